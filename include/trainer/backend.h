@@ -1,0 +1,260 @@
+/* What computes: a table of operations over raw device addresses and plain parameter structs. A backend knows nothing of
+ * networks, layers or configs; the code above it knows nothing of devices.
+ *
+ * Letters: N batch, C channels, H, W height and width of an input, P, Q height and width of an output, O output
+ * channels, I input channels, K kernel size, D features of a vector. `dx` is the gradient of the loss with respect
+ * to `x`.
+ *
+ * Layout: a backend keeps activations and filters in an order of its own (documented in its main file). Elements that it
+ * adds as padding are zero and every operation but `elementwise` (a shift, a quotient) keeps them zero, so that an
+ * optimizer may walk over a whole arena.
+ * At the boundary (tensor_read, tensor_write) the order is N,C,H,W for activations and O,I,K,K for filters, as in PyTorch.
+ *
+ * Errors: creating a backend can fail with a status. The operations cannot: wrong arguments are a programmer's error and
+ * stop through CHECK. */
+#ifndef TRAINER_BACKEND_H
+#define TRAINER_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trainer/status.h"
+#include "trainer/tensor.h"
+
+struct backend;
+struct conv2d_plan;     /* a backend's own: descriptors, scratch memory, the choice of algorithm */
+struct device_dataset;  /* a backend's own: images and labels where it can gather from them */
+
+enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
+enum precision { PRECISION_FP32, PRECISION_FP64, PRECISION_TF32, PRECISION_BF16 };
+enum cpu_isa { CPU_ISA_AUTO, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE };
+
+struct backend_options {
+    enum device device;
+    enum precision precision;
+    enum cpu_isa cpu_isa; /* instruction set of the CPU kernels */
+    int threads;          /* CPU threads; 0: one per core */
+};
+
+/* Batch normalization over N, H, W per channel, B = N*H*W values (Ioffe and Szegedy 2015). This is the one definition,
+ * which every backend and every kind of batch normalization cites:
+ *   mu = mean(x), var = mean((x - mu)^2)           (biased, divided by B)
+ *   y = gamma * (x - mu) / sqrt(var + eps) + beta
+ *   running_mean <- (1 - momentum) * running_mean + momentum * mu
+ *   running_var  <- (1 - momentum) * running_var  + momentum * var * B / (B - 1)   (unbiased; var where B = 1)
+ * In evaluation running_mean and running_var stand for mu and var. */
+struct batchnorm_params {
+    double epsilon;
+    double momentum;
+};
+
+enum activation { ACTIVATION_RELU, ACTIVATION_LEAKY_RELU, ACTIVATION_ELU };
+
+/* relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). At x = 0 the gradient is that of
+ * the left side (0 for relu), as in PyTorch. NaN stays NaN. */
+struct activation_params {
+    enum activation kind;
+    double slope;
+};
+
+enum pool { POOL_MAX, POOL_AVERAGE };
+
+/* Max: padding counts as -inf; of equal values the first in row-major order wins and gets the gradient; NaN wins always.
+ * Average: the sum over the window's valid pixels divided by K*K, padding counted as zeros (PyTorch's default). */
+struct pool_params {
+    enum pool kind;
+    struct window window;
+};
+
+/* A value is kept with probability 1 - rate and then scaled by 1/(1 - rate). The mask is never stored: it is drawn from
+ * Philox with (seed, stream, step, index / 4), word index % 4, where for element (n,c,h,w)
+ *   index = ((n*H + h)*W + w) * C' + c,   C' = C rounded up to a multiple of 16,
+ * and the value is dropped where philox_uniform(word) < rate. `step` is that of the step state. */
+struct dropout_params {
+    double rate; /* 0 <= rate < 1 */
+    uint64_t seed;
+    uint32_t stream;
+};
+
+/* v <- momentum*v + g, g = dw + weight_decay*w; then w <- w - lr*v, or with Nesterov w <- w - lr*(g + momentum*v).
+ * At the first step v is 0, so v = g, as in PyTorch (dampening 0). */
+struct sgd_params {
+    double momentum;
+    double weight_decay;
+    bool nesterov;
+};
+
+/* Adam (Kingma and Ba 2015), t = step + 1:
+ *   g = dw + weight_decay*w                      (Adam; AdamW instead first shrinks w <- w - lr*weight_decay*w)
+ *   m <- beta1*m + (1-beta1)*g,  v <- beta2*v + (1-beta2)*g^2
+ *   w <- w - lr * (m / (1-beta1^t)) / (sqrt(v / (1-beta2^t)) + epsilon) */
+struct adam_params {
+    double beta1, beta2, epsilon;
+    double weight_decay;
+    bool decoupled; /* AdamW */
+};
+
+/* The primitives of automatic differentiation (src/autodiff). The last three take one operand. */
+enum elementwise {
+    ELEMENTWISE_ADD,
+    ELEMENTWISE_SUBTRACT,
+    ELEMENTWISE_MULTIPLY,
+    ELEMENTWISE_DIVIDE,
+    ELEMENTWISE_SQUARE,
+    ELEMENTWISE_SQRT,
+    ELEMENTWISE_AFFINE, /* scale * a + shift */
+};
+
+struct elementwise_params {
+    enum elementwise op;
+    double scale, shift; /* ELEMENTWISE_AFFINE only */
+};
+
+/* What changes from step to step. Operations read it from the backend, so that a recorded step can be replayed. */
+struct step_state {
+    uint64_t step;        /* steps done before this one; names the random draws, and Adam's t is step + 1 */
+    double learning_rate;
+    int64_t batch_first;  /* where the batch starts in the order of the epoch, or in the dataset */
+};
+
+/* Sums over the samples seen since metrics_reset. */
+struct metrics {
+    double loss;     /* sum of the per-sample losses, natural logarithm */
+    int64_t correct; /* samples whose largest output is the label's (the first of equal ones; NaN is never correct) */
+    int64_t count;
+};
+
+/* Images as a data set holds them, in host memory: labels (count), pixels (count, C,H,W) uint8. A pixel enters the
+ * network as (pixel - offset[c,h,w]) * scale[c]. */
+struct dataset_view {
+    int64_t count;
+    int64_t channels, height, width;
+    const uint8_t *pixels; /* (count,C,H,W) */
+    const uint8_t *labels; /* (count) */
+    const float *offset;   /* (C,H,W) */
+    const float *scale;    /* (C) */
+};
+
+struct backend_ops {
+    void (*destroy)(struct backend *backend);
+
+    /* --- memory --- */
+    void *(*alloc)(struct backend *backend, size_t bytes); /* zeroed; aligned to 64 bytes at least */
+    void (*free)(struct backend *backend, void *data);     /* NULL is allowed */
+    void (*zero)(struct backend *backend, void *data, size_t bytes);
+    /* Elements that a tensor takes in memory, padding included; scalar_size of struct backend gives the bytes of one. */
+    size_t (*tensor_count)(const struct backend *backend, enum tensor_kind kind, struct shape shape);
+    void (*tensor_write)(struct backend *backend, const struct tensor *to, const double *from); /* shape's own order */
+    void (*tensor_read)(struct backend *backend, const struct tensor *from, double *to);
+
+    /* --- steps --- */
+    void (*set_state)(struct backend *backend, const struct step_state *state);
+    /* Runs body(argument): a fixed sequence of operations on fixed addresses. A backend may record the first run of a
+     * (body, argument) and replay it afterwards. */
+    void (*run)(struct backend *backend, void (*body)(void *), void *argument);
+
+    /* --- data --- */
+    struct device_dataset *(*dataset_upload)(struct backend *backend, const struct dataset_view *view); /* view stays valid */
+    void (*dataset_free)(struct backend *backend, struct device_dataset *dataset);
+    /* The order in which gather visits the samples: a permutation of 0..count-1 in host memory, copied; NULL: file order. */
+    void (*dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
+    /* x (N,C,H,W) or (N,C*H*W,1,1), labels (N): samples order[batch_first .. batch_first+N-1], normalised. */
+    void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct tensor *x, int32_t *labels);
+
+    /* --- convolution and linear --- */
+    /* A plan for inputs (n,I,H,W) with n <= input.n. */
+    struct conv2d_plan *(*conv2d_plan_create)(struct backend *backend, struct window window, struct shape input,
+                                              int64_t output_channels);
+    void (*conv2d_plan_destroy)(struct backend *backend, struct conv2d_plan *plan);
+    /* x (N,I,H,W), weight (O,I,K,K), bias (O) or NULL -> y (N,O,P,Q). Cross-correlation, as in PyTorch. */
+    void (*conv2d_forward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
+                           const struct tensor *weight, const struct tensor *bias, const struct tensor *y);
+    /* dy (N,O,P,Q) -> dx (or NULL: not wanted), dweight, dbias (or NULL); all overwritten. */
+    void (*conv2d_backward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
+                            const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
+                            const struct tensor *dweight, const struct tensor *dbias);
+
+    /* --- pooling --- */
+    /* Bytes that pool_forward saves for pool_backward, for an output of this shape. */
+    size_t (*pool_saved_bytes)(const struct backend *backend, struct pool_params params, struct shape output);
+    void (*pool_forward)(struct backend *backend, struct pool_params params, const struct tensor *x,
+                         const struct tensor *y, void *saved);
+    void (*pool_backward)(struct backend *backend, struct pool_params params, const struct tensor *dy, const void *saved,
+                          const struct tensor *dx);
+
+    /* --- batch normalization --- */
+    /* gamma, beta, running_mean, running_var, mean, rstd: (C). running_mean and running_var may be NULL (not kept).
+     * mean = mu and rstd = 1/sqrt(var + eps) are saved for the backward pass. */
+    void (*batchnorm_forward)(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
+                              const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
+                              const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
+                              const struct tensor *rstd);
+    void (*batchnorm_evaluate)(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
+                               const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
+                               const struct tensor *running_var, const struct tensor *y);
+    /* dx may be NULL: not wanted. */
+    void (*batchnorm_backward)(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
+                               const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
+                               const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta);
+
+    /* --- element by element --- */
+    void (*activation_forward)(struct backend *backend, struct activation_params params, const struct tensor *x,
+                               const struct tensor *y);
+    void (*activation_backward)(struct backend *backend, struct activation_params params, const struct tensor *x,
+                                const struct tensor *dy, const struct tensor *dx);
+    /* Forward and backward alike: to = mask * from / (1 - rate). */
+    void (*dropout)(struct backend *backend, const struct dropout_params *params, const struct tensor *from,
+                    const struct tensor *to);
+    /* x (N,C,H,W) -> y (N,C*H*W,1,1) in the boundary's order, and back. */
+    void (*flatten_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
+    void (*flatten_backward)(struct backend *backend, const struct tensor *dy, const struct tensor *dx);
+
+    /* --- loss: vectors (N,D,1,1), labels (N) --- */
+    void (*softmax_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
+    void (*softmax_backward)(struct backend *backend, const struct tensor *y, const struct tensor *dy,
+                             const struct tensor *dx);
+    void (*metrics_reset)(struct backend *backend);
+    struct metrics (*metrics_read)(struct backend *backend); /* waits for the device */
+    /* Adds the batch to the metrics, and where the gradient is not NULL sets it to that of the mean loss of the batch.
+     * Cross-entropy of probabilities: -log(p) with p = max(p_label, smallest normal number of the scalar type); gradient
+     * -1/(N p), with the same p. */
+    void (*cross_entropy)(struct backend *backend, const struct tensor *probabilities, const int32_t *labels,
+                          const struct tensor *dprobabilities);
+    /* Softmax and cross-entropy in one: log-sum-exp with the maximum subtracted. */
+    void (*softmax_cross_entropy)(struct backend *backend, const struct tensor *logits, const int32_t *labels,
+                                  const struct tensor *dlogits);
+
+    /* --- primitives --- */
+    /* y = a op b, all of one shape; b is NULL where the operation takes one operand; y may be a or b. */
+    void (*elementwise)(struct backend *backend, struct elementwise_params params, const struct tensor *a,
+                        const struct tensor *b, const struct tensor *y);
+    /* x (N,C,H,W) -> y (C): scale times the sum over N, H, W; and y (C) -> x: scale times y's value, everywhere. */
+    void (*channel_sum)(struct backend *backend, double scale, const struct tensor *x, const struct tensor *y);
+    void (*channel_broadcast)(struct backend *backend, double scale, const struct tensor *y, const struct tensor *x);
+
+    /* --- optimizers: flat arenas of `count` elements --- */
+    void (*sgd_step)(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
+                     void *velocity /* NULL where momentum is 0 */);
+    void (*adam_step)(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw, void *m,
+                      void *v);
+};
+
+struct backend {
+    const struct backend_ops *ops;
+    size_t scalar_size;    /* bytes of an element of a tensor */
+    int64_t memory_bytes;  /* of the device's memory: nothing larger can be asked of alloc */
+    char description[128]; /* for people: device, threads, instruction set, precision */
+};
+
+/* The backend that the options name. A device or precision that this build or machine does not have is a STATUS_USAGE
+ * error in the terms of the config keys; `auto` always finds one. Destroy with backend_destroy. */
+bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
+void backend_destroy(struct backend *backend); /* NULL is allowed */
+
+/* A zeroed tensor of its own; free with tensor_free. */
+struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape);
+void tensor_free(struct backend *backend, struct tensor *tensor);
+size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct shape shape);
+
+#endif

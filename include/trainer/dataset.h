@@ -1,0 +1,65 @@
+/* Labelled images in memory, and the readers for the formats on disk. Letters: C channels, H height, W width.
+ *
+ * The readers trust nothing: sizes are checked before memory is taken, every label is checked, and an error
+ * (STATUS_RUNTIME) names the file, the byte offset where one makes sense (in the unpacked data of a .gz file), what was
+ * found and what was expected. After an error the dataset is empty and there is nothing to free. */
+#ifndef TRAINER_DATASET_H
+#define TRAINER_DATASET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "trainer/backend.h"
+#include "trainer/experiment.h"
+#include "trainer/status.h"
+
+struct image_set {
+    int64_t count;
+    uint8_t *pixels; /* (count,C,H,W); owned */
+    uint8_t *labels; /* (count), each < classes; owned */
+};
+
+struct dataset {
+    int64_t channels, height, width;
+    int64_t classes;
+    char **class_names;                       /* (classes) or NULL where the format has none; owned */
+    struct image_set train, validation, test; /* validation.count may be 0 */
+    float *offset;                            /* (C,H,W): see struct dataset_view; owned */
+    float *scale;                             /* (C); owned */
+};
+
+/* Loads what the experiment's [data] section names: splits off the first validation_size training samples, and computes
+ * offset and scale from the remaining train set. At least 2 classes, and validation_size less than the train set (else
+ * STATUS_USAGE). Free with dataset_free.
+ *   none        offset 0, scale 1
+ *   mean_image  offset: the mean of each pixel (C,H,W), scale 1
+ *   unit        offset 0, scale 1/255
+ *   channel     offset: the mean of the channel, scale 1 / its standard deviation (biased; 1 where it is 0) */
+bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status);
+void dataset_free(struct dataset *dataset); /* leaves it empty; an empty one is allowed */
+
+/* The view of one of its sets that a backend uploads. */
+struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);
+
+/* The three loaders below fill sizes, classes and the train and test sets; offset and scale stay NULL.
+ *
+ * CIFAR-10 binary version: folder/data_batch_1..5.bin, test_batch.bin, batches.meta.txt (optional: class names).
+ * Records of 3073 bytes: label 0..9, then red, green, blue planes of 32x32, row-major. 1 to 10,000 records per file.
+ * Also finds the files in folder/cifar-10-batches-bin. */
+bool cifar10_load(struct dataset *dataset, const char *folder, struct status *status);
+
+/* IDX (MNIST, Fashion-MNIST): folder/train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-...,
+ * t10k-labels-..., each plain or with ".gz". Classes: the largest label of the train set + 1, and no label of the test
+ * set is larger. */
+bool idx_load(struct dataset *dataset, const char *folder, struct status *status);
+
+/* A seeded set for tests: each class has a smooth random image of its own, a sample is its class's image plus noise,
+ * and sample i is of class i mod classes. At most 256 classes. */
+void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
+                    int64_t size, uint64_t seed);
+
+/* The order of epoch e (0 is the first): the first is file order, every later one a fresh random permutation that
+ * (seed, e) alone determines. order has `count` elements. */
+void epoch_order(int32_t *order, int32_t count, uint64_t seed, int64_t epoch);
+
+#endif

@@ -1,0 +1,134 @@
+/* The typed, checked form of a config file: the only thing that the rest of the program sees of it. Every key is
+ * described once, in the table of src/config/experiment_keys.c: section, name, type, default, range, one line of help.
+ */
+#ifndef TRAINER_EXPERIMENT_H
+#define TRAINER_EXPERIMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "trainer/backend.h"
+#include "trainer/status.h"
+
+enum { EXPERIMENT_TEXT_SIZE = 256, EXPERIMENT_LIST_SIZE = 64 };
+
+enum dataset_kind { DATASET_CIFAR10, DATASET_IDX, DATASET_SYNTHETIC };
+
+enum normalization {
+    NORMALIZATION_NONE,       /* the pixel, 0..255 */
+    NORMALIZATION_MEAN_IMAGE, /* minus the train set's mean image (C,H,W); no scaling: the report's */
+    NORMALIZATION_UNIT,       /* pixel / 255 */
+    NORMALIZATION_CHANNEL,    /* per channel: minus the train set's mean, divided by its standard deviation */
+};
+
+enum model_kind { MODEL_MLP, MODEL_CONVNET };
+enum batchnorm_kind {
+    BATCHNORM_NONE,
+    BATCHNORM_CUSTOM,   /* the backend's own, with the backward pass derived by hand */
+    BATCHNORM_AUTODIFF, /* composed of primitives, differentiated by the tape */
+};
+enum init_kind { INIT_UNIFORM_FAN_IN, INIT_NORMAL };
+enum loss_kind { LOSS_FUSED, LOSS_SEPARATE };
+enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE };
+
+/* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
+enum block_part { BLOCK_BATCHNORM, BLOCK_ACTIVATION, BLOCK_DROPOUT, BLOCK_PART_COUNT };
+
+struct int_list {
+    int64_t count;
+    int64_t value[EXPERIMENT_LIST_SIZE];
+};
+
+/* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool). */
+enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL };
+struct feature {
+    enum feature_kind kind;
+    int64_t channels; /* FEATURE_CONV only */
+    struct window window;
+};
+struct feature_list {
+    int64_t count;
+    struct feature value[EXPERIMENT_LIST_SIZE];
+};
+
+/* Where a key's value came from: a line of the file, --set on the command line, or the default. */
+struct key_origin {
+    const char *file; /* owned by the experiment; NULL for a default; "--set" for the command line */
+    int line;         /* 1 is the first line of the file; the how-manieth --set; 0 for a default */
+};
+
+struct experiment {
+    struct {
+        char name[EXPERIMENT_TEXT_SIZE]; /* default: the file's name without folder and ending */
+        int64_t seed;
+    } experiment;
+    struct {
+        enum dataset_kind dataset;
+        char path[EXPERIMENT_TEXT_SIZE]; /* the folder that holds the files */
+        enum normalization normalization;
+        int64_t validation_size; /* the first samples of the train set held out; 0: none */
+        int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
+    } data;
+    struct {
+        enum model_kind kind;
+        struct int_list hidden;                  /* units of the hidden linear layers; may be empty */
+        struct feature_list features;            /* convnet only */
+        enum block_part block[BLOCK_PART_COUNT]; /* a permutation of the parts */
+        enum activation activation;
+        double activation_slope;
+        enum batchnorm_kind batchnorm;
+        double batchnorm_epsilon, batchnorm_momentum;
+        bool batchnorm_batch_stats_only; /* no running statistics: the batch's own at evaluation too */
+        double dropout;
+        enum init_kind init;
+        double init_std; /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
+        enum loss_kind loss;
+    } model;
+    struct {
+        enum optimizer_kind name;
+        double learning_rate, momentum, weight_decay, beta1, beta2, epsilon;
+        bool nesterov;
+    } optimizer;
+    struct {
+        enum schedule_kind name;
+        int64_t warmup_steps, step_size;
+        double gamma, minimum; /* step: factor; cosine: learning rate at the end */
+    } schedule;
+    struct {
+        int64_t max_steps, batch_size, eval_freq, eval_batch_size;
+    } train;
+    struct {
+        enum device device;
+        int64_t threads; /* 0: one per core */
+        enum precision precision;
+        enum cpu_isa cpu_isa;
+    } backend;
+
+    struct key_origin *origins; /* one per key of the table, in its order */
+    char *file;                 /* the config's path, as given */
+};
+
+/* Reads `path`, then applies `overrides` ("section.key=value") in order, then checks what depends on several keys.
+ * Errors name file:line:section.key (or "--set" for an override), what was expected, and for an unknown name the
+ * nearest known one. On success free with experiment_free. */
+bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
+                     struct status *status);
+void experiment_free(struct experiment *experiment);
+
+/* Writes every key with its value, in a form that experiment_load reads back to the same experiment. */
+void experiment_write(const struct experiment *experiment, FILE *out);
+
+/* Where a key's value came from; CHECKs that "section.key" exists. */
+struct key_origin experiment_origin(const struct experiment *experiment, const char *section_key);
+
+/* status_fail(status, STATUS_USAGE, ...) with "file:line: section.key: " (or "--set section.key: ", or
+ * "file: section.key (default): ") before the message, for errors that are found after the file was read. */
+bool experiment_fail(const struct experiment *experiment, const char *section_key, struct status *status,
+                     const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Prints the table of keys as help: section, key, type, default, range, help. */
+void experiment_print_keys(FILE *out);
+
+#endif

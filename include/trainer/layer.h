@@ -1,0 +1,115 @@
+/* Layers: a table of functions per kind, and one instance per place in a network. A layer knows shapes, parameters and
+ * which backend operations make it up; it knows nothing of devices. */
+#ifndef TRAINER_LAYER_H
+#define TRAINER_LAYER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "trainer/backend.h"
+
+enum layer_kind {
+    LAYER_LINEAR,
+    LAYER_CONV2D,
+    LAYER_POOL,
+    LAYER_BATCHNORM,
+    LAYER_BATCHNORM_AUTODIFF,
+    LAYER_ACTIVATION,
+    LAYER_DROPOUT,
+    LAYER_FLATTEN,
+    LAYER_SOFTMAX,
+};
+
+/* How weights start. Biases: the same uniform interval with INIT_UNIFORM_FAN_IN, 0 with INIT_NORMAL. */
+struct init_params {
+    bool normal; /* N(0, std^2); else uniform in +-1/sqrt(fan_in) */
+    double std;
+};
+
+/* What a layer is to be, before it exists. `origin` is put before the message of a shape error ("file:line:
+ * section.key: entry 3 (M)"); it is borrowed and may be NULL. */
+struct layer_spec {
+    enum layer_kind kind;
+    const char *origin;
+    union {
+        struct {
+            int64_t units;
+            struct init_params init;
+        } linear;
+        struct {
+            int64_t channels;
+            struct window window;
+            struct init_params init;
+        } conv2d;
+        struct pool_params pool;
+        struct {
+            struct batchnorm_params params;
+            bool batch_stats_only; /* normalise by the batch at evaluation too, and keep no running statistics */
+        } batchnorm; /* of both kinds */
+        struct activation_params activation;
+        struct {
+            double rate;
+        } dropout;
+    };
+};
+
+enum { LAYER_MAX_PARAMETERS = 2, LAYER_MAX_BUFFERS = 2 };
+
+/* A trainable tensor and its gradient: views into the arenas of the network. */
+struct parameter {
+    const char *name; /* "weight", "bias" */
+    struct tensor value, gradient;
+};
+
+/* State that is saved with the parameters but not trained: running statistics. */
+struct layer_buffer {
+    const char *name; /* "running_mean", "running_var" */
+    struct tensor value;
+};
+
+struct layer {
+    const struct layer_ops *ops;
+    struct layer_spec spec;
+    struct backend *backend;
+    int index;           /* place in the network: names the random stream of a dropout mask */
+    int first_parameter; /* parameters of the layers before it: names the random streams of the starting values */
+    uint64_t seed;
+    struct shape input, output; /* n is the largest batch */
+    int64_t multiply_adds;      /* per sample, forward */
+    int parameter_count, buffer_count;
+    struct parameter parameter[LAYER_MAX_PARAMETERS];
+    struct layer_buffer buffer[LAYER_MAX_BUFFERS];
+    void *impl; /* private state of the kind; owned by it */
+};
+
+enum layer_mode { LAYER_TRAIN, LAYER_EVALUATE };
+
+struct layer_ops {
+    const char *name;
+    /* In evaluation the layer changes nothing: the network hands its input on instead of calling forward. */
+    bool identity_in_evaluation;
+    /* See layer_describe. May be NULL: the name alone. */
+    void (*describe)(const struct layer *layer, char *text, size_t size);
+    /* From layer->input and spec: output, multiply_adds, and the kind, name and shape of each parameter and buffer
+     * (data is NULL still). A shape that cannot be is the user's error. */
+    bool (*infer_shape)(struct layer *layer, struct status *status);
+    /* Allocates private state, once parameters and buffers have their memory. May be NULL. */
+    void (*create)(struct layer *layer);
+    /* Writes the starting values of parameters and buffers. May be NULL. */
+    void (*init)(struct layer *layer);
+    /* x, y: shapes with the batch at hand. */
+    void (*forward)(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y);
+    /* After forward with LAYER_TRAIN on the same x. Overwrites the gradients of the parameters; dx may be NULL: not
+     * wanted. */
+    void (*backward)(struct layer *layer, const struct tensor *x, const struct tensor *y, const struct tensor *dy,
+                     const struct tensor *dx);
+    void (*destroy)(struct layer *layer); /* frees private state; may be NULL */
+};
+
+/* The name as the summary shows it, with what matters of the spec ("conv2d 3x3"). */
+void layer_describe(const struct layer *layer, char *text, size_t size);
+
+/* The table of a kind: layer_linear.c, layer_conv2d.c, ... each define one. */
+const struct layer_ops *layer_ops_of(enum layer_kind kind);
+
+#endif

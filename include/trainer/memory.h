@@ -1,0 +1,23 @@
+/* Host memory. Out of memory is the one run-time failure that is not carried in a status: these functions print one line
+ * to stderr and exit with STATUS_RUNTIME, so callers need no check. */
+#ifndef TRAINER_MEMORY_H
+#define TRAINER_MEMORY_H
+
+#include <stddef.h>
+
+/* `count` zeroed elements of `size` bytes each, aligned for any scalar type; the product is checked. Free with free(). */
+void *memory_alloc(size_t count, size_t size);
+
+/* `bytes` zeroed bytes on a 64-byte boundary (a cache line, an AVX-512 vector). Free with free(). */
+void *memory_alloc_aligned(size_t bytes);
+
+/* Grows or shrinks a block of memory_alloc; new bytes are not zeroed. */
+void *memory_resize(void *block, size_t count, size_t size);
+
+/* A copy of a string; free with free(). */
+char *memory_copy_string(const char *text);
+
+/* printf into a new string; free with free(). */
+char *memory_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

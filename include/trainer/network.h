@@ -1,0 +1,65 @@
+/* A chain of layers with the memory it needs: parameters and gradients in one flat arena each, one activation per
+ * layer, two gradient buffers that the backward pass swaps. */
+#ifndef TRAINER_NETWORK_H
+#define TRAINER_NETWORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "trainer/experiment.h"
+#include "trainer/layer.h"
+
+struct network {
+    struct backend *backend;
+    int layer_count;
+    struct layer *layers;
+    enum loss_kind loss;          /* LOSS_SEPARATE: the last layer is a softmax */
+    struct tensor input;          /* (N,C,H,W), filled by gather or by a test; shape.n is the batch at hand */
+    int32_t *labels;              /* (N) device memory */
+    struct tensor *activations;   /* [layer_count]: output of each layer */
+    size_t arena_count;           /* elements in each arena, padding included */
+    void *parameters, *gradients; /* arenas */
+    int64_t parameter_count;      /* trainable scalars, padding not counted */
+    int64_t max_batch;
+    void *gradient_buffer[2];
+};
+
+/* What a network may be at most. Beyond it a config is an error (STATUS_USAGE) instead of an overflow; 2^31 - 1 elements is also what libraries for devices can address. */
+#define NETWORK_MAX_PARAMETERS (INT64_C(1) << 31)
+#define NETWORK_MAX_TENSOR ((int64_t)INT32_MAX)      /* elements of one activation, batch included: 2^31 - 1 */
+#define NETWORK_MAX_MULTIPLY_ADDS (INT64_C(1) << 50) /* per sample and layer */
+
+/* Builds the layers on the backend for batches of up to input.n samples; parameters start as spec and seed say. The
+ * last layer's output must be a vector per sample. Errors begin with the origin of the spec that they are about.
+ * Nothing of `specs` is kept. Destroy with network_destroy, before the backend. */
+bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
+                   enum loss_kind loss, struct shape input, uint64_t seed, struct status *status);
+void network_destroy(struct network *network); /* NULL is allowed */
+
+/* The batch at hand, 1 <= n <= max_batch: sets shape.n of the input and of every activation. */
+void network_set_batch(struct network *network, int64_t n);
+
+/* Forward from `input` to the last activation. In evaluation the activation of a layer that changes nothing then is
+ * left as it was, unless it is the last. */
+void network_forward(struct network *network, enum layer_mode mode);
+
+/* Adds the loss of the last activation to the backend's metrics; no gradient. */
+void network_loss(struct network *network);
+
+/* The same, then the backward pass through all layers: fills the gradients arena. After a forward with LAYER_TRAIN.
+ * dinput (or NULL) gets the gradient with respect to the input. */
+void network_backward(struct network *network, const struct tensor *dinput);
+
+/* Table of the layers: output shape, parameters, multiply-adds per sample. */
+void network_print_summary(const struct network *network, FILE *out);
+
+/* What the model sees of an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */
+struct shape model_input_shape(const struct experiment *experiment, int64_t channels, int64_t height, int64_t width);
+
+/* The layers that [model] describes, for that input and number of classes, into a new array (free with
+ * model_specs_free). Each spec's origin names the config's line, the key and the entry in its list. */
+struct layer_spec *model_specs(const struct experiment *experiment, struct shape input, int64_t classes, int *count);
+void model_specs_free(struct layer_spec *specs, int count);
+
+#endif

@@ -1,0 +1,34 @@
+/* Optimizers and learning-rate schedules. The arithmetic is in the backend's sgd_step and adam_step; here are the state
+ * and the hyper-parameters. */
+#ifndef TRAINER_OPTIMIZER_H
+#define TRAINER_OPTIMIZER_H
+
+#include <stdint.h>
+
+#include "trainer/experiment.h"
+#include "trainer/network.h"
+
+struct optimizer {
+    enum optimizer_kind kind;
+    struct sgd_params sgd;
+    struct adam_params adam;
+    struct network *network;
+    /* Arenas beside the parameters' (network->arena_count elements), zero at the start: velocity; or m and v. */
+    int state_count;
+    void *state[2];
+};
+
+void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network);
+void optimizer_destroy(struct optimizer *optimizer);
+
+/* One update of every parameter from the gradients, with the step number and learning rate of the backend's state. */
+void optimizer_step(struct optimizer *optimizer);
+
+/* The learning rate of step s (0 is the first) out of max_steps. base = optimizer.learning_rate. For s < warmup_steps:
+ * base * (s + 1) / warmup_steps. After that
+ *   constant  base
+ *   step      base * gamma^floor((s - warmup_steps) / step_size)
+ *   cosine    minimum + (base - minimum) * (1 + cos(pi * (s - warmup_steps) / (max_steps - warmup_steps))) / 2 */
+double schedule_learning_rate(const struct experiment *experiment, int64_t step);
+
+#endif

@@ -1,0 +1,40 @@
+/* Pictures of runs, drawn by gnuplot, which runs as a child process without a shell. Where it is not installed, or fails,
+ * the status says so; a run does not depend on its pictures. */
+#ifndef TRAINER_PLOT_H
+#define TRAINER_PLOT_H
+
+#include <stdbool.h>
+
+#include "trainer/metrics.h"
+#include "trainer/status.h"
+
+/* The evaluations of one run. */
+struct plot_run {
+    const char *label; /* in the legend, where there are several runs */
+    const struct metrics_row *rows;
+    int row_count;
+};
+
+/* Writes `base`.png and `base`.svg: loss and accuracy, train and test, against the step, of one run or several overlaid. The
+ * files appear whole or not at all. */
+bool plot_curves(const char *base, const char *title, const struct plot_run *runs, int run_count,
+                 struct status *status);
+
+/* One bar of a panel: the spread of an accuracy (0..1) over the trials that share a value of a key. */
+struct plot_bar {
+    const char *label;
+    double low, median, high;
+};
+
+/* A panel per key of a sweep, a bar per value. */
+struct plot_panel {
+    const char *title;
+    const struct plot_bar *bars;
+    int bar_count;
+};
+
+/* Writes `base`.png and `base`.svg: the panels side by side on one accuracy axis. */
+bool plot_factors(const char *base, const char *title, const struct plot_panel *panels, int panel_count,
+                  struct status *status);
+
+#endif

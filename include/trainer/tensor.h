@@ -1,0 +1,20 @@
+/* A tensor: a shape and an address in the memory of a backend. The scalar type and the order of the elements in memory
+ * are the backend's own (see backend.h); only backend_ops.tensor_read and tensor_write translate them. */
+#ifndef TRAINER_TENSOR_H
+#define TRAINER_TENSOR_H
+
+#include "trainer/shape.h"
+
+enum tensor_kind {
+    TENSOR_ACTIVATION, /* (N,C,H,W): a batch of images, or of vectors as (N,D,1,1) */
+    TENSOR_FILTER,     /* (O,I,K,K): weights of a convolution; of a linear layer as (O,I,1,1) */
+    TENSOR_VECTOR,     /* (1,C,1,1): one value per channel: bias, gamma, running mean, ... */
+};
+
+struct tensor {
+    void *data; /* owned by whoever allocated it; tensors are passed around as views */
+    struct shape shape;
+    enum tensor_kind kind;
+};
+
+#endif

@@ -1,0 +1,64 @@
+/* One run: from an experiment to metrics.csv. */
+#ifndef TRAINER_TRAIN_H
+#define TRAINER_TRAIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "trainer/dataset.h"
+#include "trainer/experiment.h"
+#include "trainer/metrics.h"
+#include "trainer/network.h"
+#include "trainer/optimizer.h"
+#include "trainer/progress.h"
+
+/* Evaluates n samples of a set: what backend_ops.run may record, so it never changes. */
+struct evaluation_batch {
+    struct network *network;
+    const struct device_dataset *data;
+    int64_t n;
+};
+
+/* A set on the device, and the batches that cover it: full ones, then the tail (n = 0: none). */
+struct evaluation_set {
+    const char *name; /* for people */
+    int64_t count;
+    struct device_dataset *data;
+    struct evaluation_batch full, tail;
+};
+
+/* A training session in memory: everything a step needs. Not to be moved: the backend may keep its address. */
+struct trainer {
+    const struct experiment *experiment;
+    const struct dataset *dataset;
+    struct backend *backend;
+    struct network *network;
+    struct optimizer optimizer;
+    struct evaluation_set train_set, test_set;
+    int64_t batches_per_epoch; /* whole ones; the tail is dropped */
+    int32_t *order;            /* (train.count) of the epoch at hand */
+    int64_t epoch;             /* of `order`; -1 before the first step */
+    int64_t step;              /* steps done */
+};
+
+/* Builds network and optimizer on the backend and uploads the data; experiment, dataset and backend stay the caller's
+ * and must outlive the trainer. Destroy with trainer_destroy, also after a failure. */
+bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
+                    struct backend *backend, struct status *status);
+void trainer_destroy(struct trainer *trainer);
+
+/* One training step: gather, forward, loss, backward, optimizer. Its loss is added to the backend's metrics. */
+void trainer_step(struct trainer *trainer);
+
+/* Loss and accuracy over an entire set of the trainer, in file order and evaluation mode. Resets the backend's metrics.
+ * progress may be NULL. */
+struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set,
+                                   struct progress *progress);
+
+/* A whole run in `folder` (created with its parents; metrics.csv and resolved.ini are written anew), with its summary
+ * and progress on `out` (NULL: nothing is printed). result may be NULL. */
+bool train_run(const struct experiment *experiment, const char *folder, FILE *out, struct run_result *result,
+               struct status *status);
+
+#endif

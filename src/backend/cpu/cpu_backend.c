@@ -1,0 +1,114 @@
+/* The CPU backend's memory, boundary and steps; the table of operations is put together here. */
+#include "backend/cpu/cpu_install.h"
+
+#include <stdlib.h>
+
+#include "trainer/memory.h"
+
+static void cpu_destroy(struct backend *backend)
+{
+    struct cpu_backend *cpu = cpu_backend_of(backend);
+    cpu_threads_destroy(cpu->threads);
+    free((void *)backend->ops);
+    free(cpu);
+}
+
+static void *cpu_alloc(struct backend *backend, size_t bytes)
+{
+    (void)backend;
+    return memory_alloc_aligned(bytes);
+}
+
+static void cpu_free(struct backend *backend, void *data)
+{
+    (void)backend;
+    free(data);
+}
+
+static void cpu_zero(struct backend *backend, void *data, size_t bytes)
+{
+    (void)backend;
+    memset(data, 0, bytes);
+}
+
+static size_t cpu_tensor_count(const struct backend *backend, enum tensor_kind kind, struct shape shape)
+{
+    (void)backend;
+    int64_t rows = kind == TENSOR_FILTER ? cpu_blocks(shape.n) * CPU_BLOCK : shape.n;
+    return (size_t)(rows * cpu_blocks(shape.c) * CPU_BLOCK * shape.h * shape.w);
+}
+
+/* Where element (n,c,h,w), or (o,i,h,w) of a filter, lies. */
+static int64_t element_offset(const struct tensor *tensor, int64_t n, int64_t c, int64_t h, int64_t w)
+{
+    struct shape s = tensor->shape;
+    if (tensor->kind != TENSOR_FILTER)
+        return (((c / CPU_BLOCK * s.h + h) * s.w + w) * s.n + n) * CPU_BLOCK + c % CPU_BLOCK;
+    int64_t block = ((n / CPU_BLOCK * cpu_blocks(s.c) + c / CPU_BLOCK) * s.h + h) * s.w + w;
+    return (block * CPU_BLOCK + c % CPU_BLOCK) * CPU_BLOCK + n % CPU_BLOCK;
+}
+
+static void cpu_tensor_write(struct backend *backend, const struct tensor *to, const double *from)
+{
+    struct shape s = to->shape;
+    real *data = to->data;
+    memset(data, 0, tensor_bytes(backend, to->kind, s));
+    for (int64_t n = 0; n < s.n; n++)
+        for (int64_t c = 0; c < s.c; c++)
+            for (int64_t h = 0; h < s.h; h++)
+                for (int64_t w = 0; w < s.w; w++) data[element_offset(to, n, c, h, w)] = (real)*from++;
+}
+
+static void cpu_tensor_read(struct backend *backend, const struct tensor *from, double *to)
+{
+    (void)backend;
+    struct shape s = from->shape;
+    const real *data = from->data;
+    for (int64_t n = 0; n < s.n; n++)
+        for (int64_t c = 0; c < s.c; c++)
+            for (int64_t h = 0; h < s.h; h++)
+                for (int64_t w = 0; w < s.w; w++) *to++ = data[element_offset(from, n, c, h, w)];
+}
+
+static void cpu_set_state(struct backend *backend, const struct step_state *state)
+{
+    cpu_backend_of(backend)->state = *state;
+}
+
+static void cpu_run(struct backend *backend, void (*body)(void *), void *argument)
+{
+    (void)backend;
+    body(argument);
+}
+
+struct backend *CPU_EXPORT(cpu_backend_create)(int threads)
+{
+    struct backend_ops *ops = memory_alloc(1, sizeof *ops);
+    *ops = (struct backend_ops){
+        .destroy = cpu_destroy,
+        .alloc = cpu_alloc,
+        .free = cpu_free,
+        .zero = cpu_zero,
+        .tensor_count = cpu_tensor_count,
+        .tensor_write = cpu_tensor_write,
+        .tensor_read = cpu_tensor_read,
+        .set_state = cpu_set_state,
+        .run = cpu_run,
+    };
+    CPU_EXPORT(cpu_data_install)(ops);
+    CPU_EXPORT(cpu_conv2d_install)(ops);
+    CPU_EXPORT(cpu_pool_install)(ops);
+    CPU_EXPORT(cpu_batchnorm_install)(ops);
+    CPU_EXPORT(cpu_activation_install)(ops);
+    CPU_EXPORT(cpu_dropout_install)(ops);
+    CPU_EXPORT(cpu_flatten_install)(ops);
+    CPU_EXPORT(cpu_softmax_install)(ops);
+    CPU_EXPORT(cpu_primitive_install)(ops);
+    CPU_EXPORT(cpu_optimizer_install)(ops);
+
+    struct cpu_backend *cpu = memory_alloc(1, sizeof *cpu);
+    cpu->base.ops = ops;
+    cpu->base.scalar_size = sizeof(real);
+    cpu->threads = cpu_threads_create(threads);
+    return &cpu->base;
+}

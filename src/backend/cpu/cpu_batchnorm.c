@@ -1,0 +1,203 @@
+/* Batch normalization, with the backward pass derived by hand (definition: struct batchnorm_params in backend.h).
+ *
+ * Per channel, over the B = N*H*W values x_r, with r = 1/sqrt(var + eps) and xhat_s = (x_s - mu) * r, y_s = gamma xhat_s + beta:
+ *   dbeta  = sum_s dy_s,   dgamma = sum_s dy_s xhat_s
+ *   dmu/dx_r = 1/B  and  dvar/dx_r = 2 (x_r - mu) / B      (the term from mu inside var vanishes: sum (x_s - mu) = 0)
+ *   dxhat_s/dx_r = r (delta_rs - 1/B) - (x_s - mu) r^3 (x_r - mu) / B = r (delta_rs - 1/B - xhat_s xhat_r / B)
+ *   dx_r = sum_s dy_s gamma dxhat_s/dx_r = gamma r / B * (B dy_r - dbeta - xhat_r dgamma).
+ *
+ * A block of 16 channels is one contiguous matrix of B rows. Forward reads it three times (mean, variance, output),
+ * backward reads x and dy twice; both write once. Sums run over chunks of rows whose sums are then added, which keeps the
+ * rounding error of fp32 small over many thousand values. */
+#include "backend/cpu/cpu_install.h"
+
+#include <math.h>
+
+struct batchnorm_task {
+    struct batchnorm_params params;
+    int64_t channels, values; /* C, B */
+    const real *x, *dy;       /* [blocks][B][16] */
+    const real *gamma, *beta; /* (C), here and below */
+    real *y, *dx, *mean, *rstd, *running_mean, *running_var, *dgamma, *dbeta;
+};
+
+/* mean and variance, in two passes. The second sums x - mean as well: what rounding left in the mean is taken out of both. */
+static void find_moments(const real *x, int64_t count, real values, vec *mean, vec *variance)
+{
+    vec rough = cpu_sum_rows(x, count) / values, squares = {0}, rest = {0};
+    for (int64_t start = 0; start < count; start += CPU_SUM_CHUNK) {
+        vec square_part = {0}, rest_part = {0};
+        int64_t end = min_of(start + CPU_SUM_CHUNK, count);
+        for (int64_t i = start; i < end; i += CPU_BLOCK) {
+            vec centred = vec_load(x + i) - rough;
+            square_part += centred * centred;
+            rest_part += centred;
+        }
+        squares += square_part, rest += rest_part;
+    }
+    rest /= values;
+    *mean = rough + rest;
+    vec difference = squares / values - rest * rest;
+    *variance = vec_select(difference < 0, (vec){0}, difference); /* equal values: rounding must not make it negative */
+}
+
+/* 1/sqrt(var + eps) for channels c, c+1, ...; 0 in the padding. */
+static vec inverse_deviation(const struct batchnorm_task *task, int64_t c, vec variance)
+{
+    vec result = {0};
+    for (int i = 0; i < min_of(CPU_VEC_LANES, task->channels - c); i++)
+        result[i] = (real)(1 / sqrt((double)variance[i] + task->params.epsilon));
+    return result;
+}
+
+static void move_average(real *running, vec value, double momentum)
+{
+    vec_store(running, vec_load(running) * (real)(1 - momentum) + value * (real)momentum);
+}
+
+/* y = gamma (x - mean) rstd + beta */
+static void normalize(const real *x, real *y, int64_t count, vec mean, vec rstd, vec gamma, vec beta)
+{
+    vec scale = gamma * rstd;
+    for (int64_t i = 0; i < count; i += CPU_BLOCK) vec_store(y + i, (vec_load(x + i) - mean) * scale + beta);
+}
+
+static void forward_blocks(void *argument, int64_t first, int64_t last)
+{
+    const struct batchnorm_task *task = argument;
+    int64_t count = task->values * CPU_BLOCK;
+    real values = (real)task->values, unbiased = values > 1 ? values / (values - 1) : 1;
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+        int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
+        vec mean, variance;
+        find_moments(task->x + at, count, values, &mean, &variance);
+        vec rstd = inverse_deviation(task, c, variance);
+        normalize(task->x + at, task->y + at, count, mean, rstd, vec_load(task->gamma + c), vec_load(task->beta + c));
+        vec_store(task->mean + c, mean);
+        vec_store(task->rstd + c, rstd);
+        if (task->running_mean) move_average(task->running_mean + c, mean, task->params.momentum);
+        if (task->running_var) move_average(task->running_var + c, variance * unbiased, task->params.momentum);
+    }
+}
+
+static void evaluate_blocks(void *argument, int64_t first, int64_t last)
+{
+    const struct batchnorm_task *task = argument;
+    int64_t count = task->values * CPU_BLOCK;
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+        int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
+        vec rstd = inverse_deviation(task, c, vec_load(task->running_var + c));
+        normalize(task->x + at, task->y + at, count, vec_load(task->running_mean + c), rstd, vec_load(task->gamma + c),
+                  vec_load(task->beta + c));
+    }
+}
+
+/* dbeta = sum dy, dgamma = sum dy xhat */
+static void sum_gradients(const real *x, const real *dy, int64_t count, vec mean, vec rstd, vec *dgamma, vec *dbeta)
+{
+    *dgamma = *dbeta = (vec){0};
+    for (int64_t start = 0; start < count; start += CPU_SUM_CHUNK) {
+        vec gamma_part = {0}, beta_part = {0};
+        int64_t end = min_of(start + CPU_SUM_CHUNK, count);
+        for (int64_t i = start; i < end; i += CPU_BLOCK) {
+            vec gradient = vec_load(dy + i);
+            beta_part += gradient;
+            gamma_part += gradient * ((vec_load(x + i) - mean) * rstd);
+        }
+        *dgamma += gamma_part, *dbeta += beta_part;
+    }
+}
+
+static void backward_blocks(void *argument, int64_t first, int64_t last)
+{
+    const struct batchnorm_task *task = argument;
+    int64_t count = task->values * CPU_BLOCK;
+    real values = (real)task->values;
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+        int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
+        const real *x = task->x + at, *dy = task->dy + at;
+        vec mean = vec_load(task->mean + c), rstd = vec_load(task->rstd + c), dgamma, dbeta;
+        sum_gradients(x, dy, count, mean, rstd, &dgamma, &dbeta);
+        vec_store(task->dgamma + c, dgamma);
+        vec_store(task->dbeta + c, dbeta);
+        if (!task->dx) continue;
+        vec scale = vec_load(task->gamma + c) * rstd;
+        dgamma /= values, dbeta /= values;
+        real *dx = task->dx + at;
+        for (int64_t i = 0; i < count; i += CPU_BLOCK) {
+            vec xhat = (vec_load(x + i) - mean) * rstd;
+            vec_store(dx + i, scale * (vec_load(dy + i) - dbeta - xhat * dgamma));
+        }
+    }
+}
+
+static void run_blocks(struct backend *backend, struct shape shape, struct batchnorm_task *task,
+                       void (*body)(void *, int64_t, int64_t))
+{
+    task->channels = shape.c;
+    task->values = shape.n * shape.h * shape.w;
+    cpu_for(backend, cpu_blocks(shape.c), task->values * CPU_BLOCK, body, task);
+}
+
+static void cpu_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
+                                  const struct tensor *gamma, const struct tensor *beta,
+                                  const struct tensor *running_mean, const struct tensor *running_var,
+                                  const struct tensor *y, const struct tensor *mean, const struct tensor *rstd)
+{
+    CHECK(shape_equal(x->shape, y->shape) && gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c);
+    struct batchnorm_task task = {
+        .params = params,
+        .x = x->data,
+        .gamma = gamma->data,
+        .beta = beta->data,
+        .y = y->data,
+        .mean = mean->data,
+        .rstd = rstd->data,
+        .running_mean = running_mean ? running_mean->data : NULL,
+        .running_var = running_var ? running_var->data : NULL,
+    };
+    run_blocks(backend, x->shape, &task, forward_blocks);
+}
+
+static void cpu_batchnorm_evaluate(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
+                                   const struct tensor *gamma, const struct tensor *beta,
+                                   const struct tensor *running_mean, const struct tensor *running_var,
+                                   const struct tensor *y)
+{
+    CHECK(shape_equal(x->shape, y->shape) && gamma->shape.c == x->shape.c);
+    struct batchnorm_task task = {
+        .params = params,
+        .x = x->data,
+        .gamma = gamma->data,
+        .beta = beta->data,
+        .y = y->data,
+        .running_mean = running_mean->data,
+        .running_var = running_var->data,
+    };
+    run_blocks(backend, x->shape, &task, evaluate_blocks);
+}
+
+static void cpu_batchnorm_backward(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
+                                   const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
+                                   const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta)
+{
+    CHECK(shape_equal(x->shape, dy->shape) && (!dx || shape_equal(x->shape, dx->shape)) && gamma->shape.c == x->shape.c);
+    struct batchnorm_task task = {
+        .x = x->data,
+        .dy = dy->data,
+        .gamma = gamma->data,
+        .mean = mean->data,
+        .rstd = rstd->data,
+        .dx = dx ? dx->data : NULL,
+        .dgamma = dgamma->data,
+        .dbeta = dbeta->data,
+    };
+    run_blocks(backend, x->shape, &task, backward_blocks);
+}
+
+void CPU_EXPORT(cpu_batchnorm_install)(struct backend_ops *ops)
+{
+    ops->batchnorm_forward = cpu_batchnorm_forward;
+    ops->batchnorm_evaluate = cpu_batchnorm_evaluate;
+    ops->batchnorm_backward = cpu_batchnorm_backward;
+}

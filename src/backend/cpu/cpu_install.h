@@ -1,0 +1,19 @@
+/* The one exported function of each cpu_<op>.c: puts its operations into the table. */
+#ifndef CPU_INSTALL_H
+#define CPU_INSTALL_H
+
+#include "backend/cpu/cpu_variant.h"
+
+void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_conv2d_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_pool_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_batchnorm_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_activation_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_dropout_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_flatten_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_softmax_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_primitive_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
+struct backend *CPU_EXPORT(cpu_backend_create)(int threads);
+
+#endif

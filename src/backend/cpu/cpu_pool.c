@@ -1,0 +1,175 @@
+/* Max and average pooling.
+ *
+ *   max:      y[n,c,p,q] = max over the window's valid taps of x; `saved` keeps which tap won (row-major number of the tap).
+ *             dx[n,c,h,w] = sum of dy[n,c,p,q] over the windows in which the tap that lies on (h,w) won.
+ *   average:  y[n,c,p,q] = (1/K^2) sum of the valid taps; dx[n,c,h,w] = (1/K^2) sum of dy over the windows on (h,w).
+ *
+ * Both directions gather: an output of the pass is written once, by one thread, so overlapping windows need no atomics
+ * and no clearing. Bytes: the input is read K^2/s^2 times, from cache; the output written once. */
+#include "backend/cpu/cpu_install.h"
+
+enum { CPU_POOL_MAX_TAPS = 65536 }; /* a tap's number is saved in 16 bits */
+
+typedef uint16_t saved_tap;
+typedef saved_tap saved_taps __attribute__((vector_size(CPU_VEC_LANES * sizeof(saved_tap)), may_alias));
+
+struct pool_task {
+    struct pool_params params;
+    struct tensor from, to; /* x -> y forward, dy -> dx backward */
+    saved_tap *saved;       /* as y: [C/16][P][Q][N][16] */
+};
+
+/* Valid taps of output pixel `at` along one side: first <= k < last. */
+static void tap_range(struct window window, int64_t at, int64_t size, int64_t *first, int64_t *last)
+{
+    int64_t start = at * window.stride - window.padding;
+    *first = max_of(0, -start);
+    *last = min_of(window.kernel, size - start);
+}
+
+/* One register's worth of lanes of one output pixel. `x` is the channel block's image at those lanes of sample n. */
+static void max_lanes(const struct pool_task *task, const real *x, int64_t p, int64_t q, real *y, saved_tap *saved)
+{
+    struct window window = task->params.window;
+    struct shape s = task->from.shape;
+    int64_t k_first, k_last, l_first, l_last;
+    tap_range(window, p, s.h, &k_first, &k_last);
+    tap_range(window, q, s.w, &l_first, &l_last);
+    vec best = vec_set(-(real)__builtin_inf());
+    vec_int winner = {0};
+    for (int64_t k = k_first; k < k_last; k++) {
+        for (int64_t l = l_first; l < l_last; l++) {
+            int64_t pixel = (p * window.stride + k - window.padding) * s.w + q * window.stride + l - window.padding;
+            vec value = vec_load(x + pixel * s.n * CPU_BLOCK);
+            vec_int wins = (value > best) | (value != value);
+            best = vec_select(wins, value, best);
+            winner = (wins & ((vec_int){0} + (real_int)(k * window.kernel + l))) | (~wins & winner);
+        }
+    }
+    vec_store(y, best);
+    *(saved_taps *)saved = __builtin_convertvector(winner, saved_taps);
+}
+
+static void average_lanes(const struct pool_task *task, const real *x, int64_t p, int64_t q, real *y)
+{
+    struct window window = task->params.window;
+    struct shape s = task->from.shape;
+    int64_t k_first, k_last, l_first, l_last;
+    tap_range(window, p, s.h, &k_first, &k_last);
+    tap_range(window, q, s.w, &l_first, &l_last);
+    vec total = {0};
+    for (int64_t k = k_first; k < k_last; k++) {
+        for (int64_t l = l_first; l < l_last; l++) {
+            int64_t pixel = (p * window.stride + k - window.padding) * s.w + q * window.stride + l - window.padding;
+            total += vec_load(x + pixel * s.n * CPU_BLOCK);
+        }
+    }
+    vec_store(y, total * ((real)1 / (real)(window.kernel * window.kernel)));
+}
+
+/* Iterations are the output's rows [block][p][q]. */
+static void pool_rows(void *argument, int64_t first, int64_t last)
+{
+    const struct pool_task *task = argument;
+    struct shape y = task->to.shape;
+    for (int64_t row = first; row < last; row++) {
+        int64_t q = row % y.w, p = row / y.w % y.h, block = row / y.w / y.h;
+        const real *x = (const real *)task->from.data + block * cpu_block_stride(task->from.shape);
+        int64_t at = row * y.n * CPU_BLOCK;
+        real *to = (real *)task->to.data + at;
+        for (int64_t i = 0; i < y.n * CPU_BLOCK; i += CPU_VEC_LANES) {
+            if (task->params.kind == POOL_MAX) {
+                max_lanes(task, x + i, p, q, to + i, task->saved + at + i);
+            } else {
+                average_lanes(task, x + i, p, q, to + i);
+            }
+        }
+    }
+}
+
+/* The windows that cover input pixel `at` along one side: first <= p < last, where tap at + padding - p*stride is theirs. */
+static void window_range(struct window window, int64_t at, int64_t outputs, int64_t *first, int64_t *last)
+{
+    int64_t end = at + window.padding; /* p*stride <= end and p*stride > end - kernel */
+    *last = min_of(end / window.stride + 1, outputs);
+    int64_t before = end - window.kernel;
+    *first = before < 0 ? 0 : before / window.stride + 1;
+}
+
+static void gradient_lanes(const struct pool_task *task, int64_t block, int64_t h, int64_t w, int64_t lane, real *dx)
+{
+    struct window window = task->params.window;
+    struct shape s = task->from.shape;
+    int64_t p_first, p_last, q_first, q_last;
+    window_range(window, h, s.h, &p_first, &p_last);
+    window_range(window, w, s.w, &q_first, &q_last);
+    const real *dy = task->from.data;
+    bool max = task->params.kind == POOL_MAX;
+    vec total = {0};
+    for (int64_t p = p_first; p < p_last; p++) {
+        for (int64_t q = q_first; q < q_last; q++) {
+            int64_t at = ((block * s.h + p) * s.w + q) * s.n * CPU_BLOCK + lane;
+            vec value = vec_load(dy + at);
+            if (max) {
+                int64_t tap = (h + window.padding - p * window.stride) * window.kernel + w + window.padding -
+                              q * window.stride;
+                vec_int winner = __builtin_convertvector(*(const saved_taps *)(task->saved + at), vec_int);
+                value = (vec)((vec_int)value & (winner == ((vec_int){0} + (real_int)tap)));
+            }
+            total += value;
+        }
+    }
+    if (!max) total *= (real)1 / (real)(window.kernel * window.kernel);
+    vec_store(dx, total);
+}
+
+/* Iterations are the rows [block][h][w] of dx. */
+static void gradient_rows(void *argument, int64_t first, int64_t last)
+{
+    const struct pool_task *task = argument;
+    struct shape x = task->to.shape;
+    for (int64_t row = first; row < last; row++) {
+        real *dx = (real *)task->to.data + row * x.n * CPU_BLOCK;
+        for (int64_t i = 0; i < x.n * CPU_BLOCK; i += CPU_VEC_LANES)
+            gradient_lanes(task, row / x.w / x.h, row / x.w % x.h, row % x.w, i, dx + i);
+    }
+}
+
+static size_t cpu_pool_saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
+{
+    if (params.kind != POOL_MAX) return 0;
+    return tensor_bytes(backend, TENSOR_ACTIVATION, output) / sizeof(real) * sizeof(saved_tap);
+}
+
+static void check_shapes(struct pool_params params, struct shape x, struct shape y)
+{
+    CHECK(x.n == y.n && x.c == y.c);
+    CHECK(y.h == window_output_size(x.h, params.window) && y.w == window_output_size(x.w, params.window));
+    CHECK(params.window.kernel * params.window.kernel <= CPU_POOL_MAX_TAPS);
+    CHECK(params.window.padding <= params.window.kernel / 2);
+}
+
+static void cpu_pool_forward(struct backend *backend, struct pool_params params, const struct tensor *x,
+                             const struct tensor *y, void *saved)
+{
+    check_shapes(params, x->shape, y->shape);
+    struct pool_task task = {params, *x, *y, saved};
+    struct shape s = y->shape;
+    cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, pool_rows, &task);
+}
+
+static void cpu_pool_backward(struct backend *backend, struct pool_params params, const struct tensor *dy,
+                              const void *saved, const struct tensor *dx)
+{
+    check_shapes(params, dx->shape, dy->shape);
+    struct pool_task task = {params, *dy, *dx, (saved_tap *)saved};
+    struct shape s = dx->shape;
+    cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, gradient_rows, &task);
+}
+
+void CPU_EXPORT(cpu_pool_install)(struct backend_ops *ops)
+{
+    ops->pool_saved_bytes = cpu_pool_saved_bytes;
+    ops->pool_forward = cpu_pool_forward;
+    ops->pool_backward = cpu_pool_backward;
+}

@@ -1,0 +1,146 @@
+/* What every cpu_<op>.c sees. Those files are compiled once per variant, a scalar type and an instruction set; the build
+ * defines CPU_VARIANT_NAME (f32_avx512, ...), CPU_SCALAR_<scalar> and CPU_ISA_<isa>. A file exports one function, that
+ * puts its operations into the table; everything else in it is static.
+ *
+ * Layout. Channels come in blocks of 16. An activation (N,C,H,W) lies in memory as [C/16][H][W][N][16]: for one block of
+ * channels and one pixel the whole batch is contiguous. So
+ *   - a convolution is, per output pixel, a sum of small matrix products over the taps that touch the image (zero padding
+ *     costs nothing), with the batch as rows: the same kernel does the linear layers, whose images are 1x1;
+ *   - everything per channel (bias, batch norm) works on 16 lanes at a time, everything per pixel (pooling) on whole rows.
+ * A filter (O,I,K,K) lies as [O/16][I/16][K][K][16 i][16 o]; a vector (C) as [C/16][16]. Lanes past the last channel are
+ * zero. A vector per sample (N,D,1,1) is the special case [D/16][N][16]. */
+#ifndef CPU_VARIANT_H
+#define CPU_VARIANT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "backend/cpu/shared/cpu_threads.h"
+#include "trainer/backend.h"
+#include "trainer/check.h"
+
+#define CPU_PASTE_(a, b) a##_##b
+#define CPU_PASTE(a, b) CPU_PASTE_(a, b)
+#define CPU_EXPORT(name) CPU_PASTE(name, CPU_VARIANT_NAME)
+
+#if defined(CPU_SCALAR_f32)
+typedef float real;
+typedef int32_t real_int;
+#elif defined(CPU_SCALAR_f64)
+typedef double real;
+typedef int64_t real_int;
+#else
+#error "the build must name a scalar type"
+#endif
+
+#if defined(CPU_ISA_avx512)
+#define CPU_VEC_BYTES 64
+#elif defined(CPU_ISA_avx2)
+#define CPU_VEC_BYTES 32
+#else
+#define CPU_VEC_BYTES 16
+#endif
+
+enum {
+    CPU_BLOCK = 16,                                  /* channels in a block */
+    CPU_VEC_LANES = CPU_VEC_BYTES / sizeof(real),    /* scalars in a register */
+    CPU_BLOCK_VECS = CPU_BLOCK / CPU_VEC_LANES,      /* registers that hold one scalar per channel of a block */
+    CPU_BLOCK_BYTES = CPU_BLOCK * sizeof(real),
+};
+
+/* Before a loop whose bounds are constants once its function is inlined: without full unrolling an array of vectors does not
+ * become registers. */
+#if defined(__clang__)
+#define CPU_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define CPU_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+typedef real vec __attribute__((vector_size(CPU_VEC_BYTES), may_alias));
+typedef real_int vec_int __attribute__((vector_size(CPU_VEC_BYTES), may_alias));
+
+static inline vec vec_load(const real *from)
+{
+    return *(const vec *)from;
+}
+
+static inline void vec_store(real *to, vec value)
+{
+    *(vec *)to = value;
+}
+
+static inline vec vec_set(real value)
+{
+    return value - (vec){0};
+}
+
+/* a where mask is all ones, b where it is zero. */
+static inline vec vec_select(vec_int mask, vec a, vec b)
+{
+    return (vec)((mask & (vec_int)a) | (~mask & (vec_int)b));
+}
+
+struct cpu_backend {
+    struct backend base; /* first: a struct backend * of this variant is a struct cpu_backend * */
+    struct cpu_threads *threads;
+    struct step_state state;
+    struct metrics metrics;
+};
+
+static inline struct cpu_backend *cpu_backend_of(struct backend *backend)
+{
+    return (struct cpu_backend *)backend;
+}
+
+static inline int64_t cpu_blocks(int64_t channels)
+{
+    return (channels + CPU_BLOCK - 1) / CPU_BLOCK;
+}
+
+static inline int64_t min_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t max_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Scalars between a block of channels and the next. */
+static inline int64_t cpu_block_stride(struct shape shape)
+{
+    return shape.h * shape.w * shape.n * CPU_BLOCK;
+}
+
+/* Sums over many rows go in chunks whose sums are then added: the rounding error of fp32 stays small. */
+enum { CPU_SUM_CHUNK = 256 * CPU_BLOCK };
+
+/* The sum of the registers at x, x + 16, x + 32, ... below x + count. */
+static inline vec cpu_sum_rows(const real *x, int64_t count)
+{
+    vec total = {0};
+    for (int64_t start = 0; start < count; start += CPU_SUM_CHUNK) {
+        vec part = {0}, other = {0}; /* two, since an addition waits for the one before it */
+        int64_t i = start, end = min_of(start + CPU_SUM_CHUNK, count);
+        for (; i + CPU_BLOCK < end; i += 2 * CPU_BLOCK) {
+            part += vec_load(x + i);
+            other += vec_load(x + i + CPU_BLOCK);
+        }
+        if (i < end) part += vec_load(x + i);
+        total += part + other;
+    }
+    return total;
+}
+
+/* Shares out `count` iterations of about `cost` scalar operations each, in ranges that are worth a thread's while. */
+static inline void cpu_for(struct backend *backend, int64_t count, int64_t cost, void (*body)(void *, int64_t, int64_t),
+                           void *argument)
+{
+    enum { WORTHWHILE = 16384, RANGES_PER_THREAD = 4 };
+    struct cpu_threads *threads = cpu_backend_of(backend)->threads;
+    int64_t share = count / ((int64_t)cpu_threads_count(threads) * RANGES_PER_THREAD);
+    cpu_threads_for(threads, count, max_of(max_of(share, WORTHWHILE / max_of(cost, 1)), 1), body, argument);
+}
+
+#endif

@@ -1,0 +1,9 @@
+/* The CPU backend as backend.c sees it: one of the compiled variants, chosen by precision and instruction set. */
+#ifndef CPU_CREATE_H
+#define CPU_CREATE_H
+
+#include "trainer/backend.h"
+
+bool cpu_backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
+
+#endif

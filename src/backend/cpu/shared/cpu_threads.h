@@ -1,0 +1,20 @@
+/* A fixed team of threads that share the iterations of a loop. The caller is one of them. */
+#ifndef CPU_THREADS_H
+#define CPU_THREADS_H
+
+#include <stdint.h>
+
+struct cpu_threads;
+
+/* threads >= 1; 1 starts none. */
+struct cpu_threads *cpu_threads_create(int threads);
+void cpu_threads_destroy(struct cpu_threads *team);
+int cpu_threads_count(const struct cpu_threads *team);
+
+/* Calls body(argument, first, last) for consecutive ranges [first, last) that together cover 0..count-1, each of up to
+ * `grain` iterations, on whichever thread is free; returns when all are done. An iteration must compute its results alone,
+ * so that they do not depend on the number of threads. */
+void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
+                     void (*body)(void *argument, int64_t first, int64_t last), void *argument);
+
+#endif

@@ -1,0 +1,95 @@
+#include "trainer/cli.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/cli_private.h"
+#include "config/text.h"
+
+const struct cli_command *const cli_commands[] = {&cli_train, &cli_summary, &cli_gradcheck, &cli_keys, &cli_help, NULL};
+
+const struct cli_command *cli_find_command(const char *name)
+{
+    for (int i = 0; cli_commands[i]; i++)
+        if (strcmp(cli_commands[i]->name, name) == 0) return cli_commands[i];
+    return NULL;
+}
+
+bool cli_fail_unknown_command(const char *name, struct status *status)
+{
+    for (int i = 0; cli_commands[i]; i++)
+        if (text_is_slip(name, cli_commands[i]->name))
+            return status_fail(status, STATUS_USAGE, "unknown subcommand \"%s\"; did you mean %s?", name,
+                               cli_commands[i]->name);
+    return status_fail(status, STATUS_USAGE, "\"%s\" is neither a subcommand nor a config file; see trainer --help",
+                       name);
+}
+
+/* A word that stands where a config should, and that nobody would name a config. */
+static bool is_no_config(const char *word)
+{
+    return !strpbrk(word, "./") && access(word, F_OK) != 0;
+}
+
+static bool check_words(const struct cli_command *command, const struct cli_arguments *arguments, bool named,
+                        struct status *status)
+{
+    if (!named && arguments->word_count > 0 && is_no_config(arguments->words[0]))
+        return cli_fail_unknown_command(arguments->words[0], status);
+    if (arguments->word_count < command->fewest_words)
+        return status_fail(status, STATUS_USAGE, "expected a config file; usage: trainer %s", command->usage);
+    if (arguments->word_count > command->most_words)
+        return status_fail(status, STATUS_USAGE, "unexpected argument \"%s\"; usage: trainer %s",
+                           arguments->words[command->most_words], command->usage);
+    return true;
+}
+
+/* `named`: the subcommand was written, and is argv[0]. */
+static bool run_command(const struct cli_command *command, bool named, int argc, char **argv, struct status *status)
+{
+    struct cli_arguments arguments;
+    bool good = cli_parse(&arguments, command, argc, argv, status);
+    if (good && arguments.help)
+        cli_print_help(named ? command : NULL, stdout);
+    else if (good && arguments.version)
+        puts("trainer " TRAINER_VERSION);
+    else if (good)
+        good = check_words(command, &arguments, named, status) && command->run(&arguments, status);
+    free(arguments.overrides);
+    return good;
+}
+
+static bool dispatch(int argc, char **argv, struct status *status)
+{
+    const struct cli_command *command = argc > 1 ? cli_find_command(argv[1]) : NULL;
+    if (command) return run_command(command, true, argc - 1, argv + 1, status);
+    return run_command(&cli_train, false, argc, argv, status);
+}
+
+/* A full disk under the redirected output shows only here. */
+static bool flush_output(struct status *status)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return true;
+    return status_fail(status, STATUS_RUNTIME, "cannot write to the standard output: %s", strerror(errno));
+}
+
+/* File names may hold anything; an error stays one line. */
+static void report(const struct status *status)
+{
+    fputs("trainer: ", stderr);
+    for (const char *c = status->message; *c; c++) fputc((unsigned char)*c < 0x20 || *c == 0x7F ? '?' : *c, stderr);
+    fputc('\n', stderr);
+}
+
+int cli_run(int argc, char **argv)
+{
+    struct status status = {.code = STATUS_OK};
+    bool good = dispatch(argc, argv, &status);
+    struct status output = {.code = STATUS_OK};
+    if (!flush_output(&output) && good) status = output, good = false;
+    if (!good) report(&status);
+    return (int)status.code;
+}

@@ -1,0 +1,62 @@
+/* Checks every derivative of a config's network against finite differences, in double precision. */
+#include <inttypes.h>
+
+#include "cli/cli_private.h"
+#include "trainer/gradcheck.h"
+
+struct totals {
+    int checks, failures;
+};
+
+static void print_result(void *argument, const struct gradcheck_result *result)
+{
+    struct totals *totals = argument;
+    printf("%-26s  %-8s  %6" PRId64 "  %14.2e  %7.0e  %s\n", result->layer, result->tensor, result->values, result->error,
+           result->bound, result->passed ? "pass" : "FAIL");
+    fflush(stdout);
+    totals->checks++;
+    totals->failures += !result->passed;
+}
+
+static bool check_network(const struct experiment *experiment, struct backend *backend, struct status *status)
+{
+    struct network *network;
+    if (!cli_build_network(&network, experiment, backend, GRADCHECK_BATCH, status)) return false;
+    printf("%-26s  %-8s  %6s  %14s  %7s  %s\n", "layer", "tensor", "values", "relative error", "bound", "result");
+    struct totals totals = {0};
+    gradcheck_network(network, (uint64_t)experiment->experiment.seed, print_result, &totals);
+    network_destroy(network);
+    if (totals.failures > 0)
+        return status_fail(status, STATUS_RUNTIME, "%d of %d gradient checks failed", totals.failures, totals.checks);
+    printf("\nall %d gradient checks passed\n", totals.checks);
+    return true;
+}
+
+static bool run(const struct cli_arguments *arguments, struct status *status)
+{
+    struct experiment experiment;
+    if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
+        return false;
+    struct backend_options options = {.device = DEVICE_CPU,
+                                      .precision = PRECISION_FP64,
+                                      .cpu_isa = experiment.backend.cpu_isa,
+                                      .threads = (int)experiment.backend.threads};
+    struct backend *backend;
+    bool good = backend_create(&backend, &options, status);
+    if (good) {
+        good = check_network(&experiment, backend, status);
+        backend_destroy(backend);
+    }
+    experiment_free(&experiment);
+    return good;
+}
+
+const struct cli_command cli_gradcheck = {
+    .name = "gradcheck",
+    .usage = "gradcheck CONFIG [--set SECTION.KEY=VALUE]...",
+    .summary = "Check every derivative of CONFIG's network against finite differences, in double precision.",
+    .options = "s:",
+    .fewest_words = 1,
+    .most_words = 1,
+    .run = run,
+};

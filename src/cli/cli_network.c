@@ -1,0 +1,53 @@
+/* The network of a config on a backend, without needing its data. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli/cli_private.h"
+#include "trainer/dataset.h"
+
+struct image_format {
+    int64_t channels, height, width, classes;
+};
+
+static struct image_format idx_format(const struct experiment *experiment)
+{
+    struct dataset dataset = {0};
+    struct status status;
+    if (!idx_load(&dataset, experiment->data.path, &status)) {
+        printf("%s\nAssuming images of 1x28x28 and 10 classes.\n\n", status.message);
+        return (struct image_format){1, 28, 28, 10};
+    }
+    struct image_format format = {dataset.channels, dataset.height, dataset.width, dataset.classes};
+    dataset_free(&dataset);
+    return format;
+}
+
+static struct image_format find_format(const struct experiment *experiment)
+{
+    switch (experiment->data.dataset) {
+    case DATASET_IDX:
+        return idx_format(experiment);
+    case DATASET_SYNTHETIC:
+        return (struct image_format){experiment->data.synthetic_channels, experiment->data.synthetic_size,
+                                     experiment->data.synthetic_size, experiment->data.synthetic_classes};
+    default:
+        return (struct image_format){3, 32, 32, 10};
+    }
+}
+
+bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
+                       int64_t batch, struct status *status)
+{
+    struct image_format format = find_format(experiment);
+    struct shape input = model_input_shape(experiment, format.channels, format.height, format.width);
+    int count;
+    struct layer_spec *specs = model_specs(experiment, input, format.classes, &count);
+    input.n = batch;
+    bool good = network_build(network, backend, specs, count, experiment->model.loss, input,
+                              (uint64_t)experiment->experiment.seed, status);
+    model_specs_free(specs, count);
+    if (!good) return false;
+    printf("%s: images of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n\n", experiment->experiment.name,
+           format.channels, format.height, format.width, format.classes);
+    return true;
+}

@@ -1,0 +1,37 @@
+/* The layers of a config's network, without training it and without needing its data. */
+#include "cli/cli_private.h"
+
+static bool print_network(const struct experiment *experiment, struct backend *backend, struct status *status)
+{
+    struct network *network;
+    if (!cli_build_network(&network, experiment, backend, 1, status)) return false;
+    network_print_summary(network, stdout);
+    network_destroy(network);
+    return true;
+}
+
+static bool run(const struct cli_arguments *arguments, struct status *status)
+{
+    struct experiment experiment;
+    if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
+        return false;
+    struct backend_options options = {.device = DEVICE_CPU, .precision = PRECISION_FP32, .threads = 1};
+    struct backend *backend;
+    bool good = backend_create(&backend, &options, status);
+    if (good) {
+        good = print_network(&experiment, backend, status);
+        backend_destroy(backend);
+    }
+    experiment_free(&experiment);
+    return good;
+}
+
+const struct cli_command cli_summary = {
+    .name = "summary",
+    .usage = "summary CONFIG [--set SECTION.KEY=VALUE]...",
+    .summary = "Print the layers of the network that CONFIG describes.",
+    .options = "s:",
+    .fewest_words = 1,
+    .most_words = 1,
+    .run = run,
+};

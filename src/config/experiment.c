@@ -1,0 +1,161 @@
+#include "trainer/experiment.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/experiment_check.h"
+#include "config/experiment_keys.h"
+#include "config/experiment_value.h"
+#include "config/text.h"
+#include "trainer/check.h"
+#include "trainer/ini.h"
+#include "trainer/memory.h"
+
+static const char override_file[] = "--set";
+
+static int find_section_key(const char *section_key)
+{
+    const char *dot = strchr(section_key, '.');
+    CHECK(dot);
+    char *section = memory_format("%.*s", (int)(dot - section_key), section_key);
+    int key = experiment_key_find(section, dot + 1);
+    free(section);
+    CHECK(key >= 0);
+    return key;
+}
+
+struct key_origin experiment_origin(const struct experiment *experiment, const char *section_key)
+{
+    return experiment->origins[find_section_key(section_key)];
+}
+
+bool experiment_fail(const struct experiment *experiment, const char *section_key, struct status *status,
+                     const char *format, ...)
+{
+    struct key_origin origin = experiment_origin(experiment, section_key);
+    char message[STATUS_MESSAGE_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (!origin.file)
+        return status_fail(status, STATUS_USAGE, "%s: %s (default): %s", experiment->file, section_key, message);
+    if (origin.file == override_file) return status_fail(status, STATUS_USAGE, "--set %s: %s", section_key, message);
+    return status_fail(status, STATUS_USAGE, "%s:%d: %s: %s", origin.file, origin.line, section_key, message);
+}
+
+/* Sets a key of the table and notes where its value comes from. */
+static bool set_key(struct experiment *experiment, int index, const char *text, struct key_origin origin,
+                    struct status *status)
+{
+    const struct experiment_key *key = &experiment_keys[index];
+    experiment->origins[index] = origin;
+    struct status problem;
+    if (experiment_value_parse(key, text, experiment, &problem)) return true;
+    char *section_key = memory_format("%s.%s", key->section, key->name);
+    experiment_fail(experiment, section_key, status, "%s", problem.message);
+    free(section_key);
+    return false;
+}
+
+static bool set_named(struct experiment *experiment, const char *section, const char *name, const char *value,
+                      struct key_origin origin, struct status *status)
+{
+    int key = experiment_key_find(section, name);
+    if (key >= 0) return set_key(experiment, key, value, origin, status);
+    char suggestion[STATUS_MESSAGE_SIZE / 2];
+    experiment_suggest_key(section, name, suggestion, sizeof suggestion);
+    if (origin.file == override_file)
+        return status_fail(status, STATUS_USAGE, "--set %s.%s: unknown key%s", section, name, suggestion);
+    return status_fail(status, STATUS_USAGE, "%s:%d: %s.%s: unknown key%s", origin.file, origin.line, section, name,
+                       suggestion);
+}
+
+static void set_defaults(struct experiment *experiment)
+{
+    for (int i = 0; i < experiment_key_count; i++) {
+        const struct experiment_key *key = &experiment_keys[i];
+        bool from_file_name = key->type == KEY_TEXT && *key->default_text == '\0';
+        struct status problem;
+        CHECK(from_file_name || experiment_value_parse(key, key->default_text, experiment, &problem));
+    }
+}
+
+static bool apply_file(struct experiment *experiment, const struct ini_file *ini, struct status *status)
+{
+    for (int i = 0; i < ini->section_count; i++) {
+        const struct ini_section *section = &ini->sections[i];
+        if (experiment_section_exists(section->name)) continue;
+        char suggestion[STATUS_MESSAGE_SIZE / 2];
+        experiment_suggest_section(section->name, suggestion, sizeof suggestion);
+        return status_fail(status, STATUS_USAGE, "%s:%d: unknown section [%s]%s", experiment->file, section->line,
+                           section->name, suggestion);
+    }
+    for (int i = 0; i < ini->entry_count; i++) {
+        const struct ini_entry *entry = &ini->entries[i];
+        struct key_origin origin = {.file = experiment->file, .line = entry->line};
+        if (!set_named(experiment, entry->section, entry->key, entry->value, origin, status)) return false;
+    }
+    return true;
+}
+
+/* Cuts "section.key=value" into its three parts, without the blanks around them; false where it has not that form. */
+static bool split_override(char *text, char **section, char **name, char **value)
+{
+    char *equals = strchr(text, '=');
+    if (!equals) return false;
+    *value = equals + 1;
+    while (text_is_blank(**value)) (*value)++;
+    for (char *end = *value + strlen(*value); end > *value && text_is_blank(end[-1]); end--) end[-1] = '\0';
+    *equals = '\0';
+    for (char *end = equals; end > text && text_is_blank(end[-1]); end--) end[-1] = '\0';
+    while (text_is_blank(*text)) text++;
+    char *dot = strchr(text, '.');
+    if (!dot || dot == text || dot[1] == '\0') return false;
+    *dot = '\0';
+    *section = text;
+    *name = dot + 1;
+    return true;
+}
+
+static bool apply_override(struct experiment *experiment, const char *override, int number, struct status *status)
+{
+    const char *problem;
+    size_t size = strlen(override), bad = text_find_bad_byte(override, size, &problem);
+    if (bad < size)
+        return status_fail(status, STATUS_USAGE, "--set: %s (byte 0x%02x) in number %d", problem,
+                           (unsigned char) override[bad], number);
+    char *copy = memory_copy_string(override), *section, *name, *value;
+    bool good = split_override(copy, &section, &name, &value);
+    if (good)
+        good = set_named(experiment, section, name, value, (struct key_origin){override_file, number}, status);
+    else
+        status_fail(status, STATUS_USAGE, "--set %s: expected section.key=value", override);
+    free(copy);
+    return good;
+}
+
+bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
+                     struct status *status)
+{
+    memset(experiment, 0, sizeof *experiment);
+    struct ini_file ini;
+    if (!ini_read(&ini, path, status)) return false;
+    experiment->file = memory_copy_string(path);
+    experiment->origins = memory_alloc((size_t)experiment_key_count, sizeof *experiment->origins);
+    set_defaults(experiment);
+    bool good = apply_file(experiment, &ini, status);
+    ini_free(&ini);
+    for (int i = 0; good && i < override_count; i++) good = apply_override(experiment, overrides[i], i + 1, status);
+    good = good && experiment_check(experiment, status);
+    if (!good) experiment_free(experiment);
+    return good;
+}
+
+void experiment_free(struct experiment *experiment)
+{
+    free(experiment->origins);
+    free(experiment->file);
+    memset(experiment, 0, sizeof *experiment);
+}

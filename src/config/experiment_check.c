@@ -1,0 +1,118 @@
+#include "config/experiment_check.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/experiment_value.h"
+#include "trainer/memory.h"
+
+static bool is_default(const struct experiment *experiment, const char *section_key)
+{
+    return experiment_origin(experiment, section_key).file == NULL;
+}
+
+/* The config's file name without folder and ending. */
+static bool name_from_file(struct experiment *experiment, struct status *status)
+{
+    const char *slash = strrchr(experiment->file, '/');
+    const char *base = slash ? slash + 1 : experiment->file;
+    const char *dot = strrchr(base, '.');
+    int length = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
+    char *name = memory_format("%.*s", length, base);
+    struct status problem;
+    const struct experiment_key *key = &experiment_keys[experiment_key_find("experiment", "name")];
+    bool good = experiment_value_parse(key, name, experiment, &problem);
+    free(name);
+    return good || experiment_fail(experiment, "experiment.name", status, "%s", problem.message);
+}
+
+static bool check_name(struct experiment *experiment, struct status *status)
+{
+    const char *name = experiment->experiment.name;
+    if (*name == '\0' && !name_from_file(experiment, status)) return false;
+    if (!strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return true;
+    return experiment_fail(experiment, "experiment.name", status,
+                           "expected the name of a folder, without \"/\", found \"%s\"", name);
+}
+
+static bool check_data(struct experiment *experiment, struct status *status)
+{
+    if (experiment->data.dataset == DATASET_IDX && is_default(experiment, "data.path"))
+        return experiment_fail(experiment, "data.path", status, "expected the folder that holds the idx files");
+    if (experiment->data.dataset != DATASET_SYNTHETIC) return true;
+    int64_t train = experiment->data.synthetic_train, size = experiment->data.synthetic_size;
+    int64_t bytes = experiment->data.synthetic_channels * size * size, limit = (INT64_C(4) << 30) / bytes;
+    if (train + experiment->data.synthetic_test > limit)
+        return experiment_fail(experiment, "data.synthetic_train", status,
+                               "expected at most %" PRId64 " images of this size with those of the test set (4 GiB)",
+                               limit);
+    if (experiment->data.validation_size >= train)
+        return experiment_fail(experiment, "data.validation_size", status,
+                               "expected less than the %" PRId64 " training samples, found %" PRId64, train,
+                               experiment->data.validation_size);
+    return true;
+}
+
+static bool check_features(struct experiment *experiment, struct status *status)
+{
+    bool convnet = experiment->model.kind == MODEL_CONVNET;
+    if (convnet && experiment->model.features.count == 0)
+        return experiment_fail(experiment, "model.features", status,
+                               "expected at least one entry, as model.kind is convnet");
+    if (!convnet && experiment->model.features.count > 0)
+        return experiment_fail(experiment, "model.features", status, "expected nothing, as model.kind is mlp");
+    if (convnet && is_default(experiment, "model.hidden")) experiment->model.hidden.count = 0;
+    return true;
+}
+
+static bool check_activation(struct experiment *experiment, struct status *status)
+{
+    if (experiment->model.activation == ACTIVATION_RELU && experiment->model.activation_slope != 0)
+        return experiment_fail(experiment, "model.activation_slope", status,
+                               "expected 0, as model.activation is relu, which has none");
+    if (experiment->model.activation_slope == 0) {
+        const double usual[] = {[ACTIVATION_RELU] = 0, [ACTIVATION_LEAKY_RELU] = 0.01, [ACTIVATION_ELU] = 1};
+        experiment->model.activation_slope = usual[experiment->model.activation];
+    }
+    return true;
+}
+
+static bool check_model(struct experiment *experiment, struct status *status)
+{
+    if (!check_features(experiment, status) || !check_activation(experiment, status)) return false;
+    if (experiment->model.batchnorm == BATCHNORM_NONE && experiment->model.batchnorm_batch_stats_only)
+        return experiment_fail(experiment, "model.batchnorm_batch_stats_only", status,
+                               "expected false, as model.batchnorm is none");
+    return true;
+}
+
+static bool check_optimizer(struct experiment *experiment, struct status *status)
+{
+    bool sgd = experiment->optimizer.name == OPTIMIZER_SGD;
+    if (!sgd && experiment->optimizer.momentum > 0)
+        return experiment_fail(experiment, "optimizer.momentum", status,
+                               "expected 0, as only sgd has a momentum (Adam's is optimizer.beta1)");
+    if (experiment->optimizer.nesterov && experiment->optimizer.momentum == 0)
+        return experiment_fail(experiment, "optimizer.nesterov", status, "expected false, as optimizer.momentum is 0");
+    return true;
+}
+
+static bool check_schedule(struct experiment *experiment, struct status *status)
+{
+    if (experiment->schedule.warmup_steps >= experiment->train.max_steps)
+        return experiment_fail(experiment, "schedule.warmup_steps", status,
+                               "expected less than the %" PRId64 " of train.max_steps, found %" PRId64,
+                               experiment->train.max_steps, experiment->schedule.warmup_steps);
+    if (experiment->schedule.minimum > experiment->optimizer.learning_rate)
+        return experiment_fail(experiment, "schedule.minimum", status,
+                               "expected at most the %g of optimizer.learning_rate, found %g",
+                               experiment->optimizer.learning_rate, experiment->schedule.minimum);
+    return true;
+}
+
+bool experiment_check(struct experiment *experiment, struct status *status)
+{
+    return check_name(experiment, status) && check_data(experiment, status) && check_model(experiment, status) &&
+           check_optimizer(experiment, status) && check_schedule(experiment, status);
+}

@@ -1,0 +1,49 @@
+/* The table of keys: everything about a key that is not a relation to another one. */
+#ifndef TRAINER_CONFIG_EXPERIMENT_KEYS_H
+#define TRAINER_CONFIG_EXPERIMENT_KEYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trainer/experiment.h"
+
+enum key_type {
+    KEY_INTEGER,  /* int64_t */
+    KEY_REAL,     /* double */
+    KEY_BOOLEAN,  /* bool */
+    KEY_TEXT,     /* char[EXPERIMENT_TEXT_SIZE] */
+    KEY_CHOICE,   /* an enum */
+    KEY_INTEGERS, /* struct int_list */
+    KEY_FEATURES, /* struct feature_list */
+    KEY_BLOCK,    /* enum block_part[BLOCK_PART_COUNT] */
+};
+
+struct experiment_key {
+    const char *section, *name;
+    enum key_type type;
+    const char *default_text; /* read like a value of a file */
+    int64_t low, high;        /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value */
+    double from, to;          /* KEY_REAL */
+    bool from_excluded, to_excluded;
+    const char *const *choices; /* KEY_CHOICE: names in the order of the enum's values, ended by NULL */
+    size_t offset;              /* of the field in struct experiment */
+    const char *help;           /* a line, without the range */
+};
+
+extern const struct experiment_key experiment_keys[];
+extern const int experiment_key_count;
+
+/* Index in the table, or -1. */
+int experiment_key_find(const char *section, const char *name);
+
+bool experiment_section_exists(const char *section);
+
+/* The sentence end that helps after an unknown section or key: "; did you mean train.max_steps?". */
+void experiment_suggest_section(const char *section, char *text, size_t size);
+void experiment_suggest_key(const char *section, const char *name, char *text, size_t size);
+
+/* What the key takes, in words: "an integer from 1 to 10", "one of mlp, convnet". */
+void experiment_key_expects(const struct experiment_key *key, char *text, size_t size);
+
+#endif

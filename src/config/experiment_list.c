@@ -1,0 +1,230 @@
+/* Values that are lists: "512, 128, 384"; "64, M, 128, M2s2p0, 256k5s2p2, A"; "activation, batchnorm, dropout". */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "config/experiment_value.h"
+#include "config/text.h"
+#include "trainer/check.h"
+
+enum { ENTRY_SIZE = VALUE_LIMIT + 1, LARGEST_CHANNELS = 65536, LARGEST_WINDOW = 99 };
+
+const char list_features_help[] =
+    "model.features lists what a convnet is made of, with commas between:\n"
+    "  C[kK][sS][pP]    convolution with C output channels, then model.block: KxK kernel (default 3),\n"
+    "                   stride S (default 1), padding P on each side (default K/2 rounded down)\n"
+    "  M                max-pool 3x3, stride 2, padding 1\n"
+    "  MK[sS][pP]       max-pool KxK, stride S (default K), padding P (default 0, at most K/2)\n"
+    "  A                average pool 1x1\n"
+    "  AK[sS][pP]       average pool KxK, like MK\n"
+    "Example: 64, M, 128, M2s2p0, 256k5s2p2, A\n";
+
+static const char *const block_names[] = {"batchnorm", "activation", "dropout"}; /* in the order of enum block_part */
+
+/* Takes the text up to the next comma out of *rest, without the blanks around it; *rest becomes NULL after the last. */
+static void next_entry(const char **rest, char entry[ENTRY_SIZE])
+{
+    const char *start = *rest, *comma = strchr(start, ',');
+    size_t length = comma ? (size_t)(comma - start) : strlen(start);
+    *rest = comma ? comma + 1 : NULL;
+    while (length > 0 && text_is_blank(*start)) start++, length--;
+    while (length > 0 && text_is_blank(start[length - 1])) length--;
+    CHECK(length < ENTRY_SIZE);
+    memcpy(entry, start, length);
+    entry[length] = '\0';
+}
+
+static bool check_count(int64_t count, struct status *problem)
+{
+    if (count < EXPERIMENT_LIST_SIZE) return true;
+    return status_fail(problem, STATUS_USAGE, "expected at most %d entries", EXPERIMENT_LIST_SIZE);
+}
+
+bool list_parse_integers(const struct experiment_key *key, const char *text, struct int_list *list,
+                         struct status *problem)
+{
+    char entry[ENTRY_SIZE];
+    list->count = 0;
+    for (const char *rest = *text ? text : NULL; rest;) {
+        next_entry(&rest, entry);
+        if (!check_count(list->count, problem)) return false;
+        int64_t value;
+        bool good = value_parse_integer(entry, &value) && value >= key->low && value <= key->high;
+        if (!good)
+            return status_fail(problem, STATUS_USAGE,
+                               "entry %" PRId64 ": expected an integer from %" PRId64 " to %" PRId64 ", found \"%s\"",
+                               list->count + 1, key->low, key->high, entry);
+        list->value[list->count++] = value;
+    }
+    return true;
+}
+
+/* The number at *text, which moves behind it: -1 where there is none, LARGEST_CHANNELS + 1 for all that are larger. */
+static int64_t take_number(const char **text)
+{
+    if (**text < '0' || **text > '9') return -1;
+    int64_t number = 0;
+    for (; **text >= '0' && **text <= '9'; (*text)++)
+        if (number <= LARGEST_CHANNELS) number = number * 10 + (**text - '0');
+    return number;
+}
+
+/* The number after `letter`, or the default where the letter is not there; -1 where the letter has no number. */
+static int64_t take_option(const char **text, char letter, int64_t default_value)
+{
+    if (**text != letter) return default_value;
+    (*text)++;
+    return take_number(text);
+}
+
+static bool parse_feature(const char *text, struct feature *feature)
+{
+    *feature = (struct feature){0};
+    struct window *window = &feature->window;
+    if (*text == 'M' || *text == 'A') {
+        feature->kind = *text == 'M' ? FEATURE_MAX_POOL : FEATURE_AVERAGE_POOL;
+        *window = *text == 'M' ? (struct window){3, 2, 1} : (struct window){1, 1, 0};
+        text++;
+        if (*text == '\0') return true;
+        window->kernel = take_number(&text);
+        window->stride = take_option(&text, 's', window->kernel);
+        window->padding = take_option(&text, 'p', 0);
+    } else {
+        feature->kind = FEATURE_CONV;
+        feature->channels = take_number(&text);
+        if (feature->channels < 0) return false;
+        window->kernel = take_option(&text, 'k', 3);
+        window->stride = take_option(&text, 's', 1);
+        window->padding = take_option(&text, 'p', window->kernel / 2);
+    }
+    return *text == '\0' && window->kernel >= 0 && window->stride >= 0 && window->padding >= 0;
+}
+
+/* What is wrong with a feature that has the right form, or NULL. */
+static const char *feature_problem(const struct feature *feature)
+{
+    struct window window = feature->window;
+    if (feature->kind == FEATURE_CONV && (feature->channels < 1 || feature->channels > LARGEST_CHANNELS))
+        return "1 to 65536 channels";
+    if (window.kernel < 1 || window.kernel > LARGEST_WINDOW) return "a kernel from 1 to 99";
+    if (window.stride < 1 || window.stride > LARGEST_WINDOW) return "a stride from 1 to 99";
+    if (feature->kind == FEATURE_CONV) return window.padding > LARGEST_WINDOW ? "a padding from 0 to 99" : NULL;
+    return window.padding > window.kernel / 2 ? "a padding of at most half the pool's kernel" : NULL;
+}
+
+bool list_parse_features(const char *text, struct feature_list *list, struct status *problem)
+{
+    char entry[ENTRY_SIZE];
+    list->count = 0;
+    for (const char *rest = *text ? text : NULL; rest; list->count++) {
+        next_entry(&rest, entry);
+        if (!check_count(list->count, problem)) return false;
+        struct feature *feature = &list->value[list->count];
+        const char *expected =
+            "a convolution like 64 or 64k5s2p2, a max-pool like M or M2s2p0, or an average pool like "
+            "A or A4";
+        if (parse_feature(entry, feature)) expected = feature_problem(feature);
+        if (expected)
+            return status_fail(problem, STATUS_USAGE, "entry %" PRId64 ": expected %s, found \"%s\"", list->count + 1,
+                               expected, entry);
+    }
+    return true;
+}
+
+bool list_parse_block(const char *text, enum block_part block[BLOCK_PART_COUNT], struct status *problem)
+{
+    char entry[ENTRY_SIZE];
+    bool seen[BLOCK_PART_COUNT] = {false};
+    const char *rest = text;
+    bool good = true;
+    for (int i = 0; i < BLOCK_PART_COUNT && good; i++) {
+        int part = 0;
+        *entry = '\0';
+        if (rest) next_entry(&rest, entry);
+        while (part < BLOCK_PART_COUNT && strcmp(entry, block_names[part]) != 0) part++;
+        good = part < BLOCK_PART_COUNT && !seen[part];
+        if (good) block[i] = (enum block_part)part, seen[part] = true;
+    }
+    if (good && !rest) return true;
+    return status_fail(problem, STATUS_USAGE,
+                       "expected batchnorm, activation and dropout, each once, with commas between, found \"%s\"",
+                       text);
+}
+
+/* Appends an entry with the separator before it. */
+static void append(char *text, size_t size, int64_t index, const char *entry)
+{
+    size_t length = strlen(text);
+    CHECK(length + strlen(entry) + 3 <= size);
+    snprintf(text + length, size - length, "%s%s", index > 0 ? "," : "", entry);
+}
+
+/* Puts a blank after each comma, for people, as long as the value stays short enough to be read again. */
+static void spread(char *text, size_t size)
+{
+    size_t length = strlen(text), commas = 0;
+    for (const char *c = text; *c; c++) commas += *c == ',';
+    if (length + commas > VALUE_LIMIT) return;
+    CHECK(length + commas < size);
+    char *to = text + length + commas, *from = text + length;
+    while (to > from) {
+        *to-- = *from;
+        if (from > text && from[-1] == ',') *to-- = ' ';
+        from--;
+    }
+}
+
+void list_format_integers(const struct int_list *list, char *text, size_t size)
+{
+    *text = '\0';
+    for (int64_t i = 0; i < list->count; i++) {
+        char entry[32];
+        snprintf(entry, sizeof entry, "%" PRId64, list->value[i]);
+        append(text, size, i, entry);
+    }
+    spread(text, size);
+}
+
+/* "k5" where the value is not the default. */
+static void append_option(char *entry, size_t size, const char *letter, int64_t value, int64_t default_value)
+{
+    size_t length = strlen(entry);
+    if (value != default_value) snprintf(entry + length, size - length, "%s%" PRId64, letter, value);
+}
+
+static void format_feature(const struct feature *feature, char *entry, size_t size)
+{
+    struct window window = feature->window;
+    if (feature->kind == FEATURE_CONV) {
+        snprintf(entry, size, "%" PRId64, feature->channels);
+        append_option(entry, size, "k", window.kernel, 3);
+        append_option(entry, size, "s", window.stride, 1);
+        append_option(entry, size, "p", window.padding, window.kernel / 2);
+        return;
+    }
+    bool max = feature->kind == FEATURE_MAX_POOL;
+    struct window usual = max ? (struct window){3, 2, 1} : (struct window){1, 1, 0};
+    snprintf(entry, size, "%s", max ? "M" : "A");
+    if (window.kernel == usual.kernel && window.stride == usual.stride && window.padding == usual.padding) return;
+    append_option(entry, size, "", window.kernel, 0);
+    append_option(entry, size, "s", window.stride, window.kernel);
+    append_option(entry, size, "p", window.padding, 0);
+}
+
+void list_format_features(const struct feature_list *list, char *text, size_t size)
+{
+    *text = '\0';
+    for (int64_t i = 0; i < list->count; i++) {
+        char entry[96];
+        format_feature(&list->value[i], entry, sizeof entry);
+        append(text, size, i, entry);
+    }
+    spread(text, size);
+}
+
+void list_format_block(const enum block_part block[BLOCK_PART_COUNT], char *text, size_t size)
+{
+    *text = '\0';
+    for (int i = 0; i < BLOCK_PART_COUNT; i++) append(text, size, i, block_names[block[i]]);
+    spread(text, size);
+}

@@ -1,0 +1,251 @@
+#include "config/experiment_value.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/text.h"
+#include "trainer/check.h"
+
+static const char *skip_digits(const char *text)
+{
+    while (*text >= '0' && *text <= '9') text++;
+    return text;
+}
+
+bool value_parse_integer(const char *text, int64_t *value)
+{
+    const char *digits = text + (*text == '-');
+    const char *end = skip_digits(digits);
+    if (end == digits || *end != '\0') return false;
+    errno = 0;
+    *value = strtoll(text, NULL, 10);
+    return errno == 0;
+}
+
+/* strtod alone would take blanks, hexadecimal, "inf" and "nan". */
+static bool is_decimal(const char *text)
+{
+    const char *whole = text + (*text == '-');
+    const char *end = skip_digits(whole);
+    int64_t digits = end - whole;
+    if (*end == '.') {
+        const char *fraction = end + 1;
+        end = skip_digits(fraction);
+        digits += end - fraction;
+    }
+    if (digits == 0) return false;
+    if (*end == 'e' || *end == 'E') {
+        const char *exponent = end + 1;
+        if (*exponent == '-' || *exponent == '+') exponent++;
+        end = skip_digits(exponent);
+        if (end == exponent) return false;
+    }
+    return *end == '\0';
+}
+
+bool value_parse_real(const char *text, double *value)
+{
+    if (!is_decimal(text)) return false;
+    char *end;
+    errno = 0;
+    *value = strtod(text, &end);
+    return errno == 0 && *end == '\0';
+}
+
+/* 1e-05 -> 1e-5, 1e+20 -> 1e20 */
+static void shorten_exponent(char *text)
+{
+    char *exponent = strchr(text, 'e');
+    if (!exponent) return;
+    char *to = exponent + 1, *from = exponent + 1;
+    if (*from == '-') to++;
+    from++;
+    while (*from == '0') from++;
+    memmove(to, from, strlen(from) + 1);
+}
+
+void value_format_real(double value, char *text, size_t size)
+{
+    int digits = 1;
+    while (digits < 17) {
+        snprintf(text, size, "%.*g", digits, value);
+        if (strtod(text, NULL) == value) break;
+        digits++;
+    }
+    double magnitude = fabs(value);
+    for (int whole = 1; whole <= 6 && magnitude >= 1; whole++, magnitude /= 10) /* 100, not 1e2 */
+        if (magnitude < 10 && whole > digits) digits = whole;
+    snprintf(text, size, "%.*g", digits, value);
+    shorten_exponent(text);
+}
+
+static void expects_real(const struct experiment_key *key, char *text, size_t size)
+{
+    char from[32], to[32];
+    value_format_real(key->from, from, sizeof from);
+    value_format_real(key->to, to, sizeof to);
+    snprintf(text, size, "a number %s %s %s %s", key->from_excluded ? "above" : "from", from,
+             key->to_excluded     ? "to below"
+             : key->from_excluded ? "up to"
+                                  : "to",
+             to);
+}
+
+static void expects_choice(const struct experiment_key *key, char *text, size_t size)
+{
+    snprintf(text, size, "one of");
+    for (int i = 0; key->choices[i]; i++) {
+        size_t length = strlen(text);
+        snprintf(text + length, size - length, "%s %s", i > 0 ? "," : "", key->choices[i]);
+    }
+}
+
+void experiment_key_expects(const struct experiment_key *key, char *text, size_t size)
+{
+    switch (key->type) {
+    case KEY_INTEGER:
+        snprintf(text, size, "an integer from %" PRId64 " to %" PRId64, key->low, key->high);
+        break;
+    case KEY_REAL:
+        expects_real(key, text, size);
+        break;
+    case KEY_BOOLEAN:
+        snprintf(text, size, "true or false");
+        break;
+    case KEY_TEXT:
+        snprintf(text, size, "text");
+        break;
+    case KEY_CHOICE:
+        expects_choice(key, text, size);
+        break;
+    case KEY_INTEGERS:
+        snprintf(text, size, "integers from %" PRId64 " to %" PRId64 " with commas between", key->low, key->high);
+        break;
+    case KEY_FEATURES:
+        snprintf(text, size, "convolutions and pools with commas between");
+        break;
+    case KEY_BLOCK:
+        snprintf(text, size, "batchnorm, activation and dropout, each once");
+        break;
+    }
+}
+
+static bool fail_expected(const struct experiment_key *key, const char *found, struct status *problem)
+{
+    char expected[VALUE_TEXT_SIZE];
+    experiment_key_expects(key, expected, sizeof expected);
+    return status_fail(problem, STATUS_USAGE, "expected %s, found \"%s\"", expected, found);
+}
+
+/* Whatever text is taken must survive being written to a config file and read again. */
+static bool parse_text(const char *text, char *field, struct status *problem)
+{
+    size_t length = strlen(text);
+    if (length == 0) return status_fail(problem, STATUS_USAGE, "expected text, found nothing");
+    if (text_find_comment(text, length) < length)
+        return status_fail(problem, STATUS_USAGE, "expected text without a comment sign (\" #\", \" ;\"), found \"%s\"",
+                           text);
+    bool quoted = length > 1 && (text[0] == '"' || text[0] == '\'') && text[length - 1] == text[0];
+    if (quoted) return status_fail(problem, STATUS_USAGE, "expected text without quotation marks, found %s", text);
+    memcpy(field, text, length + 1);
+    return true;
+}
+
+static bool parse_boolean(const char *text, bool *field)
+{
+    *field = strcmp(text, "true") == 0;
+    return *field || strcmp(text, "false") == 0;
+}
+
+static bool parse_choice(const struct experiment_key *key, const char *text, void *field)
+{
+    for (unsigned i = 0; key->choices[i]; i++) {
+        if (strcmp(text, key->choices[i]) != 0) continue;
+        memcpy(field, &i, sizeof i);
+        return true;
+    }
+    return false;
+}
+
+static bool parse_integer(const struct experiment_key *key, const char *text, int64_t *field)
+{
+    return value_parse_integer(text, field) && *field >= key->low && *field <= key->high;
+}
+
+static bool parse_real(const struct experiment_key *key, const char *text, double *field)
+{
+    if (!value_parse_real(text, field)) return false;
+    if (*field == 0) *field = 0; /* -0 */
+    bool above = key->from_excluded ? *field > key->from : *field >= key->from;
+    bool below = key->to_excluded ? *field < key->to : *field <= key->to;
+    return above && below;
+}
+
+bool experiment_value_parse(const struct experiment_key *key, const char *text, struct experiment *experiment,
+                            struct status *problem)
+{
+    const char *what = NULL;
+    size_t length = strlen(text), bad = text_find_bad_byte(text, length, &what);
+    if (bad < length)
+        return status_fail(problem, STATUS_USAGE, "%s (byte 0x%02x) in the value", what, (unsigned char)text[bad]);
+    if (length > VALUE_LIMIT)
+        return status_fail(problem, STATUS_USAGE, "value of %zu bytes, expected at most %d", length, VALUE_LIMIT);
+    void *field = (char *)experiment + key->offset;
+    switch (key->type) {
+    case KEY_INTEGER:
+        return parse_integer(key, text, field) || fail_expected(key, text, problem);
+    case KEY_REAL:
+        return parse_real(key, text, field) || fail_expected(key, text, problem);
+    case KEY_BOOLEAN:
+        return parse_boolean(text, field) || fail_expected(key, text, problem);
+    case KEY_CHOICE:
+        return parse_choice(key, text, field) || fail_expected(key, text, problem);
+    case KEY_TEXT:
+        return parse_text(text, field, problem);
+    case KEY_INTEGERS:
+        return list_parse_integers(key, text, field, problem);
+    case KEY_FEATURES:
+        return list_parse_features(text, field, problem);
+    case KEY_BLOCK:
+        return list_parse_block(text, field, problem);
+    }
+    check_failed("a key's type", __FILE__, __LINE__);
+}
+
+void experiment_value_format(const struct experiment_key *key, const struct experiment *experiment, char *text,
+                             size_t size)
+{
+    const void *field = (const char *)experiment + key->offset;
+    unsigned choice;
+    switch (key->type) {
+    case KEY_INTEGER:
+        snprintf(text, size, "%" PRId64, *(const int64_t *)field);
+        break;
+    case KEY_REAL:
+        value_format_real(*(const double *)field, text, size);
+        break;
+    case KEY_BOOLEAN:
+        snprintf(text, size, "%s", *(const bool *)field ? "true" : "false");
+        break;
+    case KEY_TEXT:
+        snprintf(text, size, "%s", (const char *)field);
+        break;
+    case KEY_CHOICE:
+        memcpy(&choice, field, sizeof choice);
+        snprintf(text, size, "%s", key->choices[choice]);
+        break;
+    case KEY_INTEGERS:
+        list_format_integers(field, text, size);
+        break;
+    case KEY_FEATURES:
+        list_format_features(field, text, size);
+        break;
+    case KEY_BLOCK:
+        list_format_block(field, text, size);
+        break;
+    }
+}

@@ -1,0 +1,39 @@
+/* The keys for people: an experiment written out, and the table as help. */
+#include <stdio.h>
+#include <string.h>
+
+#include "config/experiment_keys.h"
+#include "config/experiment_value.h"
+#include "trainer/experiment.h"
+
+/* "[section]" before the first key of each. */
+static void write_section(const struct experiment_key *key, FILE *out)
+{
+    bool first = key == experiment_keys;
+    if (!first && strcmp(key->section, key[-1].section) == 0) return;
+    fprintf(out, "%s[%s]\n", first ? "" : "\n", key->section);
+}
+
+void experiment_write(const struct experiment *experiment, FILE *out)
+{
+    for (int i = 0; i < experiment_key_count; i++) {
+        const struct experiment_key *key = &experiment_keys[i];
+        char value[VALUE_TEXT_SIZE];
+        experiment_value_format(key, experiment, value, sizeof value);
+        write_section(key, out);
+        fprintf(out, "%s =%s%s\n", key->name, *value ? " " : "", value);
+    }
+}
+
+void experiment_print_keys(FILE *out)
+{
+    for (int i = 0; i < experiment_key_count; i++) {
+        const struct experiment_key *key = &experiment_keys[i];
+        char expected[VALUE_TEXT_SIZE];
+        experiment_key_expects(key, expected, sizeof expected);
+        write_section(key, out);
+        fprintf(out, "%s =%s%s\n", key->name, *key->default_text ? " " : "", key->default_text);
+        fprintf(out, "    # %s\n    # Takes %s.\n", key->help, expected);
+    }
+    fprintf(out, "\n%s", list_features_help);
+}

@@ -1,0 +1,174 @@
+/* libinih splits the lines; the reader that feeds it, here, keeps the line numbers that it does not pass on, and
+ * refuses every line that it would misread without a word: see ini.h. It calls the reader once per line. */
+#include "trainer/ini.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/text.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+struct reader {
+    struct ini_file *ini;
+    const char *path;
+    const char *text; /* the whole file */
+    size_t size, at;  /* at: where the next line starts */
+    int line;         /* of the line read last */
+    bool failed;      /* `status` says why; libinih would go on */
+    struct status *status;
+};
+
+/* A line without its comment and without blanks at the end; not terminated. */
+struct line {
+    const char *text;
+    size_t length;
+};
+
+#define FAIL(reader, format, ...)                                                                                      \
+    ((reader)->failed = true,                                                                                          \
+     status_fail((reader)->status, STATUS_USAGE, "%s:%d: " format, (reader)->path, (reader)->line, __VA_ARGS__))
+
+static bool check_characters(struct reader *reader, const char *text, size_t length)
+{
+    const char *problem;
+    size_t bad = text_find_bad_byte(text, length, &problem);
+    if (bad == length) return true;
+    return FAIL(reader, "%s (byte 0x%02x) in column %zu", problem, (unsigned char)text[bad], bad + 1);
+}
+
+static bool take_section(struct reader *reader, struct line line)
+{
+    struct ini_file *ini = reader->ini;
+    const char *end = memchr(line.text, ']', line.length);
+    if (!end) return FAIL(reader, "expected \"]\" at the end of \"%.*s\"", (int)line.length, line.text);
+    const char *name = line.text + 1;
+    int length = (int)(end - name), rest = (int)(line.text + line.length - end) - 1;
+    if (rest > 0) return FAIL(reader, "expected nothing after \"]\", found \"%.*s\"", rest, end + 1);
+    if (length == 0) return FAIL(reader, "%s", "empty section name");
+    if (text_is_blank(name[0]) || text_is_blank(name[length - 1]))
+        return FAIL(reader, "expected no blanks inside the brackets of \"%.*s\"", (int)line.length, line.text);
+    for (int i = 0; i < ini->section_count; i++)
+        if (strlen(ini->sections[i].name) == (size_t)length && memcmp(ini->sections[i].name, name, (size_t)length) == 0)
+            return FAIL(reader, "section [%s] opened again, first in line %d", ini->sections[i].name,
+                        ini->sections[i].line);
+    if (ini->section_count == INI_ENTRY_LIMIT) return FAIL(reader, "more than %d sections", INI_ENTRY_LIMIT);
+    ini->sections[ini->section_count++] =
+        (struct ini_section){.name = memory_format("%.*s", length, name), .line = reader->line};
+    return true;
+}
+
+static bool check_key(struct reader *reader, struct line line)
+{
+    const char *equals = memchr(line.text, '=', line.length);
+    const char *colon = memchr(line.text, ':', line.length);
+    if (!equals || (colon && colon < equals)) /* libinih would take "key : value" too */
+        return FAIL(reader, "expected \"key = value\" or \"[section]\", found \"%.*s\"", (int)line.length, line.text);
+    if (equals == line.text) return FAIL(reader, "%s", "expected a key before \"=\"");
+    int length = (int)(equals - line.text);
+    while (text_is_blank(line.text[length - 1])) length--;
+    if (reader->ini->section_count == 0)
+        return FAIL(reader, "key \"%.*s\" before the first [section]", length, line.text);
+    return true;
+}
+
+static bool check_line(struct reader *reader, struct line line)
+{
+    if (line.length == 0) return true;
+    if (line.length > INI_LINE_LIMIT)
+        return FAIL(reader, "line of %zu bytes without its comment, expected at most %d", line.length, INI_LINE_LIMIT);
+    if (text_is_blank(line.text[0])) /* libinih would take it as more of the value before */
+        return FAIL(reader, "%s", "indented line; a key or [section] starts in the first column");
+    return line.text[0] == '[' ? take_section(reader, line) : check_key(reader, line);
+}
+
+/* libinih's reader: the next line with its newline into `buffer`, or NULL at the end and after an error. */
+static char *read_line(char *buffer, int size, void *stream)
+{
+    struct reader *reader = stream;
+    if (reader->failed || reader->at >= reader->size) return NULL;
+    const char *text = reader->text + reader->at;
+    const char *newline = memchr(text, '\n', reader->size - reader->at);
+    size_t length = newline ? (size_t)(newline - text) : reader->size - reader->at;
+    reader->at += length + 1;
+    reader->line++;
+    if (length > 0 && text[length - 1] == '\r') length--;
+    if (!check_characters(reader, text, length)) return NULL;
+    length = text_find_comment(text, length);
+    while (length > 0 && text_is_blank(text[length - 1])) length--;
+    if (!check_line(reader, (struct line){text, length})) return NULL;
+    CHECK(length + 2 <= (size_t)size);
+    memcpy(buffer, text, length);
+    memcpy(buffer + length, "\n", 2);
+    return buffer;
+}
+
+/* libinih's handler: 1 is success. It cuts a section's name to 49 bytes, so the reader's own is taken. */
+static int take_entry(void *user, const char *section, const char *key, const char *value)
+{
+    (void)section;
+    struct reader *reader = user;
+    struct ini_file *ini = reader->ini;
+    if (reader->failed) return 0;
+    const char *name = ini->sections[ini->section_count - 1].name;
+    for (int i = 0; i < ini->entry_count; i++)
+        if (ini->entries[i].section == name && strcmp(ini->entries[i].key, key) == 0)
+            return FAIL(reader, "%s.%s: given twice, first in line %d", name, key, ini->entries[i].line);
+    if (ini->entry_count == INI_ENTRY_LIMIT) return FAIL(reader, "more than %d keys", INI_ENTRY_LIMIT);
+    ini->entries[ini->entry_count++] = (struct ini_entry){
+        .section = name, .key = memory_copy_string(key), .value = memory_copy_string(value), .line = reader->line};
+    return 1;
+}
+
+/* The whole file, up to the limit: a config is small, and a pipe has no size to ask for. */
+static bool read_file(const char *path, char *text, size_t *size, struct status *status)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file) return status_fail(status, STATUS_USAGE, "%s: cannot open: %s", path, strerror(errno));
+    errno = 0;
+    *size = fread(text, 1, INI_FILE_LIMIT + 1, file);
+    bool failed = ferror(file);
+    int error = errno;
+    fclose(file);
+    if (failed) return status_fail(status, STATUS_USAGE, "%s: cannot read: %s", path, strerror(error));
+    if (*size > INI_FILE_LIMIT)
+        return status_fail(status, STATUS_USAGE, "%s: larger than %d bytes, not a config file", path, INI_FILE_LIMIT);
+    return true;
+}
+
+static bool parse(struct reader *reader)
+{
+    const char byte_order_mark[] = "\xEF\xBB\xBF";
+    if (reader->size >= 3 && memcmp(reader->text, byte_order_mark, 3) == 0) reader->at = 3;
+    int result = ini_parse_stream(read_line, reader, take_entry, reader);
+    if (reader->failed) return false;
+    if (result > 0) /* a line that the checks above let pass and libinih does not */
+        return status_fail(reader->status, STATUS_USAGE, "%s:%d: expected \"key = value\" or \"[section]\"",
+                           reader->path, result);
+    if (result < 0) return status_fail(reader->status, STATUS_RUNTIME, "%s: libinih failed", reader->path);
+    return true;
+}
+
+bool ini_read(struct ini_file *ini, const char *path, struct status *status)
+{
+    *ini = (struct ini_file){.sections = memory_alloc(INI_ENTRY_LIMIT, sizeof(struct ini_section)),
+                             .entries = memory_alloc(INI_ENTRY_LIMIT, sizeof(struct ini_entry))};
+    char *text = memory_alloc(INI_FILE_LIMIT + 1, 1);
+    struct reader reader = {.ini = ini, .path = path, .text = text, .status = status};
+    bool good = read_file(path, text, &reader.size, status) && parse(&reader);
+    free(text);
+    if (!good) ini_free(ini);
+    return good;
+}
+
+void ini_free(struct ini_file *ini)
+{
+    for (int i = 0; i < ini->section_count; i++) free(ini->sections[i].name);
+    for (int i = 0; i < ini->entry_count; i++) free(ini->entries[i].key), free(ini->entries[i].value);
+    free(ini->sections);
+    free(ini->entries);
+    *ini = (struct ini_file){0};
+}

@@ -1,0 +1,15 @@
+/* In which order an epoch visits the samples. */
+#include "trainer/check.h"
+#include "trainer/dataset.h"
+#include "trainer/rng.h"
+
+void epoch_order(int32_t *order, int32_t count, uint64_t seed, int64_t epoch)
+{
+    CHECK(count >= 0 && epoch >= 0 && epoch <= UINT32_MAX);
+    if (epoch == 0) {
+        for (int32_t i = 0; i < count; i++) order[i] = i;
+        return;
+    }
+    struct rng rng = rng_create(seed, RNG_STREAM_SHUFFLE, (uint32_t)epoch);
+    rng_permutation(&rng, order, count);
+}

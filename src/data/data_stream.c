@@ -1,0 +1,121 @@
+/* Files read from front to back, plain or gzip. zlib's gzread is not used: it takes a file whose checksum is cut off
+ * for a complete one where the last read ends exactly with the data, and it skips garbage after the compressed stream.
+ */
+#include "data_private.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+enum {
+    BUFFER_SIZE = 1 << 16,
+    INFLATE_GZIP_ONLY = 16 + MAX_WBITS, /* zlib: expect a gzip header, largest window */
+    INFLATE_PIECE = 1 << 30,            /* zlib counts in unsigned int */
+};
+
+char *data_path_join(const char *folder, const char *name)
+{
+    size_t length = strlen(folder);
+    bool separated = length == 0 || folder[length - 1] == '/';
+    return memory_format("%s%s%s", folder, separated ? "" : "/", name);
+}
+
+bool data_path_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+bool data_stream_open(struct data_stream *stream, const char *path, bool packed, struct status *status)
+{
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    /* Before fopen, which would wait at a pipe for a writer. */
+    if (S_ISDIR(info.st_mode)) return status_fail(status, STATUS_RUNTIME, "%s: is a folder, expected a file", path);
+    if (!S_ISREG(info.st_mode)) return status_fail(status, STATUS_RUNTIME, "%s: not a regular file", path);
+    FILE *file = fopen(path, "rb");
+    if (file == NULL) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    *stream = (struct data_stream){.path = path, .file = file, .file_size = info.st_size, .packed = packed};
+    if (packed) {
+        stream->buffer = memory_alloc(BUFFER_SIZE, 1);
+        CHECK(inflateInit2(&stream->inflater, INFLATE_GZIP_ONLY) == Z_OK);
+    }
+    return true;
+}
+
+void data_stream_close(struct data_stream *stream)
+{
+    if (stream->packed) CHECK(inflateEnd(&stream->inflater) == Z_OK);
+    free(stream->buffer);
+    (void)fclose(stream->file); /* only read from: nothing can be lost */
+    *stream = (struct data_stream){0};
+}
+
+/* Reads from the file itself: `got` is less than `bytes` only at its end. */
+static bool read_file(struct data_stream *stream, uint8_t *to, size_t bytes, size_t *got, struct status *status)
+{
+    *got = fread(to, 1, bytes, stream->file);
+    if (*got == bytes || !ferror(stream->file)) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s: cannot read: %s", stream->path, strerror(errno));
+}
+
+static bool refill(struct data_stream *stream, struct status *status)
+{
+    size_t got;
+    if (!read_file(stream, stream->buffer, BUFFER_SIZE, &got, status)) return false;
+    stream->inflater.next_in = stream->buffer;
+    stream->inflater.avail_in = (uInt)got;
+    return true;
+}
+
+/* Unpacks some bytes to `to` from a buffer that is not empty: none where that part of the file holds only framing. */
+static bool inflate_piece(struct data_stream *stream, uint8_t *to, int64_t bytes, struct status *status)
+{
+    z_stream *inflater = &stream->inflater;
+    if (stream->member_ended) CHECK(inflateReset(inflater) == Z_OK); /* gzip files may be joined end to end */
+    uInt piece = bytes < INFLATE_PIECE ? (uInt)bytes : INFLATE_PIECE;
+    inflater->next_out = to;
+    inflater->avail_out = piece;
+    int result = inflate(inflater, Z_NO_FLUSH);
+    stream->offset += piece - inflater->avail_out;
+    stream->member_ended = result == Z_STREAM_END;
+    if (result == Z_OK || result == Z_STREAM_END) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s: damaged gzip file: %s, after %lld bytes of unpacked data",
+                       stream->path, inflater->msg != NULL ? inflater->msg : zError(result), (long long)stream->offset);
+}
+
+static bool read_packed(struct data_stream *stream, uint8_t *to, int64_t bytes, struct status *status)
+{
+    int64_t start = stream->offset;
+    while (stream->offset - start < bytes) {
+        if (stream->inflater.avail_in == 0 && !refill(stream, status)) return false;
+        if (stream->inflater.avail_in == 0) {
+            if (stream->member_ended) return true;
+            return status_fail(status, STATUS_RUNTIME,
+                               "%s: truncated gzip file: it breaks off after %lld bytes of unpacked data", stream->path,
+                               (long long)stream->offset);
+        }
+        int64_t done = stream->offset - start;
+        if (!inflate_piece(stream, to + done, bytes - done, status)) return false;
+    }
+    return true;
+}
+
+bool data_stream_read(struct data_stream *stream, uint8_t *to, int64_t bytes, int64_t *got, struct status *status)
+{
+    int64_t start = stream->offset;
+    if (stream->packed) {
+        if (!read_packed(stream, to, bytes, status)) return false;
+    } else {
+        size_t count;
+        if (!read_file(stream, to, (size_t)bytes, &count, status)) return false;
+        stream->offset += (int64_t)count;
+    }
+    *got = stream->offset - start;
+    return true;
+}

@@ -1,0 +1,110 @@
+/* From the [data] section of an experiment to images in memory. */
+#include "data_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+void image_set_alloc(struct image_set *set, int64_t count, int64_t sample_size)
+{
+    CHECK(count >= 1 && sample_size >= 1);
+    *set = (struct image_set){
+        .count = count,
+        .pixels = memory_alloc((size_t)count, (size_t)sample_size),
+        .labels = memory_alloc((size_t)count, 1),
+    };
+}
+
+static void image_set_free(struct image_set *set)
+{
+    free(set->pixels);
+    free(set->labels);
+}
+
+void dataset_free(struct dataset *dataset)
+{
+    image_set_free(&dataset->train);
+    image_set_free(&dataset->validation);
+    image_set_free(&dataset->test);
+    if (dataset->class_names != NULL)
+        for (int64_t i = 0; i < dataset->classes; i++) free(dataset->class_names[i]);
+    free(dataset->class_names);
+    free(dataset->offset);
+    free(dataset->scale);
+    *dataset = (struct dataset){0};
+}
+
+struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set)
+{
+    return (struct dataset_view){
+        .count = set->count,
+        .channels = dataset->channels,
+        .height = dataset->height,
+        .width = dataset->width,
+        .pixels = set->pixels,
+        .labels = set->labels,
+        .offset = dataset->offset,
+        .scale = dataset->scale,
+    };
+}
+
+static bool load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    switch (experiment->data.dataset) {
+    case DATASET_CIFAR10:
+        return cifar10_load(dataset, experiment->data.path, status);
+    case DATASET_IDX:
+        return idx_load(dataset, experiment->data.path, status);
+    case DATASET_SYNTHETIC:
+        synthetic_load(dataset, experiment->data.synthetic_train, experiment->data.synthetic_test,
+                       experiment->data.synthetic_classes, experiment->data.synthetic_channels,
+                       experiment->data.synthetic_size, (uint64_t)experiment->experiment.seed);
+        return true;
+    }
+    check_failed("data.dataset is one of its values", __FILE__, __LINE__);
+}
+
+/* Moves the first `size` training samples to the validation set. */
+static void split_validation(struct dataset *dataset, int64_t size)
+{
+    int64_t sample = dataset->channels * dataset->height * dataset->width;
+    struct image_set *train = &dataset->train, *validation = &dataset->validation;
+    if (size == 0) return;
+    image_set_alloc(validation, size, sample);
+    memcpy(validation->pixels, train->pixels, (size_t)(size * sample));
+    memcpy(validation->labels, train->labels, (size_t)size);
+    train->count -= size;
+    memmove(train->pixels, train->pixels + size * sample, (size_t)(train->count * sample));
+    memmove(train->labels, train->labels + size, (size_t)train->count);
+}
+
+static bool check_classes(const struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    if (dataset->classes >= 2) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s: every label is 0, expected at least 2 classes",
+                       experiment->data.path);
+}
+
+static bool check_validation_size(const struct dataset *dataset, const struct experiment *experiment,
+                                  struct status *status)
+{
+    int64_t held_out = experiment->data.validation_size, count = dataset->train.count;
+    if (held_out < count) return true;
+    return experiment_fail(experiment, "data.validation_size", status,
+                           "expected less than the %lld training samples, found %lld", (long long)count,
+                           (long long)held_out);
+}
+
+bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    if (!load_files(dataset, experiment, status)) return false;
+    if (!check_classes(dataset, experiment, status) || !check_validation_size(dataset, experiment, status)) {
+        dataset_free(dataset);
+        return false;
+    }
+    split_validation(dataset, experiment->data.validation_size);
+    dataset_normalize(dataset, experiment->data.normalization);
+    return true;
+}

@@ -1,0 +1,79 @@
+/* A data set that needs no files: class c shows a smooth pattern of its own, a sum of a few slow waves per channel, and
+ * a sample is that pattern plus noise. Sample i is of class i mod classes, so that every class occurs, equally often.
+ */
+#include "data_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "trainer/rng.h"
+
+/* Steps of the random stream: what a draw is for. */
+enum { STEP_PATTERNS, STEP_TRAIN, STEP_TEST };
+
+enum { WAVES = 3 };
+
+static const double two_pi = 6.283185307179586;
+static const double wave_amplitude = 24;
+static const double cycles_max = 2;       /* over the image: slow enough to be smooth */
+static const double noise_deviation = 32; /* about that of the patterns, so that no single pixel gives a class away */
+
+/* Adds one wave of random direction, frequency and phase to a plane (S,S). */
+static void add_wave(struct rng *rng, float *plane, int64_t size)
+{
+    double across = cycles_max * (2 * rng_uniform(rng) - 1), down = cycles_max * (2 * rng_uniform(rng) - 1);
+    double phase = rng_uniform(rng);
+    for (int64_t y = 0; y < size; y++)
+        for (int64_t x = 0; x < size; x++) {
+            double turns = phase + (across * (double)x + down * (double)y) / (double)size;
+            plane[y * size + x] += (float)(wave_amplitude * cos(two_pi * turns));
+        }
+}
+
+/* The patterns (classes,C,S,S), around the middle of the range of a pixel. */
+static float *draw_patterns(int64_t planes, int64_t size, uint64_t seed)
+{
+    struct rng rng = rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_PATTERNS);
+    float *patterns = memory_alloc((size_t)(planes * size * size), sizeof *patterns);
+    for (int64_t i = 0; i < planes * size * size; i++) patterns[i] = 127.5f;
+    for (int64_t p = 0; p < planes; p++)
+        for (int wave = 0; wave < WAVES; wave++) add_wave(&rng, &patterns[p * size * size], size);
+    return patterns;
+}
+
+/* Nearly normal with mean 0 and deviation 1: the sum of the four bytes of a word. A whole normal deviate per pixel
+ * would take most of the time of a test. */
+static double draw_noise(struct rng *rng)
+{
+    uint32_t word = rng_next(rng);
+    int sum = (int)((word & 0xFF) + (word >> 8 & 0xFF) + (word >> 16 & 0xFF) + (word >> 24));
+    return (sum - 510) / 147.8; /* mean 4 * 127.5; variance 4 * (256^2 - 1) / 12 */
+}
+
+static void draw_samples(struct image_set *set, const float *patterns, int64_t classes, int64_t sample, struct rng rng)
+{
+    for (int64_t n = 0; n < set->count; n++) {
+        const float *pattern = &patterns[n % classes * sample];
+        set->labels[n] = (uint8_t)(n % classes);
+        for (int64_t i = 0; i < sample; i++) {
+            double value = round(pattern[i] + noise_deviation * draw_noise(&rng));
+            set->pixels[n * sample + i] = (uint8_t)fmin(fmax(value, 0), 255);
+        }
+    }
+}
+
+void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
+                    int64_t size, uint64_t seed)
+{
+    CHECK(train >= 1 && test >= 1 && classes >= 1 && classes <= DATA_CLASSES_MAX && channels >= 1 && size >= 1);
+    int64_t sample = channels * size * size;
+    *dataset = (struct dataset){.channels = channels, .height = size, .width = size, .classes = classes};
+    float *patterns = draw_patterns(classes * channels, size, seed);
+    image_set_alloc(&dataset->train, train, sample);
+    image_set_alloc(&dataset->test, test, sample);
+    draw_samples(&dataset->train, patterns, classes, sample, rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_TRAIN));
+    draw_samples(&dataset->test, patterns, classes, sample, rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_TEST));
+    free(patterns);
+}

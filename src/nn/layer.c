@@ -1,0 +1,76 @@
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "nn/layer_private.h"
+#include "trainer/check.h"
+
+const struct layer_ops *layer_ops_of(enum layer_kind kind)
+{
+    switch (kind) {
+    case LAYER_LINEAR:
+        return &layer_linear_ops;
+    case LAYER_CONV2D:
+        return &layer_conv2d_ops;
+    case LAYER_POOL:
+        return &layer_pool_ops;
+    case LAYER_BATCHNORM:
+        return &layer_batchnorm_ops;
+    case LAYER_BATCHNORM_AUTODIFF:
+        return &layer_batchnorm_autodiff_ops;
+    case LAYER_ACTIVATION:
+        return &layer_activation_ops;
+    case LAYER_DROPOUT:
+        return &layer_dropout_ops;
+    case LAYER_FLATTEN:
+        return &layer_flatten_ops;
+    case LAYER_SOFTMAX:
+        return &layer_softmax_ops;
+    }
+    CHECK(!"a known kind of layer");
+}
+
+void layer_describe(const struct layer *layer, char *text, size_t size)
+{
+    snprintf(text, size, "%s", layer->ops->name);
+    if (layer->ops->describe) layer->ops->describe(layer, text, size);
+}
+
+bool layer_fail(const struct layer *layer, struct status *status, const char *format, ...)
+{
+    char message[STATUS_MESSAGE_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    if (layer->spec.origin) return status_fail(status, STATUS_USAGE, "%s: %s", layer->spec.origin, message);
+    return status_fail(status, STATUS_USAGE, "layer %d (%s): %s", layer->index, layer->ops->name, message);
+}
+
+void layer_add_parameter(struct layer *layer, const char *name, enum tensor_kind kind, struct shape shape)
+{
+    CHECK(layer->parameter_count < LAYER_MAX_PARAMETERS);
+    struct tensor tensor = {NULL, shape, kind};
+    layer->parameter[layer->parameter_count++] = (struct parameter){name, tensor, tensor};
+}
+
+void layer_add_buffer(struct layer *layer, const char *name, struct shape shape)
+{
+    CHECK(layer->buffer_count < LAYER_MAX_BUFFERS);
+    layer->buffer[layer->buffer_count++] = (struct layer_buffer){name, {NULL, shape, TENSOR_VECTOR}};
+}
+
+bool layer_infer_same_shape(struct layer *layer, struct status *status)
+{
+    (void)status; /* any shape will do */
+    layer->output = layer->input;
+    return true;
+}
+
+void layer_add_weight_and_bias(struct layer *layer, int64_t kernel)
+{
+    struct shape weight = {layer->output.c, layer->input.c, kernel, kernel};
+    layer_add_parameter(layer, "weight", TENSOR_FILTER, weight);
+    layer_add_parameter(layer, "bias", TENSOR_VECTOR, shape_vector(layer->output.c));
+    layer->multiply_adds = count_product(shape_count(weight), count_product(layer->output.h, layer->output.w));
+}

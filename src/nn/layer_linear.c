@@ -1,0 +1,37 @@
+/* Linear layer: x (N,I,1,1), weight (O,I,1,1), bias (O) -> y (N,O,1,1), y = x W^T + b. */
+#include <inttypes.h>
+
+#include "nn/layer_private.h"
+
+static bool linear_infer_shape(struct layer *layer, struct status *status)
+{
+    struct shape in = layer->input;
+    if (in.h != 1 || in.w != 1)
+        return layer_fail(layer, status,
+                          "a linear layer wants vectors, but its input is %" PRId64 "x%" PRId64 "x%" PRId64
+                          "; flatten it first",
+                          in.c, in.h, in.w);
+    layer->output = (struct shape){in.n, layer->spec.linear.units, 1, 1};
+    layer_add_weight_and_bias(layer, 1);
+    return true;
+}
+
+static void linear_create(struct layer *layer)
+{
+    layer_plan_create(layer, (struct window){.kernel = 1, .stride = 1, .padding = 0});
+}
+
+static void linear_init(struct layer *layer)
+{
+    init_weight_and_bias(layer, &layer->spec.linear.init);
+}
+
+const struct layer_ops layer_linear_ops = {
+    .name = "linear",
+    .infer_shape = linear_infer_shape,
+    .create = linear_create,
+    .init = linear_init,
+    .forward = layer_plan_forward,
+    .backward = layer_plan_backward,
+    .destroy = layer_plan_destroy,
+};

@@ -1,0 +1,161 @@
+/* From the [model] section to a list of layers. */
+#include "trainer/network.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+struct spec_list {
+    const struct experiment *experiment;
+    struct layer_spec *specs;
+    int count, capacity;
+    char origin[EXPERIMENT_TEXT_SIZE * 2]; /* of the specs that are being added; each gets a copy */
+};
+
+/* "file:line: section.key: entry", in the words of experiment_fail. */
+static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
+{
+    struct key_origin origin = experiment_origin(list->experiment, key);
+    char entry[64];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(entry, sizeof entry, format, arguments);
+    va_end(arguments);
+    char *where;
+    if (!origin.file)
+        where = memory_format("%s: %s (default)", list->experiment->file, key);
+    else if (strcmp(origin.file, "--set") == 0)
+        where = memory_format("%s %s", origin.file, key);
+    else
+        where = memory_format("%s:%d: %s", origin.file, origin.line, key);
+    snprintf(list->origin, sizeof list->origin, "%s: %s", where, entry);
+    free(where);
+}
+
+static void add(struct spec_list *list, struct layer_spec spec)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2 * list->capacity : 16;
+        list->specs = memory_resize(list->specs, (size_t)list->capacity, sizeof *list->specs);
+    }
+    spec.origin = memory_copy_string(list->origin);
+    list->specs[list->count++] = spec;
+}
+
+static struct init_params model_init(const struct experiment *experiment)
+{
+    return (struct init_params){experiment->model.init == INIT_NORMAL, experiment->model.init_std};
+}
+
+static void add_linear(struct spec_list *list, int64_t units)
+{
+    add(list,
+        (struct layer_spec){.kind = LAYER_LINEAR, .linear = {.units = units, .init = model_init(list->experiment)}});
+}
+
+static void add_batchnorm(struct spec_list *list)
+{
+    const struct experiment *experiment = list->experiment;
+    if (experiment->model.batchnorm == BATCHNORM_NONE) return;
+    struct batchnorm_params params = {experiment->model.batchnorm_epsilon, experiment->model.batchnorm_momentum};
+    bool autodiff = experiment->model.batchnorm == BATCHNORM_AUTODIFF;
+    add(list, (struct layer_spec){.kind = autodiff ? LAYER_BATCHNORM_AUTODIFF : LAYER_BATCHNORM,
+                                  .batchnorm = {params, experiment->model.batchnorm_batch_stats_only}});
+}
+
+static void add_activation(struct spec_list *list)
+{
+    const struct experiment *experiment = list->experiment;
+    add(list, (struct layer_spec){.kind = LAYER_ACTIVATION,
+                                  .activation = {experiment->model.activation, experiment->model.activation_slope}});
+}
+
+static void add_dropout(struct spec_list *list)
+{
+    if (list->experiment->model.dropout > 0)
+        add(list, (struct layer_spec){.kind = LAYER_DROPOUT, .dropout = {list->experiment->model.dropout}});
+}
+
+/* What follows each convolution and hidden linear layer, in the user's order. */
+static void add_block(struct spec_list *list)
+{
+    for (int i = 0; i < BLOCK_PART_COUNT; i++) {
+        switch (list->experiment->model.block[i]) {
+        case BLOCK_BATCHNORM:
+            add_batchnorm(list);
+            break;
+        case BLOCK_ACTIVATION:
+            add_activation(list);
+            break;
+        case BLOCK_DROPOUT:
+            add_dropout(list);
+            break;
+        case BLOCK_PART_COUNT:
+            CHECK(!"a part of a block");
+        }
+    }
+}
+
+static void add_feature(struct spec_list *list, int64_t entry, const struct feature *feature)
+{
+    if (feature->kind == FEATURE_CONV) {
+        set_origin(list, "model.features", "entry %" PRId64 " (%" PRId64 ")", entry, feature->channels);
+        add(list, (struct layer_spec){.kind = LAYER_CONV2D,
+                                      .conv2d = {feature->channels, feature->window, model_init(list->experiment)}});
+        add_block(list);
+        return;
+    }
+    bool max = feature->kind == FEATURE_MAX_POOL;
+    set_origin(list, "model.features", "entry %" PRId64 " (%s)", entry, max ? "M" : "A");
+    add(list, (struct layer_spec){.kind = LAYER_POOL, .pool = {max ? POOL_MAX : POOL_AVERAGE, feature->window}});
+}
+
+/* The features, then a flatten where they leave more than one pixel. */
+static void add_features(struct spec_list *list, struct shape shape)
+{
+    const struct feature_list *features = &list->experiment->model.features;
+    for (int64_t i = 0; i < features->count; i++) {
+        add_feature(list, i + 1, &features->value[i]);
+        shape.h = window_output_size(shape.h, features->value[i].window);
+        shape.w = window_output_size(shape.w, features->value[i].window);
+    }
+    if (shape.h > 1 || shape.w > 1) add(list, (struct layer_spec){.kind = LAYER_FLATTEN});
+}
+
+struct shape model_input_shape(const struct experiment *experiment, int64_t channels, int64_t height, int64_t width)
+{
+    struct shape image = {1, channels, height, width};
+    if (experiment->model.kind == MODEL_CONVNET) return image;
+    return (struct shape){1, shape_sample_count(image), 1, 1};
+}
+
+struct layer_spec *model_specs(const struct experiment *experiment, struct shape input, int64_t classes, int *count)
+{
+    struct spec_list list = {.experiment = experiment};
+    const struct int_list *hidden = &experiment->model.hidden;
+    set_origin(&list, "model.kind", "input");
+    if (experiment->model.kind == MODEL_CONVNET) add_features(&list, input);
+    for (int64_t i = 0; i < hidden->count; i++) {
+        set_origin(&list, "model.hidden", "entry %" PRId64 " (%" PRId64 ")", i + 1, hidden->value[i]);
+        add_linear(&list, hidden->value[i]);
+        add_block(&list);
+    }
+    set_origin(&list, "model.kind", "output layer (%" PRId64 " classes)", classes);
+    add_linear(&list, classes);
+    if (experiment->model.loss == LOSS_SEPARATE) add(&list, (struct layer_spec){.kind = LAYER_SOFTMAX});
+    *count = list.count;
+    return list.specs;
+}
+
+void model_specs_free(struct layer_spec *specs, int count)
+{
+    for (int i = 0; i < count; i++) free((char *)specs[i].origin);
+    free(specs);
+}

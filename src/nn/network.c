@@ -1,0 +1,257 @@
+#include "trainer/network.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "nn/layer_private.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "util/thousands.h"
+
+/* --- build --- */
+
+static bool check_activation(const struct layer *layer, struct status *status)
+{
+    struct shape out = layer->output;
+    if (shape_count(out) <= NETWORK_MAX_TENSOR) return true;
+    return layer_fail(layer, status,
+                      "the output of a batch of %s samples, %" PRId64 "x%" PRId64 "x%" PRId64
+                      " each, has more than the %s elements that are possible",
+                      thousands_format(out.n).text, out.c, out.h, out.w, thousands_format(NETWORK_MAX_TENSOR).text);
+}
+
+static bool check_multiply_adds(const struct layer *layer, struct status *status)
+{
+    if (layer->multiply_adds <= NETWORK_MAX_MULTIPLY_ADDS) return true;
+    return layer_fail(layer, status, "the layer takes more than the %s multiply-adds per sample that are possible",
+                      thousands_format(NETWORK_MAX_MULTIPLY_ADDS).text);
+}
+
+/* Bytes, so far. */
+struct memory_need {
+    int64_t parameters, activations, largest; /* largest: of one activation */
+};
+
+static bool count_parameters(struct network *network, const struct layer *layer, struct status *status)
+{
+    for (int p = 0; p < layer->parameter_count; p++) {
+        struct shape shape = layer->parameter[p].value.shape;
+        int64_t count = shape_count(shape);
+        if (count > NETWORK_MAX_PARAMETERS - network->parameter_count)
+            return layer_fail(layer, status,
+                              "with this layer's %" PRId64 " x %s weights the network has more than the %s parameters "
+                              "that are possible",
+                              shape.n, thousands_format(shape_sample_count(shape)).text,
+                              thousands_format(NETWORK_MAX_PARAMETERS).text);
+        network->parameter_count += count;
+    }
+    return true;
+}
+
+/* What the network takes of the device's memory: parameters and gradients, activations, two gradient buffers. */
+static bool count_bytes(const struct network *network, const struct layer *layer, struct memory_need *need,
+                        struct status *status)
+{
+    const struct backend *backend = network->backend;
+    int64_t output = (int64_t)tensor_bytes(backend, TENSOR_ACTIVATION, layer->output);
+    need->activations += output;
+    if (output > need->largest) need->largest = output;
+    for (int p = 0; p < layer->parameter_count; p++) {
+        const struct tensor *value = &layer->parameter[p].value;
+        need->parameters += (int64_t)tensor_bytes(backend, value->kind, value->shape);
+    }
+    int64_t total = 2 * need->parameters + need->activations + 2 * need->largest;
+    if (total <= backend->memory_bytes) return true;
+    return layer_fail(layer, status,
+                      "up to this layer the network takes %.1f GiB with batches of %s samples, the device has %.1f GiB",
+                      (double)total / 0x1p30, thousands_format(layer->output.n).text,
+                      (double)backend->memory_bytes / 0x1p30);
+}
+
+/* Every limit is checked on the logical shapes before a backend sees them. */
+static bool infer_layers(struct network *network, const struct layer_spec *specs, uint64_t seed, struct status *status)
+{
+    struct shape shape = network->input.shape;
+    struct memory_need need = {0};
+    int first_parameter = 0;
+    for (int i = 0; i < network->layer_count; i++) {
+        struct layer *layer = &network->layers[i];
+        layer->ops = layer_ops_of(specs[i].kind);
+        layer->spec = specs[i];
+        layer->backend = network->backend;
+        layer->index = i;
+        layer->first_parameter = first_parameter;
+        layer->seed = seed;
+        layer->input = shape;
+        if (!layer->ops->infer_shape(layer, status) || !count_parameters(network, layer, status) ||
+            !check_activation(layer, status) || !check_multiply_adds(layer, status) ||
+            !count_bytes(network, layer, &need, status))
+            return false;
+        first_parameter += layer->parameter_count;
+        shape = layer->output;
+    }
+    return true;
+}
+
+/* Elements from the start of this tensor to the next one's, which lies on a cache line of its own. */
+static size_t arena_share(const struct network *network, const struct tensor *tensor)
+{
+    size_t line = 64 / network->backend->scalar_size;
+    size_t count = network->backend->ops->tensor_count(network->backend, tensor->kind, tensor->shape);
+    return (count + line - 1) / line * line;
+}
+
+static void create_arenas(struct network *network)
+{
+    struct backend *backend = network->backend;
+    for (int i = 0; i < network->layer_count; i++)
+        for (int p = 0; p < network->layers[i].parameter_count; p++)
+            network->arena_count += arena_share(network, &network->layers[i].parameter[p].value);
+    network->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
+    network->gradients = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
+    size_t offset = 0; /* bytes */
+    for (int i = 0; i < network->layer_count; i++)
+        for (int p = 0; p < network->layers[i].parameter_count; p++) {
+            struct parameter *parameter = &network->layers[i].parameter[p];
+            parameter->value.data = (char *)network->parameters + offset;
+            parameter->gradient.data = (char *)network->gradients + offset;
+            offset += arena_share(network, &parameter->value) * backend->scalar_size;
+        }
+}
+
+static void create_activations(struct network *network)
+{
+    struct backend *backend = network->backend;
+    size_t largest = 0;
+    network->input = tensor_alloc(backend, TENSOR_ACTIVATION, network->input.shape);
+    network->labels = backend->ops->alloc(backend, (size_t)network->max_batch * sizeof *network->labels);
+    for (int i = 0; i < network->layer_count; i++) {
+        struct shape shape = network->layers[i].output;
+        size_t bytes = tensor_bytes(backend, TENSOR_ACTIVATION, shape);
+        network->activations[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+        if (bytes > largest) largest = bytes;
+    }
+    for (int i = 0; i < 2; i++) network->gradient_buffer[i] = backend->ops->alloc(backend, largest);
+}
+
+static void create_layers(struct network *network)
+{
+    for (int i = 0; i < network->layer_count; i++) {
+        struct layer *layer = &network->layers[i];
+        for (int b = 0; b < layer->buffer_count; b++) {
+            struct tensor *value = &layer->buffer[b].value;
+            *value = tensor_alloc(network->backend, value->kind, value->shape);
+        }
+        if (layer->ops->create) layer->ops->create(layer);
+        if (layer->ops->init) layer->ops->init(layer);
+        layer->spec.origin = NULL; /* borrowed until here */
+    }
+}
+
+bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
+                   enum loss_kind loss, struct shape input, uint64_t seed, struct status *status)
+{
+    CHECK(count > 0);
+    CHECK((specs[count - 1].kind == LAYER_SOFTMAX) == (loss == LOSS_SEPARATE));
+    *network = NULL;
+    if (shape_count(input) > NETWORK_MAX_TENSOR)
+        return status_fail(status, STATUS_USAGE,
+                           "a batch of %s samples, %" PRId64 "x%" PRId64 "x%" PRId64
+                           " each, has more than the %s values that are possible",
+                           thousands_format(input.n).text, input.c, input.h, input.w,
+                           thousands_format(NETWORK_MAX_TENSOR).text);
+    struct network *built = memory_alloc(1, sizeof *built);
+    built->backend = backend;
+    built->layer_count = count;
+    built->layers = memory_alloc((size_t)count, sizeof *built->layers);
+    built->activations = memory_alloc((size_t)count, sizeof *built->activations);
+    built->loss = loss;
+    built->input = (struct tensor){NULL, input, TENSOR_ACTIVATION};
+    built->max_batch = input.n;
+    if (!infer_layers(built, specs, seed, status)) {
+        network_destroy(built);
+        return false;
+    }
+    struct shape output = built->layers[count - 1].output;
+    CHECK(output.h == 1 && output.w == 1);
+    create_arenas(built);
+    create_activations(built);
+    create_layers(built);
+    *network = built;
+    return true;
+}
+
+void network_destroy(struct network *network)
+{
+    if (!network) return;
+    struct backend *backend = network->backend;
+    for (int i = 0; i < network->layer_count; i++) {
+        struct layer *layer = &network->layers[i];
+        if (layer->impl && layer->ops->destroy) layer->ops->destroy(layer);
+        for (int b = 0; b < layer->buffer_count; b++) tensor_free(backend, &layer->buffer[b].value);
+        tensor_free(backend, &network->activations[i]);
+    }
+    for (int i = 0; i < 2; i++) backend->ops->free(backend, network->gradient_buffer[i]);
+    backend->ops->free(backend, network->parameters);
+    backend->ops->free(backend, network->gradients);
+    backend->ops->free(backend, network->labels);
+    tensor_free(backend, &network->input);
+    free(network->activations);
+    free(network->layers);
+    free(network);
+}
+
+/* --- run --- */
+
+void network_set_batch(struct network *network, int64_t n)
+{
+    CHECK(n >= 1 && n <= network->max_batch);
+    network->input.shape.n = n;
+    for (int i = 0; i < network->layer_count; i++) network->activations[i].shape.n = n;
+}
+
+void network_forward(struct network *network, enum layer_mode mode)
+{
+    const struct tensor *x = &network->input;
+    for (int i = 0; i < network->layer_count; i++) {
+        struct layer *layer = &network->layers[i];
+        bool last = i + 1 == network->layer_count;
+        if (mode == LAYER_EVALUATE && layer->ops->identity_in_evaluation && !last) continue;
+        layer->ops->forward(layer, mode, x, &network->activations[i]);
+        x = &network->activations[i];
+    }
+}
+
+/* dy (or NULL) gets the gradient of the mean loss with respect to the last activation. */
+static void compute_loss(struct network *network, const struct tensor *dy)
+{
+    struct backend *backend = network->backend;
+    const struct tensor *y = &network->activations[network->layer_count - 1];
+    if (network->loss == LOSS_FUSED)
+        backend->ops->softmax_cross_entropy(backend, y, network->labels, dy);
+    else
+        backend->ops->cross_entropy(backend, y, network->labels, dy);
+}
+
+void network_loss(struct network *network)
+{
+    compute_loss(network, NULL);
+}
+
+/* The gradient of an activation is dead once its layer has turned it into the gradient of the layer's input, so two
+ * buffers that swap their roles are enough. */
+void network_backward(struct network *network, const struct tensor *dinput)
+{
+    int last = network->layer_count - 1;
+    struct tensor dy = network->activations[last];
+    dy.data = network->gradient_buffer[0];
+    compute_loss(network, &dy);
+    for (int i = last; i >= 0; i--) {
+        struct layer *layer = &network->layers[i];
+        const struct tensor *x = i > 0 ? &network->activations[i - 1] : &network->input;
+        struct tensor dx = *x;
+        dx.data = network->gradient_buffer[(last - i + 1) % 2];
+        layer->ops->backward(layer, x, &network->activations[i], &dy, i > 0 ? &dx : dinput);
+        dy = dx;
+    }
+}

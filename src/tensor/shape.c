@@ -1,0 +1,34 @@
+#include "trainer/shape.h"
+
+int64_t count_product(int64_t a, int64_t b)
+{
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+int64_t shape_count(struct shape shape)
+{
+    return count_product(shape.n, shape_sample_count(shape));
+}
+
+int64_t shape_sample_count(struct shape shape)
+{
+    return count_product(count_product(shape.c, shape.h), shape.w);
+}
+
+struct shape shape_vector(int64_t c)
+{
+    return (struct shape){1, c, 1, 1};
+}
+
+bool shape_equal(struct shape a, struct shape b)
+{
+    return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
+}
+
+int64_t window_output_size(int64_t size, struct window window)
+{
+    int64_t padded = size + 2 * window.padding;
+    if (padded < window.kernel) return 0;
+    return (padded - window.kernel) / window.stride + 1;
+}

@@ -1,0 +1,37 @@
+#include "trainer/train.h"
+
+static void evaluation_body(void *argument)
+{
+    struct evaluation_batch *batch = argument;
+    struct network *network = batch->network;
+    network->backend->ops->gather(network->backend, batch->data, &network->input, network->labels);
+    network_forward(network, LAYER_EVALUATE);
+    network_loss(network);
+}
+
+static void evaluate_batch(struct trainer *trainer, const struct evaluation_batch *batch, int64_t first)
+{
+    struct step_state state = {.step = (uint64_t)trainer->step, .batch_first = first};
+    trainer->backend->ops->set_state(trainer->backend, &state);
+    network_set_batch(trainer->network, batch->n);
+    trainer->backend->ops->run(trainer->backend, evaluation_body, (void *)batch);
+}
+
+struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress)
+{
+    struct backend *backend = trainer->backend;
+    /* In file order, so that the figures do not depend on when the set is evaluated, not even in their last digit. */
+    bool shuffled = set == &trainer->train_set && trainer->epoch >= 0;
+    if (shuffled) backend->ops->dataset_set_order(backend, set->data, NULL);
+    backend->ops->metrics_reset(backend);
+    int64_t first = 0;
+    for (; first + set->full.n <= set->count; first += set->full.n) {
+        evaluate_batch(trainer, &set->full, first);
+        if (progress && progress_due(progress)) progress_evaluating(progress, set->name, first, set->count);
+    }
+    if (set->tail.n > 0) evaluate_batch(trainer, &set->tail, first);
+    struct metrics sums = backend->ops->metrics_read(backend);
+    backend->ops->metrics_reset(backend);
+    if (shuffled) backend->ops->dataset_set_order(backend, set->data, trainer->order);
+    return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
+}

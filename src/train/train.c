@@ -1,0 +1,163 @@
+/* A whole run: data, backend, network, steps, evaluations, files. */
+#include "trainer/train.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "report/csv.h"
+#include "trainer/memory.h"
+#include "util/clock.h"
+#include "util/folder.h"
+#include "util/thousands.h"
+
+struct run {
+    const struct experiment *experiment;
+    const char *folder;
+    FILE *out;
+    struct dataset dataset;
+    struct backend *backend;
+    struct trainer trainer;
+    struct metrics_csv csv;
+    struct progress progress;
+    struct run_result result;
+    double started; /* seconds of the clock */
+    double resumed; /* when training went on after the last evaluation */
+};
+
+/* --- before the first step --- */
+
+static bool write_resolved(const struct run *run, struct status *status)
+{
+    char *path = memory_format("%s/resolved.ini", run->folder);
+    FILE *file = fopen(path, "w");
+    bool written = file != NULL;
+    if (file) {
+        experiment_write(run->experiment, file);
+        written = fflush(file) == 0 && !ferror(file);
+        int cause = errno;
+        if (fclose(file) != 0 && written) written = false, cause = errno;
+        errno = cause;
+    }
+    if (!written) status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
+    free(path);
+    return written;
+}
+
+static bool open_files(struct run *run, struct status *status)
+{
+    if (!folder_create(run->folder, status) || !write_resolved(run, status)) return false;
+    char *path = memory_format("%s/metrics.csv", run->folder);
+    bool opened = metrics_csv_open(&run->csv, path, status);
+    free(path);
+    return opened;
+}
+
+static void print_head(const struct run *run)
+{
+    const struct dataset *dataset = &run->dataset;
+    if (!run->out) return;
+    fprintf(run->out,
+            "%s: %s training and %s test images of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n",
+            run->experiment->experiment.name, thousands_format(dataset->train.count).text,
+            thousands_format(dataset->test.count).text, dataset->channels, dataset->height, dataset->width,
+            dataset->classes);
+    fprintf(run->out, "backend: %s\n\n", run->backend->description);
+    network_print_summary(run->trainer.network, run->out);
+    fputc('\n', run->out);
+    fflush(run->out);
+}
+
+static bool open_run(struct run *run, struct status *status)
+{
+    const struct experiment *experiment = run->experiment;
+    struct backend_options options = {.device = experiment->backend.device,
+                                      .precision = experiment->backend.precision,
+                                      .cpu_isa = experiment->backend.cpu_isa,
+                                      .threads = (int)experiment->backend.threads};
+    if (!backend_create(&run->backend, &options, status)) return false;
+    if (!dataset_load(&run->dataset, experiment, status)) return false;
+    if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
+    if (!open_files(run, status)) return false;
+    print_head(run);
+    return true;
+}
+
+/* --- steps and evaluations --- */
+
+static double speed(const struct run *run, double train_seconds)
+{
+    double images = (double)(run->trainer.step * run->experiment->train.batch_size);
+    return train_seconds > 0 ? images / train_seconds : 0;
+}
+
+static void refresh_progress(struct run *run)
+{
+    struct backend *backend = run->backend;
+    struct metrics sums = backend->ops->metrics_read(backend);
+    backend->ops->metrics_reset(backend);
+    double train_seconds = run->result.train_seconds + clock_seconds() - run->resumed;
+    progress_training(&run->progress, run->trainer.step, sums.loss / (double)sums.count,
+                      (double)sums.correct / (double)sums.count, speed(run, train_seconds));
+}
+
+static bool evaluate_and_record(struct run *run, struct status *status)
+{
+    struct trainer *trainer = &run->trainer;
+    run->backend->ops->metrics_read(run->backend); /* waits for the device: what follows is not training time */
+    run->result.train_seconds += clock_seconds() - run->resumed;
+    run->result.images = trainer->step * run->experiment->train.batch_size;
+    struct metrics_row row = {.step = trainer->step, .epoch = trainer->step / trainer->batches_per_epoch};
+    row.train = trainer_evaluate(trainer, &trainer->train_set, &run->progress);
+    row.test = trainer_evaluate(trainer, &trainer->test_set, &run->progress);
+    row.learning_rate = schedule_learning_rate(run->experiment, trainer->step - 1);
+    row.elapsed_seconds = clock_seconds() - run->started;
+    run_result_add(&run->result, &row);
+    progress_row(&run->progress, &row);
+    if (!metrics_csv_append(&run->csv, &row, status)) return false;
+    run->resumed = clock_seconds();
+    return true;
+}
+
+static bool run_steps(struct run *run, struct status *status)
+{
+    struct trainer *trainer = &run->trainer;
+    int64_t max_steps = run->experiment->train.max_steps, eval_freq = run->experiment->train.eval_freq;
+    progress_start(&run->progress, run->out, max_steps);
+    run->started = run->resumed = clock_seconds();
+    while (trainer->step < max_steps) {
+        trainer_step(trainer);
+        if (trainer->step % eval_freq == 0 || trainer->step == max_steps) {
+            if (!evaluate_and_record(run, status)) return false;
+        } else if (progress_due(&run->progress)) {
+            refresh_progress(run);
+        }
+    }
+    progress_finish(&run->progress, &run->result, run->folder);
+    return true;
+}
+
+/* Whatever of it there is. */
+static void close_run(struct run *run)
+{
+    progress_clear(&run->progress);
+    metrics_csv_close(&run->csv);
+    trainer_destroy(&run->trainer);
+    dataset_free(&run->dataset);
+    backend_destroy(run->backend);
+}
+
+bool train_run(const struct experiment *experiment, const char *folder, FILE *out, struct run_result *result,
+               struct status *status)
+{
+    struct run *run = memory_alloc(1, sizeof *run); /* its trainer must not move */
+    run->experiment = experiment;
+    run->folder = folder;
+    run->out = out;
+    bool done = open_run(run, status) && run_steps(run, status);
+    if (result) *result = run->result;
+    close_run(run);
+    free(run);
+    return done;
+}

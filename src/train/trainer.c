@@ -1,0 +1,111 @@
+/* The training session: what a step needs, and the step. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "trainer/train.h"
+
+static int64_t evaluation_batch_size(const struct experiment *experiment, int64_t count)
+{
+    const int64_t automatic = 128; /* enough rows to keep the kernels busy; more only takes memory */
+    int64_t size = experiment->train.eval_batch_size > 0 ? experiment->train.eval_batch_size : automatic;
+    return size < count ? size : count;
+}
+
+static int64_t max_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+static bool build_network(struct trainer *trainer, struct status *status)
+{
+    const struct experiment *experiment = trainer->experiment;
+    const struct dataset *dataset = trainer->dataset;
+    struct shape input = model_input_shape(experiment, dataset->channels, dataset->height, dataset->width);
+    int count;
+    struct layer_spec *specs = model_specs(experiment, input, dataset->classes, &count);
+    input.n = max_of(experiment->train.batch_size, max_of(evaluation_batch_size(experiment, dataset->train.count),
+                                                          evaluation_batch_size(experiment, dataset->test.count)));
+    bool built = network_build(&trainer->network, trainer->backend, specs, count, experiment->model.loss, input,
+                               (uint64_t)experiment->experiment.seed, status);
+    model_specs_free(specs, count);
+    return built;
+}
+
+static void upload_set(struct trainer *trainer, struct evaluation_set *set, const char *name,
+                       const struct image_set *images)
+{
+    struct dataset_view view = dataset_view(trainer->dataset, images);
+    int64_t size = evaluation_batch_size(trainer->experiment, images->count);
+    set->name = name;
+    set->count = images->count;
+    set->data = trainer->backend->ops->dataset_upload(trainer->backend, &view);
+    set->full = (struct evaluation_batch){trainer->network, set->data, size};
+    set->tail = (struct evaluation_batch){trainer->network, set->data, images->count % size};
+}
+
+bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
+                    struct backend *backend, struct status *status)
+{
+    int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
+    CHECK(count > 0 && count <= INT32_MAX && dataset->test.count > 0);
+    *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
+    if (batch_size > count)
+        return experiment_fail(experiment, "train.batch_size", status,
+                               "expected at most the %" PRId64 " samples of the training set, found %" PRId64, count,
+                               batch_size);
+    if (!build_network(trainer, status)) return false;
+    optimizer_create(&trainer->optimizer, experiment, trainer->network);
+    upload_set(trainer, &trainer->train_set, "train set", &dataset->train);
+    upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
+    trainer->batches_per_epoch = count / batch_size;
+    trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
+    backend->ops->metrics_reset(backend);
+    return true;
+}
+
+void trainer_destroy(struct trainer *trainer)
+{
+    struct backend *backend = trainer->backend;
+    if (trainer->network) {
+        optimizer_destroy(&trainer->optimizer);
+        backend->ops->dataset_free(backend, trainer->train_set.data);
+        backend->ops->dataset_free(backend, trainer->test_set.data);
+        network_destroy(trainer->network);
+    }
+    free(trainer->order);
+    *trainer = (struct trainer){0};
+}
+
+static void step_body(void *argument)
+{
+    struct trainer *trainer = argument;
+    struct network *network = trainer->network;
+    trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, &network->input, network->labels);
+    network_forward(network, LAYER_TRAIN);
+    network_backward(network, NULL);
+    optimizer_step(&trainer->optimizer);
+}
+
+static void begin_epoch(struct trainer *trainer, int64_t epoch)
+{
+    epoch_order(trainer->order, (int32_t)trainer->train_set.count, (uint64_t)trainer->experiment->experiment.seed,
+                epoch);
+    trainer->backend->ops->dataset_set_order(trainer->backend, trainer->train_set.data, trainer->order);
+    trainer->epoch = epoch;
+}
+
+void trainer_step(struct trainer *trainer)
+{
+    const struct experiment *experiment = trainer->experiment;
+    int64_t epoch = trainer->step / trainer->batches_per_epoch, batch = trainer->step % trainer->batches_per_epoch;
+    if (epoch != trainer->epoch) begin_epoch(trainer, epoch);
+    struct step_state state = {.step = (uint64_t)trainer->step,
+                               .learning_rate = schedule_learning_rate(experiment, trainer->step),
+                               .batch_first = batch * experiment->train.batch_size};
+    trainer->backend->ops->set_state(trainer->backend, &state);
+    network_set_batch(trainer->network, experiment->train.batch_size);
+    trainer->backend->ops->run(trainer->backend, step_body, trainer);
+    trainer->step++;
+}

@@ -1,0 +1,74 @@
+/* Configs for tests, in a folder of the test's own that is the current one. Include after criterion. */
+#ifndef TESTS_CONFIG_SUPPORT_H
+#define TESTS_CONFIG_SUPPORT_H
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../src/config/experiment_value.h"
+#include "support.h"
+#include "trainer/experiment.h"
+#include "trainer/memory.h"
+
+static char *test_folder;
+
+/* The .init and .fini of a suite. */
+static inline void enter_folder(void)
+{
+    test_folder = support_folder();
+    cr_assert(chdir(test_folder) == 0);
+}
+
+static inline void leave_folder(void)
+{
+    support_folder_remove(test_folder);
+}
+
+/* Loads the text as the file x.ini. */
+static inline bool load_text(struct experiment *experiment, const char *text, struct status *status)
+{
+    support_file_write("x.ini", text, strlen(text));
+    return experiment_load(experiment, "x.ini", NULL, 0, status);
+}
+
+/* The text of a file, and what loading it must say. */
+static inline void expect_failure(const char *text, const char *message)
+{
+    struct experiment experiment;
+    struct status status = {0};
+    cr_assert_not(load_text(&experiment, text, &status), "%s", text);
+    cr_expect_eq(status.code, STATUS_USAGE);
+    cr_expect_str_eq(status.message, message, "\"%s\", not \"%s\"", status.message, message);
+}
+
+/* An empty file with --set options. */
+static inline struct experiment load_overrides(const char *const *overrides, int count)
+{
+    struct experiment experiment;
+    struct status status = {0};
+    support_file_write("x.ini", "", 0);
+    cr_assert(experiment_load(&experiment, "x.ini", overrides, count, &status), "%s", status.message);
+    return experiment;
+}
+
+/* For scandir: the configs of a folder. */
+static inline int is_ini(const struct dirent *entry)
+{
+    size_t length = strlen(entry->d_name);
+    return length > 4 && strcmp(entry->d_name + length - 4, ".ini") == 0;
+}
+
+/* One of configs/. */
+static inline struct experiment load_shipped(const char *name)
+{
+    char *path = support_path(CONFIG_FOLDER, name);
+    struct experiment experiment;
+    struct status status = {0};
+    cr_assert(experiment_load(&experiment, path, NULL, 0, &status), "%s", status.message);
+    free(path);
+    return experiment;
+}
+
+#endif

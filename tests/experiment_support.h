@@ -1,0 +1,53 @@
+/* Experiments and networks for tests, from the text of a config. Include after criterion. */
+#ifndef TESTS_EXPERIMENT_SUPPORT_H
+#define TESTS_EXPERIMENT_SUPPORT_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <criterion/criterion.h>
+
+#include "support.h"
+#include "trainer/experiment.h"
+#include "trainer/memory.h"
+#include "trainer/network.h"
+
+/* Loads the text as if it were the file test.ini of an empty folder. */
+static inline void experiment_from(struct experiment *experiment, const char *text)
+{
+    struct status status = {0};
+    char *folder = support_folder(), *path = support_path(folder, "test.ini");
+    support_file_write(path, text, strlen(text));
+    bool loaded = experiment_load(experiment, path, NULL, 0, &status);
+    cr_assert(loaded, "%s", status.message);
+    free(path);
+    support_folder_remove(folder);
+}
+
+/* The network of the experiment for a batch of images (N,C,H,W), or NULL with the reason in status. */
+static inline struct network *network_from(const struct experiment *experiment, struct backend *backend,
+                                           struct shape images, int64_t classes, struct status *status)
+{
+    struct shape input = model_input_shape(experiment, images.c, images.h, images.w);
+    int count;
+    struct layer_spec *specs = model_specs(experiment, input, classes, &count);
+    struct network *network;
+    input.n = images.n;
+    network_build(&network, backend, specs, count, experiment->model.loss, input, (uint64_t)experiment->experiment.seed,
+                  status);
+    model_specs_free(specs, count);
+    return network;
+}
+
+/* The CPU with its best instruction set: fp64 for formulas, fp32 for what users run. */
+static inline struct backend *backend_of(enum precision precision, int threads)
+{
+    struct backend_options options = {DEVICE_CPU, precision, CPU_ISA_AUTO, threads};
+    struct status status = {0};
+    struct backend *backend;
+    bool created = backend_create(&backend, &options, &status);
+    cr_assert(created, "%s", status.message);
+    return backend;
+}
+
+#endif

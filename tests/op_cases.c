@@ -1,0 +1,382 @@
+#include "op_cases.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "support.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+/* The kinds of lines in the list. make_reference.py knows the same ones, and a case's name is its line. */
+#define CASE(text, kind, n, c, h, w, centre, factor, ...)                                                              \
+    {                                                                                                                  \
+        .name = text, .op = kind, .x = {n, c, h, w}, .offset = centre, .scale = factor, __VA_ARGS__                    \
+    }
+#define CONV2D(...) CONV2D_("CONV2D(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define CONV2D_(text, n, i, h, w, o, kernel_, stride_, padding_, bias_)                                                \
+    CASE(text, OP_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_})
+#define LINEAR(...) LINEAR_("LINEAR(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define LINEAR_(text, n, d, o, bias_) CASE(text, OP_CONV2D, n, d, 1, 1, 0, 1, .conv2d = {o, {1, 1, 0}, bias_})
+#define MAX_POOL(...) POOL_("MAX_POOL(" #__VA_ARGS__ ")", POOL_MAX, __VA_ARGS__)
+#define AVERAGE_POOL(...) POOL_("AVERAGE_POOL(" #__VA_ARGS__ ")", POOL_AVERAGE, __VA_ARGS__)
+#define POOL_(text, kind, n, c, h, w, kernel_, stride_, padding_)                                                      \
+    CASE(text, OP_POOL, n, c, h, w, 0, 1, .pool = {kind, {kernel_, stride_, padding_}})
+#define BATCHNORM(...) BATCHNORM_("BATCHNORM(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define BATCHNORM_(text, n, c, h, w, centre, factor, epsilon_, momentum_)                                              \
+    CASE(text, OP_BATCHNORM, n, c, h, w, centre, factor, .batchnorm = {epsilon_, momentum_})
+#define RELU(...) ACTIVATION_("RELU(" #__VA_ARGS__ ")", ACTIVATION_RELU, __VA_ARGS__, 0)
+#define LEAKY_RELU(...) ACTIVATION_("LEAKY_RELU(" #__VA_ARGS__ ")", ACTIVATION_LEAKY_RELU, __VA_ARGS__)
+#define ELU(...) ACTIVATION_("ELU(" #__VA_ARGS__ ")", ACTIVATION_ELU, __VA_ARGS__)
+#define ACTIVATION_(text, kind, n, c, h, w, slope_)                                                                    \
+    CASE(text, OP_ACTIVATION, n, c, h, w, 0, 1, .activation = {kind, slope_})
+#define DROPOUT(...) DROPOUT_("DROPOUT(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define DROPOUT_(text, n, c, h, w, rate_, seed_, stream_, step_)                                                       \
+    CASE(text, OP_DROPOUT, n, c, h, w, 0, 1, .dropout = {{rate_, seed_, stream_}, step_})
+#define FLATTEN(...) FLATTEN_("FLATTEN(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define FLATTEN_(text, n, c, h, w) CASE(text, OP_FLATTEN, n, c, h, w, 0, 1, .pool = {0})
+#define SOFTMAX(...) VECTOR_("SOFTMAX(" #__VA_ARGS__ ")", OP_SOFTMAX, __VA_ARGS__)
+#define SOFTMAX_CROSS_ENTROPY(...)                                                                                     \
+    VECTOR_("SOFTMAX_CROSS_ENTROPY(" #__VA_ARGS__ ")", OP_SOFTMAX_CROSS_ENTROPY, __VA_ARGS__)
+#define VECTOR_(text, kind, n, d, factor) CASE(text, kind, n, d, 1, 1, 0, factor, .pool = {0})
+/* 1/4 * u + 1/2 + 1/4096 is in (0, 1]. */
+#define CROSS_ENTROPY(...) CROSS_ENTROPY_("CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define CROSS_ENTROPY_(text, n, d) CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .pool = {0})
+#define ADD(...) ELEMENTWISE_("ADD(" #__VA_ARGS__ ")", ELEMENTWISE_ADD, __VA_ARGS__, 0, 0)
+#define SUBTRACT(...) ELEMENTWISE_("SUBTRACT(" #__VA_ARGS__ ")", ELEMENTWISE_SUBTRACT, __VA_ARGS__, 0, 0)
+#define MULTIPLY(...) ELEMENTWISE_("MULTIPLY(" #__VA_ARGS__ ")", ELEMENTWISE_MULTIPLY, __VA_ARGS__, 0, 0)
+#define DIVIDE(...) ELEMENTWISE_("DIVIDE(" #__VA_ARGS__ ")", ELEMENTWISE_DIVIDE, __VA_ARGS__, 0, 0)
+#define SQUARE(...) ELEMENTWISE_("SQUARE(" #__VA_ARGS__ ")", ELEMENTWISE_SQUARE, __VA_ARGS__, 0, 0)
+#define SQRT(...) ELEMENTWISE_("SQRT(" #__VA_ARGS__ ")", ELEMENTWISE_SQRT, __VA_ARGS__, 0, 0)
+#define AFFINE(...) ELEMENTWISE_("AFFINE(" #__VA_ARGS__ ")", ELEMENTWISE_AFFINE, __VA_ARGS__)
+#define ELEMENTWISE_(text, kind, n, c, h, w, scale_, shift_)                                                           \
+    CASE(text, OP_ELEMENTWISE, n, c, h, w, 0, 1, .elementwise = {kind, scale_, shift_})
+#define CHANNEL(...) CHANNEL_("CHANNEL(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define CHANNEL_(text, n, c, h, w, centre, factor, scale_)                                                             \
+    CASE(text, OP_CHANNEL, n, c, h, w, centre, factor, .channel_scale = scale_)
+#define SGD(...) SGD_("SGD(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define SGD_(text, o, i, k, momentum_, decay, nesterov_)                                                               \
+    CASE(text, OP_SGD, o, i, k, k, 0, 1, .sgd = {momentum_, decay, nesterov_})
+#define ADAM(...) ADAM_("ADAM(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define ADAM_(text, o, i, k, beta1_, beta2_, epsilon_, decay, decoupled_)                                              \
+    CASE(text, OP_ADAM, o, i, k, k, 0, 1, .adam = {beta1_, beta2_, epsilon_, decay, decoupled_})
+
+/* clang-format off */
+static const struct op_case cases[] = {
+    /* n, i, h, w, o, kernel, stride, padding, bias */
+    CONV2D(1, 1, 1, 1, 1, 1, 1, 0, 1),
+    CONV2D(2, 3, 5, 5, 16, 1, 1, 0, 0),
+    CONV2D(3, 17, 4, 6, 37, 1, 1, 0, 1),
+    CONV2D(1, 16, 7, 7, 16, 1, 2, 0, 1),
+    CONV2D(2, 3, 5, 4, 2, 1, 1, 1, 1),     /* 1x1 with padding: the rim of the output sees the bias alone */
+    CONV2D(2, 5, 3, 3, 7, 1, 2, 3, 0),
+    CONV2D(2, 3, 6, 5, 4, 2, 1, 0, 1),
+    CONV2D(1, 17, 5, 5, 3, 2, 2, 1, 1),
+    CONV2D(2, 4, 3, 5, 17, 2, 3, 3, 1),    /* windows that lie in the padding altogether */
+    CONV2D(1, 3, 1, 1, 16, 3, 1, 1, 1),    /* 1x1 images: eight of nine weights never meet a pixel */
+    CONV2D(7, 64, 1, 1, 64, 3, 1, 1, 1),
+    CONV2D(33, 16, 1, 1, 17, 3, 1, 1, 0),
+    CONV2D(1, 64, 2, 2, 37, 3, 1, 1, 1),   /* 2x2 images: the report's last convolutions */
+    CONV2D(33, 17, 2, 2, 16, 3, 1, 1, 1),
+    CONV2D(7, 3, 4, 4, 64, 3, 1, 1, 0),
+    CONV2D(1, 1, 9, 9, 1, 3, 1, 0, 1),
+    CONV2D(2, 3, 8, 8, 64, 3, 1, 1, 1),    /* the first layer's kind: 3 channels */
+    CONV2D(7, 16, 5, 7, 37, 3, 1, 1, 1),
+    CONV2D(2, 37, 11, 3, 17, 3, 1, 2, 0),
+    CONV2D(1, 64, 17, 17, 64, 3, 1, 1, 1),
+    CONV2D(2, 32, 13, 19, 48, 3, 1, 1, 0),
+    CONV2D(3, 17, 7, 7, 16, 3, 2, 1, 1),
+    CONV2D(2, 16, 8, 8, 3, 3, 2, 0, 1),    /* the last row and column are never read */
+    CONV2D(1, 5, 10, 11, 16, 3, 3, 0, 0),
+    CONV2D(2, 16, 10, 8, 32, 3, 3, 2, 1),
+    CONV2D(2, 3, 6, 6, 5, 3, 1, 3, 1),     /* padding = kernel: corners made of padding */
+    CONV2D(1, 16, 4, 9, 16, 3, 2, 3, 0),
+    CONV2D(2, 3, 12, 12, 16, 5, 1, 2, 1),
+    CONV2D(1, 17, 5, 5, 37, 5, 1, 0, 1),   /* one window: the whole image */
+    CONV2D(3, 16, 9, 7, 16, 5, 2, 2, 0),
+    CONV2D(1, 2, 2, 2, 3, 5, 1, 2, 1),
+    CONV2D(2, 3, 14, 14, 17, 7, 2, 3, 1),
+    CONV2D(1, 16, 7, 8, 16, 7, 1, 3, 1),
+    CONV2D(1, 1, 13, 9, 2, 7, 3, 0, 0),
+    CONV2D(1, 3, 1, 1, 2, 7, 1, 3, 1),
+    CONV2D(1, 2, 12, 10, 3, 11, 1, 5, 1),  /* 121 taps */
+    CONV2D(2, 83, 4, 4, 33, 3, 1, 1, 1),   /* six blocks of 16 channels */
+    CONV2D(33, 3, 6, 6, 16, 3, 1, 1, 1),
+    CONV2D(2, 33, 32, 32, 16, 3, 1, 1, 1), /* many output positions: sums over thousands of terms in dweight */
+
+    /* n, d, o, bias */
+    LINEAR(1, 1, 1, 1),
+    LINEAR(7, 16, 16, 1),
+    LINEAR(33, 17, 10, 1),
+    LINEAR(1, 64, 37, 0),
+    LINEAR(2, 512, 10, 1),
+    LINEAR(5, 3072, 100, 1),
+    LINEAR(200, 100, 10, 1),
+    LINEAR(33, 37, 128, 0),
+
+    /* n, c, h, w, kernel, stride, padding */
+    MAX_POOL(1, 1, 1, 1, 1, 1, 0),
+    MAX_POOL(2, 17, 5, 3, 1, 1, 0),
+    MAX_POOL(3, 3, 4, 4, 2, 2, 0),
+    MAX_POOL(2, 16, 7, 5, 2, 2, 0),
+    MAX_POOL(1, 37, 6, 6, 2, 1, 1),
+    MAX_POOL(7, 16, 8, 8, 3, 2, 1),
+    MAX_POOL(2, 17, 7, 9, 3, 2, 1),
+    MAX_POOL(33, 64, 2, 2, 3, 2, 1),
+    MAX_POOL(2, 3, 1, 1, 3, 2, 1),
+    MAX_POOL(1, 5, 11, 10, 3, 3, 0),
+    MAX_POOL(2, 16, 9, 9, 2, 3, 0),        /* pixels between the windows */
+    MAX_POOL(1, 3, 8, 8, 5, 1, 2),
+    AVERAGE_POOL(1, 1, 1, 1, 1, 1, 0),
+    AVERAGE_POOL(7, 64, 1, 1, 1, 1, 0),    /* the report's, an identity */
+    AVERAGE_POOL(3, 17, 4, 6, 2, 2, 0),
+    AVERAGE_POOL(2, 16, 7, 5, 2, 2, 0),
+    AVERAGE_POOL(2, 37, 7, 8, 3, 2, 1),
+    AVERAGE_POOL(33, 3, 2, 2, 3, 2, 1),
+    AVERAGE_POOL(1, 16, 1, 1, 3, 2, 1),
+    AVERAGE_POOL(1, 5, 9, 9, 2, 3, 1),
+    AVERAGE_POOL(2, 16, 7, 7, 7, 1, 0),
+
+    /* n, c, h, w, offset, scale, epsilon, momentum */
+    BATCHNORM(1, 1, 1, 1, 0, 1, 1e-5, 0.1), /* one value per channel: its variance is 0 */
+    BATCHNORM(1, 17, 1, 1, 3, 1, 1e-5, 0.1),
+    BATCHNORM(2, 3, 1, 1, 0, 1, 1e-5, 0.1),
+    BATCHNORM(33, 37, 1, 1, 0, 1, 1e-5, 0.1),
+    BATCHNORM(7, 16, 5, 3, 0, 1, 1e-5, 0.1),
+    BATCHNORM(1, 64, 7, 7, 0.5, 1, 1e-3, 0.3),
+    BATCHNORM(33, 17, 2, 2, 0, 1, 1e-5, 1),
+    BATCHNORM(2, 3, 32, 32, 0, 1, 1e-5, 0.1),
+    BATCHNORM(7, 17, 5, 5, 1000, 0.125, 1e-5, 0.1), /* a large mean: the mean of squares minus the squared mean fails */
+    BATCHNORM(33, 3, 1, 1, -1000, 0.125, 1e-5, 0.1),
+    BATCHNORM(5, 16, 3, 3, 0, 0.0009765625, 1e-5, 0.1), /* a variance below epsilon */
+    BATCHNORM(4, 16, 3, 3, 0, 64, 1e-5, 0.1),
+
+    /* n, c, h, w, (slope) */
+    RELU(1, 1, 1, 1),
+    RELU(7, 17, 3, 5),
+    RELU(33, 16, 2, 2),
+    RELU(2, 64, 9, 9),
+    RELU(33, 100, 1, 1),
+    LEAKY_RELU(2, 17, 3, 3, 0.01),
+    LEAKY_RELU(7, 3, 5, 5, 0.2),
+    ELU(7, 17, 3, 3, 1),
+    ELU(2, 37, 5, 1, 0.5),
+    ELU(33, 16, 1, 1, 1),
+
+    /* n, c, h, w, rate, seed, stream, step */
+    DROPOUT(1, 1, 1, 1, 0.5, 42, 0x20000, 0),
+    DROPOUT(7, 17, 3, 5, 0.5, 42, 0x20003, 7),
+    DROPOUT(33, 100, 1, 1, 0.01, 1, 0x20001, 4999),
+    DROPOUT(2, 16, 4, 4, 0.25, 0x123456789abcdef, 0x20002, 1),
+    DROPOUT(3, 64, 2, 2, 0, 42, 0x20000, 0),
+    DROPOUT(2, 37, 3, 3, 0.9, 42, 0x20000, 3),
+
+    /* n, c, h, w */
+    FLATTEN(1, 1, 1, 1),
+    FLATTEN(2, 17, 3, 5),
+    FLATTEN(7, 64, 1, 1),
+    FLATTEN(3, 16, 4, 4),
+    FLATTEN(33, 3, 2, 2),
+    FLATTEN(1, 37, 1, 7),
+
+    /* n, d, scale */
+    SOFTMAX(1, 1, 1),
+    SOFTMAX(33, 10, 1),
+    SOFTMAX(7, 17, 1),
+    SOFTMAX(2, 64, 1),
+    SOFTMAX(3, 37, 64),
+    SOFTMAX(7, 10, 4096),
+
+    /* n, d */
+    CROSS_ENTROPY(1, 1),
+    CROSS_ENTROPY(33, 10),
+    CROSS_ENTROPY(7, 17),
+    CROSS_ENTROPY(2, 100),
+
+    /* n, d, scale */
+    SOFTMAX_CROSS_ENTROPY(1, 1, 1),
+    SOFTMAX_CROSS_ENTROPY(1, 10, 1),
+    SOFTMAX_CROSS_ENTROPY(33, 10, 1),
+    SOFTMAX_CROSS_ENTROPY(7, 17, 4),
+    SOFTMAX_CROSS_ENTROPY(2, 100, 1),
+    SOFTMAX_CROSS_ENTROPY(200, 16, 1),
+    SOFTMAX_CROSS_ENTROPY(7, 10, 4096),
+    SOFTMAX_CROSS_ENTROPY(3, 37, 65536),
+
+    /* n, c, h, w, (scale, shift) */
+    ADD(7, 17, 3, 3),
+    ADD(1, 37, 1, 1),
+    SUBTRACT(2, 3, 5, 7),
+    SUBTRACT(1, 16, 1, 1),
+    MULTIPLY(33, 17, 2, 2),
+    MULTIPLY(1, 1, 1, 1),
+    DIVIDE(3, 37, 4, 1),
+    DIVIDE(1, 17, 1, 1),                   /* 0 / 0 in the padding */
+    SQUARE(2, 64, 3, 3),
+    SQUARE(1, 3, 1, 1),
+    SQRT(7, 3, 2, 5),
+    SQRT(1, 37, 1, 1),
+    AFFINE(2, 17, 3, 3, 1, 0.5),           /* a shift, but not of the padding */
+    AFFINE(1, 3, 1, 1, -0.25, 1e-5),
+
+    /* n, c, h, w, offset, scale of x, scale of the sum */
+    CHANNEL(1, 1, 1, 1, 0, 1, 1),
+    CHANNEL(33, 17, 2, 2, 0, 1, -0.5),
+    CHANNEL(7, 37, 5, 3, 0, 1, 0.009523809523809525),
+    CHANNEL(2, 3, 32, 32, 100, 1, 0.00048828125),
+
+    /* o, i, k, momentum, weight decay, nesterov */
+    SGD(1, 1, 1, 0, 0, 0),
+    SGD(17, 3, 3, 0, 0.01, 0),
+    SGD(16, 17, 1, 0.9, 0, 0),
+    SGD(7, 5, 3, 0.9, 0.1, 0),
+    SGD(37, 16, 1, 0.5, 0.01, 1),
+
+    /* o, i, k, beta1, beta2, epsilon, weight decay, decoupled */
+    ADAM(1, 1, 1, 0.9, 0.999, 1e-8, 0, 0),
+    ADAM(17, 3, 3, 0.9, 0.999, 1e-8, 0, 0),
+    ADAM(16, 17, 1, 0.9, 0.999, 1e-8, 0.01, 0),
+    ADAM(7, 5, 3, 0.8, 0.9, 1e-3, 0.1, 1),
+    ADAM(37, 16, 1, 0.9, 0.999, 1e-8, 0.01, 1),
+};
+/* clang-format on */
+
+const struct op_case *op_case_list(int *count)
+{
+    *count = sizeof cases / sizeof cases[0];
+    return cases;
+}
+
+double op_case_learning_rate(int step)
+{
+    return 0.01 * (1 - 0.125 * step);
+}
+
+const struct op_array *op_arrays_find(const struct op_arrays *arrays, const char *name)
+{
+    for (int i = 0; i < arrays->count; i++) {
+        if (strcmp(arrays->array[i].name, name) == 0) return &arrays->array[i];
+    }
+    return NULL;
+}
+
+void op_arrays_free(struct op_arrays *arrays)
+{
+    for (int i = 0; i < arrays->count; i++) free(arrays->array[i].values);
+    arrays->count = 0;
+}
+
+struct op_array *op_arrays_add(struct op_arrays *arrays, const char *name, enum tensor_kind kind, struct shape shape)
+{
+    CHECK(arrays->count < OP_MAX_ARRAYS);
+    struct op_array *array = &arrays->array[arrays->count++];
+    *array = (struct op_array){name, kind, shape, memory_alloc((size_t)shape_count(shape), sizeof(double))};
+    return array;
+}
+
+/* Adds an input filled from the stream that is its place among the inputs. */
+static double *add_input(struct op_arrays *inputs, const struct op_case *op_case, const char *name,
+                         enum tensor_kind kind, struct shape shape)
+{
+    bool main_input = inputs->count == 0;
+    uint32_t stream = (uint32_t)inputs->count;
+    struct op_array *array = op_arrays_add(inputs, name, kind, shape);
+    support_fill(array->values, shape_count(shape), support_seed(op_case->name), stream,
+                 main_input ? op_case->offset : 0, main_input ? op_case->scale : 1);
+    return array->values;
+}
+
+static void add_conv2d_inputs(const struct op_case *op_case, struct op_arrays *inputs)
+{
+    struct shape x = op_case->x;
+    int64_t o = op_case->conv2d.channels;
+    struct window window = op_case->conv2d.window;
+    struct shape filter = {o, x.c, window.kernel, window.kernel};
+    struct shape y = {x.n, o, window_output_size(x.h, window), window_output_size(x.w, window)};
+    add_input(inputs, op_case, "weight", TENSOR_FILTER, filter);
+    add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, y);
+    if (op_case->conv2d.bias) add_input(inputs, op_case, "bias", TENSOR_VECTOR, (struct shape){1, o, 1, 1});
+}
+
+static void add_batchnorm_inputs(const struct op_case *op_case, struct op_arrays *inputs)
+{
+    struct shape vector = {1, op_case->x.c, 1, 1};
+    add_input(inputs, op_case, "gamma", TENSOR_VECTOR, vector);
+    add_input(inputs, op_case, "beta", TENSOR_VECTOR, vector);
+    add_input(inputs, op_case, "running_mean", TENSOR_VECTOR, vector);
+    double *running_var = add_input(inputs, op_case, "running_var", TENSOR_VECTOR, vector);
+    for (int64_t c = 0; c < vector.c; c++) running_var[c] = fabs(running_var[c]) + 0.5;
+    add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, op_case->x);
+}
+
+static void add_labels(const struct op_case *op_case, struct op_arrays *inputs)
+{
+    struct shape shape = {op_case->x.n, 1, 1, 1};
+    double *labels = add_input(inputs, op_case, "labels", TENSOR_ACTIVATION, shape);
+    for (int64_t n = 0; n < shape.n; n++) labels[n] = fmod((labels[n] + 2) * 1024, (double)op_case->x.c);
+}
+
+/* Divisors keep away from 0, and nothing under a root is negative. */
+static void add_operands(const struct op_case *op_case, struct op_arrays *inputs)
+{
+    enum elementwise op = op_case->elementwise.op;
+    struct shape shape = op_case->x;
+    double *a = inputs->array[0].values;
+    if (shape.n * shape.h * shape.w == 1) inputs->array[0].kind = TENSOR_VECTOR;
+    for (int64_t i = 0; op == ELEMENTWISE_SQRT && i < shape_count(shape); i++) a[i] = fabs(a[i]);
+    if (op >= ELEMENTWISE_SQUARE) return;
+    double *b = add_input(inputs, op_case, "b", inputs->array[0].kind, shape);
+    for (int64_t i = 0; op == ELEMENTWISE_DIVIDE && i < shape_count(shape); i++) b[i] += b[i] < 0 ? -0.5 : 0.5;
+}
+
+/* Every seventh gradient is zero, as for a weight that no sample reaches; their size differs from step to step. */
+static void add_gradients(const struct op_case *op_case, struct op_arrays *inputs)
+{
+    static const char *const names[OP_OPTIMIZER_STEPS] = {"dw0", "dw1", "dw2", "dw3", "dw4"};
+    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
+        double *dw = add_input(inputs, op_case, names[step], TENSOR_FILTER, op_case->x);
+        for (int64_t i = 0; i < shape_count(op_case->x); i++) dw[i] = i % 7 == 3 ? 0 : dw[i] / (1 << 2 * step);
+    }
+}
+
+void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
+{
+    struct shape x = op_case->x;
+    inputs->count = 0;
+    bool optimizer = op_case->op == OP_SGD || op_case->op == OP_ADAM;
+    add_input(inputs, op_case, optimizer ? "w" : "x", optimizer ? TENSOR_FILTER : TENSOR_ACTIVATION, x);
+    switch (op_case->op) {
+    case OP_CONV2D:
+        add_conv2d_inputs(op_case, inputs);
+        break;
+    case OP_BATCHNORM:
+        add_batchnorm_inputs(op_case, inputs);
+        break;
+    case OP_CROSS_ENTROPY:
+    case OP_SOFTMAX_CROSS_ENTROPY:
+        add_labels(op_case, inputs);
+        break;
+    case OP_ELEMENTWISE:
+        add_operands(op_case, inputs);
+        break;
+    case OP_CHANNEL:
+        add_input(inputs, op_case, "v", TENSOR_VECTOR, (struct shape){1, x.c, 1, 1});
+        break;
+    case OP_SGD:
+    case OP_ADAM:
+        add_gradients(op_case, inputs);
+        break;
+    case OP_POOL:
+        x.h = window_output_size(x.h, op_case->pool.window), x.w = window_output_size(x.w, op_case->pool.window);
+        add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, x);
+        break;
+    case OP_FLATTEN:
+        add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, (struct shape){x.n, shape_sample_count(x), 1, 1});
+        break;
+    case OP_DROPOUT:
+        break;
+    default:
+        add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, x);
+        break;
+    }
+}

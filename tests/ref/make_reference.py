@@ -1,0 +1,358 @@
+#!/usr/bin/env python3
+"""Computes what every operation of a backend should yield, with PyTorch in double precision, for the cases in
+../op_cases.c, and writes ops.bin beside this file.
+
+    python3 tests/ref/make_reference.py
+
+Needs torch and numpy. Run it again whenever a case is added or changed. The inputs are not stored: both sides draw them
+from Philox4x32-10 by the name of the case.
+
+ops.bin, little-endian; a string is a u32 length and its bytes:
+    8 bytes "OPSREF01", u32 cases, then for each case
+        string name, u32 arrays, then for each array
+            string name, u64 count, f64 magnitude, u32 stored, f64 values[stored]
+`magnitude` is the largest sum of the absolute terms that make up an element: rounding errors are in proportion to it,
+whatever the order of summation. An array of up to WHOLE elements is stored as it is (stored = count); of a longer one,
+SAMPLES elements and the sums of SEGMENTS consecutive parts, element i times sign(i), so that every element counts:
+    sample k  is element  word(k) mod count, words of the stream (seed, SAMPLE_STREAM, 0)
+    part s    is elements floor(s*count/SEGMENTS) .. floor((s+1)*count/SEGMENTS) - 1
+    sign(i)   is -1 where the lowest bit of word i of the stream (seed, SIGN_STREAM, 0) is set, else 1
+with seed = FNV-1a of the case's name.
+"""
+
+import pathlib
+import re
+import struct
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+WHOLE, SAMPLES, SEGMENTS = 512, 128, 32
+SAMPLE_STREAM, SIGN_STREAM = 1000, 1001
+STEPS = 5  # of an optimizer
+
+# --- Philox4x32-10: Salmon, Moraes, Dror, Shaw, SC 2011 ---
+
+
+def philox(counter, key):
+    """counter: four arrays of uint64 that hold 32-bit words, key: two words -> (n, 4) words."""
+    c0, c1, c2, c3 = (np.asarray(c, dtype=np.uint64) for c in counter)
+    k0, k1 = key
+    mask = np.uint64(0xFFFFFFFF)
+    for _ in range(10):
+        p0, p1 = c0 * np.uint64(0xD2511F53), c2 * np.uint64(0xCD9E8D57)
+        high0, high1 = p0 >> np.uint64(32), p1 >> np.uint64(32)
+        c0, c1, c2, c3 = high1 ^ c1 ^ np.uint64(k0), p1 & mask, high0 ^ c3 ^ np.uint64(k1), p0 & mask
+        k0, k1 = (k0 + 0x9E3779B9) & 0xFFFFFFFF, (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=-1)
+
+
+def check_philox():
+    """The vectors that Random123 publishes (kat_vectors)."""
+    for vector in (
+        "00000000 00000000 00000000 00000000 00000000 00000000 6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+        "ffffffff ffffffff ffffffff ffffffff ffffffff ffffffff 408f276d 41c83b0e a20bc7c6 6d5451fd",
+        "243f6a88 85a308d3 13198a2e 03707344 a4093822 299f31d0 d16cfe09 94fdcceb 5001e420 24126ea1",
+    ):
+        words = [int(word, 16) for word in vector.split()]
+        result = philox([np.array([word]) for word in words[:4]], words[4:6])
+        assert result[0].tolist() == words[6:], vector
+
+
+def words_at(indices, seed, stream, step):
+    """The words of a stream at these places: word i of a stream is word i mod 4 of the draw i / 4."""
+    indices = np.asarray(indices, dtype=np.uint64)
+    draw = indices // np.uint64(4)
+    full = lambda value: np.full(indices.shape, value, dtype=np.uint64)
+    counter = (draw & np.uint64(0xFFFFFFFF), draw >> np.uint64(32), full(step), full(stream))
+    drawn = philox(counter, (seed & 0xFFFFFFFF, seed >> 32))
+    return np.take_along_axis(drawn, (indices % np.uint64(4)).astype(np.int64)[..., None], axis=-1)[..., 0]
+
+
+def words(count, seed, stream):
+    return words_at(np.arange(count), seed, stream, 0)
+
+
+def seed_of(name):
+    seed = 0xCBF29CE484222325
+    for byte in name.encode():
+        seed = ((seed ^ byte) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
+    return seed
+
+
+class Inputs:
+    """Draws the inputs of a case in the order of op_case_inputs."""
+
+    def __init__(self, name):
+        self.seed, self.stream = seed_of(name), 0
+
+    def units(self, *shape):
+        count = int(np.prod(shape))
+        result = ((words(count, self.seed, self.stream) >> np.uint64(20)).astype(np.float64) - 2048) / 1024
+        self.stream += 1
+        return torch.from_numpy(result.reshape(shape))
+
+    def labels(self, n, classes):
+        return ((self.units(n) + 2) * 1024).long() % classes
+
+
+# --- the operations: each returns {output: (values, magnitude)} ---
+
+
+def largest(tensor):
+    return float(tensor.abs().max())
+
+
+def differentiate(function, inputs, dy):
+    """function(*inputs) and the gradients of sum(function * dy)."""
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
+    y = function(*leaves)
+    return [y.detach()] + list(torch.autograd.grad(y, leaves, dy))
+
+
+def conv2d(draw, n, i, h, w, o, kernel, stride, padding, bias):
+    x, weight = draw.units(n, i, h, w), draw.units(o, i, kernel, kernel)
+    output = [(size + 2 * padding - kernel) // stride + 1 for size in (h, w)]
+    dy = draw.units(n, o, *output)
+    inputs = [x, weight] + ([draw.units(o)] if bias else [])
+    function = lambda *arguments: F.conv2d(*arguments, stride=stride, padding=padding)
+    values = differentiate(function, inputs, dy)
+    bounds = differentiate(function, [tensor.abs() for tensor in inputs], dy.abs())
+    return {name: (v, largest(b)) for name, v, b in zip(("y", "dx", "dweight", "dbias"), values, bounds)}
+
+
+def linear(draw, n, d, o, bias):
+    return conv2d(draw, n, d, 1, 1, o, 1, 1, 0, bias)
+
+
+def pool(draw, function, n, c, h, w, kernel, stride, padding):
+    x = draw.units(n, c, h, w)
+    output = [(size + 2 * padding - kernel) // stride + 1 for size in (h, w)]
+    dy = draw.units(n, c, *output)
+    apply = lambda tensor: function(tensor, kernel, stride, padding)
+    y, dx = differentiate(apply, [x], dy)
+    return {"y": (y, largest(x)), "dx": (dx, largest(differentiate(apply, [x], dy.abs())[1]))}
+
+
+def batchnorm_definition(x, gamma, beta, epsilon):
+    mean = x.mean((0, 2, 3), keepdim=True)
+    var = (x - mean).square().mean((0, 2, 3), keepdim=True)
+    return (x - mean) / (var + epsilon).sqrt() * gamma.view(1, -1, 1, 1) + beta.view(1, -1, 1, 1)
+
+
+def check_batchnorm(x, gamma, beta, running_mean, running_var, dy, epsilon, momentum, ours):
+    """The definition in backend.h, differentiated, is PyTorch's batch normalization. (Its kernels lose some digits, so
+    they are not the reference themselves; and with one value per channel they refuse to train.)"""
+    mean, var = running_mean.clone(), running_var.clone()
+    if x.numel() > x.shape[1]:
+        function = lambda *leaves: F.batch_norm(leaves[0], mean, var, leaves[1], leaves[2], True, momentum, epsilon)
+        theirs = differentiate(function, [x, gamma, beta], dy)
+        mean, var = running_mean.clone(), running_var.clone()
+        F.batch_norm(x, mean, var, gamma, beta, True, momentum, epsilon)
+    else:
+        theirs, mean, var = list(ours[:4]), ours[5], ours[6]
+    theirs += [F.batch_norm(x, running_mean, running_var, gamma, beta, False, 0.0, epsilon), mean, var]
+    for a, b in zip(ours, theirs):
+        assert torch.allclose(a, b, rtol=1e-9, atol=1e-9 * largest(b) + 1e-12), (a - b).abs().max()
+
+
+def batchnorm(draw, n, c, h, w, offset, scale, epsilon, momentum):
+    x = offset + scale * draw.units(n, c, h, w)
+    gamma, beta, running_mean = draw.units(c), draw.units(c), draw.units(c)
+    running_var, dy = draw.units(c).abs() + 0.5, draw.units(n, c, h, w)
+    view, sums, count = (1, c, 1, 1), (0, 2, 3), n * h * w
+    mean = x.mean(sums)
+    var = (x - mean.view(view)).square().mean(sums)
+    rstd = (var + epsilon).rsqrt()
+    y, dx, dgamma, dbeta = differentiate(lambda *leaves: batchnorm_definition(*leaves, epsilon), [x, gamma, beta], dy)
+    running_scale = (gamma / (running_var + epsilon).sqrt()).view(view)
+    y_evaluate = (x - running_mean.view(view)) * running_scale + beta.view(view)
+    new_mean = (1 - momentum) * running_mean + momentum * mean
+    new_var = (1 - momentum) * running_var + momentum * var * (count / (count - 1) if count > 1 else 1)
+    check_batchnorm(x, gamma, beta, running_mean, running_var, dy, epsilon, momentum,
+                    (y, dx, dgamma, dbeta, y_evaluate, new_mean, new_var))
+    # mu is kept as a number of the backend's precision, so x - mu is off by roundoff * |mu|, however it is computed
+    size = rstd.view(view) * (x.abs() + mean.abs().view(view))  # of the terms in xhat
+    xhat, scaled = (rstd.view(view) * (x - mean.view(view))).abs(), (gamma * rstd).abs().view(view)
+    dgamma_size, dbeta_size = (dy.abs() * size).sum(sums), dy.abs().sum(sums)
+    dx_sums = dbeta_size.view(view) + xhat * dgamma_size.view(view) + size * dgamma.abs().view(view)
+    dx_size = dy.abs() + dx_sums / count
+    evaluate_size = running_scale.abs() * (x.abs() + running_mean.abs().view(view))
+    return {
+        "y": (y, largest(gamma.abs().view(view) * size + beta.abs().view(view))),
+        "mean": (mean, largest(x)),
+        "rstd": (rstd, largest(rstd)),
+        "running_mean": (new_mean, largest(x) + largest(running_mean)),
+        "running_var": (new_var, largest(new_var) + largest(running_var)),
+        "dx": (dx, largest(scaled * dx_size)),
+        "dgamma": (dgamma, largest(dgamma_size)),
+        "dbeta": (dbeta, largest(dbeta_size)),
+        "y_evaluate": (y_evaluate, largest(evaluate_size + beta.abs().view(view))),
+    }
+
+
+def activation(draw, function, slope_size, n, c, h, w):
+    x, dy = draw.units(n, c, h, w), draw.units(n, c, h, w)
+    y, dx = differentiate(function, [x], dy)
+    return {"y": (y, max(largest(y), slope_size)), "dx": (dx, largest(dy) * max(1, slope_size))}
+
+
+def dropout(draw, n, c, h, w, rate, seed, stream, step):
+    x = draw.units(n, c, h, w)
+    stored = (c + 15) // 16 * 16
+    index = np.arange(n * h * w).reshape(n, 1, h, w) * stored + np.arange(c).reshape(1, c, 1, 1)
+    uniform = (words_at(index, seed, stream, step) >> np.uint64(8)).astype(np.float64) / 2**24
+    return {"y": (x * torch.from_numpy(uniform >= rate) / (1 - rate), largest(x) / (1 - rate))}
+
+
+def flatten(draw, n, c, h, w):
+    x, dy = draw.units(n, c, h, w), draw.units(n, c * h * w)
+    return {"y": (x.flatten(1), 0.0), "dx": (dy.view(n, c, h, w), 0.0)}
+
+
+def softmax(draw, n, d, scale):
+    x, dy = scale * draw.units(n, d), draw.units(n, d)
+    y, dx = differentiate(lambda leaf: F.softmax(leaf, 1), [x], dy)
+    return {"y": (y, largest(y)), "dx": (dx, largest(y * (dy.abs() + (y * dy.abs()).sum(1, keepdim=True))))}
+
+
+def elementwise(draw, function, operands, n, c, h, w, *numbers):
+    a = draw.units(n, c, h, w)
+    if operands == 1:
+        y = function(a.abs() if function is torch.sqrt else a, *numbers)
+        return {"y": (y, largest(y) + (abs(numbers[1]) if numbers else 0))}
+    b = draw.units(n, c, h, w)
+    if function is torch.div:
+        b = torch.where(b < 0, b - 0.5, b + 0.5)
+    y = function(a, b)
+    return {"y": (y, max(largest(y), largest(a)))}
+
+
+def channel(draw, n, c, h, w, offset, factor, scale):
+    x, v = offset + factor * draw.units(n, c, h, w), draw.units(c)
+    spread = scale * v.view(1, c, 1, 1).expand(n, c, h, w)
+    return {
+        "sum": (scale * x.sum((0, 2, 3)), abs(scale) * largest(x.abs().sum((0, 2, 3)))),
+        "spread": (spread, largest(spread)),
+    }
+
+
+def metrics(losses, x, labels):
+    correct = sum(int(np.argmax(row)) == label for row, label in zip(x.numpy(), labels.tolist()))
+    return torch.tensor([float(losses.sum()), float(correct), float(len(labels))], dtype=torch.float64)
+
+
+def cross_entropy(draw, n, d):
+    p, labels = 0.5 + 2.0**-12 + 0.25 * draw.units(n, d), draw.labels(n, d)
+    rows = torch.arange(n)
+    (_, dp) = differentiate(lambda leaf: -torch.log(leaf[rows, labels]).mean(), [p], None)
+    losses = -torch.log(p[rows, labels])
+    return {"metrics": (metrics(losses, p, labels), largest(losses.sum())), "dx": (dp, 0.0)}
+
+
+def softmax_cross_entropy(draw, n, d, scale):
+    x, labels = scale * draw.units(n, d), draw.labels(n, d)
+    losses = F.cross_entropy(x, labels, reduction="none")
+    (_, dx) = differentiate(lambda leaf: F.cross_entropy(leaf, labels), [x], None)
+    size = (x.max(1)[0].abs() + x[torch.arange(n), labels].abs() + 1).sum()  # of the terms in the sum of the losses
+    return {"metrics": (metrics(losses, x, labels), largest(size)), "dx": (dx, 1 / n)}
+
+
+def optimize(draw, make, outputs, o, i, k):
+    """outputs: {name: (PyTorch's name, the largest term that may cancel in it)}; gradients are below 2."""
+    w = torch.nn.Parameter(draw.units(o, i, k, k))
+    optimizer = make([w])
+    first = largest(w.detach())
+    for step in range(STEPS):
+        w.grad = draw.units(o, i, k, k) / 4**step
+        w.grad.view(-1)[3::7] = 0
+        optimizer.param_groups[0]["lr"] = 0.01 * (1 - 0.125 * step)
+        optimizer.step()
+    state = optimizer.state[w]
+    result = {"w": (w.detach(), max(first, largest(w.detach())))}
+    result.update({name: (state[key], largest(state[key]) + extra) for name, (key, extra) in outputs.items()})
+    return result
+
+
+def sgd(draw, o, i, k, momentum, decay, nesterov):
+    make = lambda w: torch.optim.SGD(w, lr=1, momentum=momentum, weight_decay=decay, nesterov=bool(nesterov))
+    return optimize(draw, make, {"velocity": ("momentum_buffer", 2.0)} if momentum else {}, o, i, k)
+
+
+def adam(draw, o, i, k, beta1, beta2, epsilon, decay, decoupled):
+    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+    make = lambda w: kind(w, lr=1, betas=(beta1, beta2), eps=epsilon, weight_decay=decay)
+    return optimize(draw, make, {"m": ("exp_avg", 2 * (1 - beta1)), "v": ("exp_avg_sq", 0.0)}, o, i, k)
+
+
+KINDS = {
+    "CONV2D": conv2d,
+    "LINEAR": linear,
+    "MAX_POOL": lambda draw, *a: pool(draw, F.max_pool2d, *a),
+    "AVERAGE_POOL": lambda draw, *a: pool(draw, F.avg_pool2d, *a),
+    "BATCHNORM": batchnorm,
+    "RELU": lambda draw, *a: activation(draw, F.relu, 0, *a),
+    "LEAKY_RELU": lambda draw, *a: activation(draw, lambda x: F.leaky_relu(x, a[4]), a[4], *a[:4]),
+    "ELU": lambda draw, *a: activation(draw, lambda x: F.elu(x, a[4]), a[4], *a[:4]),
+    "DROPOUT": dropout,
+    "FLATTEN": flatten,
+    "SOFTMAX": softmax,
+    "CROSS_ENTROPY": cross_entropy,
+    "SOFTMAX_CROSS_ENTROPY": softmax_cross_entropy,
+    "ADD": lambda draw, *a: elementwise(draw, torch.add, 2, *a),
+    "SUBTRACT": lambda draw, *a: elementwise(draw, torch.sub, 2, *a),
+    "MULTIPLY": lambda draw, *a: elementwise(draw, torch.mul, 2, *a),
+    "DIVIDE": lambda draw, *a: elementwise(draw, torch.div, 2, *a),
+    "SQUARE": lambda draw, *a: elementwise(draw, torch.square, 1, *a),
+    "SQRT": lambda draw, *a: elementwise(draw, torch.sqrt, 1, *a),
+    "AFFINE": lambda draw, *a: elementwise(draw, lambda x, scale, shift: scale * x + shift, 1, *a),
+    "CHANNEL": channel,
+    "SGD": sgd,
+    "ADAM": adam,
+}
+
+# --- reading the list, writing the file ---
+
+
+def read_cases(path):
+    table = re.search(r"op_case cases\[\] = \{(.*?)\n\};", path.read_text(), re.DOTALL).group(1)
+    table = re.sub(r"/\*.*?\*/", "", table, flags=re.DOTALL)
+    for kind, arguments in re.findall(r"(\w+)\(([^()]*)\)", table):
+        texts = [text.strip() for text in arguments.split(",")]
+        numbers = [int(text, 0) if re.fullmatch(r"-?(0x[0-9a-f]+|\d+)", text) else float(text) for text in texts]
+        yield f"{kind}({', '.join(texts)})", kind, numbers
+
+
+def pack_string(text):
+    return struct.pack("<I", len(text.encode())) + text.encode()
+
+
+def pack_array(name, seed, values, magnitude):
+    flat = values.contiguous().view(-1).numpy()
+    stored = flat
+    if flat.size > WHOLE:
+        samples = flat[(words(SAMPLES, seed, SAMPLE_STREAM) % np.uint64(flat.size)).astype(np.int64)]
+        signed = flat * (1 - 2 * (words(flat.size, seed, SIGN_STREAM) & np.uint64(1)).astype(np.float64))
+        ends = [part * flat.size // SEGMENTS for part in range(SEGMENTS + 1)]
+        stored = np.concatenate([samples, [signed[a:b].sum() for a, b in zip(ends, ends[1:])]])
+    assert np.isfinite(stored).all() and np.isfinite(magnitude), name
+    return (pack_string(name) + struct.pack("<QdI", flat.size, magnitude, stored.size) + stored.astype("<f8").tobytes())
+
+
+def main():
+    check_philox()
+    torch.manual_seed(0)
+    folder = pathlib.Path(__file__).resolve().parent
+    records = []
+    for name, kind, numbers in read_cases(folder.parent / "op_cases.c"):
+        arrays = KINDS[kind](Inputs(name), *numbers)
+        packed = [pack_array(array, seed_of(name), *pair) for array, pair in arrays.items()]
+        records.append(pack_string(name) + struct.pack("<I", len(packed)) + b"".join(packed))
+    content = b"OPSREF01" + struct.pack("<I", len(records)) + b"".join(records)
+    (folder / "ops.bin").write_bytes(content)
+    print(f"ops.bin: {len(records)} cases, {len(content)} bytes, PyTorch {torch.__version__}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,210 @@
+/* nftw */
+#define _XOPEN_SOURCE 700
+#include "support.h"
+
+#include <ftw.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "trainer/rng.h"
+
+#define CPU_VARIANT(scalar, isa, precision, isa_value, roundoff)                                                       \
+    {                                                                                                                  \
+        "cpu " scalar " " isa, DEVICE_CPU, precision, isa_value, roundoff, true                                        \
+    }
+
+static const struct variant variants[] = {
+    CPU_VARIANT("fp64", "portable", PRECISION_FP64, CPU_ISA_PORTABLE, 0x1p-53),
+    CPU_VARIANT("fp64", "avx2", PRECISION_FP64, CPU_ISA_AVX2, 0x1p-53),
+    CPU_VARIANT("fp64", "avx512", PRECISION_FP64, CPU_ISA_AVX512, 0x1p-53),
+    CPU_VARIANT("fp32", "portable", PRECISION_FP32, CPU_ISA_PORTABLE, 0x1p-24),
+    CPU_VARIANT("fp32", "avx2", PRECISION_FP32, CPU_ISA_AVX2, 0x1p-24),
+    CPU_VARIANT("fp32", "avx512", PRECISION_FP32, CPU_ISA_AVX512, 0x1p-24),
+};
+
+const struct variant *variant_list(int *count)
+{
+    *count = sizeof variants / sizeof variants[0];
+    return variants;
+}
+
+struct backend *variant_create(const struct variant *variant, int threads)
+{
+    struct backend_options options = {variant->device, variant->precision, variant->cpu_isa, threads};
+    struct backend *backend;
+    struct status status = {0};
+    return backend_create(&backend, &options, &status) ? backend : NULL;
+}
+
+struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, const double *values)
+{
+    struct tensor tensor = tensor_alloc(backend, kind, shape);
+    if (values) backend->ops->tensor_write(backend, &tensor, values);
+    return tensor;
+}
+
+double *support_read(struct backend *backend, const struct tensor *tensor)
+{
+    double *values = memory_alloc((size_t)shape_count(tensor->shape), sizeof(double));
+    backend->ops->tensor_read(backend, tensor, values);
+    return values;
+}
+
+/* Only gather brings labels to a device, so they travel as a data set of images of one pixel. */
+int32_t *support_labels(struct backend *backend, const double *labels, int64_t count)
+{
+    uint8_t *bytes = memory_alloc((size_t)count, 1), *pixels = memory_alloc((size_t)count, 1);
+    for (int64_t i = 0; i < count; i++) {
+        CHECK(labels[i] >= 0 && labels[i] <= UINT8_MAX);
+        bytes[i] = (uint8_t)labels[i];
+    }
+    float offset = 0, scale = 1;
+    struct dataset_view view = {count, 1, 1, 1, pixels, bytes, &offset, &scale};
+    struct step_state state = {0};
+    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
+    struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});
+    int32_t *result = backend->ops->alloc(backend, (size_t)count * sizeof(int32_t));
+    backend->ops->set_state(backend, &state);
+    backend->ops->gather(backend, dataset, &x, result);
+    double *sync = support_read(backend, &x); /* waits for the device before the pixels go */
+    free(sync), tensor_free(backend, &x);
+    backend->ops->dataset_free(backend, dataset);
+    free(bytes), free(pixels);
+    return result;
+}
+
+void support_poison(struct backend *backend, bool host_memory, const struct tensor *tensor)
+{
+    if (host_memory && tensor->kind == TENSOR_ACTIVATION) {
+        memset(tensor->data, 0xff, tensor_bytes(backend, tensor->kind, tensor->shape)); /* a NaN in fp32 and fp64 */
+        return;
+    }
+    int64_t count = shape_count(tensor->shape);
+    double *values = memory_alloc((size_t)count, sizeof(double));
+    for (int64_t i = 0; i < count; i++) values[i] = NAN;
+    backend->ops->tensor_write(backend, tensor, values);
+    free(values);
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Moves the nonzero numbers to the front, sorted; returns how many there are, or -1 where one is NaN. */
+static int64_t sort_nonzero(double *values, int64_t count)
+{
+    int64_t kept = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (isnan(values[i])) return -1;
+        if (values[i] != 0) values[kept++] = values[i];
+    }
+    qsort(values, (size_t)kept, sizeof(double), compare_doubles);
+    return kept;
+}
+
+bool support_padding_is_zero(struct backend *backend, const struct tensor *tensor)
+{
+    int64_t raw_count = (int64_t)backend->ops->tensor_count(backend, tensor->kind, tensor->shape);
+    double *raw = memory_alloc((size_t)raw_count, sizeof(double)), *logical = support_read(backend, tensor);
+    for (int64_t i = 0; i < raw_count; i++) {
+        raw[i] = backend->scalar_size == sizeof(float) ? ((const float *)tensor->data)[i]
+                                                       : ((const double *)tensor->data)[i];
+    }
+    int64_t raw_kept = sort_nonzero(raw, raw_count), kept = sort_nonzero(logical, shape_count(tensor->shape));
+    bool equal = kept >= 0 && raw_kept == kept;
+    for (int64_t i = 0; equal && i < kept; i++) equal = raw[i] == logical[i];
+    free(raw), free(logical);
+    return equal;
+}
+
+bool support_close(const double *values, const double *references, int64_t count, double absolute, double relative,
+                   char *message, size_t size)
+{
+    int64_t failures = 0, first = 0;
+    for (int64_t i = count - 1; i >= 0; i--) {
+        double difference = fabs(values[i] - references[i]);
+        bool close = isfinite(references[i]) && difference <= absolute + relative * fabs(references[i]);
+        if (!close) failures++, first = i;
+    }
+    if (failures == 0) return true;
+    snprintf(message, size, "%lld of %lld differ, first [%lld]: %.17g, expected %.17g (+- %.3g + %.3g * |expected|)",
+             (long long)failures, (long long)count, (long long)first, values[first], references[first], absolute,
+             relative);
+    return false;
+}
+
+uint64_t support_seed(const char *name)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return hash;
+}
+
+void support_fill(double *values, int64_t count, uint64_t seed, uint32_t stream, double offset, double scale)
+{
+    struct rng rng = rng_create(seed, stream, 0);
+    for (int64_t i = 0; i < count; i++) {
+        values[i] = offset + scale * (((double)(rng_next(&rng) >> 20) - 2048) / 1024);
+    }
+}
+
+char *support_folder(void)
+{
+    const char *parent = getenv("TMPDIR");
+    char *folder = memory_format("%s/trainer-test-XXXXXX", parent && *parent ? parent : "/tmp");
+    CHECK(mkdtemp(folder) != NULL);
+    return folder;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int type, struct FTW *walk)
+{
+    (void)info, (void)type, (void)walk;
+    return remove(path);
+}
+
+void support_folder_remove(char *folder)
+{
+    CHECK(nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS) == 0);
+    free(folder);
+}
+
+char *support_path(const char *folder, const char *name)
+{
+    return memory_format("%s/%s", folder, name);
+}
+
+char *support_file_read(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file) return NULL;
+    size_t used = 0, space = 4096, got;
+    char *bytes = memory_alloc(space, 1);
+    while ((got = fread(bytes + used, 1, space - used - 1, file)) > 0) {
+        used += got;
+        if (space - used < 2) bytes = memory_resize(bytes, space *= 2, 1);
+    }
+    bool failed = ferror(file) != 0;
+    fclose(file);
+    if (failed) {
+        free(bytes);
+        return NULL;
+    }
+    bytes[used] = '\0';
+    if (size) *size = used;
+    return bytes;
+}
+
+void support_file_write(const char *path, const void *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    CHECK(file != NULL);
+    CHECK(fwrite(bytes, 1, size, file) == size);
+    CHECK(fclose(file) == 0);
+}

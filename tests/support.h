@@ -1,0 +1,79 @@
+/* Helpers that every test may use: backends by variant, tensors to and from arrays of doubles, comparison with a
+ * tolerance, repeatable random numbers, folders that vanish. */
+#ifndef TESTS_SUPPORT_H
+#define TESTS_SUPPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "trainer/backend.h"
+
+/* --- backends --- */
+
+/* A way to compute on this machine, if the machine can. */
+struct variant {
+    const char *name;
+    enum device device;
+    enum precision precision;
+    enum cpu_isa cpu_isa;
+    double roundoff;  /* half the distance from 1 to the next number: the largest relative error of one rounding */
+    bool host_memory; /* a tensor's memory can be read here */
+};
+
+/* Every variant that the project knows, whether or not this machine can run it; the fp64 portable one is the first. */
+const struct variant *variant_list(int *count);
+
+/* The variant's backend with that many threads, or NULL where this build or machine does not have it. */
+struct backend *variant_create(const struct variant *variant, int threads);
+
+/* --- tensors --- */
+
+/* A new tensor that holds `values` (in the boundary's order; NULL: zeros); free with tensor_free. */
+struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, const double *values);
+
+/* What a tensor holds, in the boundary's order, in a new array; free with free(). */
+double *support_read(struct backend *backend, const struct tensor *tensor);
+
+/* Labels in device memory, (N), each 0..255; free with ops->free. */
+int32_t *support_labels(struct backend *backend, const double *labels, int64_t count);
+
+/* Overwrites a tensor with NaN before an operation whose result it is to be: what the operation leaves out then shows.
+ * In host memory the padding of an activation is overwritten too, because the buffers of a network are shared by
+ * tensors of many shapes. */
+void support_poison(struct backend *backend, bool host_memory, const struct tensor *tensor);
+
+/* Whether everything in the memory of a tensor that is not one of its elements is zero (host memory only): the nonzero
+ * numbers in memory are, up to their order, the nonzero elements. */
+bool support_padding_is_zero(struct backend *backend, const struct tensor *tensor);
+
+/* --- comparison --- */
+
+/* Whether !(|value - reference| <= absolute + relative * |reference|) holds nowhere; NaN therefore fails, and so does a
+ * reference that is not finite. Where it does hold somewhere, `message` (of `size` bytes) tells the first place. */
+bool support_close(const double *values, const double *references, int64_t count, double absolute, double relative,
+                   char *message, size_t size);
+
+/* --- random numbers --- */
+
+/* 64-bit FNV-1a hash of a name: the seed of what is drawn for it. */
+uint64_t support_seed(const char *name);
+
+/* offset + scale * u, with u a multiple of 1/1024 in [-2, 2) from the words of the stream (seed, stream, 0): exact in
+ * fp32 for the offsets and scales in use, so that every precision and PyTorch start from the same numbers. */
+void support_fill(double *values, int64_t count, uint64_t seed, uint32_t stream, double offset, double scale);
+
+/* --- files --- */
+
+/* A new empty folder; remove it with support_folder_remove, which frees the name. */
+char *support_folder(void);
+void support_folder_remove(char *folder);
+
+/* folder/name in a new string; free with free(). */
+char *support_path(const char *folder, const char *name);
+
+/* The bytes of a file, NUL-terminated for reading as text; size may be NULL; NULL where it cannot be read. */
+char *support_file_read(const char *path, size_t *size);
+void support_file_write(const char *path, const void *bytes, size_t size);
+
+#endif

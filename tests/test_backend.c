@@ -1,0 +1,416 @@
+/* A backend apart from its arithmetic: which ones can be created, memory, the boundary's order of elements, padding,
+ * data, plans, and the order of steps. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "op_cases.h"
+#include "support.h"
+#include "trainer/memory.h"
+#include "trainer/rng.h"
+
+/* --- creating --- */
+
+/* That creation fails as the user's error, with a message that names the config key and the given value. */
+static void expect_refused(struct backend_options options, const char *key, const char *value)
+{
+    struct backend *backend = NULL;
+    struct status status = {0};
+    bool created = backend_create(&backend, &options, &status);
+    cr_expect_not(created, "%s = %s was accepted", key, value);
+    if (created) {
+        backend_destroy(backend);
+        return;
+    }
+    cr_expect_eq(status.code, STATUS_USAGE, "%s", status.message);
+    cr_expect(strstr(status.message, key), "no \"%s\" in: %s", key, status.message);
+    cr_expect(strstr(status.message, value), "no \"%s\" in: %s", value, status.message);
+    cr_expect_not(strchr(status.message, '\n'), "more than one line: %s", status.message);
+}
+
+Test(backend, cpu_refuses_what_it_cannot_compute)
+{
+    expect_refused((struct backend_options){.device = DEVICE_CPU, .precision = PRECISION_BF16}, "backend.precision",
+                   "fp32");
+    expect_refused((struct backend_options){.device = DEVICE_CPU, .precision = PRECISION_TF32}, "backend.precision",
+                   "fp32");
+    expect_refused((struct backend_options){.device = DEVICE_CPU, .threads = -1}, "backend.threads", "-1");
+    expect_refused((struct backend_options){.device = DEVICE_CPU, .threads = 1000000}, "backend.threads", "1000000");
+}
+
+/* A build or a machine without CUDA says so; with it, a backend comes. */
+Test(backend, cuda_comes_or_is_refused_clearly)
+{
+    struct backend_options options = {.device = DEVICE_CUDA, .threads = 1};
+    struct backend *backend = NULL;
+    struct status status = {0};
+    if (backend_create(&backend, &options, &status)) {
+        backend_destroy(backend);
+        return;
+    }
+    expect_refused(options, "backend.device", "CUDA");
+}
+
+Test(backend, an_instruction_set_comes_or_is_refused_clearly)
+{
+    static const char *const names[] = {"auto", "avx512", "avx2", "portable"};
+    static const enum cpu_isa isas[] = {CPU_ISA_AUTO, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE};
+    for (int i = 0; i < 4; i++) {
+        struct backend_options options = {.device = DEVICE_CPU, .cpu_isa = isas[i], .threads = 1};
+        struct backend *backend = NULL;
+        struct status status = {0};
+        if (backend_create(&backend, &options, &status)) {
+            cr_expect(i == 0 || strstr(backend->description, names[i]), "%s: %s", names[i], backend->description);
+            backend_destroy(backend);
+        } else {
+            cr_expect(isas[i] == CPU_ISA_AVX512 || isas[i] == CPU_ISA_AVX2, "every machine has %s", names[i]);
+            expect_refused(options, "backend.cpu_isa", names[i]);
+        }
+    }
+}
+
+Test(backend, auto_always_finds_one)
+{
+    for (int threads = 0; threads < 5; threads++) {
+        struct backend_options options = {.device = DEVICE_AUTO, .threads = threads};
+        struct backend *backend = NULL;
+        struct status status = {0};
+        cr_assert(backend_create(&backend, &options, &status), "%s", status.message);
+        cr_expect_eq(backend->scalar_size, sizeof(float));
+        cr_expect(strlen(backend->description) > 0);
+        backend_destroy(backend);
+    }
+    backend_destroy(NULL);
+}
+
+/* --- memory and the boundary --- */
+
+/* Calls a test with every backend that there is. */
+static void with_each_backend(void (*test)(struct backend *backend, const struct variant *variant))
+{
+    int count;
+    const struct variant *variants = variant_list(&count);
+    for (int i = 0; i < count; i++) {
+        struct backend *backend = variant_create(&variants[i], 2);
+        if (backend) test(backend, &variants[i]);
+        backend_destroy(backend);
+    }
+}
+
+static void memory_is_zeroed_and_aligned(struct backend *backend, const struct variant *variant)
+{
+    static const size_t sizes[] = {1, 63, 64, 65, 1000, 100003};
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        unsigned char *data = backend->ops->alloc(backend, sizes[i]);
+        cr_expect_eq((uintptr_t)data % 64, 0, "%s: %zu bytes", variant->name, sizes[i]);
+        for (size_t k = 0; variant->host_memory && k < sizes[i]; k++) cr_assert_eq(data[k], 0);
+        if (variant->host_memory) {
+            memset(data, 0xff, sizes[i]);
+            backend->ops->zero(backend, data, sizes[i] - 1);
+            for (size_t k = 0; k + 1 < sizes[i]; k++) cr_assert_eq(data[k], 0);
+            cr_expect_eq(data[sizes[i] - 1], 0xff, "%s: zero went too far", variant->name);
+        }
+        backend->ops->free(backend, data);
+    }
+    backend->ops->free(backend, NULL);
+}
+
+Test(backend, memory_is_zeroed_and_aligned)
+{
+    with_each_backend(memory_is_zeroed_and_aligned);
+}
+
+static const struct {
+    enum tensor_kind kind;
+    struct shape shape;
+} round_trips[] = {
+    {TENSOR_ACTIVATION, {1, 1, 1, 1}},  {TENSOR_ACTIVATION, {7, 17, 3, 5}}, {TENSOR_ACTIVATION, {33, 3, 2, 2}},
+    {TENSOR_ACTIVATION, {2, 16, 5, 1}}, {TENSOR_ACTIVATION, {1, 37, 1, 9}}, {TENSOR_ACTIVATION, {5, 100, 1, 1}},
+    {TENSOR_ACTIVATION, {3, 64, 4, 4}}, {TENSOR_FILTER, {1, 1, 1, 1}},      {TENSOR_FILTER, {17, 3, 3, 3}},
+    {TENSOR_FILTER, {3, 17, 2, 2}},     {TENSOR_FILTER, {16, 16, 1, 1}},    {TENSOR_FILTER, {37, 64, 5, 5}},
+    {TENSOR_FILTER, {10, 33, 1, 1}},    {TENSOR_FILTER, {64, 1, 7, 7}},     {TENSOR_VECTOR, {1, 1, 1, 1}},
+    {TENSOR_VECTOR, {1, 16, 1, 1}},     {TENSOR_VECTOR, {1, 37, 1, 1}},
+};
+
+/* Every element gets a number of its own, so that none can stand for another. */
+static void round_trip(struct backend *backend, const struct variant *variant)
+{
+    for (size_t i = 0; i < sizeof round_trips / sizeof round_trips[0]; i++) {
+        struct shape s = round_trips[i].shape;
+        int64_t count = shape_count(s);
+        double *values = memory_alloc((size_t)count, sizeof(double));
+        for (int64_t k = 0; k < count; k++) values[k] = (double)(k + 1) * (k % 2 ? 1 : -1);
+        struct tensor tensor = support_tensor(backend, round_trips[i].kind, s, values);
+        double *read = support_read(backend, &tensor);
+        cr_expect(memcmp(values, read, (size_t)count * sizeof(double)) == 0, "%s: kind %d of %d,%d,%d,%d",
+                  variant->name, (int)round_trips[i].kind, (int)s.n, (int)s.c, (int)s.h, (int)s.w);
+        cr_expect_geq(backend->ops->tensor_count(backend, round_trips[i].kind, s), (size_t)count);
+        if (variant->host_memory) cr_expect(support_padding_is_zero(backend, &tensor), "%s", variant->name);
+        tensor_free(backend, &tensor);
+        free(values), free(read);
+    }
+}
+
+Test(backend, tensors_survive_the_round_trip)
+{
+    with_each_backend(round_trip);
+}
+
+/* The two elementwise operations that backend.h exempts: they take 0 to something else. */
+static bool may_fill_padding(const struct op_case *op_case)
+{
+    if (op_case->op != OP_ELEMENTWISE) return false;
+    return op_case->elementwise.op == ELEMENTWISE_DIVIDE || op_case->elementwise.op == ELEMENTWISE_AFFINE;
+}
+
+/* After every operation of every case, from results full of NaN: the padding is zero, the inputs are as they were. */
+static void padding_stays_zero(struct backend *backend, const struct variant *variant)
+{
+    int count;
+    const struct op_case *cases = op_case_list(&count);
+    for (int i = 0; variant->host_memory && i < count; i++) {
+        struct op_arrays inputs, outputs;
+        op_case_inputs(&cases[i], &inputs);
+        struct op_observations seen =
+            op_case_run(&cases[i], backend, (struct op_run_options){.host_memory = true}, &inputs, &outputs);
+        cr_expect(!seen.padding_not_zero || may_fill_padding(&cases[i]), "%s, %s: the padding of %s is not zero",
+                  variant->name, cases[i].name, seen.padding_not_zero);
+        cr_expect_not(seen.input_changed, "%s, %s: %s changed", variant->name, cases[i].name, seen.input_changed);
+        op_arrays_free(&inputs), op_arrays_free(&outputs);
+    }
+}
+
+Test(backend, padding_stays_zero)
+{
+    with_each_backend(padding_stays_zero);
+}
+
+/* --- convolution plans --- */
+
+static struct tensor random_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, uint32_t stream)
+{
+    double *values = memory_alloc((size_t)shape_count(shape), sizeof(double));
+    support_fill(values, shape_count(shape), 42, stream, 0, 1);
+    struct tensor tensor = support_tensor(backend, kind, shape, values);
+    free(values);
+    return tensor;
+}
+
+/* What is compared of a convolution of n samples: y, dx, dweight, dbias. */
+struct convolution {
+    struct tensor result[4];
+};
+
+static struct convolution convolve(struct backend *backend, struct conv2d_plan *plan, int64_t n, bool want_dx)
+{
+    const struct shape x_shape = {n, 17, 6, 5}, y_shape = {n, 19, 6, 5};
+    struct tensor x = random_tensor(backend, TENSOR_ACTIVATION, x_shape, 0);
+    struct tensor dy = random_tensor(backend, TENSOR_ACTIVATION, y_shape, 1);
+    struct tensor weight = random_tensor(backend, TENSOR_FILTER, (struct shape){19, 17, 3, 3}, 2);
+    struct tensor bias = random_tensor(backend, TENSOR_VECTOR, (struct shape){1, 19, 1, 1}, 3);
+    const struct tensor *like[] = {&dy, &x, &weight, &bias};
+    struct convolution made;
+    for (int i = 0; i < 4; i++) made.result[i] = tensor_alloc(backend, like[i]->kind, like[i]->shape);
+    struct tensor *r = made.result;
+    backend->ops->conv2d_forward(backend, plan, &x, &weight, &bias, &r[0]);
+    backend->ops->conv2d_backward(backend, plan, &x, &weight, &dy, want_dx ? &r[1] : NULL, &r[2], &r[3]);
+    for (int i = 0; i < 4; i++) tensor_free(backend, (struct tensor *)like[i]);
+    return made;
+}
+
+static void expect_same_convolution(struct backend *backend, struct convolution *a, struct convolution *b, bool with_dx,
+                                    const char *what)
+{
+    for (int i = 0; i < 4; i++) {
+        size_t bytes = (size_t)shape_count(a->result[i].shape) * sizeof(double);
+        double *left = support_read(backend, &a->result[i]), *right = support_read(backend, &b->result[i]);
+        if (i != 1 || with_dx) cr_expect(memcmp(left, right, bytes) == 0, "%s: result %d differs", what, i);
+        free(left), free(right);
+        tensor_free(backend, &a->result[i]), tensor_free(backend, &b->result[i]);
+    }
+}
+
+/* A plan for 9 samples serves 9, 4, 1 and again 9 as a plan of their own would; and leaving out dx changes nothing
+ * else. */
+static void plans_serve_smaller_batches(struct backend *backend, const struct variant *variant)
+{
+    static const int64_t batches[] = {9, 4, 1, 9};
+    const struct window window = {3, 1, 1};
+    struct conv2d_plan *shared = backend->ops->conv2d_plan_create(backend, window, (struct shape){9, 17, 6, 5}, 19);
+    for (int i = 0; i < 4; i++) {
+        struct shape input = {batches[i], 17, 6, 5};
+        struct conv2d_plan *own = backend->ops->conv2d_plan_create(backend, window, input, 19);
+        struct convolution a = convolve(backend, shared, input.n, true), b = convolve(backend, own, input.n, true);
+        expect_same_convolution(backend, &a, &b, true, variant->name);
+        a = convolve(backend, shared, input.n, false), b = convolve(backend, own, input.n, true);
+        expect_same_convolution(backend, &a, &b, false, variant->name);
+        backend->ops->conv2d_plan_destroy(backend, own);
+    }
+    backend->ops->conv2d_plan_destroy(backend, shared);
+}
+
+Test(backend, plans_serve_smaller_batches)
+{
+    with_each_backend(plans_serve_smaller_batches);
+}
+
+/* --- operations in place and without their optional arguments --- */
+
+/* y may be a or b. */
+static void elementwise_in_place(struct backend *backend, const struct variant *variant)
+{
+    const struct shape shape = {3, 17, 2, 2};
+    for (int op = ELEMENTWISE_ADD; op <= ELEMENTWISE_AFFINE; op++) {
+        struct elementwise_params params = {(enum elementwise)op, 0.5, 2};
+        bool two = op < ELEMENTWISE_SQUARE;
+        for (int place = 0; place <= two; place++) {
+            struct tensor t[2], y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+            for (uint32_t k = 0; k < 2; k++) t[k] = random_tensor(backend, TENSOR_ACTIVATION, shape, 4 + k);
+            backend->ops->elementwise(backend, params, &t[0], two ? &t[1] : NULL, &y);
+            backend->ops->elementwise(backend, params, &t[0], two ? &t[1] : NULL, &t[place]);
+            double *a = support_read(backend, &y), *b = support_read(backend, &t[place]);
+            size_t bytes = (size_t)shape_count(shape) * sizeof(double);
+            cr_expect(memcmp(a, b, bytes) == 0, "%s: operation %d over operand %d", variant->name, op, place);
+            free(a), free(b);
+            tensor_free(backend, &t[0]), tensor_free(backend, &t[1]), tensor_free(backend, &y);
+        }
+    }
+}
+
+Test(backend, elementwise_in_place)
+{
+    with_each_backend(elementwise_in_place);
+}
+
+/* --- data --- */
+
+enum { SAMPLES = 50, IMAGE_C = 3, IMAGE_H = 5, IMAGE_W = 7, PLANE = IMAGE_H * IMAGE_W, PIXELS = IMAGE_C * PLANE };
+
+struct images {
+    uint8_t pixels[SAMPLES * PIXELS], labels[SAMPLES];
+    float offset[PIXELS], scale[IMAGE_C];
+};
+
+static struct dataset_view make_images(struct images *images)
+{
+    struct rng rng = rng_create(42, RNG_STREAM_SYNTHETIC, 0);
+    for (int i = 0; i < SAMPLES * PIXELS; i++) images->pixels[i] = (uint8_t)(rng_next(&rng) >> 24);
+    for (int i = 0; i < SAMPLES; i++) images->labels[i] = (uint8_t)(rng_next(&rng) >> 24);
+    for (int i = 0; i < PIXELS; i++) images->offset[i] = (float)(rng_next(&rng) >> 20) / 16;
+    for (int c = 0; c < IMAGE_C; c++) images->scale[c] = 0.25f * (float)(c + 1);
+    return (struct dataset_view){SAMPLES,        IMAGE_C,        IMAGE_H,        IMAGE_W,
+                                 images->pixels, images->labels, images->offset, images->scale};
+}
+
+/* Gathers n samples from `first` on and checks them and their labels; order NULL: file order. All numbers are exact. */
+static void expect_gathered(struct backend *backend, const struct variant *variant, const struct images *images,
+                            struct device_dataset *dataset, const int32_t *order, int64_t first, struct shape shape)
+{
+    struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+    support_poison(backend, variant->host_memory, &x);
+    int32_t *labels = backend->ops->alloc(backend, (size_t)shape.n * sizeof(int32_t));
+    backend->ops->set_state(backend, &(struct step_state){.batch_first = first});
+    backend->ops->gather(backend, dataset, &x, labels);
+    double *values = support_read(backend, &x);
+    for (int64_t n = 0; n < shape.n; n++) {
+        int64_t sample = order ? order[first + n] : first + n;
+        if (variant->host_memory) cr_expect_eq(labels[n], images->labels[sample]);
+        for (int64_t i = 0; i < PIXELS; i++) {
+            double pixel = images->pixels[sample * PIXELS + i];
+            double expected = (pixel - (double)images->offset[i]) * (double)images->scale[i / PLANE];
+            cr_assert_eq(values[n * PIXELS + i], expected, "%s: sample %d, pixel %d: %g, expected %g", variant->name,
+                         (int)n, (int)i, values[n * PIXELS + i], expected);
+        }
+    }
+    if (variant->host_memory) cr_expect(support_padding_is_zero(backend, &x), "%s: padding", variant->name);
+    free(values), backend->ops->free(backend, labels), tensor_free(backend, &x);
+}
+
+static void gather_follows_the_order(struct backend *backend, const struct variant *variant)
+{
+    static struct images images;
+    struct dataset_view view = make_images(&images);
+    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
+    int32_t order[SAMPLES], kept[SAMPLES];
+    struct rng rng = rng_create(42, RNG_STREAM_SHUFFLE, 0);
+    rng_permutation(&rng, order, SAMPLES);
+    memcpy(kept, order, sizeof kept);
+    static const struct shape shapes[] = {{7, IMAGE_C, IMAGE_H, IMAGE_W}, {7, PIXELS, 1, 1}};
+    for (int k = 0; k < 2; k++) {
+        expect_gathered(backend, variant, &images, dataset, NULL, 0, shapes[k]);
+        expect_gathered(backend, variant, &images, dataset, NULL, SAMPLES - 7, shapes[k]);
+        backend->ops->dataset_set_order(backend, dataset, order);
+        memset(order, 0, sizeof order); /* the order is copied */
+        expect_gathered(backend, variant, &images, dataset, kept, 0, shapes[k]);
+        expect_gathered(backend, variant, &images, dataset, kept, SAMPLES - 7, shapes[k]);
+        backend->ops->dataset_set_order(backend, dataset, NULL);
+        expect_gathered(backend, variant, &images, dataset, NULL, 14, shapes[k]);
+        memcpy(order, kept, sizeof order);
+    }
+    backend->ops->dataset_free(backend, dataset);
+}
+
+Test(backend, gather_follows_the_order)
+{
+    with_each_backend(gather_follows_the_order);
+}
+
+/* --- steps --- */
+
+struct steps {
+    struct backend *backend;
+    struct tensor w, dw;
+};
+
+static void one_step(void *argument)
+{
+    struct steps *steps = argument;
+    struct sgd_params plain = {0};
+    size_t count = steps->backend->ops->tensor_count(steps->backend, steps->w.kind, steps->w.shape);
+    steps->backend->ops->sgd_step(steps->backend, plain, count, steps->w.data, steps->dw.data, NULL);
+}
+
+/* A body that is run again sees the state of its own step: w -= lr * dw with lr 1, 2, 4, 8 and dw = 1. */
+static void run_sees_each_state(struct backend *backend, const struct variant *variant)
+{
+    struct steps steps = {.backend = backend};
+    steps.w = support_tensor(backend, TENSOR_VECTOR, (struct shape){1, 3, 1, 1}, (double[]){100, 0, -1});
+    steps.dw = support_tensor(backend, TENSOR_VECTOR, (struct shape){1, 3, 1, 1}, (double[]){1, -1, 2});
+    for (uint64_t step = 0; step < 4; step++) {
+        backend->ops->set_state(backend, &(struct step_state){.step = step, .learning_rate = (double)(1 << step)});
+        backend->ops->run(backend, one_step, &steps);
+    }
+    double *w = support_read(backend, &steps.w);
+    cr_expect(w[0] == 85 && w[1] == 15 && w[2] == -31, "%s: %g %g %g", variant->name, w[0], w[1], w[2]);
+    free(w), tensor_free(backend, &steps.w), tensor_free(backend, &steps.dw);
+}
+
+Test(backend, run_sees_each_state)
+{
+    with_each_backend(run_sees_each_state);
+}
+
+/* Without running statistics batch norm gives the same otherwise. */
+static void batchnorm_without_running_statistics(struct backend *backend, const struct variant *variant)
+{
+    const struct shape shape = {5, 17, 3, 2}, vector = {1, 17, 1, 1};
+    const struct batchnorm_params params = {1e-5, 0.1};
+    struct tensor x = random_tensor(backend, TENSOR_ACTIVATION, shape, 6);
+    struct tensor y[2], v[6];
+    for (uint32_t i = 0; i < 6; i++) v[i] = random_tensor(backend, TENSOR_VECTOR, vector, 7 + i);
+    for (int i = 0; i < 2; i++) y[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+    const struct backend_ops *ops = backend->ops;
+    ops->batchnorm_forward(backend, params, &x, &v[0], &v[1], &v[2], &v[3], &y[0], &v[4], &v[5]);
+    ops->batchnorm_forward(backend, params, &x, &v[0], &v[1], NULL, NULL, &y[1], &v[4], &v[5]);
+    double *a = support_read(backend, &y[0]), *b = support_read(backend, &y[1]);
+    cr_expect(memcmp(a, b, (size_t)shape_count(shape) * sizeof(double)) == 0, "%s", variant->name);
+    free(a), free(b), tensor_free(backend, &x);
+    for (int i = 0; i < 6; i++) tensor_free(backend, &v[i]);
+    for (int i = 0; i < 2; i++) tensor_free(backend, &y[i]);
+}
+
+Test(backend, batchnorm_without_running_statistics)
+{
+    with_each_backend(batchnorm_without_running_statistics);
+}

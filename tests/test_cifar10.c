@@ -1,0 +1,341 @@
+/* The reader of CIFAR-10's binary version: the real sample in fixtures/cifar10, and damaged copies of it. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support.h"
+#include "trainer/dataset.h"
+#include "trainer/memory.h"
+
+enum { RECORD = 3073, PIXELS = 3072, TRAIN_RECORDS = 64, FILES = 6 };
+
+static const char fixture[] = TEST_FOLDER "/fixtures/cifar10";
+static const char *const batches[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                           "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
+
+static void copy_file(const char *name, const char *to_folder)
+{
+    size_t size;
+    char *from = support_path(fixture, name), *to = support_path(to_folder, name);
+    char *bytes = support_file_read(from, &size);
+    cr_assert(bytes != NULL);
+    support_file_write(to, bytes, size);
+    free(bytes), free(from), free(to);
+}
+
+/* A new folder with a copy of the fixture. */
+static char *copy_fixture(void)
+{
+    char *folder = support_folder();
+    for (int i = 0; i < FILES; i++) copy_file(batches[i], folder);
+    copy_file("batches.meta.txt", folder);
+    return folder;
+}
+
+/* The folder cannot be loaded, and the message is exactly `where`, ": " and `what`. */
+static void expect_error(const char *folder, const char *where, const char *what)
+{
+    struct dataset dataset, empty = {0};
+    struct status status = {0};
+    cr_assert_not(cifar10_load(&dataset, folder, &status));
+    char *expected = memory_format("%s: %s", where, what);
+    cr_expect_str_eq(status.message, expected);
+    cr_expect_eq(status.code, STATUS_RUNTIME);
+    cr_expect_eq(memcmp(&dataset, &empty, sizeof empty), 0, "after an error the dataset is empty");
+    free(expected);
+}
+
+static void expect_file_error(char *folder, const char *name, const char *what)
+{
+    char *path = support_path(folder, name);
+    expect_error(folder, path, what);
+    free(path);
+    support_folder_remove(folder);
+}
+
+static struct dataset load(const char *folder)
+{
+    struct dataset dataset;
+    struct status status = {0};
+    cr_assert(cifar10_load(&dataset, folder, &status), "%s", status.message);
+    return dataset;
+}
+
+static void expect_fixture(const struct dataset *dataset)
+{
+    static const uint8_t labels[] = {6, 9, 9, 4, 1, 1, 2, 7, 8, 3}, test_labels[] = {3, 8, 8, 0, 6, 6, 1, 6, 3, 1};
+    const uint8_t *first = dataset->train.pixels, *last = &dataset->test.pixels[99 * PIXELS];
+    cr_expect(dataset->channels == 3 && dataset->height == 32 && dataset->width == 32 && dataset->classes == 10);
+    cr_assert(dataset->train.count == 320 && dataset->test.count == 100 && dataset->validation.count == 0);
+    cr_expect_eq(memcmp(dataset->train.labels, labels, sizeof labels), 0);
+    cr_expect_eq(memcmp(dataset->test.labels, test_labels, sizeof test_labels), 0);
+    /* The first row of red, and the first pixel of green and of blue. */
+    cr_expect(first[0] == 59 && first[1] == 43 && first[31] == 148 && first[32] == 16);
+    cr_expect(first[1024] == 62 && first[2048] == 63 && first[3071] == 72);
+    cr_expect(dataset->train.labels[319] == 9 && dataset->train.pixels[320 * PIXELS - 1] == 192);
+    cr_expect(dataset->test.labels[99] == 7 && last[0] == 234 && last[3071] == 127);
+}
+
+Test(cifar10, loads_the_fixture)
+{
+    struct dataset dataset = load(fixture);
+    expect_fixture(&dataset);
+    cr_assert(dataset.class_names != NULL);
+    cr_expect_str_eq(dataset.class_names[0], "airplane");
+    cr_expect_str_eq(dataset.class_names[9], "truck");
+    dataset_free(&dataset);
+    dataset_free(&dataset); /* an empty one is allowed */
+}
+
+Test(cifar10, keeps_the_order_of_the_files)
+{
+    struct dataset dataset = load(fixture);
+    for (int i = 0; i < FILES - 1; i++) {
+        size_t size;
+        char *path = support_path(fixture, batches[i]), *bytes = support_file_read(path, &size);
+        cr_assert_eq(size, TRAIN_RECORDS * RECORD);
+        for (int n = 0; n < TRAIN_RECORDS; n++) {
+            int64_t sample = i * TRAIN_RECORDS + n;
+            cr_assert_eq(dataset.train.labels[sample], (uint8_t)bytes[n * RECORD]);
+            cr_assert_eq(memcmp(&dataset.train.pixels[sample * PIXELS], &bytes[n * RECORD + 1], PIXELS), 0);
+        }
+        free(bytes), free(path);
+    }
+    dataset_free(&dataset);
+}
+
+Test(cifar10, finds_the_folder_below_and_takes_a_slash_at_the_end)
+{
+    char *parent = support_folder(), *below = support_path(parent, "cifar-10-batches-bin");
+    cr_assert_eq(symlink(fixture, below), 0);
+    struct dataset dataset = load(parent);
+    expect_fixture(&dataset);
+    dataset_free(&dataset);
+    char *slash = memory_format("%s/", below);
+    dataset = load(slash);
+    expect_fixture(&dataset);
+    dataset_free(&dataset);
+    free(slash), free(below);
+    support_folder_remove(parent);
+}
+
+Test(cifar10, class_names_are_optional)
+{
+    char *folder = copy_fixture(), *meta = support_path(folder, "batches.meta.txt");
+    cr_assert_eq(unlink(meta), 0);
+    struct dataset dataset = load(folder);
+    expect_fixture(&dataset);
+    cr_expect_null(dataset.class_names);
+    dataset_free(&dataset);
+    free(meta);
+    support_folder_remove(folder);
+}
+
+Test(cifar10, class_names_may_have_windows_line_ends)
+{
+    static const char names[] = "a\r\nb\r\nc\r\nd\r\ne\r\nf\r\ng\r\nh\r\ni\r\nthe tenth\r\n\r\n";
+    char *folder = copy_fixture(), *meta = support_path(folder, "batches.meta.txt");
+    support_file_write(meta, names, strlen(names));
+    struct dataset dataset = load(folder);
+    cr_expect_str_eq(dataset.class_names[0], "a");
+    cr_expect_str_eq(dataset.class_names[9], "the tenth");
+    dataset_free(&dataset);
+    free(meta);
+    support_folder_remove(folder);
+}
+
+/* --- nothing, or not all of it --- */
+
+static const char way_out[] =
+    "run scripts/fetch-cifar10 to download it, or point data.path (--set data.path=...) at an "
+    "existing copy of cifar-10-batches-bin";
+
+static void expect_way_out(const char *folder, const char *what)
+{
+    char *message = memory_format("%s: %s", what, way_out);
+    expect_error(folder, folder, message);
+    free(message);
+}
+
+Test(cifar10, nothing_there_says_how_to_get_it)
+{
+    char *folder = support_folder(), *missing = support_path(folder, "nowhere");
+    expect_way_out(folder, "no CIFAR-10 found, expected data_batch_1.bin to data_batch_5.bin and test_batch.bin");
+    expect_way_out(missing, "no such folder, expected CIFAR-10 there");
+    free(missing);
+    support_folder_remove(folder);
+}
+
+Test(cifar10, python_version_is_named)
+{
+    static const char message[] = "this is the Python version of CIFAR-10, expected the binary version";
+    char *parent = support_folder(), *folder = support_path(parent, "cifar-10-batches-py");
+    cr_assert_eq(mkdir(folder, 0700), 0);
+    expect_way_out(parent, message);
+    expect_way_out(folder, message); /* even without files in it */
+    char *batch = support_path(folder, "data_batch_1");
+    support_file_write(batch, "pickled", 7);
+    expect_way_out(folder, message);
+    free(batch), free(folder);
+    support_folder_remove(parent);
+}
+
+Test(cifar10, each_missing_file_is_named)
+{
+    for (int i = 0; i < FILES; i++) {
+        char *folder = copy_fixture(), *path = support_path(folder, batches[i]);
+        cr_assert_eq(unlink(path), 0);
+        free(path);
+        expect_file_error(folder, batches[i], "cannot open: No such file or directory");
+    }
+}
+
+Test(cifar10, folder_in_place_of_a_file)
+{
+    char *folder = copy_fixture(), *path = support_path(folder, batches[3]);
+    cr_assert_eq(unlink(path) | mkdir(path, 0700), 0);
+    free(path);
+    expect_file_error(folder, batches[3], "is a folder, expected a file");
+}
+
+Test(cifar10, pipe_in_place_of_a_file, .timeout = 10)
+{
+    char *folder = copy_fixture(), *path = support_path(folder, batches[3]);
+    cr_assert_eq(unlink(path) | mkfifo(path, 0600), 0);
+    free(path);
+    expect_file_error(folder, batches[3], "not a regular file");
+}
+
+Test(cifar10, link_to_itself)
+{
+    char *folder = copy_fixture(), *path = support_path(folder, batches[5]);
+    cr_assert_eq(unlink(path) | symlink(batches[5], path), 0);
+    free(path);
+    expect_file_error(folder, batches[5], "cannot open: Too many levels of symbolic links");
+}
+
+Test(cifar10, unreadable_file)
+{
+    enum { NOBODY = 65534 };
+    char *folder = copy_fixture(), *path = support_path(folder, batches[1]);
+    for (int i = 0; i < FILES; i++) {
+        char *other = support_path(folder, batches[i]);
+        cr_assert_eq(chmod(other, i == 1 ? 0 : 0644), 0);
+        free(other);
+    }
+    cr_assert_eq(chmod(folder, 0755), 0);
+    bool root = geteuid() == 0; /* may read everything, so the test becomes someone else for a moment */
+    if (root) cr_assert_eq(seteuid(NOBODY), 0);
+    expect_error(folder, path, "cannot open: Permission denied");
+    if (root) cr_assert_eq(seteuid(0), 0);
+    free(path);
+    support_folder_remove(folder);
+}
+
+/* --- damaged files --- */
+
+/* A copy of the fixture in which one file has another size; what is added is zero. */
+static char *copy_resized(const char *name, int64_t size)
+{
+    char *folder = copy_fixture(), *path = support_path(folder, name);
+    cr_assert_eq(truncate(path, size), 0);
+    free(path);
+    return folder;
+}
+
+Test(cifar10, truncated_by_a_byte)
+{
+    expect_file_error(copy_resized(batches[2], 64 * RECORD - 1), batches[2],
+                      "byte 193599: the last record has 3072 bytes, expected a whole number of records of 3073 bytes");
+    expect_file_error(copy_resized(batches[5], 1), batches[5],
+                      "byte 0: the last record has 1 bytes, expected a whole number of records of 3073 bytes");
+}
+
+Test(cifar10, one_byte_too_many)
+{
+    expect_file_error(copy_resized(batches[0], 64 * RECORD + 1), batches[0],
+                      "byte 196672: the last record has 1 bytes, expected a whole number of records of 3073 bytes");
+}
+
+Test(cifar10, empty_file)
+{
+    expect_file_error(copy_resized(batches[4], 0), batches[4], "empty file, expected 1 to 10000 records of 3073 bytes");
+    expect_file_error(copy_resized(batches[5], 0), batches[5], "empty file, expected 1 to 10000 records of 3073 bytes");
+}
+
+Test(cifar10, too_many_records)
+{
+    expect_file_error(copy_resized(batches[0], 10001 * RECORD), batches[0],
+                      "30733073 bytes, expected at most 30730000: 10000 records of 3073 bytes");
+    /* A sparse file: the size alone must do, before memory is taken. */
+    expect_file_error(copy_resized(batches[5], (int64_t)1 << 40), batches[5],
+                      "1099511627776 bytes, expected at most 30730000: 10000 records of 3073 bytes");
+}
+
+Test(cifar10, one_record_is_enough)
+{
+    char *folder = copy_resized(batches[0], RECORD);
+    struct dataset dataset = load(folder);
+    cr_expect_eq(dataset.train.count, 257);
+    cr_expect_eq(dataset.train.pixels[0], 59);
+    dataset_free(&dataset);
+    support_folder_remove(folder);
+}
+
+static void expect_label_error(const char *name, int64_t offset, uint8_t label, const char *message)
+{
+    char *folder = copy_fixture(), *path = support_path(folder, name);
+    FILE *file = fopen(path, "r+b");
+    cr_assert(file != NULL && fseek(file, (long)offset, SEEK_SET) == 0 && fputc(label, file) == label);
+    cr_assert_eq(fclose(file), 0);
+    free(path);
+    expect_file_error(folder, name, message);
+}
+
+Test(cifar10, label_out_of_range)
+{
+    expect_label_error(batches[0], 0, 10, "byte 0: label 10, expected 0 to 9");
+    expect_label_error(batches[1], 10 * RECORD, 10, "byte 30730: label 10, expected 0 to 9");
+    expect_label_error(batches[4], 63 * RECORD, 255, "byte 193599: label 255, expected 0 to 9");
+    expect_label_error(batches[5], 99 * RECORD, 100, "byte 304227: label 100, expected 0 to 9");
+}
+
+static void expect_meta_error(const void *text, size_t size, const char *message)
+{
+    char *folder = copy_fixture(), *meta = support_path(folder, "batches.meta.txt");
+    support_file_write(meta, text, size);
+    free(meta);
+    expect_file_error(folder, "batches.meta.txt", message);
+}
+
+Test(cifar10, class_names_must_be_ten_lines_of_text)
+{
+    char *longer = memory_alloc(2000, 1);
+    memset(longer, 'a', 2000);
+    expect_meta_error("", 0, "0 class names, expected 10");
+    expect_meta_error("cat\ndog\n", 8, "2 class names, expected 10");
+    expect_meta_error("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk", 21, "11 class names, expected 10");
+    expect_meta_error("a\nb\n\033[2J", 8, "byte 4: 0x1b, expected text");
+    expect_meta_error("a\nb\0c\n", 6, "byte 3: 0x00, expected text");
+    expect_meta_error(longer, 2000, "more than 1024 bytes, expected 10 class names");
+    free(longer);
+}
+
+/* --- the whole set --- */
+
+Test(cifar10, loads_the_whole_set)
+{
+    const char *folder = getenv("TRAINER_CIFAR10");
+    if (folder == NULL) cr_skip_test("set TRAINER_CIFAR10 to the folder of the whole CIFAR-10 to test it");
+    struct dataset dataset = load(folder);
+    int64_t train[10] = {0}, test[10] = {0};
+    cr_assert(dataset.train.count == 50000 && dataset.test.count == 10000);
+    for (int64_t i = 0; i < 50000; i++) train[dataset.train.labels[i]]++;
+    for (int64_t i = 0; i < 10000; i++) test[dataset.test.labels[i]]++;
+    for (int c = 0; c < 10; c++) cr_expect(train[c] == 5000 && test[c] == 1000);
+    dataset_free(&dataset);
+}

@@ -1,0 +1,257 @@
+/* Meaning of config files: every message for a malformed one, the shipped configs, what depends on what, --set. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "config_support.h"
+
+TestSuite(experiment, .init = enter_folder, .fini = leave_folder);
+
+/* --- malformed files: bad_ini/x.ini holds the file, bad_ini/x.txt the message --- */
+
+Test(experiment, malformed_files_get_their_messages)
+{
+    struct dirent **names;
+    int count = scandir(TEST_FOLDER "/bad_ini", &names, is_ini, alphasort);
+    cr_assert_geq(count, 40);
+    cr_assert(chdir(TEST_FOLDER "/bad_ini") == 0);
+    for (int i = 0; i < count; i++) {
+        const char *name = names[i]->d_name;
+        char *message_path = memory_format("%.*s.txt", (int)strlen(name) - 4, name);
+        char *message = support_file_read(message_path, NULL);
+        cr_assert_not_null(message, "%s is missing", message_path);
+        message[strcspn(message, "\n")] = '\0';
+        struct experiment experiment;
+        struct status status = {0};
+        cr_expect_not(experiment_load(&experiment, name, NULL, 0, &status), "%s was taken", name);
+        cr_expect_eq(status.code, STATUS_USAGE);
+        cr_expect_str_eq(status.message, message, "%s: \"%s\", not \"%s\"", name, status.message, message);
+        free(message);
+        free(message_path);
+        free(names[i]);
+    }
+    free(names);
+    cr_assert(chdir(test_folder) == 0);
+}
+
+/* --- defaults and the shipped configs --- */
+
+Test(experiment, an_empty_file_is_the_default_perceptron_of_the_report)
+{
+    struct experiment experiment = load_overrides(NULL, 0);
+    cr_expect_str_eq(experiment.experiment.name, "x");
+    cr_expect_eq(experiment.experiment.seed, 42);
+    cr_expect_eq(experiment.data.dataset, DATASET_CIFAR10);
+    cr_expect_eq(experiment.data.normalization, NORMALIZATION_MEAN_IMAGE);
+    cr_expect_eq(experiment.model.kind, MODEL_MLP);
+    cr_expect_eq(experiment.model.hidden.count, 1);
+    cr_expect_eq(experiment.model.hidden.value[0], 100);
+    cr_expect_eq(experiment.model.features.count, 0);
+    cr_expect_eq(experiment.model.block[0], BLOCK_BATCHNORM);
+    cr_expect_eq(experiment.model.block[1], BLOCK_ACTIVATION);
+    cr_expect_eq(experiment.model.block[2], BLOCK_DROPOUT);
+    cr_expect_eq(experiment.model.activation, ACTIVATION_RELU);
+    cr_expect_eq(experiment.model.batchnorm, BATCHNORM_NONE);
+    cr_expect(experiment.model.batchnorm_epsilon == 1e-5 && experiment.model.batchnorm_momentum == 0.1);
+    cr_expect_eq(experiment.model.init, INIT_UNIFORM_FAN_IN);
+    cr_expect_eq(experiment.model.loss, LOSS_FUSED);
+    cr_expect_eq(experiment.optimizer.name, OPTIMIZER_SGD);
+    cr_expect(experiment.optimizer.learning_rate == 2e-3 && experiment.optimizer.momentum == 0);
+    cr_expect(experiment.optimizer.beta1 == 0.9 && experiment.optimizer.beta2 == 0.999);
+    cr_expect(experiment.optimizer.epsilon == 1e-8);
+    cr_expect_eq(experiment.train.max_steps, 1500);
+    cr_expect_eq(experiment.train.batch_size, 200);
+    cr_expect_eq(experiment.train.eval_freq, 100);
+    cr_expect_eq(experiment.train.eval_batch_size, 0);
+    experiment_free(&experiment);
+}
+
+static void expect_training(const struct experiment *experiment, enum optimizer_kind optimizer, double learning_rate,
+                            int64_t max_steps, int64_t batch_size, int64_t eval_freq)
+{
+    cr_expect_eq(experiment->data.dataset, DATASET_CIFAR10);
+    cr_expect_eq(experiment->data.normalization, NORMALIZATION_MEAN_IMAGE);
+    cr_expect_eq(experiment->optimizer.name, optimizer);
+    cr_expect(experiment->optimizer.learning_rate == learning_rate);
+    cr_expect_eq(experiment->train.max_steps, max_steps);
+    cr_expect_eq(experiment->train.batch_size, batch_size);
+    cr_expect_eq(experiment->train.eval_freq, eval_freq);
+}
+
+Test(experiment, shipped_perceptrons_are_those_of_the_report)
+{
+    struct experiment numpy = load_shipped("mlp_numpy.ini"), mlp = load_shipped("mlp.ini");
+    expect_training(&numpy, OPTIMIZER_SGD, 2e-3, 1500, 200, 100);
+    expect_training(&mlp, OPTIMIZER_SGD, 2e-3, 1500, 200, 100);
+    cr_expect_eq(numpy.model.init, INIT_NORMAL);
+    cr_expect(numpy.model.init_std == 1e-4);
+    cr_expect_eq(numpy.model.loss, LOSS_SEPARATE);
+    cr_expect_eq(mlp.model.init, INIT_UNIFORM_FAN_IN);
+    experiment_free(&numpy);
+    experiment_free(&mlp);
+
+    struct experiment best = load_shipped("mlp_best.ini");
+    expect_training(&best, OPTIMIZER_ADAM, 1e-5, 5000, 384, 500);
+    cr_assert_eq(best.model.hidden.count, 3);
+    cr_expect(best.model.hidden.value[0] == 512 && best.model.hidden.value[1] == 128 &&
+              best.model.hidden.value[2] == 384);
+    cr_expect(best.model.block[0] == BLOCK_ACTIVATION && best.model.block[1] == BLOCK_BATCHNORM &&
+              best.model.block[2] == BLOCK_DROPOUT);
+    cr_expect_eq(best.model.batchnorm, BATCHNORM_CUSTOM);
+    cr_expect(best.model.dropout == 0.01);
+    experiment_free(&best);
+}
+
+Test(experiment, shipped_convnet_is_that_of_the_report)
+{
+    struct experiment convnet = load_shipped("convnet.ini");
+    expect_training(&convnet, OPTIMIZER_ADAM, 1e-4, 5000, 32, 500);
+    cr_expect_eq(convnet.model.batchnorm, BATCHNORM_CUSTOM);
+    cr_expect_eq(convnet.model.hidden.count, 0, "no hidden linear layer by default");
+    const int64_t channels[] = {64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0};
+    cr_assert_eq(convnet.model.features.count, 14);
+    for (int i = 0; i < 13; i++) {
+        struct feature feature = convnet.model.features.value[i];
+        struct window window = feature.window;
+        cr_expect_eq(feature.channels, channels[i]);
+        cr_expect_eq(feature.kind, channels[i] ? FEATURE_CONV : FEATURE_MAX_POOL);
+        cr_expect(window.kernel == 3 && window.stride == (channels[i] ? 1 : 2) && window.padding == 1, "entry %d", i);
+    }
+    struct feature last = convnet.model.features.value[13];
+    cr_expect(last.kind == FEATURE_AVERAGE_POOL && last.window.kernel == 1 && last.window.stride == 1);
+    experiment_free(&convnet);
+}
+
+/* --- what depends on another key --- */
+
+Test(experiment, the_slope_follows_the_activation)
+{
+    const char *leaky[] = {"model.activation=leaky_relu"}, *elu[] = {"model.activation=elu"};
+    const char *own[] = {"model.activation=leaky_relu", "model.activation_slope=0.2"};
+    struct experiment a = load_overrides(leaky, 1), b = load_overrides(elu, 1), c = load_overrides(own, 2);
+    cr_expect(a.model.activation_slope == 0.01);
+    cr_expect(b.model.activation_slope == 1);
+    cr_expect(c.model.activation_slope == 0.2);
+    experiment_free(&a), experiment_free(&b), experiment_free(&c);
+}
+
+Test(experiment, a_convnet_may_have_hidden_layers)
+{
+    const char *overrides[] = {"model.kind=convnet", "model.features=8", "model.hidden=32,16"};
+    struct experiment experiment = load_overrides(overrides, 3);
+    cr_expect_eq(experiment.model.hidden.count, 2);
+    experiment_free(&experiment);
+}
+
+Test(experiment, the_name_is_that_of_the_file)
+{
+    const char *const files[][2] = {{"a.ini", "a"},   {"b", "b"},     {"c.d.ini", "c.d"},
+                                    {".ini", ".ini"}, {"e f", "e f"}, {"./g.ini", "g"}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct experiment experiment;
+        struct status status;
+        support_file_write(files[i][0], "", 0);
+        cr_assert(experiment_load(&experiment, files[i][0], NULL, 0, &status));
+        cr_expect_str_eq(experiment.experiment.name, files[i][1]);
+        experiment_free(&experiment);
+    }
+    struct experiment experiment;
+    struct status status;
+    support_file_write("run #1.ini", "", 0);
+    cr_assert_not(experiment_load(&experiment, "run #1.ini", NULL, 0, &status));
+    cr_expect_str_eq(status.message, "run #1.ini: experiment.name (default): expected text without a comment sign "
+                                     "(\" #\", \" ;\"), found \"run #1\"");
+}
+
+Test(experiment, features_have_the_documented_defaults)
+{
+    const char *overrides[] = {"model.kind=convnet", "model.features=7, 7k1, 7k5s2, 7k5s2p3, M, M2, M4s3p2, A, A4"};
+    const struct feature expected[] = {
+        {FEATURE_CONV, 7, {3, 1, 1}},     {FEATURE_CONV, 7, {1, 1, 0}},         {FEATURE_CONV, 7, {5, 2, 2}},
+        {FEATURE_CONV, 7, {5, 2, 3}},     {FEATURE_MAX_POOL, 0, {3, 2, 1}},     {FEATURE_MAX_POOL, 0, {2, 2, 0}},
+        {FEATURE_MAX_POOL, 0, {4, 3, 2}}, {FEATURE_AVERAGE_POOL, 0, {1, 1, 0}}, {FEATURE_AVERAGE_POOL, 0, {4, 4, 0}},
+    };
+    struct experiment experiment = load_overrides(overrides, 2);
+    cr_assert_eq(experiment.model.features.count, 9);
+    for (int i = 0; i < 9; i++) {
+        struct feature x = experiment.model.features.value[i], y = expected[i];
+        cr_expect(x.kind == y.kind && x.channels == y.channels && x.window.kernel == y.window.kernel &&
+                      x.window.stride == y.window.stride && x.window.padding == y.window.padding,
+                  "entry %d", i + 1);
+    }
+    experiment_free(&experiment);
+}
+
+/* --- --set --- */
+
+static void expect_override_failure(const char *override, const char *message)
+{
+    struct experiment experiment;
+    struct status status = {0};
+    support_file_write("x.ini", "", 0);
+    cr_assert_not(experiment_load(&experiment, "x.ini", &override, 1, &status), "%s", override);
+    cr_expect_eq(status.code, STATUS_USAGE);
+    cr_expect_str_eq(status.message, message, "\"%s\", not \"%s\"", status.message, message);
+}
+
+Test(experiment, overrides_apply_in_order_over_the_file)
+{
+    const char *overrides[] = {"train.max_steps=7", " train.batch_size = 3 ", "train.max_steps=8", "model.hidden="};
+    struct experiment experiment;
+    struct status status;
+    const char *text = "[train]\nmax_steps = 5\nbatch_size = 6\neval_freq = 9\n";
+    support_file_write("x.ini", text, strlen(text));
+    cr_assert(experiment_load(&experiment, "x.ini", overrides, 4, &status));
+    cr_expect_eq(experiment.train.max_steps, 8);
+    cr_expect_eq(experiment.train.batch_size, 3);
+    cr_expect_eq(experiment.train.eval_freq, 9);
+    cr_expect_eq(experiment.model.hidden.count, 0);
+    struct key_origin set = experiment_origin(&experiment, "train.max_steps");
+    struct key_origin file = experiment_origin(&experiment, "train.eval_freq");
+    struct key_origin none = experiment_origin(&experiment, "model.kind");
+    cr_expect_str_eq(set.file, "--set");
+    cr_expect_eq(set.line, 3);
+    cr_expect_str_eq(file.file, "x.ini");
+    cr_expect_eq(file.line, 4);
+    cr_expect_null(none.file);
+    experiment_free(&experiment);
+}
+
+Test(experiment, overrides_get_messages_of_their_own)
+{
+    expect_override_failure("train.max_steps=ten",
+                            "--set train.max_steps: expected an integer from 1 to 1000000000, found \"ten\"");
+    expect_override_failure("train.max_step=10", "--set train.max_step: unknown key; did you mean train.max_steps?");
+    expect_override_failure("trian.max_steps=10", "--set trian.max_steps: unknown key; did you mean train.max_steps?");
+    expect_override_failure("gpu.index=1", "--set gpu.index: unknown key; known are [experiment], [data], [model], "
+                                           "[optimizer], [schedule], [train], [backend]");
+    expect_override_failure("max_steps=1", "--set max_steps=1: expected section.key=value");
+    expect_override_failure("train.max_steps", "--set train.max_steps: expected section.key=value");
+    expect_override_failure("", "--set : expected section.key=value");
+    expect_override_failure(".x=1", "--set .x=1: expected section.key=value");
+    expect_override_failure("train.=1", "--set train.=1: expected section.key=value");
+    expect_override_failure("data.path=a\nb", "--set: control character (byte 0x0a) in number 1");
+    expect_override_failure("data.path=\xFF", "--set: invalid UTF-8 (byte 0xff) in number 1");
+    expect_override_failure("data.path=a #b",
+                            "--set data.path: expected text without a comment sign (\" #\", \" ;\"), found \"a #b\"");
+    expect_override_failure("model.features=64, M", "--set model.features: expected nothing, as model.kind is mlp");
+    expect_override_failure("schedule.warmup_steps=2000", "--set schedule.warmup_steps: expected less than the 1500 of "
+                                                          "train.max_steps, found 2000");
+}
+
+Test(experiment, later_errors_name_the_place_of_the_key)
+{
+    const char *overrides[] = {"train.batch_size=3"};
+    const char *text = "[train]\nmax_steps = 5\n";
+    struct experiment experiment;
+    struct status status;
+    support_file_write("x.ini", text, strlen(text));
+    cr_assert(experiment_load(&experiment, "x.ini", overrides, 1, &status));
+    cr_expect_not(experiment_fail(&experiment, "train.max_steps", &status, "bad %d", 1));
+    cr_expect_str_eq(status.message, "x.ini:2: train.max_steps: bad 1");
+    cr_expect_eq(status.code, STATUS_USAGE);
+    experiment_fail(&experiment, "train.batch_size", &status, "bad");
+    cr_expect_str_eq(status.message, "--set train.batch_size: bad");
+    experiment_fail(&experiment, "train.eval_freq", &status, "bad");
+    cr_expect_str_eq(status.message, "x.ini: train.eval_freq (default): bad");
+    experiment_free(&experiment);
+}

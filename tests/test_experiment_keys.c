@@ -1,0 +1,149 @@
+/* Each key of the table: mistyped, with a wrong value, out of range, given twice; and the help. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "config_support.h"
+
+TestSuite(experiment_keys, .init = enter_folder, .fini = leave_folder);
+
+/* A value that the key takes. */
+static const char *good_value(const struct experiment_key *key)
+{
+    return key->type == KEY_TEXT ? "x" : key->default_text;
+}
+
+static void expect_message_part(const char *text, const char *part)
+{
+    struct experiment experiment;
+    struct status status = {0};
+    cr_assert_not(load_text(&experiment, text, &status), "taken: %s", text);
+    cr_expect_eq(status.code, STATUS_USAGE);
+    cr_expect_not_null(strstr(status.message, part), "\"%s\" lacks \"%s\"", status.message, part);
+}
+
+Test(experiment_keys, every_key_mistyped_finds_the_nearest)
+{
+    for (int k = 0; k < experiment_key_count; k++) {
+        const struct experiment_key *key = &experiment_keys[k];
+        size_t length = strlen(key->name);
+        for (size_t i = 0; i < length; i++) {
+            char slips[4][64];
+            snprintf(slips[0], 64, "%.*s%s", (int)i, key->name, key->name + i + 1);
+            snprintf(slips[1], 64, "%.*sz%s", (int)i, key->name, key->name + i + 1);
+            snprintf(slips[2], 64, "%.*sz%s", (int)i, key->name, key->name + i);
+            snprintf(slips[3], 64, "%s", key->name);
+            char last = slips[3][i]; /* two neighbours swapped */
+            if (i > 0) slips[3][i] = slips[3][i - 1], slips[3][i - 1] = last;
+            for (int s = 0; s < 4; s++) {
+                if (experiment_key_find(key->section, slips[s]) >= 0) continue; /* beta1 and beta2; no swap */
+                char *text = memory_format("[%s]\n%s = 1\n", key->section, slips[s]);
+                char *message = memory_format("x.ini:2: %s.%s: unknown key; did you mean %s.", key->section, slips[s],
+                                              key->section);
+                expect_message_part(text, message);
+                free(message);
+                free(text);
+            }
+        }
+    }
+}
+
+Test(experiment_keys, every_key_given_twice_names_both_lines)
+{
+    for (int k = 0; k < experiment_key_count; k++) {
+        const struct experiment_key *key = &experiment_keys[k];
+        char *text = memory_format("[%s]\n%s = %s\n\n%s = %s\n", key->section, key->name, good_value(key), key->name,
+                                   good_value(key));
+        char *message = memory_format("x.ini:4: %s.%s: given twice, first in line 2", key->section, key->name);
+        expect_failure(text, message);
+        free(message);
+        free(text);
+    }
+}
+
+static void expect_refused(const struct experiment_key *key, const char *value)
+{
+    char *text = memory_format("[%s]\n%s = %s\n", key->section, key->name, value);
+    char *part = memory_format("x.ini:2: %s.%s: ", key->section, key->name);
+    expect_message_part(text, part);
+    expect_message_part(text, "expected ");
+    free(part);
+    free(text);
+}
+
+Test(experiment_keys, every_key_refuses_wrong_values)
+{
+    for (int k = 0; k < experiment_key_count; k++) {
+        const struct experiment_key *key = &experiment_keys[k];
+        bool may_be_empty = key->type == KEY_INTEGERS || key->type == KEY_FEATURES;
+        if (!may_be_empty) expect_refused(key, "");
+        if (key->type == KEY_TEXT) {
+            expect_refused(key, "\"quoted\"");
+            continue;
+        }
+        expect_refused(key, "?");
+        expect_refused(key, "nan");
+        expect_refused(key, "-1");
+        expect_refused(key, "1,");
+        expect_refused(key, "99999999999999999999999");
+    }
+}
+
+Test(experiment_keys, every_number_keeps_to_its_range)
+{
+    for (int k = 0; k < experiment_key_count; k++) {
+        const struct experiment_key *key = &experiment_keys[k];
+        struct experiment experiment;
+        struct status problem;
+        char text[64];
+        if (key->type == KEY_INTEGER || key->type == KEY_INTEGERS) {
+            const int64_t values[] = {key->low - 1, key->low, key->high, key->high + 1};
+            for (int i = 0; i < 4; i++) {
+                snprintf(text, sizeof text, "%lld", (long long)values[i]);
+                bool good = experiment_value_parse(key, text, &experiment, &problem);
+                cr_expect_eq(good, i == 1 || i == 2, "%s.%s = %s", key->section, key->name, text);
+            }
+        } else if (key->type == KEY_REAL) {
+            const double values[] = {key->from - 1e-9, key->from, key->to, nextafter(key->to, INFINITY)};
+            const bool expected[] = {false, !key->from_excluded, !key->to_excluded, false};
+            for (int i = 0; i < 4; i++) {
+                value_format_real(values[i], text, sizeof text);
+                bool good = experiment_value_parse(key, text, &experiment, &problem);
+                cr_expect_eq(good, expected[i], "%s.%s = %s", key->section, key->name, text);
+            }
+        }
+    }
+}
+
+Test(experiment_keys, every_choice_is_taken)
+{
+    for (int k = 0; k < experiment_key_count; k++) {
+        const struct experiment_key *key = &experiment_keys[k];
+        if (key->type != KEY_CHOICE) continue;
+        for (int i = 0; key->choices[i]; i++) {
+            struct experiment experiment;
+            struct status problem;
+            char text[VALUE_TEXT_SIZE];
+            cr_expect(experiment_value_parse(key, key->choices[i], &experiment, &problem));
+            experiment_value_format(key, &experiment, text, sizeof text);
+            cr_expect_str_eq(text, key->choices[i]);
+        }
+    }
+}
+
+Test(experiment_keys, the_help_shows_every_key)
+{
+    FILE *file = fopen("keys.txt", "w");
+    cr_assert_not_null(file);
+    experiment_print_keys(file);
+    cr_assert(fclose(file) == 0);
+    char *help = support_file_read("keys.txt", NULL);
+    for (int k = 0; k < experiment_key_count; k++) {
+        char *line = memory_format("\n%s =", experiment_keys[k].name);
+        cr_expect_not_null(strstr(help, line), "%s is missing", line + 1);
+        cr_expect_gt(strlen(experiment_keys[k].help), 5);
+        free(line);
+    }
+    free(help);
+}

@@ -1,0 +1,187 @@
+/* Every backward pass against central differences of its forward pass, in double precision, as the assignment checks
+ * them: h = 1e-5, error |a - b| / max(1e-8, |a| + |b|) below 1e-5, for the ReLU family below 1e-6.
+ *
+ * Beyond that error only the rounding error of the difference quotient itself is allowed: one rounding of the terms
+ * that make up an output (op_reference_magnitude), over 2h. It matters where a gradient is tiny beside the values that
+ * it is taken from: a softmax of huge logits, a batch norm of values around 1000.
+ *
+ * The loss is L = sum(y * dy) with dy at random, so dL/dx is the backward pass of dy. Of a long input a random choice
+ * of elements is checked. The inputs keep away from kinks: an activation's from 0, a max pool's from each other. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "op_cases.h"
+#include "op_reference.h"
+#include "support.h"
+#include "trainer/rng.h"
+
+enum { CHECKED_ELEMENTS = 24 };
+static const double step_size = 1e-5, floor_of_error = 1e-8;
+
+/* Which output is the gradient of which input. */
+struct gradient {
+    enum op op;
+    const char *input, *output;
+};
+static const struct gradient gradients[] = {
+    {OP_CONV2D, "x", "dx"},          {OP_CONV2D, "weight", "dweight"},
+    {OP_CONV2D, "bias", "dbias"},    {OP_POOL, "x", "dx"},
+    {OP_BATCHNORM, "x", "dx"},       {OP_BATCHNORM, "gamma", "dgamma"},
+    {OP_BATCHNORM, "beta", "dbeta"}, {OP_ACTIVATION, "x", "dx"},
+    {OP_FLATTEN, "x", "dx"},         {OP_SOFTMAX, "x", "dx"},
+    {OP_CROSS_ENTROPY, "x", "dx"},   {OP_SOFTMAX_CROSS_ENTROPY, "x", "dx"},
+};
+
+static void avoid_kinks(const struct op_case *op_case, struct op_arrays *inputs)
+{
+    double *x = inputs->array[0].values;
+    int64_t count = shape_count(inputs->array[0].shape);
+    if (op_case->op == OP_ACTIVATION) {
+        for (int64_t i = 0; i < count; i++) x[i] += x[i] > 0 ? 0.125 : -0.125;
+    } else if (op_case->op == OP_POOL) {
+        int32_t *ranks = malloc((size_t)count * sizeof *ranks);
+        struct rng rng = rng_create(42, RNG_STREAM_GRADCHECK, 0);
+        rng_permutation(&rng, ranks, (int32_t)count);
+        for (int64_t i = 0; i < count; i++) x[i] = (ranks[i] - (double)count / 2) / 128;
+        free(ranks);
+    }
+}
+
+/* A difference of two losses, and how far off roundings of the forward pass may make it. */
+struct difference {
+    double value, rounding;
+};
+
+/* sum((plus - minus) * dy). An output that did not change has no rounding error; one that did is off by at most
+ * `error`, and independent errors add up like the root of their squares. */
+static struct difference loss_difference(const struct op_case *op_case, const struct op_arrays *inputs,
+                                         const struct op_arrays *plus, const struct op_arrays *minus, double error)
+{
+    const struct op_array *metrics = op_arrays_find(plus, "metrics"), *dy = op_arrays_find(inputs, "dy");
+    if (metrics) { /* the sum of the losses; the gradient is that of the mean */
+        double change = metrics->values[0] - op_arrays_find(minus, "metrics")->values[0], n = (double)op_case->x.n;
+        return (struct difference){change / n, 2 * error / n};
+    }
+    const double *a = op_arrays_find(plus, "y")->values, *b = op_arrays_find(minus, "y")->values;
+    double sum = 0, squares = 0;
+    for (int64_t i = 0; i < shape_count(dy->shape); i++) {
+        if (a[i] == b[i]) continue;
+        sum += (a[i] - b[i]) * dy->values[i];
+        squares += dy->values[i] * dy->values[i];
+    }
+    return (struct difference){sum, 2 * error * sqrt(squares)};
+}
+
+/* The central difference at an element of an input, and its rounding error. */
+static struct difference numeric_gradient(const struct op_case *op_case, struct backend *backend,
+                                          const struct op_arrays *inputs, double *element, double h, double error)
+{
+    const struct op_run_options forward = {.forward_only = true};
+    struct op_arrays plus, minus;
+    double centre = *element, above = centre + h, below = centre - h;
+    *element = above;
+    op_case_run(op_case, backend, forward, inputs, &plus);
+    *element = below;
+    op_case_run(op_case, backend, forward, inputs, &minus);
+    *element = centre;
+    struct difference difference = loss_difference(op_case, inputs, &plus, &minus, error);
+    op_arrays_free(&plus), op_arrays_free(&minus);
+    return (struct difference){difference.value / (above - below), difference.rounding / (above - below)};
+}
+
+/* The largest relative error over the elements of one input that are checked. `error`: of an element of the output. */
+static double worst_error(const struct op_case *op_case, struct backend *backend, const struct op_arrays *inputs,
+                          const struct op_array *input, const struct op_array *gradient, double error)
+{
+    int64_t count = shape_count(input->shape), checked = count < CHECKED_ELEMENTS ? count : CHECKED_ELEMENTS;
+    /* A step must be small against the spread of the values, or the curvature of 1/sqrt(var + eps) shows. */
+    double h = input == &inputs->array[0] && op_case->scale < 0.01 ? step_size / 16 : step_size;
+    struct rng rng = rng_create(support_seed(op_case->name), RNG_STREAM_GRADCHECK, 1);
+    double worst = 0;
+    for (int64_t k = 0; k < checked && !isnan(worst); k++) {
+        int64_t i = checked == count ? k : rng_below(&rng, (uint32_t)count);
+        double a = gradient->values[i];
+        struct difference b = numeric_gradient(op_case, backend, inputs, &input->values[i], h, error);
+        double excess = fmax(fabs(a - b.value) - b.rounding, isnan(a + b.value) ? NAN : 0);
+        double relative = excess / fmax(floor_of_error, fabs(a) + fabs(b.value));
+        if (!(relative <= worst)) worst = relative;
+    }
+    return worst;
+}
+
+static void check_case(const struct op_case *op_case, struct backend *backend, const struct op_reference *reference,
+                       const struct variant *variant, double tolerance)
+{
+    struct op_arrays inputs, outputs;
+    op_case_inputs(op_case, &inputs);
+    avoid_kinks(op_case, &inputs);
+    op_case_run(op_case, backend, (struct op_run_options){0}, &inputs, &outputs);
+    const char *loss = op_arrays_find(&outputs, "y") ? "y" : "metrics";
+    double error = variant->roundoff * op_reference_magnitude(reference, op_case, loss);
+    for (size_t g = 0; g < sizeof gradients / sizeof gradients[0]; g++) {
+        const struct op_array *input = op_arrays_find(&inputs, gradients[g].input);
+        if (gradients[g].op != op_case->op || !input) continue;
+        const struct op_array *gradient = op_arrays_find(&outputs, gradients[g].output);
+        double worst = worst_error(op_case, backend, &inputs, input, gradient, error);
+        cr_expect(worst < tolerance, "%s, %s, %s: relative error %.3g, allowed %.3g", variant->name, op_case->name,
+                  gradients[g].output, worst, tolerance);
+    }
+    op_arrays_free(&inputs), op_arrays_free(&outputs);
+}
+
+static void check_op(enum op op, double tolerance)
+{
+    int variant_count, case_count;
+    const struct variant *variants = variant_list(&variant_count);
+    const struct op_case *cases = op_case_list(&case_count);
+    struct op_reference *reference = op_reference_load();
+    for (int v = 0; v < variant_count; v++) {
+        struct backend *backend = variants[v].precision == PRECISION_FP64 ? variant_create(&variants[v], 1) : NULL;
+        for (int i = 0; backend && i < case_count; i++) {
+            if (cases[i].op == op) check_case(&cases[i], backend, reference, &variants[v], tolerance);
+        }
+        backend_destroy(backend);
+    }
+    op_reference_free(reference);
+}
+
+Test(ops_gradcheck, conv2d)
+{
+    check_op(OP_CONV2D, 1e-5);
+}
+
+Test(ops_gradcheck, pool)
+{
+    check_op(OP_POOL, 1e-5);
+}
+
+Test(ops_gradcheck, batchnorm)
+{
+    check_op(OP_BATCHNORM, 1e-5);
+}
+
+Test(ops_gradcheck, activation)
+{
+    check_op(OP_ACTIVATION, 1e-6);
+}
+
+Test(ops_gradcheck, flatten)
+{
+    check_op(OP_FLATTEN, 1e-5);
+}
+
+Test(ops_gradcheck, softmax)
+{
+    check_op(OP_SOFTMAX, 1e-5);
+}
+
+Test(ops_gradcheck, cross_entropy)
+{
+    check_op(OP_CROSS_ENTROPY, 1e-5);
+}
+
+Test(ops_gradcheck, softmax_cross_entropy)
+{
+    check_op(OP_SOFTMAX_CROSS_ENTROPY, 1e-5);
+}

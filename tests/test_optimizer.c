@@ -1,0 +1,175 @@
+/* The optimizers through a network's arenas, against the formulas of backend.h written out in double. */
+#include <math.h>
+#include <stdlib.h>
+#include <criterion/criterion.h>
+
+#include "experiment_support.h"
+#include "trainer/optimizer.h"
+
+enum { STEPS = 7 };
+
+static struct experiment with_optimizer(enum optimizer_kind kind)
+{
+    struct experiment experiment = {0};
+    experiment.optimizer.name = kind;
+    experiment.optimizer.beta1 = 0.9;
+    experiment.optimizer.beta2 = 0.99;
+    experiment.optimizer.epsilon = 1e-8;
+    return experiment;
+}
+
+static double learning_rate(int step)
+{
+    return 0.1 / (step + 1);
+}
+
+/* One parameter by the book. */
+struct reference {
+    double w, first, second;
+};
+
+static void reference_sgd(const struct experiment *experiment, struct reference *r, double dw, int step)
+{
+    double momentum = experiment->optimizer.momentum, g = dw + experiment->optimizer.weight_decay * r->w;
+    r->first = momentum * r->first + g;
+    r->w -= learning_rate(step) * (experiment->optimizer.nesterov ? g + momentum * r->first : r->first);
+}
+
+static void reference_adam(const struct experiment *experiment, struct reference *r, double dw, int step)
+{
+    double beta1 = experiment->optimizer.beta1, beta2 = experiment->optimizer.beta2, rate = learning_rate(step);
+    double decay = experiment->optimizer.weight_decay, g = dw;
+    if (experiment->optimizer.name == OPTIMIZER_ADAMW)
+        r->w -= rate * decay * r->w;
+    else
+        g += decay * r->w;
+    r->first = beta1 * r->first + (1 - beta1) * g;
+    r->second = beta2 * r->second + (1 - beta2) * g * g;
+    double first = r->first / (1 - pow(beta1, step + 1)), second = r->second / (1 - pow(beta2, step + 1));
+    r->w -= rate * first / (sqrt(second) + experiment->optimizer.epsilon);
+}
+
+/* Steps one parameter tensor of the network and its references with the same made-up gradients. */
+static void write_gradients(struct network *network, struct parameter *parameter, const struct experiment *experiment,
+                            struct reference *references, int step, uint32_t stream)
+{
+    int64_t count = shape_count(parameter->value.shape);
+    double *dw = memory_alloc((size_t)count, sizeof *dw);
+    support_fill(dw, count, 42, stream, 0, 1);
+    network->backend->ops->tensor_write(network->backend, &parameter->gradient, dw);
+    for (int64_t i = 0; i < count; i++) {
+        if (experiment->optimizer.name == OPTIMIZER_SGD)
+            reference_sgd(experiment, &references[i], dw[i], step);
+        else
+            reference_adam(experiment, &references[i], dw[i], step);
+    }
+    free(dw);
+}
+
+static struct reference *references_of(struct backend *backend, const struct parameter *parameter)
+{
+    int64_t count = shape_count(parameter->value.shape);
+    struct reference *references = memory_alloc((size_t)count, sizeof *references);
+    double *values = support_read(backend, &parameter->value);
+    for (int64_t i = 0; i < count; i++) references[i].w = values[i];
+    free(values);
+    return references;
+}
+
+static void assert_equal(struct backend *backend, const struct parameter *parameter, struct reference *references)
+{
+    char message[256];
+    int64_t count = shape_count(parameter->value.shape);
+    double *values = support_read(backend, &parameter->value),
+           *expected = memory_alloc((size_t)count, sizeof *expected);
+    for (int64_t i = 0; i < count; i++) expected[i] = references[i].w;
+    /* Some ten roundings per step of numbers below 1. */
+    bool close = support_close(values, expected, count, 1e-14, 1e-14, message, sizeof message);
+    cr_assert(close, "%s: %s", parameter->name, message);
+    cr_assert(support_padding_is_zero(backend, &parameter->value));
+    free(values), free(expected);
+}
+
+/* Two linear layers, 5-19-3: no size a multiple of a block. */
+static void check(const struct experiment *experiment)
+{
+    enum { LAYERS = 2, PARAMETERS = 2 };
+    const struct layer_spec specs[LAYERS] = {{.kind = LAYER_LINEAR, .linear = {.units = 19}},
+                                             {.kind = LAYER_LINEAR, .linear = {.units = 3}}};
+    struct backend *backend = backend_of(PRECISION_FP64, 2);
+    struct network *network;
+    struct optimizer optimizer;
+    struct status status;
+    cr_assert(network_build(&network, backend, specs, LAYERS, LOSS_FUSED, (struct shape){2, 5, 1, 1}, 1, &status));
+    optimizer_create(&optimizer, experiment, network);
+    struct reference *references[LAYERS][PARAMETERS];
+    for (int l = 0; l < LAYERS; l++)
+        for (int p = 0; p < PARAMETERS; p++)
+            references[l][p] = references_of(backend, &network->layers[l].parameter[p]);
+    for (int step = 0; step < STEPS; step++) {
+        struct step_state state = {.step = (uint64_t)step, .learning_rate = learning_rate(step)};
+        for (int l = 0; l < LAYERS; l++)
+            for (int p = 0; p < PARAMETERS; p++)
+                write_gradients(network, &network->layers[l].parameter[p], experiment, references[l][p], step,
+                                (uint32_t)(step * 10 + l * 2 + p));
+        backend->ops->set_state(backend, &state);
+        optimizer_step(&optimizer);
+    }
+    for (int l = 0; l < LAYERS; l++)
+        for (int p = 0; p < PARAMETERS; p++) {
+            assert_equal(backend, &network->layers[l].parameter[p], references[l][p]);
+            free(references[l][p]);
+        }
+    optimizer_destroy(&optimizer);
+    network_destroy(network);
+    backend_destroy(backend);
+}
+
+Test(optimizer, sgd)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_SGD);
+    check(&experiment);
+}
+
+Test(optimizer, sgd_weight_decay)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_SGD);
+    experiment.optimizer.weight_decay = 0.3;
+    check(&experiment);
+}
+
+Test(optimizer, sgd_momentum)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_SGD);
+    experiment.optimizer.momentum = 0.9;
+    check(&experiment);
+}
+
+Test(optimizer, sgd_nesterov_weight_decay)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_SGD);
+    experiment.optimizer.momentum = 0.8;
+    experiment.optimizer.nesterov = true;
+    experiment.optimizer.weight_decay = 0.2;
+    check(&experiment);
+}
+
+Test(optimizer, adam)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_ADAM);
+    check(&experiment);
+}
+
+Test(optimizer, adam_weight_decay)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_ADAM);
+    experiment.optimizer.weight_decay = 0.3;
+    check(&experiment);
+}
+
+Test(optimizer, adamw)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_ADAMW);
+    experiment.optimizer.weight_decay = 0.3;
+    check(&experiment);
+}

@@ -1,0 +1,358 @@
+/* Training sessions and whole runs. */
+#include <math.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <criterion/criterion.h>
+
+#include "experiment_support.h"
+#include "trainer/train.h"
+
+static const char mlp_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
+                               "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
+                               "[model]\nhidden = 19\nbatchnorm = custom\ndropout = 0.1\n"
+                               "[optimizer]\nname = adam\nlearning_rate = 1e-3\n"
+                               "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
+                               "[backend]\ndevice = cpu\n";
+static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
+                                   "synthetic_classes = 5\nsynthetic_size = 9\nnormalization = channel\n"
+                                   "[model]\nkind = convnet\nfeatures = 6, M, 17, M, A\nbatchnorm = custom\n"
+                                   "[optimizer]\nname = adam\nlearning_rate = 1e-3\n"
+                                   "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
+                                   "[backend]\ndevice = cpu\n";
+
+/* --- a session, with everything it stands on --- */
+
+struct session {
+    struct experiment experiment;
+    struct dataset dataset;
+    struct backend *backend;
+    struct trainer trainer;
+};
+
+static struct session *session_open(const char *text, int threads)
+{
+    struct session *session = memory_alloc(1, sizeof *session);
+    struct status status = {0};
+    experiment_from(&session->experiment, text);
+    session->backend = backend_of(session->experiment.backend.precision, threads);
+    cr_assert(dataset_load(&session->dataset, &session->experiment, &status), "%s", status.message);
+    bool created =
+        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status);
+    cr_assert(created, "%s", status.message);
+    return session;
+}
+
+static void session_close(struct session *session)
+{
+    trainer_destroy(&session->trainer);
+    dataset_free(&session->dataset);
+    backend_destroy(session->backend);
+    experiment_free(&session->experiment);
+    free(session);
+}
+
+/* The loss of the step that this does. */
+static double step_loss(struct session *session)
+{
+    struct backend *backend = session->backend;
+    backend->ops->metrics_reset(backend);
+    trainer_step(&session->trainer);
+    struct metrics sums = backend->ops->metrics_read(backend);
+    cr_assert_eq(sums.count, session->experiment.train.batch_size);
+    return sums.loss;
+}
+
+/* --- steps --- */
+
+static void assert_same_curve(const char *text, int threads)
+{
+    struct session *a = session_open(text, 1), *b = session_open(text, threads);
+    for (int step = 0; step < 10; step++) {
+        double first = step_loss(a), second = step_loss(b);
+        cr_assert(first == second && isfinite(first), "step %d: %.17g, %.17g", step, first, second);
+        if (step == 4) trainer_evaluate(&a->trainer, &a->trainer.train_set, NULL); /* leaves no trace */
+    }
+    size_t bytes = a->trainer.network->arena_count * a->backend->scalar_size;
+    cr_assert_eq(memcmp(a->trainer.network->parameters, b->trainer.network->parameters, bytes), 0);
+    session_close(a), session_close(b);
+}
+
+Test(train, same_seed_same_curve_at_any_number_of_threads)
+{
+    assert_same_curve(mlp_text, 1);
+    assert_same_curve(mlp_text, 2);
+    assert_same_curve(convnet_text, 2);
+    assert_same_curve(convnet_text, 3);
+}
+
+Test(train, another_seed_gives_another_curve)
+{
+    char *text = memory_format("[experiment]\nseed = 43\n%s", mlp_text);
+    struct session *a = session_open(mlp_text, 1), *b = session_open(text, 1);
+    cr_assert(step_loss(a) != step_loss(b));
+    session_close(a), session_close(b);
+    free(text);
+}
+
+/* The samples that the last step saw must be those. */
+static void assert_batch(struct session *session, const int32_t *samples)
+{
+    const struct dataset *dataset = &session->dataset;
+    const struct tensor *input = &session->trainer.network->input;
+    int64_t sample = shape_sample_count(input->shape), plane = dataset->height * dataset->width;
+    double *x = support_read(session->backend, input);
+    for (int64_t n = 0; n < input->shape.n; n++) {
+        cr_assert_eq(session->trainer.network->labels[n], dataset->train.labels[samples[n]], "sample %ld", (long)n);
+        for (int64_t i = 0; i < sample; i++) {
+            double pixel = dataset->train.pixels[samples[n] * sample + i];
+            double expected = (pixel - dataset->offset[i]) * dataset->scale[i / plane];
+            cr_assert(fabs(x[n * sample + i] - expected) < 1e-5, "sample %ld value %ld", (long)n, (long)i);
+        }
+    }
+    free(x);
+}
+
+/* 50 samples in batches of 16: three per epoch, and two samples that the epoch does not see. */
+Test(train, first_epoch_in_file_order_then_permutations)
+{
+    struct session *session = session_open(mlp_text, 1);
+    int32_t order[50];
+    cr_assert_eq(session->trainer.batches_per_epoch, 3);
+    for (int step = 0; step < 7; step++) {
+        trainer_step(&session->trainer);
+        epoch_order(order, 50, 42, step / 3);
+        if (step < 3) cr_assert_eq(order[step % 3 * 16], step * 16);
+        assert_batch(session, order + step % 3 * 16);
+    }
+    cr_assert_eq(session->trainer.step, 7);
+    session_close(session);
+}
+
+Test(train, batch_larger_than_the_set_is_an_error_with_its_place)
+{
+    const char text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\n[train]\nbatch_size = 51\n";
+    struct session *session = memory_alloc(1, sizeof *session);
+    struct status status = {0};
+    experiment_from(&session->experiment, text);
+    session->backend = backend_of(PRECISION_FP32, 1);
+    cr_assert(dataset_load(&session->dataset, &session->experiment, &status));
+    cr_assert_not(
+        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status));
+    cr_assert_eq(status.code, STATUS_USAGE);
+    cr_assert(strstr(status.message, "test.ini:5: train.batch_size: expected at most the 50"), "%s", status.message);
+    session_close(session);
+}
+
+/* --- evaluation --- */
+
+static struct evaluation evaluate_after_steps(const char *text, int eval_batch_size, bool train_set)
+{
+    char *with_size =
+        memory_format("%s[train]\nmax_steps = 10\nbatch_size = 16\neval_batch_size = %d\n", text, eval_batch_size);
+    struct session *session = session_open(with_size, 2);
+    for (int step = 0; step < 5; step++) trainer_step(&session->trainer);
+    struct trainer *trainer = &session->trainer;
+    struct evaluation evaluation =
+        trainer_evaluate(trainer, train_set ? &trainer->train_set : &trainer->test_set, NULL);
+    session_close(session);
+    free(with_size);
+    return evaluation;
+}
+
+static const char evaluation_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
+                                      "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
+                                      "[model]\nkind = convnet\nfeatures = 6, M\nbatchnorm = custom\ndropout = 0.2\n"
+                                      "[backend]\nprecision = fp64\n";
+
+/* 50 = 7*7 + 1 and 23 = 3*7 + 2: a tail in both sets. Only the order of the additions differs. */
+Test(train, evaluation_does_not_depend_on_its_batch)
+{
+    const int sizes[] = {7, 0, 16, 1000};
+    for (int train_set = 0; train_set < 2; train_set++) {
+        struct evaluation one = evaluate_after_steps(evaluation_text, 1, train_set);
+        cr_assert(isfinite(one.loss) && one.accuracy > 0 && one.accuracy <= 1);
+        for (int i = 0; i < 4; i++) {
+            struct evaluation other = evaluate_after_steps(evaluation_text, sizes[i], train_set);
+            cr_assert(fabs(other.loss - one.loss) < 1e-12, "%.17g, %.17g", other.loss, one.loss);
+            cr_assert_eq(other.accuracy, one.accuracy);
+        }
+    }
+}
+
+Test(train, evaluation_can_be_repeated)
+{
+    struct session *session = session_open(mlp_text, 2);
+    struct evaluation before = trainer_evaluate(&session->trainer, &session->trainer.train_set, NULL);
+    struct evaluation again = trainer_evaluate(&session->trainer, &session->trainer.train_set, NULL);
+    cr_assert(before.loss == again.loss && before.accuracy == again.accuracy);
+    session_close(session);
+}
+
+/* --- whole runs --- */
+
+static struct run_result run_in(const char *folder, const char *text, FILE *out)
+{
+    struct experiment experiment;
+    struct run_result result;
+    struct status status = {0};
+    experiment_from(&experiment, text);
+    bool done = train_run(&experiment, folder, out, &result, &status);
+    cr_assert(done, "%s", status.message);
+    experiment_free(&experiment);
+    return result;
+}
+
+static char *read_in(const char *folder, const char *name)
+{
+    char *path = support_path(folder, name), *text = support_file_read(path, NULL);
+    cr_assert(text, "%s", path);
+    free(path);
+    return text;
+}
+
+Test(train, overfits_64_images)
+{
+    const char *const models[] = {"[model]\nhidden = 64\n",
+                                  "[model]\nkind = convnet\nfeatures = 8, M, 16, M\nbatchnorm = custom\n",
+                                  ("[model]\nhidden = 32, 16\nblock = activation, batchnorm, dropout\n"
+                                   "batchnorm = custom\nactivation = elu\nloss = separate\n")};
+    for (int i = 0; i < 3; i++) {
+        char *text = memory_format("[data]\ndataset = synthetic\nsynthetic_train = 64\nsynthetic_test = 40\n"
+                                   "synthetic_size = 12\nnormalization = channel\n%s"
+                                   "[optimizer]\nname = adam\nlearning_rate = 3e-3\n"
+                                   "[train]\nmax_steps = 150\nbatch_size = 32\neval_freq = 150\n",
+                                   models[i]);
+        char *folder = support_folder();
+        struct run_result result = run_in(folder, text, NULL);
+        cr_assert(result.final.train.accuracy == 1 && result.final.train.loss < 0.2, "model %d: %g, %g", i,
+                  result.final.train.accuracy, result.final.train.loss);
+        support_folder_remove(folder);
+        free(text);
+    }
+}
+
+/* Evaluations after 4, 8 and the last of 10 steps; 3 steps are an epoch. */
+Test(train, metrics_csv_has_a_row_per_evaluation)
+{
+    char *folder = support_folder(), *nested = support_path(folder, "a/b//c/");
+    struct run_result result = run_in(nested, mlp_text, NULL);
+    char *csv = read_in(nested, "metrics.csv"), *line = csv;
+    const char header[] =
+        "step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds\n";
+    const int steps[] = {4, 8, 10}, epochs[] = {1, 2, 3};
+    double last_elapsed = 0;
+    cr_assert_eq(strncmp(csv, header, strlen(header)), 0);
+    for (int i = 0; i < 3; i++) {
+        struct metrics_row row;
+        long step, epoch;
+        line = strchr(line, '\n') + 1;
+        int found =
+            sscanf(line, "%ld,%ld,%lf,%lf,%lf,%lf,%lf,%lf\n", &step, &epoch, &row.train.loss, &row.train.accuracy,
+                   &row.test.loss, &row.test.accuracy, &row.learning_rate, &row.elapsed_seconds);
+        cr_assert_eq(found, 8, "%s", line);
+        cr_assert(step == steps[i] && epoch == epochs[i]);
+        cr_assert(row.train.loss > 0 && row.test.loss > 0 && row.train.accuracy <= 1 && row.test.accuracy <= 1);
+        cr_assert(row.learning_rate == 1e-3 && row.elapsed_seconds >= last_elapsed);
+        last_elapsed = row.elapsed_seconds;
+    }
+    cr_assert_str_eq(strchr(line, '\n'), "\n");
+    cr_assert(result.row_count == 3 && result.final.step == 10 && result.images == 160);
+    cr_assert(result.best.test.accuracy >= result.final.test.accuracy);
+    support_folder_remove(folder);
+    free(csv), free(nested);
+}
+
+Test(train, resolved_config_repeats_the_run)
+{
+    char *folder = support_folder(), *again = support_folder();
+    struct run_result first = run_in(folder, mlp_text, NULL);
+    char *resolved = read_in(folder, "resolved.ini");
+    struct run_result second = run_in(again, resolved, NULL);
+    cr_assert_eq(first.final.train.loss, second.final.train.loss);
+    cr_assert_eq(first.final.test.loss, second.final.test.loss);
+    support_folder_remove(folder), support_folder_remove(again);
+    free(resolved);
+}
+
+Test(train, validation_split_is_held_out)
+{
+    char *text = memory_format("[data]\nvalidation_size = 10\n%s", mlp_text + strlen("[data]\n"));
+    struct session *session = session_open(text, 1);
+    cr_assert_eq(session->dataset.validation.count, 10);
+    cr_assert_eq(session->trainer.train_set.count, 40);
+    cr_assert_eq(session->trainer.batches_per_epoch, 2);
+    session_close(session);
+    free(text);
+}
+
+/* A run that has lost its way goes on, and the file says so. */
+Test(train, loss_that_is_not_finite_is_nan_in_the_csv)
+{
+    char *folder = support_folder();
+    struct run_result result =
+        run_in(folder,
+               "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\nsynthetic_size = 7\n"
+               "[model]\nhidden = 9, 9\nactivation = leaky_relu\n[optimizer]\nlearning_rate = 1000\n[train]\nmax_steps "
+               "= 60\nbatch_size = 16\n"
+               "eval_freq = 60\n",
+               NULL);
+    char *csv = read_in(folder, "metrics.csv");
+    cr_assert(isnan(result.final.train.loss));
+    cr_assert(strstr(csv, "\n60,20,nan,0,nan,0,1000,"), "%s", csv);
+    support_folder_remove(folder);
+    free(csv);
+}
+
+Test(train, plain_output_is_lines_of_text)
+{
+    char *folder = support_folder(), *path = support_path(folder, "out.txt");
+    FILE *out = fopen(path, "w");
+    run_in(folder, mlp_text, out);
+    fclose(out);
+    char *text = support_file_read(path, NULL);
+    cr_assert(strstr(text, "backend: ") && strstr(text, "linear") && strstr(text, "step     10"), "%s", text);
+    cr_assert(strstr(text, "best ") && strstr(text, "final ") && strstr(text, folder), "%s", text);
+    for (const char *c = text; *c; c++) cr_assert(*c == '\n' || (*c >= ' ' && *c <= '~'), "%s", text);
+    support_folder_remove(folder);
+    free(path), free(text);
+}
+
+/* --- what a disk can do to a run --- */
+
+static void assert_run_fails(const char *folder, const char *part, const char *cause)
+{
+    struct experiment experiment;
+    struct status status = {0};
+    experiment_from(&experiment, mlp_text);
+    cr_assert_not(train_run(&experiment, folder, NULL, NULL, &status));
+    cr_assert_eq(status.code, STATUS_RUNTIME);
+    cr_assert(strstr(status.message, part) && strstr(status.message, cause), "%s", status.message);
+    experiment_free(&experiment);
+}
+
+Test(train, full_disk_is_an_error_with_path_and_cause)
+{
+    const char *const files[] = {"resolved.ini", "metrics.csv"};
+    for (int i = 0; i < 2; i++) {
+        char *folder = support_folder(), *path = support_path(folder, files[i]);
+        cr_assert_eq(symlink("/dev/full", path), 0);
+        assert_run_fails(folder, path, "No space left on device");
+        support_folder_remove(folder);
+        free(path);
+    }
+}
+
+Test(train, folder_that_cannot_be_is_an_error)
+{
+    char *folder = support_folder(), *file = support_path(folder, "file"), *below = support_path(file, "below");
+    support_file_write(file, "", 0);
+    assert_run_fails(file, file, "is a file");
+    assert_run_fails(below, file, "is a file");
+    free(file), free(below);
+    file = support_path(folder, "metrics.csv");
+    cr_assert_eq(mkdir(file, 0777), 0);
+    assert_run_fails(folder, file, "Is a directory");
+    support_folder_remove(folder);
+    free(file);
+}
