@@ -248,7 +248,7 @@ struct backend {
 };
 
 /* The backend that the options name. A device or precision that this build or machine does not have is a STATUS_USAGE
- * error in the terms of the config keys; `auto` always finds one. Destroy with backend_destroy. */
+ * error that begins with the config's key ("backend.device: ..."); `auto` always finds one. Destroy with backend_destroy. */
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 void backend_destroy(struct backend *backend); /* NULL is allowed */
 

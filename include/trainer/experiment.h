@@ -41,7 +41,8 @@ struct int_list {
     int64_t value[EXPERIMENT_LIST_SIZE];
 };
 
-/* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool). */
+/* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool);
+ * `trainer keys` tells the defaults. */
 enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL };
 struct feature {
     enum feature_kind kind;
@@ -66,7 +67,7 @@ struct experiment {
     } experiment;
     struct {
         enum dataset_kind dataset;
-        char path[EXPERIMENT_TEXT_SIZE]; /* the folder that holds the files */
+        char path[EXPERIMENT_TEXT_SIZE]; /* the folder that holds the files, as given: relative to the current folder */
         enum normalization normalization;
         int64_t validation_size; /* the first samples of the train set held out; 0: none */
         int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
@@ -77,7 +78,7 @@ struct experiment {
         struct feature_list features;            /* convnet only */
         enum block_part block[BLOCK_PART_COUNT]; /* a permutation of the parts */
         enum activation activation;
-        double activation_slope;
+        double activation_slope; /* 0 in a file: the activation's usual one, which then stands here */
         enum batchnorm_kind batchnorm;
         double batchnorm_epsilon, batchnorm_momentum;
         bool batchnorm_batch_stats_only; /* no running statistics: the batch's own at evaluation too */
@@ -127,6 +128,10 @@ struct key_origin experiment_origin(const struct experiment *experiment, const c
  * "file: section.key (default): ") before the message, for errors that are found after the file was read. */
 bool experiment_fail(const struct experiment *experiment, const char *section_key, struct status *status,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The backend that the [backend] section describes; an error names the key and where it was set. Destroy with
+ * backend_destroy. */
+bool experiment_backend_create(struct backend **backend, const struct experiment *experiment, struct status *status);
 
 /* Prints the table of keys as help: section, key, type, default, range, help. */
 void experiment_print_keys(FILE *out);

@@ -36,8 +36,10 @@ static bool is_no_config(const char *word)
 static bool check_words(const struct cli_command *command, const struct cli_arguments *arguments, bool named,
                         struct status *status)
 {
-    if (!named && arguments->word_count > 0 && is_no_config(arguments->words[0]))
-        return cli_fail_unknown_command(arguments->words[0], status);
+    const char *first = arguments->word_count > 0 ? arguments->words[0] : NULL;
+    if (!named && first && cli_find_command(first))
+        return status_fail(status, STATUS_USAGE, "subcommand %s: expected before the options", first);
+    if (!named && first && is_no_config(first)) return cli_fail_unknown_command(first, status);
     if (arguments->word_count < command->fewest_words)
         return status_fail(status, STATUS_USAGE, "expected a config file; usage: trainer %s", command->usage);
     if (arguments->word_count > command->most_words)

@@ -11,8 +11,8 @@ struct totals {
 static void print_result(void *argument, const struct gradcheck_result *result)
 {
     struct totals *totals = argument;
-    printf("%-26s  %-8s  %6" PRId64 "  %14.2e  %7.0e  %s\n", result->layer, result->tensor, result->values, result->error,
-           result->bound, result->passed ? "pass" : "FAIL");
+    printf("%-26s  %-8s  %6" PRId64 "  %14.2e  %7.0e  %s\n", result->layer, result->tensor, result->values,
+           result->error, result->bound, result->passed ? "pass" : "FAIL");
     fflush(stdout);
     totals->checks++;
     totals->failures += !result->passed;
@@ -37,12 +37,10 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     struct experiment experiment;
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
-    struct backend_options options = {.device = DEVICE_CPU,
-                                      .precision = PRECISION_FP64,
-                                      .cpu_isa = experiment.backend.cpu_isa,
-                                      .threads = (int)experiment.backend.threads};
+    experiment.backend.precision = PRECISION_FP64; /* whatever the config trains in */
+    experiment.backend.device = DEVICE_CPU;
     struct backend *backend;
-    bool good = backend_create(&backend, &options, status);
+    bool good = experiment_backend_create(&backend, &experiment, status);
     if (good) {
         good = check_network(&experiment, backend, status);
         backend_destroy(backend);

@@ -6,6 +6,7 @@
 
 #include "config/experiment_check.h"
 #include "config/experiment_keys.h"
+#include "config/experiment_read.h"
 #include "config/experiment_value.h"
 #include "config/text.h"
 #include "trainer/check.h"
@@ -13,6 +14,12 @@
 #include "trainer/memory.h"
 
 static const char override_file[] = "--set";
+const char experiment_sweep_section[] = "sweep";
+
+static bool is_override(struct key_origin origin)
+{
+    return origin.file && strcmp(origin.file, override_file) == 0;
+}
 
 static int find_section_key(const char *section_key)
 {
@@ -41,7 +48,7 @@ bool experiment_fail(const struct experiment *experiment, const char *section_ke
     va_end(arguments);
     if (!origin.file)
         return status_fail(status, STATUS_USAGE, "%s: %s (default): %s", experiment->file, section_key, message);
-    if (origin.file == override_file) return status_fail(status, STATUS_USAGE, "--set %s: %s", section_key, message);
+    if (is_override(origin)) return status_fail(status, STATUS_USAGE, "--set %s: %s", section_key, message);
     return status_fail(status, STATUS_USAGE, "%s:%d: %s: %s", origin.file, origin.line, section_key, message);
 }
 
@@ -64,9 +71,11 @@ static bool set_named(struct experiment *experiment, const char *section, const 
 {
     int key = experiment_key_find(section, name);
     if (key >= 0) return set_key(experiment, key, value, origin, status);
+    if (is_override(origin) && strcmp(section, experiment_sweep_section) == 0)
+        return status_fail(status, STATUS_USAGE, "--set %s.%s: only for `trainer sweep`", section, name);
     char suggestion[STATUS_MESSAGE_SIZE / 2];
     experiment_suggest_key(section, name, suggestion, sizeof suggestion);
-    if (origin.file == override_file)
+    if (is_override(origin))
         return status_fail(status, STATUS_USAGE, "--set %s.%s: unknown key%s", section, name, suggestion);
     return status_fail(status, STATUS_USAGE, "%s:%d: %s.%s: unknown key%s", origin.file, origin.line, section, name,
                        suggestion);
@@ -82,11 +91,16 @@ static void set_defaults(struct experiment *experiment)
     }
 }
 
+static bool is_sweep(const char *section)
+{
+    return strcmp(section, experiment_sweep_section) == 0;
+}
+
 static bool apply_file(struct experiment *experiment, const struct ini_file *ini, struct status *status)
 {
     for (int i = 0; i < ini->section_count; i++) {
         const struct ini_section *section = &ini->sections[i];
-        if (experiment_section_exists(section->name)) continue;
+        if (experiment_section_exists(section->name) || is_sweep(section->name)) continue;
         char suggestion[STATUS_MESSAGE_SIZE / 2];
         experiment_suggest_section(section->name, suggestion, sizeof suggestion);
         return status_fail(status, STATUS_USAGE, "%s:%d: unknown section [%s]%s", experiment->file, section->line,
@@ -94,6 +108,7 @@ static bool apply_file(struct experiment *experiment, const struct ini_file *ini
     }
     for (int i = 0; i < ini->entry_count; i++) {
         const struct ini_entry *entry = &ini->entries[i];
+        if (is_sweep(entry->section)) continue;
         struct key_origin origin = {.file = experiment->file, .line = entry->line};
         if (!set_named(experiment, entry->section, entry->key, entry->value, origin, status)) return false;
     }
@@ -136,21 +151,55 @@ static bool apply_override(struct experiment *experiment, const char *override, 
     return good;
 }
 
+bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
+                     const char *const *overrides, int override_count, struct status *status)
+{
+    memset(experiment, 0, sizeof *experiment);
+    experiment->file = memory_copy_string(path);
+    experiment->origins = memory_alloc((size_t)experiment_key_count, sizeof *experiment->origins);
+    set_defaults(experiment);
+    bool good = apply_file(experiment, ini, status);
+    for (int i = 0; good && i < override_count; i++)
+        if (overrides[i]) good = apply_override(experiment, overrides[i], i + 1, status);
+    if (!good) experiment_free(experiment);
+    return good;
+}
+
+/* Its keys mean nothing to a single run, so a run that met them would not be what the file describes. */
+static bool refuse_sweep(const struct ini_file *ini, const char *path, struct status *status)
+{
+    for (int i = 0; i < ini->section_count; i++)
+        if (is_sweep(ini->sections[i].name))
+            return status_fail(status, STATUS_USAGE,
+                               "%s:%d: section [%s] describes a search over many trials; run it with: trainer sweep %s",
+                               path, ini->sections[i].line, experiment_sweep_section, path);
+    return true;
+}
+
 bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
                      struct status *status)
 {
     memset(experiment, 0, sizeof *experiment);
     struct ini_file ini;
     if (!ini_read(&ini, path, status)) return false;
-    experiment->file = memory_copy_string(path);
-    experiment->origins = memory_alloc((size_t)experiment_key_count, sizeof *experiment->origins);
-    set_defaults(experiment);
-    bool good = apply_file(experiment, &ini, status);
+    bool good = refuse_sweep(&ini, path, status) &&
+                experiment_read(experiment, &ini, path, overrides, override_count, status);
     ini_free(&ini);
-    for (int i = 0; good && i < override_count; i++) good = apply_override(experiment, overrides[i], i + 1, status);
-    good = good && experiment_check(experiment, status);
-    if (!good) experiment_free(experiment);
-    return good;
+    if (!good) return false;
+    if (experiment_check(experiment, status)) return true;
+    experiment_free(experiment);
+    return false;
+}
+
+void experiment_copy(struct experiment *to, const struct experiment *from)
+{
+    *to = *from;
+    to->file = memory_copy_string(from->file);
+    to->origins = memory_alloc((size_t)experiment_key_count, sizeof *to->origins);
+    for (int i = 0; i < experiment_key_count; i++) {
+        to->origins[i] = from->origins[i];
+        if (from->origins[i].file == from->file) to->origins[i].file = to->file;
+    }
 }
 
 void experiment_free(struct experiment *experiment)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "trainer/experiment.h"
 
@@ -27,7 +28,7 @@ struct experiment_key {
     double from, to;          /* KEY_REAL */
     bool from_excluded, to_excluded;
     const char *const *choices; /* KEY_CHOICE: names in the order of the enum's values, ended by NULL */
-    size_t offset;              /* of the field in struct experiment */
+    size_t offset;              /* of the field in struct experiment (in struct sweep_settings for [sweep]) */
     const char *help;           /* a line, without the range */
 };
 
@@ -42,6 +43,9 @@ bool experiment_section_exists(const char *section);
 /* The sentence end that helps after an unknown section or key: "; did you mean train.max_steps?". */
 void experiment_suggest_section(const char *section, char *text, size_t size);
 void experiment_suggest_key(const char *section, const char *name, char *text, size_t size);
+
+/* The key with its default, its help and what it takes, for people. */
+void experiment_key_print(const struct experiment_key *key, FILE *out);
 
 /* What the key takes, in words: "an integer from 1 to 10", "one of mlp, convnet". */
 void experiment_key_expects(const struct experiment_key *key, char *text, size_t size);

@@ -70,17 +70,17 @@ static void shorten_exponent(char *text)
 
 void value_format_real(double value, char *text, size_t size)
 {
-    int digits = 1;
-    while (digits < 17) {
-        snprintf(text, size, "%.*g", digits, value);
-        if (strtod(text, NULL) == value) break;
-        digits++;
-    }
+    char shortest[32];
+    int digits = 0;
+    do {
+        snprintf(shortest, sizeof shortest, "%.*g", ++digits, value);
+    } while (digits < 17 && strtod(shortest, NULL) != value);
     double magnitude = fabs(value);
     for (int whole = 1; whole <= 6 && magnitude >= 1; whole++, magnitude /= 10) /* 100, not 1e2 */
         if (magnitude < 10 && whole > digits) digits = whole;
-    snprintf(text, size, "%.*g", digits, value);
-    shorten_exponent(text);
+    snprintf(shortest, sizeof shortest, "%.*g", digits, value);
+    shorten_exponent(shortest);
+    snprintf(text, size, "%s", shortest);
 }
 
 static void expects_real(const struct experiment_key *key, char *text, size_t size)
@@ -185,8 +185,7 @@ static bool parse_real(const struct experiment_key *key, const char *text, doubl
     return above && below;
 }
 
-bool experiment_value_parse(const struct experiment_key *key, const char *text, struct experiment *experiment,
-                            struct status *problem)
+bool experiment_value_parse(const struct experiment_key *key, const char *text, void *record, struct status *problem)
 {
     const char *what = NULL;
     size_t length = strlen(text), bad = text_find_bad_byte(text, length, &what);
@@ -194,7 +193,7 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
         return status_fail(problem, STATUS_USAGE, "%s (byte 0x%02x) in the value", what, (unsigned char)text[bad]);
     if (length > VALUE_LIMIT)
         return status_fail(problem, STATUS_USAGE, "value of %zu bytes, expected at most %d", length, VALUE_LIMIT);
-    void *field = (char *)experiment + key->offset;
+    void *field = (char *)record + key->offset;
     switch (key->type) {
     case KEY_INTEGER:
         return parse_integer(key, text, field) || fail_expected(key, text, problem);
@@ -216,10 +215,9 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
     check_failed("a key's type", __FILE__, __LINE__);
 }
 
-void experiment_value_format(const struct experiment_key *key, const struct experiment *experiment, char *text,
-                             size_t size)
+void experiment_value_format(const struct experiment_key *key, const void *record, char *text, size_t size)
 {
-    const void *field = (const char *)experiment + key->offset;
+    const void *field = (const char *)record + key->offset;
     unsigned choice;
     switch (key->type) {
     case KEY_INTEGER:

@@ -16,13 +16,12 @@ enum {
     VALUE_TEXT_SIZE = 256,
 };
 
-/* Sets the key's field from `text`. The problem, if there is one, reads "expected ..., found ...". */
-bool experiment_value_parse(const struct experiment_key *key, const char *text, struct experiment *experiment,
-                            struct status *problem);
+/* Sets the key's field of `record`, a struct experiment or whatever the key's offset counts in, from `text`. The problem, if
+ * there is one, reads "expected ..., found ...". */
+bool experiment_value_parse(const struct experiment_key *key, const char *text, void *record, struct status *problem);
 
 /* The shortest text that experiment_value_parse reads back to the same field. */
-void experiment_value_format(const struct experiment_key *key, const struct experiment *experiment, char *text,
-                             size_t size);
+void experiment_value_format(const struct experiment_key *key, const void *record, char *text, size_t size);
 
 /* A whole number in decimal digits, with '-' before it or not, and nothing else; false also where int64_t is too small.
  */

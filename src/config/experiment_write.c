@@ -25,15 +25,19 @@ void experiment_write(const struct experiment *experiment, FILE *out)
     }
 }
 
+void experiment_key_print(const struct experiment_key *key, FILE *out)
+{
+    char expected[VALUE_TEXT_SIZE];
+    experiment_key_expects(key, expected, sizeof expected);
+    fprintf(out, "%s =%s%s\n", key->name, *key->default_text ? " " : "", key->default_text);
+    fprintf(out, "    # %s\n    # Takes %s.\n", key->help, expected);
+}
+
 void experiment_print_keys(FILE *out)
 {
     for (int i = 0; i < experiment_key_count; i++) {
-        const struct experiment_key *key = &experiment_keys[i];
-        char expected[VALUE_TEXT_SIZE];
-        experiment_key_expects(key, expected, sizeof expected);
-        write_section(key, out);
-        fprintf(out, "%s =%s%s\n", key->name, *key->default_text ? " " : "", key->default_text);
-        fprintf(out, "    # %s\n    # Takes %s.\n", key->help, expected);
+        write_section(&experiment_keys[i], out);
+        experiment_key_print(&experiment_keys[i], out);
     }
     fprintf(out, "\n%s", list_features_help);
 }

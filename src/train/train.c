@@ -72,11 +72,7 @@ static void print_head(const struct run *run)
 static bool open_run(struct run *run, struct status *status)
 {
     const struct experiment *experiment = run->experiment;
-    struct backend_options options = {.device = experiment->backend.device,
-                                      .precision = experiment->backend.precision,
-                                      .cpu_isa = experiment->backend.cpu_isa,
-                                      .threads = (int)experiment->backend.threads};
-    if (!backend_create(&run->backend, &options, status)) return false;
+    if (!experiment_backend_create(&run->backend, experiment, status)) return false;
     if (!dataset_load(&run->dataset, experiment, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
     if (!open_files(run, status)) return false;

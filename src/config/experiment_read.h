@@ -1,0 +1,21 @@
+/* The steps of experiment_load one by one, for a sweep, which sets further values between reading and checking. */
+#ifndef TRAINER_CONFIG_EXPERIMENT_READ_H
+#define TRAINER_CONFIG_EXPERIMENT_READ_H
+
+#include <stdbool.h>
+
+#include "trainer/experiment.h"
+#include "trainer/ini.h"
+
+/* The section that belongs to a sweep and that an experiment alone refuses. */
+extern const char experiment_sweep_section[];
+
+/* Defaults, then the file (its [sweep] section is left to the caller), then the overrides that are not NULL; what depends
+ * on several keys is not checked: experiment_check does. On success free with experiment_free. */
+bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
+                     const char *const *overrides, int override_count, struct status *status);
+
+/* An experiment of its own; free with experiment_free. */
+void experiment_copy(struct experiment *to, const struct experiment *from);
+
+#endif

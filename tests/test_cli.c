@@ -1,0 +1,249 @@
+/* The program as a user meets it: exit codes, one line per error, help, and a small run. */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "config_support.h"
+
+TestSuite(cli, .init = enter_folder, .fini = leave_folder);
+
+struct result {
+    int code; /* the exit code, or -1: the program did not exit by itself */
+    char *out, *error;
+};
+
+static void redirect(int descriptor, const char *path)
+{
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (file < 0 || dup2(file, descriptor) < 0) _exit(99);
+    close(file);
+}
+
+/* Runs the program with the arguments (ended by NULL) in the current folder. */
+static struct result run_to(const char *out_path, char **argv)
+{
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        redirect(STDOUT_FILENO, out_path);
+        redirect(STDERR_FILENO, "stderr.txt");
+        execv(TRAINER_PROGRAM, argv);
+        _exit(99);
+    }
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    struct result result = {.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1};
+    result.error = support_file_read("stderr.txt", NULL);
+    return result;
+}
+
+static struct result run(const char *first, ...)
+{
+    char *argv[32] = {"trainer", (char *)first};
+    va_list arguments;
+    va_start(arguments, first);
+    for (int i = 2; argv[i - 1]; i++) argv[i] = va_arg(arguments, char *);
+    va_end(arguments);
+    struct result result = run_to("stdout.txt", argv);
+    result.out = support_file_read("stdout.txt", NULL);
+    return result;
+}
+
+static void result_free(struct result *result)
+{
+    free(result->out);
+    free(result->error);
+}
+
+static void expect_error(struct result result, int code, const char *line)
+{
+    char *expected = memory_format("trainer: %s\n", line);
+    cr_expect_eq(result.code, code, "exit code %d, not %d: %s", result.code, code, line);
+    cr_expect_str_eq(result.error, expected, "\"%s\", not \"%s\"", result.error, expected);
+    free(expected);
+    result_free(&result);
+}
+
+static void expect_output(struct result result, const char *part)
+{
+    cr_expect_eq(result.code, 0, "exit code %d: %s", result.code, result.error);
+    cr_expect_str_empty(result.error);
+    cr_expect_not_null(strstr(result.out, part), "\"%s\" lacks \"%s\"", result.out, part);
+    result_free(&result);
+}
+
+/* A perceptron that trains in no time. */
+static void write_tiny_config(const char *path)
+{
+    const char *text = "[data]\ndataset = synthetic\nsynthetic_train = 20\nsynthetic_test = 10\nsynthetic_classes = 2\n"
+                       "synthetic_channels = 1\nsynthetic_size = 4\n"
+                       "[model]\nhidden = 3\n[train]\nmax_steps = 4\nbatch_size = 5\neval_freq = 2\n"
+                       "[backend]\ndevice = cpu\nthreads = 1\n";
+    support_file_write(path, text, strlen(text));
+}
+
+static bool exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0;
+}
+
+/* --- help --- */
+
+Test(cli, helps)
+{
+    expect_output(run("--help", NULL), "usage: trainer [train] CONFIG");
+    expect_output(run("-h", NULL), "subcommands:\n");
+    expect_output(run("help", NULL), "subcommands:\n");
+    expect_output(run("help", "summary", NULL), "usage: trainer summary CONFIG");
+    expect_output(run("train", "--help", NULL), "--out FOLDER");
+    expect_output(run("summary", "-h", NULL), "--set SECTION.KEY=VALUE");
+    expect_output(run("keys", "--help", NULL), "usage: trainer keys\n");
+    expect_output(run("no.ini", "--help", NULL), "usage: trainer [train] CONFIG");
+    expect_output(run("--version", NULL), "trainer ");
+    expect_output(run("-V", NULL), "trainer ");
+}
+
+Test(cli, lists_the_keys)
+{
+    expect_output(run("keys", NULL), "\n[train]\nmax_steps = 1500\n");
+    expect_output(run("keys", NULL), "\nExample: 64, M, 128, M2s2p0, 256k5s2p2, A\n");
+}
+
+/* --- the command line --- */
+
+#define TRAIN_USAGE "usage: trainer [train] CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] [--quiet]"
+
+Test(cli, refuses_what_it_does_not_know)
+{
+    expect_error(run(NULL), 2, "expected a config file; " TRAIN_USAGE);
+    expect_error(run("train", NULL), 2, "expected a config file; " TRAIN_USAGE);
+    expect_error(run("trian", NULL), 2, "unknown subcommand \"trian\"; did you mean train?");
+    expect_error(run("sumary", "x.ini", NULL), 2, "unknown subcommand \"sumary\"; did you mean summary?");
+    expect_error(run("help", "kyes", NULL), 2, "unknown subcommand \"kyes\"; did you mean keys?");
+    expect_error(run("predict", NULL), 2, "\"predict\" is neither a subcommand nor a config file; see trainer --help");
+    expect_error(run("", NULL), 2, "\"\" is neither a subcommand nor a config file; see trainer --help");
+    expect_error(run("a.ini", "b.ini", NULL), 2, "unexpected argument \"b.ini\"; " TRAIN_USAGE);
+    expect_error(run("keys", "b.ini", NULL), 2, "unexpected argument \"b.ini\"; usage: trainer keys");
+}
+
+Test(cli, refuses_options_it_does_not_know)
+{
+    expect_error(run("a.ini", "--ste", "x", NULL), 2, "unknown option \"--ste\"; did you mean --set?");
+    expect_error(run("a.ini", "--quite=1", NULL), 2, "unknown option \"--quite=1\"; did you mean --quiet?");
+    expect_error(run("a.ini", "--epochs", NULL), 2, "unknown option \"--epochs\"; see --help");
+    expect_error(run("a.ini", "-qx", NULL), 2, "unknown option \"-x\"; see --help");
+    expect_error(run("summary", "a.ini", "--out", "b", NULL), 2, "unknown option \"--out\"; see --help");
+    expect_error(run("a.ini", "--quiet=3", NULL), 2, "option --quiet=3: expected no argument");
+    expect_error(run("a.ini", "--set", NULL), 2, "option --set: expected an argument");
+    expect_error(run("a.ini", "-o", NULL), 2, "option -o: expected an argument");
+    expect_error(run("a.ini", "--out", "", NULL), 2, "--out: expected a folder, found nothing");
+}
+
+Test(cli, passes_on_what_is_wrong_with_a_config)
+{
+    write_tiny_config("tiny.ini");
+    const char *bad = "[train]\nmax_steps = ten\n";
+    support_file_write("bad.ini", bad, strlen(bad));
+    expect_error(run("no.ini", NULL), 2, "no.ini: cannot open: No such file or directory");
+    expect_error(run("summary", "no.ini", NULL), 2, "no.ini: cannot open: No such file or directory");
+    expect_error(run("./", NULL), 2, "./: cannot read: Is a directory");
+    expect_error(run("bad.ini", NULL), 2,
+                 "bad.ini:2: train.max_steps: expected an integer from 1 to 1000000000, found \"ten\"");
+    expect_error(run("tiny.ini", "-s", "train.max_steps=0", NULL), 2,
+                 "--set train.max_steps: expected an integer from 1 to 1000000000, found \"0\"");
+    expect_error(run("--set", "train.batch_sise=1", "train", "tiny.ini", NULL), 2,
+                 "subcommand train: expected before the options");
+    expect_error(run("--set", "train.batch_sise=1", "tiny.ini", NULL), 2,
+                 "--set train.batch_sise: unknown key; did you mean train.batch_size?");
+    expect_error(run("line\nbreak.ini", NULL), 2, "line?break.ini: cannot open: No such file or directory");
+}
+
+/* --- runs --- */
+
+Test(cli, trains_into_the_default_folder)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("tiny.ini", NULL), "runs/tiny");
+    cr_expect(exists("runs/tiny/metrics.csv") && exists("runs/tiny/resolved.ini"));
+    expect_output(run("train", "tiny.ini", "--set", "experiment.name=other", NULL), "runs/other");
+    cr_expect(exists("runs/other/metrics.csv"));
+    char *first = support_file_read("runs/tiny/resolved.ini", NULL);
+    cr_expect_not_null(strstr(first, "[train]\nmax_steps = 4\n"));
+    free(first);
+}
+
+Test(cli, takes_options_before_and_after_the_config)
+{
+    write_tiny_config("tiny.ini");
+    struct result quiet = run("-q", "--out=a/b", "tiny.ini", "--set", "train.max_steps=2", NULL);
+    cr_expect_eq(quiet.code, 0, "%s", quiet.error);
+    cr_expect_str_empty(quiet.out);
+    cr_expect(exists("a/b/metrics.csv"));
+    cr_expect_not(exists("runs"));
+    result_free(&quiet);
+    expect_output(run("--out", "c", "--", "tiny.ini", NULL), "test loss");
+}
+
+Test(cli, a_resolved_config_repeats_its_run)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("tiny.ini", "--out", "a", "--set", "train.max_steps=3", NULL), "test loss");
+    expect_output(run("a/resolved.ini", "--out", "b", NULL), "test loss");
+    char *a = support_file_read("a/resolved.ini", NULL), *b = support_file_read("b/resolved.ini", NULL);
+    cr_expect_str_eq(a, b);
+    free(a), free(b);
+}
+
+Test(cli, a_failed_run_exits_with_1)
+{
+    write_tiny_config("tiny.ini");
+    support_file_write("file", "", 0);
+    struct result blocked = run("tiny.ini", "--quiet", "--out", "file/run", NULL);
+    cr_expect_eq(blocked.code, 1);
+    cr_expect(strncmp(blocked.error, "trainer: file", 13) == 0, "%s", blocked.error);
+    cr_expect_eq(strcspn(blocked.error, "\n") + 1, strlen(blocked.error), "one line");
+    result_free(&blocked);
+    struct result no_data = run("tiny.ini", "--set", "data.dataset=cifar10", "--set", "data.path=nowhere", NULL);
+    cr_expect_eq(no_data.code, 1);
+    cr_expect_not_null(strstr(no_data.error, "nowhere"), "%s", no_data.error);
+    cr_expect_eq(strcspn(no_data.error, "\n") + 1, strlen(no_data.error), "one line");
+    result_free(&no_data);
+}
+
+Test(cli, a_full_disk_under_the_output_is_an_error)
+{
+    if (!exists("/dev/full")) cr_skip("no /dev/full here");
+    char *argv[] = {"trainer", "keys", NULL};
+    struct result result = run_to("/dev/full", argv);
+    expect_error(result, 1, "cannot write to the standard output: No space left on device");
+}
+
+/* --- summary --- */
+
+Test(cli, sums_up_a_network_without_its_data)
+{
+    char *convnet = support_path(CONFIG_FOLDER, "convnet.ini"), *mlp = support_path(CONFIG_FOLDER, "mlp.ini");
+    expect_output(run("summary", convnet, NULL), "9,231,114     152,769,536");
+    expect_output(run("summary", mlp, NULL), "308,310");
+    expect_output(run("summary", mlp, "--set", "data.dataset=idx", "--set", "data.path=nowhere", NULL),
+                  "\nAssuming images of 1x28x28 and 10 classes.\n");
+    expect_output(run("summary", mlp, "--set", "data.dataset=synthetic", "--set", "data.synthetic_size=8", NULL),
+                  "images of 3x8x8, 10 classes");
+    free(convnet);
+    free(mlp);
+}
+
+Test(cli, a_shape_that_cannot_be_names_its_entry)
+{
+    write_tiny_config("tiny.ini");
+    struct result result = run("summary", "tiny.ini", "-s", "model.kind=convnet", "-s", "model.features=2, M9", NULL);
+    cr_expect_eq(result.code, 2);
+    cr_expect(strncmp(result.error, "trainer: --set model.features: entry 2", 38) == 0, "%s", result.error);
+    result_free(&result);
+}
