@@ -1,17 +1,18 @@
-/* What computes: a table of operations over raw device addresses and plain parameter structs. A backend knows nothing of
- * networks, layers or configs; the code above it knows nothing of devices.
+/* What computes: a table of operations over raw device addresses and plain parameter structs. A backend knows nothing
+ * of networks, layers or configs; the code above it knows nothing of devices.
  *
  * Letters: N batch, C channels, H, W height and width of an input, P, Q height and width of an output, O output
  * channels, I input channels, K kernel size, D features of a vector. `dx` is the gradient of the loss with respect
  * to `x`.
  *
- * Layout: a backend keeps activations and filters in an order of its own (documented in its main file). Elements that it
- * adds as padding are zero and every operation but `elementwise` (a shift, a quotient) keeps them zero, so that an
+ * Layout: a backend keeps activations and filters in an order of its own (documented in its main file). Elements that
+ * it adds as padding are zero and every operation but `elementwise` (a shift, a quotient) keeps them zero, so that an
  * optimizer may walk over a whole arena.
- * At the boundary (tensor_read, tensor_write) the order is N,C,H,W for activations and O,I,K,K for filters, as in PyTorch.
+ * At the boundary (tensor_read, tensor_write) the order is N,C,H,W for activations and O,I,K,K for filters, as in
+ * PyTorch.
  *
- * Errors: creating a backend can fail with a status. The operations cannot: wrong arguments are a programmer's error and
- * stop through CHECK. */
+ * Errors: creating a backend can fail with a status. The operations cannot: wrong arguments are a programmer's error
+ * and stop through CHECK. */
 #ifndef TRAINER_BACKEND_H
 #define TRAINER_BACKEND_H
 
@@ -23,8 +24,8 @@
 #include "trainer/tensor.h"
 
 struct backend;
-struct conv2d_plan;     /* a backend's own: descriptors, scratch memory, the choice of algorithm */
-struct device_dataset;  /* a backend's own: images and labels where it can gather from them */
+struct conv2d_plan;    /* a backend's own: descriptors, scratch memory, the choice of algorithm */
+struct device_dataset; /* a backend's own: images and labels where it can gather from them */
 
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum precision { PRECISION_FP32, PRECISION_FP64, PRECISION_TF32, PRECISION_BF16 };
@@ -60,8 +61,9 @@ struct activation_params {
 
 enum pool { POOL_MAX, POOL_AVERAGE };
 
-/* Max: padding counts as -inf; of equal values the first in row-major order wins and gets the gradient; NaN wins always.
- * Average: the sum over the window's valid pixels divided by K*K, padding counted as zeros (PyTorch's default). */
+/* Max: padding counts as -inf; of equal values the first in row-major order wins and gets the gradient; NaN wins
+ * always. Average: the sum over the window's valid pixels divided by K*K, padding counted as zeros (PyTorch's default).
+ */
 struct pool_params {
     enum pool kind;
     struct window window;
@@ -113,9 +115,9 @@ struct elementwise_params {
 
 /* What changes from step to step. Operations read it from the backend, so that a recorded step can be replayed. */
 struct step_state {
-    uint64_t step;        /* steps done before this one; names the random draws, and Adam's t is step + 1 */
+    uint64_t step; /* steps done before this one; names the random draws, and Adam's t is step + 1 */
     double learning_rate;
-    int64_t batch_first;  /* where the batch starts in the order of the epoch, or in the dataset */
+    int64_t batch_first; /* where the batch starts in the order of the epoch, or in the dataset */
 };
 
 /* Sums over the samples seen since metrics_reset. */
@@ -143,7 +145,8 @@ struct backend_ops {
     void *(*alloc)(struct backend *backend, size_t bytes); /* zeroed; aligned to 64 bytes at least */
     void (*free)(struct backend *backend, void *data);     /* NULL is allowed */
     void (*zero)(struct backend *backend, void *data, size_t bytes);
-    /* Elements that a tensor takes in memory, padding included; scalar_size of struct backend gives the bytes of one. */
+    /* Elements that a tensor takes in memory, padding included; scalar_size of struct backend gives the bytes of one.
+     */
     size_t (*tensor_count)(const struct backend *backend, enum tensor_kind kind, struct shape shape);
     void (*tensor_write)(struct backend *backend, const struct tensor *to, const double *from); /* shape's own order */
     void (*tensor_read)(struct backend *backend, const struct tensor *from, double *to);
@@ -155,12 +158,15 @@ struct backend_ops {
     void (*run)(struct backend *backend, void (*body)(void *), void *argument);
 
     /* --- data --- */
-    struct device_dataset *(*dataset_upload)(struct backend *backend, const struct dataset_view *view); /* view stays valid */
+    struct device_dataset *(*dataset_upload)(struct backend *backend,
+                                             const struct dataset_view *view); /* view stays valid */
     void (*dataset_free)(struct backend *backend, struct device_dataset *dataset);
-    /* The order in which gather visits the samples: a permutation of 0..count-1 in host memory, copied; NULL: file order. */
+    /* The order in which gather visits the samples: a permutation of 0..count-1 in host memory, copied; NULL: file
+     * order. */
     void (*dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
     /* x (N,C,H,W) or (N,C*H*W,1,1), labels (N): samples order[batch_first .. batch_first+N-1], normalised. */
-    void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct tensor *x, int32_t *labels);
+    void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct tensor *x,
+                   int32_t *labels);
 
     /* --- convolution and linear --- */
     /* A plan for inputs (n,I,H,W) with n <= input.n. */
@@ -180,8 +186,8 @@ struct backend_ops {
     size_t (*pool_saved_bytes)(const struct backend *backend, struct pool_params params, struct shape output);
     void (*pool_forward)(struct backend *backend, struct pool_params params, const struct tensor *x,
                          const struct tensor *y, void *saved);
-    void (*pool_backward)(struct backend *backend, struct pool_params params, const struct tensor *dy, const void *saved,
-                          const struct tensor *dx);
+    void (*pool_backward)(struct backend *backend, struct pool_params params, const struct tensor *dy,
+                          const void *saved, const struct tensor *dx);
 
     /* --- batch normalization --- */
     /* gamma, beta, running_mean, running_var, mean, rstd: (C). running_mean and running_var may be NULL (not kept).
@@ -217,8 +223,8 @@ struct backend_ops {
     void (*metrics_reset)(struct backend *backend);
     struct metrics (*metrics_read)(struct backend *backend); /* waits for the device */
     /* Adds the batch to the metrics, and where the gradient is not NULL sets it to that of the mean loss of the batch.
-     * Cross-entropy of probabilities: -log(p) with p = max(p_label, smallest normal number of the scalar type); gradient
-     * -1/(N p), with the same p. */
+     * Cross-entropy of probabilities: -log(p) with p = max(p_label, smallest normal number of the scalar type);
+     * gradient -1/(N p), with the same p. */
     void (*cross_entropy)(struct backend *backend, const struct tensor *probabilities, const int32_t *labels,
                           const struct tensor *dprobabilities);
     /* Softmax and cross-entropy in one: log-sum-exp with the maximum subtracted. */
@@ -236,8 +242,8 @@ struct backend_ops {
     /* --- optimizers: flat arenas of `count` elements --- */
     void (*sgd_step)(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
                      void *velocity /* NULL where momentum is 0 */);
-    void (*adam_step)(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw, void *m,
-                      void *v);
+    void (*adam_step)(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
+                      void *m, void *v);
 };
 
 struct backend {
@@ -248,7 +254,8 @@ struct backend {
 };
 
 /* The backend that the options name. A device or precision that this build or machine does not have is a STATUS_USAGE
- * error that begins with the config's key ("backend.device: ..."); `auto` always finds one. Destroy with backend_destroy. */
+ * error that begins with the config's key ("backend.device: ..."); `auto` always finds one. Destroy with
+ * backend_destroy. */
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 void backend_destroy(struct backend *backend); /* NULL is allowed */
 

@@ -3,9 +3,9 @@
 #ifndef TRAINER_CHECK_H
 #define TRAINER_CHECK_H
 
-#define CHECK(condition)                                                                                              \
-    do {                                                                                                              \
-        if (!(condition)) check_failed(#condition, __FILE__, __LINE__);                                               \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (!(condition)) check_failed(#condition, __FILE__, __LINE__);                                                \
     } while (0)
 
 _Noreturn void check_failed(const char *statement, const char *file, int line);

@@ -1,11 +1,12 @@
-/* Host memory. Out of memory is the one run-time failure that is not carried in a status: these functions print one line
- * to stderr and exit with STATUS_RUNTIME, so callers need no check. */
+/* Host memory. Out of memory is the one run-time failure that is not carried in a status: these functions print one
+ * line to stderr and exit with STATUS_RUNTIME, so callers need no check. */
 #ifndef TRAINER_MEMORY_H
 #define TRAINER_MEMORY_H
 
 #include <stddef.h>
 
-/* `count` zeroed elements of `size` bytes each, aligned for any scalar type; the product is checked. Free with free(). */
+/* `count` zeroed elements of `size` bytes each, aligned for any scalar type; the product is checked. Free with free().
+ */
 void *memory_alloc(size_t count, size_t size);
 
 /* `bytes` zeroed bytes on a 64-byte boundary (a cache line, an AVX-512 vector). Free with free(). */

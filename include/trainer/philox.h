@@ -1,6 +1,6 @@
-/* Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011). The same key and counter give the same four words on every backend and at any number of threads, and there
- * is no state to save: a draw is named by (seed, stream, step, index).
+/* Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2,
+ * 3", SC 2011). The same key and counter give the same four words on every backend and at any number of threads, and
+ * there is no state to save: a draw is named by (seed, stream, step, index).
  *
  * Header only, because the CPU kernels inline it and the CUDA kernels compile it for the device. */
 #ifndef TRAINER_PHILOX_H

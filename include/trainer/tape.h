@@ -1,6 +1,6 @@
-/* Reverse-mode automatic differentiation over a handful of primitive operations: the tape records each operation as it is
- * computed, and plays the record backwards to get the gradients (Griewank and Walther, "Evaluating Derivatives", ch. 3).
- * Everything composed of these primitives gets its backward pass for free; batch normalization is composed so in
+/* Reverse-mode automatic differentiation over a handful of primitive operations: the tape records each operation as it
+ * is computed, and plays the record backwards to get the gradients (Griewank and Walther, "Evaluating Derivatives", ch.
+ * 3). Everything composed of these primitives gets its backward pass for free; batch normalization is composed so in
  * src/nn/layer_batchnorm_autodiff.c.
  *
  * A variable is a number that stands for its place on the tape. Shapes are either full, (N,C,H,W), or per channel, (C);

@@ -1,5 +1,5 @@
-/* The derivative of each primitive, with y the result and dy = dL/dy already complete when it is used, since the tape is
- * played backwards and everything that uses y stands behind it:
+/* The derivative of each primitive, with y the result and dy = dL/dy already complete when it is used, since the tape
+ * is played backwards and everything that uses y stands behind it:
  *
  *   y = a + b        da += dy               db += dy
  *   y = a - b        da += dy               db -= dy

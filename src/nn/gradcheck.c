@@ -65,8 +65,7 @@ static void fill_off_zero(struct check *check, struct mirror *mirror)
 static void fill_distinct(struct mirror *mirror)
 {
     enum { PERIOD = 1009, STRIDE = 619 }; /* prime to each other */
-    for (int64_t i = 0; i < mirror->count; i++)
-        mirror->values[i] = 4.0 * (double)(i * STRIDE % PERIOD) / PERIOD - 2;
+    for (int64_t i = 0; i < mirror->count; i++) mirror->values[i] = 4.0 * (double)(i * STRIDE % PERIOD) / PERIOD - 2;
 }
 
 /* Rows of positive numbers that add up to 1: what a cross-entropy without its softmax expects. */
@@ -101,7 +100,8 @@ static void run_forward(struct check *check)
     mirror_read(check->network->backend, &check->y);
 }
 
-/* L(v + h) - L(v - h) for value i of the mirror. Differences of y are summed, not sums of y subtracted: less rounding. */
+/* L(v + h) - L(v - h) for value i of the mirror. Differences of y are summed, not sums of y subtracted: less rounding.
+ */
 static double difference(struct check *check, struct mirror *mirror, int64_t i)
 {
     struct backend *backend = check->network->backend;
@@ -120,7 +120,8 @@ static double difference(struct check *check, struct mirror *mirror, int64_t i)
             check->y.values = memory_alloc((size_t)check->y.count, sizeof *above);
         }
     }
-    for (int64_t k = 0; above && k < check->y.count; k++) total += check->dy.values[k] * (above[k] - check->y.values[k]);
+    for (int64_t k = 0; above && k < check->y.count; k++)
+        total += check->dy.values[k] * (above[k] - check->y.values[k]);
     free(above);
     mirror->values[i] = value;
     mirror_write(backend, mirror);

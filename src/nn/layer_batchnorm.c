@@ -1,5 +1,5 @@
-/* Batch normalization over x (N,C,H,W), of images and of vectors alike; formulas: struct batchnorm_params in backend.h. The
- * backward pass, with its derivation, is the backend's (cpu_batchnorm.c). */
+/* Batch normalization over x (N,C,H,W), of images and of vectors alike; formulas: struct batchnorm_params in backend.h.
+ * The backward pass, with its derivation, is the backend's (cpu_batchnorm.c). */
 #include <stdlib.h>
 
 #include "nn/layer_private.h"
@@ -68,8 +68,7 @@ static void batchnorm_backward(struct layer *layer, const struct tensor *x, cons
     (void)y;
     const struct batchnorm_state *state = layer->impl;
     layer->backend->ops->batchnorm_backward(layer->backend, x, &layer->parameter[0].value, &state->mean, &state->rstd,
-                                            dy, dx, &layer->parameter[0].gradient,
-                                            &layer->parameter[1].gradient);
+                                            dy, dx, &layer->parameter[0].gradient, &layer->parameter[1].gradient);
 }
 
 static void batchnorm_destroy(struct layer *layer)

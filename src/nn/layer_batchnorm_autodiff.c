@@ -1,8 +1,9 @@
-/* Batch normalization by automatic differentiation: the forward pass is the definition (struct batchnorm_params in backend.h),
- * written in primitives on a tape; there is no backward pass to derive, the tape plays the record backwards.
+/* Batch normalization by automatic differentiation: the forward pass is the definition (struct batchnorm_params in
+ * backend.h), written in primitives on a tape; there is no backward pass to derive, the tape plays the record
+ * backwards.
  *
- * Compare cpu_batchnorm.c, which has the derivative worked out by hand: the same numbers within rounding, in a fraction of
- * the time and memory, since nothing between x and y is kept or written. */
+ * Compare cpu_batchnorm.c, which has the derivative worked out by hand: the same numbers within rounding, in a fraction
+ * of the time and memory, since nothing between x and y is kept or written. */
 #include <stdlib.h>
 
 #include "nn/layer_private.h"

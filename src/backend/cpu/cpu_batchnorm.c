@@ -1,14 +1,14 @@
 /* Batch normalization, with the backward pass derived by hand (definition: struct batchnorm_params in backend.h).
  *
- * Per channel, over the B = N*H*W values x_r, with r = 1/sqrt(var + eps) and xhat_s = (x_s - mu) * r, y_s = gamma xhat_s + beta:
- *   dbeta  = sum_s dy_s,   dgamma = sum_s dy_s xhat_s
- *   dmu/dx_r = 1/B  and  dvar/dx_r = 2 (x_r - mu) / B      (the term from mu inside var vanishes: sum (x_s - mu) = 0)
- *   dxhat_s/dx_r = r (delta_rs - 1/B) - (x_s - mu) r^3 (x_r - mu) / B = r (delta_rs - 1/B - xhat_s xhat_r / B)
- *   dx_r = sum_s dy_s gamma dxhat_s/dx_r = gamma r / B * (B dy_r - dbeta - xhat_r dgamma).
+ * Per channel, over the B = N*H*W values x_r, with r = 1/sqrt(var + eps) and xhat_s = (x_s - mu) * r, y_s = gamma
+ * xhat_s + beta: dbeta  = sum_s dy_s,   dgamma = sum_s dy_s xhat_s dmu/dx_r = 1/B  and  dvar/dx_r = 2 (x_r - mu) / B
+ * (the term from mu inside var vanishes: sum (x_s - mu) = 0) dxhat_s/dx_r = r (delta_rs - 1/B) - (x_s - mu) r^3 (x_r -
+ * mu) / B = r (delta_rs - 1/B - xhat_s xhat_r / B) dx_r = sum_s dy_s gamma dxhat_s/dx_r = gamma r / B * (B dy_r - dbeta
+ * - xhat_r dgamma).
  *
  * A block of 16 channels is one contiguous matrix of B rows. Forward reads it three times (mean, variance, output),
- * backward reads x and dy twice; both write once. Sums run over chunks of rows whose sums are then added, which keeps the
- * rounding error of fp32 small over many thousand values. */
+ * backward reads x and dy twice; both write once. Sums run over chunks of rows whose sums are then added, which keeps
+ * the rounding error of fp32 small over many thousand values. */
 #include "backend/cpu/cpu_install.h"
 
 #include <math.h>
@@ -21,7 +21,8 @@ struct batchnorm_task {
     real *y, *dx, *mean, *rstd, *running_mean, *running_var, *dgamma, *dbeta;
 };
 
-/* mean and variance, in two passes. The second sums x - mean as well: what rounding left in the mean is taken out of both. */
+/* mean and variance, in two passes. The second sums x - mean as well: what rounding left in the mean is taken out of
+ * both. */
 static void find_moments(const real *x, int64_t count, real values, vec *mean, vec *variance)
 {
     vec rough = cpu_sum_rows(x, count) / values, squares = {0}, rest = {0};
@@ -181,7 +182,8 @@ static void cpu_batchnorm_backward(struct backend *backend, const struct tensor 
                                    const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
                                    const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta)
 {
-    CHECK(shape_equal(x->shape, dy->shape) && (!dx || shape_equal(x->shape, dx->shape)) && gamma->shape.c == x->shape.c);
+    CHECK(shape_equal(x->shape, dy->shape) && (!dx || shape_equal(x->shape, dx->shape)) &&
+          gamma->shape.c == x->shape.c);
     struct batchnorm_task task = {
         .x = x->data,
         .dy = dy->data,

@@ -14,8 +14,8 @@
  * dx is the same sum with x and y exchanged, over the transposed filter [I/16][O/16][K][K][16 o][16 i], which is made
  * anew in the plan's scratch memory each time, since the weights have changed.
  *
- * dw: one tile of the filter gradient, (16 i) x (CPU_TILE_BLOCKS * 16 o), stays in registers while a chunk of pixels and the batch
- * stream past; chunks are small enough for L1, where all the taps find them again.
+ * dw: one tile of the filter gradient, (16 i) x (CPU_TILE_BLOCKS * 16 o), stays in registers while a chunk of pixels
+ * and the batch stream past; chunks are small enough for L1, where all the taps find them again.
  *
  * Every output is summed by one thread in an order that neither the tile nor the number of threads changes. */
 #include "backend/cpu/cpu_install.h"
@@ -39,9 +39,10 @@ enum { CPU_TILE_ROWS = 1, CPU_TILE_BLOCKS = 1 };
 
 enum {
     CPU_FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK,
-    CPU_CHUNK_ROWS = 128,      /* pixels x batch in a chunk of the filter gradient: about 32 KiB with its inputs */
-    CPU_CHUNK_CHANNELS = 4,    /* blocks of input channels that share a chunk of dy while it is in L1 */
-    CPU_ITEM_TILES = 4,        /* row tiles in an item of work */
+    CPU_CHUNK_ROWS = 128,   /* pixels x batch in a chunk of the filter gradient: about 32 KiB with its inputs */
+    CPU_CHUNK_CHANNELS = 4, /* blocks of input channels that share a chunk of dy while it is in L1 */
+    CPU_PREFETCH = 4,   /* taps ahead for which rows are fetched: they lie too far apart for the hardware to guess */
+    CPU_ITEM_TILES = 4, /* row tiles in an item of work */
 };
 
 struct conv2d_plan {
@@ -60,18 +61,18 @@ struct tap {
 /* One of the two sums over taps, forward or dx: destination = bias + sum of source * filter. */
 struct conv_task {
     struct window window;
-    bool transposed;              /* dx */
+    bool transposed; /* dx */
     struct tensor source, destination;
-    const real *filter;           /* [destination blocks][source blocks][K][K][16 source][16 destination] */
-    const real *bias;             /* (destination channels) or NULL */
-    int64_t tile_columns;         /* destination blocks / CPU_TILE_BLOCKS, rounded up */
-    int64_t row_groups;           /* batch / (CPU_ITEM_TILES * CPU_TILE_ROWS), rounded up */
+    const real *filter;   /* [destination blocks][source blocks][K][K][16 source][16 destination] */
+    const real *bias;     /* (destination channels) or NULL */
+    int64_t tile_columns; /* destination blocks / CPU_TILE_BLOCKS, rounded up */
+    int64_t row_groups;   /* batch / (CPU_ITEM_TILES * CPU_TILE_ROWS), rounded up */
 };
 
 /* --- the sum over taps --- */
 
-/* rows x blocks accumulators += rows of the source times `depth` filter rows. Always inlined with constant rows and blocks,
- * so that the accumulators are registers. */
+/* rows x blocks accumulators += rows of the source times `depth` filter rows. Always inlined with constant rows and
+ * blocks, so that the accumulators are registers. */
 static inline __attribute__((always_inline)) void multiply_add(const int rows, const int vecs, vec *total,
                                                                const real *source, const real *filter,
                                                                int64_t filter_stride, int64_t depth)
@@ -102,13 +103,18 @@ static inline __attribute__((always_inline)) void sum_taps(const int rows, const
     int64_t block_stride = window * CPU_FILTER_BLOCK, column_stride = cpu_blocks(channels) * block_stride;
     vec total[CPU_TILE_ROWS * CPU_TILE_BLOCKS * CPU_BLOCK_VECS];
     CPU_UNROLL
-    for (int i = 0; i < rows * vecs; i++)
-        total[i] = bias ? vec_load(bias + i % vecs * CPU_VEC_LANES) : (vec){0};
+    for (int i = 0; i < rows * vecs; i++) total[i] = bias ? vec_load(bias + i % vecs * CPU_VEC_LANES) : (vec){0};
+    int64_t ahead_tap = CPU_PREFETCH % max_of(tap_count, 1), ahead_block = CPU_PREFETCH / max_of(tap_count, 1);
     for (int64_t c = 0; c < channels; c += CPU_BLOCK) {
         int64_t depth = min_of(CPU_BLOCK, channels - c);
-        for (int64_t t = 0; t < tap_count; t++)
+        for (int64_t t = 0; t < tap_count; t++) {
+            const real *ahead = taps[ahead_tap].source + ahead_block * source_stride;
+            CPU_UNROLL
+            for (int r = 0; r < rows; r++) __builtin_prefetch(ahead + r * CPU_BLOCK);
+            if (++ahead_tap == tap_count) ahead_tap = 0, ahead_block++;
             multiply_add(rows, vecs, total, taps[t].source + c / CPU_BLOCK * source_stride,
                          taps[t].filter + c / CPU_BLOCK * block_stride, column_stride, depth);
+        }
     }
     CPU_UNROLL
     for (int i = 0; i < rows * vecs; i++) {
@@ -122,15 +128,17 @@ static inline __attribute__((always_inline)) void sum_taps(const int rows, const
 static void sum_tile(int64_t rows, int64_t blocks, const struct conv_task *task, const struct tap *taps,
                      int64_t tap_count, const real *bias, real *destination)
 {
-#define TILE(r, b)                                                                                                    \
-    case (r) * 4 + (b):                                                                                               \
-        if ((r) <= CPU_TILE_ROWS && (b) <= CPU_TILE_BLOCKS)                                                           \
-            sum_taps((r) <= CPU_TILE_ROWS ? (r) : 1, (b) <= CPU_TILE_BLOCKS ? (b) : 1, task, taps, tap_count, bias,   \
-                     destination);                                                                                    \
+#define TILE(r, b)                                                                                                     \
+    case (r)*4 + (b):                                                                                                  \
+        if ((r) <= CPU_TILE_ROWS && (b) <= CPU_TILE_BLOCKS)                                                            \
+            sum_taps((r) <= CPU_TILE_ROWS ? (r) : 1, (b) <= CPU_TILE_BLOCKS ? (b) : 1, task, taps, tap_count, bias,    \
+                     destination);                                                                                     \
         return;
     switch (rows * 4 + blocks) {
-        TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
-        TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2)
+        TILE(1, 1)
+        TILE(2, 1)
+        TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1) TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2)
+            TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2)
     }
 #undef TILE
     check_failed("the tile size is compiled", __FILE__, __LINE__);
@@ -256,8 +264,8 @@ static inline __attribute__((always_inline)) void multiply_pixel(const int rows,
         vec gradient[CPU_TILE_BLOCKS * CPU_BLOCK_VECS];
         CPU_UNROLL
         for (int v = 0; v < vecs; v++)
-            gradient[v] = vec_load(dy + v / CPU_BLOCK_VECS * dy_stride + n * CPU_BLOCK +
-                                   v % CPU_BLOCK_VECS * CPU_VEC_LANES);
+            gradient[v] =
+                vec_load(dy + v / CPU_BLOCK_VECS * dy_stride + n * CPU_BLOCK + v % CPU_BLOCK_VECS * CPU_VEC_LANES);
         CPU_UNROLL
         for (int r = 0; r < rows; r++) {
             vec value = vec_set(x[n * CPU_BLOCK + r]);
@@ -299,21 +307,24 @@ static inline __attribute__((always_inline)) void sum_pixels(const int rows, con
 static void sum_pixels_tile(int64_t rows, int64_t blocks, const struct filter_task *task,
                             const struct pixel_pair *pairs, int64_t pair_count, int64_t row, bool add, real *dweight)
 {
-#define TILE(r, b)                                                                                                    \
-    case (r) * 4 + (b):                                                                                               \
-        if ((r) <= CPU_TILE_ROWS && (b) <= CPU_TILE_BLOCKS)                                                           \
-            sum_pixels((r) <= CPU_TILE_ROWS ? (r) : 1, (b) <= CPU_TILE_BLOCKS ? (b) : 1, task, pairs, pair_count,     \
-                       row, add, dweight);                                                                            \
+#define TILE(r, b)                                                                                                     \
+    case (r)*4 + (b):                                                                                                  \
+        if ((r) <= CPU_TILE_ROWS && (b) <= CPU_TILE_BLOCKS)                                                            \
+            sum_pixels((r) <= CPU_TILE_ROWS ? (r) : 1, (b) <= CPU_TILE_BLOCKS ? (b) : 1, task, pairs, pair_count, row, \
+                       add, dweight);                                                                                  \
         return;
     switch (rows * 4 + blocks) {
-        TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
-        TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2) TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2)
+        TILE(1, 1)
+        TILE(2, 1)
+        TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1) TILE(1, 2) TILE(2, 2) TILE(3, 2) TILE(4, 2)
+            TILE(5, 2) TILE(6, 2) TILE(7, 2) TILE(8, 2)
     }
 #undef TILE
     check_failed("the tile size is compiled", __FILE__, __LINE__);
 }
 
-/* The pairs of pixels that tap (k,l) joins, for the output pixels first..last-1, with the blocks of x and dy at hand. */
+/* The pairs of pixels that tap (k,l) joins, for the output pixels first..last-1, with the blocks of x and dy at hand.
+ */
 static int64_t list_pairs(const struct filter_task *task, int64_t k, int64_t l, int64_t first, int64_t last,
                           int64_t x_block, int64_t dy_block, struct pixel_pair *pairs)
 {

@@ -17,8 +17,8 @@ static struct device_dataset *cpu_dataset_upload(struct backend *backend, const 
     struct device_dataset *dataset = memory_alloc(1, sizeof *dataset);
     dataset->view = *view;
     int64_t plane = view->height * view->width, pixels = view->channels * plane;
-    dataset->offset = memory_alloc((size_t)pixels, sizeof *dataset->offset);
-    dataset->scale = memory_alloc((size_t)pixels, sizeof *dataset->scale);
+    dataset->offset = memory_alloc_aligned((size_t)pixels * sizeof *dataset->offset);
+    dataset->scale = memory_alloc_aligned((size_t)pixels * sizeof *dataset->scale);
     for (int64_t i = 0; i < pixels; i++) {
         dataset->offset[i] = (real)view->offset[i];
         dataset->scale[i] = (real)view->scale[i / plane];
@@ -58,17 +58,26 @@ static int64_t sample_index(const struct gather_task *task, int64_t n)
     return order ? order[task->first + n] : task->first + n;
 }
 
-/* One row of 16 lanes: lane l is pixel `first + l*stride` of the sample. The usual row of a vector, 16 neighbours, is a loop
- * of its own that the compiler turns into vector instructions. */
+typedef uint8_t pixel_vec __attribute__((vector_size(CPU_VEC_LANES), aligned(1), may_alias));
+
+/* A row of a vector: 16 neighbouring pixels of the sample. The next lines of the sample are fetched ahead, since the
+ * samples of a shuffled batch lie all over the memory. */
+static void gather_neighbours(const struct device_dataset *dataset, real *to, const uint8_t *pixels, int64_t first)
+{
+    enum { FETCH_AHEAD = 128 }; /* bytes */
+    __builtin_prefetch(pixels + first + FETCH_AHEAD);
+    for (int64_t l = first; l < first + CPU_BLOCK; l += CPU_VEC_LANES) {
+        vec value = __builtin_convertvector(*(const pixel_vec *)(pixels + l), vec);
+        vec_store(to + l - first, (value - vec_load(dataset->offset + l)) * vec_load(dataset->scale + l));
+    }
+}
+
+/* Any row of 16 lanes: lane l is pixel `first + l*stride` of the sample, `lanes` of them. */
 static void gather_row(const struct device_dataset *dataset, real *to, const uint8_t *pixels, int64_t first,
                        int64_t lanes, int64_t stride)
 {
     const real *offset = dataset->offset + first, *scale = dataset->scale + first;
     pixels += first;
-    if (lanes == CPU_BLOCK && stride == 1) {
-        for (int l = 0; l < CPU_BLOCK; l++) to[l] = ((real)pixels[l] - offset[l]) * scale[l];
-        return;
-    }
     for (int64_t l = 0; l < CPU_BLOCK; l++)
         to[l] = l < lanes ? ((real)pixels[l * stride] - offset[l * stride]) * scale[l * stride] : 0;
 }
@@ -86,7 +95,11 @@ static void gather_rows(void *argument, int64_t first, int64_t last)
         real *to = (real *)task->x.data + row * s.n * CPU_BLOCK;
         for (int64_t n = 0; n < s.n; n++) {
             const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * sample;
-            gather_row(task->dataset, to + n * CPU_BLOCK, pixels, start, lanes, plane);
+            if (lanes == CPU_BLOCK && plane == 1) {
+                gather_neighbours(task->dataset, to + n * CPU_BLOCK, pixels, start);
+            } else {
+                gather_row(task->dataset, to + n * CPU_BLOCK, pixels, start, lanes, plane);
+            }
         }
     }
 }

@@ -1,5 +1,5 @@
-/* Dropout: to = mask * from / (1 - rate), the mask drawn anew from its counters in both directions (struct dropout_params in
- * backend.h), so nothing is stored. */
+/* Dropout: to = mask * from / (1 - rate), the mask drawn anew from its counters in both directions (struct
+ * dropout_params in backend.h), so nothing is stored. */
 #include "backend/cpu/cpu_install.h"
 
 #include "trainer/philox.h"

@@ -1,4 +1,5 @@
-/* Flatten: image element (n,c,h,w) is feature (c*H + h)*W + w of sample n. Blocked layouts differ, so this moves data. */
+/* Flatten: image element (n,c,h,w) is feature (c*H + h)*W + w of sample n. Blocked layouts differ, so this moves data.
+ */
 #include "backend/cpu/cpu_install.h"
 
 struct flatten_task {

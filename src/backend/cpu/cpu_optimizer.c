@@ -1,5 +1,5 @@
-/* The arithmetic of SGD and Adam (formulas: struct sgd_params and struct adam_params in backend.h). One pass over the flat
- * arenas; SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, so memory bandwidth is their limit. */
+/* The arithmetic of SGD and Adam (formulas: struct sgd_params and struct adam_params in backend.h). One pass over the
+ * flat arenas; SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, so memory bandwidth is their limit. */
 #include "backend/cpu/cpu_install.h"
 
 #include <math.h>

@@ -1,8 +1,8 @@
 /* Max and average pooling.
  *
- *   max:      y[n,c,p,q] = max over the window's valid taps of x; `saved` keeps which tap won (row-major number of the tap).
- *             dx[n,c,h,w] = sum of dy[n,c,p,q] over the windows in which the tap that lies on (h,w) won.
- *   average:  y[n,c,p,q] = (1/K^2) sum of the valid taps; dx[n,c,h,w] = (1/K^2) sum of dy over the windows on (h,w).
+ *   max:      y[n,c,p,q] = max over the window's valid taps of x; `saved` keeps which tap won (row-major number of the
+ * tap). dx[n,c,h,w] = sum of dy[n,c,p,q] over the windows in which the tap that lies on (h,w) won. average:  y[n,c,p,q]
+ * = (1/K^2) sum of the valid taps; dx[n,c,h,w] = (1/K^2) sum of dy over the windows on (h,w).
  *
  * Both directions gather: an output of the pass is written once, by one thread, so overlapping windows need no atomics
  * and no clearing. Bytes: the input is read K^2/s^2 times, from cache; the output written once. */
@@ -87,7 +87,8 @@ static void pool_rows(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* The windows that cover input pixel `at` along one side: first <= p < last, where tap at + padding - p*stride is theirs. */
+/* The windows that cover input pixel `at` along one side: first <= p < last, where tap at + padding - p*stride is
+ * theirs. */
 static void window_range(struct window window, int64_t at, int64_t outputs, int64_t *first, int64_t *last)
 {
     int64_t end = at + window.padding; /* p*stride <= end and p*stride > end - kernel */
@@ -111,8 +112,8 @@ static void gradient_lanes(const struct pool_task *task, int64_t block, int64_t 
             int64_t at = ((block * s.h + p) * s.w + q) * s.n * CPU_BLOCK + lane;
             vec value = vec_load(dy + at);
             if (max) {
-                int64_t tap = (h + window.padding - p * window.stride) * window.kernel + w + window.padding -
-                              q * window.stride;
+                int64_t tap =
+                    (h + window.padding - p * window.stride) * window.kernel + w + window.padding - q * window.stride;
                 vec_int winner = __builtin_convertvector(*(const saved_taps *)(task->saved + at), vec_int);
                 value = (vec)((vec_int)value & (winner == ((vec_int){0} + (real_int)tap)));
             }

@@ -1,5 +1,5 @@
-/* The primitives of automatic differentiation: y = a op b element by element, sums over a channel and their opposite. Each
- * is one pass over memory; that a composition of them makes many passes is what the fused operations save. */
+/* The primitives of automatic differentiation: y = a op b element by element, sums over a channel and their opposite.
+ * Each is one pass over memory; that a composition of them makes many passes is what the fused operations save. */
 #include "backend/cpu/cpu_install.h"
 
 #include <math.h>

@@ -5,7 +5,8 @@
  *   cross-entropy  L = -(1/N) sum_n log p[n,t_n];  dp[n,i] = -delta_it / (N p[n,t])
  *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - x_t);  dx_i = (softmax(x)_i - delta_it) / N
  *
- * A sample's features lie 16 at a time, N*16 scalars apart. One thread adds up the losses, in the order of the samples. */
+ * A sample's features lie 16 at a time, N*16 scalars apart. One thread adds up the losses, in the order of the samples.
+ */
 #include "backend/cpu/cpu_install.h"
 
 #include <float.h>

@@ -1,14 +1,14 @@
-/* What every cpu_<op>.c sees. Those files are compiled once per variant, a scalar type and an instruction set; the build
- * defines CPU_VARIANT_NAME (f32_avx512, ...), CPU_SCALAR_<scalar> and CPU_ISA_<isa>. A file exports one function, that
- * puts its operations into the table; everything else in it is static.
+/* What every cpu_<op>.c sees. Those files are compiled once per variant, a scalar type and an instruction set; the
+ * build defines CPU_VARIANT_NAME (f32_avx512, ...), CPU_SCALAR_<scalar> and CPU_ISA_<isa>. A file exports one function,
+ * that puts its operations into the table; everything else in it is static.
  *
- * Layout. Channels come in blocks of 16. An activation (N,C,H,W) lies in memory as [C/16][H][W][N][16]: for one block of
- * channels and one pixel the whole batch is contiguous. So
- *   - a convolution is, per output pixel, a sum of small matrix products over the taps that touch the image (zero padding
- *     costs nothing), with the batch as rows: the same kernel does the linear layers, whose images are 1x1;
- *   - everything per channel (bias, batch norm) works on 16 lanes at a time, everything per pixel (pooling) on whole rows.
- * A filter (O,I,K,K) lies as [O/16][I/16][K][K][16 i][16 o]; a vector (C) as [C/16][16]. Lanes past the last channel are
- * zero. A vector per sample (N,D,1,1) is the special case [D/16][N][16]. */
+ * Layout. Channels come in blocks of 16. An activation (N,C,H,W) lies in memory as [C/16][H][W][N][16]: for one block
+ * of channels and one pixel the whole batch is contiguous. So
+ *   - a convolution is, per output pixel, a sum of small matrix products over the taps that touch the image (zero
+ * padding costs nothing), with the batch as rows: the same kernel does the linear layers, whose images are 1x1;
+ *   - everything per channel (bias, batch norm) works on 16 lanes at a time, everything per pixel (pooling) on whole
+ * rows. A filter (O,I,K,K) lies as [O/16][I/16][K][K][16 i][16 o]; a vector (C) as [C/16][16]. Lanes past the last
+ * channel are zero. A vector per sample (N,D,1,1) is the special case [D/16][N][16]. */
 #ifndef CPU_VARIANT_H
 #define CPU_VARIANT_H
 
@@ -42,14 +42,14 @@ typedef int64_t real_int;
 #endif
 
 enum {
-    CPU_BLOCK = 16,                                  /* channels in a block */
-    CPU_VEC_LANES = CPU_VEC_BYTES / sizeof(real),    /* scalars in a register */
-    CPU_BLOCK_VECS = CPU_BLOCK / CPU_VEC_LANES,      /* registers that hold one scalar per channel of a block */
+    CPU_BLOCK = 16,                               /* channels in a block */
+    CPU_VEC_LANES = CPU_VEC_BYTES / sizeof(real), /* scalars in a register */
+    CPU_BLOCK_VECS = CPU_BLOCK / CPU_VEC_LANES,   /* registers that hold one scalar per channel of a block */
     CPU_BLOCK_BYTES = CPU_BLOCK * sizeof(real),
 };
 
-/* Before a loop whose bounds are constants once its function is inlined: without full unrolling an array of vectors does not
- * become registers. */
+/* Before a loop whose bounds are constants once its function is inlined: without full unrolling an array of vectors
+ * does not become registers. */
 #if defined(__clang__)
 #define CPU_UNROLL _Pragma("clang loop unroll(full)")
 #else

@@ -50,10 +50,14 @@ static const struct variant *find_variant(enum cpu_isa isa)
 static const char *isa_name(enum cpu_isa isa)
 {
     switch (isa) {
-    case CPU_ISA_AVX512: return "avx512";
-    case CPU_ISA_AVX2: return "avx2";
-    case CPU_ISA_PORTABLE: return "portable";
-    case CPU_ISA_AUTO: break;
+    case CPU_ISA_AVX512:
+        return "avx512";
+    case CPU_ISA_AVX2:
+        return "avx2";
+    case CPU_ISA_PORTABLE:
+        return "portable";
+    case CPU_ISA_AUTO:
+        break;
     }
     return "auto";
 }
@@ -85,7 +89,7 @@ bool cpu_backend_create(struct backend **backend, const struct backend_options *
     int threads = options->threads ? options->threads : core_count();
     *backend = (fp64 ? variant->create_f64 : variant->create_f32)(threads);
     (*backend)->memory_bytes = physical_memory();
-    snprintf((*backend)->description, sizeof (*backend)->description, "cpu, %d thread%s, %s, %s", threads,
+    snprintf((*backend)->description, sizeof(*backend)->description, "cpu, %d thread%s, %s, %s", threads,
              threads == 1 ? "" : "s", variant->name, fp64 ? "fp64" : "fp32");
     return true;
 }

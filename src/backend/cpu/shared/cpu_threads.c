@@ -1,6 +1,6 @@
-/* A loop is cut into ranges; `ticket` holds the number of the loop and how many of its ranges nobody has taken. Taking one is
- * a compare-and-swap of that word, so a thread that comes late finds nothing left and touches nothing, and the caller
- * waits only for ranges that were taken: a worker that other work keeps from running holds nobody up.
+/* A loop is cut into ranges; `ticket` holds the number of the loop and how many of its ranges nobody has taken. Taking
+ * one is a compare-and-swap of that word, so a thread that comes late finds nothing left and touches nothing, and the
+ * caller waits only for ranges that were taken: a worker that other work keeps from running holds nobody up.
  *
  * Waiting threads spin for a few microseconds, since the next loop of a training step mostly follows at once, and then
  * sleep, so that an idle trainer does not burn its cores. */
@@ -75,7 +75,8 @@ static void take_ranges(struct cpu_threads *team)
 {
     unsigned long long ticket = atomic_load_explicit(&team->ticket, memory_order_acquire);
     while (has_ranges(ticket)) {
-        /* On failure the word is read anew; on success the loop cannot end before this range does, so its fields hold. */
+        /* On failure the word is read anew; on success the loop cannot end before this range does, so its fields hold.
+         */
         if (!atomic_compare_exchange_weak_explicit(&team->ticket, &ticket, ticket - 1, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
@@ -168,7 +169,8 @@ void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
     wake_workers(team);
     take_ranges(team);
     restore_denormals(control);
-    /* With more threads than cores the others may need this one's core to get anywhere: after a while, let them have it. */
+    /* With more threads than cores the others may need this one's core to get anywhere: after a while, let them have
+     * it. */
     for (int round = 0; atomic_load_explicit(&team->finished, memory_order_acquire) != team->ranges; round++) {
         if (round < SPIN_ROUNDS) {
             cpu_relax();

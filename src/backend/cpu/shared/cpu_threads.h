@@ -12,8 +12,8 @@ void cpu_threads_destroy(struct cpu_threads *team);
 int cpu_threads_count(const struct cpu_threads *team);
 
 /* Calls body(argument, first, last) for consecutive ranges [first, last) that together cover 0..count-1, each of up to
- * `grain` iterations, on whichever thread is free; returns when all are done. An iteration must compute its results alone,
- * so that they do not depend on the number of threads. */
+ * `grain` iterations, on whichever thread is free; returns when all are done. An iteration must compute its results
+ * alone, so that they do not depend on the number of threads. */
 void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
                      void (*body)(void *argument, int64_t first, int64_t last), void *argument);
 
