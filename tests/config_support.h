@@ -60,7 +60,13 @@ static inline int is_ini(const struct dirent *entry)
     return length > 4 && strcmp(entry->d_name + length - 4, ".ini") == 0;
 }
 
-/* One of configs/. */
+/* For scandir: those of them that describe a single run. */
+static inline int is_experiment_ini(const struct dirent *entry)
+{
+    return is_ini(entry) && strncmp(entry->d_name, "sweep", 5) != 0;
+}
+
+/* One of configs/, a single run. */
 static inline struct experiment load_shipped(const char *name)
 {
     char *path = support_path(CONFIG_FOLDER, name);

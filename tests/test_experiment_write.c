@@ -46,7 +46,7 @@ static void expect_round_trip(const struct experiment *experiment)
 Test(experiment_write, shipped_configs_survive_being_written)
 {
     struct dirent **names;
-    int count = scandir(CONFIG_FOLDER, &names, is_ini, alphasort);
+    int count = scandir(CONFIG_FOLDER, &names, is_experiment_ini, alphasort);
     cr_assert_geq(count, 5);
     for (int i = 0; i < count; i++) {
         struct experiment experiment = load_shipped(names[i]->d_name);

@@ -157,6 +157,10 @@ struct backend_ops {
      * (body, argument) and replay it afterwards. */
     void (*run)(struct backend *backend, void (*body)(void *), void *argument);
 
+    /* Multiplications and additions per second that the device's arithmetic can do at most in its precision, measured now
+     * (some 0.1 s). */
+    double (*measure_peak)(struct backend *backend);
+
     /* --- data --- */
     struct device_dataset *(*dataset_upload)(struct backend *backend,
                                              const struct dataset_view *view); /* view stays valid */

@@ -10,6 +10,15 @@
 #include "trainer/experiment.h"
 #include "trainer/layer.h"
 
+/* The parts of a step, for whoever measures them. */
+enum network_phase { PHASE_GATHER, PHASE_FORWARD, PHASE_LOSS, PHASE_BACKWARD, PHASE_OPTIMIZER };
+
+/* Called after each part has been issued; layer is its index for PHASE_FORWARD and PHASE_BACKWARD, else -1. */
+struct network_observer {
+    void (*done)(void *argument, enum network_phase phase, int layer);
+    void *argument;
+};
+
 struct network {
     struct backend *backend;
     int layer_count;
@@ -23,6 +32,7 @@ struct network {
     int64_t parameter_count;      /* trainable scalars, padding not counted */
     int64_t max_batch;
     void *gradient_buffer[2];
+    const struct network_observer *observer; /* borrowed; NULL: nobody watches */
 };
 
 /* What a network may be at most. Beyond it a config is an error (STATUS_USAGE) instead of an overflow; 2^31 - 1 elements is also what libraries for devices can address. */
@@ -50,6 +60,9 @@ void network_loss(struct network *network);
 /* The same, then the backward pass through all layers: fills the gradients arena. After a forward with LAYER_TRAIN.
  * dinput (or NULL) gets the gradient with respect to the input. */
 void network_backward(struct network *network, const struct tensor *dinput);
+
+/* Tells the observer, if there is one. */
+void network_observe(const struct network *network, enum network_phase phase, int layer);
 
 /* Table of the layers: output shape, parameters, multiply-adds per sample. */
 void network_print_summary(const struct network *network, FILE *out);

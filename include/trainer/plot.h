@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "trainer/experiment.h"
 #include "trainer/metrics.h"
 #include "trainer/status.h"
 
@@ -15,8 +16,13 @@ struct plot_run {
     int row_count;
 };
 
-/* Writes `base`.png and `base`.svg: loss and accuracy, train and test, against the step, of one run or several overlaid. The
- * files appear whole or not at all. */
+/* What the curves of a run are headed: its name, then in a second line model, optimizer, learning rate, batch and seed.
+ * Free with free(). */
+char *plot_title(const struct experiment *experiment);
+
+/* Writes `base`.png and `base`.svg: loss and accuracy, train and test, against the step, of one run or several overlaid.
+ * The title's first line is large, a second one (after a newline) small below it. Losses that span more than three powers
+ * of ten get a logarithmic axis, and values that are not finite are left out. The files appear whole or not at all. */
 bool plot_curves(const char *base, const char *title, const struct plot_run *runs, int run_count,
                  struct status *status);
 
@@ -33,7 +39,7 @@ struct plot_panel {
     int bar_count;
 };
 
-/* Writes `base`.png and `base`.svg: the panels side by side on one accuracy axis. */
+/* Writes `base`.png and `base`.svg: the panels side by side on one accuracy axis. The title is as above. */
 bool plot_factors(const char *base, const char *title, const struct plot_panel *panels, int panel_count,
                   struct status *status);
 

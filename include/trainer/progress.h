@@ -30,6 +30,9 @@ void progress_training(struct progress *progress, int64_t step, double loss, dou
 /* Rewrites the line while `set` ("train set") is evaluated. */
 void progress_evaluating(struct progress *progress, const char *set, int64_t done, int64_t count);
 
+/* Rewrites the line with any text; share: 0..1 of the bar. */
+void progress_show(struct progress *progress, double share, const char *text);
+
 /* A line that stays. */
 void progress_row(struct progress *progress, const struct metrics_row *row);
 

@@ -27,4 +27,7 @@ bool shape_equal(struct shape a, struct shape b);
 /* floor((size + 2*padding - kernel) / stride) + 1, or 0 where the window does not fit even once. */
 int64_t window_output_size(int64_t size, struct window window);
 
+/* Pairs of an output pixel and a tap that meet inside the image, along one side: without padding, outputs * kernel. */
+int64_t window_useful_taps(int64_t size, struct window window);
+
 #endif

@@ -20,7 +20,7 @@ struct evaluation_batch {
     int64_t n;
 };
 
-/* A set on the device, and the batches that cover it: full ones, then the tail (n = 0: none). */
+/* A set on the device, and the batches that cover it: full ones, then the tail (n = 0: none). data is NULL where count is 0. */
 struct evaluation_set {
     const char *name; /* for people */
     int64_t count;
@@ -35,7 +35,7 @@ struct trainer {
     struct backend *backend;
     struct network *network;
     struct optimizer optimizer;
-    struct evaluation_set train_set, test_set;
+    struct evaluation_set train_set, validation_set, test_set; /* validation_set may be empty */
     int64_t batches_per_epoch; /* whole ones; the tail is dropped */
     int32_t *order;            /* (train.count) of the epoch at hand */
     int64_t epoch;             /* of `order`; -1 before the first step */
@@ -48,10 +48,14 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
                     struct backend *backend, struct status *status);
 void trainer_destroy(struct trainer *trainer);
 
+/* The one thing about an experiment that only the data can tell, which trainer_create checks first. */
+bool trainer_check_batch_size(const struct experiment *experiment, const struct dataset *dataset,
+                              struct status *status);
+
 /* One training step: gather, forward, loss, backward, optimizer. Its loss is added to the backend's metrics. */
 void trainer_step(struct trainer *trainer);
 
-/* Loss and accuracy over an entire set of the trainer, in file order and evaluation mode. Resets the backend's metrics.
+/* Loss and accuracy over an entire set of the trainer, not empty, in file order and evaluation mode. Resets the backend's metrics.
  * progress may be NULL. */
 struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set,
                                    struct progress *progress);

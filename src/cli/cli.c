@@ -8,7 +8,8 @@
 #include "cli/cli_private.h"
 #include "config/text.h"
 
-const struct cli_command *const cli_commands[] = {&cli_train, &cli_summary, &cli_gradcheck, &cli_keys, &cli_help, NULL};
+const struct cli_command *const cli_commands[] = {&cli_train,     &cli_sweep, &cli_plot, &cli_summary,
+                                                  &cli_gradcheck, &cli_bench, &cli_keys,  &cli_help, NULL};
 
 const struct cli_command *cli_find_command(const char *name)
 {
@@ -41,7 +42,8 @@ static bool check_words(const struct cli_command *command, const struct cli_argu
         return status_fail(status, STATUS_USAGE, "subcommand %s: expected before the options", first);
     if (!named && first && is_no_config(first)) return cli_fail_unknown_command(first, status);
     if (arguments->word_count < command->fewest_words)
-        return status_fail(status, STATUS_USAGE, "expected a config file; usage: trainer %s", command->usage);
+        return status_fail(status, STATUS_USAGE, "expected %s; usage: trainer %s",
+                           command->words_help ? command->words_help : "a config file", command->usage);
     if (arguments->word_count > command->most_words)
         return status_fail(status, STATUS_USAGE, "unexpected argument \"%s\"; usage: trainer %s",
                            arguments->words[command->most_words], command->usage);

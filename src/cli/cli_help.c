@@ -1,5 +1,6 @@
 #include "cli/cli_private.h"
 #include "trainer/experiment.h"
+#include "trainer/sweep.h"
 
 #include <string.h>
 
@@ -8,13 +9,13 @@ static void print_option(FILE *out, const char *options, char letter, const char
     if (strchr(options, letter)) fputs(text, out);
 }
 
-static void print_options(const char *options, FILE *out)
+static void print_options(const struct cli_command *command, FILE *out)
 {
+    const char *options = command->options;
     fprintf(out, "\noptions:\n");
     print_option(out, options, 's',
                  "  -s, --set SECTION.KEY=VALUE   set a key, whatever the file says; may be repeated\n");
-    print_option(out, options, 'o',
-                 "  -o, --out FOLDER              write to FOLDER instead of runs/<experiment.name>\n");
+    if (command->out_help) fprintf(out, "  -o, --out %s\n", command->out_help);
     print_option(out, options, 'q', "  -q, --quiet                   print nothing but errors\n");
     fprintf(out, "  -h, --help                    print this help\n"
                  "  -V, --version                 print the version\n");
@@ -24,14 +25,14 @@ void cli_print_help(const struct cli_command *command, FILE *out)
 {
     if (command) {
         fprintf(out, "usage: trainer %s\n\n%s\n", command->usage, command->summary);
-        print_options(command->options, out);
+        print_options(command, out);
         return;
     }
     for (int i = 0; cli_commands[i]; i++)
         fprintf(out, "%s trainer %s\n", i == 0 ? "usage:" : "      ", cli_commands[i]->usage);
     fprintf(out, "\nTrains neural networks on images.\n\nsubcommands:\n");
-    for (int i = 0; cli_commands[i]; i++) fprintf(out, "  %-8s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
-    print_options(cli_train.options, out);
+    for (int i = 0; cli_commands[i]; i++) fprintf(out, "  %-9s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    print_options(&cli_train, out);
     fprintf(out, "\nA config is an INI file; `trainer keys` lists its keys with defaults and ranges.\n"
                  "Exit codes: 0 success, 1 the run failed, 2 the command line or the config is wrong.\n");
 }
@@ -51,6 +52,8 @@ static bool run_keys(const struct cli_arguments *arguments, struct status *statu
 {
     (void)arguments, (void)status;
     experiment_print_keys(stdout);
+    putchar('\n');
+    sweep_print_keys(stdout);
     return true;
 }
 

@@ -5,40 +5,36 @@
 #include "cli/cli_private.h"
 #include "trainer/dataset.h"
 
-struct image_format {
-    int64_t channels, height, width, classes;
-};
-
-static struct image_format idx_format(const struct experiment *experiment)
+static struct cli_image_format idx_format(const struct experiment *experiment)
 {
     struct dataset dataset = {0};
     struct status status;
     if (!idx_load(&dataset, experiment->data.path, &status)) {
         printf("%s\nAssuming images of 1x28x28 and 10 classes.\n\n", status.message);
-        return (struct image_format){1, 28, 28, 10};
+        return (struct cli_image_format){1, 28, 28, 10};
     }
-    struct image_format format = {dataset.channels, dataset.height, dataset.width, dataset.classes};
+    struct cli_image_format format = {dataset.channels, dataset.height, dataset.width, dataset.classes};
     dataset_free(&dataset);
     return format;
 }
 
-static struct image_format find_format(const struct experiment *experiment)
+struct cli_image_format cli_image_format(const struct experiment *experiment)
 {
     switch (experiment->data.dataset) {
     case DATASET_IDX:
         return idx_format(experiment);
     case DATASET_SYNTHETIC:
-        return (struct image_format){experiment->data.synthetic_channels, experiment->data.synthetic_size,
+        return (struct cli_image_format){experiment->data.synthetic_channels, experiment->data.synthetic_size,
                                      experiment->data.synthetic_size, experiment->data.synthetic_classes};
     default:
-        return (struct image_format){3, 32, 32, 10};
+        return (struct cli_image_format){3, 32, 32, 10};
     }
 }
 
 bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
                        int64_t batch, struct status *status)
 {
-    struct image_format format = find_format(experiment);
+    struct cli_image_format format = cli_image_format(experiment);
     struct shape input = model_input_shape(experiment, format.channels, format.height, format.width);
     int count;
     struct layer_spec *specs = model_specs(experiment, input, format.classes, &count);

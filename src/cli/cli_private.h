@@ -14,20 +14,22 @@ struct cli_arguments {
     int word_count;
     const char **overrides; /* of --set; owned */
     int override_count;
-    const char *folder; /* of --out, or NULL */
+    const char *folder; /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
     bool quiet, help, version;
 };
 
 struct cli_command {
     const char *name;
-    const char *usage;   /* what follows "trainer " */
-    const char *summary; /* one line */
-    const char *options; /* letters as in getopt, for the options beside --help and --version */
+    const char *usage;      /* what follows "trainer " */
+    const char *summary;    /* one line */
+    const char *options;    /* letters as in getopt, for the options beside --help and --version */
+    const char *words_help; /* what its first word should be, for an error; NULL: a config file */
+    const char *out_help;   /* "--out FOLDER" and what it does, where it has that option */
     int fewest_words, most_words;
     bool (*run)(const struct cli_arguments *arguments, struct status *status);
 };
 
-extern const struct cli_command cli_train, cli_summary, cli_gradcheck, cli_keys, cli_help;
+extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_summary, cli_gradcheck, cli_bench, cli_keys, cli_help;
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
@@ -46,8 +48,15 @@ void cli_print_help(const struct cli_command *command, FILE *out);
 bool cli_parse(struct cli_arguments *arguments, const struct cli_command *command, int argc, char **argv,
                struct status *status);
 
-/* The network of a config for batches of up to `batch` samples, after a line on standard output that names the experiment
- * and its images. The data need not be there. Destroy with network_destroy. */
+struct cli_image_format {
+    int64_t channels, height, width, classes;
+};
+
+/* What the images of a config's data look like; where the files of an idx set are missing, as MNIST's, after saying so. */
+struct cli_image_format cli_image_format(const struct experiment *experiment);
+
+/* The network of a config for batches of up to `batch` samples, after a line on standard output that names the
+ * experiment and its images. The data need not be there. Destroy with network_destroy. */
 bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
                        int64_t batch, struct status *status);
 

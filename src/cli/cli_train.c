@@ -23,8 +23,9 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
 const struct cli_command cli_train = {
     .name = "train",
     .usage = "[train] CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] [--quiet]",
-    .summary = "Train the network that CONFIG describes; write metrics.csv and resolved.ini.",
+    .summary = "Train the network that CONFIG describes; write metrics.csv, resolved.ini and pictures of the curves.",
     .options = "s:o:q",
+    .out_help = "FOLDER              write to FOLDER instead of runs/<experiment.name>",
     .fewest_words = 1,
     .most_words = 1,
     .run = run,

@@ -210,6 +210,11 @@ void network_set_batch(struct network *network, int64_t n)
     for (int i = 0; i < network->layer_count; i++) network->activations[i].shape.n = n;
 }
 
+void network_observe(const struct network *network, enum network_phase phase, int layer)
+{
+    if (network->observer) network->observer->done(network->observer->argument, phase, layer);
+}
+
 void network_forward(struct network *network, enum layer_mode mode)
 {
     const struct tensor *x = &network->input;
@@ -218,6 +223,7 @@ void network_forward(struct network *network, enum layer_mode mode)
         bool last = i + 1 == network->layer_count;
         if (mode == LAYER_EVALUATE && layer->ops->identity_in_evaluation && !last) continue;
         layer->ops->forward(layer, mode, x, &network->activations[i]);
+        network_observe(network, PHASE_FORWARD, i);
         x = &network->activations[i];
     }
 }
@@ -231,6 +237,7 @@ static void compute_loss(struct network *network, const struct tensor *dy)
         backend->ops->softmax_cross_entropy(backend, y, network->labels, dy);
     else
         backend->ops->cross_entropy(backend, y, network->labels, dy);
+    network_observe(network, PHASE_LOSS, -1);
 }
 
 void network_loss(struct network *network)
@@ -252,6 +259,7 @@ void network_backward(struct network *network, const struct tensor *dinput)
         struct tensor dx = *x;
         dx.data = network->gradient_buffer[(last - i + 1) % 2];
         layer->ops->backward(layer, x, &network->activations[i], &dy, i > 0 ? &dx : dinput);
+        network_observe(network, PHASE_BACKWARD, i);
         dy = dx;
     }
 }

@@ -3,10 +3,39 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/experiment_value.h"
 #include "trainer/memory.h"
+
+#define HEADER "step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds"
+
+/* COUNT is an int64_t; the others are doubles. Nine digits of a NUMBER tell any two floats apart. */
+enum column_type { COUNT, NUMBER, SECONDS };
+
+struct column {
+    const char *name;
+    size_t offset;
+    enum column_type type;
+    double low, high; /* nan is in every range */
+    const char *expected;
+};
+
+static const struct column columns[] = {
+    {"step", offsetof(struct metrics_row, step), COUNT, 0, 0, "a whole number"},
+    {"epoch", offsetof(struct metrics_row, epoch), COUNT, 0, 0, "a whole number"},
+    {"train_loss", offsetof(struct metrics_row, train.loss), NUMBER, -INFINITY, INFINITY, "a number"},
+    {"train_accuracy", offsetof(struct metrics_row, train.accuracy), NUMBER, 0, 1, "a number of 0..1"},
+    {"test_loss", offsetof(struct metrics_row, test.loss), NUMBER, -INFINITY, INFINITY, "a number"},
+    {"test_accuracy", offsetof(struct metrics_row, test.accuracy), NUMBER, 0, 1, "a number of 0..1"},
+    {"learning_rate", offsetof(struct metrics_row, learning_rate), NUMBER, 0, INFINITY, "a number >= 0"},
+    {"elapsed_seconds", offsetof(struct metrics_row, elapsed_seconds), SECONDS, 0, INFINITY, "a number >= 0"},
+};
+enum { COLUMN_COUNT = sizeof columns / sizeof *columns };
+
+/* --- writing --- */
 
 static bool fail(const struct metrics_csv *csv, const char *what, struct status *status)
 {
@@ -18,30 +47,33 @@ bool metrics_csv_open(struct metrics_csv *csv, const char *path, struct status *
     csv->path = memory_copy_string(path);
     csv->file = fopen(path, "w");
     if (!csv->file) return fail(csv, "create the file", status);
-    int written = fputs("step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds\n",
-                        csv->file);
-    if (written < 0 || fflush(csv->file) != 0) return fail(csv, "write", status);
+    if (fputs(HEADER "\n", csv->file) < 0 || fflush(csv->file) != 0) return fail(csv, "write", status);
     return true;
 }
 
-/* Nine digits tell any two floats apart. The sign that some libraries print before a nan means nothing. */
-static void write_number(FILE *file, double value)
+static void write_field(FILE *file, const struct column *column, const struct metrics_row *row)
 {
-    if (isnan(value))
-        fputs("nan,", file);
-    else
-        fprintf(file, "%.9g,", value);
+    const void *place = (const char *)row + column->offset;
+    if (column->type == COUNT) {
+        fprintf(file, "%" PRId64, *(const int64_t *)place);
+        return;
+    }
+    double value = *(const double *)place;
+    if (isnan(value)) {
+        fputs("nan", file); /* the sign that some libraries print before it means nothing */
+    } else if (column->type == SECONDS) {
+        fprintf(file, "%.3f", value);
+    } else {
+        fprintf(file, "%.9g", value);
+    }
 }
 
 bool metrics_csv_append(struct metrics_csv *csv, const struct metrics_row *row, struct status *status)
 {
-    fprintf(csv->file, "%" PRId64 ",%" PRId64 ",", row->step, row->epoch);
-    write_number(csv->file, row->train.loss);
-    write_number(csv->file, row->train.accuracy);
-    write_number(csv->file, row->test.loss);
-    write_number(csv->file, row->test.accuracy);
-    write_number(csv->file, row->learning_rate);
-    fprintf(csv->file, "%.3f\n", row->elapsed_seconds);
+    for (int i = 0; i < COLUMN_COUNT; i++) {
+        write_field(csv->file, &columns[i], row);
+        fputc(i + 1 < COLUMN_COUNT ? ',' : '\n', csv->file);
+    }
     if (fflush(csv->file) != 0 || ferror(csv->file)) return fail(csv, "write", status);
     return true;
 }
@@ -51,4 +83,123 @@ void metrics_csv_close(struct metrics_csv *csv)
     if (csv->file) fclose(csv->file);
     free(csv->path);
     *csv = (struct metrics_csv){0};
+}
+
+/* --- reading --- */
+
+struct reader {
+    const char *path;
+    FILE *file;
+    int line;                              /* 1 is the header */
+    char text[METRICS_CSV_LINE_LIMIT + 1]; /* the line, without its newline */
+    struct metrics_row *rows;
+    int count, capacity;
+};
+
+/* The next line, which may be the end of the file: then *end. */
+static bool read_line(struct reader *reader, bool *end, struct status *status)
+{
+    int used = 0, c;
+    reader->line++;
+    while ((c = getc(reader->file)) != EOF && c != '\n') {
+        if (c == '\0')
+            return status_fail(status, STATUS_RUNTIME, "%s:%d: not text: a NUL character", reader->path, reader->line);
+        if (used == METRICS_CSV_LINE_LIMIT)
+            return status_fail(status, STATUS_RUNTIME, "%s:%d: longer than the %d characters that a line may have",
+                               reader->path, reader->line, METRICS_CSV_LINE_LIMIT);
+        reader->text[used++] = (char)c;
+    }
+    reader->text[used] = '\0';
+    if (ferror(reader->file))
+        return status_fail(status, STATUS_RUNTIME, "%s: cannot read: %s", reader->path, strerror(errno));
+    *end = c == EOF && used == 0;
+    if (c == EOF && used > 0)
+        return status_fail(status, STATUS_RUNTIME, "%s:%d: the line is cut off: no newline at its end", reader->path,
+                           reader->line);
+    return true;
+}
+
+static bool read_header(struct reader *reader, struct status *status)
+{
+    bool end;
+    if (!read_line(reader, &end, status)) return false;
+    if (strcmp(reader->text, HEADER) == 0) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s:1: expected the header \"" HEADER "\", found \"%s\"", reader->path,
+                       reader->text);
+}
+
+/* As write_field writes it. */
+static bool parse_number(const char *text, double *value)
+{
+    if (strcmp(text, "nan") == 0) return *value = NAN, true;
+    if (strcmp(text, "inf") == 0) return *value = INFINITY, true;
+    if (strcmp(text, "-inf") == 0) return *value = -INFINITY, true;
+    return value_parse_real(text, value);
+}
+
+static bool parse_field(const struct reader *reader, const struct column *column, const char *text,
+                        struct metrics_row *row, struct status *status)
+{
+    void *place = (char *)row + column->offset;
+    int64_t count = 0;
+    double number = 0;
+    bool good;
+    if (column->type == COUNT) {
+        good = value_parse_integer(text, &count) && count >= 0;
+        *(int64_t *)place = count;
+    } else {
+        good = parse_number(text, &number) && !(number < column->low || number > column->high);
+        *(double *)place = number;
+    }
+    return good || status_fail(status, STATUS_RUNTIME, "%s:%d: %s: expected %s, found \"%s\"", reader->path,
+                               reader->line, column->name, column->expected, text);
+}
+
+static bool parse_row(struct reader *reader, struct metrics_row *row, struct status *status)
+{
+    int found = 1;
+    for (const char *c = reader->text; *c; c++) found += *c == ',';
+    if (found != COLUMN_COUNT)
+        return status_fail(status, STATUS_RUNTIME, "%s:%d: expected %d columns, found %d", reader->path, reader->line,
+                           COLUMN_COUNT, found);
+    char *rest = reader->text;
+    for (int i = 0; i < COLUMN_COUNT; i++)
+        if (!parse_field(reader, &columns[i], strsep(&rest, ","), row, status)) return false;
+    if (reader->count == 0 || row->step > reader->rows[reader->count - 1].step) return true;
+    return status_fail(status, STATUS_RUNTIME,
+                       "%s:%d: step: expected more than the %" PRId64 " of the row before, found %" PRId64,
+                       reader->path, reader->line, reader->rows[reader->count - 1].step, row->step);
+}
+
+static bool read_rows(struct reader *reader, struct status *status)
+{
+    for (;;) {
+        bool end;
+        if (!read_line(reader, &end, status)) return false;
+        if (end) return true;
+        if (reader->count == METRICS_CSV_ROW_LIMIT)
+            return status_fail(status, STATUS_RUNTIME, "%s:%d: more than the %d rows that a file may have",
+                               reader->path, reader->line, METRICS_CSV_ROW_LIMIT);
+        if (reader->count == reader->capacity) {
+            reader->capacity = reader->capacity ? 2 * reader->capacity : 64;
+            reader->rows = memory_resize(reader->rows, (size_t)reader->capacity, sizeof *reader->rows);
+        }
+        struct metrics_row row;
+        if (!parse_row(reader, &row, status)) return false;
+        reader->rows[reader->count++] = row;
+    }
+}
+
+bool metrics_csv_read(const char *path, struct metrics_row **rows, int *row_count, struct status *status)
+{
+    struct reader reader = {.path = path, .file = fopen(path, "r")};
+    *rows = NULL, *row_count = 0;
+    if (!reader.file) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    bool good = read_header(&reader, status) && read_rows(&reader, status);
+    fclose(reader.file);
+    if (good)
+        *rows = reader.rows, *row_count = reader.count;
+    else
+        free(reader.rows);
+    return good;
 }

@@ -21,4 +21,12 @@ bool metrics_csv_append(struct metrics_csv *csv, const struct metrics_row *row, 
 /* Also frees. Every row has been flushed and checked, so there is nothing left to fail. */
 void metrics_csv_close(struct metrics_csv *csv);
 
+/* What a file that is read may be at most. */
+enum { METRICS_CSV_LINE_LIMIT = 255, METRICS_CSV_ROW_LIMIT = 1000000 };
+
+/* The rows of a file as the functions above write it, in a new array (free with free(); NULL where there is none). Strict:
+ * this header, these columns, numbers that begin and end with their column ("nan" and "inf" are numbers), steps that
+ * grow, accuracies of 0..1, and a newline after the last row, without which it may be cut off. Errors say path:line. */
+bool metrics_csv_read(const char *path, struct metrics_row **rows, int *row_count, struct status *status);
+
 #endif

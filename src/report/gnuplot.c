@@ -1,107 +1,183 @@
 #include "report/gnuplot.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "config/text.h"
 #include "trainer/memory.h"
+#include "util/clock.h"
 
 extern char **environ;
 
+/* A picture takes a fraction of a second. A gnuplot that hangs must not hang a run. */
+static const double patience_seconds = 60;
+
+struct format {
+    const char *ending, *terminal, *font;
+    const char *last_bytes; /* of a complete file, but for newlines */
+};
+
+static const struct format formats[] = {
+    {"png", "pngcairo", "sans", "IEND\xae\x42\x60\x82"},
+    {"svg", "svg", "sans-serif", "</svg>"},
+};
+
 void gnuplot_write_string(FILE *script, const char *text)
 {
+    size_t size = strlen(text), at = 0;
+    const char *problem;
     fputc('\'', script);
-    for (; *text; text++) {
-        if (*text == '\'') fputc('\'', script);
-        fputc(*text == '\n' ? ' ' : *text, script);
+    while (at < size) {
+        size_t good = text_find_bad_byte(text + at, size - at, &problem);
+        for (size_t i = at; i < at + good; i++) {
+            if (text[i] == '\'') fputc('\'', script);
+            fputc(text[i], script);
+        }
+        at += good;
+        if (at < size) fputc('?', script), at++;
     }
     fputc('\'', script);
 }
 
-/* Starts gnuplot with the script as its standard input; its words of complaint go to `errors`. */
-static int spawn_gnuplot(FILE *script, FILE *errors, pid_t *child)
+/* In a process group of its own: a ^C for the run is none for the picture of what the run has done. */
+static int spawn_gnuplot(FILE *script, FILE *picture, FILE *errors, pid_t *child)
 {
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     int error = posix_spawn_file_actions_init(&actions);
     if (error) return error;
-    error = posix_spawn_file_actions_adddup2(&actions, fileno(script), STDIN_FILENO);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, fileno(errors), STDOUT_FILENO);
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, fileno(errors), STDERR_FILENO);
-    char *arguments[] = {"gnuplot", "-d", "-", NULL}; /* -d: no settings of the user's */
-    if (!error) error = posix_spawnp(child, "gnuplot", &actions, NULL, arguments, environ);
+    error = posix_spawnattr_init(&attributes);
+    if (!error) {
+        char *arguments[] = {"gnuplot", "-d", "-", NULL}; /* -d: no settings of the user's */
+        error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+        if (!error) error = posix_spawn_file_actions_adddup2(&actions, fileno(script), STDIN_FILENO);
+        if (!error) error = posix_spawn_file_actions_adddup2(&actions, fileno(picture), STDOUT_FILENO);
+        if (!error) error = posix_spawn_file_actions_adddup2(&actions, fileno(errors), STDERR_FILENO);
+        if (!error) error = posix_spawnp(child, "gnuplot", &actions, &attributes, arguments, environ);
+        posix_spawnattr_destroy(&attributes);
+    }
     posix_spawn_file_actions_destroy(&actions);
     return error;
+}
+
+/* Waits for the child's end; false where it had to be killed. */
+static bool wait_for(pid_t child, int *result)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    double started = clock_seconds();
+    for (;;) {
+        pid_t ended = waitpid(child, result, WNOHANG);
+        if (ended == child) return true;
+        if (ended < 0 && errno != EINTR) return false;
+        if (clock_seconds() - started > patience_seconds) {
+            kill(child, SIGKILL);
+            waitpid(child, result, 0);
+            return false;
+        }
+        nanosleep(&pause, NULL);
+    }
 }
 
 /* The first line with words in it, for an error message. */
 static void read_complaint(FILE *errors, char *line, size_t size)
 {
     rewind(errors);
-    line[0] = '\0';
     while (fgets(line, (int)size, errors)) {
         line[strcspn(line, "\r\n")] = '\0';
         if (line[strspn(line, " \t^")]) return;
     }
+    snprintf(line, size, "no reason given");
 }
 
-static bool run_gnuplot(FILE *script, const char *output, struct status *status)
+static bool run_gnuplot(FILE *script, FILE *picture, const char *path, struct status *status)
 {
     FILE *errors = tmpfile();
-    if (!errors) return status_fail(status, STATUS_RUNTIME, "%s: no temporary file: %s", output, strerror(errno));
-    rewind(script);
+    if (!errors) return status_fail(status, STATUS_RUNTIME, "%s: no temporary file: %s", path, strerror(errno));
     pid_t child;
-    int error = spawn_gnuplot(script, errors, &child), result = 0;
+    int result = 0, error = spawn_gnuplot(script, picture, errors, &child);
     bool good = false;
     if (error) {
-        status_fail(status, STATUS_RUNTIME, "%s: not drawn, cannot run gnuplot: %s", output, strerror(error));
-    } else {
-        while (waitpid(child, &result, 0) < 0 && errno == EINTR) continue;
-        good = WIFEXITED(result) && WEXITSTATUS(result) == 0;
+        status_fail(status, STATUS_RUNTIME, "%s: not drawn, cannot run gnuplot: %s", path, strerror(error));
+    } else if (!wait_for(child, &result)) {
+        status_fail(status, STATUS_RUNTIME, "%s: not drawn, gnuplot took more than %.0f seconds", path,
+                    patience_seconds);
+    } else if (!WIFEXITED(result) || WEXITSTATUS(result) != 0) {
         char line[256];
         read_complaint(errors, line, sizeof line);
-        if (!good) status_fail(status, STATUS_RUNTIME, "%s: not drawn, gnuplot failed: %s", output, line);
+        status_fail(status, STATUS_RUNTIME, "%s: not drawn, gnuplot failed: %s", path, line);
+    } else {
+        good = true;
     }
     fclose(errors);
     return good;
 }
 
-/* Draws into a file beside the final one, which it replaces when it is complete. */
-static bool draw_file(const char *path, const char *terminal, void (*write_body)(const void *, FILE *),
-                      const void *body, struct status *status)
+/* gnuplot does not say when the disk is full. */
+static bool is_complete(FILE *picture, const struct format *format)
 {
-    FILE *script = tmpfile();
-    if (!script) return status_fail(status, STATUS_RUNTIME, "%s: no temporary file: %s", path, strerror(errno));
+    char tail[16];
+    size_t size = sizeof tail, wanted = strlen(format->last_bytes);
+    if (fseek(picture, -(long)size, SEEK_END) != 0 || fread(tail, 1, size, picture) != size) return false;
+    while (size > 0 && tail[size - 1] == '\n') size--;
+    return size >= wanted && memcmp(tail + size - wanted, format->last_bytes, wanted) == 0;
+}
+
+static bool draw_script(FILE *script, const char *path, const struct format *format, struct status *status)
+{
     char *partial = memory_format("%s.part", path);
-    fprintf(script, "set encoding utf8\nset terminal %s\nset output ", terminal);
-    gnuplot_write_string(script, partial);
-    fputc('\n', script);
-    write_body(body, script);
-    fprintf(script, "\nunset output\n");
-    bool good = fflush(script) == 0 || status_fail(status, STATUS_RUNTIME, "%s: %s", path, strerror(errno));
-    good = good && run_gnuplot(script, path, status);
+    FILE *picture = fopen(partial, "w+b");
+    if (!picture) {
+        status_fail(status, STATUS_RUNTIME, "%s: cannot create the file: %s", partial, strerror(errno));
+        free(partial);
+        return false;
+    }
+    bool good = run_gnuplot(script, picture, path, status);
+    if (good && !is_complete(picture, format))
+        good =
+            status_fail(status, STATUS_RUNTIME, "%s: not drawn, gnuplot left it incomplete: is the disk full?", path);
+    fclose(picture);
     if (good && rename(partial, path) != 0) good = status_fail(status, STATUS_RUNTIME, "%s: %s", path, strerror(errno));
     if (!good) unlink(partial);
-    fclose(script);
     free(partial);
     return good;
+}
+
+static FILE *write_script(const struct format *format, int width, int height,
+                          void (*write_body)(const void *body, FILE *script), const void *body)
+{
+    FILE *script = tmpfile();
+    if (!script) return NULL;
+    fprintf(script, "set encoding utf8\nset terminal %s noenhanced background '#ffffff' size %d,%d font '%s,11'\n",
+            format->terminal, width, height, format->font);
+    write_body(body, script);
+    fputs("\nunset output\n", script);
+    if (fflush(script) == 0 && fseek(script, 0, SEEK_SET) == 0) return script;
+    int cause = errno;
+    fclose(script);
+    errno = cause;
+    return NULL;
 }
 
 bool gnuplot_draw(const char *base, int width, int height, void (*write_body)(const void *body, FILE *script),
                   const void *body, struct status *status)
 {
-    char *png = memory_format("%s.png", base), *svg = memory_format("%s.svg", base);
-    char *png_terminal =
-        memory_format("pngcairo noenhanced background '#ffffff' size %d,%d font 'DejaVu Sans,11'", width, height);
-    char *svg_terminal =
-        memory_format("svg noenhanced background '#ffffff' size %d,%d font 'DejaVu Sans,11'", width, height);
-    bool good = draw_file(png, png_terminal, write_body, body, status) &&
-                draw_file(svg, svg_terminal, write_body, body, status);
-    free(png);
-    free(svg);
-    free(png_terminal);
-    free(svg_terminal);
+    bool good = true;
+    for (size_t i = 0; good && i < sizeof formats / sizeof *formats; i++) {
+        char *path = memory_format("%s.%s", base, formats[i].ending);
+        FILE *script = write_script(&formats[i], width, height, write_body, body);
+        if (script) {
+            good = draw_script(script, path, &formats[i], status);
+            fclose(script);
+        } else {
+            good = status_fail(status, STATUS_RUNTIME, "%s: no temporary file: %s", path, strerror(errno));
+        }
+        free(path);
+    }
     return good;
 }

@@ -7,12 +7,14 @@
 
 #include "trainer/status.h"
 
-/* Draws the same picture twice, as base.png and base.svg. `write_body(body, script)` writes the script for a terminal and
- * an output file that are set already. Sizes are in pixels. */
+/* Draws the same picture twice, as base.png and base.svg. `write_body(body, script)` writes the script for a terminal
+ * that is set already; a font without a name in it (',14') is the terminal's in that size. Sizes are in pixels. A
+ * picture replaces the one that is there when it is complete, so that nobody ever sees half of it. */
 bool gnuplot_draw(const char *base, int width, int height, void (*write_body)(const void *body, FILE *script),
                   const void *body, struct status *status);
 
-/* A string literal of gnuplot's: quoted, without any escape that it would interpret; newlines become blanks. */
+/* A string literal of gnuplot's: quoted, without any escape that it would interpret. Bytes that are no text (control
+ * characters, invalid UTF-8) become '?'. */
 void gnuplot_write_string(FILE *script, const char *text);
 
 #endif

@@ -1,61 +1,29 @@
 #include "trainer/plot.h"
 
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "report/gnuplot.h"
+#include "trainer/memory.h"
 
 /* Colours that stay apart in print and for colour-blind eyes (Okabe and Ito). */
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"};
 enum { COLOUR_COUNT = sizeof colours / sizeof *colours };
 
+/* Pixels. */
+enum { PANEL_HEIGHT = 400, HEAD_HEIGHT = 70, FOOT_HEIGHT = 56, LEGEND_LINE = 19, CURVES_WIDTH = 1280 };
+
+enum quantity { LOSS, ACCURACY };
+
 struct curves {
     const char *title;
     const struct plot_run *runs;
     int run_count;
+    int legend_lines; /* below the panels, where there are several runs */
+    int height;
 };
-
-static void write_data(const struct curves *curves, FILE *script)
-{
-    for (int r = 0; r < curves->run_count; r++) {
-        const struct plot_run *run = &curves->runs[r];
-        fprintf(script, "$run%d << EOD\n", r);
-        for (int i = 0; i < run->row_count; i++) {
-            const struct metrics_row *row = &run->rows[i];
-            fprintf(script, "%lld %.9g %.9g %.9g %.9g\n", (long long)row->step, row->train.loss, row->test.loss,
-                    100 * row->train.accuracy, 100 * row->test.accuracy);
-        }
-        fprintf(script, "EOD\n");
-    }
-}
-
-/* A run alone has a colour for train and one for test; several have a colour each, train thin and dashed. */
-static void write_line(const struct curves *curves, FILE *script, int run, int column, bool test)
-{
-    bool alone = curves->run_count == 1;
-    const char *colour = colours[(alone ? (int)test : run) % COLOUR_COUNT];
-    const char *marks = curves->runs[run].row_count <= 60 ? "linespoints pt 7 ps 0.5" : "lines";
-    fprintf(script, "$run%d using 1:%d with %s lw %s dt %d lc rgb '%s' title ", run, column, marks,
-            test || alone ? "2" : "1.2", test || alone ? 1 : 2, colour);
-    if (alone) {
-        gnuplot_write_string(script, test ? "test" : "train");
-        return;
-    }
-    char label[256];
-    snprintf(label, sizeof label, "%s, %s", curves->runs[run].label, test ? "test" : "train");
-    gnuplot_write_string(script, label);
-}
-
-static void write_panel(const struct curves *curves, FILE *script, const char *label, int first_column,
-                        const char *key_place)
-{
-    fprintf(script, "set ylabel ");
-    gnuplot_write_string(script, label);
-    fprintf(script, "\nset key %s\nplot ", key_place);
-    for (int r = 0; r < curves->run_count; r++) {
-        for (int test = 0; test < 2; test++) {
-            write_line(curves, script, r, first_column + test, test);
-            fputs(r + 1 < curves->run_count || !test ? ", \\\n     " : "\n", script);
-        }
-    }
-}
 
 static void write_style(FILE *script)
 {
@@ -65,30 +33,190 @@ static void write_style(FILE *script)
           script);
 }
 
+/* The first line large, the rest small below it, above all panels. */
+static void write_title(const char *title, const char *hint, int height, FILE *script)
+{
+    const char *newline = strchr(title, '\n');
+    char *first = memory_format("%.*s", newline ? (int)(newline - title) : (int)strlen(title), title);
+    char *second = memory_format("%s%s%s", newline ? newline + 1 : "", newline && *hint ? "; " : "", hint);
+    fputs("set label 1 ", script);
+    gnuplot_write_string(script, first);
+    fprintf(script, " at screen 0.5, screen %.4f center front font ',15'\nset label 2 ", 1 - 24.0 / height);
+    gnuplot_write_string(script, second);
+    fprintf(script, " at screen 0.5, screen %.4f center front font ',11' tc rgb '#555555'\n", 1 - 48.0 / height);
+    free(first);
+    free(second);
+}
+
+static void write_title_end(FILE *script)
+{
+    fputs("unset label 1\nunset label 2\n", script);
+}
+
+/* --- curves --- */
+
+static double value_of(const struct metrics_row *row, enum quantity quantity, bool test)
+{
+    const struct evaluation *evaluation = test ? &row->test : &row->train;
+    return quantity == LOSS ? evaluation->loss : 100 * evaluation->accuracy;
+}
+
+/* gnuplot leaves a gap where a value is NaN. */
+static void write_value(FILE *script, double value)
+{
+    if (isfinite(value))
+        fprintf(script, " %.9g", value);
+    else
+        fputs(" NaN", script);
+}
+
+/* A step, then train loss, test loss, train accuracy, test accuracy: columns 1 to 5. A picture has some 550 pixels
+ * across for a curve, so of very long runs every k-th row will do. */
+static void write_data(const struct curves *curves, FILE *script)
+{
+    enum { MOST_POINTS = 4000 };
+    for (int r = 0; r < curves->run_count; r++) {
+        const struct plot_run *run = &curves->runs[r];
+        int stride = 1 + run->row_count / MOST_POINTS;
+        fprintf(script, "$run%d << EOD\n", r);
+        for (int i = 0; i < run->row_count; i++) {
+            if (i % stride != 0 && i + 1 < run->row_count) continue;
+            fprintf(script, "%" PRId64, run->rows[i].step);
+            for (int column = 0; column < 4; column++)
+                write_value(script, value_of(&run->rows[i], column / 2 ? ACCURACY : LOSS, column % 2));
+            fputc('\n', script);
+        }
+        fprintf(script, "EOD\n");
+    }
+}
+
+/* One run: a colour for train, one for test. Several: a colour each, train thin and dashed. Beyond the colours there
+ * are, the marks tell apart. */
+static void write_line(const struct curves *curves, FILE *script, int run, enum quantity quantity, bool test)
+{
+    static const int marks[] = {7, 5, 9, 13, 6, 4, 8, 12};
+    bool alone = curves->run_count == 1;
+    int rows = curves->runs[run].row_count, colour = alone ? (int)test : run % COLOUR_COUNT;
+    int mark = marks[run / COLOUR_COUNT % (int)(sizeof marks / sizeof *marks)];
+    fprintf(script, "$run%d using 1:%d with linespoints pt %d ps %s pi %d lw %s dt %d lc rgb '%s' ", run,
+            2 + 2 * (quantity == ACCURACY) + test, mark, alone || test ? "0.6" : "0.4", 1 + rows / 60,
+            alone || test ? "2" : "1.2", alone || test ? 1 : 2, colours[colour]);
+    if (!alone && !test) {
+        fputs("notitle", script);
+        return;
+    }
+    fputs("title ", script);
+    gnuplot_write_string(script, !alone ? curves->runs[run].label : test ? "test" : "train");
+}
+
+struct range {
+    double low, high;
+};
+
+/* Of the finite values; low > high where there is none. */
+static struct range find_range(const struct curves *curves, enum quantity quantity)
+{
+    struct range range = {INFINITY, -INFINITY};
+    for (int r = 0; r < curves->run_count; r++) {
+        for (int i = 0; i < 2 * curves->runs[r].row_count; i++) {
+            double value = value_of(&curves->runs[r].rows[i / 2], quantity, i % 2);
+            if (!isfinite(value)) continue;
+            range.low = fmin(range.low, value), range.high = fmax(range.high, value);
+        }
+    }
+    return range;
+}
+
+static void write_y_axis(const struct curves *curves, FILE *script, enum quantity quantity)
+{
+    struct range range = find_range(curves, quantity);
+    bool wide = range.low > 0 && range.high > 1000 * range.low;
+    fprintf(script, "set ylabel '%s'\n%s logscale y\n", quantity == LOSS ? "loss" : "accuracy (%)",
+            wide ? "set" : "unset");
+    if (range.low > range.high)
+        fputs("set yrange [0:1]\n", script); /* gnuplot fails where it is to find a range in nothing */
+    else if (range.low == range.high)
+        fprintf(script, "set yrange [%.9g:%.9g]\n", range.low - fmax(0.05 * fabs(range.low), 0.1),
+                range.high + fmax(0.05 * fabs(range.high), 0.1));
+    else
+        fputs("set yrange [*:*]\n", script);
+}
+
+static void write_x_axis(const struct curves *curves, FILE *script)
+{
+    int64_t last = 1;
+    for (int r = 0; r < curves->run_count; r++) {
+        const struct plot_run *run = &curves->runs[r];
+        if (run->row_count > 0 && run->rows[run->row_count - 1].step > last) last = run->rows[run->row_count - 1].step;
+    }
+    fprintf(script, "set xlabel 'step'\nset xrange [0:%" PRId64 "]\nset format x '%%.0f'\n", last);
+    if (last < 6) fputs("set xtics 1\n", script);
+}
+
+static void write_panel(const struct curves *curves, FILE *script, enum quantity quantity)
+{
+    write_y_axis(curves, script, quantity);
+    if (curves->run_count == 1)
+        fprintf(script, "set key %s\n", quantity == LOSS ? "top right" : "bottom right");
+    else if (quantity == LOSS)
+        fprintf(script, "set key at screen 0.5, screen %.4f center bottom vertical maxrows %d\n", 6.0 / curves->height,
+                curves->legend_lines);
+    else
+        fputs("unset key\n", script);
+    fputs("plot ", script);
+    for (int r = 0; r < curves->run_count; r++) {
+        for (int test = 0; test < 2; test++) {
+            write_line(curves, script, r, quantity, test);
+            fputs(r + 1 < curves->run_count || !test ? ", \\\n     " : "\n", script);
+        }
+    }
+}
+
 static void write_curves(const void *body, FILE *script)
 {
     const struct curves *curves = body;
+    double bottom = (double)(FOOT_HEIGHT + curves->legend_lines * LEGEND_LINE) / curves->height;
     write_data(curves, script);
     write_style(script);
-    fputs("set multiplot layout 1,2 title ", script);
-    gnuplot_write_string(script, curves->title);
-    fputs(" font 'DejaVu Sans,14'\n"
-          "set xlabel 'step'\nset xrange [0:*]\nset format x '%.0f'\n",
-          script);
-    write_panel(curves, script, "loss", 2, "top right");
-    write_panel(curves, script, "accuracy (%)", 4, "bottom right");
+    fprintf(script, "set multiplot layout 1,2 margins 0.07,0.975,%.4f,%.4f spacing 0.09\n", bottom,
+            1 - (double)HEAD_HEIGHT / curves->height);
+    write_title(curves->title, curves->run_count > 1 ? "solid: test, dashed: train" : "", curves->height, script);
+    write_x_axis(curves, script);
+    write_panel(curves, script, LOSS);
+    write_title_end(script);
+    write_panel(curves, script, ACCURACY);
     fputs("unset multiplot\n", script);
 }
 
-bool plot_curves(const char *base, const char *title, const struct plot_run *runs, int run_count,
-                 struct status *status)
+/* The legend gets as many columns as its longest label leaves room for. */
+static int count_legend_lines(const struct plot_run *runs, int run_count)
+{
+    enum { CHARACTER = 8, SAMPLE = 80, MOST_COLUMNS = 6 };
+    size_t longest = 0;
+    if (run_count < 2) return 0;
+    for (int r = 0; r < run_count; r++) {
+        size_t length = strlen(runs[r].label);
+        if (length > longest) longest = length;
+    }
+    size_t columns = CURVES_WIDTH / (SAMPLE + CHARACTER * longest);
+    int used = columns < 1 ? 1 : columns > MOST_COLUMNS ? MOST_COLUMNS : (int)columns;
+    return (run_count + used - 1) / used;
+}
+
+bool plot_curves(const char *base, const char *title, const struct plot_run *runs, int run_count, struct status *status)
 {
     int rows = 0;
-    for (int r = 0; r < run_count; r++) rows += runs[r].row_count;
+    for (int r = 0; r < run_count; r++) rows |= runs[r].row_count;
     if (rows == 0) return status_fail(status, STATUS_RUNTIME, "%s: nothing to draw, no evaluation has been made", base);
-    struct curves curves = {title, runs, run_count};
-    return gnuplot_draw(base, 1280, 480, write_curves, &curves, status);
+    struct curves curves = {.title = title, .runs = runs, .run_count = run_count};
+    curves.legend_lines = count_legend_lines(runs, run_count);
+    curves.height = HEAD_HEIGHT + PANEL_HEIGHT + FOOT_HEIGHT + curves.legend_lines * LEGEND_LINE;
+    return gnuplot_draw(base, CURVES_WIDTH, curves.height, write_curves, &curves, status);
 }
+
+/* --- factors --- */
+
+enum { FACTOR_WIDTH = 300, FACTORS_HEIGHT = 480 };
 
 struct factors {
     const char *title;
@@ -100,37 +228,51 @@ static void write_factor_panel(const struct plot_panel *panel, FILE *script, int
 {
     fprintf(script, "set title ");
     gnuplot_write_string(script, panel->title);
-    fprintf(script, "\nset xrange [-0.6:%d.6]\nset xtics (", panel->bar_count - 1);
+    fprintf(script, "\nset xrange [-0.6:%d.6]\nset xtics rotate by -30 (", panel->bar_count - 1);
     for (int b = 0; b < panel->bar_count; b++) {
         gnuplot_write_string(script, panel->bars[b].label);
         fprintf(script, " %d%s", b, b + 1 < panel->bar_count ? ", " : ")\n");
     }
     fprintf(script, "$panel%d << EOD\n", index);
-    for (int b = 0; b < panel->bar_count; b++)
-        fprintf(script, "%d %.9g %.9g %.9g\n", b, 100 * panel->bars[b].low, 100 * panel->bars[b].median,
-                100 * panel->bars[b].high);
-    fprintf(script, "EOD\nplot $panel%d using 1:3:2:4 with yerrorbars pt 7 ps 1.1 lw 2 lc rgb '%s' notitle\n", index,
+    for (int b = 0; b < panel->bar_count; b++) {
+        fprintf(script, "%d", b);
+        write_value(script, 100 * panel->bars[b].median);
+        write_value(script, 100 * panel->bars[b].low);
+        write_value(script, 100 * panel->bars[b].high);
+        fputc('\n', script);
+    }
+    fprintf(script, "EOD\nplot $panel%d using 1:2:3:4 with yerrorbars pt 7 ps 1.1 lw 2 lc rgb '%s' notitle\n", index,
             colours[index % COLOUR_COUNT]);
+}
+
+static struct range find_factor_range(const struct factors *factors)
+{
+    struct range range = {100, 0};
+    for (int p = 0; p < factors->panel_count; p++) {
+        for (int b = 0; b < factors->panels[p].bar_count; b++) {
+            const struct plot_bar *bar = &factors->panels[p].bars[b];
+            range.low = fmin(range.low, 100 * bar->low), range.high = fmax(range.high, 100 * bar->high);
+        }
+    }
+    if (range.low > range.high) return (struct range){0, 100};
+    return (struct range){fmax(0, range.low - 2), fmin(100, range.high + 2)};
 }
 
 static void write_factors(const void *body, FILE *script)
 {
     const struct factors *factors = body;
-    double low = 100, high = 0;
-    for (int p = 0; p < factors->panel_count; p++) {
-        for (int b = 0; b < factors->panels[p].bar_count; b++) {
-            const struct plot_bar *bar = &factors->panels[p].bars[b];
-            low = 100 * bar->low < low ? 100 * bar->low : low;
-            high = 100 * bar->high > high ? 100 * bar->high : high;
-        }
-    }
+    struct range range = find_factor_range(factors);
+    double left = 70.0 / (FACTOR_WIDTH * factors->panel_count);
     write_style(script);
-    fprintf(script, "set multiplot layout 1,%d title ", factors->panel_count);
-    gnuplot_write_string(script, factors->title);
-    fprintf(script, " font 'DejaVu Sans,14'\nset ylabel 'best accuracy (%%): lowest, median, highest'\n"
-                    "set yrange [%.3g:%.3g]\nset xtics rotate by -30\n",
-            low - 2, high + 2);
-    for (int p = 0; p < factors->panel_count; p++) write_factor_panel(&factors->panels[p], script, p);
+    fprintf(script, "set multiplot layout 1,%d margins %.4f,%.4f,0.16,%.4f spacing %.4f\n", factors->panel_count, left,
+            1 - left / 4, 1 - (HEAD_HEIGHT + 24.0) / FACTORS_HEIGHT, left / 2);
+    write_title(factors->title, "", FACTORS_HEIGHT, script);
+    fprintf(script, "set ylabel 'accuracy (%%): lowest, median, highest'\nset yrange [%.4g:%.4g]\n", range.low,
+            range.high);
+    for (int p = 0; p < factors->panel_count; p++) {
+        write_factor_panel(&factors->panels[p], script, p);
+        if (p == 0) write_title_end(script), fputs("unset ylabel\n", script);
+    }
     fputs("unset multiplot\n", script);
 }
 
@@ -138,5 +280,5 @@ bool plot_factors(const char *base, const char *title, const struct plot_panel *
                   struct status *status)
 {
     struct factors factors = {title, panels, panel_count};
-    return gnuplot_draw(base, 360 * (panel_count > 2 ? panel_count : 2), 460, write_factors, &factors, status);
+    return gnuplot_draw(base, FACTOR_WIDTH * panel_count, FACTORS_HEIGHT, write_factors, &factors, status);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/duration.h"
 #include "util/thousands.h"
 
 enum { MAX_WIDTH = 240, DEFAULT_WIDTH = 80, BAR_MIN = 10, BAR_MAX = 40 };
@@ -60,23 +61,20 @@ static void rewrite_line(struct progress *progress, double share, const char *te
     progress->refreshed = clock_seconds();
 }
 
-static void format_duration(char *text, size_t size, double seconds)
+void progress_show(struct progress *progress, double share, const char *text)
 {
-    int64_t s = (int64_t)(seconds + 0.5);
-    if (s >= 3600)
-        snprintf(text, size, "%" PRId64 ":%02" PRId64 ":%02" PRId64, s / 3600, s / 60 % 60, s % 60);
-    else
-        snprintf(text, size, "%" PRId64 ":%02" PRId64, s / 60, s % 60);
+    if (progress->terminal) rewrite_line(progress, share, text);
 }
 
 void progress_training(struct progress *progress, int64_t step, double loss, double accuracy, double images_per_second)
 {
     if (!progress->terminal) return;
-    char text[MAX_WIDTH], left[32];
+    char text[MAX_WIDTH];
     double elapsed = clock_seconds() - progress->started;
-    format_duration(left, sizeof left, step > 0 ? elapsed / (double)step * (double)(progress->max_steps - step) : 0);
+    double left = step > 0 ? elapsed / (double)step * (double)(progress->max_steps - step) : 0;
     snprintf(text, sizeof text, "%" PRId64 "/%" PRId64 "  loss %.4f  accuracy %.1f%%  %s images/s  %s left", step,
-             progress->max_steps, loss, 100 * accuracy, thousands_format((int64_t)images_per_second).text, left);
+             progress->max_steps, loss, 100 * accuracy, thousands_format((int64_t)images_per_second).text,
+             duration_format(left).text);
     rewrite_line(progress, (double)step / (double)progress->max_steps, text);
 }
 
@@ -106,11 +104,9 @@ static void print_row(FILE *out, const struct metrics_row *row)
 void progress_row(struct progress *progress, const struct metrics_row *row)
 {
     if (!progress->out) return;
-    char elapsed[32];
     progress_clear(progress);
-    format_duration(elapsed, sizeof elapsed, row->elapsed_seconds);
     print_row(progress->out, row);
-    fprintf(progress->out, "  %s\n", elapsed);
+    fprintf(progress->out, "  %s\n", duration_format(row->elapsed_seconds).text);
     fflush(progress->out);
 }
 

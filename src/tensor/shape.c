@@ -32,3 +32,14 @@ int64_t window_output_size(int64_t size, struct window window)
     if (padded < window.kernel) return 0;
     return (padded - window.kernel) / window.stride + 1;
 }
+
+int64_t window_useful_taps(int64_t size, struct window window)
+{
+    int64_t outputs = window_output_size(size, window), taps = 0;
+    for (int64_t p = 0; p < outputs; p++) {
+        int64_t start = p * window.stride - window.padding, end = start + window.kernel;
+        int64_t first = start > 0 ? start : 0, last = end < size ? end : size;
+        if (last > first) taps += last - first;
+    }
+    return taps;
+}

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "report/csv.h"
+#include "train/curves.h"
 #include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/folder.h"
@@ -20,6 +21,7 @@ struct run {
     struct backend *backend;
     struct trainer trainer;
     struct metrics_csv csv;
+    struct run_curves curves;
     struct progress progress;
     struct run_result result;
     double started; /* seconds of the clock */
@@ -51,6 +53,7 @@ static bool open_files(struct run *run, struct status *status)
     char *path = memory_format("%s/metrics.csv", run->folder);
     bool opened = metrics_csv_open(&run->csv, path, status);
     free(path);
+    if (opened) run_curves_start(&run->curves, run->experiment, run->folder);
     return opened;
 }
 
@@ -112,8 +115,21 @@ static bool evaluate_and_record(struct run *run, struct status *status)
     run_result_add(&run->result, &row);
     progress_row(&run->progress, &row);
     if (!metrics_csv_append(&run->csv, &row, status)) return false;
+    run_curves_add(&run->curves, &row);
     run->resumed = clock_seconds();
     return true;
+}
+
+/* A run without pictures is a good run: it only says why there are none. */
+static void draw_curves(struct run *run)
+{
+    struct status status;
+    if (!run_curves_finish(&run->curves, &status)) {
+        fprintf(stderr, "trainer: no picture of the curves: %s\n", status.message);
+    } else if (run->out) {
+        fprintf(run->out, "curves %s/curves.png\n", run->folder);
+        fflush(run->out);
+    }
 }
 
 static bool run_steps(struct run *run, struct status *status)
@@ -131,6 +147,7 @@ static bool run_steps(struct run *run, struct status *status)
         }
     }
     progress_finish(&run->progress, &run->result, run->folder);
+    draw_curves(run);
     return true;
 }
 
@@ -139,6 +156,7 @@ static void close_run(struct run *run)
 {
     progress_clear(&run->progress);
     metrics_csv_close(&run->csv);
+    run_curves_free(&run->curves);
     trainer_destroy(&run->trainer);
     dataset_free(&run->dataset);
     backend_destroy(run->backend);

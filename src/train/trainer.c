@@ -25,8 +25,9 @@ static bool build_network(struct trainer *trainer, struct status *status)
     struct shape input = model_input_shape(experiment, dataset->channels, dataset->height, dataset->width);
     int count;
     struct layer_spec *specs = model_specs(experiment, input, dataset->classes, &count);
-    input.n = max_of(experiment->train.batch_size, max_of(evaluation_batch_size(experiment, dataset->train.count),
-                                                          evaluation_batch_size(experiment, dataset->test.count)));
+    const struct image_set *sets[] = {&dataset->train, &dataset->validation, &dataset->test};
+    input.n = experiment->train.batch_size;
+    for (int i = 0; i < 3; i++) input.n = max_of(input.n, evaluation_batch_size(experiment, sets[i]->count));
     bool built = network_build(&trainer->network, trainer->backend, specs, count, experiment->model.loss, input,
                                (uint64_t)experiment->experiment.seed, status);
     model_specs_free(specs, count);
@@ -36,13 +37,24 @@ static bool build_network(struct trainer *trainer, struct status *status)
 static void upload_set(struct trainer *trainer, struct evaluation_set *set, const char *name,
                        const struct image_set *images)
 {
+    set->name = name;
+    if (images->count == 0) return;
     struct dataset_view view = dataset_view(trainer->dataset, images);
     int64_t size = evaluation_batch_size(trainer->experiment, images->count);
-    set->name = name;
     set->count = images->count;
     set->data = trainer->backend->ops->dataset_upload(trainer->backend, &view);
     set->full = (struct evaluation_batch){trainer->network, set->data, size};
     set->tail = (struct evaluation_batch){trainer->network, set->data, images->count % size};
+}
+
+bool trainer_check_batch_size(const struct experiment *experiment, const struct dataset *dataset,
+                              struct status *status)
+{
+    int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
+    if (batch_size <= count) return true;
+    return experiment_fail(experiment, "train.batch_size", status,
+                           "expected at most the %" PRId64 " samples of the training set, found %" PRId64, count,
+                           batch_size);
 }
 
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
@@ -51,13 +63,10 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX && dataset->test.count > 0);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
-    if (batch_size > count)
-        return experiment_fail(experiment, "train.batch_size", status,
-                               "expected at most the %" PRId64 " samples of the training set, found %" PRId64, count,
-                               batch_size);
-    if (!build_network(trainer, status)) return false;
+    if (!trainer_check_batch_size(experiment, dataset, status) || !build_network(trainer, status)) return false;
     optimizer_create(&trainer->optimizer, experiment, trainer->network);
     upload_set(trainer, &trainer->train_set, "train set", &dataset->train);
+    upload_set(trainer, &trainer->validation_set, "validation set", &dataset->validation);
     upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
     trainer->batches_per_epoch = count / batch_size;
     trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
@@ -71,6 +80,7 @@ void trainer_destroy(struct trainer *trainer)
     if (trainer->network) {
         optimizer_destroy(&trainer->optimizer);
         backend->ops->dataset_free(backend, trainer->train_set.data);
+        backend->ops->dataset_free(backend, trainer->validation_set.data);
         backend->ops->dataset_free(backend, trainer->test_set.data);
         network_destroy(trainer->network);
     }
@@ -83,9 +93,11 @@ static void step_body(void *argument)
     struct trainer *trainer = argument;
     struct network *network = trainer->network;
     trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, &network->input, network->labels);
+    network_observe(network, PHASE_GATHER, -1);
     network_forward(network, LAYER_TRAIN);
     network_backward(network, NULL);
     optimizer_step(&trainer->optimizer);
+    network_observe(network, PHASE_OPTIMIZER, -1);
 }
 
 static void begin_epoch(struct trainer *trainer, int64_t epoch)

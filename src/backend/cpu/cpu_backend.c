@@ -97,6 +97,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(int threads)
     };
     CPU_EXPORT(cpu_data_install)(ops);
     CPU_EXPORT(cpu_conv2d_install)(ops);
+    CPU_EXPORT(cpu_peak_install)(ops);
     CPU_EXPORT(cpu_pool_install)(ops);
     CPU_EXPORT(cpu_batchnorm_install)(ops);
     CPU_EXPORT(cpu_activation_install)(ops);

@@ -1,0 +1,225 @@
+#include "sweep/sweep_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config/experiment_value.h"
+#include "sweep/sweep_keys.h"
+#include "trainer/memory.h"
+#include "util/folder.h"
+
+/* The kernel drops the lock with the process, however that ends. */
+bool sweep_folder_lock(const char *folder, int *lock, struct status *status)
+{
+    if (!folder_create(folder, status)) return false;
+    *lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", folder, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno == EWOULDBLOCK)
+        return status_fail(status, STATUS_RUNTIME, "%s: another sweep is running in this folder", folder);
+    return status_fail(status, STATUS_RUNTIME, "%s: cannot lock: %s", folder, strerror(errno));
+}
+
+bool sweep_file_write(const char *path, void (*write_body)(const void *body, FILE *out), const void *body,
+                      struct status *status)
+{
+    char *partial = memory_format("%s.part", path);
+    FILE *file = fopen(partial, "w");
+    bool written = file != NULL;
+    if (file) {
+        write_body(body, file);
+        written = fflush(file) == 0 && !ferror(file);
+        int cause = errno;
+        if (fclose(file) != 0 && written) written = false, cause = errno;
+        errno = cause;
+    }
+    written = written && rename(partial, path) == 0;
+    if (!written) status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
+    free(partial);
+    return written;
+}
+
+/* --- sweep.ini --- */
+
+static const struct sweep_factor *find_factor(const struct sweep *sweep, int key)
+{
+    for (int f = 0; f < sweep->factor_count; f++)
+        if (sweep->factors[f].key == key) return &sweep->factors[f];
+    return NULL;
+}
+
+static bool is_name(const struct experiment_key *key)
+{
+    return strcmp(key->section, "experiment") == 0 && strcmp(key->name, "name") == 0;
+}
+
+/* A default stays a comment: some of them depend on keys that vary. */
+static void write_experiment_key(const struct sweep *sweep, int index, FILE *out)
+{
+    const struct experiment_key *key = &experiment_keys[index];
+    char value[VALUE_TEXT_SIZE];
+    experiment_value_format(key, &sweep->base, value, sizeof value);
+    if (index == 0 || strcmp(key->section, key[-1].section) != 0)
+        fprintf(out, "%s[%s]\n", index > 0 ? "\n" : "", key->section);
+    bool name = is_name(key), given = name || sweep->base.origins[index].file;
+    if (find_factor(sweep, index)) return;
+    const char *shown = name ? sweep->name : value;
+    fprintf(out, "%s%s =%s%s\n", given ? "" : "# ", key->name, *shown ? " " : "", shown);
+}
+
+void sweep_write(const struct sweep *sweep, FILE *out)
+{
+    fprintf(out, "# A sweep as `trainer sweep` understood it; defaults are comments.\n\n");
+    for (int i = 0; i < experiment_key_count; i++) write_experiment_key(sweep, i, out);
+    fprintf(out, "\n[sweep]\n");
+    for (int i = 0; i < SWEEP_KEY_COUNT; i++) {
+        char value[VALUE_TEXT_SIZE];
+        experiment_value_format(&sweep_keys[i], &sweep->settings, value, sizeof value);
+        fprintf(out, "%s = %s\n", sweep_keys[i].name, value);
+    }
+    for (int f = 0; f < sweep->factor_count; f++) {
+        const struct experiment_key *key = &experiment_keys[sweep->factors[f].key];
+        fprintf(out, "%s.%s = %s\n", key->section, key->name, sweep->factors[f].text);
+    }
+}
+
+static void write_body(const void *body, FILE *out)
+{
+    sweep_write(body, out);
+}
+
+/* --- is it the same sweep? --- */
+
+/* What the stored sweep and the one at hand are told apart by. */
+struct comparison {
+    const char *path; /* of the stored one */
+    const struct sweep *there, *here;
+    struct status *status;
+};
+
+static bool differ(const struct comparison *comparison, const char *what, const char *there, const char *here)
+{
+    return status_fail(comparison->status, STATUS_USAGE,
+                       "%s: the folder holds the results of another sweep: %s is \"%s\" there, \"%s\" here; choose "
+                       "another folder with --out",
+                       comparison->path, what, there, here);
+}
+
+static bool compare_key(const struct comparison *comparison, const struct experiment_key *key, const void *there,
+                        const void *here)
+{
+    char a[VALUE_TEXT_SIZE], b[VALUE_TEXT_SIZE];
+    experiment_value_format(key, there, a, sizeof a);
+    experiment_value_format(key, here, b, sizeof b);
+    if (strcmp(a, b) == 0) return true;
+    char *what = memory_format("%s.%s", key->section, key->name);
+    differ(comparison, what, a, b);
+    free(what);
+    return false;
+}
+
+/* The names of the keys that vary, in their order, which numbers the trials. */
+static char *join_factors(const struct sweep *sweep)
+{
+    char *text = memory_copy_string("");
+    for (int f = 0; f < sweep->factor_count; f++) {
+        const struct experiment_key *key = &experiment_keys[sweep->factors[f].key];
+        char *longer = memory_format("%s%s%s.%s", text, f ? ", " : "", key->section, key->name);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static bool compare_factor_names(const struct comparison *comparison)
+{
+    char *there = join_factors(comparison->there), *here = join_factors(comparison->here);
+    bool same = strcmp(there, here) == 0 || differ(comparison, "the list of keys in [sweep]", there, here);
+    free(there);
+    free(here);
+    return same;
+}
+
+static bool same_values(const struct sweep_factor *a, const struct sweep_factor *b)
+{
+    bool same = a->value_count == b->value_count;
+    for (int i = 0; same && i < a->value_count; i++) same = strcmp(a->values[i], b->values[i]) == 0;
+    return same;
+}
+
+static bool compare_factors(const struct comparison *comparison)
+{
+    if (!compare_factor_names(comparison)) return false;
+    for (int f = 0; f < comparison->here->factor_count; f++) {
+        const struct sweep_factor *there = &comparison->there->factors[f], *here = &comparison->here->factors[f];
+        if (same_values(there, here)) continue;
+        const struct experiment_key *key = &experiment_keys[here->key];
+        char *what = memory_format("sweep.%s.%s", key->section, key->name);
+        differ(comparison, what, there->text, here->text);
+        free(what);
+        return false;
+    }
+    return true;
+}
+
+/* With halving the trials compete, so it matters which ones there are. */
+static bool may_change(const struct sweep *sweep, const char *setting)
+{
+    if (strcmp(setting, "jobs") == 0) return true;
+    if (sweep->settings.halving == SWEEP_HALVING_ON) return false;
+    return strcmp(setting, "rank_by") != 0 && strcmp(setting, "halving") != 0;
+}
+
+static bool compare(const struct comparison *comparison)
+{
+    const struct sweep *there = comparison->there, *here = comparison->here;
+    if (!compare_factors(comparison)) return false;
+    for (int i = 0; i < experiment_key_count; i++) {
+        if (is_name(&experiment_keys[i]) || find_factor(here, i)) continue;
+        if (!compare_key(comparison, &experiment_keys[i], &there->base, &here->base)) return false;
+    }
+    for (int i = 0; i < SWEEP_KEY_COUNT; i++) {
+        if (may_change(here, sweep_keys[i].name)) continue;
+        if (!compare_key(comparison, &sweep_keys[i], &there->settings, &here->settings)) return false;
+    }
+    return true;
+}
+
+static bool compare_stored(const struct sweep *sweep, const char *path, struct status *status)
+{
+    struct sweep stored;
+    if (!sweep_load(&stored, path, NULL, 0, status)) return false;
+    struct comparison comparison = {path, &stored, sweep, status};
+    bool same = compare(&comparison);
+    sweep_free(&stored);
+    return same;
+}
+
+/* An empty file is that of a sweep that ended before its first trial did. */
+static bool has_results(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && info.st_size > 0;
+}
+
+bool sweep_folder_claim(const struct sweep *sweep, const char *folder, struct status *status)
+{
+    char *path = memory_format("%s/sweep.ini", folder), *results = memory_format("%s/results.csv", folder);
+    bool good;
+    if (!has_results(results))
+        good = sweep_file_write(path, write_body, sweep, status);
+    else if (access(path, F_OK) == 0)
+        good = compare_stored(sweep, path, status);
+    else
+        good = status_fail(
+            status, STATUS_USAGE,
+            "%s: no sweep.ini beside it says which sweep it belongs to; choose another folder with --out", results);
+    free(path);
+    free(results);
+    return good;
+}

@@ -1,0 +1,112 @@
+#include "sweep/sweep_keys.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "config/text.h"
+#include "trainer/check.h"
+
+/* clang-format off */
+#define PLACE(key) .section = "sweep", .name = #key, .offset = offsetof(struct sweep_settings, key)
+#define INTEGER(key, value, smallest, largest, words)                                                                 \
+    {PLACE(key), .type = KEY_INTEGER, .default_text = value, .low = smallest, .high = largest, .help = words}
+#define CHOICE(key, value, words, ...)                                                                                \
+    {PLACE(key), .type = KEY_CHOICE, .default_text = value, .help = words,                                            \
+     .choices = (const char *const[]){__VA_ARGS__, NULL}}
+
+const struct experiment_key sweep_keys[SWEEP_KEY_COUNT] = {
+    CHOICE(order, "grid", "Order of the trials: the last key changes fastest, or drawn from experiment.seed.", "grid", "random"),
+    CHOICE(rank_by, "validation",
+           "Set whose best accuracy ranks: the held-out data.validation_size samples, or the test set.", "validation", "test"),
+    INTEGER(limit, "0", 0, SWEEP_TRIALS_MAX, "Run the first so many trials of the order; 0: all."),
+    INTEGER(jobs, "0", 0, 1024, "Trials side by side, each on one thread; 0: one per core."),
+    CHOICE(halving, "off",
+           "Successive halving: all trials train a little, then the best 1/eta of them eta times as long, and so on.",
+           "off", "on"),
+    INTEGER(eta, "3", 2, 100, "halving: the best 1/eta of the trials go on."),
+    INTEGER(rungs, "3", 2, 10, "halving: rounds; in the last one trials run all train.max_steps."),
+};
+/* clang-format on */
+
+static const char factors_help[] =
+    "A key of [sweep] with a dot names a key of the experiment and lists its alternatives:\n"
+    "  optimizer.learning_rate = 1e-5 | 1e-4 | 1e-3    three alternatives\n"
+    "  model.hidden = 128 | 256, 128                   two: one hidden layer, and two\n"
+    "  model.hidden = (128 | 256)^1..3                 every list of 1 to 3 entries, each 128 or 256: 14\n"
+    "  model.hidden = | (128 | 256)^2                  no hidden layer, and every list of 2 entries: 5\n"
+    "Every combination is a trial. Keys of [model], [optimizer], [schedule] and [train] can vary, and "
+    "experiment.seed.\n"
+    "A line has at most 197 characters.\n";
+
+int sweep_key_find(const char *name)
+{
+    for (int i = 0; i < SWEEP_KEY_COUNT; i++)
+        if (strcmp(sweep_keys[i].name, name) == 0) return i;
+    return -1;
+}
+
+void sweep_suggest_key(const char *name, char *text, size_t size)
+{
+    const char *dot = strchr(name, '.');
+    if (dot) {
+        char section[64];
+        snprintf(section, sizeof section, "%.*s", (int)(dot - name), name);
+        experiment_suggest_key(section, dot + 1, text, size);
+        return;
+    }
+    for (int i = 0; i < SWEEP_KEY_COUNT; i++) {
+        if (!text_is_slip(name, sweep_keys[i].name)) continue;
+        snprintf(text, size, "; did you mean sweep.%s?", sweep_keys[i].name);
+        return;
+    }
+    for (int i = 0; i < experiment_key_count; i++) { /* the section was left out */
+        if (strcmp(name, experiment_keys[i].name) != 0) continue;
+        snprintf(text, size, "; did you mean sweep.%s.%s?", experiment_keys[i].section, name);
+        return;
+    }
+    snprintf(text, size, "; [sweep] has");
+    for (int i = 0; i < SWEEP_KEY_COUNT; i++) {
+        size_t length = strlen(text);
+        snprintf(text + length, size - length, " %s,", sweep_keys[i].name);
+    }
+    size_t length = strlen(text);
+    snprintf(text + length, size - length, " and keys of the experiment, like optimizer.learning_rate");
+}
+
+static bool fail(const char *file, struct key_origin origin, const char *key, const char *message,
+                 struct status *status)
+{
+    if (!origin.file) return status_fail(status, STATUS_USAGE, "%s: sweep.%s (default): %s", file, key, message);
+    if (strcmp(origin.file, "--set") == 0) return status_fail(status, STATUS_USAGE, "--set sweep.%s: %s", key, message);
+    return status_fail(status, STATUS_USAGE, "%s:%d: sweep.%s: %s", origin.file, origin.line, key, message);
+}
+
+bool sweep_fail(const char *file, struct key_origin origin, const char *key, struct status *status, const char *format,
+                ...)
+{
+    char message[STATUS_MESSAGE_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    return fail(file, origin, key, message, status);
+}
+
+bool sweep_setting_fail(const struct sweep *sweep, const char *key, struct status *status, const char *format, ...)
+{
+    char message[STATUS_MESSAGE_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    int index = sweep_key_find(key);
+    CHECK(index >= 0);
+    return fail(sweep->base.file, sweep->origins[index], key, message, status);
+}
+
+void sweep_print_keys(FILE *out)
+{
+    fprintf(out, "[sweep]\n");
+    for (int i = 0; i < SWEEP_KEY_COUNT; i++) experiment_key_print(&sweep_keys[i], out);
+    fprintf(out, "\n%s", factors_help);
+}

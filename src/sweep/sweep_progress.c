@@ -1,0 +1,192 @@
+#include "sweep/sweep_progress.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "config/experiment_keys.h"
+#include "trainer/check.h"
+#include "util/clock.h"
+#include "util/duration.h"
+#include "util/thousands.h"
+
+int32_t sweep_rung_trials(const struct sweep *sweep, int rung)
+{
+    int64_t trials = sweep->trial_count, eta = sweep->settings.eta;
+    for (int r = 1; r < rung; r++) trials = (trials + eta - 1) / eta;
+    return (int32_t)trials;
+}
+
+/* --- time left --- */
+
+/* Weights of a perceptron, and for the work per pixel of fetching the image 45 more, as measured. Of a convnet the cost
+ * is not known before it is built, so every one counts alike. */
+static double sample_work(const struct experiment *experiment, const struct dataset *dataset)
+{
+    if (experiment->model.kind != MODEL_MLP) return 1;
+    double inputs = (double)(dataset->channels * dataset->height * dataset->width), work = 45 * inputs;
+    for (int64_t i = 0; i < experiment->model.hidden.count; i++) {
+        double units = (double)experiment->model.hidden.value[i];
+        work += inputs * units;
+        inputs = units;
+    }
+    return work + inputs * (double)dataset->classes;
+}
+
+/* In multiply-adds, about: trials differ tenfold, and the small ones come first, so that counting them would mislead. A
+ * training sample costs three times one that is evaluated. */
+static double trial_work(const struct sweep *sweep, const struct dataset *dataset, int32_t trial, int rung)
+{
+    struct experiment experiment;
+    struct status status;
+    CHECK(sweep_trial(sweep, trial, &experiment, &status)); /* as sweep_load found */
+    int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
+    const struct image_set *ranked =
+        sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? &dataset->validation : &dataset->test;
+    double samples = 3.0 * (double)(steps * experiment.train.batch_size) +
+                     (double)(ranked->count * (steps / experiment.train.eval_freq + 1));
+    double work = samples * sample_work(&experiment, dataset);
+    experiment_free(&experiment);
+    return work;
+}
+
+/* Who enters a later rung is not known yet: as many trials of mean cost. */
+static double total_work(const struct sweep *sweep, const struct dataset *dataset)
+{
+    double total = 0;
+    for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) {
+        double work = 0;
+        for (int32_t i = 0; i < sweep->trial_count; i++) work += trial_work(sweep, dataset, sweep->order[i], rung);
+        total += work / sweep->trial_count * sweep_rung_trials(sweep, rung);
+    }
+    return total;
+}
+
+static double seconds_left(const struct sweep_progress *progress)
+{
+    double elapsed = clock_seconds() - progress->started;
+    return progress->work > 0 && progress->work_left > 0 ? elapsed / progress->work * progress->work_left : 0;
+}
+
+/* --- lines --- */
+
+static void take_best(struct sweep_progress *progress, const struct sweep_result *result)
+{
+    if (result->outcome != SWEEP_OK || result->best_accuracy <= progress->best_accuracy) return;
+    progress->best_accuracy = result->best_accuracy;
+    progress->best_trial = result->trial;
+}
+
+/* Results of trials that are not in this sweep's list (it had another limit) do not count. */
+static void count_done(struct sweep_progress *progress, const struct dataset *dataset,
+                       const struct sweep_results *results)
+{
+    const struct sweep *sweep = progress->sweep;
+    for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) {
+        for (int32_t i = 0; i < sweep->trial_count; i++) {
+            const struct sweep_result *row = sweep_results_find(results, sweep->order[i], rung);
+            if (!row) continue;
+            progress->done++;
+            progress->work_left -= trial_work(sweep, dataset, row->trial, rung);
+            take_best(progress, row);
+        }
+    }
+}
+
+static const char *rank_name(const struct sweep *sweep)
+{
+    return sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? "validation" : "test";
+}
+
+void sweep_progress_start(struct sweep_progress *progress, const struct sweep *sweep, const struct dataset *dataset,
+                          const struct sweep_results *results, const char *backend, int jobs, FILE *out)
+{
+    *progress = (struct sweep_progress){.sweep = sweep, .jobs = jobs, .best_accuracy = NAN, .started = clock_seconds()};
+    for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) progress->total += sweep_rung_trials(sweep, rung);
+    progress_start(&progress->line, out, progress->total);
+    if (!out) return;
+    progress->work_left = total_work(sweep, dataset);
+    count_done(progress, dataset, results);
+    fprintf(out, "%s: %s trials, %s of them done; %d side by side (%s), ranked by best %s accuracy\n", sweep->name,
+            thousands_format(progress->total).text, thousands_format(progress->done).text, jobs, backend,
+            rank_name(sweep));
+    fflush(out);
+}
+
+void sweep_progress_rung(struct sweep_progress *progress, int rung, int32_t trials)
+{
+    const struct sweep *sweep = progress->sweep;
+    if (!progress->line.out || sweep_rung_count(sweep) == 1) return;
+    progress_clear(&progress->line);
+    fprintf(progress->line.out, "rung %d of %d: %s trials of %s steps\n", rung, sweep_rung_count(sweep),
+            thousands_format(trials).text,
+            thousands_format(sweep_rung_steps(sweep, sweep->base.train.max_steps, rung)).text);
+    fflush(progress->line.out);
+}
+
+static void print_trial(const struct sweep_progress *progress, const struct sweep_result *result)
+{
+    const struct sweep *sweep = progress->sweep;
+    FILE *out = progress->line.out;
+    fprintf(out, "%" PRId64 "/%" PRId64 "  trial %" PRId32 ": ", progress->done, progress->total, result->trial + 1);
+    for (int f = 0; f < sweep->factor_count; f++) {
+        const struct experiment_key *key = &experiment_keys[sweep->factors[f].key];
+        fprintf(out, "%s%s.%s = %s", f ? "; " : "", key->section, key->name, sweep_value(sweep, result->trial, f));
+    }
+    if (result->outcome == SWEEP_OK)
+        fprintf(out, "  %.2f%% at step %" PRId64, 100 * result->best_accuracy, result->best_step);
+    else if (result->outcome == SWEEP_NAN)
+        fprintf(out, "  loss not finite at step %" PRId64, result->steps);
+    else
+        fprintf(out, "  failed");
+    fprintf(out, "  %.1f s  %s left\n", result->seconds, duration_format(seconds_left(progress)).text);
+    fflush(out);
+}
+
+/* Once each thread has done a trial of its own. */
+static void print_estimate(struct sweep_progress *progress)
+{
+    int64_t left = progress->total - progress->done;
+    if (progress->estimated || progress->session < progress->jobs || left <= 0) return;
+    progress->estimated = true;
+    progress_clear(&progress->line);
+    fprintf(progress->line.out, "estimate: %s for the other %s trials\n", duration_format(seconds_left(progress)).text,
+            thousands_format(left).text);
+    fflush(progress->line.out);
+}
+
+void sweep_progress_trial(struct sweep_progress *progress, const struct dataset *dataset,
+                          const struct sweep_result *result, const struct status *problem)
+{
+    progress->done++;
+    progress->session++;
+    take_best(progress, result);
+    if (result->outcome == SWEEP_FAILED) {
+        progress_clear(&progress->line);
+        fprintf(stderr, "trainer: trial %" PRId32 ": %s\n", result->trial + 1, problem->message);
+    }
+    if (!progress->line.out) return;
+    double work = trial_work(progress->sweep, dataset, result->trial, result->rung);
+    progress->work += work;
+    progress->work_left -= work;
+    if (!progress->line.terminal) print_trial(progress, result);
+    print_estimate(progress);
+}
+
+void sweep_progress_refresh(struct sweep_progress *progress)
+{
+    if (!progress_due(&progress->line)) return;
+    char text[160], best[64] = "", left[64] = "";
+    if (!isnan(progress->best_accuracy))
+        snprintf(best, sizeof best, "  best %.2f%% (trial %" PRId32 ")", 100 * progress->best_accuracy,
+                 progress->best_trial + 1);
+    if (progress->session >= progress->jobs)
+        snprintf(left, sizeof left, "  %s left", duration_format(seconds_left(progress)).text);
+    snprintf(text, sizeof text, "%" PRId64 "/%" PRId64 " trials%s%s", progress->done, progress->total, best, left);
+    progress_show(&progress->line, (double)progress->done / (double)progress->total, text);
+}
+
+void sweep_progress_finish(struct sweep_progress *progress)
+{
+    progress_clear(&progress->line);
+}

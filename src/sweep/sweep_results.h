@@ -1,0 +1,56 @@
+/* results.csv: what the trials found, a row per trial and rung. */
+#ifndef SWEEP_RESULTS_H
+#define SWEEP_RESULTS_H
+
+#include "trainer/metrics.h"
+#include "trainer/sweep.h"
+
+enum sweep_outcome {
+    SWEEP_OK,
+    SWEEP_NAN,     /* the loss became infinite or not a number; the trial ended there */
+    SWEEP_FAILED,  /* could not be built */
+    SWEEP_STOPPED, /* the sweep ended before the trial did: never in the file */
+};
+
+/* What was not measured is NAN. Accuracies are 0..1. */
+struct sweep_result {
+    int32_t trial; /* 0 is the first; people see 1 */
+    int rung;      /* 1 is the first */
+    int64_t steps; /* done */
+    enum sweep_outcome outcome;
+    double best_accuracy;               /* of the evaluations of the set that ranks */
+    int64_t best_step;                  /* the first with that accuracy; 0: none */
+    struct evaluation validation, test; /* after the last step */
+    struct evaluation train;            /* mean over the batches since the evaluation before the last, while training */
+    double seconds;
+};
+
+struct sweep_results {
+    const struct sweep *sweep;
+    char *path;
+    int file;
+    bool has_header;
+    struct sweep_result *rows; /* in the file's order */
+    int32_t count, capacity;
+    int32_t *row_of; /* [rung][trial]: index of its row + 1, or 0 */
+};
+
+/* Opens or creates the file and reads what is there; a last line that was cut off is removed from it. The header comes
+ * with the first row: a file with anything in it holds results. Errors name file and line. Close in any case. */
+bool sweep_results_open(struct sweep_results *results, const struct sweep *sweep, const char *path,
+                        struct status *status);
+void sweep_results_close(struct sweep_results *results);
+
+/* NULL where there is none. */
+const struct sweep_result *sweep_results_find(const struct sweep_results *results, int32_t trial, int rung);
+
+/* Appends a row, with one write. */
+bool sweep_results_append(struct sweep_results *results, const struct sweep_result *result, struct status *status);
+
+/* Sorts results for people: the furthest rung first, then what ended well, then the best accuracy, then the first
+ * trial. For qsort. */
+int sweep_results_compare(const void *a, const void *b);
+
+const char *sweep_outcome_name(enum sweep_outcome outcome);
+
+#endif

@@ -1,0 +1,244 @@
+/* The sweep itself: threads that take trials from a queue, rung after rung. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "config/experiment_read.h"
+#include "sweep/sweep_folder.h"
+#include "sweep/sweep_progress.h"
+#include "sweep/sweep_report.h"
+#include "sweep/sweep_results.h"
+#include "sweep/sweep_train.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "trainer/train.h"
+
+struct runner {
+    const struct sweep *sweep;
+    FILE *out;
+    int lock;
+    struct sweep_results results;
+
+    bool prepared; /* the next four are there */
+    struct dataset dataset;
+    int jobs;
+    struct backend **backends; /* [jobs] */
+    struct sweep_progress progress;
+
+    /* The rung at hand. `mutex` guards all that follows, and results and progress while threads run. */
+    pthread_mutex_t mutex;
+    pthread_cond_t ended; /* a thread has nothing more to do */
+    int rung;
+    const int32_t *queue; /* trials to run */
+    int32_t queue_count, next;
+    int threads_left;
+    atomic_bool stop;     /* after an error */
+    struct status status; /* of the error */
+};
+
+struct worker {
+    struct runner *runner;
+    struct backend *backend;
+    pthread_t thread;
+};
+
+/* --- before the first trial --- */
+
+static int job_count(const struct sweep *sweep)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int64_t jobs = sweep->settings.jobs > 0 ? sweep->settings.jobs : cores > 0 ? cores : 1;
+    return (int)(jobs < sweep->trial_count ? jobs : sweep->trial_count);
+}
+
+static bool create_backends(struct runner *runner, struct status *status)
+{
+    struct experiment single;
+    experiment_copy(&single, &runner->sweep->base);
+    single.backend.threads = 1;
+    runner->jobs = job_count(runner->sweep);
+    runner->backends = memory_alloc((size_t)runner->jobs, sizeof *runner->backends);
+    bool good = true;
+    for (int i = 0; i < runner->jobs && good; i++)
+        good = experiment_backend_create(&runner->backends[i], &single, status);
+    experiment_free(&single);
+    return good;
+}
+
+static bool check_batch_sizes(const struct runner *runner, struct status *status)
+{
+    bool good = true;
+    for (int32_t i = 0; i < runner->sweep->trial_count && good; i++) {
+        struct experiment experiment;
+        if (!sweep_trial(runner->sweep, runner->sweep->order[i], &experiment, status)) return false;
+        good = trainer_check_batch_size(&experiment, &runner->dataset, status);
+        experiment_free(&experiment);
+    }
+    return good;
+}
+
+/* What only a sweep with something left to do needs. */
+static bool prepare(struct runner *runner, struct status *status)
+{
+    if (runner->prepared) return true;
+    if (!create_backends(runner, status) || !dataset_load(&runner->dataset, &runner->sweep->base, status)) return false;
+    if (!check_batch_sizes(runner, status)) return false;
+    sweep_progress_start(&runner->progress, runner->sweep, &runner->dataset, &runner->results,
+                         runner->backends[0]->description, runner->jobs, runner->out);
+    return runner->prepared = true;
+}
+
+/* --- threads --- */
+
+/* Whether there is a trial to take. */
+static bool take_trial(struct runner *runner, int32_t *trial)
+{
+    pthread_mutex_lock(&runner->mutex);
+    bool found = runner->next < runner->queue_count && !atomic_load(&runner->stop);
+    if (found) *trial = runner->queue[runner->next++];
+    pthread_mutex_unlock(&runner->mutex);
+    return found;
+}
+
+static void record(struct runner *runner, const struct sweep_result *result, const struct status *problem)
+{
+    struct status status;
+    if (result->outcome == SWEEP_STOPPED) return;
+    pthread_mutex_lock(&runner->mutex);
+    if (sweep_results_append(&runner->results, result, &status)) {
+        sweep_progress_trial(&runner->progress, &runner->dataset, result, problem);
+    } else if (!atomic_load(&runner->stop)) {
+        runner->status = status;
+        atomic_store(&runner->stop, true);
+    }
+    pthread_mutex_unlock(&runner->mutex);
+}
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    struct runner *runner = worker->runner;
+    int32_t trial;
+    while (take_trial(runner, &trial)) {
+        struct status problem;
+        struct sweep_result result =
+            sweep_train(runner->sweep, trial, runner->rung, &runner->dataset, worker->backend, &runner->stop, &problem);
+        record(runner, &result, &problem);
+    }
+    pthread_mutex_lock(&runner->mutex);
+    runner->threads_left--;
+    pthread_cond_signal(&runner->ended);
+    pthread_mutex_unlock(&runner->mutex);
+    return NULL;
+}
+
+/* Keeps the line of the terminal moving meanwhile. */
+static void wait_for_threads(struct runner *runner)
+{
+    const long pause = 200000000; /* nanoseconds */
+    pthread_mutex_lock(&runner->mutex);
+    while (runner->threads_left > 0) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += pause;
+        if (until.tv_nsec >= 1000000000) until.tv_nsec -= 1000000000, until.tv_sec++;
+        pthread_cond_timedwait(&runner->ended, &runner->mutex, &until);
+        sweep_progress_refresh(&runner->progress);
+    }
+    pthread_mutex_unlock(&runner->mutex);
+}
+
+static bool run_queue(struct runner *runner, struct status *status)
+{
+    int threads = runner->jobs < runner->queue_count ? runner->jobs : runner->queue_count;
+    struct worker *workers = memory_alloc((size_t)threads, sizeof *workers);
+    runner->next = 0;
+    runner->threads_left = threads;
+    for (int i = 0; i < threads; i++) {
+        workers[i] = (struct worker){.runner = runner, .backend = runner->backends[i]};
+        CHECK(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]) == 0);
+    }
+    wait_for_threads(runner);
+    for (int i = 0; i < threads; i++) CHECK(pthread_join(workers[i].thread, NULL) == 0);
+    free(workers);
+    if (!atomic_load(&runner->stop)) return true;
+    *status = runner->status;
+    return false;
+}
+
+/* --- rungs --- */
+
+/* Runs those of the trials that have no result. */
+static bool run_rung(struct runner *runner, const int32_t *trials, int32_t count, struct status *status)
+{
+    int32_t *queue = memory_alloc((size_t)count, sizeof *queue);
+    runner->queue_count = 0;
+    for (int32_t i = 0; i < count; i++)
+        if (!sweep_results_find(&runner->results, trials[i], runner->rung)) queue[runner->queue_count++] = trials[i];
+    runner->queue = queue;
+    bool good = true;
+    if (runner->queue_count > 0) {
+        good = prepare(runner, status);
+        if (good) sweep_progress_rung(&runner->progress, runner->rung, count);
+        good = good && run_queue(runner, status);
+    }
+    free(queue);
+    return good;
+}
+
+/* Keeps the best of the trials, in `trials`; returns how many. */
+static int32_t select_best(const struct runner *runner, int32_t *trials, int32_t count)
+{
+    struct sweep_result *rows = memory_alloc((size_t)count, sizeof *rows);
+    for (int32_t i = 0; i < count; i++) rows[i] = *sweep_results_find(&runner->results, trials[i], runner->rung);
+    qsort(rows, (size_t)count, sizeof *rows, sweep_results_compare);
+    int32_t places = sweep_rung_trials(runner->sweep, runner->rung + 1), kept = 0;
+    while (kept < places && kept < count && rows[kept].outcome == SWEEP_OK) trials[kept] = rows[kept].trial, kept++;
+    free(rows);
+    return kept;
+}
+
+static bool run_trials(struct runner *runner, struct status *status)
+{
+    const struct sweep *sweep = runner->sweep;
+    int32_t count = sweep->trial_count;
+    int32_t *trials = memory_alloc((size_t)count, sizeof *trials);
+    memcpy(trials, sweep->order, (size_t)count * sizeof *trials);
+    bool good = true;
+    for (runner->rung = 1; good; runner->rung++) {
+        good = run_rung(runner, trials, count, status);
+        if (!good || runner->rung == sweep_rung_count(sweep)) break;
+        count = select_best(runner, trials, count);
+    }
+    free(trials);
+    return good;
+}
+
+static void close_runner(struct runner *runner)
+{
+    if (runner->prepared) sweep_progress_finish(&runner->progress);
+    for (int i = 0; runner->backends && i < runner->jobs; i++) backend_destroy(runner->backends[i]);
+    free(runner->backends);
+    dataset_free(&runner->dataset);
+    sweep_results_close(&runner->results);
+    if (runner->lock >= 0) close(runner->lock);
+    CHECK(pthread_mutex_destroy(&runner->mutex) == 0);
+    CHECK(pthread_cond_destroy(&runner->ended) == 0);
+}
+
+bool sweep_run(const struct sweep *sweep, const char *folder, FILE *out, struct status *status)
+{
+    struct runner runner = {.sweep = sweep, .out = out, .lock = -1, .results = {.file = -1}};
+    CHECK(pthread_mutex_init(&runner.mutex, NULL) == 0);
+    CHECK(pthread_cond_init(&runner.ended, NULL) == 0);
+    char *path = memory_format("%s/results.csv", folder);
+    bool good = sweep_folder_lock(folder, &runner.lock, status) && sweep_folder_claim(sweep, folder, status) &&
+                sweep_results_open(&runner.results, sweep, path, status) && run_trials(&runner, status);
+    if (good && runner.prepared) sweep_progress_finish(&runner.progress);
+    good = good && sweep_report(sweep, &runner.results, folder, out, status);
+    free(path);
+    close_runner(&runner);
+    return good;
+}

@@ -1,0 +1,78 @@
+#include "sweep/sweep_train.h"
+
+#include <math.h>
+
+#include "trainer/check.h"
+#include "trainer/train.h"
+#include "util/clock.h"
+
+/* Steps between two looks at the loss: they wait for the device. */
+enum { LOOK_STEPS = 25 };
+
+static const struct evaluation not_measured = {NAN, NAN};
+
+static struct evaluation mean(struct metrics sums)
+{
+    return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
+}
+
+/* Evaluates the set that ranks; false where its loss is not finite. */
+static bool evaluate(struct trainer *trainer, enum sweep_rank rank_by, struct sweep_result *result)
+{
+    bool validation = rank_by == SWEEP_RANK_VALIDATION;
+    const struct evaluation_set *set = validation ? &trainer->validation_set : &trainer->test_set;
+    struct evaluation *place = validation ? &result->validation : &result->test;
+    *place = trainer_evaluate(trainer, set, NULL);
+    if (!isfinite(place->loss)) return false;
+    if (isnan(result->best_accuracy) || place->accuracy > result->best_accuracy)
+        result->best_accuracy = place->accuracy, result->best_step = trainer->step;
+    return true;
+}
+
+/* The loss of the batches since the last evaluation; false where it is not finite, which it then stays. */
+static bool look(struct trainer *trainer, struct sweep_result *result)
+{
+    result->train = mean(trainer->backend->ops->metrics_read(trainer->backend));
+    return isfinite(result->train.loss);
+}
+
+static enum sweep_outcome train(struct trainer *trainer, enum sweep_rank rank_by, int64_t steps,
+                                const atomic_bool *stop, struct sweep_result *result)
+{
+    int64_t eval_freq = trainer->experiment->train.eval_freq;
+    while (trainer->step < steps) {
+        trainer_step(trainer);
+        bool evaluation = trainer->step % eval_freq == 0 || trainer->step == steps;
+        if (!evaluation && trainer->step % LOOK_STEPS != 0) continue;
+        if (atomic_load(stop)) return SWEEP_STOPPED;
+        if (!look(trainer, result)) return SWEEP_NAN;
+        if (evaluation && !evaluate(trainer, rank_by, result)) return SWEEP_NAN;
+    }
+    if (rank_by != SWEEP_RANK_TEST) result->test = trainer_evaluate(trainer, &trainer->test_set, NULL);
+    return SWEEP_OK;
+}
+
+struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int rung, const struct dataset *dataset,
+                                struct backend *backend, const atomic_bool *stop, struct status *problem)
+{
+    struct sweep_result result = {.trial = trial,
+                                  .rung = rung,
+                                  .outcome = SWEEP_FAILED,
+                                  .best_accuracy = NAN,
+                                  .validation = not_measured,
+                                  .test = not_measured,
+                                  .train = not_measured};
+    struct experiment experiment;
+    struct trainer trainer;
+    double started = clock_seconds();
+    CHECK(sweep_trial(sweep, trial, &experiment, problem)); /* as sweep_load found */
+    if (trainer_create(&trainer, &experiment, dataset, backend, problem)) {
+        int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
+        result.outcome = train(&trainer, sweep->settings.rank_by, steps, stop, &result);
+        result.steps = trainer.step;
+    }
+    trainer_destroy(&trainer);
+    experiment_free(&experiment);
+    result.seconds = clock_seconds() - started;
+    return result;
+}

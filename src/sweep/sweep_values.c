@@ -1,0 +1,172 @@
+#include "sweep/sweep_values.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/experiment_value.h"
+#include "config/text.h"
+#include "trainer/check.h"
+#include "trainer/ini.h"
+#include "trainer/memory.h"
+#include "trainer/sweep.h"
+
+enum { PIECES_MAX = INI_LINE_LIMIT, POWER_MAX = 16 };
+
+/* A stretch of the line, without blanks at its ends. */
+struct piece {
+    const char *start;
+    int length;
+};
+
+struct parser {
+    struct sweep_values *values;
+    const struct experiment_key *key;
+    int alternative; /* 1 is the first */
+    struct status *problem;
+};
+
+static struct piece trim(const char *start, const char *end)
+{
+    while (start < end && text_is_blank(*start)) start++;
+    while (end > start && text_is_blank(end[-1])) end--;
+    return (struct piece){start, (int)(end - start)};
+}
+
+/* Cuts the text at each '|' that stands in no parentheses; returns the number of pieces. */
+static int split(const char *start, const char *end, struct piece pieces[PIECES_MAX])
+{
+    int count = 0, depth = 0;
+    const char *first = start;
+    for (const char *c = start; c < end; c++) {
+        if (*c == '(') depth++;
+        if (*c == ')') depth--;
+        if (*c != '|' || depth > 0) continue;
+        CHECK(count < PIECES_MAX - 1);
+        pieces[count++] = trim(first, c);
+        first = c + 1;
+    }
+    pieces[count++] = trim(first, end);
+    return count;
+}
+
+static bool fail(const struct parser *parser, const char *message)
+{
+    return status_fail(parser->problem, STATUS_USAGE, "alternative %d: %s", parser->alternative, message);
+}
+
+static bool add_value(struct parser *parser, const char *text)
+{
+    struct sweep_values *values = parser->values;
+    struct experiment scratch = {0};
+    struct status problem;
+    char written[VALUE_TEXT_SIZE];
+    if (!experiment_value_parse(parser->key, text, &scratch, &problem)) return fail(parser, problem.message);
+    experiment_value_format(parser->key, &scratch, written, sizeof written);
+    for (int i = 0; i < values->count; i++)
+        if (strcmp(values->text[i], written) == 0)
+            return status_fail(parser->problem, STATUS_USAGE, "alternative %d: \"%s\" is there twice",
+                               parser->alternative, written);
+    if (values->count == SWEEP_VALUES_MAX)
+        return status_fail(parser->problem, STATUS_USAGE, "expected at most %d alternatives", SWEEP_VALUES_MAX);
+    if ((values->count & (values->count - 1)) == 0) /* room doubles at each power of two */
+        values->text = memory_resize(values->text, (size_t)(values->count ? 2 * values->count : 1), sizeof(char *));
+    values->text[values->count++] = memory_copy_string(written);
+    return true;
+}
+
+/* --- products --- */
+
+struct product {
+    struct piece entries[PIECES_MAX];
+    int entry_count;
+    int low, high; /* lengths of the lists */
+};
+
+/* One or two digits at *text, which moves behind them; -1 where there are none or more. */
+static int take_power(const char **text, const char *end)
+{
+    int power = 0, digits = 0;
+    for (; *text < end && **text >= '0' && **text <= '9'; (*text)++, digits++)
+        if (digits < 2) power = 10 * power + (**text - '0');
+    return digits >= 1 && digits <= 2 ? power : -1;
+}
+
+static bool parse_product(struct parser *parser, struct piece piece, struct product *product)
+{
+    const char *end = piece.start + piece.length, *close = memchr(piece.start, ')', (size_t)piece.length);
+    bool good = close && end - close >= 3 && close[1] == '^' && !memchr(piece.start + 1, '(', (size_t)piece.length - 1);
+    if (good) {
+        const char *at = close + 2;
+        product->entry_count = split(piece.start + 1, close, product->entries);
+        product->low = product->high = take_power(&at, end);
+        if (end - at > 2 && memcmp(at, "..", 2) == 0) at += 2, product->high = take_power(&at, end);
+        good = at == end && product->low >= 0 && product->high >= product->low && product->high <= POWER_MAX;
+    }
+    if (good) return true;
+    return status_fail(
+        parser->problem, STATUS_USAGE,
+        "alternative %d: expected a product like (128 | 256)^2 or (128 | 256)^1..3, with powers up to %d, "
+        "found \"%.*s\"",
+        parser->alternative, POWER_MAX, piece.length, piece.start);
+}
+
+/* Every list of `length` entries: `digits` counts through them like a number, the last digit fastest. */
+static bool add_lists(struct parser *parser, const struct product *product, int length)
+{
+    int digits[POWER_MAX] = {0};
+    for (;;) {
+        char text[POWER_MAX * (INI_LINE_LIMIT + 2)] = "";
+        size_t used = 0;
+        for (int i = 0; i < length; i++) {
+            struct piece entry = product->entries[digits[i]];
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used, "%s%.*s", i ? "," : "", entry.length, entry.start);
+        }
+        if (!add_value(parser, text)) return false;
+        int last = length - 1;
+        while (last >= 0 && ++digits[last] == product->entry_count) digits[last--] = 0;
+        if (last < 0) return true;
+    }
+}
+
+static bool add_product(struct parser *parser, struct piece piece)
+{
+    struct product product;
+    if (parser->key->type != KEY_INTEGERS && parser->key->type != KEY_FEATURES)
+        return fail(parser, "products are for keys that take lists, like model.hidden");
+    if (!parse_product(parser, piece, &product)) return false;
+    for (int length = product.low; length <= product.high; length++)
+        if (!add_lists(parser, &product, length)) return false;
+    return true;
+}
+
+bool sweep_values_parse(struct sweep_values *values, const struct experiment_key *key, const char *text,
+                        struct status *problem)
+{
+    struct piece pieces[PIECES_MAX];
+    struct parser parser = {.values = values, .key = key, .problem = problem};
+    *values = (struct sweep_values){0};
+    size_t length = strlen(text);
+    if (length >= PIECES_MAX)
+        return status_fail(problem, STATUS_USAGE, "value of %zu bytes, expected less than %d", length, PIECES_MAX);
+    int count = split(text, text + length, pieces);
+    bool good = true;
+    for (int i = 0; i < count && good; i++) {
+        parser.alternative = i + 1;
+        if (pieces[i].length > 0 && *pieces[i].start == '(') {
+            good = add_product(&parser, pieces[i]);
+        } else {
+            char *value = memory_format("%.*s", pieces[i].length, pieces[i].start);
+            good = add_value(&parser, value);
+            free(value);
+        }
+    }
+    return good;
+}
+
+void sweep_values_free(struct sweep_values *values)
+{
+    for (int i = 0; i < values->count; i++) free(values->text[i]);
+    free(values->text);
+    *values = (struct sweep_values){0};
+}

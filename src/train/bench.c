@@ -1,0 +1,193 @@
+#include "trainer/bench.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/memory.h"
+#include "trainer/train.h"
+#include "util/clock.h"
+
+enum { WARM_UP_STEPS = 3, EVALUATION_BATCHES = 8 };
+
+/* --- timing --- */
+
+/* Times by part and step: seconds[part * steps + step]. Part 0 is gather, then the layers, the loss, the optimizer. */
+struct stopwatch {
+    struct backend *backend;
+    struct network *network;
+    int steps, step, parts;
+    double *forward, *backward;
+    double last; /* when the part before ended */
+};
+
+static void stopwatch_done(void *argument, enum network_phase phase, int layer)
+{
+    struct stopwatch *watch = argument;
+    watch->backend->ops->metrics_read(watch->backend); /* waits for the device */
+    double now = clock_seconds(), seconds = now - watch->last;
+    int part = phase == PHASE_GATHER ? 0 : phase == PHASE_LOSS ? watch->parts - 2 : watch->parts - 1;
+    if (layer >= 0) part = layer + 1;
+    double *times = phase == PHASE_BACKWARD ? watch->backward : watch->forward;
+    if (watch->step >= 0) times[part * watch->steps + watch->step] = seconds;
+    watch->last = clock_seconds();
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, compare_doubles);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* --- what is measured --- */
+
+/* Two per multiplication of the layer's forward pass that does not meet padding. */
+static double layer_flops(const struct layer *layer, int64_t batch)
+{
+    if (layer->spec.kind != LAYER_CONV2D) return 2.0 * (double)layer->multiply_adds * (double)batch;
+    struct window window = layer->spec.conv2d.window;
+    double taps = (double)window_useful_taps(layer->input.h, window) * (double)window_useful_taps(layer->input.w, window);
+    return 2.0 * taps * (double)layer->input.c * (double)layer->output.c * (double)batch;
+}
+
+static void collect_parts(struct bench_result *result, struct stopwatch *watch, int64_t batch)
+{
+    result->part_count = watch->parts;
+    result->parts = memory_alloc((size_t)watch->parts, sizeof *result->parts);
+    for (int p = 0; p < watch->parts; p++) {
+        struct bench_part *part = &result->parts[p];
+        part->forward = median(watch->forward + p * watch->steps, watch->steps);
+        part->backward = median(watch->backward + p * watch->steps, watch->steps);
+        if (p == 0 || p >= watch->parts - 2) continue;
+        const struct layer *layer = &watch->network->layers[p - 1];
+        layer_describe(layer, part->name, sizeof part->name);
+        part->flops = layer_flops(layer, batch);
+    }
+    strcpy(result->parts[0].name, "gather");
+    strcpy(result->parts[watch->parts - 2].name, "loss");
+    strcpy(result->parts[watch->parts - 1].name, "optimizer");
+}
+
+/* Part by part: watching costs a little, so the step as a whole is timed apart. */
+static void measure_parts(struct bench_result *result, struct trainer *trainer, int steps)
+{
+    int parts = trainer->network->layer_count + 3;
+    struct stopwatch watch = {trainer->backend, trainer->network, steps, -WARM_UP_STEPS, parts, NULL, NULL, 0};
+    watch.forward = memory_alloc((size_t)parts * (size_t)steps, sizeof *watch.forward);
+    watch.backward = memory_alloc((size_t)parts * (size_t)steps, sizeof *watch.backward);
+    struct network_observer observer = {stopwatch_done, &watch};
+    trainer->network->observer = &observer;
+    for (; watch.step < steps; watch.step++) {
+        watch.last = clock_seconds();
+        trainer_step(trainer);
+    }
+    trainer->network->observer = NULL;
+    collect_parts(result, &watch, trainer->experiment->train.batch_size);
+    free(watch.forward);
+    free(watch.backward);
+}
+
+static void measure_steps(struct bench_result *result, struct trainer *trainer, int steps)
+{
+    double *times = memory_alloc((size_t)steps, sizeof *times);
+    for (int i = -WARM_UP_STEPS; i < steps; i++) {
+        double start = clock_seconds();
+        trainer_step(trainer);
+        trainer->backend->ops->metrics_read(trainer->backend);
+        if (i >= 0) times[i] = clock_seconds() - start;
+    }
+    result->step = median(times, steps);
+    result->train_images = (double)trainer->experiment->train.batch_size / result->step;
+    free(times);
+}
+
+static void measure_evaluation(struct bench_result *result, struct trainer *trainer, int steps)
+{
+    int repeats = steps / EVALUATION_BATCHES > 3 ? steps / EVALUATION_BATCHES : 3;
+    double *times = memory_alloc((size_t)repeats, sizeof *times);
+    for (int i = -1; i < repeats; i++) {
+        double start = clock_seconds();
+        trainer_evaluate(trainer, &trainer->test_set, NULL);
+        if (i >= 0) times[i] = clock_seconds() - start;
+    }
+    result->evaluate_images = (double)trainer->test_set.count / median(times, repeats);
+    free(times);
+}
+
+bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
+               int steps, struct status *status)
+{
+    *result = (struct bench_result){0};
+    struct experiment timed = *experiment; /* shares what is owned; never freed */
+    struct dataset dataset = {0};
+    struct backend *backend;
+    if (!experiment_backend_create(&backend, experiment, status)) return false;
+    timed.data.dataset = DATASET_SYNTHETIC;
+    timed.data.validation_size = 0;
+    timed.data.synthetic_channels = image.c, timed.data.synthetic_size = image.h;
+    timed.data.synthetic_classes = classes;
+    timed.data.synthetic_train = 4 * timed.train.batch_size;
+    timed.data.synthetic_test =
+        EVALUATION_BATCHES * (timed.train.eval_batch_size > 0 ? timed.train.eval_batch_size : 128);
+    struct trainer *trainer = memory_alloc(1, sizeof *trainer); /* must not move */
+    bool good = dataset_load(&dataset, &timed, status) && trainer_create(trainer, &timed, &dataset, backend, status);
+    if (good) {
+        result->peak = backend->ops->measure_peak(backend);
+        measure_steps(result, trainer, steps);
+        measure_evaluation(result, trainer, steps);
+        measure_parts(result, trainer, steps);
+    }
+    if (trainer->backend) trainer_destroy(trainer);
+    free(trainer);
+    dataset_free(&dataset);
+    backend_destroy(backend);
+    return good;
+}
+
+void bench_free(struct bench_result *result)
+{
+    free(result->parts);
+    *result = (struct bench_result){0};
+}
+
+/* --- the table --- */
+
+static void print_rate(FILE *out, double flops, double seconds, double peak)
+{
+    if (flops == 0 || seconds == 0) {
+        fprintf(out, "%9s %6s", "-", "-");
+        return;
+    }
+    fprintf(out, "%9.1f %5.0f%%", flops / seconds * 1e-9, 100 * flops / seconds / peak);
+}
+
+static void print_part(FILE *out, const struct bench_part *part, double peak, bool first_layer)
+{
+    fprintf(out, "%-26s %11.3f", part->name, part->forward * 1e3);
+    print_rate(out, part->flops, part->forward, peak);
+    fprintf(out, " %11.3f", part->backward * 1e3);
+    /* Backward is as much work for each of dw and dx; the first layer has no dx. */
+    print_rate(out, part->flops * (first_layer ? 1 : 2), part->backward, peak);
+    fputc('\n', out);
+}
+
+void bench_print(const struct bench_result *result, FILE *out)
+{
+    double total = 0;
+    fprintf(out, "multiply-add peak: %.1f GFLOP/s (measured)\n\n", result->peak * 1e-9);
+    fprintf(out, "%-26s %11s%9s %6s %11s%9s %6s\n", "part", "forward ms", "GFLOP/s", "peak", "backward ms", "GFLOP/s",
+            "peak");
+    for (int i = 0; i < result->part_count; i++) {
+        print_part(out, &result->parts[i], result->peak, i == 1);
+        total += result->parts[i].forward + result->parts[i].backward;
+    }
+    fprintf(out, "\nparts together     %12.3f ms\n", total * 1e3);
+    fprintf(out, "training step      %12.3f ms\n", result->step * 1e3);
+    fprintf(out, "training           %12.1f images/s\n", result->train_images);
+    fprintf(out, "evaluation         %12.1f images/s\n", result->evaluate_images);
+}
