@@ -11,15 +11,17 @@
 struct bench_part {
     char name[64];
     double forward, backward; /* seconds, median over the steps; backward is 0 where there is none */
-    double flops;             /* forward, of the whole batch: two per multiplication that does not meet padding; 0: not counted */
+    double flops; /* forward, of the whole batch: two per multiplication that does not meet padding; 0: not counted */
 };
 
 struct bench_result {
+    char backend[128];
     int part_count;
-    struct bench_part *parts;  /* gather, every layer, loss, optimizer; owned */
-    double step;               /* seconds of a training step, median */
+    struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */
+    double step;                          /* seconds of a training step, median */
     double train_images, evaluate_images; /* per second */
-    double peak;               /* FLOP/s that the device's arithmetic reaches at most; 0: not known */
+    double memory_bytes;                  /* the most that the process has held in host memory */
+    double peak;                          /* FLOP/s that the device's arithmetic reaches at most; 0: not known */
 };
 
 /* Runs `steps` training steps after a few to warm up, and as many evaluation batches, on synthetic images of the given

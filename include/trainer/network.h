@@ -35,7 +35,8 @@ struct network {
     const struct network_observer *observer; /* borrowed; NULL: nobody watches */
 };
 
-/* What a network may be at most. Beyond it a config is an error (STATUS_USAGE) instead of an overflow; 2^31 - 1 elements is also what libraries for devices can address. */
+/* What a network may be at most. Beyond it a config is an error (STATUS_USAGE) instead of an overflow; 2^31 - 1
+ * elements is also what libraries for devices can address. */
 #define NETWORK_MAX_PARAMETERS (INT64_C(1) << 31)
 #define NETWORK_MAX_TENSOR ((int64_t)INT32_MAX)      /* elements of one activation, batch included: 2^31 - 1 */
 #define NETWORK_MAX_MULTIPLY_ADDS (INT64_C(1) << 50) /* per sample and layer */

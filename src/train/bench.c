@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "trainer/memory.h"
 #include "trainer/train.h"
@@ -51,7 +52,8 @@ static double layer_flops(const struct layer *layer, int64_t batch)
 {
     if (layer->spec.kind != LAYER_CONV2D) return 2.0 * (double)layer->multiply_adds * (double)batch;
     struct window window = layer->spec.conv2d.window;
-    double taps = (double)window_useful_taps(layer->input.h, window) * (double)window_useful_taps(layer->input.w, window);
+    double taps =
+        (double)window_useful_taps(layer->input.h, window) * (double)window_useful_taps(layer->input.w, window);
     return 2.0 * taps * (double)layer->input.c * (double)layer->output.c * (double)batch;
 }
 
@@ -136,12 +138,16 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
         EVALUATION_BATCHES * (timed.train.eval_batch_size > 0 ? timed.train.eval_batch_size : 128);
     struct trainer *trainer = memory_alloc(1, sizeof *trainer); /* must not move */
     bool good = dataset_load(&dataset, &timed, status) && trainer_create(trainer, &timed, &dataset, backend, status);
+    snprintf(result->backend, sizeof result->backend, "%s", backend->description);
     if (good) {
         result->peak = backend->ops->measure_peak(backend);
         measure_steps(result, trainer, steps);
         measure_evaluation(result, trainer, steps);
         measure_parts(result, trainer, steps);
     }
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    result->memory_bytes = 1024.0 * (double)usage.ru_maxrss; /* in KiB on Linux */
     if (trainer->backend) trainer_destroy(trainer);
     free(trainer);
     dataset_free(&dataset);
@@ -179,6 +185,7 @@ static void print_part(FILE *out, const struct bench_part *part, double peak, bo
 void bench_print(const struct bench_result *result, FILE *out)
 {
     double total = 0;
+    fprintf(out, "backend: %s\n", result->backend);
     fprintf(out, "multiply-add peak: %.1f GFLOP/s (measured)\n\n", result->peak * 1e-9);
     fprintf(out, "%-26s %11s%9s %6s %11s%9s %6s\n", "part", "forward ms", "GFLOP/s", "peak", "backward ms", "GFLOP/s",
             "peak");
@@ -190,4 +197,5 @@ void bench_print(const struct bench_result *result, FILE *out)
     fprintf(out, "training step      %12.3f ms\n", result->step * 1e3);
     fprintf(out, "training           %12.1f images/s\n", result->train_images);
     fprintf(out, "evaluation         %12.1f images/s\n", result->evaluate_images);
+    fprintf(out, "memory of the host %12.1f MiB at most\n", result->memory_bytes / 0x1p20);
 }

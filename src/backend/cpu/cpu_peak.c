@@ -1,5 +1,5 @@
-/* The rate of fused multiply-adds (of separate multiplications and additions where the variant has no fused ones) that all
- * threads together reach on registers alone: what the kernels are measured by. */
+/* The rate of fused multiply-adds (of separate multiplications and additions where the variant has no fused ones) that
+ * all threads together reach on registers alone: what the kernels are measured by. */
 #include "backend/cpu/cpu_install.h"
 
 #include <stdlib.h>
