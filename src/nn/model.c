@@ -5,7 +5,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -14,29 +13,22 @@ struct spec_list {
     const struct experiment *experiment;
     struct layer_spec *specs;
     int count, capacity;
-    char origin[EXPERIMENT_TEXT_SIZE * 2]; /* of the specs that are being added; each gets a copy */
+    char origin[STATUS_MESSAGE_SIZE]; /* of the specs that are being added; each gets a copy */
 };
 
-/* "file:line: section.key: entry", in the words of experiment_fail. */
+/* "file:line: section.key: entry": an error of the config without its end, which the layer adds if there is one. */
 static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
 {
-    struct key_origin origin = experiment_origin(list->experiment, key);
     char entry[64];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(entry, sizeof entry, format, arguments);
     va_end(arguments);
-    char *where;
-    if (!origin.file)
-        where = memory_format("%s: %s (default)", list->experiment->file, key);
-    else if (strcmp(origin.file, "--set") == 0)
-        where = memory_format("%s %s", origin.file, key);
-    else
-        where = memory_format("%s:%d: %s", origin.file, origin.line, key);
-    snprintf(list->origin, sizeof list->origin, "%s: %s", where, entry);
-    free(where);
+    struct status place;
+    experiment_fail(list->experiment, key, &place, "%s", entry);
+    snprintf(list->origin, sizeof list->origin, "%s", place.message);
 }
 
 static void add(struct spec_list *list, struct layer_spec spec)

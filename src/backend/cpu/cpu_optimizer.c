@@ -49,11 +49,6 @@ struct adam_task {
     const real *dw;
 };
 
-static real square_root(real x)
-{
-    return sizeof(real) == sizeof(float) ? (real)sqrtf((float)x) : (real)sqrt((double)x);
-}
-
 static void adam_range(void *argument, int64_t first, int64_t last)
 {
     const struct adam_task *task = argument;
@@ -68,7 +63,7 @@ static void adam_range(void *argument, int64_t first, int64_t last)
         real gradient = dw[i] + decay * w[i];
         m[i] = beta1 * m[i] + rest1 * gradient;
         v[i] = beta2 * v[i] + rest2 * gradient * gradient;
-        w[i] = keep * w[i] - rate * m[i] / (square_root(v[i] * bias2) + epsilon);
+        w[i] = keep * w[i] - rate * m[i] / (cpu_sqrt(v[i] * bias2) + epsilon);
     }
 }
 

@@ -2,18 +2,11 @@
  * Each is one pass over memory; that a composition of them makes many passes is what the fused operations save. */
 #include "backend/cpu/cpu_install.h"
 
-#include <math.h>
-
 struct elementwise_task {
     struct elementwise_params params;
     const real *a, *b;
     real *y;
 };
-
-static real square_root(real x)
-{
-    return sizeof(real) == sizeof(float) ? (real)sqrtf((float)x) : (real)sqrt((double)x);
-}
 
 static void elementwise_range(void *argument, int64_t first, int64_t last)
 {
@@ -37,7 +30,7 @@ static void elementwise_range(void *argument, int64_t first, int64_t last)
         for (int64_t i = first; i < last; i++) y[i] = a[i] * a[i];
         break;
     case ELEMENTWISE_SQRT:
-        for (int64_t i = first; i < last; i++) y[i] = square_root(a[i]);
+        for (int64_t i = first; i < last; i++) y[i] = cpu_sqrt(a[i]);
         break;
     case ELEMENTWISE_AFFINE:
         for (int64_t i = first; i < last; i++) y[i] = scale * a[i] + shift;

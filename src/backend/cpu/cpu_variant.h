@@ -12,6 +12,7 @@
 #ifndef CPU_VARIANT_H
 #define CPU_VARIANT_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -90,6 +91,11 @@ struct cpu_backend {
 static inline struct cpu_backend *cpu_backend_of(struct backend *backend)
 {
     return (struct cpu_backend *)backend;
+}
+
+static inline real cpu_sqrt(real x)
+{
+    return sizeof(real) == sizeof(float) ? (real)sqrtf((float)x) : (real)sqrt((double)x);
 }
 
 static inline int64_t cpu_blocks(int64_t channels)
