@@ -15,7 +15,7 @@ struct bench_part {
 };
 
 struct bench_result {
-    char backend[128];
+    char backend[256];
     int part_count;
     struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */
     double step;                          /* seconds of a training step, median */

@@ -107,9 +107,11 @@ static void record(struct runner *runner, const struct sweep_result *result, con
     struct status status;
     if (result->outcome == SWEEP_STOPPED) return;
     pthread_mutex_lock(&runner->mutex);
-    if (sweep_results_append(&runner->results, result, &status)) {
+    /* After an error part of a row may end the file: another one behind it would make a line that is neither. */
+    bool stopped = atomic_load(&runner->stop);
+    if (!stopped && sweep_results_append(&runner->results, result, &status)) {
         sweep_progress_trial(&runner->progress, &runner->dataset, result, problem);
-    } else if (!atomic_load(&runner->stop)) {
+    } else if (!stopped) {
         runner->status = status;
         atomic_store(&runner->stop, true);
     }
