@@ -184,8 +184,8 @@ Test(sweep, rungs_multiply_their_steps_up_to_the_last)
 
 Test(sweep, overrides_replace_and_add)
 {
-    const char *const overrides[] = {"sweep.optimizer.learning_rate = 5 | 6 | 7", "sweep.jobs=3",
-                                     "train.batch_size=17", "sweep.model.hidden=(1|2)^2"};
+    const char *const overrides[] = {"sweep.optimizer.learning_rate = 5 | 6 | 7", "sweep.jobs=3", "train.batch_size=17",
+                                     "sweep.model.hidden=(1|2)^2"};
     struct sweep sweep;
     struct status status = {0};
     const char text[] = HEAD "optimizer.learning_rate = 1 | 2\noptimizer.name = sgd | adam\njobs = 2\n";
@@ -204,7 +204,8 @@ Test(sweep, overrides_replace_and_add)
 Test(sweep, what_is_written_is_read_back)
 {
     const char *const configs[] = {
-        HEAD "model.hidden = (3 | 4)^0..2 | 7\nmodel.activation = elu | relu\nhalving = on\nrungs = 2\norder = random\n",
+        HEAD
+        "model.hidden = (3 | 4)^0..2 | 7\nmodel.activation = elu | relu\nhalving = on\nrungs = 2\norder = random\n",
         "[experiment]\nname = other\n[data]\ndataset = synthetic\n[model]\nkind = convnet\nfeatures = 4, M\n"
         "[sweep]\nrank_by = test\noptimizer.learning_rate = 1e-3 | 1e-4\nlimit = 1\n"};
     for (int i = 0; i < 2; i++) {
@@ -259,9 +260,9 @@ Test(sweep, bad_values_name_line_key_and_alternative)
 
 Test(sweep, bad_products)
 {
-    const char *const products[] = {"(1 | 2)",     "(1 | 2)^",    "(1 | 2)^x",   "(1 | 2)^3..2", "(1 | 2)^1..",
-                                    "(1 | 2)^1..17", "(1 | 2",    "(1 | 2)^2 3", "((1 | 2))^2",  "(1)^2, 5",
-                                    "(1 | 2)^-1",  "(1 | 2)^1...2", "(1)^111",   "(1|2)^1..2..3"};
+    const char *const products[] = {"(1 | 2)",       "(1 | 2)^",      "(1 | 2)^x",   "(1 | 2)^3..2", "(1 | 2)^1..",
+                                    "(1 | 2)^1..17", "(1 | 2",        "(1 | 2)^2 3", "((1 | 2))^2",  "(1)^2, 5",
+                                    "(1 | 2)^-1",    "(1 | 2)^1...2", "(1)^111",     "(1|2)^1..2..3"};
     for (size_t i = 0; i < sizeof products / sizeof *products; i++) {
         char *text = memory_format(HEAD "model.hidden = 7 | %s\n", products[i]);
         char *message = memory_format("x.ini:5: sweep.model.hidden: alternative 2: expected a product like (128 | "
@@ -325,9 +326,10 @@ Test(sweep, keys_that_contradict_each_other)
                          "sweep.jobs");
     expect_sweep_failure(HEAD "train.max_steps = 10 | 20\nhalving = on\n", NULL,
                          "x.ini:6: sweep.halving: expected off, as train.max_steps varies");
-    expect_sweep_failure("[train]\nmax_steps = 8\n" HEAD "optimizer.name = sgd\nhalving = on\n", NULL,
-                         "x.ini: sweep.rungs (default): the first of 3 rungs has less than one step: train.max_steps is "
-                         "8, sweep.eta 3");
+    expect_sweep_failure(
+        "[train]\nmax_steps = 8\n" HEAD "optimizer.name = sgd\nhalving = on\n", NULL,
+        "x.ini: sweep.rungs (default): the first of 3 rungs has less than one step: train.max_steps is "
+        "8, sweep.eta 3");
     expect_sweep_failure(HEAD "optimizer.name = sgd | adam\noptimizer.momentum = 0 | 0.5\n", NULL,
                          "x.ini:6: optimizer.momentum: expected 0, as only sgd has a momentum (Adam's is "
                          "optimizer.beta1) (trial 4: optimizer.name = adam; optimizer.momentum = 0.5)");
@@ -356,8 +358,9 @@ Test(sweep, the_help_shows_every_key)
     sweep_print_keys(file);
     fclose(file);
     char *help = support_file_read("keys.txt", NULL);
-    const char *const parts[] = {"[sweep]\n",     "\norder =",          "\nrank_by =", "\nlimit =", "\njobs =",
-                                 "\nhalving =",   "\neta =",            "\nrungs =",   "(128 | 256)^1..3"};
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) cr_expect_not_null(strstr(help, parts[i]), "%s", parts[i]);
+    const char *const parts[] = {"[sweep]\n",   "\norder =", "\nrank_by =", "\nlimit =",       "\njobs =",
+                                 "\nhalving =", "\neta =",   "\nrungs =",   "(128 | 256)^1..3"};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        cr_expect_not_null(strstr(help, parts[i]), "%s", parts[i]);
     free(help);
 }

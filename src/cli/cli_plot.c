@@ -121,7 +121,7 @@ static char *title_of(const struct source *sources, int count)
 /* The pictures' path without its ending. */
 static char *base_of(const char *out, const struct source *sources, int count)
 {
-    enum { LONGEST_NAME = 120 };
+    enum { LONGEST_NAME = 200 };
     if (out) {
         size_t length = strlen(out);
         bool has_ending =

@@ -134,7 +134,9 @@ static bool parse_number(const char *text, double *value)
     if (strcmp(text, "nan") == 0) return *value = NAN, true;
     if (strcmp(text, "inf") == 0) return *value = INFINITY, true;
     if (strcmp(text, "-inf") == 0) return *value = -INFINITY, true;
-    return value_parse_real(text, value);
+    errno = 0;
+    if (value_parse_real(text, value)) return true;
+    return errno == ERANGE && fabs(*value) < 1; /* below the normal doubles: imprecise, but what was written */
 }
 
 static bool parse_field(const struct reader *reader, const struct column *column, const char *text,

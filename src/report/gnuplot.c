@@ -28,21 +28,27 @@ static const struct format formats[] = {
     {"svg", "svg", "sans-serif", "</svg>"},
 };
 
+/* Single quotes would need less, but gnuplot 5.4 rejects such a string that begins with a quote or has two in a row. */
+static void write_character(FILE *script, char c)
+{
+    if (c == '`')
+        fputs("\\140", script); /* gnuplot runs what is in backquotes before it looks at backslashes */
+    else
+        fprintf(script, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+}
+
 void gnuplot_write_string(FILE *script, const char *text)
 {
     size_t size = strlen(text), at = 0;
     const char *problem;
-    fputc('\'', script);
+    fputc('"', script);
     while (at < size) {
         size_t good = text_find_bad_byte(text + at, size - at, &problem);
-        for (size_t i = at; i < at + good; i++) {
-            if (text[i] == '\'') fputc('\'', script);
-            fputc(text[i], script);
-        }
+        for (size_t i = at; i < at + good; i++) write_character(script, text[i]);
         at += good;
         if (at < size) fputc('?', script), at++;
     }
-    fputc('\'', script);
+    fputc('"', script);
 }
 
 /* In a process group of its own: a ^C for the run is none for the picture of what the run has done. */
@@ -84,15 +90,17 @@ static bool wait_for(pid_t child, int *result)
     }
 }
 
-/* The first line with words in it, for an error message. */
-static void read_complaint(FILE *errors, char *line, size_t size)
+/* The last line with words in it, for an error message: before it may stand warnings and the command. */
+static void read_complaint(FILE *errors, char *complaint, size_t size)
 {
+    char line[256];
+    snprintf(complaint, size, "no reason given");
     rewind(errors);
-    while (fgets(line, (int)size, errors)) {
+    while (fgets(line, sizeof line, errors)) {
         line[strcspn(line, "\r\n")] = '\0';
-        if (line[strspn(line, " \t^")]) return;
+        const char *words = line + strspn(line, " \t^");
+        if (*words) snprintf(complaint, size, "%s", words);
     }
-    snprintf(line, size, "no reason given");
 }
 
 static bool run_gnuplot(FILE *script, FILE *picture, const char *path, struct status *status)

@@ -13,7 +13,7 @@
 bool gnuplot_draw(const char *base, int width, int height, void (*write_body)(const void *body, FILE *script),
                   const void *body, struct status *status);
 
-/* A string literal of gnuplot's: quoted, without any escape that it would interpret. Bytes that are no text (control
+/* A string literal of gnuplot's that stands for exactly this text. Bytes that are no text (control
  * characters, invalid UTF-8) become '?'. */
 void gnuplot_write_string(FILE *script, const char *text);
 

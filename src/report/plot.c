@@ -61,23 +61,36 @@ static double value_of(const struct metrics_row *row, enum quantity quantity, bo
     return quantity == LOSS ? evaluation->loss : 100 * evaluation->accuracy;
 }
 
+/* Beyond this gnuplot fails, because it computes with differences and powers of the numbers. */
+static const double largest_drawn = 1e100;
+
+static bool is_drawn(double value)
+{
+    return fabs(value) <= largest_drawn;
+}
+
 /* gnuplot leaves a gap where a value is NaN. */
 static void write_value(FILE *script, double value)
 {
-    if (isfinite(value))
+    if (is_drawn(value))
         fprintf(script, " %.9g", value);
     else
         fputs(" NaN", script);
 }
 
-/* A step, then train loss, test loss, train accuracy, test accuracy: columns 1 to 5. A picture has some 550 pixels
- * across for a curve, so of very long runs every k-th row will do. */
-static void write_data(const struct curves *curves, FILE *script)
+/* A picture has some 550 pixels across for a curve, so of very long runs every k-th row will do. */
+static int stride_of(const struct plot_run *run)
 {
     enum { MOST_POINTS = 4000 };
+    return 1 + run->row_count / MOST_POINTS;
+}
+
+/* A step, then train loss, test loss, train accuracy, test accuracy: columns 1 to 5. */
+static void write_data(const struct curves *curves, FILE *script)
+{
     for (int r = 0; r < curves->run_count; r++) {
         const struct plot_run *run = &curves->runs[r];
-        int stride = 1 + run->row_count / MOST_POINTS;
+        int stride = stride_of(run);
         fprintf(script, "$run%d << EOD\n", r);
         for (int i = 0; i < run->row_count; i++) {
             if (i % stride != 0 && i + 1 < run->row_count) continue;
@@ -95,13 +108,16 @@ static void write_data(const struct curves *curves, FILE *script)
 static void write_line(const struct curves *curves, FILE *script, int run, enum quantity quantity, bool test)
 {
     static const int marks[] = {7, 5, 9, 13, 6, 4, 8, 12};
-    bool alone = curves->run_count == 1;
-    int rows = curves->runs[run].row_count, colour = alone ? (int)test : run % COLOUR_COUNT;
-    int mark = marks[run / COLOUR_COUNT % (int)(sizeof marks / sizeof *marks)];
-    fprintf(script, "$run%d using 1:%d with linespoints pt %d ps %s pi %d lw %s dt %d lc rgb '%s' ", run,
-            2 + 2 * (quantity == ACCURACY) + test, mark, alone || test ? "0.6" : "0.4", 1 + rows / 60,
-            alone || test ? "2" : "1.2", alone || test ? 1 : 2, colours[colour]);
-    if (!alone && !test) {
+    enum { MARK_COUNT = sizeof marks / sizeof *marks, MOST_MARKS = 60 };
+    bool alone = curves->run_count == 1, strong = alone || test;
+    int points = curves->runs[run].row_count / stride_of(&curves->runs[run]);
+    fprintf(script, "$run%d using 1:%d with %s", run, 2 + 2 * (quantity == ACCURACY) + test,
+            strong || points == 1 ? "linespoints" : "lines");
+    if (strong || points == 1)
+        fprintf(script, " pt %d ps 0.6 pi %d", marks[run / COLOUR_COUNT % MARK_COUNT], 1 + points / MOST_MARKS);
+    fprintf(script, " lw %s dt %d lc rgb '%s' ", strong ? "2" : "1.5", strong ? 1 : 2,
+            colours[alone ? (int)test : run % COLOUR_COUNT]);
+    if (!strong) {
         fputs("notitle", script);
         return;
     }
@@ -113,14 +129,14 @@ struct range {
     double low, high;
 };
 
-/* Of the finite values; low > high where there is none. */
+/* Of the values that are drawn; low > high where there is none. */
 static struct range find_range(const struct curves *curves, enum quantity quantity)
 {
     struct range range = {INFINITY, -INFINITY};
     for (int r = 0; r < curves->run_count; r++) {
         for (int i = 0; i < 2 * curves->runs[r].row_count; i++) {
             double value = value_of(&curves->runs[r].rows[i / 2], quantity, i % 2);
-            if (!isfinite(value)) continue;
+            if (!is_drawn(value)) continue;
             range.low = fmin(range.low, value), range.high = fmax(range.high, value);
         }
     }
@@ -130,10 +146,11 @@ static struct range find_range(const struct curves *curves, enum quantity quanti
 static void write_y_axis(const struct curves *curves, FILE *script, enum quantity quantity)
 {
     struct range range = find_range(curves, quantity);
-    bool wide = range.low > 0 && range.high > 1000 * range.low;
-    fprintf(script, "set ylabel '%s'\n%s logscale y\n", quantity == LOSS ? "loss" : "accuracy (%)",
-            wide ? "set" : "unset");
-    if (range.low > range.high)
+    bool wide = range.low > 1 / largest_drawn && range.high > 1000 * range.low;
+    bool empty = range.low > range.high;
+    fprintf(script, "set ylabel '%s%s'\n%s logscale y\n", quantity == LOSS ? "loss" : "accuracy (%)",
+            empty ? ": no finite value" : "", wide ? "set" : "unset");
+    if (empty)
         fputs("set yrange [0:1]\n", script); /* gnuplot fails where it is to find a range in nothing */
     else if (range.low == range.high)
         fprintf(script, "set yrange [%.9g:%.9g]\n", range.low - fmax(0.05 * fabs(range.low), 0.1),

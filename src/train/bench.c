@@ -169,7 +169,11 @@ static void print_rate(FILE *out, double flops, double seconds, double peak)
         fprintf(out, "%9s %6s", "-", "-");
         return;
     }
-    fprintf(out, "%9.1f %5.0f%%", flops / seconds * 1e-9, 100 * flops / seconds / peak);
+    fprintf(out, "%9.1f", flops / seconds * 1e-9);
+    if (peak > 0)
+        fprintf(out, " %5.0f%%", 100 * flops / seconds / peak);
+    else
+        fprintf(out, " %6s", "-");
 }
 
 static void print_part(FILE *out, const struct bench_part *part, double peak, bool first_layer)
@@ -186,7 +190,10 @@ void bench_print(const struct bench_result *result, FILE *out)
 {
     double total = 0;
     fprintf(out, "backend: %s\n", result->backend);
-    fprintf(out, "multiply-add peak: %.1f GFLOP/s (measured)\n\n", result->peak * 1e-9);
+    if (result->peak > 0)
+        fprintf(out, "multiply-add peak: %.1f GFLOP/s (measured)\n\n", result->peak * 1e-9);
+    else
+        fputs("multiply-add peak: not known\n\n", out);
     fprintf(out, "%-26s %11s%9s %6s %11s%9s %6s\n", "part", "forward ms", "GFLOP/s", "peak", "backward ms", "GFLOP/s",
             "peak");
     for (int i = 0; i < result->part_count; i++) {
