@@ -42,7 +42,7 @@ static inline struct network *network_from(const struct experiment *experiment, 
 /* The CPU with its best instruction set: fp64 for formulas, fp32 for what users run. */
 static inline struct backend *backend_of(enum precision precision, int threads)
 {
-    struct backend_options options = {DEVICE_CPU, precision, CPU_ISA_AUTO, threads};
+    struct backend_options options = {.device = DEVICE_CPU, .precision = precision, .threads = threads};
     struct status status = {0};
     struct backend *backend;
     bool created = backend_create(&backend, &options, &status);

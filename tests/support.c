@@ -18,6 +18,11 @@
         "cpu " scalar " " isa, DEVICE_CPU, precision, isa_value, roundoff, true                                        \
     }
 
+#define CUDA_VARIANT(name, precision, roundoff)                                                                        \
+    {                                                                                                                  \
+        "cuda " name, DEVICE_CUDA, precision, CPU_ISA_AUTO, roundoff, false                                            \
+    }
+
 static const struct variant variants[] = {
     CPU_VARIANT("fp64", "portable", PRECISION_FP64, CPU_ISA_PORTABLE, 0x1p-53),
     CPU_VARIANT("fp64", "avx2", PRECISION_FP64, CPU_ISA_AVX2, 0x1p-53),
@@ -25,6 +30,9 @@ static const struct variant variants[] = {
     CPU_VARIANT("fp32", "portable", PRECISION_FP32, CPU_ISA_PORTABLE, 0x1p-24),
     CPU_VARIANT("fp32", "avx2", PRECISION_FP32, CPU_ISA_AVX2, 0x1p-24),
     CPU_VARIANT("fp32", "avx512", PRECISION_FP32, CPU_ISA_AVX512, 0x1p-24),
+    CUDA_VARIANT("fp32", PRECISION_FP32, 0x1p-24),
+    CUDA_VARIANT("tf32", PRECISION_TF32, 0x1p-11), /* operands of products have 10 bits behind the point */
+    CUDA_VARIANT("bf16", PRECISION_BF16, 0x1p-8),  /* activations and filters have 7 */
 };
 
 const struct variant *variant_list(int *count)
@@ -35,10 +43,25 @@ const struct variant *variant_list(int *count)
 
 struct backend *variant_create(const struct variant *variant, int threads)
 {
-    struct backend_options options = {variant->device, variant->precision, variant->cpu_isa, threads};
+    /* Two plans of one shape shall take one algorithm, whichever was faster when it was tried. */
+    struct backend_options options = {.device = variant->device,
+                                      .precision = variant->precision,
+                                      .cpu_isa = variant->cpu_isa,
+                                      .threads = threads,
+                                      .deterministic = true};
     struct backend *backend;
     struct status status = {0};
     return backend_create(&backend, &options, &status) ? backend : NULL;
+}
+
+void support_round(const struct variant *variant, double *values, int64_t count)
+{
+    if (variant->precision != PRECISION_BF16) return;
+    for (int64_t i = 0; i < count; i++) {
+        int exponent;
+        double fraction = frexp(values[i], &exponent); /* 0.5 <= |fraction| < 1: 8 bits in all */
+        values[i] = ldexp(rint(fraction * 0x1p8) / 0x1p8, exponent);
+    }
 }
 
 struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, const double *values)

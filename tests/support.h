@@ -27,6 +27,10 @@ const struct variant *variant_list(int *count);
 /* The variant's backend with that many threads, or NULL where this build or machine does not have it. */
 struct backend *variant_create(const struct variant *variant, int threads);
 
+/* Rounds values to what an activation of the variant can hold, where that is less than fp32: with bf16 a comparison must
+ * start from the same numbers, or the maximum of a window is another's. */
+void support_round(const struct variant *variant, double *values, int64_t count);
+
 /* --- tensors --- */
 
 /* A new tensor that holds `values` (in the boundary's order; NULL: zeros); free with tensor_free. */

@@ -36,6 +36,11 @@ struct backend_options {
     enum precision precision;
     enum cpu_isa cpu_isa; /* instruction set of the CPU kernels */
     int threads;          /* CPU threads; 0: one per core */
+    /* The rest is for CUDA; the CPU backend gives the same bits in every run anyway. */
+    bool deterministic;      /* only algorithms that give the same bits in every run */
+    bool eager;              /* start every operation anew instead of recording a step and replaying it */
+    bool cudnn_batchnorm;    /* cuDNN's batch normalization instead of our own */
+    int64_t workspace_bytes; /* that a library's algorithm may take beside its tensors; 0: 256 MiB */
 };
 
 /* Batch normalization over N, H, W per channel, B = N*H*W values (Ioffe and Szegedy 2015). This is the one definition,
@@ -180,7 +185,8 @@ struct backend_ops {
     /* x (N,I,H,W), weight (O,I,K,K), bias (O) or NULL -> y (N,O,P,Q). Cross-correlation, as in PyTorch. */
     void (*conv2d_forward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
                            const struct tensor *weight, const struct tensor *bias, const struct tensor *y);
-    /* dy (N,O,P,Q) -> dx (or NULL: not wanted), dweight, dbias (or NULL); all overwritten. */
+    /* dy (N,O,P,Q) -> dx (or NULL: not wanted), dweight, dbias (or NULL); all overwritten. After conv2d_forward of the
+     * same plan with the same weight: a plan may have kept it in another form. */
     void (*conv2d_backward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
                             const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
                             const struct tensor *dweight, const struct tensor *dbias);
@@ -252,9 +258,10 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
-    size_t scalar_size;    /* bytes of an element of a tensor */
+    size_t scalar_size;    /* bytes of a parameter: of a filter or vector, of its gradient, of an optimizer's moments */
+    size_t activation_size; /* bytes of an element of an activation or its gradient */
     int64_t memory_bytes;  /* of the device's memory: nothing larger can be asked of alloc */
-    char description[128]; /* for people: device, threads, instruction set, precision */
+    char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */
 };
 
 /* The backend that the options name. A device or precision that this build or machine does not have is a STATUS_USAGE

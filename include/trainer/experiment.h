@@ -27,6 +27,7 @@ enum batchnorm_kind {
     BATCHNORM_NONE,
     BATCHNORM_CUSTOM,   /* the backend's own, with the backward pass derived by hand */
     BATCHNORM_AUTODIFF, /* composed of primitives, differentiated by the tape */
+    BATCHNORM_CUDNN,    /* as custom, but by cuDNN; CUDA only */
 };
 enum init_kind { INIT_UNIFORM_FAN_IN, INIT_NORMAL };
 enum loss_kind { LOSS_FUSED, LOSS_SEPARATE };
@@ -105,6 +106,8 @@ struct experiment {
         int64_t threads; /* 0: one per core */
         enum precision precision;
         enum cpu_isa cpu_isa;
+        bool deterministic, graph; /* CUDA only, and workspace_mb */
+        int64_t workspace_mb;
     } backend;
 
     struct key_origin *origins; /* one per key of the table, in its order */

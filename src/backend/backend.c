@@ -1,14 +1,56 @@
 /* Creates or refuses a backend: the one place that knows which are built. */
 #include "trainer/backend.h"
 
+#include <stdio.h>
+#include <string.h>
+
 #include "backend/cpu/shared/cpu_create.h"
+
+#ifdef TRAINER_CUDA
+#include "cuda_create.h"
+static const bool tell_why = true;
+#else
+static const bool tell_why = false; /* a build for the CPU alone need not say in every run that it is one */
+
+/* What cuda_create.h would declare. */
+static const char *cuda_unavailable(void)
+{
+    return "this trainer was built without CUDA";
+}
+
+static bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
+{
+    (void)backend, (void)options;
+    return status_fail(status, STATUS_USAGE, "backend.device: %s", cuda_unavailable());
+}
+#endif
+
+/* What only a CUDA device can do is an error in terms of its key; `reason` tells why there is none, or is NULL. */
+static bool create_cpu(struct backend **backend, const struct backend_options *options, const char *reason,
+                       struct status *status)
+{
+    const char *separator = reason ? "; " : "", *why = reason ? reason : "";
+    if (options->cudnn_batchnorm)
+        return status_fail(status, STATUS_USAGE, "model.batchnorm: cudnn needs a CUDA device; use custom%s%s", separator,
+                           why);
+    if (reason && (options->precision == PRECISION_TF32 || options->precision == PRECISION_BF16))
+        return status_fail(status, STATUS_USAGE, "backend.precision: %s needs a CUDA device; use fp32 or fp64; %s",
+                           options->precision == PRECISION_TF32 ? "tf32" : "bf16", why);
+    if (!cpu_backend_create(backend, options, status)) return false;
+    char *description = (*backend)->description;
+    size_t used = strlen(description);
+    if (reason && tell_why) snprintf(description + used, sizeof (*backend)->description - used, " (%s)", reason);
+    return true;
+}
 
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
 {
-    if (options->device == DEVICE_CUDA)
-        return status_fail(status, STATUS_USAGE,
-                           "backend.device: this trainer was built without CUDA; use cpu or auto");
-    return cpu_backend_create(backend, options, status);
+    if (options->device == DEVICE_CPU || (options->device == DEVICE_AUTO && options->precision == PRECISION_FP64))
+        return create_cpu(backend, options, NULL, status);
+    const char *reason = cuda_unavailable();
+    if (!reason) return cuda_backend_create(backend, options, status);
+    if (options->device == DEVICE_AUTO) return create_cpu(backend, options, reason, status);
+    return status_fail(status, STATUS_USAGE, "backend.device: no CUDA: %s; use cpu or auto", reason);
 }
 
 void backend_destroy(struct backend *backend)
@@ -18,7 +60,8 @@ void backend_destroy(struct backend *backend)
 
 size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct shape shape)
 {
-    return backend->ops->tensor_count(backend, kind, shape) * backend->scalar_size;
+    size_t size = kind == TENSOR_ACTIVATION ? backend->activation_size : backend->scalar_size;
+    return backend->ops->tensor_count(backend, kind, shape) * size;
 }
 
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape)

@@ -23,6 +23,10 @@ bool experiment_backend_create(struct backend **backend, const struct experiment
         .precision = experiment->backend.precision,
         .cpu_isa = experiment->backend.cpu_isa,
         .threads = (int)experiment->backend.threads,
+        .deterministic = experiment->backend.deterministic,
+        .eager = !experiment->backend.graph,
+        .cudnn_batchnorm = experiment->model.batchnorm == BATCHNORM_CUDNN,
+        .workspace_bytes = experiment->backend.workspace_mb << 20,
     };
     struct status problem;
     return backend_create(backend, &options, &problem) || fail_with_place(experiment, &problem, status);

@@ -45,8 +45,8 @@ const struct experiment_key experiment_keys[] = {
     CHOICE(model, activation, "relu", "Activation function.", "relu", "leaky_relu", "elu"),
     REAL(model, activation_slope, "0", "Slope of the negative side; 0: the usual one (leaky_relu 0.01, elu 1).",
          FROM(0), TO(100)),
-    CHOICE(model, batchnorm, "none", "Batch normalization: none; custom: backward pass derived by hand; autodiff: by the tape.",
-           "none", "custom", "autodiff"),
+    CHOICE(model, batchnorm, "none", "Batch normalization: none; custom: backward pass derived by hand; autodiff: by the tape; "
+           "cudnn: cuDNN's, on a CUDA device.", "none", "custom", "autodiff", "cudnn"),
     REAL(model, batchnorm_epsilon, "1e-5", "Added to the variance.", ABOVE(0), TO(1)),
     REAL(model, batchnorm_momentum, "0.1", "Weight of the newest batch in the running statistics.", ABOVE(0), TO(1)),
     BOOLEAN(model, batchnorm_batch_stats_only, "false",
@@ -82,6 +82,9 @@ const struct experiment_key experiment_keys[] = {
     CHOICE(backend, precision, "fp32", "Arithmetic; tf32 and bf16 need a CUDA device.", "fp32", "fp64", "tf32", "bf16"),
     CHOICE(backend, cpu_isa, "auto", "Instruction set of the CPU kernels; auto: the best there is.", "auto", "avx512",
            "avx2", "portable"),
+    BOOLEAN(backend, deterministic, "false", "CUDA: only algorithms that repeat a run to the bit, as the CPU always does."),
+    BOOLEAN(backend, graph, "true", "CUDA: record a step once and replay it."),
+    INTEGER(backend, workspace_mb, "256", 1, 65536, "CUDA: MiB that a convolution's algorithm may take beside its tensors."),
 };
 
 const int experiment_key_count = sizeof experiment_keys / sizeof experiment_keys[0];

@@ -56,6 +56,7 @@ static void add_model(struct line *line, const struct experiment *experiment)
         add_convnet(line, &experiment->model.features);
     if (experiment->model.batchnorm == BATCHNORM_CUSTOM) add(line, ", batch norm");
     if (experiment->model.batchnorm == BATCHNORM_AUTODIFF) add(line, ", batch norm (autodiff)");
+    if (experiment->model.batchnorm == BATCHNORM_CUDNN) add(line, ", batch norm (cuDNN)");
     if (experiment->model.dropout > 0) add_real(line, ", dropout", experiment->model.dropout);
 }
 

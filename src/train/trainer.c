@@ -118,6 +118,9 @@ void trainer_step(struct trainer *trainer)
                                .batch_first = batch * experiment->train.batch_size};
     trainer->backend->ops->set_state(trainer->backend, &state);
     network_set_batch(trainer->network, experiment->train.batch_size);
-    trainer->backend->ops->run(trainer->backend, step_body, trainer);
+    if (trainer->network->observer)
+        step_body(trainer); /* what is replayed cannot be watched */
+    else
+        trainer->backend->ops->run(trainer->backend, step_body, trainer);
     trainer->step++;
 }

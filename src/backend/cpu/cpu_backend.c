@@ -109,7 +109,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(int threads)
 
     struct cpu_backend *cpu = memory_alloc(1, sizeof *cpu);
     cpu->base.ops = ops;
-    cpu->base.scalar_size = sizeof(real);
+    cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
     cpu->threads = cpu_threads_create(threads);
     return &cpu->base;
 }

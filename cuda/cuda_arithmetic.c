@@ -1,0 +1,55 @@
+/* The primitives of automatic differentiation and the optimizers. */
+#include "cuda_backend.h"
+
+static void elementwise(struct backend *backend, struct elementwise_params params, const struct tensor *a,
+                        const struct tensor *b, const struct tensor *y)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(shape_equal(a->shape, y->shape) && a->kind == y->kind);
+    CHECK(params.op >= ELEMENTWISE_SQUARE || (b && shape_equal(b->shape, y->shape) && b->kind == y->kind));
+    CUDA_CHECK(cuda_elementwise_launch(cuda->stream, cuda_type_of(cuda, y), params, shape_count(y->shape), a->data,
+                                       b ? b->data : NULL, y->data));
+}
+
+static void channel_sum(struct backend *backend, double scale, const struct tensor *x, const struct tensor *y)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(x->shape.c == y->shape.c && y->kind == TENSOR_VECTOR);
+    CUDA_CHECK(cuda_column_sum_launch(cuda->stream, cuda_type_of(cuda, x), cuda_matrix_of(x), cuda->multiprocessors,
+                                      cuda->scratch, (float)scale, x->data, y->data));
+}
+
+static void channel_broadcast(struct backend *backend, double scale, const struct tensor *y, const struct tensor *x)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(x->shape.c == y->shape.c && y->kind == TENSOR_VECTOR);
+    CUDA_CHECK(cuda_broadcast_launch(cuda->stream, cuda_type_of(cuda, x), cuda_matrix_of(x), (float)scale, y->data,
+                                     x->data));
+}
+
+static void sgd_step(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
+                     void *velocity)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(velocity || params.momentum == 0);
+    if (count == 0) return;
+    CUDA_CHECK(cuda_sgd_launch(cuda->stream, params, cuda->state, (int64_t)count, w, dw, velocity));
+}
+
+static void adam_step(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw, void *m,
+                      void *v)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    if (count == 0) return;
+    CUDA_CHECK(
+        cuda_adam_launch(cuda->stream, params, cuda->state, cuda->multiprocessors, (int64_t)count, w, dw, m, v));
+}
+
+void cuda_arithmetic_install(struct backend_ops *ops)
+{
+    ops->elementwise = elementwise;
+    ops->channel_sum = channel_sum;
+    ops->channel_broadcast = channel_broadcast;
+    ops->sgd_step = sgd_step;
+    ops->adam_step = adam_step;
+}

@@ -1,0 +1,156 @@
+/* Making and ending the CUDA backend, its memory, and the table of its operations. Layout: cuda_backend.h. */
+#include "cuda_backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cuda_create.h"
+#include "trainer/memory.h"
+
+const char *cuda_unavailable(void)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaSuccess && count == 0) error = cudaErrorNoDevice;
+    if (error == cudaSuccess) error = cuda_kernels_usable();
+    cudaGetLastError(); /* it has been reported: nothing later shall meet it */
+    return error == cudaSuccess ? NULL : cuda_reason(error);
+}
+
+/* --- memory --- */
+
+void *cuda_alloc(struct cuda_backend *cuda, size_t bytes)
+{
+    CHECK(!cuda->recording);
+    void *data = NULL;
+    size_t wanted = bytes ? bytes : 1;
+    CUDA_CHECK(cudaMalloc(&data, wanted));
+    CUDA_CHECK(cudaMemsetAsync(data, 0, wanted, cuda->stream));
+    return data;
+}
+
+void cuda_free(struct cuda_backend *cuda, void *data)
+{
+    if (!data) return;
+    CHECK(!cuda->recording);
+    CUDA_CHECK(cudaFree(data)); /* waits for what still uses it */
+    cuda->generation++;         /* a recorded step may have used it */
+}
+
+void cuda_need_workspace(struct cuda_backend *cuda)
+{
+    if (!cuda->workspace && cuda->workspace_bytes > 0) cuda->workspace = cuda_alloc(cuda, cuda->workspace_bytes);
+}
+
+static void *backend_alloc(struct backend *backend, size_t bytes)
+{
+    return cuda_alloc(cuda_backend_of(backend), bytes);
+}
+
+static void backend_free(struct backend *backend, void *data)
+{
+    cuda_free(cuda_backend_of(backend), data);
+}
+
+static void backend_zero(struct backend *backend, void *data, size_t bytes)
+{
+    CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, cuda_backend_of(backend)->stream));
+}
+
+static size_t backend_tensor_count(const struct backend *backend, enum tensor_kind kind, struct shape shape)
+{
+    (void)backend, (void)kind;
+    return (size_t)shape_count(shape);
+}
+
+/* --- making and ending --- */
+
+static void backend_destroy_cuda(struct backend *backend)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+    cuda_graphs_forget(cuda);
+    cuda_free(cuda, cuda->state);
+    cuda_free(cuda, cuda->metrics);
+    cuda_free(cuda, cuda->scratch.counters);
+    cuda_free(cuda, cuda->scratch.partial);
+    cuda_free(cuda, cuda->workspace);
+    CUBLAS_CHECK(cublasLtDestroy(cuda->cublas));
+    CUDNN_CHECK(cudnnDestroy(cuda->cudnn));
+    CUDA_CHECK(cudaEventDestroy(cuda->started));
+    CUDA_CHECK(cudaEventDestroy(cuda->stopped));
+    CUDA_CHECK(cudaStreamDestroy(cuda->stream));
+    free((void *)backend->ops);
+    free(cuda);
+}
+
+static const char *precision_name(enum precision precision)
+{
+    return precision == PRECISION_BF16 ? "bf16" : precision == PRECISION_TF32 ? "tf32" : "fp32";
+}
+
+static void read_device(struct cuda_backend *cuda)
+{
+    struct cudaDeviceProp device;
+    int index = 0;
+    CUDA_CHECK(cudaGetDevice(&index));
+    CUDA_CHECK(cudaGetDeviceProperties(&device, index));
+    cuda->multiprocessors = device.multiProcessorCount;
+    cuda->base.memory_bytes = (int64_t)device.totalGlobalMem;
+    snprintf(cuda->base.description, sizeof cuda->base.description, "cuda, %.100s (sm_%d%d), %s%s%s", device.name,
+             device.major, device.minor, precision_name(cuda->options.precision),
+             cuda->options.deterministic ? ", deterministic" : "", cuda->options.eager ? ", not recorded" : "");
+}
+
+static struct backend_ops *make_table(const struct backend_options *options)
+{
+    struct backend_ops *ops = memory_alloc(1, sizeof *ops);
+    *ops = (struct backend_ops){
+        .destroy = backend_destroy_cuda,
+        .alloc = backend_alloc,
+        .free = backend_free,
+        .zero = backend_zero,
+        .tensor_count = backend_tensor_count,
+    };
+    cuda_boundary_install(ops);
+    cuda_graph_install(ops);
+    cuda_dataset_install(ops);
+    cuda_conv2d_install(ops);
+    cuda_layers_install(ops);
+    cuda_batchnorm_install(ops);
+    cuda_loss_install(ops);
+    cuda_arithmetic_install(ops);
+    cuda_peak_install(ops);
+    if (options->cudnn_batchnorm) cudnn_batchnorm_install(ops);
+    return ops;
+}
+
+bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
+{
+    const size_t usual_workspace = (size_t)256 << 20;
+    if (options->precision == PRECISION_FP64)
+        return status_fail(status, STATUS_USAGE,
+                           "backend.precision: the CUDA backend computes in fp32, tf32 or bf16; fp64 needs "
+                           "backend.device = cpu");
+    struct cuda_backend *cuda = memory_alloc(1, sizeof *cuda);
+    cuda->options = *options;
+    cuda->type = options->precision == PRECISION_BF16 ? CUDA_BF16 : CUDA_FP32;
+    cuda->base.ops = make_table(options);
+    cuda->base.scalar_size = sizeof(float);
+    cuda->base.activation_size = cuda->type == CUDA_BF16 ? 2 : sizeof(float);
+    cuda->workspace_bytes = options->workspace_bytes ? (size_t)options->workspace_bytes : usual_workspace;
+    read_device(cuda);
+    CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
+    CUDA_CHECK(cudaEventCreate(&cuda->started));
+    CUDA_CHECK(cudaEventCreate(&cuda->stopped));
+    CUDNN_CHECK(cudnnCreate(&cuda->cudnn));
+    CUDNN_CHECK(cudnnSetStream(cuda->cudnn, cuda->stream));
+    CUBLAS_CHECK(cublasLtCreate(&cuda->cublas));
+    cuda->state = cuda_alloc(cuda, sizeof *cuda->state);
+    cuda->metrics = cuda_alloc(cuda, sizeof *cuda->metrics);
+    size_t blocks = (size_t)cuda->multiprocessors;
+    cuda->scratch.counters = cuda_alloc(cuda, blocks * sizeof *cuda->scratch.counters);
+    cuda->scratch.partial = cuda_alloc(cuda, blocks * CUDA_PARTIALS_PER_MULTIPROCESSOR * sizeof(float));
+    *backend = &cuda->base;
+    return true;
+}

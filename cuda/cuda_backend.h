@@ -1,0 +1,97 @@
+/* What the host files of the CUDA backend share. Everything runs on one stream, so that operations follow one another as
+ * they are called.
+ *
+ * Layout. An activation (N,C,H,W) lies in memory as [N][H][W][C], a filter (O,I,K,K) as [O][K][K][I], a vector (C) as it
+ * is; there is no padding. Parameters, gradients and moments are fp32; activations and their gradients are fp32, or bf16
+ * with backend.precision = bf16. A vector per sample (N,D,1,1) is a row-major matrix [N][D]. */
+#ifndef CUDA_BACKEND_H
+#define CUDA_BACKEND_H
+
+#include "cuda_check.h"
+#include "cuda_kernels.h"
+#include "trainer/backend.h"
+#include "trainer/check.h"
+
+enum { CUDA_MAX_GRAPHS = 16 };
+
+/* A body that backend_ops.run has met: first run as it is, then recorded, then replayed. */
+struct cuda_recording {
+    void (*body)(void *);
+    void *argument;
+    uint64_t generation; /* of the memory when it was recorded or run */
+    cudaGraphExec_t graph; /* NULL: not recorded yet */
+};
+
+struct cuda_backend {
+    struct backend base; /* first: a struct backend * of this kind is a struct cuda_backend * */
+    struct backend_options options;
+    enum cuda_type type;     /* of activations */
+    int multiprocessors;
+    cudaStream_t stream;
+    cudnnHandle_t cudnn;
+    cublasLtHandle_t cublas;
+    cudaEvent_t started, stopped; /* for timing candidates */
+
+    struct step_state *state; /* device */
+    struct step_state host_state;
+    struct cuda_metrics *metrics; /* device */
+
+    void *workspace; /* of cuDNN and cuBLAS; NULL until the first plan */
+    size_t workspace_bytes;
+    struct cuda_scratch scratch; /* of the reductions over channels */
+
+    uint64_t generation; /* counts what makes a recorded address invalid: every free */
+    bool recording;      /* a step is being recorded: nothing may be allocated, freed, timed or waited for */
+    int recording_count;
+    struct cuda_recording recordings[CUDA_MAX_GRAPHS];
+};
+
+static inline struct cuda_backend *cuda_backend_of(struct backend *backend)
+{
+    return (struct cuda_backend *)backend;
+}
+
+/* The scalar type of a tensor's elements. */
+static inline enum cuda_type cuda_type_of(const struct cuda_backend *cuda, const struct tensor *tensor)
+{
+    return tensor->kind == TENSOR_ACTIVATION ? cuda->type : CUDA_FP32;
+}
+
+/* An activation or vector as the matrix (M,C) that it is in memory: M = N*H*W rows. */
+static inline struct cuda_matrix cuda_matrix_of(const struct tensor *tensor)
+{
+    struct shape s = tensor->shape;
+    return (struct cuda_matrix){s.n * s.h * s.w, s.c};
+}
+
+/* Device memory without a tensor: zeroed, aligned to 256 bytes. Not while a step is recorded. */
+void *cuda_alloc(struct cuda_backend *cuda, size_t bytes);
+void cuda_free(struct cuda_backend *cuda, void *data);
+
+/* Memory for cuDNN and cuBLAS, shared by all plans, since the stream runs one at a time. */
+void cuda_need_workspace(struct cuda_backend *cuda);
+
+/* The operations, put into the table by file. */
+void cuda_boundary_install(struct backend_ops *ops);
+void cuda_graph_install(struct backend_ops *ops);
+void cuda_dataset_install(struct backend_ops *ops);
+void cuda_conv2d_install(struct backend_ops *ops);
+void cuda_layers_install(struct backend_ops *ops);
+void cuda_batchnorm_install(struct backend_ops *ops);
+void cuda_loss_install(struct backend_ops *ops);
+void cuda_arithmetic_install(struct backend_ops *ops);
+void cuda_peak_install(struct backend_ops *ops);
+void cudnn_batchnorm_install(struct backend_ops *ops); /* instead of cuda_batchnorm_install's */
+
+void cuda_graphs_forget(struct cuda_backend *cuda);
+
+/* batchnorm_* with our own kernels; also for what cuDNN does not do. */
+void cuda_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
+                            const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
+                            const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
+                            const struct tensor *rstd);
+void cuda_batchnorm_backward(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
+                             const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
+                             const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta);
+
+#endif

@@ -1,0 +1,115 @@
+/* Sums and additions per channel: dbias = sum of dy over the rows (and the primitive channel_sum), y += bias. Bytes: the sum
+ * reads its input once; the addition reads and writes y. */
+#include "cuda_columns.cuh"
+
+template <typename T, int LANES>
+__global__ __launch_bounds__(COLUMNS_THREADS) static void column_sum_kernel(struct cuda_matrix shape, int64_t rows,
+                                                                            struct cuda_scratch scratch, float scale,
+                                                                            const T *x, float *y)
+{
+    constexpr int TX = columns<LANES>::TX, TY = columns<LANES>::TY;
+    __shared__ float shared[(COLUMNS_WARPS + 1) * TX * LANES];
+    __shared__ float shares[COLUMNS_THREADS];
+    struct place at = place_of<LANES>(shape, rows);
+    float sum[LANES] = {};
+    for (int64_t row = at.first + at.ty; at.active && row < at.last; row += COLUMNS_UNROLL * TY) {
+        lanes<T, LANES> values[COLUMNS_UNROLL];
+#pragma unroll
+        for (int u = 0; u < COLUMNS_UNROLL; u++)
+            if (row + u * TY < at.last) values[u] = load_lanes<LANES>(x + (row + u * TY) * shape.c + at.c);
+#pragma unroll
+        for (int u = 0; u < COLUMNS_UNROLL; u++)
+            for (int v = 0; v < LANES; v++)
+                if (row + u * TY < at.last) sum[v] += to_float(values[u].value[v]);
+    }
+    block_sum<TX>(sum, shared);
+    bool writes = at.active && at.ty == 0;
+    if (gridDim.y == 1) {
+        for (int v = 0; writes && v < LANES; v++) y[at.c + v] = scale * sum[v];
+        return;
+    }
+    for (int v = 0; writes && v < LANES; v++) scratch.partial[blockIdx.y * shape.c + at.c + v] = sum[v];
+    if (!last_of_tile(scratch.counters)) return;
+    float total[1];
+    if (sum_chunks<LANES>(shape, scratch.partial, total, shares))
+        y[(int64_t)blockIdx.x * columns<LANES>::TILE + threadIdx.x] = scale * total[0];
+}
+
+template <typename T, int LANES>
+static void start_sum(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, struct cuda_scratch scratch,
+                      float scale, const void *x, float *y)
+{
+    struct columns_grid grid = columns_grid_of(shape, LANES, multiprocessors);
+    column_sum_kernel<T, LANES><<<dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, 0, stream>>>(
+        shape, grid.rows, scratch, scale, (const T *)x, y);
+}
+
+template <typename T>
+static cudaError_t column_sum(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors,
+                              struct cuda_scratch scratch, float scale, const void *x, float *y)
+{
+    constexpr int LANES = vector_lanes<T>();
+    if (shape.c % LANES == 0)
+        start_sum<T, LANES>(stream, shape, multiprocessors, scratch, scale, x, y);
+    else
+        start_sum<T, 1>(stream, shape, multiprocessors, scratch, scale, x, y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_column_sum_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape,
+                                   int multiprocessors, struct cuda_scratch scratch, float scale, const void *x,
+                                   float *y)
+{
+    return CUDA_DISPATCH(type, column_sum, stream, shape, multiprocessors, scratch, scale, x, y);
+}
+
+template <typename T, int LANES>
+__global__ __launch_bounds__(COLUMNS_THREADS) static void bias_kernel(struct cuda_matrix shape, int64_t rows,
+                                                                      const float *bias, T *y)
+{
+    constexpr int TY = columns<LANES>::TY;
+    struct place at = place_of<LANES>(shape, rows);
+    if (!at.active) return;
+    float added[LANES];
+    for (int v = 0; v < LANES; v++) added[v] = bias[at.c + v];
+    for (int64_t row = at.first + at.ty; row < at.last; row += COLUMNS_UNROLL * TY) {
+        lanes<T, LANES> values[COLUMNS_UNROLL];
+#pragma unroll
+        for (int u = 0; u < COLUMNS_UNROLL; u++)
+            if (row + u * TY < at.last) values[u] = load_lanes<LANES>(y + (row + u * TY) * shape.c + at.c);
+#pragma unroll
+        for (int u = 0; u < COLUMNS_UNROLL; u++) {
+            if (row + u * TY >= at.last) continue;
+            for (int v = 0; v < LANES; v++)
+                values[u].value[v] = from_float<T>(to_float(values[u].value[v]) + added[v]);
+            store_lanes<LANES>(y + (row + u * TY) * shape.c + at.c, values[u]);
+        }
+    }
+}
+
+template <typename T, int LANES>
+static void start_bias(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, const float *bias, void *y)
+{
+    enum { BLOCKS_PER_MULTIPROCESSOR = 4 };
+    struct columns_grid grid = columns_grid_of(shape, LANES, multiprocessors * BLOCKS_PER_MULTIPROCESSOR);
+    bias_kernel<T, LANES>
+        <<<dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, 0, stream>>>(shape, grid.rows, bias, (T *)y);
+}
+
+template <typename T>
+static cudaError_t add_bias(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, const float *bias,
+                            void *y)
+{
+    constexpr int LANES = vector_lanes<T>();
+    if (shape.c % LANES == 0)
+        start_bias<T, LANES>(stream, shape, multiprocessors, bias, y);
+    else
+        start_bias<T, 1>(stream, shape, multiprocessors, bias, y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_bias_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, int multiprocessors,
+                             const float *bias, void *y)
+{
+    return CUDA_DISPATCH(type, add_bias, stream, shape, multiprocessors, bias, y);
+}

@@ -1,0 +1,132 @@
+/* How the kernels that work per channel cut up a matrix (M,C), row-major: M = N*H*W rows of C channels.
+ *
+ * A block takes a tile of TILE = TX * LANES channels and a chunk of rows. Its threads stand as TX across the channels, LANES
+ * channels (16 bytes) each, and TY down the rows, so that a warp reads whole lines; what is per channel stays in a
+ * thread's registers while the rows stream past. blockIdx.x is the tile, blockIdx.y the chunk.
+ *
+ * Sums over the rows: in a thread, over the threads of a block (shuffles, then shared memory), over the chunks by the
+ * block that finishes last, which finds the others' sums in scratch memory. Every one of these has an order that only the
+ * shape and the number of multiprocessors decide. The one atomic operation counts finished blocks; it adds integers. */
+#ifndef CUDA_COLUMNS_CUH
+#define CUDA_COLUMNS_CUH
+
+#include "cuda_vector.cuh"
+
+enum { COLUMNS_THREADS = 512, COLUMNS_WARPS = COLUMNS_THREADS / CUDA_WARP, COLUMNS_UNROLL = 4 };
+
+template <int LANES> struct columns {
+    enum {
+        TX = LANES > 1 ? 8 : 32,
+        TY = COLUMNS_THREADS / TX,
+        TILE = TX * LANES,
+        SHARES = COLUMNS_THREADS / TILE, /* threads per channel when the chunks are added up */
+    };
+};
+
+/* Rows per chunk and the number of chunks and tiles. */
+struct columns_grid {
+    int64_t rows;
+    unsigned tiles, chunks;
+};
+
+static inline struct columns_grid columns_grid_of(struct cuda_matrix shape, int lane_count, int target_blocks)
+{
+    int64_t tile = lane_count > 1 ? 8 * lane_count : 32, ty = COLUMNS_THREADS / (tile / lane_count);
+    int64_t tiles = (shape.c + tile - 1) / tile, least = ty * COLUMNS_UNROLL; /* rows worth a block */
+    int64_t chunks = target_blocks / tiles, most = (shape.m + least - 1) / least;
+    if (chunks > most) chunks = most;
+    if (chunks < 1) chunks = 1;
+    int64_t rows = (shape.m + chunks - 1) / chunks;
+    return {rows, (unsigned)tiles, (unsigned)((shape.m + rows - 1) / rows)};
+}
+
+/* Where a thread stands. */
+struct place {
+    int tx, ty;
+    int64_t c;           /* its first channel */
+    bool active;         /* c < C; a thread beyond takes part in the barriers alone */
+    int64_t first, last; /* rows of the chunk */
+};
+
+template <int LANES> __device__ inline struct place place_of(struct cuda_matrix shape, int64_t rows)
+{
+    struct place at;
+    at.tx = (int)threadIdx.x % columns<LANES>::TX, at.ty = (int)threadIdx.x / columns<LANES>::TX;
+    at.c = (int64_t)blockIdx.x * columns<LANES>::TILE + at.tx * LANES;
+    at.active = at.c < shape.c;
+    at.first = (int64_t)blockIdx.y * rows;
+    at.last = at.first + rows < shape.m ? at.first + rows : shape.m;
+    return at;
+}
+
+/* Adds each value[i] over the threads of a block that share threadIdx.x % TX; the sums come back in all of them.
+ * shared: (COLUMNS_WARPS + 1) * TX * N floats. A second call may follow at once: it writes the partial sums only after
+ * everyone has passed the second barrier, and the totals only after everyone has read them and come to its first. */
+template <int TX, int N> __device__ inline void block_sum(float (&value)[N], float *shared)
+{
+    static_assert(TX * N <= COLUMNS_THREADS, "a thread per total");
+    int warp = (int)threadIdx.x / CUDA_WARP, lane = (int)threadIdx.x % CUDA_WARP, tx = (int)threadIdx.x % TX;
+    float *totals = shared + COLUMNS_WARPS * TX * N;
+#pragma unroll
+    for (int offset = TX; offset < CUDA_WARP; offset *= 2) {
+#pragma unroll
+        for (int i = 0; i < N; i++) value[i] += __shfl_xor_sync(CUDA_FULL_WARP, value[i], offset);
+    }
+    if (lane < TX) {
+#pragma unroll
+        for (int i = 0; i < N; i++) shared[(warp * TX + tx) * N + i] = value[i];
+    }
+    __syncthreads();
+    if (threadIdx.x < TX * N) {
+        float total = 0;
+#pragma unroll
+        for (int w = 0; w < COLUMNS_WARPS; w++) total += shared[w * TX * N + (int)threadIdx.x];
+        totals[threadIdx.x] = total;
+    }
+    __syncthreads();
+#pragma unroll
+    for (int i = 0; i < N; i++) value[i] = totals[tx * N + i];
+}
+
+/* Whether this block is the last of its tile, so that all partial sums of the tile's chunks can be read (with __ldcg). Call by
+ * all threads, after writing the block's own. The counter is 0 again afterwards. */
+__device__ inline bool last_of_tile(unsigned *counters)
+{
+    __shared__ bool last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        last = atomicAdd(&counters[blockIdx.x], 1u) + 1 == gridDim.y;
+        if (last) counters[blockIdx.x] = 0;
+    }
+    __syncthreads();
+    __threadfence();
+    return last;
+}
+
+/* For the block that is last: value[q] = the sum over the chunks of partial[(q*chunks + chunk)*C + c], where c is channel
+ * threadIdx.x % TILE of the tile; true in the threads that hold such a sum, one per channel. shared: COLUMNS_THREADS * Q. */
+template <int LANES, int Q>
+__device__ inline bool sum_chunks(struct cuda_matrix shape, const float *partial, float (&value)[Q], float *shared)
+{
+    constexpr int TILE = columns<LANES>::TILE, SHARES = columns<LANES>::SHARES;
+    int channel = (int)threadIdx.x % TILE, share = (int)threadIdx.x / TILE;
+    int64_t c = (int64_t)blockIdx.x * TILE + channel;
+    unsigned chunks = gridDim.y;
+#pragma unroll
+    for (int q = 0; q < Q; q++) {
+        value[q] = 0;
+#pragma unroll 8
+        for (unsigned chunk = (unsigned)share; chunk < chunks; chunk += SHARES)
+            if (c < shape.c) value[q] += __ldcg(partial + ((int64_t)q * chunks + chunk) * shape.c + c);
+        shared[q * COLUMNS_THREADS + (int)threadIdx.x] = value[q];
+    }
+    __syncthreads();
+    if (share > 0 || c >= shape.c) return false;
+#pragma unroll
+    for (int q = 0; q < Q; q++)
+        for (int s = 1; s < SHARES; s++) value[q] += shared[q * COLUMNS_THREADS + s * TILE + channel];
+    return true;
+}
+
+#endif

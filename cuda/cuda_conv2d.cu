@@ -1,0 +1,124 @@
+/* Convolution without a library, for what cuDNN has no algorithm for: any window, stride, padding and number of channels, in
+ * any precision; simple instead of fast. Formulas: cpu_conv2d.c. Every output is summed by one thread, or one warp, in one
+ * order. x [N][H][W][I], weight [O][K][K][I], y [N][P][Q][O]. */
+#include "cuda_vector.cuh"
+
+struct conv_task {
+    int64_t kernel, stride, padding;
+    int64_t n, i, h, w, o, p, q;
+};
+
+/* A thread per element (n,p,q,o) of y. */
+template <typename T>
+__global__ static void forward_kernel(struct conv_task t, const T *x, const T *weight, T *y)
+{
+    int64_t at = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
+    if (at >= t.n * t.p * t.q * t.o) return;
+    int64_t o = at % t.o, q = at / t.o % t.q, p = at / t.o / t.q % t.p, n = at / t.o / t.q / t.p;
+    float sum = 0;
+    for (int64_t k = 0; k < t.kernel; k++) {
+        for (int64_t l = 0; l < t.kernel; l++) {
+            int64_t h = p * t.stride + k - t.padding, w = q * t.stride + l - t.padding;
+            if (h < 0 || h >= t.h || w < 0 || w >= t.w) continue;
+            const T *source = x + ((n * t.h + h) * t.w + w) * t.i;
+            const T *filter = weight + ((o * t.kernel + k) * t.kernel + l) * t.i;
+            for (int64_t i = 0; i < t.i; i++) sum += to_float(source[i]) * to_float(filter[i]);
+        }
+    }
+    y[at] = from_float<T>(sum);
+}
+
+/* A thread per element (n,h,w,i) of dx: the windows whose tap (k,l) lies on (h,w) have p*stride = h + padding - k. */
+template <typename T>
+__global__ static void dx_kernel(struct conv_task t, const T *weight, const T *dy, T *dx)
+{
+    int64_t at = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
+    if (at >= t.n * t.h * t.w * t.i) return;
+    int64_t i = at % t.i, w = at / t.i % t.w, h = at / t.i / t.w % t.h, n = at / t.i / t.w / t.h;
+    float sum = 0;
+    for (int64_t k = 0; k < t.kernel; k++) {
+        for (int64_t l = 0; l < t.kernel; l++) {
+            int64_t row = h + t.padding - k, column = w + t.padding - l;
+            if (row < 0 || row % t.stride || row / t.stride >= t.p) continue;
+            if (column < 0 || column % t.stride || column / t.stride >= t.q) continue;
+            const T *source = dy + ((n * t.p + row / t.stride) * t.q + column / t.stride) * t.o;
+            const T *filter = weight + (k * t.kernel + l) * t.i + i;
+            for (int64_t o = 0; o < t.o; o++)
+                sum += to_float(source[o]) * to_float(filter[o * t.kernel * t.kernel * t.i]);
+        }
+    }
+    dx[at] = from_float<T>(sum);
+}
+
+/* A warp per element (o,k,l,i) of dweight; its threads share out the outputs (n,p,q). */
+template <typename T>
+__global__ static void dweight_kernel(struct conv_task t, const T *x, const T *dy, float *dweight)
+{
+    int64_t at = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) / CUDA_WARP;
+    if (at >= t.o * t.kernel * t.kernel * t.i) return; /* a whole warp */
+    int64_t i = at % t.i, l = at / t.i % t.kernel, k = at / t.i / t.kernel % t.kernel, o = at / t.i / t.kernel / t.kernel;
+    float sum = 0;
+    for (int64_t pixel = threadIdx.x % CUDA_WARP; pixel < t.n * t.p * t.q; pixel += CUDA_WARP) {
+        int64_t q = pixel % t.q, p = pixel / t.q % t.p, n = pixel / t.q / t.p;
+        int64_t h = p * t.stride + k - t.padding, w = q * t.stride + l - t.padding;
+        if (h < 0 || h >= t.h || w < 0 || w >= t.w) continue;
+        sum += to_float(dy[pixel * t.o + o]) * to_float(x[((n * t.h + h) * t.w + w) * t.i + i]);
+    }
+    for (int offset = CUDA_WARP / 2; offset > 0; offset /= 2) sum += __shfl_down_sync(CUDA_FULL_WARP, sum, offset);
+    if (threadIdx.x % CUDA_WARP == 0) dweight[at] = sum;
+}
+
+static struct conv_task make_task(const struct cuda_convolution *task)
+{
+    return {task->window.kernel, task->window.stride, task->window.padding, task->x.n, task->x.c,
+            task->x.h,           task->x.w,           task->y.c,            task->y.h, task->y.w};
+}
+
+template <typename T>
+static cudaError_t forward(cudaStream_t stream, const struct cuda_convolution *task, const void *x, const void *weight,
+                           void *y)
+{
+    struct conv_task t = make_task(task);
+    forward_kernel<T><<<blocks_for(t.n * t.p * t.q * t.o, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
+        t, (const T *)x, (const T *)weight, (T *)y);
+    return cudaGetLastError();
+}
+
+template <typename T>
+static cudaError_t backward_dx(cudaStream_t stream, const struct cuda_convolution *task, const void *weight,
+                               const void *dy, void *dx)
+{
+    struct conv_task t = make_task(task);
+    dx_kernel<T><<<blocks_for(t.n * t.h * t.w * t.i, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
+        t, (const T *)weight, (const T *)dy, (T *)dx);
+    return cudaGetLastError();
+}
+
+template <typename T>
+static cudaError_t backward_dweight(cudaStream_t stream, const struct cuda_convolution *task, const void *x,
+                                    const void *dy, float *dweight)
+{
+    struct conv_task t = make_task(task);
+    int64_t threads = t.o * t.kernel * t.kernel * t.i * CUDA_WARP;
+    dweight_kernel<T><<<blocks_for(threads, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
+        t, (const T *)x, (const T *)dy, dweight);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_conv2d_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
+                                       const void *x, const void *weight, void *y)
+{
+    return CUDA_DISPATCH(type, forward, stream, task, x, weight, y);
+}
+
+cudaError_t cuda_conv2d_dx_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
+                                  const void *weight, const void *dy, void *dx)
+{
+    return CUDA_DISPATCH(type, backward_dx, stream, task, weight, dy, dx);
+}
+
+cudaError_t cuda_conv2d_dweight_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
+                                       const void *x, const void *dy, float *dweight)
+{
+    return CUDA_DISPATCH(type, backward_dweight, stream, task, x, dy, dweight);
+}

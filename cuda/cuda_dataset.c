@@ -1,0 +1,88 @@
+/* The data set on the device, as the bytes of its files, and the order in which gather visits it. */
+#include <stdlib.h>
+
+#include "cuda_backend.h"
+#include "trainer/memory.h"
+
+struct device_dataset {
+    struct cuda_images images; /* device memory */
+    int64_t count;
+};
+
+static void *upload(struct cuda_backend *cuda, const void *from, size_t bytes)
+{
+    void *data = cuda_alloc(cuda, bytes);
+    CUDA_CHECK(cudaMemcpyAsync(data, from, bytes, cudaMemcpyHostToDevice, cuda->stream));
+    return data;
+}
+
+static struct device_dataset *dataset_upload(struct backend *backend, const struct dataset_view *view)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    struct device_dataset *dataset = memory_alloc(1, sizeof *dataset);
+    int64_t plane = view->height * view->width, sample = view->channels * plane;
+    size_t count = (size_t)view->count;
+    int32_t *order = cuda_alloc(cuda, count * sizeof *order);
+    dataset->count = view->count;
+    dataset->images = (struct cuda_images){
+        .pixels = upload(cuda, view->pixels, count * (size_t)sample),
+        .labels = upload(cuda, view->labels, count),
+        .offset = upload(cuda, view->offset, (size_t)sample * sizeof *view->offset),
+        .scale = upload(cuda, view->scale, (size_t)view->channels * sizeof *view->scale),
+        .order = order,
+        .channels = view->channels,
+        .plane = plane,
+    };
+    CUDA_CHECK(cuda_order_identity(cuda->stream, order, view->count));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->stream)); /* the view may go once this returns */
+    return dataset;
+}
+
+static void dataset_free_cuda(struct backend *backend, struct device_dataset *dataset)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    if (!dataset) return;
+    cuda_free(cuda, (void *)dataset->images.pixels);
+    cuda_free(cuda, (void *)dataset->images.labels);
+    cuda_free(cuda, (void *)dataset->images.offset);
+    cuda_free(cuda, (void *)dataset->images.scale);
+    cuda_free(cuda, (void *)dataset->images.order);
+    free(dataset);
+}
+
+/* Always the same buffer, so that a recorded gather stays right. A copy from memory that is not page-locked returns once the
+ * source may change. */
+static void dataset_set_order(struct backend *backend, struct device_dataset *dataset, const int32_t *order)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(!cuda->recording);
+    int32_t *to = (int32_t *)dataset->images.order;
+    if (!order) {
+        CUDA_CHECK(cuda_order_identity(cuda->stream, to, dataset->count));
+        return;
+    }
+    size_t bytes = (size_t)dataset->count * sizeof *order;
+    CUDA_CHECK(cudaMemcpyAsync(to, order, bytes, cudaMemcpyHostToDevice, cuda->stream));
+}
+
+static void dataset_gather(struct backend *backend, const struct device_dataset *dataset, const struct tensor *x,
+                           int32_t *labels)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct cuda_images *images = &dataset->images;
+    struct shape s = x->shape;
+    bool vectors = s.h == 1 && s.w == 1;
+    int64_t first = cuda->host_state.batch_first;
+    CHECK(shape_sample_count(s) == images->channels * images->plane);
+    CHECK(vectors || s.c == images->channels);
+    CHECK(first >= 0 && first + s.n <= dataset->count);
+    CUDA_CHECK(cuda_gather_launch(cuda->stream, cuda->type, images, cuda->state, vectors, s.n, x->data, labels));
+}
+
+void cuda_dataset_install(struct backend_ops *ops)
+{
+    ops->dataset_upload = dataset_upload;
+    ops->dataset_free = dataset_free_cuda;
+    ops->dataset_set_order = dataset_set_order;
+    ops->gather = dataset_gather;
+}

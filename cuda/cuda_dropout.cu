@@ -1,0 +1,53 @@
+/* Dropout: to = mask * from / (1 - rate), the mask drawn anew from its counters in both directions (struct dropout_params in
+ * backend.h), so nothing is stored and a replayed graph draws a new mask in every step: the step number is read from the
+ * device. A thread takes the four channels that share a Philox draw. */
+#include "cuda_vector.cuh"
+#include "trainer/philox.h"
+
+enum { WORDS = 4, INDEX_CHANNELS = 16 };
+
+template <typename T>
+__global__ static void dropout_kernel(struct dropout_params params, const struct step_state *state, int64_t rows,
+                                      int64_t channels, const T *from, T *to)
+{
+    int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
+    int64_t groups = (channels + WORDS - 1) / WORDS;
+    if (i >= rows * groups) return;
+    int64_t row = i / groups, c = i % groups * WORDS, at = row * channels + c;
+    int64_t padded = (channels + INDEX_CHANNELS - 1) / INDEX_CHANNELS * INDEX_CHANNELS;
+    struct philox_words words = philox_draw(params.seed, params.stream, (uint32_t)state->step,
+                                            (uint64_t)(row * padded + c) / WORDS);
+    float rate = (float)params.rate, scale = (float)(1 / (1 - params.rate));
+    if (channels % WORDS == 0) {
+        lanes<T, WORDS> values = load_lanes<WORDS>(from + at);
+#pragma unroll
+        for (int k = 0; k < WORDS; k++) {
+            bool dropped = philox_uniform(words.word[k]) < rate;
+            values.value[k] = from_float<T>(dropped ? 0 : to_float(values.value[k]) * scale);
+        }
+        store_lanes<WORDS>(to + at, values);
+        return;
+    }
+#pragma unroll
+    for (int k = 0; k < WORDS; k++) {
+        if (c + k >= channels) continue;
+        bool dropped = philox_uniform(words.word[k]) < rate;
+        to[at + k] = from_float<T>(dropped ? 0 : to_float(from[at + k]) * scale);
+    }
+}
+
+template <typename T>
+static cudaError_t dropout(cudaStream_t stream, const struct dropout_params *params, const struct step_state *state,
+                           struct cuda_matrix shape, const void *from, void *to)
+{
+    int64_t threads = shape.m * ((shape.c + WORDS - 1) / WORDS);
+    dropout_kernel<T><<<blocks_for(threads, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
+        *params, state, shape.m, shape.c, (const T *)from, (T *)to);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_dropout_launch(cudaStream_t stream, enum cuda_type type, const struct dropout_params *params,
+                                const struct step_state *state, struct cuda_matrix shape, const void *from, void *to)
+{
+    return CUDA_DISPATCH(type, dropout, stream, params, state, shape, from, to);
+}

@@ -1,0 +1,74 @@
+/* Steps: the state on the device, and bodies that are recorded as CUDA graphs.
+ *
+ * A body runs as it is the first time, which lets the libraries load their code, choose their algorithms and take their
+ * memory. The second time its launches are recorded and become a graph; from then on the graph is launched, one call
+ * instead of some hundred. What changes from step to step lies in device memory at fixed addresses: the state (set by a
+ * kernel that carries it as an argument, so that nothing waits), the order of the epoch, the metrics. Whenever memory is
+ * freed, a recording may hold an address of it, and every body starts over. */
+#include "cuda_backend.h"
+
+static void graph_set_state(struct backend *backend, const struct step_state *state)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    cuda->host_state = *state;
+    CUDA_CHECK(cuda_state_set(cuda->stream, cuda->state, state));
+}
+
+static void forget(struct cuda_recording *recording)
+{
+    if (recording->graph) CUDA_CHECK(cudaGraphExecDestroy(recording->graph));
+    *recording = (struct cuda_recording){0};
+}
+
+void cuda_graphs_forget(struct cuda_backend *cuda)
+{
+    for (int i = 0; i < cuda->recording_count; i++) forget(&cuda->recordings[i]);
+    cuda->recording_count = 0;
+}
+
+/* The place of (body, argument), an empty one if it is new. */
+static struct cuda_recording *find(struct cuda_backend *cuda, void (*body)(void *), void *argument)
+{
+    for (int i = 0; i < cuda->recording_count; i++) {
+        struct cuda_recording *recording = &cuda->recordings[i];
+        if (recording->body == body && recording->argument == argument) return recording;
+    }
+    if (cuda->recording_count == CUDA_MAX_GRAPHS) cuda_graphs_forget(cuda);
+    return &cuda->recordings[cuda->recording_count++];
+}
+
+static void record(struct cuda_backend *cuda, struct cuda_recording *recording)
+{
+    cudaGraph_t graph;
+    CUDA_CHECK(cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal));
+    cuda->recording = true;
+    recording->body(recording->argument);
+    cuda->recording = false;
+    CUDA_CHECK(cudaStreamEndCapture(cuda->stream, &graph));
+    CUDA_CHECK(cudaGraphInstantiate(&recording->graph, graph, 0));
+    CUDA_CHECK(cudaGraphDestroy(graph));
+}
+
+static void graph_run(struct backend *backend, void (*body)(void *), void *argument)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    if (cuda->options.eager) {
+        body(argument);
+        return;
+    }
+    struct cuda_recording *recording = find(cuda, body, argument);
+    if (!recording->body || recording->generation != cuda->generation) {
+        forget(recording);
+        body(argument);
+        *recording = (struct cuda_recording){body, argument, cuda->generation, NULL};
+        return;
+    }
+    if (!recording->graph) record(cuda, recording);
+    CUDA_CHECK(cudaGraphLaunch(recording->graph, cuda->stream));
+}
+
+void cuda_graph_install(struct backend_ops *ops)
+{
+    ops->set_state = graph_set_state;
+    ops->run = graph_run;
+}

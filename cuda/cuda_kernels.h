@@ -1,0 +1,141 @@
+/* The launchers of the kernels: what the host files call, and the .cu files define. Each puts its work on the stream and
+ * returns the error of the launch. Activations are described by cuda_type; a matrix (M,C) is row-major, M = N*H*W rows of C
+ * channels. Pointers are aligned to 16 bytes. Counts of elements are below 2^31 (NETWORK_MAX_TENSOR), sums of sizes are
+ * 64-bit. */
+#ifndef CUDA_KERNELS_H
+#define CUDA_KERNELS_H
+
+#include <cuda_runtime_api.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "trainer/backend.h"
+
+enum cuda_type { CUDA_FP32, CUDA_BF16 };
+
+struct cuda_matrix {
+    int64_t m, c;
+};
+
+/* Device twin of struct metrics. */
+struct cuda_metrics {
+    double loss;
+    int64_t correct, count;
+};
+
+/* Memory of the reductions over channels, made once: a counter per tile of channels, which is zero between launches, and
+ * the partial sums of chunks of rows. Wherever there is more than one chunk, tiles times chunks are at most the number of
+ * multiprocessors, and a tile has at most 64 channels, so C * chunks <= 64 * multiprocessors; two values for each. */
+enum { CUDA_PARTIALS_PER_MULTIPROCESSOR = 2 * 64 };
+struct cuda_scratch {
+    unsigned *counters; /* [multiprocessors] */
+    float *partial;     /* [CUDA_PARTIALS_PER_MULTIPROCESSOR * multiprocessors] */
+};
+
+/* --- state and data (cuda_gather.cu) --- */
+/* Whether the build has code for the current device. */
+cudaError_t cuda_kernels_usable(void);
+cudaError_t cuda_state_set(cudaStream_t stream, struct step_state *to, const struct step_state *value);
+cudaError_t cuda_order_identity(cudaStream_t stream, int32_t *order, int64_t count);
+
+struct cuda_images {
+    const uint8_t *pixels, *labels; /* (count,C,H,W), (count) */
+    const float *offset, *scale;    /* (C,H,W), (C) */
+    const int32_t *order;           /* (count) */
+    int64_t channels, plane;        /* C, H*W */
+};
+/* x of n samples: [n][H*W][C] for images, [n][C*H*W] in the order of the file for vectors; labels (n). */
+cudaError_t cuda_gather_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_images *images,
+                               const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels);
+
+/* --- element by element: `count` elements --- */
+cudaError_t cuda_activation_forward_launch(cudaStream_t stream, enum cuda_type type, struct activation_params params,
+                                           int64_t count, const void *x, void *y);
+cudaError_t cuda_activation_backward_launch(cudaStream_t stream, enum cuda_type type, struct activation_params params,
+                                            int64_t count, const void *x, const void *dy, void *dx);
+cudaError_t cuda_dropout_launch(cudaStream_t stream, enum cuda_type type, const struct dropout_params *params,
+                                const struct step_state *state, struct cuda_matrix shape, const void *from, void *to);
+/* b may be NULL; y may be a or b. */
+cudaError_t cuda_elementwise_launch(cudaStream_t stream, enum cuda_type type, struct elementwise_params params,
+                                    int64_t count, const void *a, const void *b, void *y);
+cudaError_t cuda_to_bf16_launch(cudaStream_t stream, int64_t count, const float *from, void *to);
+cudaError_t cuda_from_bf16_launch(cudaStream_t stream, int64_t count, const void *from, float *to);
+/* forward: image [N][H*W][C] -> vectors [N][C*H*W]; else back. */
+cudaError_t cuda_flatten_launch(cudaStream_t stream, enum cuda_type type, bool forward, struct shape image,
+                                const void *from, void *to);
+
+/* --- pooling (cuda_pool.cu) --- */
+/* Bytes of a saved tap: 1 where the window has at most 256, else 2. */
+static inline size_t cuda_pool_tap_bytes(struct window window)
+{
+    return window.kernel * window.kernel <= 256 ? 1 : 2;
+}
+cudaError_t cuda_pool_forward_launch(cudaStream_t stream, enum cuda_type type, struct pool_params params,
+                                     struct shape input, struct shape output, const void *x, void *y, void *saved);
+cudaError_t cuda_pool_backward_launch(cudaStream_t stream, enum cuda_type type, struct pool_params params,
+                                      struct shape input, struct shape output, const void *dy, const void *saved,
+                                      void *dx);
+
+/* --- per channel --- */
+/* y[c] = scale * sum over the rows of x. */
+cudaError_t cuda_column_sum_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape,
+                                   int multiprocessors, struct cuda_scratch scratch, float scale, const void *x,
+                                   float *y);
+/* y[m][c] += bias[c] */
+cudaError_t cuda_bias_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, int multiprocessors,
+                             const float *bias, void *y);
+/* x[m][c] = scale * y[c]; y of fp32, x of the type. */
+cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, float scale,
+                                  const float *y, void *x);
+
+struct cuda_batchnorm {
+    struct cuda_matrix shape;
+    int multiprocessors;
+    struct cuda_scratch scratch;
+    float epsilon, momentum;
+    const void *x, *dy;                           /* (M,C) */
+    const float *gamma, *beta;                    /* (C), here and below */
+    float *mean, *rstd;                           /* written by forward, read by backward */
+    float *running_mean, *running_var;            /* NULL: not kept; read by evaluate */
+    void *y, *dx;                                 /* (M,C); dx may be NULL */
+    float *dgamma, *dbeta;
+};
+cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
+cudaError_t cuda_batchnorm_evaluate_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
+cudaError_t cuda_batchnorm_backward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
+
+/* --- loss (cuda_softmax.cu): n samples of d features --- */
+cudaError_t cuda_softmax_forward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *x,
+                                        void *y);
+cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *y,
+                                         const void *dy, void *dx);
+/* dx may be NULL. */
+cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, int64_t n, int64_t d,
+                                      const void *x, const int32_t *labels, struct cuda_metrics *metrics, void *dx);
+
+/* --- optimizers (cuda_optimizer.cu): fp32 --- */
+cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state, int64_t count,
+                            float *w, const float *dw, float *velocity);
+cudaError_t cuda_adam_launch(cudaStream_t stream, struct adam_params params, const struct step_state *state,
+                             int multiprocessors, int64_t count, float *w, const float *dw, float *m, float *v);
+
+/* --- convolution without a library (cuda_conv2d.cu): any shape, slow --- */
+struct cuda_convolution {
+    struct window window;
+    struct shape x, y; /* (N,I,H,W), (N,O,P,Q) */
+};
+cudaError_t cuda_conv2d_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
+                                       const void *x, const void *weight, void *y);
+cudaError_t cuda_conv2d_dx_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
+                                  const void *weight, const void *dy, void *dx);
+/* dweight is fp32, whatever the type. */
+cudaError_t cuda_conv2d_dweight_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
+                                       const void *x, const void *dy, float *dweight);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

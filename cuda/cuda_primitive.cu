@@ -1,0 +1,124 @@
+/* The primitives of automatic differentiation, y = a op b element by element and a channel's value spread over its rows; and
+ * the conversions of parameters between fp32 and bf16. The sum over a channel is in cuda_bias.cu. */
+#include "cuda_vector.cuh"
+
+__device__ static float apply(struct elementwise_params params, float a, float b)
+{
+    switch (params.op) {
+    case ELEMENTWISE_ADD:
+        return a + b;
+    case ELEMENTWISE_SUBTRACT:
+        return a - b;
+    case ELEMENTWISE_MULTIPLY:
+        return a * b;
+    case ELEMENTWISE_DIVIDE:
+        return a / b;
+    case ELEMENTWISE_SQUARE:
+        return a * a;
+    case ELEMENTWISE_SQRT:
+        return sqrtf(a);
+    case ELEMENTWISE_AFFINE:
+        return (float)params.scale * a + (float)params.shift;
+    }
+    return 0;
+}
+
+/* y may be a or b: each thread reads what it writes before it writes. */
+template <typename T>
+__global__ static void elementwise_kernel(struct elementwise_params params, int64_t count, const T *a, const T *b, T *y)
+{
+    constexpr int LANES = vector_lanes<T>();
+    int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
+    if (i >= count) return;
+    if (i + LANES > count) {
+        for (; i < count; i++) y[i] = from_float<T>(apply(params, to_float(a[i]), b ? to_float(b[i]) : 0));
+        return;
+    }
+    lanes<T, LANES> left = load_lanes<LANES>(a + i), right = load_lanes<LANES>((b ? b : a) + i);
+#pragma unroll
+    for (int k = 0; k < LANES; k++)
+        left.value[k] = from_float<T>(apply(params, to_float(left.value[k]), to_float(right.value[k])));
+    store_lanes<LANES>(y + i, left);
+}
+
+template <typename T>
+static cudaError_t elementwise(cudaStream_t stream, struct elementwise_params params, int64_t count, const void *a,
+                               const void *b, void *y)
+{
+    unsigned blocks = blocks_for((count + vector_lanes<T>() - 1) / vector_lanes<T>(), CUDA_BLOCK_SIZE);
+    elementwise_kernel<T>
+        <<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(params, count, (const T *)a, (const T *)b, (T *)y);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_elementwise_launch(cudaStream_t stream, enum cuda_type type, struct elementwise_params params,
+                                    int64_t count, const void *a, const void *b, void *y)
+{
+    return CUDA_DISPATCH(type, elementwise, stream, params, count, a, b, y);
+}
+
+template <typename T>
+__global__ static void broadcast_kernel(int64_t count, unsigned channels, float scale, const float *y, T *x)
+{
+    int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
+    if (i >= count) return;
+    x[i] = from_float<T>(scale * y[(unsigned)i % channels]);
+}
+
+template <typename T>
+static cudaError_t broadcast(cudaStream_t stream, struct cuda_matrix shape, float scale, const float *y, void *x)
+{
+    int64_t count = shape.m * shape.c;
+    broadcast_kernel<T><<<blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
+        count, (unsigned)shape.c, scale, y, (T *)x);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, float scale,
+                                  const float *y, void *x)
+{
+    return CUDA_DISPATCH(type, broadcast, stream, shape, scale, y, x);
+}
+
+/* Eight elements per thread. */
+template <typename From, typename To>
+__global__ static void convert_kernel(int64_t count, const From *from, To *to)
+{
+    constexpr int LANES = 8, PART_FROM = vector_lanes<From>(), PART_TO = vector_lanes<To>();
+    int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
+    if (i >= count) return;
+    if (i + LANES > count) {
+        for (; i < count; i++) to[i] = from_float<To>(to_float(from[i]));
+        return;
+    }
+    float values[LANES];
+#pragma unroll
+    for (int part = 0; part < LANES; part += PART_FROM) {
+        lanes<From, PART_FROM> loaded = load_lanes<PART_FROM>(from + i + part);
+        for (int k = 0; k < PART_FROM; k++) values[part + k] = to_float(loaded.value[k]);
+    }
+#pragma unroll
+    for (int part = 0; part < LANES; part += PART_TO) {
+        lanes<To, PART_TO> stored;
+        for (int k = 0; k < PART_TO; k++) stored.value[k] = from_float<To>(values[part + k]);
+        store_lanes<PART_TO>(to + i + part, stored);
+    }
+}
+
+template <typename From, typename To>
+static cudaError_t convert(cudaStream_t stream, int64_t count, const From *from, To *to)
+{
+    convert_kernel<From, To>
+        <<<blocks_for((count + 7) / 8, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(count, from, to);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_to_bf16_launch(cudaStream_t stream, int64_t count, const float *from, void *to)
+{
+    return convert(stream, count, from, (bf16 *)to);
+}
+
+cudaError_t cuda_from_bf16_launch(cudaStream_t stream, int64_t count, const void *from, float *to)
+{
+    return convert(stream, count, (const bf16 *)from, to);
+}

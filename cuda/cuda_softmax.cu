@@ -1,0 +1,208 @@
+/* Softmax, cross-entropy and both in one, over the d features of each of n samples; t is the label.
+ *
+ *   softmax        y_i = exp(x_i - m) / sum_k exp(x_k - m), m = max x;  dx_j = y_j (dy_j - sum_i dy_i y_i)
+ *   cross-entropy  L = -(1/N) sum_n log p[n,t_n];  dp[n,i] = -delta_it / (N p[n,t])
+ *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - x_t);  dx_i = (softmax(x)_i - delta_it) / N
+ *
+ * A group of 4 or 32 neighbouring threads takes a sample, by the number of features. The losses are added by one block, in
+ * double and in one order, so a batch is one launch without atomics. */
+#include <float.h>
+
+#include "cuda_vector.cuh"
+
+enum { LOSS_THREADS = 1024, LOSS_WARPS = LOSS_THREADS / CUDA_WARP };
+
+/* Threads that share a sample. */
+static int group_size(int64_t d)
+{
+    return d <= 16 ? 4 : CUDA_WARP;
+}
+
+/* Over the threads of a group; every one gets the result. All threads of a warp must call. */
+__device__ inline float group_sum(float value, int group)
+{
+    for (int offset = group / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(CUDA_FULL_WARP, value, offset);
+    return value;
+}
+
+__device__ inline float group_max(float value, int group)
+{
+    for (int offset = group / 2; offset > 0; offset /= 2)
+        value = fmaxf(value, __shfl_xor_sync(CUDA_FULL_WARP, value, offset));
+    return value;
+}
+
+__device__ inline bool group_all(bool value, int group)
+{
+    int both = value;
+    for (int offset = group / 2; offset > 0; offset /= 2) both &= __shfl_xor_sync(CUDA_FULL_WARP, both, offset);
+    return both != 0;
+}
+
+/* m and sum_k exp(x_k - m) of a sample. With d = 0 (no such sample) nothing is read. */
+template <typename T> __device__ inline float max_and_sum(const T *x, int64_t d, int lane, int group, float *sum)
+{
+    float most = -INFINITY, total = 0;
+    for (int64_t i = lane; i < d; i += group) most = fmaxf(most, to_float(x[i]));
+    most = group_max(most, group);
+    for (int64_t i = lane; i < d; i += group) total += expf(to_float(x[i]) - most);
+    *sum = group_sum(total, group);
+    return most;
+}
+
+template <typename T>
+__global__ static void softmax_kernel(int64_t n, int64_t d, int group, const T *x, T *y)
+{
+    int64_t thread = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x, sample = thread / group;
+    int lane = (int)(thread % group);
+    if (sample >= n) d = 0, sample = 0; /* still takes part in the shuffles */
+    float sum, most = max_and_sum(x + sample * d, d, lane, group, &sum);
+    for (int64_t i = lane; i < d; i += group)
+        y[sample * d + i] = from_float<T>(expf(to_float(x[sample * d + i]) - most) / sum);
+}
+
+template <typename T>
+__global__ static void softmax_backward_kernel(int64_t n, int64_t d, int group, const T *y, const T *dy, T *dx)
+{
+    int64_t thread = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x, sample = thread / group;
+    int lane = (int)(thread % group);
+    if (sample >= n) d = 0, sample = 0;
+    int64_t first = sample * d;
+    float dot = 0;
+    for (int64_t i = lane; i < d; i += group) dot += to_float(dy[first + i]) * to_float(y[first + i]);
+    dot = group_sum(dot, group);
+    for (int64_t i = lane; i < d; i += group)
+        dx[first + i] = from_float<T>(to_float(y[first + i]) * (to_float(dy[first + i]) - dot));
+}
+
+template <typename T>
+static cudaError_t softmax(cudaStream_t stream, int64_t n, int64_t d, const void *x, void *y)
+{
+    int group = group_size(d);
+    softmax_kernel<T><<<blocks_for(n * group, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(n, d, group, (const T *)x,
+                                                                                            (T *)y);
+    return cudaGetLastError();
+}
+
+template <typename T>
+static cudaError_t softmax_backward(cudaStream_t stream, int64_t n, int64_t d, const void *y, const void *dy, void *dx)
+{
+    int group = group_size(d);
+    softmax_backward_kernel<T><<<blocks_for(n * group, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
+        n, d, group, (const T *)y, (const T *)dy, (T *)dx);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_softmax_forward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *x,
+                                        void *y)
+{
+    return CUDA_DISPATCH(type, softmax, stream, n, d, x, y);
+}
+
+cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *y,
+                                         const void *dy, void *dx)
+{
+    return CUDA_DISPATCH(type, softmax_backward, stream, n, d, y, dy, dx);
+}
+
+/* --- losses --- */
+
+/* The largest output is the label's: no other is larger, none before it is as large, none is NaN. */
+template <typename T>
+__device__ inline bool is_correct(const T *x, int64_t d, int64_t label, float of_label, int lane, int group)
+{
+    bool correct = true;
+    for (int64_t i = lane; i < d; i += group) {
+        float value = to_float(x[i]);
+        correct &= i < label ? value < of_label : value <= of_label;
+    }
+    return group_all(correct, group);
+}
+
+/* The loss of a sample of logits, and its gradient where dx is not NULL. */
+template <typename T>
+__device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float of_label, int lane, int group,
+                                    float share, T *dx)
+{
+    float sum, most = max_and_sum(x, d, lane, group, &sum);
+    for (int64_t i = lane; dx && i < d; i += group) {
+        float p = expf(to_float(x[i]) - most) / sum;
+        dx[i] = from_float<T>((i == label ? p - 1 : p) * share);
+    }
+    return most - of_label + logf(sum);
+}
+
+template <typename T>
+__device__ inline float probabilities_loss(int64_t d, int64_t label, float of_label, int lane, int group, float share,
+                                           T *dx)
+{
+    float p = of_label < FLT_MIN ? FLT_MIN : of_label; /* NaN stays */
+    for (int64_t i = lane; dx && i < d; i += group) dx[i] = from_float<T>(i == label ? -share / p : 0);
+    return -logf(p);
+}
+
+/* Adds up over the block; thread 0 gets the sums. */
+__device__ inline void block_totals(double *loss, int *correct)
+{
+    __shared__ double losses[LOSS_WARPS];
+    __shared__ int hits[LOSS_WARPS];
+    int warp = (int)threadIdx.x / CUDA_WARP, lane = (int)threadIdx.x % CUDA_WARP;
+    for (int offset = CUDA_WARP / 2; offset > 0; offset /= 2) {
+        *loss += __shfl_down_sync(CUDA_FULL_WARP, *loss, offset);
+        *correct += __shfl_down_sync(CUDA_FULL_WARP, *correct, offset);
+    }
+    if (lane == 0) losses[warp] = *loss, hits[warp] = *correct;
+    __syncthreads();
+    if (threadIdx.x > 0) return;
+    for (int w = 1; w < (int)blockDim.x / CUDA_WARP; w++) *loss += losses[w], *correct += hits[w];
+}
+
+/* One block. A label outside of the features makes the loss NaN instead of reading what is not there. */
+template <typename T, bool OF_LOGITS>
+__global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group, const T *x,
+                                                                   const int32_t *labels, struct cuda_metrics *metrics,
+                                                                   T *dx)
+{
+    int lane = (int)threadIdx.x % group, samples = (int)blockDim.x / group;
+    float share = 1 / (float)n;
+    double loss = 0;
+    int correct = 0;
+    for (int64_t first = 0; first < n; first += samples) { /* the same number of rounds for every thread */
+        int64_t sample = first + (int)threadIdx.x / group;
+        bool valid = sample < n;
+        int64_t label = valid ? labels[sample] : 0, features = valid ? d : 0;
+        const T *row = x + (valid ? sample * d : 0);
+        T *drow = dx && valid ? dx + sample * d : NULL;
+        bool known = label >= 0 && label < d;
+        float of_label = valid && known ? to_float(row[label]) : NAN;
+        float own = OF_LOGITS ? logits_loss(row, features, label, of_label, lane, group, share, drow)
+                              : probabilities_loss(features, label, of_label, lane, group, share, drow);
+        bool hit = is_correct(row, features, label, of_label, lane, group);
+        if (valid && lane == 0) loss += (double)own, correct += hit;
+    }
+    block_totals(&loss, &correct);
+    if (threadIdx.x > 0) return;
+    metrics->loss += loss;
+    metrics->correct += correct;
+    metrics->count += n;
+}
+
+template <typename T>
+static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, int64_t n, int64_t d, const void *x,
+                                 const int32_t *labels, struct cuda_metrics *metrics, void *dx)
+{
+    int group = group_size(d);
+    int64_t wanted = (n * group + CUDA_WARP - 1) / CUDA_WARP * CUDA_WARP;
+    int threads = wanted < LOSS_THREADS ? (int)wanted : LOSS_THREADS;
+    if (of_logits)
+        loss_kernel<T, true><<<1, threads, 0, stream>>>(n, d, group, (const T *)x, labels, metrics, (T *)dx);
+    else
+        loss_kernel<T, false><<<1, threads, 0, stream>>>(n, d, group, (const T *)x, labels, metrics, (T *)dx);
+    return cudaGetLastError();
+}
+
+cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, int64_t n, int64_t d,
+                                      const void *x, const int32_t *labels, struct cuda_metrics *metrics, void *dx)
+{
+    return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, n, d, x, labels, metrics, dx);
+}

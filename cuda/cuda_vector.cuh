@@ -1,0 +1,66 @@
+/* What the kernels share: scalars of an activation as float and back, and loads and stores of 16 bytes at a time. */
+#ifndef CUDA_VECTOR_CUH
+#define CUDA_VECTOR_CUH
+
+#include <cuda_bf16.h>
+
+#include "cuda_kernels.h"
+
+enum { CUDA_WARP = 32, CUDA_BLOCK_SIZE = 256 };
+#define CUDA_FULL_WARP 0xffffffffu
+
+typedef __nv_bfloat16 bf16;
+
+__device__ inline float to_float(float value)
+{
+    return value;
+}
+
+__device__ inline float to_float(bf16 value)
+{
+    return __bfloat162float(value);
+}
+
+template <typename T> __device__ inline T from_float(float value);
+
+template <> __device__ inline float from_float<float>(float value)
+{
+    return value;
+}
+
+template <> __device__ inline bf16 from_float<bf16>(float value)
+{
+    return __float2bfloat16_rn(value);
+}
+
+/* Scalars in 16 bytes: 4 fp32, 8 bf16. */
+template <typename T> __host__ __device__ constexpr int vector_lanes()
+{
+    return (int)(16 / sizeof(T));
+}
+
+/* N scalars that are loaded and stored at once, from an address that is a multiple of their size. */
+template <typename T, int N> struct alignas(N * sizeof(T)) lanes {
+    T value[N];
+};
+
+template <int N, typename T> __device__ inline lanes<T, N> load_lanes(const T *from)
+{
+    return *reinterpret_cast<const lanes<T, N> *>(from);
+}
+
+template <int N, typename T> __device__ inline void store_lanes(T *to, const lanes<T, N> &from)
+{
+    *reinterpret_cast<lanes<T, N> *>(to) = from;
+}
+
+/* Blocks of a launch with `threads` threads in all. */
+static inline unsigned blocks_for(int64_t threads, int block)
+{
+    return (unsigned)((threads + block - 1) / block);
+}
+
+/* Calls with<float>(arguments) or with<bf16>(arguments). */
+#define CUDA_DISPATCH(type, with, ...) ((type) == CUDA_BF16 ? with<bf16>(__VA_ARGS__) : with<float>(__VA_ARGS__))
+
+#endif

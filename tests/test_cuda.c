@@ -1,0 +1,280 @@
+/* CPU against CUDA: every operation of the one list of cases, run after run, and whole networks step by step. Without a CUDA
+ * device the tests say so and are skipped. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "experiment_support.h"
+#include "op_cases.h"
+#include "op_reference.h"
+#include "support.h"
+#include "trainer/train.h"
+
+enum { PRECISIONS = 3 };
+
+/* The CUDA rows of the list of variants; `variant->roundoff` is of their precision. */
+static const struct variant *cuda_variant(int i)
+{
+    int count;
+    const struct variant *variants = variant_list(&count);
+    for (int k = 0; k < count; k++)
+        if (variants[k].device == DEVICE_CUDA && i-- == 0) return &variants[k];
+    cr_assert_fail("no such variant");
+    return NULL;
+}
+
+static void need_cuda(void)
+{
+    struct backend_options options = {.device = DEVICE_CUDA};
+    struct backend *backend;
+    struct status status = {0};
+    if (backend_create(&backend, &options, &status)) {
+        backend_destroy(backend);
+        return;
+    }
+    fprintf(stderr, "no CUDA device, so nothing is compared: %s\n", status.message);
+    cr_skip_test("no CUDA device");
+}
+
+static struct backend *create(struct backend_options options)
+{
+    struct backend *backend;
+    struct status status = {0};
+    cr_assert(backend_create(&backend, &options, &status), "%s", status.message);
+    return backend;
+}
+
+/* --- operations --- */
+
+static void round_inputs(const struct variant *variant, struct op_arrays *inputs)
+{
+    for (int k = 0; k < inputs->count; k++)
+        support_round(variant, inputs->array[k].values, shape_count(inputs->array[k].shape));
+}
+
+/* Against the CPU in fp64, from the same inputs. The tolerance is that of test_ops_known, in roundings of the precision. */
+static void expect_cpu(struct backend *backend, const struct variant *variant, const char *how)
+{
+    struct backend *exact = variant_create(variant_list(&(int){0}), 2);
+    struct op_reference *reference = op_reference_load();
+    int count;
+    const struct op_case *cases = op_case_list(&count);
+    for (int i = 0; i < count; i++) {
+        char message[512];
+        struct op_arrays inputs, outputs, expected;
+        op_case_inputs(&cases[i], &inputs);
+        round_inputs(variant, &inputs);
+        op_case_run(&cases[i], backend, (struct op_run_options){0}, &inputs, &outputs);
+        op_case_run(&cases[i], exact, (struct op_run_options){0}, &inputs, &expected);
+        cr_expect(
+            op_reference_same(reference, &cases[i], &outputs, &expected, variant->roundoff, message, sizeof message),
+            "%s%s, %s: %s", variant->name, how, cases[i].name, message);
+        op_arrays_free(&inputs), op_arrays_free(&outputs), op_arrays_free(&expected);
+    }
+    op_reference_free(reference);
+    backend_destroy(exact);
+}
+
+/* With the algorithms that repeat to the bit, and with those that were the fastest. */
+Test(cuda, operations_agree_with_the_cpu)
+{
+    need_cuda();
+    for (int i = 0; i < PRECISIONS; i++) {
+        const struct variant *variant = cuda_variant(i);
+        for (int timed = 0; timed < 2; timed++) {
+            struct backend *backend = create((struct backend_options){
+                .device = DEVICE_CUDA, .precision = variant->precision, .deterministic = !timed});
+            expect_cpu(backend, variant, timed ? ", fastest algorithms" : "");
+            backend_destroy(backend);
+        }
+    }
+}
+
+/* cuDNN's batch normalization is the same function as ours. Cases with a mean of 1000 are left out: there cuDNN's variance
+ * is a difference of two large numbers. */
+Test(cuda, cudnn_batchnorm_is_the_same_function)
+{
+    need_cuda();
+    struct op_reference *reference = op_reference_load();
+    struct backend *exact = variant_create(variant_list(&(int){0}), 2);
+    int count;
+    const struct op_case *cases = op_case_list(&count);
+    for (int p = 0; p < PRECISIONS; p++) {
+        const struct variant *variant = cuda_variant(p);
+        struct backend *backend = create((struct backend_options){
+            .device = DEVICE_CUDA, .precision = variant->precision, .cudnn_batchnorm = true});
+        for (int i = 0; i < count; i++) {
+            if (cases[i].op != OP_BATCHNORM || fabs(cases[i].offset) > 100) continue;
+            char message[512];
+            struct op_arrays inputs, outputs, expected;
+            op_case_inputs(&cases[i], &inputs);
+            round_inputs(variant, &inputs);
+            op_case_run(&cases[i], backend, (struct op_run_options){0}, &inputs, &outputs);
+            op_case_run(&cases[i], exact, (struct op_run_options){0}, &inputs, &expected);
+            cr_expect(op_reference_same(reference, &cases[i], &outputs, &expected, variant->roundoff, message,
+                                        sizeof message),
+                      "%s, cuDNN, %s: %s", variant->name, cases[i].name, message);
+            op_arrays_free(&inputs), op_arrays_free(&outputs), op_arrays_free(&expected);
+        }
+        backend_destroy(backend);
+    }
+    backend_destroy(exact);
+    op_reference_free(reference);
+}
+
+/* --- whole networks --- */
+
+#define DATA(train, size)                                                                                              \
+    "[data]\ndataset = synthetic\nsynthetic_train = " train "\nsynthetic_test = 45\nsynthetic_classes = 10\n"          \
+    "synthetic_size = " size "\nnormalization = channel\n"
+
+enum { STEPS = 50, NETWORKS = 5 };
+
+/* The report's networks in small, each kind of layer and optimizer among them. 203 = 12 * 16 + 11: epochs with a tail. */
+static const struct {
+    const char *name, *text;
+} networks[NETWORKS] = {
+    {"mlp from scratch", DATA("203", "11") "[model]\nhidden = 37\nloss = separate\n[optimizer]\nlearning_rate = 0.01\n"
+                                           "[train]\nbatch_size = 16\nmax_steps = 50\n"},
+    {"mlp", DATA("203", "11") "[model]\nhidden = 37\n[optimizer]\nlearning_rate = 0.01\nmomentum = 0.9\n"
+                              "[train]\nbatch_size = 16\nmax_steps = 50\n"},
+    {"best mlp", DATA("203", "11") "[model]\nhidden = 64, 24, 40\nblock = activation, batchnorm, dropout\n"
+                                   "batchnorm = custom\ndropout = 0.05\n[optimizer]\nname = adam\n"
+                                   "learning_rate = 1e-3\n[train]\nbatch_size = 32\nmax_steps = 50\n"},
+    {"convnet", DATA("203", "16") "[model]\nkind = convnet\nfeatures = 16, M, 24, M, 32, 32, M, A\n"
+                                  "batchnorm = custom\nactivation = leaky_relu\n[optimizer]\nname = adamw\n"
+                                  "weight_decay = 0.01\nlearning_rate = 1e-3\n[train]\nbatch_size = 16\n"
+                                  "max_steps = 50\n"},
+    {"convnet by autodiff", DATA("203", "9") "[model]\nkind = convnet\nfeatures = 8, M, 17, A2s2p0\n"
+                                             "batchnorm = autodiff\nactivation = elu\n[optimizer]\n"
+                                             "learning_rate = 0.01\n[train]\nbatch_size = 16\nmax_steps = 50\n"},
+};
+
+/* Per sample: the mean loss of each step, then the losses and accuracies of both sets. */
+struct curve {
+    double loss[STEPS], train_loss, test_loss, test_accuracy;
+};
+
+static struct curve train(const char *text, struct backend_options options)
+{
+    struct experiment experiment;
+    struct dataset dataset;
+    struct status status = {0};
+    struct curve curve;
+    struct trainer *trainer = memory_alloc(1, sizeof *trainer);
+    struct backend *backend = create(options);
+    experiment_from(&experiment, text);
+    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(trainer_create(trainer, &experiment, &dataset, backend, &status), "%s", status.message);
+    for (int step = 0; step < STEPS; step++) {
+        backend->ops->metrics_reset(backend);
+        trainer_step(trainer);
+        struct metrics sums = backend->ops->metrics_read(backend);
+        curve.loss[step] = sums.loss / (double)sums.count;
+        if (step == STEPS / 2) trainer_evaluate(trainer, &trainer->train_set, NULL); /* leaves no trace */
+    }
+    curve.train_loss = trainer_evaluate(trainer, &trainer->train_set, NULL).loss;
+    struct evaluation test = trainer_evaluate(trainer, &trainer->test_set, NULL);
+    curve.test_loss = test.loss, curve.test_accuracy = test.accuracy;
+    trainer_destroy(trainer);
+    free(trainer);
+    dataset_free(&dataset);
+    backend_destroy(backend);
+    experiment_free(&experiment);
+    return curve;
+}
+
+/* Rounding errors grow as training goes on: by a factor of some thousand over 50 steps of these networks, as two
+ * instruction sets of the CPU show. 2^13 roundings of the first step's loss is above that in fp32 (5e-4) and, since an error
+ * cannot grow beyond the loss itself, one thirtieth and one seventh of it at most in tf32 and bf16. */
+static double bound_of(const struct variant *variant, double loss)
+{
+    double growth = 0x1p13, most = variant->precision == PRECISION_BF16 ? 1.0 / 7 : 1.0 / 30;
+    return fmin(growth * variant->roundoff, most) * loss;
+}
+
+Test(cuda, networks_stay_with_the_cpu, .timeout = 600)
+{
+    need_cuda();
+    for (int k = 0; k < NETWORKS; k++) {
+        struct curve cpu = train(networks[k].text, (struct backend_options){.device = DEVICE_CPU, .threads = 2});
+        cr_expect(cpu.loss[STEPS - 1] < cpu.loss[0], "%s does not learn", networks[k].name);
+        for (int p = 0; p < PRECISIONS; p++) {
+            const struct variant *variant = cuda_variant(p);
+            struct curve cuda = train(
+                networks[k].text, (struct backend_options){.device = DEVICE_CUDA, .precision = variant->precision});
+            double bound = bound_of(variant, cpu.loss[0]), worst = 0;
+            for (int step = 0; step < STEPS; step++) {
+                double difference = fabs(cuda.loss[step] - cpu.loss[step]);
+                worst = fmax(worst, isnan(difference) ? INFINITY : difference);
+            }
+            fprintf(stderr, "%s, %s: losses differ by up to %.2e of %.3f, bound %.2e\n", networks[k].name,
+                    variant->name, worst, cpu.loss[0], bound);
+            cr_expect(worst <= bound, "%s, %s: losses differ by %g, bound %g", networks[k].name, variant->name, worst,
+                      bound);
+            cr_expect(fabs(cuda.train_loss - cpu.train_loss) <= bound && fabs(cuda.test_loss - cpu.test_loss) <= bound,
+                      "%s, %s: evaluations %g, %g, on the CPU %g, %g", networks[k].name, variant->name, cuda.train_loss,
+                      cuda.test_loss, cpu.train_loss, cpu.test_loss);
+        }
+    }
+}
+
+/* A recorded step is the step; and with `deterministic` a run repeats to the bit. */
+Test(cuda, replayed_steps_are_the_steps, .timeout = 600)
+{
+    need_cuda();
+    for (int k = 0; k < NETWORKS; k++) {
+        for (int p = 0; p < PRECISIONS; p++) {
+            struct backend_options options = {
+                .device = DEVICE_CUDA, .precision = cuda_variant(p)->precision, .deterministic = true};
+            struct curve recorded = train(networks[k].text, options), again = train(networks[k].text, options);
+            options.eager = true;
+            struct curve eager = train(networks[k].text, options);
+            cr_expect(memcmp(&recorded, &again, sizeof again) == 0, "%s, %s: two runs differ", networks[k].name,
+                      cuda_variant(p)->name);
+            cr_expect(memcmp(&recorded, &eager, sizeof eager) == 0, "%s, %s: recorded and not recorded differ",
+                      networks[k].name, cuda_variant(p)->name);
+        }
+    }
+}
+
+/* --- what a user can cause --- */
+
+Test(cuda, fp64_is_refused_with_the_way_out)
+{
+    need_cuda();
+    struct backend_options options = {.device = DEVICE_CUDA, .precision = PRECISION_FP64};
+    struct backend *backend;
+    struct status status = {0};
+    cr_assert_not(backend_create(&backend, &options, &status));
+    cr_expect_eq(status.code, STATUS_USAGE);
+    cr_expect(strstr(status.message, "backend.precision") && strstr(status.message, "cpu"), "%s", status.message);
+}
+
+/* Everywhere: `auto` finds a backend for what every machine can do, and says what is missing for the rest. */
+Test(cuda, auto_takes_what_there_is)
+{
+    struct backend_options options = {.device = DEVICE_AUTO, .precision = PRECISION_BF16};
+    struct backend *backend;
+    struct status status = {0};
+    backend_destroy(create((struct backend_options){.device = DEVICE_AUTO, .precision = PRECISION_FP64}));
+    if (backend_create(&backend, &options, &status)) {
+        cr_expect(strstr(backend->description, "cuda") && strstr(backend->description, "bf16"), "%s",
+                  backend->description);
+        backend_destroy(backend);
+        return;
+    }
+    cr_expect_eq(status.code, STATUS_USAGE);
+    cr_expect(strstr(status.message, "backend.precision: bf16 needs a CUDA device"), "%s", status.message);
+}
+
+Test(cuda, memory_that_is_not_there_ends_the_program, .exit_code = STATUS_RUNTIME)
+{
+    struct backend_options options = {.device = DEVICE_CUDA};
+    struct backend *backend;
+    struct status status = {0};
+    if (!backend_create(&backend, &options, &status)) exit(STATUS_RUNTIME); /* nothing to be seen */
+    backend->ops->alloc(backend, (size_t)1 << 60);
+}
