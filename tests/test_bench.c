@@ -118,7 +118,7 @@ Test(bench, flops_leave_out_padding)
     measure(&result, convnet_text, (struct shape){1, 2, 6, 6}, 3);
     double flops[16] = {0};
     cr_assert_leq(result.part_count, 16);
-    for (int i = 0; i < result.part_count; i++) flops[i] = result.parts[i].flops;
+    for (int i = 0; i < result.part_count; i++) flops[i] = result.parts[i].forward_flops;
     cr_expect_eq(flops[0], 0);
     cr_expect_eq(flops[1], 2.0 * 16 * 16 * 2 * 5 * 7);
     cr_expect_eq(flops[2], 0);
@@ -127,6 +127,8 @@ Test(bench, flops_leave_out_padding)
     cr_expect_eq(flops[9], 2.0 * (4 * 2 * 2) * 3 * 7, "the linear layer: %g", flops[9]);
     cr_expect_eq(flops[10], 0);
     cr_expect_eq(flops[11], 0);
+    cr_expect_eq(result.parts[1].backward_flops, flops[1], "the first layer has no dx");
+    cr_expect_eq(result.parts[4].backward_flops, 2 * flops[4]);
     bench_free(&result);
 }
 
@@ -141,12 +143,24 @@ Test(bench, needs_no_data)
     cr_assert_geq(result.part_count, 6);
     double first = 0, last = 0;
     for (int i = 0; i < result.part_count; i++) {
-        if (result.parts[i].flops == 0) continue;
-        if (first == 0) first = result.parts[i].flops;
-        last = result.parts[i].flops;
+        if (result.parts[i].forward_flops == 0) continue;
+        if (first == 0) first = result.parts[i].forward_flops;
+        last = result.parts[i].forward_flops;
     }
     cr_expect_eq(first, 2.0 * 25 * 9 * 4);
     cr_expect_eq(last, 2.0 * 9 * 6 * 4);
+    bench_free(&result);
+}
+
+/* Images that are higher than wide stay so, and there are more of them than a cache holds. */
+Test(bench, images_need_not_be_square)
+{
+    struct bench_result result;
+    measure(&result, convnet_text, (struct shape){1, 2, 9, 5}, 3);
+    cr_expect_eq(result.parts[1].forward_flops, 2.0 * (9 * 3 - 2) * (5 * 3 - 2) * 2 * 5 * 7, "%g",
+                 result.parts[1].forward_flops);
+    cr_expect_eq(result.train_count, 50000);
+    cr_expect_eq(result.evaluate_batch, 128);
     bench_free(&result);
 }
 
@@ -166,19 +180,70 @@ Test(bench, network_errors)
 
 /* --- the table --- */
 
+static char *table_of(const struct bench_result *result)
+{
+    FILE *out = fopen("table.txt", "w");
+    cr_assert_not_null(out);
+    bench_print(result, out);
+    fclose(out);
+    return support_file_read("table.txt", NULL);
+}
+
+/* 1 GFLOP/s: of two layers of a kind, 3 + 3 Mflop are 6 ms at the peak, of the 8 ms that they take. */
+Test(bench, tells_where_the_time_goes)
+{
+    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0},
+                                 {"conv2d 3x3", "conv2d", 1e-3, 2e-3, 1e6, 2e6},
+                                 {"relu", "relu", 1e-3, 0, 0, 0},
+                                 {"conv2d 5x5", "conv2d", 2e-3, 3e-3, 1e6, 2e6}};
+    struct bench_result result = {.backend = "some", .part_count = 4, .parts = parts, .step = 12e-3, .peak = 1e9};
+    char *text = table_of(&result);
+    static const char *const lines[] = {
+        "\ngather                           1.000    10%\n", "\nconv2d, at the peak              6.000    60%\n",
+        "\nconv2d, beyond that              2.000    20%\n", "\nparts together                  10.000   100%\n",
+        "0.006 GFLOP a step: at the peak 6.000 ms, 50% of the training step\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        cr_expect_not_null(strstr(text, lines[i]), "\"%s\" lacks \"%s\"", text, lines[i]);
+    cr_expect_null(strstr(strstr(text, "conv2d, at") + 1, "conv2d, at"), "one line per kind: %s", text);
+    free(text);
+}
+
 /* Where the peak is not known, there is no share of it. */
 Test(bench, prints_without_a_peak)
 {
-    struct bench_part parts[] = {{"gather", 1e-3, 0, 0}, {"linear", 1e-3, 2e-3, 1e6}};
+    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 1e6, 2e6}};
     struct bench_result result = {.backend = "some", .part_count = 2, .parts = parts, .step = 1e-3};
-    FILE *out = fopen("table.txt", "w");
-    cr_assert_not_null(out);
-    bench_print(&result, out);
-    fclose(out);
-    char *text = support_file_read("table.txt", NULL);
+    char *text = table_of(&result);
     cr_expect_not(strstr(text, "inf") || strstr(text, "nan"), "%s", text);
     cr_expect_not_null(strstr(text, "      1.0"), "%s", text);
     free(text);
+}
+
+/* The file reads back as a config, figures and all. */
+Test(bench, writes_a_file)
+{
+    struct bench_result result;
+    struct experiment experiment, again;
+    struct status status = {0};
+    measure(&result, convnet_text, (struct shape){1, 2, 6, 6}, 3);
+    cr_assert(load_text(&experiment, convnet_text, &status), "%s", status.message);
+    FILE *out = fopen("bench.ini", "w");
+    bench_write(&result, &experiment, out);
+    fclose(out);
+    char *text = support_file_read("bench.ini", NULL);
+    char *step = memory_format("\nstep_seconds = %.9g\n", result.step);
+    static const char *const parts[] = {"[bench]\nbackend = cpu, ", "\nheight = 6\n", "\n[part 1]\nname = conv2d 3x3\n",
+                                        "\n[part 11]\nname = optimizer\n", "\nforward_flops = 35840\n"};
+    cr_expect_not_null(strstr(text, step), "\"%s\" lacks \"%s\"", text, step);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        cr_expect_not_null(strstr(text, parts[i]), "\"%s\" lacks \"%s\"", text, parts[i]);
+    char *config = strstr(text, "\n[experiment]\n");
+    cr_assert_not_null(config);
+    cr_expect(load_text(&again, config, &status), "%s", status.message);
+    cr_expect_eq(again.train.batch_size, 7);
+    experiment_free(&again), experiment_free(&experiment);
+    free(step), free(text);
+    bench_free(&result);
 }
 
 Test(bench, program)
@@ -197,6 +262,22 @@ Test(bench, program)
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         cr_expect_not_null(strstr(result.out, parts[i]), "\"%s\" lacks \"%s\"", result.out, parts[i]);
     free(result.out), free(result.error);
+    result = program_run("bench", "x.ini", "--steps", "2", "--out", "speed.ini", NULL);
+    cr_expect_eq(result.code, 0, "%s", result.error);
+    free(result.out), free(result.error);
+    char *file = support_file_read("speed.ini", NULL);
+    cr_assert_not_null(file);
+    cr_expect_not_null(strstr(file, "\nsteps = 2\n"), "%s", file);
+    free(file);
     program_expect(program_run("bench", "none.ini", NULL), 2, "",
                    "trainer: none.ini: cannot open: No such file or directory\n");
+    program_expect(program_run("bench", "x.ini", "--steps", "0", NULL), 2, "",
+                   "trainer: --steps: expected 1 to 1000000, found \"0\"\n");
+    program_expect(program_run("bench", "x.ini", "-n", "3x", NULL), 2, "",
+                   "trainer: --steps: expected 1 to 1000000, found \"3x\"\n");
+    result = program_run("bench", "x.ini", "-n1", "-o", "none/speed.ini", NULL);
+    cr_expect_eq(result.code, 1);
+    cr_expect_str_eq(result.error, "trainer: none/speed.ini: cannot write: No such file or directory\n", "%s",
+                     result.error);
+    free(result.out), free(result.error);
 }

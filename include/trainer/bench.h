@@ -7,15 +7,21 @@
 
 #include "trainer/experiment.h"
 
-/* Times of one part of a step: of a layer, or of what belongs to none. */
+/* What one part of a step takes: a layer, or what belongs to none. The FLOPs are of the whole batch: two per
+ * multiplication that does not meet padding, whatever the kernel does instead; 0: not counted. */
 struct bench_part {
     char name[64];
+    const char *kind;         /* of the layer: "conv2d", "batchnorm", ...; else the name; static */
     double forward, backward; /* seconds, median over the steps; backward is 0 where there is none */
-    double flops; /* forward, of the whole batch: two per multiplication that does not meet padding; 0: not counted */
+    double forward_flops, backward_flops;
 };
 
 struct bench_result {
     char backend[256];
+    struct shape image; /* (1,C,H,W) */
+    int64_t classes;
+    int64_t train_batch, evaluate_batch, train_count; /* train_count: images that the batches are drawn from */
+    int steps;
     int part_count;
     struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */
     double step;                          /* seconds of a training step, median */
@@ -24,12 +30,19 @@ struct bench_result {
     double peak;                          /* FLOP/s that the device's arithmetic reaches at most; 0: not known */
 };
 
-/* Runs `steps` training steps after a few to warm up, and as many evaluation batches, on synthetic images of the given
- * format with the experiment's network, batch size, optimizer and backend. Free with bench_free. */
+/* Runs `steps` training steps after a few to warm up, and as many evaluation batches, on noise of the given format
+ * (1,C,H,W) with the experiment's network, batch size, optimizer and backend. The noise is as many images as CIFAR-10
+ * has, in random order, so that a batch comes from memory as in training. Free with bench_free. */
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
                int steps, struct status *status);
 void bench_free(struct bench_result *result);
 
+/* For people: the parts, then what a step's time is spent on: multiplying at the peak, multiplying below it, the rest.
+ */
 void bench_print(const struct bench_result *result, FILE *out);
+
+/* For programs: an INI file with a section [bench], a section [part N] per part, and the experiment's own sections with
+ * every key. Units are in the keys. */
+void bench_write(const struct bench_result *result, const struct experiment *experiment, FILE *out);
 
 #endif

@@ -58,6 +58,11 @@ bool idx_load(struct dataset *dataset, const char *folder, struct status *status
 void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
                     int64_t size, uint64_t seed);
 
+/* Images (1,C,H,W) of independent random pixels, normalised, sample i of class i mod classes: for measuring speed on data
+ * of any size that need not be there. At most 256 classes. Free with dataset_free. */
+void dataset_noise(struct dataset *dataset, struct shape image, int64_t classes, int64_t train, int64_t test,
+                   enum normalization normalization, uint64_t seed);
+
 /* The order of epoch e (0 is the first): the first is file order, every later one a fresh random permutation that
  * (seed, e) alone determines. order has `count` elements. */
 void epoch_order(int32_t *order, int32_t count, uint64_t seed, int64_t epoch);

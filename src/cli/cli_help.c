@@ -16,6 +16,8 @@ static void print_options(const struct cli_command *command, FILE *out)
     print_option(out, options, 's',
                  "  -s, --set SECTION.KEY=VALUE   set a key, whatever the file says; may be repeated\n");
     if (command->out_help) fprintf(out, "  -o, --out %s\n", command->out_help);
+    print_option(out, options, 'n',
+                 "  -n, --steps N                 measure N training steps; default: 30\n");
     print_option(out, options, 'q', "  -q, --quiet                   print nothing but errors\n");
     fprintf(out, "  -h, --help                    print this help\n"
                  "  -V, --version                 print the version\n");

@@ -9,8 +9,8 @@
 enum { LETTERS_SIZE = 32 };
 
 static const struct option all_options[] = {
-    {"set", required_argument, NULL, 's'}, {"out", required_argument, NULL, 'o'}, {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, 'h'},      {"version", no_argument, NULL, 'V'},
+    {"set", required_argument, NULL, 's'},   {"out", required_argument, NULL, 'o'}, {"quiet", no_argument, NULL, 'q'},
+    {"steps", required_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},      {"version", no_argument, NULL, 'V'},
 };
 enum { OPTION_COUNT = sizeof all_options / sizeof all_options[0] };
 
@@ -66,6 +66,9 @@ bool cli_parse(struct cli_arguments *arguments, const struct cli_command *comman
             break;
         case 'o':
             arguments->folder = optarg;
+            break;
+        case 'n':
+            arguments->steps = optarg;
             break;
         case 'q':
             arguments->quiet = true;

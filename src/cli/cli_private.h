@@ -15,6 +15,7 @@ struct cli_arguments {
     const char **overrides; /* of --set; owned */
     int override_count;
     const char *folder; /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
+    const char *steps;  /* of --steps, or NULL */
     bool quiet, help, version;
 };
 

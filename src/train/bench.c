@@ -8,7 +8,12 @@
 #include "trainer/train.h"
 #include "util/clock.h"
 
-enum { WARM_UP_STEPS = 3, EVALUATION_BATCHES = 8 };
+enum {
+    WARM_UP_STEPS = 3,
+    EVALUATION_BATCHES = 8,
+    TRAIN_IMAGES = 50000,  /* as many as CIFAR-10 has: a batch then comes from memory, not from a cache */
+    IMAGE_BYTES = 1 << 28, /* of larger images, fewer */
+};
 
 /* --- timing --- */
 
@@ -65,14 +70,18 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch, 
         struct bench_part *part = &result->parts[p];
         part->forward = median(watch->forward + p * watch->steps, watch->steps);
         part->backward = median(watch->backward + p * watch->steps, watch->steps);
-        if (p == 0 || p >= watch->parts - 2) continue;
+        if (p == 0 || p >= watch->parts - 2) {
+            part->kind = p == 0 ? "gather" : p == watch->parts - 2 ? "loss" : "optimizer";
+            strcpy(part->name, part->kind);
+            continue;
+        }
         const struct layer *layer = &watch->network->layers[p - 1];
         layer_describe(layer, part->name, sizeof part->name);
-        part->flops = layer_flops(layer, batch);
+        part->kind = layer->ops->name;
+        part->forward_flops = layer_flops(layer, batch);
+        /* As much work for each of dw and dx; the first layer has no dx. */
+        part->backward_flops = part->forward_flops * (p == 1 ? 1 : 2);
     }
-    strcpy(result->parts[0].name, "gather");
-    strcpy(result->parts[watch->parts - 2].name, "loss");
-    strcpy(result->parts[watch->parts - 1].name, "optimizer");
 }
 
 /* Part by part: watching costs a little, so the step as a whole is timed apart. */
@@ -121,34 +130,45 @@ static void measure_evaluation(struct bench_result *result, struct trainer *trai
     free(times);
 }
 
+static int64_t train_count(struct shape image, int64_t batch_size)
+{
+    int64_t fitting = IMAGE_BYTES / shape_sample_count(image);
+    int64_t count = fitting < TRAIN_IMAGES ? fitting : TRAIN_IMAGES;
+    return count > 2 * batch_size ? count : 2 * batch_size;
+}
+
+static void measure(struct bench_result *result, struct trainer *trainer, int steps)
+{
+    trainer->step = trainer->batches_per_epoch; /* the first epoch is in file order, every later one is not */
+    result->train_batch = trainer->experiment->train.batch_size;
+    result->evaluate_batch = trainer->test_set.full.n;
+    result->train_count = trainer->train_set.count;
+    result->steps = steps;
+    result->peak = trainer->backend->ops->measure_peak(trainer->backend);
+    measure_steps(result, trainer, steps);
+    measure_evaluation(result, trainer, steps);
+    measure_parts(result, trainer, steps);
+}
+
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
                int steps, struct status *status)
 {
-    *result = (struct bench_result){0};
-    struct experiment timed = *experiment; /* shares what is owned; never freed */
+    *result = (struct bench_result){.image = image, .classes = classes};
     struct dataset dataset = {0};
     struct backend *backend;
     if (!experiment_backend_create(&backend, experiment, status)) return false;
-    timed.data.dataset = DATASET_SYNTHETIC;
-    timed.data.validation_size = 0;
-    timed.data.synthetic_channels = image.c, timed.data.synthetic_size = image.h;
-    timed.data.synthetic_classes = classes;
-    timed.data.synthetic_train = 4 * timed.train.batch_size;
-    timed.data.synthetic_test =
-        EVALUATION_BATCHES * (timed.train.eval_batch_size > 0 ? timed.train.eval_batch_size : 128);
-    struct trainer *trainer = memory_alloc(1, sizeof *trainer); /* must not move */
-    bool good = dataset_load(&dataset, &timed, status) && trainer_create(trainer, &timed, &dataset, backend, status);
     snprintf(result->backend, sizeof result->backend, "%s", backend->description);
-    if (good) {
-        result->peak = backend->ops->measure_peak(backend);
-        measure_steps(result, trainer, steps);
-        measure_evaluation(result, trainer, steps);
-        measure_parts(result, trainer, steps);
-    }
+    int64_t evaluated = experiment->train.eval_batch_size > 0 ? experiment->train.eval_batch_size : 128;
+    dataset_noise(&dataset, image, classes, train_count(image, experiment->train.batch_size),
+                  EVALUATION_BATCHES * evaluated, experiment->data.normalization,
+                  (uint64_t)experiment->experiment.seed);
+    struct trainer *trainer = memory_alloc(1, sizeof *trainer); /* must not move */
+    bool good = trainer_create(trainer, experiment, &dataset, backend, status);
+    if (good) measure(result, trainer, steps);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     result->memory_bytes = 1024.0 * (double)usage.ru_maxrss; /* in KiB on Linux */
-    if (trainer->backend) trainer_destroy(trainer);
+    trainer_destroy(trainer);
     free(trainer);
     dataset_free(&dataset);
     backend_destroy(backend);
@@ -159,50 +179,4 @@ void bench_free(struct bench_result *result)
 {
     free(result->parts);
     *result = (struct bench_result){0};
-}
-
-/* --- the table --- */
-
-static void print_rate(FILE *out, double flops, double seconds, double peak)
-{
-    if (flops == 0 || seconds == 0) {
-        fprintf(out, "%9s %6s", "-", "-");
-        return;
-    }
-    fprintf(out, "%9.1f", flops / seconds * 1e-9);
-    if (peak > 0)
-        fprintf(out, " %5.0f%%", 100 * flops / seconds / peak);
-    else
-        fprintf(out, " %6s", "-");
-}
-
-static void print_part(FILE *out, const struct bench_part *part, double peak, bool first_layer)
-{
-    fprintf(out, "%-26s %11.3f", part->name, part->forward * 1e3);
-    print_rate(out, part->flops, part->forward, peak);
-    fprintf(out, " %11.3f", part->backward * 1e3);
-    /* Backward is as much work for each of dw and dx; the first layer has no dx. */
-    print_rate(out, part->flops * (first_layer ? 1 : 2), part->backward, peak);
-    fputc('\n', out);
-}
-
-void bench_print(const struct bench_result *result, FILE *out)
-{
-    double total = 0;
-    fprintf(out, "backend: %s\n", result->backend);
-    if (result->peak > 0)
-        fprintf(out, "multiply-add peak: %.1f GFLOP/s (measured)\n\n", result->peak * 1e-9);
-    else
-        fputs("multiply-add peak: not known\n\n", out);
-    fprintf(out, "%-26s %11s%9s %6s %11s%9s %6s\n", "part", "forward ms", "GFLOP/s", "peak", "backward ms", "GFLOP/s",
-            "peak");
-    for (int i = 0; i < result->part_count; i++) {
-        print_part(out, &result->parts[i], result->peak, i == 1);
-        total += result->parts[i].forward + result->parts[i].backward;
-    }
-    fprintf(out, "\nparts together     %12.3f ms\n", total * 1e3);
-    fprintf(out, "training step      %12.3f ms\n", result->step * 1e3);
-    fprintf(out, "training           %12.1f images/s\n", result->train_images);
-    fprintf(out, "evaluation         %12.1f images/s\n", result->evaluate_images);
-    fprintf(out, "memory of the host %12.1f MiB at most\n", result->memory_bytes / 0x1p20);
 }
