@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../src/cli/cli_private.h"
 #include "config_support.h"
 
 TestSuite(cli, .init = enter_folder, .fini = leave_folder);
@@ -103,7 +104,8 @@ Test(cli, helps)
     expect_output(run("help", "summary", NULL), "usage: trainer summary CONFIG");
     expect_output(run("train", "--help", NULL), "--out FOLDER");
     expect_output(run("summary", "-h", NULL), "--set SECTION.KEY=VALUE");
-    expect_output(run("keys", "--help", NULL), "usage: trainer keys\n");
+    expect_output(run("config", "--help", NULL), "usage: trainer config [CONFIG] [--defaults]");
+    expect_output(run("help", "--help", NULL), "usage: trainer help [SUBCOMMAND]\n");
     expect_output(run("no.ini", "--help", NULL), "usage: trainer [train] CONFIG");
     expect_output(run("--version", NULL), "trainer ");
     expect_output(run("-V", NULL), "trainer ");
@@ -111,8 +113,43 @@ Test(cli, helps)
 
 Test(cli, lists_the_keys)
 {
-    expect_output(run("keys", NULL), "\n[train]\nmax_steps = 1500\n");
-    expect_output(run("keys", NULL), "\nExample: 64, M, 128, M2s2p0, 256k5s2p2, A\n");
+    expect_output(run("config", "--defaults", NULL), "\nmax_steps = 1500\n");
+    expect_output(run("config", "-d", NULL), "\n# Example: 64, M, 128, M2s2p0, 256k5s2p2, A\n");
+    expect_output(run("config", "-d", NULL), "\n# [sweep]\n");
+}
+
+Test(cli, writes_a_config_as_it_counts)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("config", "tiny.ini", "--set", "train.batch_size=7", NULL), "\nbatch_size = 7\n");
+    char *text = support_file_read("stdout.txt", NULL);
+    support_file_write("again.ini", text, strlen(text));
+    expect_output(run("config", "again.ini", NULL), text);
+    free(text);
+    expect_error(run("config", NULL), 2, "expected a config file, or --defaults");
+    expect_error(run("config", "-d", "tiny.ini", NULL), 2, "--defaults: expected no config, found \"tiny.ini\"");
+    expect_error(run("config", "-d", "-s", "a.b=c", NULL), 2, "--set a.b=c: expected a config file for it");
+}
+
+/* What the tables of the subcommands say: each is in the help, with its options. */
+Test(cli, helps_with_every_subcommand)
+{
+    for (int i = 0; cli_commands[i]; i++) {
+        const struct cli_command *command = cli_commands[i];
+        struct result result = run(command->name, "--help", NULL);
+        cr_expect_eq(result.code, 0);
+        cr_expect_not_null(strstr(result.out, command->summary), "%s", command->name);
+        for (const struct cli_option *option = command->options; option->name; option++) {
+            char term[CLI_OPTION_SIZE];
+            cli_format_option(option, term, sizeof term);
+            cr_expect_not_null(strstr(result.out, term), "%s lacks %s", command->name, term);
+            cr_expect(option->help[strlen(option->help) - 1] == '.', "%s", option->help);
+        }
+        for (const char *line = result.out; *line; line += strcspn(line, "\n") + 1)
+            cr_expect(line == result.out || strcspn(line, "\n") <= 100, "too wide: %.*s", (int)strcspn(line, "\n"),
+                      line);
+        result_free(&result);
+    }
 }
 
 /* --- the command line --- */
@@ -125,11 +162,12 @@ Test(cli, refuses_what_it_does_not_know)
     expect_error(run("train", NULL), 2, "expected a config file; " TRAIN_USAGE);
     expect_error(run("trian", NULL), 2, "unknown subcommand \"trian\"; did you mean train?");
     expect_error(run("sumary", "x.ini", NULL), 2, "unknown subcommand \"sumary\"; did you mean summary?");
-    expect_error(run("help", "kyes", NULL), 2, "unknown subcommand \"kyes\"; did you mean keys?");
-    expect_error(run("predict", NULL), 2, "\"predict\" is neither a subcommand nor a config file; see trainer --help");
+    expect_error(run("help", "confg", NULL), 2, "unknown subcommand \"confg\"; did you mean config?");
+    expect_error(run("fly", NULL), 2, "\"fly\" is neither a subcommand nor a config file; see trainer --help");
     expect_error(run("", NULL), 2, "\"\" is neither a subcommand nor a config file; see trainer --help");
     expect_error(run("a.ini", "b.ini", NULL), 2, "unexpected argument \"b.ini\"; " TRAIN_USAGE);
-    expect_error(run("keys", "b.ini", NULL), 2, "unexpected argument \"b.ini\"; usage: trainer keys");
+    expect_error(run("help", "train", "b.ini", NULL), 2,
+                 "unexpected argument \"b.ini\"; usage: trainer help [SUBCOMMAND]");
 }
 
 Test(cli, refuses_options_it_does_not_know)
@@ -219,7 +257,7 @@ Test(cli, a_failed_run_exits_with_1)
 Test(cli, a_full_disk_under_the_output_is_an_error)
 {
     if (!exists("/dev/full")) cr_skip("no /dev/full here");
-    char *argv[] = {"trainer", "keys", NULL};
+    char *argv[] = {"trainer", "config", "--defaults", NULL};
     struct result result = run_to("/dev/full", argv);
     expect_error(result, 1, "cannot write to the standard output: No space left on device");
 }

@@ -355,11 +355,11 @@ Test(sweep, a_single_run_refuses_the_section)
 Test(sweep, the_help_shows_every_key)
 {
     FILE *file = fopen("keys.txt", "w");
-    sweep_print_keys(file);
+    sweep_print_defaults(file);
     fclose(file);
     char *help = support_file_read("keys.txt", NULL);
-    const char *const parts[] = {"[sweep]\n",   "\norder =", "\nrank_by =", "\nlimit =",       "\njobs =",
-                                 "\nhalving =", "\neta =",   "\nrungs =",   "(128 | 256)^1..3"};
+    const char *const parts[] = {"\n# [sweep]\n", "\n# order =", "\n# rank_by =", "\n# limit =",  "\n# jobs =",
+                                 "\n# halving =", "\n# eta =",   "\n# rungs =",   "(128 | 256)^1..3"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         cr_expect_not_null(strstr(help, parts[i]), "%s", parts[i]);
     free(help);

@@ -1,4 +1,4 @@
-/* The command line: `trainer CONFIG`, `trainer summary CONFIG`, `trainer keys`, `trainer help`. */
+/* The command line: `trainer CONFIG`, `trainer SUBCOMMAND ...`, `trainer help`. */
 #ifndef TRAINER_CLI_H
 #define TRAINER_CLI_H
 

@@ -43,7 +43,7 @@ struct int_list {
 };
 
 /* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool);
- * `trainer keys` tells the defaults. */
+ * `trainer config --defaults` tells the defaults. */
 enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL };
 struct feature {
     enum feature_kind kind;
@@ -136,7 +136,7 @@ bool experiment_fail(const struct experiment *experiment, const char *section_ke
  * backend_destroy. */
 bool experiment_backend_create(struct backend **backend, const struct experiment *experiment, struct status *status);
 
-/* Prints the table of keys as help: section, key, type, default, range, help. */
-void experiment_print_keys(FILE *out);
+/* Writes every key with its default, and in comments what it means and takes; reads back as the defaults. */
+void experiment_print_defaults(FILE *out);
 
 #endif

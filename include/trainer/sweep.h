@@ -88,7 +88,7 @@ int64_t sweep_rung_steps(const struct sweep *sweep, int64_t max_steps, int rung)
  * the sweep started again. A lock on the folder refuses a second process. */
 bool sweep_run(const struct sweep *sweep, const char *folder, FILE *out, struct status *status);
 
-/* Prints the sweep's own keys and how alternatives are written, as help. */
-void sweep_print_keys(FILE *out);
+/* Writes the sweep's own keys with their defaults, and how alternatives are written, all of it as comments of a config. */
+void sweep_print_defaults(FILE *out);
 
 #endif

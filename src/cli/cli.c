@@ -7,9 +7,10 @@
 
 #include "cli/cli_private.h"
 #include "config/text.h"
+#include "trainer/memory.h"
 
-const struct cli_command *const cli_commands[] = {&cli_train,     &cli_sweep, &cli_plot, &cli_summary,
-                                                  &cli_gradcheck, &cli_bench, &cli_keys,  &cli_help, NULL};
+const struct cli_command *const cli_commands[] = {&cli_train, &cli_sweep,  &cli_plot, &cli_summary, &cli_gradcheck,
+                                                  &cli_bench, &cli_config, &cli_help, NULL};
 
 const struct cli_command *cli_find_command(const char *name)
 {
@@ -34,6 +35,13 @@ static bool is_no_config(const char *word)
     return !strpbrk(word, "./") && access(word, F_OK) != 0;
 }
 
+static bool fail_words(const struct cli_command *command, const char *problem, const char *word, struct status *status)
+{
+    char usage[CLI_USAGE_SIZE];
+    cli_format_usage(command, usage, sizeof usage);
+    return status_fail(status, STATUS_USAGE, "%s%s; usage: trainer %s", problem, word, usage);
+}
+
 static bool check_words(const struct cli_command *command, const struct cli_arguments *arguments, bool named,
                         struct status *status)
 {
@@ -41,13 +49,17 @@ static bool check_words(const struct cli_command *command, const struct cli_argu
     if (!named && first && cli_find_command(first))
         return status_fail(status, STATUS_USAGE, "subcommand %s: expected before the options", first);
     if (!named && first && is_no_config(first)) return cli_fail_unknown_command(first, status);
-    if (arguments->word_count < command->fewest_words)
-        return status_fail(status, STATUS_USAGE, "expected %s; usage: trainer %s",
-                           command->words_help ? command->words_help : "a config file", command->usage);
-    if (arguments->word_count > command->most_words)
-        return status_fail(status, STATUS_USAGE, "unexpected argument \"%s\"; usage: trainer %s",
-                           arguments->words[command->most_words], command->usage);
-    return true;
+    int most = 0;
+    for (const struct cli_operand *operand = command->operands; operand->name; operand++, most++) {
+        if (most >= arguments->word_count && !operand->optional)
+            return fail_words(command, "expected ", operand->expected, status);
+        if (operand->repeated) return true;
+    }
+    if (arguments->word_count <= most) return true;
+    char *word = memory_format("\"%s\"", arguments->words[most]);
+    fail_words(command, "unexpected argument ", word, status);
+    free(word);
+    return false;
 }
 
 /* `named`: the subcommand was written, and is argv[0]. */

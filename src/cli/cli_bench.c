@@ -8,19 +8,6 @@
 
 enum { DEFAULT_STEPS = 30, MOST_STEPS = 1000000 };
 
-static bool parse_steps(int *steps, const char *text, struct status *status)
-{
-    *steps = DEFAULT_STEPS;
-    if (!text) return true;
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || errno != 0 || value < 1 || value > MOST_STEPS)
-        return status_fail(status, STATUS_USAGE, "--steps: expected 1 to %d, found \"%s\"", MOST_STEPS, text);
-    *steps = (int)value;
-    return true;
-}
-
 static bool write_file(const char *path, const struct bench_result *result, const struct experiment *experiment,
                        struct status *status)
 {
@@ -52,22 +39,45 @@ static bool measure(const struct experiment *experiment, int steps, const char *
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct experiment experiment;
-    int steps;
-    if (!parse_steps(&steps, arguments->steps, status)) return false;
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
+    int steps = arguments->steps > 0 ? (int)arguments->steps : DEFAULT_STEPS;
     bool good = measure(&experiment, steps, arguments->folder, status);
     experiment_free(&experiment);
     return good;
 }
 
+static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
+static const struct cli_option options[] = {
+    CLI_OPTION_SET,
+    {.name = "steps",
+     .letter = 'n',
+     .kind = CLI_NUMBER,
+     .argument = "N",
+     .help = "Measure N training steps; default: 30.",
+     .low = 1,
+     .high = MOST_STEPS,
+     CLI_FIELD(steps)},
+    {.name = "out",
+     .letter = 'o',
+     .kind = CLI_FILE,
+     .argument = "FILE",
+     .help = "Also write the figures and every key of the config to FILE, as INI.",
+     .expected = "a file",
+     CLI_FIELD(folder)},
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer bench configs/convnet.ini --set backend.threads=1", "Measure on one thread."},
+    {0},
+};
+
 const struct cli_command cli_bench = {
     .name = "bench",
-    .usage = "bench CONFIG [--set SECTION.KEY=VALUE]... [--steps N] [--out FILE]",
     .summary = "Measure how fast CONFIG trains and evaluates here, layer by layer.",
-    .options = "s:n:o:",
-    .out_help = "FILE                also write the figures and every key of the config to FILE, as INI",
-    .fewest_words = 1,
-    .most_words = 1,
+    .description = "Uses noise in the shape of the data's images, so the data need not be there.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
     .run = run,
 };

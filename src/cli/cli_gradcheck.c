@@ -49,12 +49,24 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     return good;
 }
 
+static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
+static const struct cli_option options[] = {
+    CLI_OPTION_SET,
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer gradcheck configs/quickstart.ini", "Check a small ConvNet."},
+    {0},
+};
+
 const struct cli_command cli_gradcheck = {
     .name = "gradcheck",
-    .usage = "gradcheck CONFIG [--set SECTION.KEY=VALUE]...",
     .summary = "Check every derivative of CONFIG's network against finite differences, in double precision.",
-    .options = "s:",
-    .fewest_words = 1,
-    .most_words = 1,
+    .description = "Each parameter's and each input's derivative on a random batch, compared with central differences; "
+                   "a layer whose "
+                   "relative error is beyond its bound fails the command.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
     .run = run,
 };

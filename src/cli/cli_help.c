@@ -1,45 +1,139 @@
-#include "cli/cli_private.h"
-#include "trainer/experiment.h"
-#include "trainer/sweep.h"
-
+/* Help on the terminal, from the tables of the subcommands. */
 #include <string.h>
 
-static void print_option(FILE *out, const char *options, char letter, const char *text)
+#include "cli/cli_private.h"
+
+enum { COLUMN = 32, WIDTH = 100 };
+
+static const struct cli_operand operands[] = {
+    {.name = "SUBCOMMAND",
+     .help = "What to print help about; without it: the program.",
+     .kind = CLI_COMMAND,
+     .optional = true},
+    {0},
+};
+
+static void append(char *text, size_t size, const char *piece)
 {
-    if (strchr(options, letter)) fputs(text, out);
+    size_t length = strlen(text);
+    snprintf(text + length, size - length, "%s", piece);
+}
+
+void cli_format_usage(const struct cli_command *command, char *text, size_t size)
+{
+    snprintf(text, size, command->name_optional ? "[%s]" : "%s", command->name);
+    for (const struct cli_operand *operand = command->operands; operand->name; operand++) {
+        append(text, size, operand->optional ? " [" : " ");
+        append(text, size, operand->name);
+        append(text, size, operand->repeated ? "..." : "");
+        append(text, size, operand->optional ? "]" : "");
+    }
+    for (const struct cli_option *option = command->options; option->name; option++) {
+        append(text, size, " [--");
+        append(text, size, option->name);
+        append(text, size, option->argument ? " " : "");
+        append(text, size, option->argument ? option->argument : "");
+        append(text, size, option->kind == CLI_SETTING ? "]..." : "]");
+    }
+}
+
+void cli_format_option(const struct cli_option *option, char *text, size_t size)
+{
+    const char letter[] = {'-', option->letter, ',', ' ', '\0'};
+    snprintf(text, size, "%s--%s%s%s", option->letter ? letter : "    ", option->name, option->argument ? " " : "",
+             option->argument ? option->argument : "");
+}
+
+/* Words of `text` from column `at` on, lines of at most WIDTH that start in column `indent`. */
+static void print_wrapped(FILE *out, const char *text, int at, int indent)
+{
+    while (*text) {
+        int word = (int)strcspn(text, " \n"), gap = at > indent ? 1 : 0;
+        if (*text == '\n') {
+            fputs("\n\n", out);
+            at = 0;
+            text += strspn(text, "\n");
+            continue;
+        }
+        if (gap && at + gap + word > WIDTH) {
+            fprintf(out, "\n%*s", indent, "");
+            at = indent;
+            gap = 0;
+        }
+        fprintf(out, "%*s%.*s", gap, "", word, text);
+        at += gap + word;
+        text += word;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
+}
+
+static void print_item(FILE *out, const char *term, const char *text)
+{
+    int at = fprintf(out, "  %s", term);
+    if (at + 2 > COLUMN) fputc('\n', out), at = 0;
+    fprintf(out, "%*s", COLUMN - at, "");
+    print_wrapped(out, text, COLUMN, COLUMN);
+}
+
+static void print_option_rows(const struct cli_option *options, FILE *out)
+{
+    for (; options->name; options++) {
+        char term[CLI_OPTION_SIZE];
+        cli_format_option(options, term, sizeof term);
+        print_item(out, term, options->help);
+    }
 }
 
 static void print_options(const struct cli_command *command, FILE *out)
 {
-    const char *options = command->options;
     fprintf(out, "\noptions:\n");
-    print_option(out, options, 's',
-                 "  -s, --set SECTION.KEY=VALUE   set a key, whatever the file says; may be repeated\n");
-    if (command->out_help) fprintf(out, "  -o, --out %s\n", command->out_help);
-    print_option(out, options, 'n',
-                 "  -n, --steps N                 measure N training steps; default: 30\n");
-    print_option(out, options, 'q', "  -q, --quiet                   print nothing but errors\n");
-    fprintf(out, "  -h, --help                    print this help\n"
-                 "  -V, --version                 print the version\n");
+    print_option_rows(command->options, out);
+    print_option_rows(cli_common_options, out);
+}
+
+static void print_command(const struct cli_command *command, FILE *out)
+{
+    char usage[CLI_USAGE_SIZE];
+    cli_format_usage(command, usage, sizeof usage);
+    fprintf(out, "usage: trainer %s\n\n%s\n", usage, command->summary);
+    if (command->description) {
+        fputc('\n', out);
+        print_wrapped(out, command->description, 0, 0);
+    }
+    if (command->operands->name) fprintf(out, "\narguments:\n");
+    for (const struct cli_operand *operand = command->operands; operand->name; operand++)
+        print_item(out, operand->name, operand->help);
+    print_options(command, out);
+    if (command->examples) fprintf(out, "\nexamples:\n");
+    for (const struct cli_example *example = command->examples; example && example->command; example++)
+        fprintf(out, "  %s\n      %s\n", example->command, example->effect);
+}
+
+static void print_program(FILE *out)
+{
+    for (int i = 0; cli_commands[i]; i++) {
+        char usage[CLI_USAGE_SIZE];
+        cli_format_usage(cli_commands[i], usage, sizeof usage);
+        fprintf(out, "%s trainer %s\n", i == 0 ? "usage:" : "      ", usage);
+    }
+    fprintf(out, "\nTrains neural networks on images.\n\nsubcommands:\n");
+    for (int i = 0; cli_commands[i]; i++) fprintf(out, "  %-9s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    print_options(&cli_train, out);
+    fprintf(out, "\nA config is an INI file; `trainer config --defaults` lists its keys with defaults and ranges.\n"
+                 "`trainer SUBCOMMAND --help` tells more about a subcommand.\n"
+                 "Exit codes: 0 success, 1 the run failed, 2 the command line or the config is wrong.\n");
 }
 
 void cli_print_help(const struct cli_command *command, FILE *out)
 {
-    if (command) {
-        fprintf(out, "usage: trainer %s\n\n%s\n", command->usage, command->summary);
-        print_options(command, out);
-        return;
-    }
-    for (int i = 0; cli_commands[i]; i++)
-        fprintf(out, "%s trainer %s\n", i == 0 ? "usage:" : "      ", cli_commands[i]->usage);
-    fprintf(out, "\nTrains neural networks on images.\n\nsubcommands:\n");
-    for (int i = 0; cli_commands[i]; i++) fprintf(out, "  %-9s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
-    print_options(&cli_train, out);
-    fprintf(out, "\nA config is an INI file; `trainer keys` lists its keys with defaults and ranges.\n"
-                 "Exit codes: 0 success, 1 the run failed, 2 the command line or the config is wrong.\n");
+    if (command)
+        print_command(command, out);
+    else
+        print_program(out);
 }
 
-static bool run_help(const struct cli_arguments *arguments, struct status *status)
+static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     const struct cli_command *command = NULL;
     if (arguments->word_count > 0) {
@@ -50,28 +144,10 @@ static bool run_help(const struct cli_arguments *arguments, struct status *statu
     return true;
 }
 
-static bool run_keys(const struct cli_arguments *arguments, struct status *status)
-{
-    (void)arguments, (void)status;
-    experiment_print_keys(stdout);
-    putchar('\n');
-    sweep_print_keys(stdout);
-    return true;
-}
-
-const struct cli_command cli_keys = {
-    .name = "keys",
-    .usage = "keys",
-    .summary = "Print every key of a config with its default, its meaning and what it takes.",
-    .options = "",
-    .run = run_keys,
-};
-
 const struct cli_command cli_help = {
     .name = "help",
-    .usage = "help [SUBCOMMAND]",
     .summary = "Print help.",
-    .options = "",
-    .most_words = 1,
-    .run = run_help,
+    .operands = operands,
+    .options = cli_no_options,
+    .run = run,
 };

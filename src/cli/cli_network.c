@@ -25,7 +25,7 @@ struct cli_image_format cli_image_format(const struct experiment *experiment)
         return idx_format(experiment);
     case DATASET_SYNTHETIC:
         return (struct cli_image_format){experiment->data.synthetic_channels, experiment->data.synthetic_size,
-                                     experiment->data.synthetic_size, experiment->data.synthetic_classes};
+                                         experiment->data.synthetic_size, experiment->data.synthetic_classes};
     default:
         return (struct cli_image_format){3, 32, 32, 10};
     }

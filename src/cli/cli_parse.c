@@ -1,26 +1,63 @@
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli_private.h"
+#include "config/experiment_value.h"
 #include "config/text.h"
+#include "trainer/check.h"
 #include "trainer/memory.h"
 
-enum { LETTERS_SIZE = 32 };
+enum { OPTIONS_MAX = 32 };
 
-static const struct option all_options[] = {
-    {"set", required_argument, NULL, 's'},   {"out", required_argument, NULL, 'o'}, {"quiet", no_argument, NULL, 'q'},
-    {"steps", required_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'},      {"version", no_argument, NULL, 'V'},
+const struct cli_option cli_common_options[] = {
+    {.name = "help", .letter = 'h', .help = "Print this help.", CLI_FIELD(help)},
+    {.name = "version", .letter = 'V', .help = "Print the version.", CLI_FIELD(version)},
+    {0},
 };
-enum { OPTION_COUNT = sizeof all_options / sizeof all_options[0] };
 
-/* Those of the subcommand, ended by zeros as getopt wants them. */
-static void select_options(const char *letters, struct option options[OPTION_COUNT + 1])
+const struct cli_operand cli_no_operands[] = {{0}};
+const struct cli_option cli_no_options[] = {{0}};
+
+/* A subcommand's options in the forms that getopt wants. */
+struct grammar {
+    const struct cli_option *row[OPTIONS_MAX];
+    int count;
+    struct option longs[OPTIONS_MAX]; /* val: LONG_FIRST + its row; ended by zeros */
+    char letters[2 + 2 * OPTIONS_MAX];
+};
+enum { LONG_FIRST = 256 }; /* above any letter */
+
+static void grammar_add(struct grammar *grammar, const struct cli_option *options)
 {
-    int count = 0;
-    for (int i = 0; i < OPTION_COUNT; i++)
-        if (strchr(letters, all_options[i].val)) options[count++] = all_options[i];
-    options[count] = (struct option){0};
+    for (; options->name; options++) {
+        CHECK(grammar->count + 1 < OPTIONS_MAX);
+        bool takes = options->kind != CLI_FLAG;
+        grammar->longs[grammar->count] =
+            (struct option){options->name, takes ? required_argument : no_argument, NULL, LONG_FIRST + grammar->count};
+        grammar->row[grammar->count++] = options;
+        if (options->letter == 0) continue;
+        size_t end = strlen(grammar->letters);
+        snprintf(grammar->letters + end, sizeof grammar->letters - end, "%c%s", options->letter, takes ? ":" : "");
+    }
+}
+
+static struct grammar grammar_of(const struct cli_command *command)
+{
+    struct grammar grammar = {.letters = ":"}; /* a missing argument is told apart from an unknown option */
+    grammar_add(&grammar, command->options);
+    grammar_add(&grammar, cli_common_options);
+    return grammar;
+}
+
+/* What getopt met; NULL: nothing that is in the tables. */
+static const struct cli_option *grammar_find(const struct grammar *grammar, int met)
+{
+    if (met >= LONG_FIRST) return grammar->row[met - LONG_FIRST];
+    for (int i = 0; i < grammar->count; i++)
+        if (grammar->row[i]->letter == met) return grammar->row[i];
+    return NULL;
 }
 
 static bool fail_unknown_option(const char *option, const struct option *options, struct status *status)
@@ -35,8 +72,7 @@ static bool fail_unknown_option(const char *option, const struct option *options
     return status_fail(status, STATUS_USAGE, "unknown option \"%s\"; see --help", option);
 }
 
-/* What getopt_long met: ':' an argument is missing, '?' the option is unknown or has an argument that it does not take.
- */
+/* ':' an argument is missing, '?' the option is unknown or has an argument that it does not take. */
 static bool fail_option(int met, char **argv, const struct option *options, struct status *status)
 {
     const char *word = argv[optind - 1];
@@ -48,40 +84,59 @@ static bool fail_option(int met, char **argv, const struct option *options, stru
     return fail_unknown_option(optopt != 0 ? letter : word, options, status);
 }
 
+static bool check_choice(const struct cli_option *option, const char *argument, struct status *status)
+{
+    char expected[256] = "";
+    for (int i = 0; option->choices[i]; i++) {
+        if (strcmp(argument, option->choices[i]) == 0) return true;
+        size_t end = strlen(expected);
+        snprintf(expected + end, sizeof expected - end, "%s%s", i > 0 ? ", " : "", option->choices[i]);
+    }
+    return status_fail(status, STATUS_USAGE, "--%s: expected one of %s, found \"%s\"", option->name, expected,
+                       argument);
+}
+
+static bool parse_number(const struct cli_option *option, const char *argument, int64_t *number, struct status *status)
+{
+    if (value_parse_integer(argument, number) && *number >= option->low && *number <= option->high) return true;
+    return status_fail(status, STATUS_USAGE, "--%s: expected an integer from %" PRId64 " to %" PRId64 ", found \"%s\"",
+                       option->name, option->low, option->high, argument);
+}
+
+/* Puts an option where its row says. */
+static bool take_option(struct cli_arguments *arguments, const struct cli_option *option, const char *argument,
+                        struct status *status)
+{
+    void *field = (char *)arguments + option->offset;
+    if (option->kind == CLI_FLAG) {
+        *(bool *)field = true;
+        return true;
+    }
+    if (option->kind == CLI_SETTING) {
+        arguments->overrides[arguments->override_count++] = argument;
+        return true;
+    }
+    if (option->kind == CLI_NUMBER) return parse_number(option, argument, field, status);
+    if (option->kind == CLI_CHOICE && !check_choice(option, argument, status)) return false;
+    if (*argument == '\0')
+        return status_fail(status, STATUS_USAGE, "--%s: expected %s, found nothing", option->name,
+                           option->expected ? option->expected : option->argument);
+    *(const char **)field = argument;
+    return true;
+}
+
 bool cli_parse(struct cli_arguments *arguments, const struct cli_command *command, int argc, char **argv,
                struct status *status)
 {
-    struct option options[OPTION_COUNT + 1];
-    char letters[LETTERS_SIZE];
-    snprintf(letters, sizeof letters, ":%shV", command->options);
-    select_options(letters, options);
+    struct grammar grammar = grammar_of(command);
     *arguments = (struct cli_arguments){.overrides = memory_alloc((size_t)argc + 1, sizeof(char *))};
     optind = 0; /* starts glibc's getopt anew */
     opterr = 0;
     int met;
-    while ((met = getopt_long(argc, argv, letters, options, NULL)) != -1) {
-        switch (met) {
-        case 's':
-            arguments->overrides[arguments->override_count++] = optarg;
-            break;
-        case 'o':
-            arguments->folder = optarg;
-            break;
-        case 'n':
-            arguments->steps = optarg;
-            break;
-        case 'q':
-            arguments->quiet = true;
-            break;
-        case 'h':
-            arguments->help = true;
-            break;
-        case 'V':
-            arguments->version = true;
-            break;
-        default:
-            return fail_option(met, argv, options, status);
-        }
+    while ((met = getopt_long(argc, argv, grammar.letters, grammar.longs, NULL)) != -1) {
+        const struct cli_option *option = met == '?' || met == ':' ? NULL : grammar_find(&grammar, met);
+        if (!option) return fail_option(met, argv, grammar.longs, status);
+        if (!take_option(arguments, option, optarg, status)) return false;
     }
     arguments->words = argv + optind;
     arguments->word_count = argc - optind;

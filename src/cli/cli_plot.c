@@ -1,6 +1,5 @@
 /* Pictures of runs that are over or still going on: one, or several overlaid. */
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -159,8 +158,6 @@ static bool draw(const struct source *sources, int count, const char *out, struc
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     int count = arguments->word_count;
-    if (arguments->folder && *arguments->folder == '\0')
-        return status_fail(status, STATUS_USAGE, "--out: expected a path without its ending, found nothing");
     struct source *sources = memory_alloc((size_t)count, sizeof *sources);
     bool good = true;
     for (int i = 0; good && i < count; i++) good = read_source(&sources[i], arguments->words[i], status);
@@ -172,15 +169,34 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     return good;
 }
 
+static const struct cli_operand operands[] = {{.name = "RUN",
+                                               .help = "The folder of a run, or its metrics.csv.",
+                                               .expected = "the folder of a run, or its metrics.csv",
+                                               .kind = CLI_RUN,
+                                               .repeated = true},
+                                              {0}};
+static const struct cli_option options[] = {
+    {.name = "out",
+     .letter = 'o',
+     .kind = CLI_FILE,
+     .argument = "BASE",
+     .help = "Write BASE.png and BASE.svg; default: curves in the run's folder, or curves-<names> in the current "
+             "folder for several runs.",
+     .expected = "a path without its ending",
+     CLI_FIELD(folder)},
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer plot runs/quickstart runs/faster", "Two runs in one picture."},
+    {0},
+};
+
 const struct cli_command cli_plot = {
     .name = "plot",
-    .usage = "plot RUN... [--out BASE]",
     .summary = "Draw loss and accuracy of runs (folders, or metrics.csv files), overlaid if there are several.",
-    .options = "o:",
-    .words_help = "the folder of a run, or its metrics.csv",
-    .out_help = "BASE                write BASE.png and BASE.svg; default: curves in the run's folder, or\n"
-                "                                curves-<names> in the current folder for several runs",
-    .fewest_words = 1,
-    .most_words = INT_MAX,
+    .description = "Also while a run is still going on. Drawn by gnuplot.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
     .run = run,
 };

@@ -1,8 +1,13 @@
-/* What the files of src/cli share: a table with a row per subcommand, and the arguments that they get. */
+/* What the files of src/cli share: a table with a row per subcommand, and the arguments that they get.
+ *
+ * Everything about an argument stands once, in the tables of its subcommand: parsing and its errors (cli_parse.c), the
+ * help (cli_help.c) and whatever else is written about the command line follow from there. A new option is a row in the
+ * table of a subcommand and a field in struct cli_arguments. */
 #ifndef TRAINER_CLI_PRIVATE_H
 #define TRAINER_CLI_PRIVATE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "trainer/experiment.h"
@@ -15,31 +20,105 @@ struct cli_arguments {
     const char **overrides; /* of --set; owned */
     int override_count;
     const char *folder; /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
-    const char *steps;  /* of --steps, or NULL */
-    bool quiet, help, version;
+    int64_t steps;      /* of --steps, or 0 */
+    bool quiet, help, version, defaults;
 };
 
+/* What a word on the command line is: decides what is refused at once, and what a shell offers for it. */
+enum cli_kind {
+    CLI_FLAG,    /* an option without an argument; its field is a bool, that of most others a const char * */
+    CLI_NUMBER,  /* an integer from `low` to `high`; its field is an int64_t */
+    CLI_TEXT,    /* anything but nothing */
+    CLI_CHOICE,  /* one of `choices` */
+    CLI_SETTING, /* section.key=value; may be repeated; goes to `overrides` */
+    CLI_CONFIG,  /* a config file */
+    CLI_RUN,     /* the folder of a run */
+    CLI_FILE,
+    CLI_FOLDER,
+    CLI_COMMAND, /* a subcommand's name */
+};
+
+struct cli_option {
+    const char *name; /* without the dashes */
+    char letter;      /* 0: it has none */
+    enum cli_kind kind;
+    const char *argument;       /* "FOLDER"; NULL for a CLI_FLAG */
+    const char *help;           /* a sentence or two */
+    const char *expected;       /* what an empty argument lacks, for its error; NULL: the argument's name says it */
+    const char *const *choices; /* CLI_CHOICE: ended by NULL */
+    int64_t low, high;          /* CLI_NUMBER */
+    size_t offset;              /* of the field in struct cli_arguments */
+};
+
+#define CLI_FIELD(field) .offset = offsetof(struct cli_arguments, field)
+
+/* Rows that several subcommands have. */
+#define CLI_OPTION_SET                                                                                                 \
+    {                                                                                                                  \
+        .name = "set", .letter = 's', .kind = CLI_SETTING, .argument = "SECTION.KEY=VALUE",                            \
+        .help = "Set a key of the config, whatever the file says; may be repeated."                                    \
+    }
+#define CLI_OPTION_QUIET                                                                                               \
+    {                                                                                                                  \
+        .name = "quiet", .letter = 'q', .help = "Print nothing but errors.", CLI_FIELD(quiet)                          \
+    }
+
+struct cli_operand {
+    const char *name;     /* "CONFIG" */
+    const char *help;     /* a sentence or two */
+    const char *expected; /* what is missing without it: "a config file" */
+    enum cli_kind kind;
+    bool optional, repeated;
+};
+
+#define CLI_OPERAND_CONFIG                                                                                             \
+    {                                                                                                                  \
+        .name = "CONFIG", .help = "A config file, for instance configs/quickstart.ini.", .expected = "a config file",  \
+        .kind = CLI_CONFIG                                                                                             \
+    }
+
+struct cli_example {
+    const char *command, *effect;
+};
+
+/* The tables end with a row whose name (an example: whose command) is NULL. */
 struct cli_command {
     const char *name;
-    const char *usage;      /* what follows "trainer " */
-    const char *summary;    /* one line */
-    const char *options;    /* letters as in getopt, for the options beside --help and --version */
-    const char *words_help; /* what its first word should be, for an error; NULL: a config file */
-    const char *out_help;   /* "--out FOLDER" and what it does, where it has that option */
-    int fewest_words, most_words;
+    bool name_optional;      /* `trainer CONFIG` is `trainer train CONFIG` */
+    const char *summary;     /* one line */
+    const char *description; /* further paragraphs, with an empty line between them; NULL: none */
+    const struct cli_operand *operands;
+    const struct cli_option *options; /* beside cli_common_options */
+    const struct cli_example *examples;
     bool (*run)(const struct cli_arguments *arguments, struct status *status);
 };
 
-extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_summary, cli_gradcheck, cli_bench, cli_keys, cli_help;
+extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_summary, cli_gradcheck, cli_bench, cli_config,
+    cli_help;
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
+
+/* Those of every subcommand: --help and --version. */
+extern const struct cli_option cli_common_options[];
+
+/* For subcommands without operands or without options of their own. */
+extern const struct cli_operand cli_no_operands[];
+extern const struct cli_option cli_no_options[];
 
 /* NULL where there is none of that name. */
 const struct cli_command *cli_find_command(const char *name);
 
 /* status_fail with the nearest subcommand to `name`. */
 bool cli_fail_unknown_command(const char *name, struct status *status);
+
+/* "train CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER]", with the name in brackets where it may be left out. */
+void cli_format_usage(const struct cli_command *command, char *text, size_t size);
+
+/* "-o, --out FOLDER" */
+void cli_format_option(const struct cli_option *option, char *text, size_t size);
+
+enum { CLI_USAGE_SIZE = 512, CLI_OPTION_SIZE = 64 };
 
 /* Help: of a subcommand, or of the program (NULL). */
 void cli_print_help(const struct cli_command *command, FILE *out);
@@ -53,7 +132,8 @@ struct cli_image_format {
     int64_t channels, height, width, classes;
 };
 
-/* What the images of a config's data look like; where the files of an idx set are missing, as MNIST's, after saying so. */
+/* What the images of a config's data look like; where the files of an idx set are missing, as MNIST's, after saying so.
+ */
 struct cli_image_format cli_image_format(const struct experiment *experiment);
 
 /* The network of a config for batches of up to `batch` samples, after a line on standard output that names the

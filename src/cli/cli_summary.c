@@ -26,12 +26,24 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     return good;
 }
 
+static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
+static const struct cli_option options[] = {
+    CLI_OPTION_SET,
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer summary configs/convnet.ini", "The layers of the ConvNet."},
+    {0},
+};
+
 const struct cli_command cli_summary = {
     .name = "summary",
-    .usage = "summary CONFIG [--set SECTION.KEY=VALUE]...",
     .summary = "Print the layers of the network that CONFIG describes.",
-    .options = "s:",
-    .fewest_words = 1,
-    .most_words = 1,
+    .description =
+        "A table: output shape, parameters, multiplications and additions per image of each layer. Neither trains nor "
+        "needs the data.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
     .run = run,
 };

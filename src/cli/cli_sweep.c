@@ -6,8 +6,6 @@
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
-    if (arguments->folder && *arguments->folder == '\0')
-        return status_fail(status, STATUS_USAGE, "--out: expected a folder, found nothing");
     struct sweep sweep;
     if (!sweep_load(&sweep, arguments->words[0], arguments->overrides, arguments->override_count, status)) return false;
     char *folder = arguments->folder ? memory_copy_string(arguments->folder) : memory_format("runs/%s", sweep.name);
@@ -17,13 +15,34 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     return good;
 }
 
+static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
+static const struct cli_option options[] = {
+    CLI_OPTION_SET,
+    {.name = "out",
+     .letter = 'o',
+     .kind = CLI_FOLDER,
+     .argument = "FOLDER",
+     .help = "Write to FOLDER instead of runs/<experiment.name>, or go on there.",
+     .expected = "a folder",
+     CLI_FIELD(folder)},
+    CLI_OPTION_QUIET,
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer sweep configs/sweep_mlp.ini --set sweep.limit=20", "Run the first 20 trials."},
+    {0},
+};
+
 const struct cli_command cli_sweep = {
     .name = "sweep",
-    .usage = "sweep CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] [--quiet]",
-    .summary = "Train every combination of the values in CONFIG's [sweep] section and rank them; goes on where it was.",
-    .options = "s:o:q",
-    .out_help = "FOLDER              write to FOLDER instead of runs/<experiment.name>, or go on there",
-    .fewest_words = 1,
-    .most_words = 1,
+    .summary = "Train every combination of the values in CONFIG's [sweep] section and rank them.",
+    .description =
+        "Trials run side by side. Results go to results.csv in the folder as they come; a search that was stopped, "
+        "however it was stopped, goes on where it was when the same command is given again. trainer-config(5) "
+        "describes "
+        "the section [sweep].",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
     .run = run,
 };

@@ -7,8 +7,6 @@
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
-    if (arguments->folder && *arguments->folder == '\0')
-        return status_fail(status, STATUS_USAGE, "--out: expected a folder, found nothing");
     struct experiment experiment;
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
@@ -20,13 +18,39 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     return good;
 }
 
+static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
+static const struct cli_option options[] = {
+    CLI_OPTION_SET,
+    {.name = "out",
+     .letter = 'o',
+     .kind = CLI_FOLDER,
+     .argument = "FOLDER",
+     .help = "Write to FOLDER instead of runs/<experiment.name>.",
+     .expected = "a folder",
+     CLI_FIELD(folder)},
+    CLI_OPTION_QUIET,
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer configs/quickstart.ini", "Train a small ConvNet on Fashion-MNIST into runs/quickstart."},
+    {"trainer configs/quickstart.ini --set optimizer.learning_rate=3e-3 --out runs/faster",
+     "The same with another learning rate, into another folder."},
+    {0},
+};
+
 const struct cli_command cli_train = {
     .name = "train",
-    .usage = "[train] CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] [--quiet]",
+    .name_optional = true,
     .summary = "Train the network that CONFIG describes; write metrics.csv, resolved.ini and pictures of the curves.",
-    .options = "s:o:q",
-    .out_help = "FOLDER              write to FOLDER instead of runs/<experiment.name>",
-    .fewest_words = 1,
-    .most_words = 1,
+    .description = "Checks CONFIG, loads its data, prints the layers, trains, and every train.eval_freq steps "
+                   "evaluates on the entire "
+                   "train and test sets. The run's folder gets metrics.csv (a row per evaluation), resolved.ini (every "
+                   "key with the "
+                   "value that counted; a config that repeats the run) and the curves as pictures. The same config and "
+                   "seed give the "
+                   "same losses to the last bit, at any number of threads.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
     .run = run,
 };

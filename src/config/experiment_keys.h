@@ -44,8 +44,11 @@ bool experiment_section_exists(const char *section);
 void experiment_suggest_section(const char *section, char *text, size_t size);
 void experiment_suggest_key(const char *section, const char *name, char *text, size_t size);
 
-/* The key with its default, its help and what it takes, for people. */
-void experiment_key_print(const struct experiment_key *key, FILE *out);
+/* The key with its default, after comments that say what it means and takes; `commented`: the key is one too. */
+void experiment_key_print(const struct experiment_key *key, bool commented, FILE *out);
+
+/* Lines as comments of a config. */
+void experiment_comment_print(const char *lines, FILE *out);
 
 /* What the key takes, in words: "an integer from 1 to 10", "one of mlp, convnet". */
 void experiment_key_expects(const struct experiment_key *key, char *text, size_t size);

@@ -25,19 +25,31 @@ void experiment_write(const struct experiment *experiment, FILE *out)
     }
 }
 
-void experiment_key_print(const struct experiment_key *key, FILE *out)
+void experiment_key_print(const struct experiment_key *key, bool commented, FILE *out)
 {
     char expected[VALUE_TEXT_SIZE];
     experiment_key_expects(key, expected, sizeof expected);
-    fprintf(out, "%s =%s%s\n", key->name, *key->default_text ? " " : "", key->default_text);
-    fprintf(out, "    # %s\n    # Takes %s.\n", key->help, expected);
+    fprintf(out, "# %s\n# Takes %s.\n", key->help, expected);
+    fprintf(out, "%s%s =%s%s\n", commented ? "# " : "", key->name, *key->default_text ? " " : "", key->default_text);
 }
 
-void experiment_print_keys(FILE *out)
+/* "# " before each of the lines. */
+void experiment_comment_print(const char *lines, FILE *out)
+{
+    while (*lines) {
+        int length = (int)strcspn(lines, "\n");
+        fprintf(out, "# %.*s\n", length, lines);
+        lines += length + (lines[length] == '\n');
+    }
+}
+
+void experiment_print_defaults(FILE *out)
 {
     for (int i = 0; i < experiment_key_count; i++) {
-        write_section(&experiment_keys[i], out);
-        experiment_key_print(&experiment_keys[i], out);
+        const struct experiment_key *key = &experiment_keys[i];
+        bool has_no_value = key->type == KEY_TEXT && *key->default_text == '\0'; /* from the file's name */
+        write_section(key, out);
+        if (key->type == KEY_FEATURES) experiment_comment_print(list_features_help, out);
+        experiment_key_print(key, has_no_value, out);
     }
-    fprintf(out, "\n%s", list_features_help);
 }

@@ -104,9 +104,10 @@ bool sweep_setting_fail(const struct sweep *sweep, const char *key, struct statu
     return fail(sweep->base.file, sweep->origins[index], key, message, status);
 }
 
-void sweep_print_keys(FILE *out)
+void sweep_print_defaults(FILE *out)
 {
-    fprintf(out, "[sweep]\n");
-    for (int i = 0; i < SWEEP_KEY_COUNT; i++) experiment_key_print(&sweep_keys[i], out);
-    fprintf(out, "\n%s", factors_help);
+    experiment_comment_print("Only `trainer sweep` reads this section.", out);
+    fprintf(out, "# [sweep]\n");
+    for (int i = 0; i < SWEEP_KEY_COUNT; i++) experiment_key_print(&sweep_keys[i], true, out);
+    experiment_comment_print(factors_help, out);
 }
