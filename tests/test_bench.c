@@ -272,9 +272,9 @@ Test(bench, program)
     program_expect(program_run("bench", "none.ini", NULL), 2, "",
                    "trainer: none.ini: cannot open: No such file or directory\n");
     program_expect(program_run("bench", "x.ini", "--steps", "0", NULL), 2, "",
-                   "trainer: --steps: expected 1 to 1000000, found \"0\"\n");
+                   "trainer: --steps: expected an integer from 1 to 1000000, found \"0\"\n");
     program_expect(program_run("bench", "x.ini", "-n", "3x", NULL), 2, "",
-                   "trainer: --steps: expected 1 to 1000000, found \"3x\"\n");
+                   "trainer: --steps: expected an integer from 1 to 1000000, found \"3x\"\n");
     result = program_run("bench", "x.ini", "-n1", "-o", "none/speed.ini", NULL);
     cr_expect_eq(result.code, 1);
     cr_expect_str_eq(result.error, "trainer: none/speed.ini: cannot write: No such file or directory\n", "%s",
