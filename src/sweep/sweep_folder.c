@@ -1,48 +1,14 @@
 #include "sweep/sweep_folder.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/experiment_value.h"
 #include "sweep/sweep_keys.h"
 #include "trainer/memory.h"
-#include "util/folder.h"
-
-/* The kernel drops the lock with the process, however that ends. */
-bool sweep_folder_lock(const char *folder, int *lock, struct status *status)
-{
-    if (!folder_create(folder, status)) return false;
-    *lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*lock < 0) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", folder, strerror(errno));
-    if (flock(*lock, LOCK_EX | LOCK_NB) == 0) return true;
-    if (errno == EWOULDBLOCK)
-        return status_fail(status, STATUS_RUNTIME, "%s: another sweep is running in this folder", folder);
-    return status_fail(status, STATUS_RUNTIME, "%s: cannot lock: %s", folder, strerror(errno));
-}
-
-bool sweep_file_write(const char *path, void (*write_body)(const void *body, FILE *out), const void *body,
-                      struct status *status)
-{
-    char *partial = memory_format("%s.part", path);
-    FILE *file = fopen(partial, "w");
-    bool written = file != NULL;
-    if (file) {
-        write_body(body, file);
-        written = fflush(file) == 0 && !ferror(file);
-        int cause = errno;
-        if (fclose(file) != 0 && written) written = false, cause = errno;
-        errno = cause;
-    }
-    written = written && rename(partial, path) == 0;
-    if (!written) status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
-    free(partial);
-    return written;
-}
+#include "util/file_atomic.h"
 
 /* --- sweep.ini --- */
 
@@ -212,7 +178,7 @@ bool sweep_folder_claim(const struct sweep *sweep, const char *folder, struct st
     char *path = memory_format("%s/sweep.ini", folder), *results = memory_format("%s/results.csv", folder);
     bool good;
     if (!has_results(results))
-        good = sweep_file_write(path, write_body, sweep, status);
+        good = file_atomic_print(path, write_body, sweep, status);
     else if (access(path, F_OK) == 0)
         good = compare_stored(sweep, path, status);
     else

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "sweep/sweep_factors.h"
-#include "sweep/sweep_folder.h"
 #include "config/experiment_keys.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/file_atomic.h"
 #include "util/thousands.h"
 
 enum { PRINTED_ROWS = 20, FIXED_COLUMNS = 7 };
@@ -162,7 +162,7 @@ bool sweep_report(const struct sweep *sweep, const struct sweep_results *results
 {
     struct ranking ranking = rank(sweep, results);
     char *path = memory_format("%s/ranking.md", folder), *base = memory_format("%s/factors", folder);
-    bool good = sweep_file_write(path, write_document, &ranking, status);
+    bool good = file_atomic_print(path, write_document, &ranking, status);
     if (good) {
         struct status problem;
         if (out) print_best(&ranking, folder, out);

@@ -14,6 +14,7 @@
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/train.h"
+#include "util/folder.h"
 
 struct runner {
     const struct sweep *sweep;
@@ -236,7 +237,7 @@ bool sweep_run(const struct sweep *sweep, const char *folder, FILE *out, struct 
     CHECK(pthread_mutex_init(&runner.mutex, NULL) == 0);
     CHECK(pthread_cond_init(&runner.ended, NULL) == 0);
     char *path = memory_format("%s/results.csv", folder);
-    bool good = sweep_folder_lock(folder, &runner.lock, status) && sweep_folder_claim(sweep, folder, status) &&
+    bool good = folder_lock(folder, "sweep", &runner.lock, status) && sweep_folder_claim(sweep, folder, status) &&
                 sweep_results_open(&runner.results, sweep, path, status) && run_trials(&runner, status);
     if (good && runner.prepared) sweep_progress_finish(&runner.progress);
     good = good && sweep_report(sweep, &runner.results, folder, out, status);

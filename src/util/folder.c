@@ -1,9 +1,12 @@
 #include "util/folder.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "trainer/memory.h"
 
@@ -32,4 +35,15 @@ bool folder_create(const char *path, struct status *status)
     created = created && create_one(copy, status);
     free(copy);
     return created;
+}
+
+bool folder_lock(const char *path, const char *what, int *lock, struct status *status)
+{
+    if (!folder_create(path, status)) return false;
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*lock < 0) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    if (flock(*lock, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno == EWOULDBLOCK)
+        return status_fail(status, STATUS_RUNTIME, "%s: another %s is running in this folder", path, what);
+    return status_fail(status, STATUS_RUNTIME, "%s: cannot lock: %s", path, strerror(errno));
 }

@@ -27,7 +27,7 @@ run() { # run USER_ID INSTALLED [argument of setup...]: fills calls, stdout, std
 }
 check_calls() { diff <(printf '%s' "$1") <(sed 's/ *$//' "$CALLS") || fail "calls of apt-get differ (<expected, >found)"; }
 
-build='gcc libc6-dev cmake ninja-build pkg-config libinih-dev zlib1g-dev gnuplot-nox'
+build='gcc libc6-dev cmake ninja-build pkg-config libinih-dev libjansson-dev libssl-dev zlib1g-dev gnuplot-nox'
 
 echo "nothing missing: nothing asked for"
 run 0 "$build" && check_calls ''
@@ -49,10 +49,10 @@ BROKEN=install run 0 ''
 grep -q '^setup: could not install gcc' "$work/stderr" || fail "message: $(cat "$work/stderr")"
 
 echo "as a user without sudo: one line that names the packages"
-run 1000 "${build/libinih-dev zlib1g-dev /}"
+run 1000 "${build/libinih-dev libjansson-dev libssl-dev zlib1g-dev /}"
 check_calls ''
 [[ $status == 1 && $(wc -l <"$work/stderr") == 1 ]] || fail "status $status: $(cat "$work/stderr")"
-grep -q 'libinih-dev zlib1g-dev$' "$work/stderr" || fail "message: $(cat "$work/stderr")"
+grep -q 'libinih-dev libjansson-dev libssl-dev zlib1g-dev$' "$work/stderr" || fail "message: $(cat "$work/stderr")"
 
 echo "as a user with sudo: through it"
 stand_in sudo <<<'echo "sudo" >>"$CALLS"; "$@"'

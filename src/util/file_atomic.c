@@ -1,0 +1,119 @@
+#include "util/file_atomic.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "trainer/memory.h"
+
+/* Ends a file that is not to be. */
+static bool fail(struct file_atomic *file, const char *what, struct status *status)
+{
+    status_fail(status, STATUS_RUNTIME, "%s: cannot %s: %s", file->path, what, strerror(errno));
+    file_atomic_discard(file);
+    return false;
+}
+
+static void release(struct file_atomic *file)
+{
+    free(file->path);
+    free(file->part);
+    *file = (struct file_atomic){.descriptor = -1};
+}
+
+bool file_atomic_open(struct file_atomic *file, const char *path, struct status *status)
+{
+    /* The process's number keeps two programs apart that write to one place. */
+    *file = (struct file_atomic){.path = memory_copy_string(path),
+                                 .part = memory_format("%s.%ld.part", path, (long)getpid())};
+    unlink(file->part); /* of a process that was killed and had this number */
+    do {
+        file->descriptor = open(file->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (file->descriptor < 0 && errno == EINTR);
+    if (file->descriptor >= 0) return true;
+    status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
+    release(file);
+    return false;
+}
+
+bool file_atomic_write(struct file_atomic *file, const void *bytes, size_t size, struct status *status)
+{
+    const char *from = bytes;
+    while (size > 0) {
+        ssize_t written = write(file->descriptor, from, size);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return fail(file, "write", status);
+        from += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
+static bool sync_descriptor(int descriptor)
+{
+    int result;
+    do {
+        result = fsync(descriptor);
+    } while (result != 0 && errno == EINTR);
+    return result == 0;
+}
+
+/* The folder's entry for the file is on the disk only then. Some file systems cannot do it, and say EINVAL. */
+static bool sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder =
+        slash ? memory_format("%.*s", slash > path ? (int)(slash - path) : 1, path) : memory_copy_string(".");
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool synced = descriptor >= 0 && (sync_descriptor(descriptor) || errno == EINVAL);
+    int cause = errno;
+    if (descriptor >= 0) close(descriptor);
+    free(folder);
+    errno = cause;
+    return synced;
+}
+
+bool file_atomic_commit(struct file_atomic *file, struct status *status)
+{
+    if (!sync_descriptor(file->descriptor)) return fail(file, "write", status);
+    int closed = close(file->descriptor);
+    file->descriptor = -1;
+    /* After EINTR the descriptor is closed all the same, and the data is on the disk. */
+    if (closed != 0 && errno != EINTR) return fail(file, "write", status);
+    if (rename(file->part, file->path) != 0) return fail(file, "rename the finished file", status);
+    bool synced =
+        sync_folder(file->path) ||
+        status_fail(status, STATUS_RUNTIME, "%s: cannot bring its folder to the disk: %s", file->path, strerror(errno));
+    release(file);
+    return synced;
+}
+
+void file_atomic_discard(struct file_atomic *file)
+{
+    if (!file->part) return;
+    if (file->descriptor >= 0) close(file->descriptor);
+    unlink(file->part);
+    release(file);
+}
+
+bool file_atomic_print(const char *path, void (*write_body)(const void *body, FILE *out), const void *body,
+                       struct status *status)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    bool printed = memory != NULL;
+    if (printed) {
+        write_body(body, memory);
+        printed = !ferror(memory);
+        printed = fclose(memory) == 0 && printed;
+    }
+    struct file_atomic file;
+    bool written = printed ? file_atomic_open(&file, path, status) && file_atomic_write(&file, text, size, status) &&
+                                 file_atomic_commit(&file, status)
+                           : status_fail(status, STATUS_RUNTIME, "%s: cannot write: out of memory", path);
+    free(text);
+    return written;
+}

@@ -1,0 +1,28 @@
+/* A file that appears whole or not at all, whatever happens: it is written beside its place under a name that ends with
+ * ".part", brought to the disk (fsync), renamed, and the folder is brought to the disk too. Where anything fails, the
+ * part is removed, the file that was there before is as it was, and the error (STATUS_RUNTIME) names path and cause. */
+#ifndef UTIL_FILE_ATOMIC_H
+#define UTIL_FILE_ATOMIC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "trainer/status.h"
+
+struct file_atomic {
+    char *path, *part;
+    int descriptor;
+};
+
+/* After an error of any of these there is nothing to end; else end with file_atomic_commit or file_atomic_discard. */
+bool file_atomic_open(struct file_atomic *file, const char *path, struct status *status);
+bool file_atomic_write(struct file_atomic *file, const void *bytes, size_t size, struct status *status);
+bool file_atomic_commit(struct file_atomic *file, struct status *status);
+void file_atomic_discard(struct file_atomic *file);
+
+/* All at once: what `write_body` prints. */
+bool file_atomic_print(const char *path, void (*write_body)(const void *body, FILE *out), const void *body,
+                       struct status *status);
+
+#endif
