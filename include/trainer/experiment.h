@@ -102,6 +102,9 @@ struct experiment {
         int64_t max_steps, batch_size, eval_freq, eval_batch_size;
     } train;
     struct {
+        bool tensorboard, histograms; /* of weights and gradients; only with tensorboard */
+    } report;
+    struct {
         enum device device;
         int64_t threads; /* 0: one per core */
         enum precision precision;

@@ -111,8 +111,14 @@ static bool check_schedule(struct experiment *experiment, struct status *status)
     return true;
 }
 
+static bool check_report(struct experiment *experiment, struct status *status)
+{
+    if (!experiment->report.histograms || experiment->report.tensorboard) return true;
+    return experiment_fail(experiment, "report.histograms", status, "expected false, as report.tensorboard is false");
+}
+
 bool experiment_check(struct experiment *experiment, struct status *status)
 {
     return check_name(experiment, status) && check_data(experiment, status) && check_model(experiment, status) &&
-           check_optimizer(experiment, status) && check_schedule(experiment, status);
+           check_optimizer(experiment, status) && check_schedule(experiment, status) && check_report(experiment, status);
 }

@@ -77,6 +77,9 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(train, eval_freq, "100", 1, 1000000000, "Evaluate after so many steps; always after the last."),
     INTEGER(train, eval_batch_size, "0", 0, 1000000, "Samples at once in an evaluation; 0: automatic."),
 
+    BOOLEAN(report, tensorboard, "false", "Write event files for TensorBoard into the run's folder tensorboard/."),
+    BOOLEAN(report, histograms, "false", "With them how the weights and gradients of every layer are spread."),
+
     CHOICE(backend, device, "auto", "What computes; auto: a CUDA device where there is one.", "auto", "cpu", "cuda"),
     INTEGER(backend, threads, "0", 0, 1024, "CPU threads; 0: one per core."),
     CHOICE(backend, precision, "fp32", "Arithmetic; tf32 and bf16 need a CUDA device.", "fp32", "fp64", "tf32", "bf16"),

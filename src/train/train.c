@@ -8,6 +8,7 @@
 
 #include "report/csv.h"
 #include "train/curves.h"
+#include "train/run_tensorboard.h"
 #include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/folder.h"
@@ -22,6 +23,7 @@ struct run {
     struct trainer trainer;
     struct metrics_csv csv;
     struct run_curves curves;
+    struct run_tensorboard tensorboard;
     struct progress progress;
     struct run_result result;
     double started; /* seconds of the clock */
@@ -49,6 +51,7 @@ static bool write_resolved(const struct run *run, struct status *status)
 
 static bool open_files(struct run *run, struct status *status)
 {
+    if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder, run->trainer.step, status)) return false;
     if (!folder_create(run->folder, status) || !write_resolved(run, status)) return false;
     char *path = memory_format("%s/metrics.csv", run->folder);
     bool opened = metrics_csv_open(&run->csv, path, status);
@@ -116,6 +119,7 @@ static bool evaluate_and_record(struct run *run, struct status *status)
     progress_row(&run->progress, &row);
     if (!metrics_csv_append(&run->csv, &row, status)) return false;
     run_curves_add(&run->curves, &row);
+    if (!run_tensorboard_add(&run->tensorboard, trainer->network, &run->result, status)) return false;
     run->resumed = clock_seconds();
     return true;
 }
@@ -157,6 +161,7 @@ static void close_run(struct run *run)
     progress_clear(&run->progress);
     metrics_csv_close(&run->csv);
     run_curves_free(&run->curves);
+    run_tensorboard_close(&run->tensorboard);
     trainer_destroy(&run->trainer);
     dataset_free(&run->dataset);
     backend_destroy(run->backend);
