@@ -105,7 +105,7 @@ Test(cli, helps)
     expect_output(run("train", "--help", NULL), "--out FOLDER");
     expect_output(run("summary", "-h", NULL), "--set SECTION.KEY=VALUE");
     expect_output(run("config", "--help", NULL), "usage: trainer config [CONFIG] [--defaults]");
-    expect_output(run("help", "--help", NULL), "usage: trainer help [SUBCOMMAND]\n");
+    expect_output(run("help", "--help", NULL), "usage: trainer help [SUBCOMMAND] [--format FORMAT]");
     expect_output(run("no.ini", "--help", NULL), "usage: trainer [train] CONFIG");
     expect_output(run("--version", NULL), "trainer ");
     expect_output(run("-V", NULL), "trainer ");
@@ -152,6 +152,28 @@ Test(cli, helps_with_every_subcommand)
     }
 }
 
+Test(cli, writes_pages_of_help)
+{
+    expect_output(run("help", "train", "--format", "man", NULL), ".TH TRAINER\\-TRAIN 1 ");
+    expect_output(run("help", "train", "--format=markdown", NULL), "# trainer-train\n");
+    expect_output(run("help", "--format", "markdown", "--out", "pages", NULL), "");
+    cr_expect(exists("pages/README.md") && exists("pages/help.md") && exists("pages/config-sweep.md"));
+    char *page = support_file_read("pages/config-train.md", NULL);
+    cr_expect_not_null(strstr(page, "- `train.max_steps`<br>\n  Training steps.\n"), "%s", page);
+    free(page);
+    expect_error(run("help", "--format", "html", NULL), 2,
+                 "--format: expected one of text, man, markdown, found \"html\"");
+    expect_error(run("help", "--format", "man", NULL), 2,
+                 "--format man: expected a subcommand, or --out FOLDER for every page");
+    expect_error(run("help", "--out", "pages", NULL), 2, "--out: expected --format man or --format markdown with it");
+    expect_error(run("help", "train", "-f", "man", "-o", "pages", NULL), 2,
+                 "--out: expected no subcommand, found \"train\"");
+    support_file_write("file", "", 0);
+    struct result blocked = run("help", "-f", "man", "-o", "file/pages", NULL);
+    cr_expect_eq(blocked.code, 1);
+    result_free(&blocked);
+}
+
 /* --- the command line --- */
 
 #define TRAIN_USAGE "usage: trainer [train] CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] [--quiet]"
@@ -166,8 +188,11 @@ Test(cli, refuses_what_it_does_not_know)
     expect_error(run("fly", NULL), 2, "\"fly\" is neither a subcommand nor a config file; see trainer --help");
     expect_error(run("", NULL), 2, "\"\" is neither a subcommand nor a config file; see trainer --help");
     expect_error(run("a.ini", "b.ini", NULL), 2, "unexpected argument \"b.ini\"; " TRAIN_USAGE);
+    expect_error(run("completion", "fish", NULL), 2, "SHELL: expected one of bash, zsh, words, found \"fish\"");
+    expect_error(run("completion", "bash", "x", NULL), 2, "unexpected argument \"x\"");
+    expect_error(run("completion", NULL), 2, "expected bash or zsh; usage: trainer completion SHELL [WORD...]");
     expect_error(run("help", "train", "b.ini", NULL), 2,
-                 "unexpected argument \"b.ini\"; usage: trainer help [SUBCOMMAND]");
+                 "unexpected argument \"b.ini\"; usage: trainer help [SUBCOMMAND] [--format FORMAT] [--out FOLDER]");
 }
 
 Test(cli, refuses_options_it_does_not_know)

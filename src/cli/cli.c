@@ -9,8 +9,9 @@
 #include "config/text.h"
 #include "trainer/memory.h"
 
-const struct cli_command *const cli_commands[] = {&cli_train, &cli_sweep,  &cli_plot, &cli_summary, &cli_gradcheck,
-                                                  &cli_bench, &cli_config, &cli_help, NULL};
+const struct cli_command *const cli_commands[] = {&cli_train,     &cli_sweep, &cli_plot,   &cli_summary,
+                                                  &cli_gradcheck, &cli_bench, &cli_config, &cli_completion,
+                                                  &cli_help,      NULL};
 
 const struct cli_command *cli_find_command(const char *name)
 {
@@ -53,6 +54,9 @@ static bool check_words(const struct cli_command *command, const struct cli_argu
     for (const struct cli_operand *operand = command->operands; operand->name; operand++, most++) {
         if (most >= arguments->word_count && !operand->optional)
             return fail_words(command, "expected ", operand->expected, status);
+        if (operand->choices && most < arguments->word_count &&
+            !cli_check_choice(operand->name, operand->choices, arguments->words[most], status))
+            return false;
         if (operand->repeated) return true;
     }
     if (arguments->word_count <= most) return true;

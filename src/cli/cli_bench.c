@@ -1,26 +1,19 @@
 /* Measures a config's speed, on noise of its data's format. */
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "cli/cli_private.h"
 #include "trainer/bench.h"
+#include "util/file_atomic.h"
 
 enum { DEFAULT_STEPS = 30, MOST_STEPS = 1000000 };
 
-static bool write_file(const char *path, const struct bench_result *result, const struct experiment *experiment,
-                       struct status *status)
+struct figures {
+    const struct bench_result *result;
+    const struct experiment *experiment;
+};
+
+static void write_figures(const void *argument, FILE *file)
 {
-    FILE *file = fopen(path, "w");
-    bool written = file != NULL;
-    if (file) {
-        bench_write(result, experiment, file);
-        written = fflush(file) == 0 && !ferror(file);
-        int cause = errno;
-        if (fclose(file) != 0 && written) written = false, cause = errno;
-        errno = cause;
-    }
-    return written || status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
+    const struct figures *figures = argument;
+    bench_write(figures->result, figures->experiment, file);
 }
 
 static bool measure(const struct experiment *experiment, int steps, const char *path, struct status *status)
@@ -31,7 +24,8 @@ static bool measure(const struct experiment *experiment, int steps, const char *
     if (!bench_run(&result, experiment, image, format.classes, steps, status)) return false;
     printf("%s, batches of %lld images\n", experiment->experiment.name, (long long)experiment->train.batch_size);
     bench_print(&result, stdout);
-    bool good = !path || write_file(path, &result, experiment, status);
+    struct figures figures = {&result, experiment};
+    bool good = !path || file_atomic_print(path, write_figures, &figures, status);
     bench_free(&result);
     return good;
 }

@@ -1,6 +1,7 @@
 /* Help on the terminal, from the tables of the subcommands. */
 #include <string.h>
 
+#include "cli/cli_document.h"
 #include "cli/cli_private.h"
 
 enum { COLUMN = 32, WIDTH = 100 };
@@ -133,21 +134,65 @@ void cli_print_help(const struct cli_command *command, FILE *out)
         print_program(out);
 }
 
+/* --- the subcommand --- */
+
+static bool write_pages(const struct cli_arguments *arguments, struct status *status)
+{
+    if (arguments->word_count > 0)
+        return status_fail(status, STATUS_USAGE, "--out: expected no subcommand, found \"%s\"", arguments->words[0]);
+    if (arguments->format && strcmp(arguments->format, "man") == 0)
+        return document_write_man(arguments->folder, status);
+    if (arguments->format && strcmp(arguments->format, "markdown") == 0)
+        return document_write_markdown(arguments->folder, status);
+    return status_fail(status, STATUS_USAGE, "--out: expected --format man or --format markdown with it");
+}
+
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
+    if (arguments->folder) return write_pages(arguments, status);
     const struct cli_command *command = NULL;
     if (arguments->word_count > 0) {
         command = cli_find_command(arguments->words[0]);
         if (!command) return cli_fail_unknown_command(arguments->words[0], status);
     }
-    cli_print_help(command, stdout);
+    if (!arguments->format || strcmp(arguments->format, "text") == 0)
+        cli_print_help(command, stdout);
+    else if (!command)
+        return status_fail(status, STATUS_USAGE, "--format %s: expected a subcommand, or --out FOLDER for every page",
+                           arguments->format);
+    else
+        document_command(strcmp(arguments->format, "man") == 0 ? &document_man : &document_markdown, command, stdout);
     return true;
 }
+
+static const char *const formats[] = {"text", "man", "markdown", NULL};
+static const struct cli_option options[] = {
+    {.name = "format",
+     .letter = 'f',
+     .kind = CLI_CHOICE,
+     .argument = "FORMAT",
+     .help = "text (default), man or markdown.",
+     .choices = formats,
+     CLI_FIELD(format)},
+    {.name = "out",
+     .letter = 'o',
+     .kind = CLI_FOLDER,
+     .argument = "FOLDER",
+     .help = "With --format man or markdown: write every page into FOLDER.",
+     .expected = "a folder",
+     CLI_FIELD(folder)},
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer help --format man train | man -l -", "The manual page of a subcommand, without installing it."},
+    {0},
+};
 
 const struct cli_command cli_help = {
     .name = "help",
     .summary = "Print help.",
     .operands = operands,
-    .options = cli_no_options,
+    .options = options,
+    .examples = examples,
     .run = run,
 };

@@ -84,16 +84,15 @@ static bool fail_option(int met, char **argv, const struct option *options, stru
     return fail_unknown_option(optopt != 0 ? letter : word, options, status);
 }
 
-static bool check_choice(const struct cli_option *option, const char *argument, struct status *status)
+bool cli_check_choice(const char *name, const char *const *choices, const char *argument, struct status *status)
 {
     char expected[256] = "";
-    for (int i = 0; option->choices[i]; i++) {
-        if (strcmp(argument, option->choices[i]) == 0) return true;
+    for (int i = 0; choices[i]; i++) {
+        if (strcmp(argument, choices[i]) == 0) return true;
         size_t end = strlen(expected);
-        snprintf(expected + end, sizeof expected - end, "%s%s", i > 0 ? ", " : "", option->choices[i]);
+        snprintf(expected + end, sizeof expected - end, "%s%s", i > 0 ? ", " : "", choices[i]);
     }
-    return status_fail(status, STATUS_USAGE, "--%s: expected one of %s, found \"%s\"", option->name, expected,
-                       argument);
+    return status_fail(status, STATUS_USAGE, "%s: expected one of %s, found \"%s\"", name, expected, argument);
 }
 
 static bool parse_number(const struct cli_option *option, const char *argument, int64_t *number, struct status *status)
@@ -117,7 +116,11 @@ static bool take_option(struct cli_arguments *arguments, const struct cli_option
         return true;
     }
     if (option->kind == CLI_NUMBER) return parse_number(option, argument, field, status);
-    if (option->kind == CLI_CHOICE && !check_choice(option, argument, status)) return false;
+    if (option->kind == CLI_CHOICE) {
+        char name[CLI_OPTION_SIZE];
+        snprintf(name, sizeof name, "--%s", option->name);
+        if (!cli_check_choice(name, option->choices, argument, status)) return false;
+    }
     if (*argument == '\0')
         return status_fail(status, STATUS_USAGE, "--%s: expected %s, found nothing", option->name,
                            option->expected ? option->expected : option->argument);

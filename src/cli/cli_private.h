@@ -20,6 +20,7 @@ struct cli_arguments {
     const char **overrides; /* of --set; owned */
     int override_count;
     const char *folder; /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
+    const char *format; /* of --format, or NULL */
     int64_t steps;      /* of --steps, or 0 */
     bool quiet, help, version, defaults;
 };
@@ -68,6 +69,7 @@ struct cli_operand {
     const char *help;     /* a sentence or two */
     const char *expected; /* what is missing without it: "a config file" */
     enum cli_kind kind;
+    const char *const *choices; /* CLI_CHOICE: ended by NULL */
     bool optional, repeated;
 };
 
@@ -94,7 +96,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_summary, cli_gradcheck, cli_bench, cli_config,
-    cli_help;
+    cli_completion, cli_help;
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
@@ -127,6 +129,9 @@ void cli_print_help(const struct cli_command *command, FILE *out);
  */
 bool cli_parse(struct cli_arguments *arguments, const struct cli_command *command, int argc, char **argv,
                struct status *status);
+
+/* Whether `argument` is one of the choices; the error names the option or operand. */
+bool cli_check_choice(const char *name, const char *const *choices, const char *argument, struct status *status);
 
 struct cli_image_format {
     int64_t channels, height, width, classes;

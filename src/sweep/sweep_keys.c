@@ -28,7 +28,7 @@ const struct experiment_key sweep_keys[SWEEP_KEY_COUNT] = {
 };
 /* clang-format on */
 
-static const char factors_help[] =
+const char sweep_factors_help[] =
     "A key of [sweep] with a dot names a key of the experiment and lists its alternatives:\n"
     "  optimizer.learning_rate = 1e-5 | 1e-4 | 1e-3    three alternatives\n"
     "  model.hidden = 128 | 256, 128                   two: one hidden layer, and two\n"
@@ -109,5 +109,5 @@ void sweep_print_defaults(FILE *out)
     experiment_comment_print("Only `trainer sweep` reads this section.", out);
     fprintf(out, "# [sweep]\n");
     for (int i = 0; i < SWEEP_KEY_COUNT; i++) experiment_key_print(&sweep_keys[i], true, out);
-    experiment_comment_print(factors_help, out);
+    experiment_comment_print(sweep_factors_help, out);
 }

@@ -8,6 +8,9 @@
 /* Like experiment_keys, with offsets in struct sweep_settings. */
 extern const struct experiment_key sweep_keys[SWEEP_KEY_COUNT];
 
+/* How alternatives are written. */
+extern const char sweep_factors_help[];
+
 /* Index in the table, or -1. */
 int sweep_key_find(const char *name);
 

@@ -41,7 +41,7 @@ run 0 "$build" --data=fashion-mnist
 check_calls $'-qq update\n-qq install --no-install-recommends dataset-fashion-mnist\n'
 
 echo "with --tests: clang with the sanitizers of its version"
-run 0 "$build clang curl ca-certificates" --tests
+run 0 "$build clang curl ca-certificates zsh dpkg-dev groff-base" --tests
 check_calls $'-qq update\n-qq install --no-install-recommends libcriterion-dev libclang-rt-14-dev\n'
 
 echo "an installation that fails: says so"

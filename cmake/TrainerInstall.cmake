@@ -1,0 +1,58 @@
+# What `cmake --install` and CPack put where. Component "program": the program, its manual pages, completions, configs;
+# component "development": the library, its headers, the pkg-config file.
+
+# Manual pages and completions come from the program's own tables.
+set(pages ${CMAKE_BINARY_DIR}/pages)
+if(NOT CMAKE_CROSSCOMPILING)
+  add_custom_command(
+    OUTPUT ${pages}/written
+    COMMAND ${CMAKE_COMMAND} -E rm -rf ${pages}
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${pages}
+    COMMAND trainer help --format man --out ${pages}/man
+    COMMAND trainer completion bash > ${pages}/trainer
+    COMMAND trainer completion zsh > ${pages}/_trainer
+    COMMAND ${CMAKE_COMMAND} -E touch ${pages}/written
+    DEPENDS trainer VERBATIM)
+  add_custom_target(trainer_pages ALL DEPENDS ${pages}/written)
+  install(DIRECTORY ${pages}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program FILES_MATCHING PATTERN *.1)
+  install(DIRECTORY ${pages}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT program FILES_MATCHING PATTERN *.5)
+  install(FILES ${pages}/trainer DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
+  # Debian's zsh looks for what packages bring in a folder of its own.
+  install(CODE "
+    set(functions site-functions)
+    if(CMAKE_INSTALL_PREFIX MATCHES \"/usr/?$\" AND EXISTS /etc/debian_version)
+      set(functions vendor-completions)
+    endif()
+    file(INSTALL \"${pages}/_trainer\" DESTINATION \"\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_DATADIR}/zsh/\${functions}\")
+  " COMPONENT program)
+endif()
+install(TARGETS trainer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT program)
+install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/trainer COMPONENT program)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright COMPONENT program)
+
+install(TARGETS libtrainer ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+install(DIRECTORY include/trainer DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+set(pkgconfig_folder ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+# Relative to the file itself, so that an installation may be moved.
+file(RELATIVE_PATH pkgconfig_prefix /${pkgconfig_folder} /)
+string(REPLACE ";" " " pkgconfig_requires "${TRAINER_REQUIRES}")
+configure_file(cmake/trainer.pc.in trainer.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/trainer.pc DESTINATION ${pkgconfig_folder} COMPONENT development)
+
+set(CPACK_GENERATOR DEB)
+set(CPACK_PACKAGE_CONTACT "The authors of trainer <trainer@localhost>")
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_COMPONENTS_ALL program development)
+set(CPACK_DEB_COMPONENT_INSTALL ON)
+set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_NAME trainer)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_SHLIBDEPS ON)
+set(CPACK_DEBIAN_PROGRAM_PACKAGE_RECOMMENDS gnuplot-nox)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_NAME trainer-dev)
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_SECTION libdevel)
+string(REPLACE ";" ", " development_depends "${TRAINER_REQUIRES_PACKAGES}")
+set(CPACK_DEBIAN_DEVELOPMENT_PACKAGE_DEPENDS "${development_depends}")
+set(CPACK_COMPONENT_PROGRAM_DESCRIPTION "Trains neural networks on images, from a config file")
+set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Library and headers of trainer")
+include(CPack)
