@@ -5,8 +5,7 @@
 #include <unistd.h>
 #include <criterion/criterion.h>
 
-#include "experiment_support.h"
-#include "trainer/train.h"
+#include "session_support.h"
 
 static const char mlp_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
                                "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
@@ -21,36 +20,7 @@ static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_train
                                    "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
                                    "[backend]\ndevice = cpu\n";
 
-/* --- a session, with everything it stands on --- */
-
-struct session {
-    struct experiment experiment;
-    struct dataset dataset;
-    struct backend *backend;
-    struct trainer trainer;
-};
-
-static struct session *session_open(const char *text, int threads)
-{
-    struct session *session = memory_alloc(1, sizeof *session);
-    struct status status = {0};
-    experiment_from(&session->experiment, text);
-    session->backend = backend_of(session->experiment.backend.precision, threads);
-    cr_assert(dataset_load(&session->dataset, &session->experiment, &status), "%s", status.message);
-    bool created =
-        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status);
-    cr_assert(created, "%s", status.message);
-    return session;
-}
-
-static void session_close(struct session *session)
-{
-    trainer_destroy(&session->trainer);
-    dataset_free(&session->dataset);
-    backend_destroy(session->backend);
-    experiment_free(&session->experiment);
-    free(session);
-}
+/* --- steps --- */
 
 /* The loss of the step that this does. */
 static double step_loss(struct session *session)
@@ -62,8 +32,6 @@ static double step_loss(struct session *session)
     cr_assert_eq(sums.count, session->experiment.train.batch_size);
     return sums.loss;
 }
-
-/* --- steps --- */
 
 static void assert_same_curve(const char *text, int threads)
 {

@@ -122,6 +122,10 @@ struct experiment {
  * nearest known one. On success free with experiment_free. */
 bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
                      struct status *status);
+
+/* The same from a text that was read before; `path` is for messages. */
+bool experiment_load_text(struct experiment *experiment, const char *path, const char *text,
+                          const char *const *overrides, int override_count, struct status *status);
 void experiment_free(struct experiment *experiment);
 
 /* Writes every key with its value, in a form that experiment_load reads back to the same experiment. */

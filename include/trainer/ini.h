@@ -12,6 +12,7 @@
 #define TRAINER_INI_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "trainer/status.h"
 
@@ -42,6 +43,9 @@ struct ini_file {
 /* Reads `path`. An error (STATUS_USAGE) reads "path:line: ...", or "path: ..." where no line is to blame. Free with
  * ini_free. */
 bool ini_read(struct ini_file *ini, const char *path, struct status *status);
+
+/* The same from `size` bytes of text, at most INI_FILE_LIMIT; `path` is for messages. */
+bool ini_read_text(struct ini_file *ini, const char *path, const char *text, size_t size, struct status *status);
 void ini_free(struct ini_file *ini);
 
 #endif

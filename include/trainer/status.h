@@ -11,8 +11,10 @@
 /* The values are the exit codes of the program. */
 enum status_code {
     STATUS_OK = 0,
-    STATUS_RUNTIME = 1, /* the run failed: a data file, the disk, the device */
-    STATUS_USAGE = 2,   /* the command line or the config is wrong */
+    STATUS_RUNTIME = 1,  /* the run failed: a data file, the disk, the device */
+    STATUS_USAGE = 2,    /* the command line or the config is wrong */
+    STATUS_STOPPED = 3,  /* a signal stopped the run, which is saved */
+    STATUS_DIVERGED = 4, /* a loss, a gradient or a weight is not finite */
 };
 
 enum { STATUS_MESSAGE_SIZE = 1024 };

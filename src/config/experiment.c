@@ -176,19 +176,34 @@ static bool refuse_sweep(const struct ini_file *ini, const char *path, struct st
     return true;
 }
 
-bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
-                     struct status *status)
+/* Takes the ini file. */
+static bool load_ini(struct experiment *experiment, struct ini_file *ini, const char *path,
+                     const char *const *overrides, int override_count, struct status *status)
 {
-    memset(experiment, 0, sizeof *experiment);
-    struct ini_file ini;
-    if (!ini_read(&ini, path, status)) return false;
-    bool good = refuse_sweep(&ini, path, status) &&
-                experiment_read(experiment, &ini, path, overrides, override_count, status);
-    ini_free(&ini);
+    bool good = refuse_sweep(ini, path, status) &&
+                experiment_read(experiment, ini, path, overrides, override_count, status);
+    ini_free(ini);
     if (!good) return false;
     if (experiment_check(experiment, status)) return true;
     experiment_free(experiment);
     return false;
+}
+
+bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
+                     struct status *status)
+{
+    struct ini_file ini;
+    memset(experiment, 0, sizeof *experiment);
+    return ini_read(&ini, path, status) && load_ini(experiment, &ini, path, overrides, override_count, status);
+}
+
+bool experiment_load_text(struct experiment *experiment, const char *path, const char *text,
+                          const char *const *overrides, int override_count, struct status *status)
+{
+    struct ini_file ini;
+    memset(experiment, 0, sizeof *experiment);
+    return ini_read_text(&ini, path, text, strlen(text), status) &&
+           load_ini(experiment, &ini, path, overrides, override_count, status);
 }
 
 void experiment_copy(struct experiment *to, const struct experiment *from)

@@ -134,9 +134,13 @@ static bool read_file(const char *path, char *text, size_t *size, struct status 
     int error = errno;
     fclose(file);
     if (failed) return status_fail(status, STATUS_USAGE, "%s: cannot read: %s", path, strerror(error));
-    if (*size > INI_FILE_LIMIT)
-        return status_fail(status, STATUS_USAGE, "%s: larger than %d bytes, not a config file", path, INI_FILE_LIMIT);
     return true;
+}
+
+static bool check_size(const char *path, size_t size, struct status *status)
+{
+    if (size <= INI_FILE_LIMIT) return true;
+    return status_fail(status, STATUS_USAGE, "%s: larger than %d bytes, not a config file", path, INI_FILE_LIMIT);
 }
 
 static bool parse(struct reader *reader)
@@ -152,15 +156,23 @@ static bool parse(struct reader *reader)
     return true;
 }
 
-bool ini_read(struct ini_file *ini, const char *path, struct status *status)
+bool ini_read_text(struct ini_file *ini, const char *path, const char *text, size_t size, struct status *status)
 {
     *ini = (struct ini_file){.sections = memory_alloc(INI_ENTRY_LIMIT, sizeof(struct ini_section)),
                              .entries = memory_alloc(INI_ENTRY_LIMIT, sizeof(struct ini_entry))};
-    char *text = memory_alloc(INI_FILE_LIMIT + 1, 1);
-    struct reader reader = {.ini = ini, .path = path, .text = text, .status = status};
-    bool good = read_file(path, text, &reader.size, status) && parse(&reader);
-    free(text);
+    struct reader reader = {.ini = ini, .path = path, .text = text, .size = size, .status = status};
+    bool good = check_size(path, size, status) && parse(&reader);
     if (!good) ini_free(ini);
+    return good;
+}
+
+bool ini_read(struct ini_file *ini, const char *path, struct status *status)
+{
+    char *text = memory_alloc(INI_FILE_LIMIT + 1, 1);
+    size_t size = 0;
+    *ini = (struct ini_file){0};
+    bool good = read_file(path, text, &size, status) && ini_read_text(ini, path, text, size, status);
+    free(text);
     return good;
 }
 

@@ -13,6 +13,7 @@
 #include "io/safetensors_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/sha256.h"
 
 static const struct {
     const char *name;
@@ -177,12 +178,12 @@ static bool parse_tensors(struct safetensors_file *file, const char *data, int64
 static bool check_digest(struct safetensors_file *file, char *header, size_t file_size, struct status *status)
 {
     char *place = header + strlen(SAFETENSORS_DIGEST_PREFIX);
-    char found[SAFETENSORS_DIGEST_DIGITS], expected[SAFETENSORS_DIGEST_DIGITS + 1];
+    char found[SHA256_DIGITS], expected[SHA256_DIGITS + 1];
     memcpy(found, place, sizeof found);
     memset(place, '0', sizeof found);
-    struct safetensors_digest_state state = safetensors_digest_start();
-    safetensors_digest_add(&state, file->bytes, file_size);
-    bool computed = safetensors_digest_finish(&state, expected, status);
+    struct sha256 hash = sha256_start();
+    sha256_add(&hash, file->bytes, file_size);
+    bool computed = sha256_finish(&hash, expected, status);
     memcpy(place, found, sizeof found);
     if (!computed) return false;
     if (memcmp(found, expected, sizeof found) == 0) return true;
@@ -194,8 +195,8 @@ static bool check_digest(struct safetensors_file *file, char *header, size_t fil
 static bool begins_with_digest(const char *header, size_t length)
 {
     size_t prefix = strlen(SAFETENSORS_DIGEST_PREFIX);
-    return length > prefix + SAFETENSORS_DIGEST_DIGITS && memcmp(header, SAFETENSORS_DIGEST_PREFIX, prefix) == 0 &&
-           header[prefix + SAFETENSORS_DIGEST_DIGITS] == '"';
+    return length > prefix + SHA256_DIGITS && memcmp(header, SAFETENSORS_DIGEST_PREFIX, prefix) == 0 &&
+           header[prefix + SHA256_DIGITS] == '"';
 }
 
 /* The length of the header, once it is known to lie in the file. */

@@ -8,9 +8,9 @@
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
+#include "util/sha256.h"
 
-static const char zeros[SAFETENSORS_DIGEST_DIGITS + 1] =
-    "0000000000000000000000000000000000000000000000000000000000000000";
+static const char zeros[SHA256_DIGITS + 1] = "0000000000000000000000000000000000000000000000000000000000000000";
 
 static size_t tensor_size(const struct safetensors_tensor *tensor)
 {
@@ -76,14 +76,14 @@ static char *describe_file(const struct safetensors_tensor *tensors, int tensor_
 static bool sign(const struct safetensors_tensor *tensors, int tensor_count, uint64_t length, char *header,
                  struct status *status)
 {
-    char digits[SAFETENSORS_DIGEST_DIGITS + 1];
-    struct safetensors_digest_state state = safetensors_digest_start();
-    safetensors_digest_add(&state, &length, sizeof length);
-    safetensors_digest_add(&state, header, length);
-    for (int i = 0; i < tensor_count; i++) safetensors_digest_add(&state, tensors[i].data, tensor_size(&tensors[i]));
-    if (!safetensors_digest_finish(&state, digits, status)) return false;
+    char digits[SHA256_DIGITS + 1];
+    struct sha256 hash = sha256_start();
+    sha256_add(&hash, &length, sizeof length);
+    sha256_add(&hash, header, length);
+    for (int i = 0; i < tensor_count; i++) sha256_add(&hash, tensors[i].data, tensor_size(&tensors[i]));
+    if (!sha256_finish(&hash, digits, status)) return false;
     CHECK(strncmp(header, SAFETENSORS_DIGEST_PREFIX, strlen(SAFETENSORS_DIGEST_PREFIX)) == 0);
-    memcpy(header + strlen(SAFETENSORS_DIGEST_PREFIX), digits, SAFETENSORS_DIGEST_DIGITS);
+    memcpy(header + strlen(SAFETENSORS_DIGEST_PREFIX), digits, SHA256_DIGITS);
     return true;
 }
 

@@ -1,0 +1,243 @@
+/* Reading checkpoints, and finding them in the folder of a run. */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "config/experiment_value.h"
+#include "train/checkpoint_private.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "util/sha256.h"
+
+/* --- texts --- */
+
+static bool fail_text(const struct checkpoint *checkpoint, const char *key, const char *expected, struct status *status)
+{
+    const char *found = safetensors_metadata_find(&checkpoint->file, key);
+    return status_fail(status, STATUS_RUNTIME, "%s: not a good checkpoint: %s: expected %s, found %s",
+                       checkpoint->file.path, key, expected, found ? found : "nothing");
+}
+
+static bool parse_integer(const struct checkpoint *checkpoint, const char *key, int64_t *value, struct status *status)
+{
+    const char *text = safetensors_metadata_find(&checkpoint->file, key);
+    if (text && value_parse_integer(text, value) && *value >= 0) return true;
+    return fail_text(checkpoint, key, "a whole number", status);
+}
+
+static bool parse_best(struct checkpoint *checkpoint, struct status *status)
+{
+    for (int i = 0; i < CHECKPOINT_COLUMNS; i++) {
+        const struct checkpoint_column *column = &checkpoint_columns[i];
+        void *place = (char *)&checkpoint->best + column->offset;
+        const char *text = safetensors_metadata_find(&checkpoint->file, column->name);
+        if (column->count && !parse_integer(checkpoint, column->name, place, status)) return false;
+        if (!column->count && !(text && value_parse_real(text, place)))
+            return fail_text(checkpoint, column->name, "a number", status);
+    }
+    return true;
+}
+
+static bool parse_config(struct checkpoint *checkpoint, struct status *status)
+{
+    char digits[SHA256_DIGITS + 1];
+    checkpoint->config = safetensors_metadata_find(&checkpoint->file, "config");
+    if (!checkpoint->config) return fail_text(checkpoint, "config", "the text of a config", status);
+    struct sha256 hash = sha256_start();
+    sha256_add(&hash, checkpoint->config, strlen(checkpoint->config));
+    if (!sha256_finish(&hash, digits, status)) return false;
+    const char *found = safetensors_metadata_find(&checkpoint->file, "config_sha256");
+    return (found && strcmp(found, digits) == 0) || fail_text(checkpoint, "config_sha256", digits, status);
+}
+
+static bool parse_texts(struct checkpoint *checkpoint, struct status *status)
+{
+    const char *version = safetensors_metadata_find(&checkpoint->file, "trainer_checkpoint");
+    if (!version || strcmp(version, checkpoint_version) != 0)
+        return fail_text(checkpoint, "trainer_checkpoint", checkpoint_version, status);
+    if (!parse_integer(checkpoint, "step", &checkpoint->step, status) ||
+        !parse_integer(checkpoint, "metrics_rows", &checkpoint->row_count, status))
+        return false;
+    if (checkpoint->row_count > 0 && !parse_best(checkpoint, status)) return false;
+    return parse_config(checkpoint, status);
+}
+
+bool checkpoint_read(struct checkpoint *checkpoint, const char *path, struct status *status)
+{
+    *checkpoint = (struct checkpoint){0};
+    if (!safetensors_read(&checkpoint->file, path, SAFETENSORS_DIGEST_REQUIRED, status)) return false;
+    if (parse_texts(checkpoint, status)) return true;
+    checkpoint_free(checkpoint);
+    return false;
+}
+
+void checkpoint_free(struct checkpoint *checkpoint)
+{
+    safetensors_free(&checkpoint->file);
+    *checkpoint = (struct checkpoint){0};
+}
+
+bool checkpoint_experiment(const struct checkpoint *checkpoint, const char *const *overrides, int override_count,
+                           struct experiment *experiment, struct status *status)
+{
+    return experiment_load_text(experiment, checkpoint->file.path, checkpoint->config, overrides, override_count,
+                                status);
+}
+
+/* --- tensors --- */
+
+struct loading {
+    const struct safetensors_file *file;
+    struct backend *backend;
+    bool *taken; /* [file->tensor_count] */
+    struct status *status;
+};
+
+static void format_shape(int rank, const int64_t *shape, char *text, size_t size)
+{
+    size_t used = (size_t)snprintf(text, size, "(");
+    for (int i = 0; i < rank && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", shape[i]);
+    if (used < size) snprintf(text + used, size - used, ")");
+}
+
+static bool check_shape(const struct loading *loading, const struct checkpoint_item *item,
+                        const struct safetensors_tensor *tensor)
+{
+    char expected[128], found[256];
+    if (tensor->rank == item->rank && memcmp(tensor->shape, item->shape, (size_t)item->rank * sizeof *item->shape) == 0)
+        return true;
+    format_shape(item->rank, item->shape, expected, sizeof expected);
+    format_shape(tensor->rank, tensor->shape, found, sizeof found);
+    return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s: expected the shape %s, found %s",
+                       loading->file->path, item->name, expected, found);
+}
+
+static bool load(void *argument, const struct checkpoint_item *item)
+{
+    struct loading *loading = argument;
+    const struct safetensors_tensor *tensor = safetensors_find(loading->file, item->name);
+    if (!tensor)
+        return status_fail(loading->status, STATUS_RUNTIME, "%s: no tensor %s, which the network has",
+                           loading->file->path, item->name);
+    if (!check_shape(loading, item, tensor)) return false;
+    if (tensor->dtype != SAFETENSORS_F32 && tensor->dtype != SAFETENSORS_F64)
+        return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s: expected F32 or F64, found %s",
+                           loading->file->path, item->name, safetensors_dtype_name(tensor->dtype));
+    double *values = memory_alloc((size_t)tensor->count, sizeof *values);
+    safetensors_values(tensor, values);
+    loading->backend->ops->tensor_write(loading->backend, &item->tensor, values);
+    free(values);
+    loading->taken[tensor - loading->file->tensors] = true;
+    return true;
+}
+
+/* What is left over belongs to another network or optimizer. */
+static bool check_all_taken(const struct loading *loading, const char *prefix)
+{
+    for (int i = 0; i < loading->file->tensor_count; i++) {
+        const char *name = loading->file->tensors[i].name;
+        if (loading->taken[i] || strncmp(name, prefix, strlen(prefix)) != 0) continue;
+        return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s, which the network has not",
+                           loading->file->path, name);
+    }
+    return true;
+}
+
+static struct loading start_loading(const struct safetensors_file *file, struct backend *backend, struct status *status)
+{
+    return (struct loading){.file = file,
+                            .backend = backend,
+                            .taken = memory_alloc((size_t)file->tensor_count, sizeof(bool)),
+                            .status = status};
+}
+
+bool checkpoint_load_weights(const struct safetensors_file *file, struct network *network, struct status *status)
+{
+    struct loading loading = start_loading(file, network->backend, status);
+    bool loaded = checkpoint_each_weight(network, load, &loading) && check_all_taken(&loading, "layers.");
+    free(loading.taken);
+    return loaded;
+}
+
+bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status)
+{
+    struct loading loading = start_loading(&checkpoint->file, trainer->backend, status);
+    bool loaded = checkpoint_each_weight(trainer->network, load, &loading) &&
+                  checkpoint_each_moment(&trainer->optimizer, load, &loading) && check_all_taken(&loading, "");
+    free(loading.taken);
+    if (!loaded) return false;
+    trainer->step = checkpoint->step;
+    trainer->epoch = -1; /* the order of the epoch is drawn anew */
+    return true;
+}
+
+/* --- the folder of a run --- */
+
+bool checkpoint_step_of(const char *name, int64_t *step)
+{
+    const char ending[] = ".safetensors";
+    size_t length = strlen(name), prefix = strlen("step_"), rest = strlen(ending);
+    if (length <= prefix + rest || length > prefix + rest + 18 || strncmp(name, "step_", prefix) != 0 ||
+        strcmp(name + length - rest, ending) != 0)
+        return false;
+    char digits[20] = "";
+    memcpy(digits, name + prefix, length - prefix - rest);
+    return strspn(digits, "0123456789") == strlen(digits) && value_parse_integer(digits, step);
+}
+
+/* The highest step of a folder, or -1. */
+static int64_t find_last(const char *folder)
+{
+    int64_t last = -1, step;
+    DIR *entries = opendir(folder);
+    if (!entries) return -1;
+    for (const struct dirent *entry; (entry = readdir(entries));)
+        if (checkpoint_step_of(entry->d_name, &step) && step > last) last = step;
+    closedir(entries);
+    return last;
+}
+
+char *checkpoint_step_path(const char *run, int64_t step)
+{
+    return memory_format("%s/checkpoints/step_%08" PRId64 ".safetensors", run, step);
+}
+
+static char *find_best(const char *run, struct status *status)
+{
+    struct stat info;
+    char *path = memory_format("%s/checkpoints/best.safetensors", run);
+    if (stat(path, &info) == 0) return path;
+    status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    free(path);
+    return NULL;
+}
+
+char *checkpoint_find(const char *run, enum checkpoint_choice choice, struct status *status)
+{
+    struct stat info;
+    if (stat(run, &info) != 0) {
+        status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", run, strerror(errno));
+        return NULL;
+    }
+    if (!S_ISDIR(info.st_mode)) return memory_copy_string(run);
+    if (choice == CHECKPOINT_BEST) return find_best(run, status);
+    char *folder = memory_format("%s/checkpoints", run);
+    int64_t last = find_last(folder);
+    if (last < 0) status_fail(status, STATUS_RUNTIME, "%s: no checkpoint is in this folder", folder);
+    free(folder);
+    return last < 0 ? NULL : checkpoint_step_path(run, last);
+}
+
+bool checkpoint_open(struct checkpoint *checkpoint, const char *run, enum checkpoint_choice choice,
+                     struct status *status)
+{
+    char *path = checkpoint_find(run, choice, status);
+    *checkpoint = (struct checkpoint){0};
+    bool opened = path && checkpoint_read(checkpoint, path, status);
+    free(path);
+    return opened;
+}

@@ -1,0 +1,89 @@
+#include "train/checkpoint_private.h"
+
+#include <stdlib.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+const char checkpoint_version[] = "1";
+
+#define COLUMN(label, field, is_count)                                                                                 \
+    {                                                                                                                  \
+        label, offsetof(struct metrics_row, field), is_count                                                           \
+    }
+const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS] = {
+    COLUMN("best_step", step, true),
+    COLUMN("best_epoch", epoch, true),
+    COLUMN("best_train_loss", train.loss, false),
+    COLUMN("best_train_accuracy", train.accuracy, false),
+    COLUMN("best_test_loss", test.loss, false),
+    COLUMN("best_test_accuracy", test.accuracy, false),
+    COLUMN("best_learning_rate", learning_rate, false),
+};
+
+/* A linear layer's filter has two dimensions in a file, as in PyTorch, a vector one. */
+static void describe(struct checkpoint_item *item, const struct layer *layer)
+{
+    struct shape shape = item->tensor.shape;
+    if (item->tensor.kind == TENSOR_VECTOR) {
+        item->rank = 1;
+        item->shape[0] = shape.c;
+        return;
+    }
+    item->rank = layer->spec.kind == LAYER_LINEAR ? 2 : 4;
+    const int64_t sizes[4] = {shape.n, shape.c, shape.h, shape.w};
+    for (int i = 0; i < item->rank; i++) item->shape[i] = sizes[i];
+}
+
+static bool visit_tensor(const struct layer *layer, const char *prefix, const char *name, struct tensor tensor,
+                         bool (*visit)(void *, const struct checkpoint_item *), void *argument)
+{
+    struct checkpoint_item item = {.tensor = tensor};
+    item.name = memory_format("%slayers.%d.%s", prefix, layer->index, name);
+    describe(&item, layer);
+    bool good = visit(argument, &item);
+    free(item.name);
+    return good;
+}
+
+bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *, const struct checkpoint_item *),
+                            void *argument)
+{
+    bool good = true;
+    for (int i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        for (int p = 0; good && p < layer->parameter_count; p++)
+            good = visit_tensor(layer, "", layer->parameter[p].name, layer->parameter[p].value, visit, argument);
+        for (int b = 0; good && b < layer->buffer_count; b++)
+            good = visit_tensor(layer, "", layer->buffer[b].name, layer->buffer[b].value, visit, argument);
+    }
+    return good;
+}
+
+/* What PyTorch calls it. */
+static const char *moment_name(const struct optimizer *optimizer, int state)
+{
+    if (optimizer->kind == OPTIMIZER_SGD) return "momentum_buffer";
+    return state == 0 ? "exp_avg" : "exp_avg_sq";
+}
+
+bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(void *, const struct checkpoint_item *),
+                            void *argument)
+{
+    const struct network *network = optimizer->network;
+    bool good = true;
+    for (int s = 0; s < optimizer->state_count; s++) {
+        char *prefix = memory_format("optimizer.%s.", moment_name(optimizer, s));
+        for (int i = 0; i < network->layer_count; i++) {
+            const struct layer *layer = &network->layers[i];
+            for (int p = 0; good && p < layer->parameter_count; p++) {
+                struct tensor moment = layer->parameter[p].value;
+                size_t place = (size_t)((char *)moment.data - (char *)network->parameters);
+                moment.data = (char *)optimizer->state[s] + place;
+                good = visit_tensor(layer, prefix, layer->parameter[p].name, moment, visit, argument);
+            }
+        }
+        free(prefix);
+    }
+    return good;
+}

@@ -1,0 +1,40 @@
+/* The list of what a checkpoint holds, for writing and reading alike: what is written is what is read back. */
+#ifndef TRAIN_CHECKPOINT_PRIVATE_H
+#define TRAIN_CHECKPOINT_PRIVATE_H
+
+#include "trainer/checkpoint.h"
+
+/* A tensor of a network, of an optimizer, and how it is called and shaped in a file. */
+struct checkpoint_item {
+    char *name;           /* freed after the visit */
+    struct tensor tensor; /* on the backend */
+    int rank;
+    int64_t shape[4];
+};
+
+/* Calls `visit` for each until one fails, layer by layer: parameters, then buffers. */
+bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *, const struct checkpoint_item *),
+                            void *argument);
+
+/* And for each moment of the optimizer: the parameters' places in its arena. */
+bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(void *, const struct checkpoint_item *),
+                            void *argument);
+
+/* The best row's columns, as `best_<name>`; COUNTs are int64_t, the others doubles. */
+struct checkpoint_column {
+    const char *name;
+    size_t offset; /* in struct metrics_row */
+    bool count;
+};
+enum { CHECKPOINT_COLUMNS = 7 };
+extern const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS];
+
+extern const char checkpoint_version[];
+
+/* FOLDER/checkpoints/step_<step>.safetensors in a new string. */
+char *checkpoint_step_path(const char *run, int64_t step);
+
+/* Whether a file's name is that of a step's checkpoint, and which. */
+bool checkpoint_step_of(const char *name, int64_t *step);
+
+#endif

@@ -1,0 +1,166 @@
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/experiment_value.h"
+#include "train/checkpoint_private.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "util/sha256.h"
+
+/* --- tensors --- */
+
+/* What the file will hold, in host memory. */
+struct collection {
+    struct backend *backend;
+    const char *path;
+    struct safetensors_tensor *tensors; /* names and data are owned */
+    int count, capacity;
+    struct status *status;
+};
+
+static bool check_finite(const struct collection *collection, const char *name, const double *values, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]))
+            return status_fail(collection->status, STATUS_DIVERGED,
+                               "%s: not saved: %s holds a value that is not finite", collection->path, name);
+    return true;
+}
+
+/* In the precision that the backend keeps parameters in: nothing is lost. */
+static void *narrow(const struct backend *backend, const double *values, int64_t count)
+{
+    if (backend->scalar_size == sizeof(double)) {
+        void *copy = memory_alloc((size_t)count, sizeof(double));
+        return memcpy(copy, values, (size_t)count * sizeof(double));
+    }
+    float *floats = memory_alloc((size_t)count, sizeof *floats);
+    for (int64_t i = 0; i < count; i++) floats[i] = (float)values[i];
+    return floats;
+}
+
+static bool collect(void *argument, const struct checkpoint_item *item)
+{
+    struct collection *collection = argument;
+    struct backend *backend = collection->backend;
+    int64_t count = shape_count(item->tensor.shape);
+    double *values = memory_alloc((size_t)count, sizeof *values);
+    backend->ops->tensor_read(backend, &item->tensor, values);
+    bool finite = check_finite(collection, item->name, values, count);
+    if (finite) {
+        if (collection->count == collection->capacity) {
+            collection->capacity = collection->capacity ? 2 * collection->capacity : 64;
+            collection->tensors =
+                memory_resize(collection->tensors, (size_t)collection->capacity, sizeof *collection->tensors);
+        }
+        struct safetensors_tensor tensor = {
+            .name = memory_copy_string(item->name),
+            .dtype = backend->scalar_size == sizeof(double) ? SAFETENSORS_F64 : SAFETENSORS_F32,
+            .rank = item->rank,
+            .count = count,
+            .data = narrow(backend, values, count),
+        };
+        memcpy(tensor.shape, item->shape, sizeof item->shape);
+        collection->tensors[collection->count++] = tensor;
+    }
+    free(values);
+    return finite;
+}
+
+static void free_collection(struct collection *collection)
+{
+    for (int i = 0; i < collection->count; i++) {
+        free((char *)collection->tensors[i].name);
+        free((void *)collection->tensors[i].data);
+    }
+    free(collection->tensors);
+}
+
+/* --- texts --- */
+
+enum { TEXT_LIMIT = 10 + CHECKPOINT_COLUMNS };
+
+struct texts {
+    struct safetensors_metadata entries[TEXT_LIMIT]; /* values are owned */
+    int count;
+};
+
+/* Takes the value. */
+static void add_text(struct texts *texts, const char *key, char *value)
+{
+    CHECK(texts->count < TEXT_LIMIT);
+    texts->entries[texts->count++] = (struct safetensors_metadata){key, value};
+}
+
+static void add_integer(struct texts *texts, const char *key, int64_t value)
+{
+    add_text(texts, key, memory_format("%" PRId64, value));
+}
+
+static void add_best(struct texts *texts, const struct metrics_row *best)
+{
+    for (int i = 0; i < CHECKPOINT_COLUMNS; i++) {
+        const struct checkpoint_column *column = &checkpoint_columns[i];
+        const void *place = (const char *)best + column->offset;
+        if (column->count) {
+            add_integer(texts, column->name, *(const int64_t *)place);
+            continue;
+        }
+        char value[VALUE_TEXT_SIZE];
+        value_format_real(*(const double *)place, value, sizeof value);
+        add_text(texts, column->name, memory_copy_string(value));
+    }
+}
+
+/* The experiment as INI text. */
+static char *write_config(const struct experiment *experiment)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *memory = open_memstream(&text, &size);
+    CHECK(memory);
+    experiment_write(experiment, memory);
+    CHECK(fclose(memory) == 0);
+    return text;
+}
+
+static bool add_config(struct texts *texts, const struct experiment *experiment, struct status *status)
+{
+    char digits[SHA256_DIGITS + 1], *text = write_config(experiment);
+    struct sha256 hash = sha256_start();
+    sha256_add(&hash, text, strlen(text));
+    add_text(texts, "config", text);
+    if (!sha256_finish(&hash, digits, status)) return false;
+    add_text(texts, "config_sha256", memory_copy_string(digits));
+    return true;
+}
+
+static bool add_texts(struct texts *texts, const struct trainer *trainer, const struct run_result *result,
+                      struct status *status)
+{
+    add_text(texts, "format", memory_copy_string("pt"));
+    add_text(texts, "trainer_checkpoint", memory_copy_string(checkpoint_version));
+    add_integer(texts, "step", trainer->step);
+    add_integer(texts, "epoch", trainer->step / trainer->batches_per_epoch);
+    add_integer(texts, "batch", trainer->step % trainer->batches_per_epoch);
+    add_integer(texts, "seed", trainer->experiment->experiment.seed);
+    add_text(texts, "rng", memory_copy_string("philox4x32-10"));
+    add_integer(texts, "metrics_rows", result->row_count);
+    if (result->row_count > 0) add_best(texts, &result->best);
+    return add_config(texts, trainer->experiment, status);
+}
+
+bool checkpoint_write(const char *path, struct trainer *trainer, const struct run_result *result, struct status *status)
+{
+    struct collection collection = {.backend = trainer->backend, .path = path, .status = status};
+    struct texts texts = {0};
+    bool written = checkpoint_each_weight(trainer->network, collect, &collection) &&
+                   checkpoint_each_moment(&trainer->optimizer, collect, &collection) &&
+                   add_texts(&texts, trainer, result, status) &&
+                   safetensors_write(path, collection.tensors, collection.count, texts.entries, texts.count, status);
+    for (int i = 0; i < texts.count; i++) free((char *)texts.entries[i].value);
+    free_collection(&collection);
+    return written;
+}

@@ -1,0 +1,25 @@
+/* SHA-256 of pieces, one after the other, by libcrypto. */
+#ifndef UTIL_SHA256_H
+#define UTIL_SHA256_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <openssl/evp.h>
+
+#include "trainer/status.h"
+
+enum { SHA256_DIGITS = 64 };
+
+struct sha256 {
+    EVP_MD_CTX *context;
+    bool failed;
+};
+
+struct sha256 sha256_start(void);
+void sha256_add(struct sha256 *hash, const void *bytes, size_t size);
+
+/* Frees, and writes the hexadecimal digits in lower case; only here it shows whether libcrypto failed on the way
+ * (STATUS_RUNTIME). */
+bool sha256_finish(struct sha256 *hash, char digits[SHA256_DIGITS + 1], struct status *status);
+
+#endif

@@ -1,0 +1,37 @@
+/* A training session with everything it stands on, from the text of a config. Include after criterion. */
+#ifndef TESTS_SESSION_SUPPORT_H
+#define TESTS_SESSION_SUPPORT_H
+
+#include "experiment_support.h"
+#include "trainer/train.h"
+
+struct session {
+    struct experiment experiment;
+    struct dataset dataset;
+    struct backend *backend;
+    struct trainer trainer;
+};
+
+static inline struct session *session_open(const char *text, int threads)
+{
+    struct session *session = memory_alloc(1, sizeof *session);
+    struct status status = {0};
+    experiment_from(&session->experiment, text);
+    session->backend = backend_of(session->experiment.backend.precision, threads);
+    cr_assert(dataset_load(&session->dataset, &session->experiment, &status), "%s", status.message);
+    bool created =
+        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status);
+    cr_assert(created, "%s", status.message);
+    return session;
+}
+
+static inline void session_close(struct session *session)
+{
+    trainer_destroy(&session->trainer);
+    dataset_free(&session->dataset);
+    backend_destroy(session->backend);
+    experiment_free(&session->experiment);
+    free(session);
+}
+
+#endif
