@@ -40,6 +40,10 @@ check_calls $'-qq update\n-qq install --no-install-recommends libinih-dev\n'
 run 0 "$build" --data=fashion-mnist
 check_calls $'-qq update\n-qq install --no-install-recommends dataset-fashion-mnist\n'
 
+echo "with --pytorch: what makes virtual environments"
+run 0 "$build python3" --pytorch
+check_calls $'-qq update\n-qq install --no-install-recommends python3-venv\n'
+
 echo "with --tests: clang with the sanitizers of its version"
 run 0 "$build clang curl ca-certificates zsh dpkg-dev groff-base" --tests
 check_calls $'-qq update\n-qq install --no-install-recommends libcriterion-dev libclang-rt-14-dev\n'

@@ -1,0 +1,218 @@
+"""The same network, optimizer and data in PyTorch, timed as `trainer bench` times its own. Everything that PyTorch can
+be set to (memory format, how a batch is gathered, eager or compiled) is a Setup; `best_session` times them all."""
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from experiment import Layer
+
+WARM_UP_STEPS = 3
+TRIAL_STEPS = 7
+EVALUATION_BATCHES = (32, 64, 128, 256, 512, 1024)
+EVALUATION_IMAGES = 1024
+
+
+@dataclass(frozen=True)
+class Setup:
+    channels_last: bool
+    stored: str  # the training set in memory: "float" is normalised once, "uint8" batch by batch
+    compiled: bool
+
+    def __str__(self):
+        return ", ".join(
+            ["channels_last" if self.channels_last else "contiguous", f"{self.stored} data"]
+            + (["torch.compile"] if self.compiled else ["eager"])
+        )
+
+
+class Images:
+    """Noise of the experiment's format, and batches of it: normalised, in the setup's memory format, on the device."""
+
+    def __init__(self, experiment, setup, device, vectors):
+        shape = [experiment.count("bench", key) for key in ("train_count", "channels", "height", "width")]
+        classes = experiment.count("bench", "classes")
+        self.setup, self.vectors = setup, vectors
+        pixels = torch.randint(0, 256, shape, dtype=torch.uint8)
+        self.labels = (torch.arange(shape[0]) % classes).to(device)
+        offset, scale = normalization(pixels, experiment.text("data", "normalization"))
+        if setup.channels_last:  # a sample's bytes stay together, so that a batch is whole rows
+            pixels, offset, scale = (t.movedim(-3, -1).contiguous() for t in (pixels, offset, scale))
+        self.offset, self.scale = offset.to(device), scale.to(device)
+        self.pixels = pixels.to(device)
+        if setup.stored == "float":
+            self.pixels = torch.cat([self.normalized(part) for part in self.pixels.split(1000)])
+        self.order, self.first = torch.randperm(shape[0], device=device), 0
+
+    def normalized(self, pixels):
+        return pixels.to(torch.float32).sub_(self.offset).mul_(self.scale)
+
+    def shaped(self, pixels):
+        if self.pixels.dtype == torch.uint8:
+            pixels = self.normalized(pixels)
+        if self.setup.channels_last:
+            pixels = pixels.movedim(-1, -3)
+        return pixels.flatten(1) if self.vectors else pixels
+
+    def random_batch(self, size):
+        if self.first + size > len(self.order):
+            self.order, self.first = torch.randperm(len(self.order), device=self.order.device), 0
+        chosen = self.order[self.first : self.first + size]
+        self.first += size
+        return self.shaped(self.pixels.index_select(0, chosen)), self.labels.index_select(0, chosen)
+
+    def batch_at(self, first, size):
+        return self.shaped(self.pixels[first : first + size]), self.labels[first : first + size]
+
+
+def normalization(pixels, kind):
+    """Offset (C,H,W) and scale (C,1,1); formulas: dataset_load in include/trainer/dataset.h."""
+    channels = pixels.shape[1]
+    offset, scale = torch.zeros(pixels.shape[1:]), torch.ones(channels, 1, 1)
+    if kind == "unit":
+        scale /= 255
+    elif kind == "mean_image":
+        offset = torch.stack([part.float().sum(0) for part in pixels.split(1000)]).sum(0) / len(pixels)
+    elif kind == "channel":
+        for c in range(channels):
+            values = torch.bincount(pixels[:, c].flatten(), minlength=256).double()
+            mean = (values * torch.arange(256)).sum() / values.sum()
+            deviation = ((values * (torch.arange(256) - mean) ** 2).sum() / values.sum()).sqrt()
+            offset[c], scale[c] = mean, 1 / deviation
+    return offset, scale
+
+
+def make_model(experiment):
+    shape = [experiment.count("bench", key) for key in ("channels", "height", "width")]
+    modules, x = [], torch.zeros(2, *shape)
+    for layer in experiment.layers():
+        modules.append(make_module(experiment, layer, x))
+        x = modules[-1].eval()(x)
+    return nn.Sequential(*modules).train()
+
+
+def make_module(experiment, layer: Layer, x):
+    channels, window = x.shape[1], (layer.kernel, layer.stride, layer.padding)
+    if layer.kind == "conv2d":
+        return nn.Conv2d(channels, layer.size, *window)
+    if layer.kind == "max-pool":
+        return nn.MaxPool2d(*window)
+    if layer.kind == "average-pool":
+        return nn.AvgPool2d(*window)
+    if layer.kind == "linear":
+        return nn.Linear(channels, layer.size)
+    if layer.kind == "batchnorm":
+        kind = nn.BatchNorm2d if x.dim() == 4 else nn.BatchNorm1d
+        epsilon, momentum = (experiment.number("model", f"batchnorm_{key}") for key in ("epsilon", "momentum"))
+        running = not experiment.flag("model", "batchnorm_batch_stats_only")
+        return kind(channels, epsilon, momentum, track_running_stats=running)
+    if layer.kind == "dropout":
+        return nn.Dropout(experiment.number("model", "dropout"))
+    if layer.kind == "activation":
+        slope = experiment.number("model", "activation_slope")
+        return {
+            "relu": lambda: nn.ReLU(inplace=True),
+            "leaky_relu": lambda: nn.LeakyReLU(slope, inplace=True),
+            "elu": lambda: nn.ELU(slope, inplace=True),
+        }[experiment.text("model", "activation")]()
+    return nn.Flatten()
+
+
+def make_optimizer(experiment, parameters):
+    def number(key):
+        return experiment.number("optimizer", key)
+
+    common = {"lr": number("learning_rate"), "weight_decay": number("weight_decay"), "fused": True}
+    name = experiment.text("optimizer", "name")
+    if name == "sgd":
+        nesterov = experiment.flag("optimizer", "nesterov")
+        return torch.optim.SGD(parameters, momentum=number("momentum"), nesterov=nesterov, **common)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    return kind(parameters, betas=(number("beta1"), number("beta2")), eps=number("epsilon"), **common)
+
+
+class Session:
+    def __init__(self, experiment, setup, precision, device):
+        self.setup, self.precision, self.device = setup, precision, torch.device(device)
+        self.batch_size = experiment.count("bench", "train_batch")
+        vectors = experiment.text("model", "kind") == "mlp"
+        self.images = Images(experiment, setup, self.device, vectors)
+        model = make_model(experiment).to(self.device)
+        if setup.channels_last:
+            model = model.to(memory_format=torch.channels_last)
+        self.optimizer = make_optimizer(experiment, model.parameters())
+        self.model = torch.compile(model) if setup.compiled else model
+        self.loss = nn.CrossEntropyLoss()
+
+    def autocast(self):
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def wait(self):
+        """For devices that only queue what they are asked to do."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def step(self):
+        x, labels = self.images.random_batch(self.batch_size)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            loss = self.loss(self.model(x), labels)
+        loss.backward()
+        self.optimizer.step()
+
+    def train_seconds(self, steps):
+        """Of a step; the median."""
+        self.model.train()
+        for _ in range(WARM_UP_STEPS):
+            self.step()
+        return self.median_seconds(self.step, steps)
+
+    def evaluate_batch(self, first, size):
+        x, labels = self.images.batch_at(first, size)
+        with self.autocast():
+            y = self.model(x)
+        return self.loss(y, labels) * size, (y.argmax(1) == labels).sum()
+
+    def evaluate_images_per_second(self, size, repeats=3):
+        """In batches of `size`; the median."""
+        self.model.eval()
+        starts = range(0, max(EVALUATION_IMAGES, size) - size + 1, size)
+        with torch.inference_mode():
+            seconds = self.median_seconds(lambda: sum(self.evaluate_batch(i, size)[0] for i in starts), repeats, 1)
+        return len(starts) * size / seconds
+
+    def median_seconds(self, body, repeats, warm_up=0):
+        times = []
+        for i in range(-warm_up, repeats):
+            self.wait()
+            start = time.perf_counter()
+            body()
+            self.wait()
+            if i >= 0:
+                times.append(time.perf_counter() - start)
+        return statistics.median(times)
+
+
+def setups(experiment, compiled):
+    """Those that there is a point in trying: vectors have no channels_last."""
+    formats = (False,) if experiment.text("model", "kind") == "mlp" else (False, True)
+    modes = (False, True) if compiled else (False,)
+    return [Setup(last, stored, mode) for last in formats for stored in ("float", "uint8") for mode in modes]
+
+
+def best_session(experiment, precision, device, compiled):
+    """The fastest in training, and the fastest in evaluation with its batch size."""
+    train, evaluate = None, None
+    for setup in setups(experiment, compiled):
+        session = Session(experiment, setup, precision, device)
+        seconds = session.train_seconds(TRIAL_STEPS)
+        if train is None or seconds < train[0]:
+            train = (seconds, session)
+        for size in EVALUATION_BATCHES:
+            images = session.evaluate_images_per_second(size)
+            if evaluate is None or images > evaluate[0]:
+                evaluate = (images, session, size)
+    return train[1], evaluate[1], evaluate[2]

@@ -1,0 +1,148 @@
+"""scripts/pytorch without PyTorch: what is read from a config, that the two take turns, and the table.
+
+usage: test_compare_pytorch.py TRAINER SOURCE_FOLDER
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+TRAINER, SOURCE = sys.argv.pop(1), Path(sys.argv.pop(1))
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(SOURCE / "scripts" / "pytorch"))
+
+import compare  # noqa: E402
+from experiment import Experiment, Layer, feature  # noqa: E402
+
+
+def bench(config, *settings):
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder, "bench.ini")
+        overrides = [word for setting in ("backend.device=cpu", *settings) for word in ("--set", setting)]
+        subprocess.run([TRAINER, "bench", SOURCE / "configs" / f"{config}.ini", "--steps", "1", "--out", out, *overrides],
+                       check=True, stdout=subprocess.DEVNULL)  # fmt: skip
+        return Experiment(out.read_text())
+
+
+def useful_taps(size, layer):
+    outputs = (size + 2 * layer.padding - layer.kernel) // layer.stride + 1
+    starts = [i * layer.stride - layer.padding for i in range(outputs)]
+    return outputs, sum(0 <= start + k < size for start in starts for k in range(layer.kernel))
+
+
+def flops(experiment):
+    """Of every convolution and linear layer forward, as the network that this side builds has them."""
+    channels, size = experiment.count("bench", "channels"), experiment.count("bench", "height")
+    batch, found = experiment.count("bench", "train_batch"), []
+    for layer in experiment.layers():
+        outputs, taps = useful_taps(size, layer)
+        if layer.kind == "flatten":
+            channels, size = channels * size * size, 1
+        elif layer.kind in ("conv2d", "linear"):
+            taps = taps if layer.kind == "conv2d" else 1
+            found.append(2 * taps * taps * channels * layer.size * batch)
+            channels = layer.size
+        size = outputs if layer.kind in ("conv2d", "max-pool", "average-pool") else size
+    return found
+
+
+class TheSameNetwork(unittest.TestCase):
+    def test_features(self):
+        self.assertEqual(feature("64"), Layer("conv2d", 64, 3, 1, 1))
+        self.assertEqual(feature("256k5s2p1"), Layer("conv2d", 256, 5, 2, 1))
+        self.assertEqual(feature("8p0"), Layer("conv2d", 8, 3, 1, 0))
+        self.assertEqual(feature("M"), Layer("max-pool", 0, 3, 2, 1))
+        self.assertEqual(feature("M2"), Layer("max-pool", 0, 2, 2, 0))
+        self.assertEqual(feature("A"), Layer("average-pool", 0, 1, 1, 0))
+        self.assertEqual(feature("A4s2p1"), Layer("average-pool", 0, 4, 2, 1))
+        with self.assertRaisesRegex(ValueError, '"X9"'):
+            feature("X9")
+
+    def test_layers_do_the_same_work(self):
+        for config, settings in (("mlp_best", ()), ("convnet", ("model.features=5, M, 4k5s2p0, A2", "model.hidden=9"))):
+            with self.subTest(config=config):
+                experiment = bench(config, "train.batch_size=3", *settings)
+                parts = [s for s in experiment.keys.sections() if s.startswith("part ")]
+                counted = [experiment.number(part, "forward_flops") for part in parts]
+                self.assertEqual(flops(experiment), [count for count in counted if count > 0])
+
+    def test_blocks_follow_the_config(self):
+        experiment = bench("mlp_best", "train.batch_size=2", "model.hidden=3")
+        kinds = [layer.kind for layer in experiment.layers()]
+        self.assertEqual(kinds, ["flatten", "linear", "activation", "batchnorm", "dropout", "linear"])
+        experiment = bench("mlp_best", "train.batch_size=2", "model.hidden=3", "model.batchnorm=none", "model.dropout=0")
+        self.assertEqual([layer.kind for layer in experiment.layers()], ["flatten", "linear", "activation", "linear"])
+
+
+class StandIn:
+    """Of a PyTorch session: 2 seconds a step of 8 images, and 6 images a second in evaluation."""
+
+    setup = "some setup"
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def train_seconds(self, steps):
+        self.calls.append(f"theirs {steps}")
+        return 2.0
+
+    def evaluate_images_per_second(self, size):
+        self.calls.append(f"theirs, batches of {size}")
+        return 6.0
+
+
+class TakingTurns(unittest.TestCase):
+    def setUp(self):
+        self.calls, self.speeds = [], iter([1, 8, 12, 10])
+        compare.SETTLE_SECONDS = 0
+
+    def run_trainer(self, arguments, config, precision, steps):
+        self.calls.append(f"ours {steps}")
+        return Experiment(f"[bench]\ntrain_batch = 8\nevaluate_batch = 32\nevaluate_images_per_second = 3\n"
+                          f"train_images_per_second = {next(self.speeds)}\n")  # fmt: skip
+
+    def compare(self):
+        arguments = compare.parse_arguments(["--rounds", "3", "--steps", "7", "--threads", "2"])
+        stand_in = StandIn(self.calls)
+        with mock.patch.object(compare, "run_trainer", self.run_trainer), mock.patch("sys.stderr"):
+            found = compare.compare(arguments, "convnet", "fp32", lambda *_: (stand_in, stand_in, 64))
+        return arguments, found
+
+    def test_order(self):
+        self.compare()
+        self.assertEqual(self.calls, ["ours 1", *["ours 7", "theirs 7", "theirs, batches of 64"] * 3])
+
+    def test_table(self):
+        arguments, found = self.compare()
+        text = compare.report(arguments, [found], "cpu, 2 threads", "9.9")
+        self.assertIn(", 2 threads. trainer: cpu, 2 threads. PyTorch 9.9.\nMedians of 3 rounds", text)
+        self.assertIn("| convnet | fp32 | training | 8 / 8 | 10 (8 - 12) | 4 (4 - 4) | 2.50 | some setup |\n", text)
+        self.assertIn("| convnet | fp32 | evaluation | 32 / 64 | 3 (3 - 3) | 6 (6 - 6) | 0.50 | some setup |\n", text)
+
+
+class TheCommandLine(unittest.TestCase):
+    def test_errors_of_the_trainer_are_passed_on(self):
+        arguments = compare.parse_arguments(["--trainer", TRAINER, "--set", "train.batch_size=0"])
+        with self.assertRaisesRegex(RuntimeError, "train.batch_size: expected"):
+            compare.run_trainer(arguments, "convnet", "fp32", 1)
+
+    def test_help_needs_no_pytorch(self):
+        script = SOURCE / "scripts" / "compare-pytorch"
+        done = subprocess.run([script, "--help"], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("--rounds", done.stdout)
+
+    def test_python_without_pytorch(self):
+        script = SOURCE / "scripts" / "compare-pytorch"
+        environment = {**os.environ, "TRAINER_TORCH_PYTHON": "/bin/false"}
+        done = subprocess.run([script], env=environment, capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr, "compare-pytorch: TRAINER_TORCH_PYTHON=/bin/false has no PyTorch\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
