@@ -5,8 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "trainer/status.h"
+
+enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
@@ -23,10 +26,15 @@ void *memory_alloc(size_t count, size_t size)
 
 void *memory_alloc_aligned(size_t bytes)
 {
-    if (bytes > SIZE_MAX - 64) out_of_memory(1, bytes);
-    size_t rounded = (bytes + 63) / 64 * 64;
-    void *block = aligned_alloc(64, rounded ? rounded : 64);
+    size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
+    if (bytes > SIZE_MAX - alignment) out_of_memory(1, bytes);
+    size_t rounded = bytes > 0 ? (bytes + alignment - 1) / alignment * alignment : alignment;
+    void *block = aligned_alloc(alignment, rounded);
     if (!block) out_of_memory(1, bytes);
+#ifdef MADV_HUGEPAGE
+    /* Advice only: without huge pages the processor spends its time looking up addresses. */
+    if (bytes >= HUGE_PAGE) madvise(block, rounded, MADV_HUGEPAGE);
+#endif
     return memset(block, 0, rounded);
 }
 

@@ -46,7 +46,7 @@ static void find_moments(const real *x, int64_t count, real values, vec *mean, v
 static vec inverse_deviation(const struct batchnorm_task *task, int64_t c, vec variance)
 {
     vec result = {0};
-    for (int i = 0; i < min_of(CPU_VEC_LANES, task->channels - c); i++)
+    for (int i = 0; i < min_of(CPU_LANES, task->channels - c); i++)
         result[i] = (real)(1 / sqrt((double)variance[i] + task->params.epsilon));
     return result;
 }
@@ -68,7 +68,7 @@ static void forward_blocks(void *argument, int64_t first, int64_t last)
     const struct batchnorm_task *task = argument;
     int64_t count = task->values * CPU_BLOCK;
     real values = (real)task->values, unbiased = values > 1 ? values / (values - 1) : 1;
-    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
         vec mean, variance;
         find_moments(task->x + at, count, values, &mean, &variance);
@@ -85,7 +85,7 @@ static void evaluate_blocks(void *argument, int64_t first, int64_t last)
 {
     const struct batchnorm_task *task = argument;
     int64_t count = task->values * CPU_BLOCK;
-    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
         vec rstd = inverse_deviation(task, c, vec_load(task->running_var + c));
         normalize(task->x + at, task->y + at, count, vec_load(task->running_mean + c), rstd, vec_load(task->gamma + c),
@@ -114,7 +114,7 @@ static void backward_blocks(void *argument, int64_t first, int64_t last)
     const struct batchnorm_task *task = argument;
     int64_t count = task->values * CPU_BLOCK;
     real values = (real)task->values;
-    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
         const real *x = task->x + at, *dy = task->dy + at;
         vec mean = vec_load(task->mean + c), rstd = vec_load(task->rstd + c), dgamma, dbeta;

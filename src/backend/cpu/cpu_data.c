@@ -58,7 +58,7 @@ static int64_t sample_index(const struct gather_task *task, int64_t n)
     return order ? order[task->first + n] : task->first + n;
 }
 
-typedef uint8_t pixel_vec __attribute__((vector_size(CPU_VEC_LANES), aligned(1), may_alias));
+typedef uint8_t pixel_vec __attribute__((vector_size(CPU_LANES), aligned(1), may_alias));
 
 /* A row of a vector: 16 neighbouring pixels of the sample. The next lines of the sample are fetched ahead, since the
  * samples of a shuffled batch lie all over the memory. */
@@ -66,7 +66,7 @@ static void gather_neighbours(const struct device_dataset *dataset, real *to, co
 {
     enum { FETCH_AHEAD = 128 }; /* bytes */
     __builtin_prefetch(pixels + first + FETCH_AHEAD);
-    for (int64_t l = first; l < first + CPU_BLOCK; l += CPU_VEC_LANES) {
+    for (int64_t l = first; l < first + CPU_BLOCK; l += CPU_LANES) {
         vec value = __builtin_convertvector(*(const pixel_vec *)(pixels + l), vec);
         vec_store(to + l - first, (value - vec_load(dataset->offset + l)) * vec_load(dataset->scale + l));
     }

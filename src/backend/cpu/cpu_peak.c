@@ -44,7 +44,7 @@ static double cpu_measure_peak(struct backend *backend)
     for (int repeat = 0; repeat < REPEATS; repeat++) {
         double start = clock_seconds();
         cpu_threads_for(threads, count, 1, run_chains, tasks);
-        double rate = 2.0 * CHAINS * CPU_VEC_LANES * ROUNDS * count / (clock_seconds() - start);
+        double rate = 2.0 * CHAINS * CPU_LANES * ROUNDS * count / (clock_seconds() - start);
         if (rate > best) best = rate;
     }
     free(tasks);

@@ -11,7 +11,7 @@
 enum { CPU_POOL_MAX_TAPS = 65536 }; /* a tap's number is saved in 16 bits */
 
 typedef uint16_t saved_tap;
-typedef saved_tap saved_taps __attribute__((vector_size(CPU_VEC_LANES * sizeof(saved_tap)), may_alias));
+typedef saved_tap saved_taps __attribute__((vector_size(CPU_LANES * sizeof(saved_tap)), may_alias));
 
 struct pool_task {
     struct pool_params params;
@@ -77,7 +77,7 @@ static void pool_rows(void *argument, int64_t first, int64_t last)
         const real *x = (const real *)task->from.data + block * cpu_block_stride(task->from.shape);
         int64_t at = row * y.n * CPU_BLOCK;
         real *to = (real *)task->to.data + at;
-        for (int64_t i = 0; i < y.n * CPU_BLOCK; i += CPU_VEC_LANES) {
+        for (int64_t i = 0; i < y.n * CPU_BLOCK; i += CPU_LANES) {
             if (task->params.kind == POOL_MAX) {
                 max_lanes(task, x + i, p, q, to + i, task->saved + at + i);
             } else {
@@ -131,7 +131,7 @@ static void gradient_rows(void *argument, int64_t first, int64_t last)
     struct shape x = task->to.shape;
     for (int64_t row = first; row < last; row++) {
         real *dx = (real *)task->to.data + row * x.n * CPU_BLOCK;
-        for (int64_t i = 0; i < x.n * CPU_BLOCK; i += CPU_VEC_LANES)
+        for (int64_t i = 0; i < x.n * CPU_BLOCK; i += CPU_LANES)
             gradient_lanes(task, row / x.w / x.h, row / x.w % x.h, row % x.w, i, dx + i);
     }
 }

@@ -56,7 +56,7 @@ struct channel_task {
 static void sum_blocks(void *argument, int64_t first, int64_t last)
 {
     const struct channel_task *task = argument;
-    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         const real *x = task->x + c / CPU_BLOCK * task->stride + c % CPU_BLOCK;
         vec_store(task->y + c, cpu_sum_rows(x, task->stride) * (real)task->scale);
     }
@@ -65,7 +65,7 @@ static void sum_blocks(void *argument, int64_t first, int64_t last)
 static void broadcast_blocks(void *argument, int64_t first, int64_t last)
 {
     const struct channel_task *task = argument;
-    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_VEC_LANES) {
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         real *x = task->x + c / CPU_BLOCK * task->stride + c % CPU_BLOCK;
         vec value = vec_load(task->y + c) * (real)task->scale;
         for (int64_t i = 0; i < task->stride; i += CPU_BLOCK) vec_store(x + i, value);

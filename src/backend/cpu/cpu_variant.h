@@ -27,9 +27,11 @@
 #if defined(CPU_SCALAR_f32)
 typedef float real;
 typedef int32_t real_int;
+#define CPU_SCALAR_BYTES 4
 #elif defined(CPU_SCALAR_f64)
 typedef double real;
 typedef int64_t real_int;
+#define CPU_SCALAR_BYTES 8
 #else
 #error "the build must name a scalar type"
 #endif
@@ -42,10 +44,11 @@ typedef int64_t real_int;
 #define CPU_VEC_BYTES 16
 #endif
 
+#define CPU_LANES (CPU_VEC_BYTES / CPU_SCALAR_BYTES) /* scalars in a register */
+
 enum {
-    CPU_BLOCK = 16,                               /* channels in a block */
-    CPU_VEC_LANES = CPU_VEC_BYTES / sizeof(real), /* scalars in a register */
-    CPU_BLOCK_VECS = CPU_BLOCK / CPU_VEC_LANES,   /* registers that hold one scalar per channel of a block */
+    CPU_BLOCK = 16,                         /* channels in a block */
+    CPU_BLOCK_VECS = CPU_BLOCK / CPU_LANES, /* registers that hold one scalar per channel of a block */
     CPU_BLOCK_BYTES = CPU_BLOCK * sizeof(real),
 };
 
@@ -79,6 +82,39 @@ static inline vec vec_set(real value)
 static inline vec vec_select(vec_int mask, vec a, vec b)
 {
     return (vec)((mask & (vec_int)a) | (~mask & (vec_int)b));
+}
+
+/* a0 b0 a1 b1 ..., of the lower and of the upper halves of a and b. */
+#if defined(__clang__)
+#define VEC_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define VEC_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (vec_int){__VA_ARGS__})
+#endif
+
+static inline vec vec_interleave_low(vec a, vec b)
+{
+#if CPU_LANES == 16
+    return VEC_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif CPU_LANES == 8
+    return VEC_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#elif CPU_LANES == 4
+    return VEC_SHUFFLE(a, b, 0, 4, 1, 5);
+#else
+    return VEC_SHUFFLE(a, b, 0, 2);
+#endif
+}
+
+static inline vec vec_interleave_high(vec a, vec b)
+{
+#if CPU_LANES == 16
+    return VEC_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif CPU_LANES == 8
+    return VEC_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif CPU_LANES == 4
+    return VEC_SHUFFLE(a, b, 2, 6, 3, 7);
+#else
+    return VEC_SHUFFLE(a, b, 1, 3);
+#endif
 }
 
 struct cpu_backend {

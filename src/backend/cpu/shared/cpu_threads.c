@@ -29,10 +29,18 @@ struct cpu_threads {
     atomic_ullong ticket;  /* loop number << 32 | ranges not yet taken */
     atomic_llong finished; /* ranges of the loop that are done */
 
+    atomic_int started; /* workers that know their number */
     atomic_bool stop;
     pthread_mutex_t mutex; /* guards sleeping on `wake` */
     pthread_cond_t wake;
 };
+
+static _Thread_local int current; /* 0 in every caller */
+
+int cpu_threads_current(void)
+{
+    return current;
+}
 
 static inline void cpu_relax(void)
 {
@@ -106,6 +114,7 @@ static void wait_for_loop(struct cpu_threads *team)
 static void *worker_main(void *argument)
 {
     struct cpu_threads *team = argument;
+    current = atomic_fetch_add(&team->started, 1) + 1;
     flush_denormals();
     while (!atomic_load(&team->stop)) {
         wait_for_loop(team);

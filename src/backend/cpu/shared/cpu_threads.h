@@ -11,6 +11,9 @@ struct cpu_threads *cpu_threads_create(int threads);
 void cpu_threads_destroy(struct cpu_threads *team);
 int cpu_threads_count(const struct cpu_threads *team);
 
+/* Within a body: the thread's number in its team, 0..count-1, for memory of its own. */
+int cpu_threads_current(void);
+
 /* Calls body(argument, first, last) for consecutive ranges [first, last) that together cover 0..count-1, each of up to
  * `grain` iterations, on whichever thread is free; returns when all are done. An iteration must compute its results
  * alone, so that they do not depend on the number of threads. */
