@@ -7,6 +7,7 @@
  *   layers.<i>.running_mean, layers.<i>.running_var    (C)
  *   optimizer.<moment>.layers.<i>.weight, ...          of each parameter; <moment>: momentum_buffer of SGD with a
  *                                                      momentum, exp_avg and exp_avg_sq of Adam
+ * input.offset (C,H,W), input.scale (C)              how pixels enter the network, F32: see struct dataset_view
  * Texts, in `__metadata__`:
  *   format                "pt": Python may read it with PyTorch
  *   trainer_checkpoint    "1": the version of this description
@@ -58,7 +59,19 @@ bool checkpoint_experiment(const struct checkpoint *checkpoint, const char *cons
  * less, in name and shape, F32 or F64. After an error part of the network may have been written. */
 bool checkpoint_load_weights(const struct safetensors_file *file, struct network *network, struct status *status);
 
-/* All of a trainer's state, into one that trainer_create has just made for the same experiment. */
+/* What the network's images are, so that it can be used without the data that it was trained on. */
+struct checkpoint_input {
+    int64_t channels, height, width, classes;
+    float *offset;      /* (C,H,W), (C): a pixel enters the network as (pixel - offset[c,h,w]) * scale[c]; owned */
+    float *scale;
+    char **class_names; /* (classes), or NULL where the data set has none; owned */
+};
+
+/* Free with checkpoint_input_free; after an error there is nothing to free. */
+bool checkpoint_input_read(struct checkpoint_input *input, const struct safetensors_file *file, struct status *status);
+void checkpoint_input_free(struct checkpoint_input *input); /* leaves it empty */
+
+/* All of a trainer's state, into one that trainer_create has just made for the same experiment and data. */
 bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status);
 
 /* --- the folder of a run: FOLDER/checkpoints/step_<step>.safetensors and best.safetensors --- */

@@ -135,12 +135,20 @@ static bool load(void *argument, const struct checkpoint_item *item)
     return true;
 }
 
+/* PyTorch counts the batches of a batch normalization, and uses the count only where the momentum is none. */
+static bool is_without_meaning(const char *name)
+{
+    const char ending[] = ".num_batches_tracked";
+    size_t length = strlen(name), rest = strlen(ending);
+    return length > rest && strcmp(name + length - rest, ending) == 0;
+}
+
 /* What is left over belongs to another network or optimizer. */
 static bool check_all_taken(const struct loading *loading, const char *prefix)
 {
     for (int i = 0; i < loading->file->tensor_count; i++) {
         const char *name = loading->file->tensors[i].name;
-        if (loading->taken[i] || strncmp(name, prefix, strlen(prefix)) != 0) continue;
+        if (loading->taken[i] || strncmp(name, prefix, strlen(prefix)) != 0 || is_without_meaning(name)) continue;
         return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s, which the network has not",
                            loading->file->path, name);
     }
@@ -163,11 +171,31 @@ bool checkpoint_load_weights(const struct safetensors_file *file, struct network
     return loaded;
 }
 
+/* A run goes on with the data that it began with; its normalization tells. */
+static bool check_input(struct loading *loading, const struct dataset *dataset)
+{
+    struct checkpoint_input input;
+    if (!checkpoint_input_read(&input, loading->file, loading->status)) return false;
+    size_t channels = (size_t)input.channels, pixels = (size_t)(input.channels * input.height * input.width);
+    bool same = input.channels == dataset->channels && input.height == dataset->height &&
+                input.width == dataset->width && input.classes == dataset->classes &&
+                memcmp(input.offset, dataset->offset, pixels * sizeof(float)) == 0 &&
+                memcmp(input.scale, dataset->scale, channels * sizeof(float)) == 0;
+    checkpoint_input_free(&input);
+    for (int i = 0; i < loading->file->tensor_count; i++)
+        if (strncmp(loading->file->tensors[i].name, "input.", 6) == 0) loading->taken[i] = true;
+    return same || status_fail(loading->status, STATUS_RUNTIME,
+                               "%s: the data set is another one than that of this run: its images, classes or "
+                               "normalization differ",
+                               loading->file->path);
+}
+
 bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status)
 {
     struct loading loading = start_loading(&checkpoint->file, trainer->backend, status);
     bool loaded = checkpoint_each_weight(trainer->network, load, &loading) &&
-                  checkpoint_each_moment(&trainer->optimizer, load, &loading) && check_all_taken(&loading, "");
+                  checkpoint_each_moment(&trainer->optimizer, load, &loading) &&
+                  check_input(&loading, trainer->dataset) && check_all_taken(&loading, "");
     free(loading.taken);
     if (!loaded) return false;
     trainer->step = checkpoint->step;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/experiment_value.h"
+#include "config/text.h"
 #include "train/checkpoint_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -41,6 +42,18 @@ static void *narrow(const struct backend *backend, const double *values, int64_t
     return floats;
 }
 
+static struct safetensors_tensor *append(struct collection *collection, const char *name)
+{
+    if (collection->count == collection->capacity) {
+        collection->capacity = collection->capacity ? 2 * collection->capacity : 64;
+        collection->tensors =
+            memory_resize(collection->tensors, (size_t)collection->capacity, sizeof *collection->tensors);
+    }
+    struct safetensors_tensor *tensor = &collection->tensors[collection->count++];
+    *tensor = (struct safetensors_tensor){.name = memory_copy_string(name)};
+    return tensor;
+}
+
 static bool collect(void *argument, const struct checkpoint_item *item)
 {
     struct collection *collection = argument;
@@ -50,23 +63,32 @@ static bool collect(void *argument, const struct checkpoint_item *item)
     backend->ops->tensor_read(backend, &item->tensor, values);
     bool finite = check_finite(collection, item->name, values, count);
     if (finite) {
-        if (collection->count == collection->capacity) {
-            collection->capacity = collection->capacity ? 2 * collection->capacity : 64;
-            collection->tensors =
-                memory_resize(collection->tensors, (size_t)collection->capacity, sizeof *collection->tensors);
-        }
-        struct safetensors_tensor tensor = {
-            .name = memory_copy_string(item->name),
-            .dtype = backend->scalar_size == sizeof(double) ? SAFETENSORS_F64 : SAFETENSORS_F32,
-            .rank = item->rank,
-            .count = count,
-            .data = narrow(backend, values, count),
-        };
-        memcpy(tensor.shape, item->shape, sizeof item->shape);
-        collection->tensors[collection->count++] = tensor;
+        struct safetensors_tensor *tensor = append(collection, item->name);
+        tensor->dtype = backend->scalar_size == sizeof(double) ? SAFETENSORS_F64 : SAFETENSORS_F32;
+        tensor->rank = item->rank;
+        tensor->count = count;
+        tensor->data = narrow(backend, values, count);
+        memcpy(tensor->shape, item->shape, sizeof item->shape);
     }
     free(values);
     return finite;
+}
+
+/* How pixels enter the network. */
+static void collect_input(struct collection *collection, const struct dataset *dataset)
+{
+    const int64_t shape[3] = {dataset->channels, dataset->height, dataset->width};
+    const float *const values[2] = {dataset->offset, dataset->scale};
+    const char *const names[2] = {"input.offset", "input.scale"};
+    for (int i = 0; i < 2; i++) {
+        struct safetensors_tensor *tensor = append(collection, names[i]);
+        tensor->rank = i == 0 ? 3 : 1;
+        tensor->count = i == 0 ? shape[0] * shape[1] * shape[2] : shape[0];
+        tensor->dtype = SAFETENSORS_F32;
+        tensor->data = memcpy(memory_alloc((size_t)tensor->count, sizeof(float)), values[i],
+                              (size_t)tensor->count * sizeof(float));
+        memcpy(tensor->shape, shape, (size_t)tensor->rank * sizeof *shape);
+    }
 }
 
 static void free_collection(struct collection *collection)
@@ -80,7 +102,7 @@ static void free_collection(struct collection *collection)
 
 /* --- texts --- */
 
-enum { TEXT_LIMIT = 10 + CHECKPOINT_COLUMNS };
+enum { TEXT_LIMIT = 12 + CHECKPOINT_COLUMNS };
 
 struct texts {
     struct safetensors_metadata entries[TEXT_LIMIT]; /* values are owned */
@@ -137,6 +159,25 @@ static bool add_config(struct texts *texts, const struct experiment *experiment,
     return true;
 }
 
+/* One per line, in the order of the labels; what is no text becomes a question mark. */
+static void add_class_names(struct texts *texts, const struct dataset *dataset)
+{
+    char *lines = memory_copy_string("");
+    for (int64_t i = 0; dataset->class_names && i < dataset->classes; i++) {
+        char *name = memory_copy_string(dataset->class_names[i]);
+        const char *problem;
+        size_t size = strlen(name);
+        for (size_t bad; (bad = text_find_bad_byte(name, size, &problem)) < size;) name[bad] = '?';
+        char *longer = memory_format("%s%s%s", lines, i > 0 ? "\n" : "", name);
+        free(name), free(lines);
+        lines = longer;
+    }
+    if (dataset->class_names)
+        add_text(texts, "class_names", lines);
+    else
+        free(lines);
+}
+
 static bool add_texts(struct texts *texts, const struct trainer *trainer, const struct run_result *result,
                       struct status *status)
 {
@@ -149,6 +190,8 @@ static bool add_texts(struct texts *texts, const struct trainer *trainer, const 
     add_text(texts, "rng", memory_copy_string("philox4x32-10"));
     add_integer(texts, "metrics_rows", result->row_count);
     if (result->row_count > 0) add_best(texts, &result->best);
+    add_integer(texts, "classes", trainer->dataset->classes);
+    add_class_names(texts, trainer->dataset);
     return add_config(texts, trainer->experiment, status);
 }
 
@@ -158,8 +201,10 @@ bool checkpoint_write(const char *path, struct trainer *trainer, const struct ru
     struct texts texts = {0};
     bool written = checkpoint_each_weight(trainer->network, collect, &collection) &&
                    checkpoint_each_moment(&trainer->optimizer, collect, &collection) &&
-                   add_texts(&texts, trainer, result, status) &&
-                   safetensors_write(path, collection.tensors, collection.count, texts.entries, texts.count, status);
+                   add_texts(&texts, trainer, result, status);
+    collect_input(&collection, trainer->dataset);
+    written =
+        written && safetensors_write(path, collection.tensors, collection.count, texts.entries, texts.count, status);
     for (int i = 0; i < texts.count; i++) free((char *)texts.entries[i].value);
     free_collection(&collection);
     return written;

@@ -1,0 +1,86 @@
+/* What a checkpoint says about the images of its network. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/experiment_value.h"
+#include "trainer/checkpoint.h"
+#include "trainer/memory.h"
+
+enum { CLASSES_MAX = 256 }; /* labels are bytes */
+
+static bool fail(const struct safetensors_file *file, const char *what, struct status *status)
+{
+    return status_fail(status, STATUS_RUNTIME, "%s: not a good checkpoint: %s", file->path, what);
+}
+
+static float *fail_values(const struct safetensors_file *file, const char *name, const char *what,
+                          struct status *status)
+{
+    status_fail(status, STATUS_RUNTIME, "%s: tensor %s: %s", file->path, name, what);
+    return NULL;
+}
+
+/* A tensor's values; NULL where it is not what a data set gives. */
+static float *read_values(const struct safetensors_file *file, const char *name, int rank, int64_t *shape,
+                          struct status *status)
+{
+    const struct safetensors_tensor *tensor = safetensors_find(file, name);
+    if (!tensor)
+        return status_fail(status, STATUS_RUNTIME, "%s: no tensor %s, which the network has", file->path, name), NULL;
+    if (tensor->rank != rank || tensor->dtype != SAFETENSORS_F32 || tensor->count == 0)
+        return fail_values(file, name, rank == 3 ? "expected (C,H,W), F32" : "expected (C), F32", status);
+    float *values = memory_alloc((size_t)tensor->count, sizeof *values);
+    memcpy(values, tensor->data, (size_t)tensor->count * sizeof *values);
+    for (int64_t i = 0; i < tensor->count; i++) {
+        if (isfinite(values[i])) continue;
+        free(values);
+        return fail_values(file, name, "a value is not finite", status);
+    }
+    memcpy(shape, tensor->shape, (size_t)rank * sizeof *shape);
+    return values;
+}
+
+static bool read_classes(struct checkpoint_input *input, const struct safetensors_file *file, struct status *status)
+{
+    const char *count = safetensors_metadata_find(file, "classes");
+    const char *names = safetensors_metadata_find(file, "class_names");
+    if (!count || !value_parse_integer(count, &input->classes) || input->classes < 2 || input->classes > CLASSES_MAX)
+        return fail(file, "classes: expected a number from 2 to 256", status);
+    if (!names) return true;
+    input->class_names = memory_alloc((size_t)input->classes, sizeof *input->class_names);
+    for (int64_t i = 0; i < input->classes; i++) {
+        size_t length = strcspn(names, "\n");
+        input->class_names[i] = memory_format("%.*s", (int)length, names);
+        names += length;
+        if (*names != (i + 1 < input->classes ? '\n' : '\0'))
+            return fail(file, "class_names: expected a line per class", status);
+        names += *names == '\n';
+    }
+    return true;
+}
+
+bool checkpoint_input_read(struct checkpoint_input *input, const struct safetensors_file *file, struct status *status)
+{
+    int64_t shape[3] = {0}, channels = 0;
+    *input = (struct checkpoint_input){0};
+    input->offset = read_values(file, "input.offset", 3, shape, status);
+    if (input->offset) input->scale = read_values(file, "input.scale", 1, &channels, status);
+    input->channels = shape[0], input->height = shape[1], input->width = shape[2];
+    bool good = input->offset && input->scale;
+    if (good && channels != input->channels)
+        good = fail(file, "input.offset and input.scale have different numbers of channels", status);
+    if (good && read_classes(input, file, status)) return true;
+    checkpoint_input_free(input);
+    return false;
+}
+
+void checkpoint_input_free(struct checkpoint_input *input)
+{
+    for (int64_t i = 0; input->class_names && i < input->classes; i++) free(input->class_names[i]);
+    free(input->class_names);
+    free(input->offset);
+    free(input->scale);
+    *input = (struct checkpoint_input){0};
+}
