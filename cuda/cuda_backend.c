@@ -95,6 +95,7 @@ static void read_device(struct cuda_backend *cuda)
     int index = 0;
     CUDA_CHECK(cudaGetDevice(&index));
     CUDA_CHECK(cudaGetDeviceProperties(&device, index));
+    CUDA_CHECK(cudaDeviceGetPCIBusId(cuda->base.pci_bus_id, sizeof cuda->base.pci_bus_id, index));
     cuda->multiprocessors = device.multiProcessorCount;
     cuda->base.memory_bytes = (int64_t)device.totalGlobalMem;
     snprintf(cuda->base.description, sizeof cuda->base.description, "cuda, %.100s (sm_%d%d), %s%s%s", device.name,

@@ -176,7 +176,9 @@ Test(cli, writes_pages_of_help)
 
 /* --- the command line --- */
 
-#define TRAIN_USAGE "usage: trainer [train] CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] [--quiet]"
+#define TRAIN_USAGE                                                                                                    \
+    "usage: trainer [train] CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] [--quiet] "                             \
+    "[--progress bar|plain|none] [--plain]"
 
 Test(cli, refuses_what_it_does_not_know)
 {

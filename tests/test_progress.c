@@ -11,6 +11,7 @@
 
 #include "support.h"
 #include "trainer/check.h"
+#include "trainer/memory.h"
 #include "trainer/progress.h"
 
 enum { SCREEN_SIZE = 1 << 16 };
@@ -35,6 +36,8 @@ static void terminal_open(struct terminal *terminal, unsigned short columns)
     terminal->out = fdopen(screen, "r+");
     CHECK(terminal->out != NULL);
     setenv("TERM", "xterm", 1);
+    setenv("NO_COLOR", "1", 1);
+    setenv("LC_ALL", "C", 1);
 }
 
 /* Moves what was written into text; the terminal holds a few kilobytes only. */
@@ -48,6 +51,18 @@ static void terminal_read(struct terminal *terminal)
         terminal->used += (size_t)got;
     }
     terminal->text[terminal->used] = '\0';
+}
+
+static void terminal_resize(struct terminal *terminal, unsigned short columns)
+{
+    struct winsize size = {.ws_row = 24, .ws_col = columns};
+    CHECK(ioctl(terminal->master, TIOCSWINSZ, &size) == 0);
+}
+
+static void start(struct progress *progress, FILE *out, enum progress_mode mode, int64_t max_steps)
+{
+    struct run_output output = {out, mode};
+    progress_start(progress, &output, 0, max_steps);
 }
 
 static void terminal_close(struct terminal *terminal)
@@ -85,7 +100,7 @@ Test(progress, line_fits_every_width)
         struct progress progress;
         char last[256];
         terminal_open(&terminal, widths[i]);
-        progress_start(&progress, terminal.out, 1000000000);
+        start(&progress, terminal.out, PROGRESS_BAR, 1000000000);
         cr_assert(progress.terminal);
         for (int64_t step = 0; step <= 1000000000; step += 250000000) {
             progress_training(&progress, step, step ? 1e300 : NAN, 0.5, 1e12);
@@ -105,7 +120,7 @@ Test(progress, line_shows_the_figures_and_leaves_nothing_behind)
     char last[256];
     struct metrics_row row = {.step = 300, .train = {1.25, 0.5}, .test = {1.5, 0.4375}, .elapsed_seconds = 61};
     terminal_open(&terminal, 100);
-    progress_start(&progress, terminal.out, 1000);
+    start(&progress, terminal.out, PROGRESS_BAR, 1000);
     progress_training(&progress, 250, 1.2345, 0.625, 12345);
     terminal_read(&terminal);
     cr_assert(strstr(terminal.text, "250/1000  loss 1.2345  accuracy 62.5%  12,345 images/s"), "%s", terminal.text);
@@ -126,7 +141,7 @@ Test(progress, refreshes_at_most_ten_times_per_second)
     struct terminal terminal;
     struct progress progress;
     terminal_open(&terminal, 80);
-    progress_start(&progress, terminal.out, 10);
+    start(&progress, terminal.out, PROGRESS_BAR, 10);
     cr_assert_not(progress_due(&progress));
     progress.refreshed -= 0.2;
     cr_assert(progress_due(&progress));
@@ -142,7 +157,7 @@ Test(progress, dumb_terminals_and_files_get_plain_lines)
     struct metrics_row row = {.step = 1};
     terminal_open(&terminal, 80);
     setenv("TERM", "dumb", 1);
-    progress_start(&progress, terminal.out, 10);
+    start(&progress, terminal.out, PROGRESS_BAR, 10);
     progress.refreshed -= 1;
     cr_assert_not(progress_due(&progress));
     progress_training(&progress, 1, 1, 1, 1);
@@ -157,12 +172,173 @@ Test(progress, dumb_terminals_and_files_get_plain_lines)
     terminal_close(&terminal);
 }
 
+static void expect_plain(enum progress_mode mode, const char *expected)
+{
+    struct terminal terminal;
+    struct progress progress;
+    struct metrics_row row = {.step = 1};
+    terminal_open(&terminal, 80);
+    unsetenv("NO_COLOR");
+    setenv("LC_ALL", "en_US.UTF-8", 1);
+    start(&progress, terminal.out, mode, 10);
+    progress.refreshed -= 1;
+    cr_assert_not(progress_due(&progress));
+    progress_training(&progress, 1, 1, 1, 1);
+    progress_evaluating(&progress, "train set", 1, 2);
+    progress_row(&progress, &row);
+    progress_close(&progress);
+    terminal_read(&terminal);
+    cr_assert_str_eq(terminal.text, expected);
+    terminal_close(&terminal);
+}
+
+Test(progress, plain_and_none_write_no_escapes_on_a_terminal)
+{
+    expect_plain(PROGRESS_PLAIN,
+                 "step      1  train loss 0.0000  accuracy   0.00%  test loss 0.0000  accuracy   0.00%  0:00\r\n");
+    expect_plain(PROGRESS_NONE, "");
+}
+
+/* --- what fits --- */
+
+/* The line at a width, without what is before it. */
+static void expect_line(unsigned short columns, const char *expected)
+{
+    struct terminal terminal;
+    struct progress progress;
+    terminal_open(&terminal, columns);
+    start(&progress, terminal.out, PROGRESS_BAR, 1000);
+    strcpy(progress.usage.cpu_text, "CPU 187%");
+    progress.usage.wall += 1e6; /* not to be measured anew */
+    progress_training(&progress, 1000, 1.2345, 0.625, 12345);
+    terminal_read(&terminal);
+    cr_assert_str_eq(terminal.text, expected, "%d columns: \"%s\", not \"%s\"", columns, terminal.text, expected);
+    terminal_close(&terminal);
+}
+
+Test(progress, narrow_lines_leave_out_what_matters_less)
+{
+    expect_line(90,
+                "\r[==========] 1000/1000  loss 1.2345  accuracy 62.5%  12,345 images/s  CPU 187%  0:00 left\x1b[K");
+    expect_line(89, "\r[===================] 1000/1000  loss 1.2345  accuracy 62.5%  12,345 images/s  0:00 left\x1b[K");
+    expect_line(70, "\r1000/1000  loss 1.2345  accuracy 62.5%  12,345 images/s  0:00 left\x1b[K");
+    expect_line(63, "\r[==========] 1000/1000  loss 1.2345  accuracy 62.5%  0:00 left\x1b[K");
+    expect_line(38, "\r[============] 1000/1000  loss 1.2345\x1b[K");
+    expect_line(10, "\r1000/1000\x1b[K");
+}
+
+Test(progress, a_narrower_window_has_all_rows_of_the_broken_line_erased)
+{
+    struct terminal terminal;
+    struct progress progress;
+    terminal_open(&terminal, 80);
+    start(&progress, terminal.out, PROGRESS_BAR, 10);
+    progress_show(&progress, 0.5, "text"); /* a bar of 40: 47 columns */
+    terminal_read(&terminal);
+    terminal.used = 0;
+    terminal_resize(&terminal, 20);
+    progress_show(&progress, 0.5, "text");
+    terminal_read(&terminal);
+    cr_assert_str_eq(terminal.text, "\r\x1b[2A\x1b[J[======      ] text\x1b[K");
+    terminal.used = 0;
+    terminal_resize(&terminal, 200);
+    progress_clear(&progress);
+    progress_clear(&progress);
+    terminal_read(&terminal);
+    cr_assert_str_eq(terminal.text, "\r\x1b[K");
+    terminal_close(&terminal);
+}
+
+Test(progress, colours_and_line_drawing_where_they_are_wanted)
+{
+    struct terminal terminal;
+    struct progress progress;
+    struct metrics_row row = {.step = 1, .test = {1, 0.5}};
+    terminal_open(&terminal, 18);
+    unsetenv("NO_COLOR");
+    setenv("LC_ALL", "de_DE.UTF-8", 1);
+    start(&progress, terminal.out, PROGRESS_BAR, 10);
+    progress_show(&progress, 0.25, "text");
+    terminal_read(&terminal);
+    cr_assert_str_eq(terminal.text, "\r\x1b[32m━━━\x1b[0;2m─────────\x1b[0m text\x1b[K");
+    terminal.used = 0;
+    progress_row(&progress, &row);
+    progress_row(&progress, &row); /* not better than the best */
+    terminal_read(&terminal);
+    cr_assert_not_null(strstr(terminal.text, "test 1.0000  \x1b[1;32m 50.00%\x1b[0m  0:00\r\n"));
+    cr_assert_not_null(strstr(terminal.text, "test 1.0000   50.00%  0:00\r\n"));
+    setenv("NO_COLOR", "", 1); /* empty: not set */
+    setenv("LC_ALL", "", 1);
+    setenv("LC_CTYPE", "C", 1);
+    setenv("LANG", "C.UTF-8", 1);
+    start(&progress, terminal.out, PROGRESS_BAR, 10);
+    cr_assert(progress.colour && !progress.unicode);
+    terminal_close(&terminal);
+}
+
+Test(progress, rows_of_a_narrow_terminal_have_fewer_words)
+{
+    struct terminal terminal;
+    struct progress progress;
+    struct metrics_row row = {.step = 300, .train = {1.25, 0.5}, .test = {1.5, 0.4375}, .elapsed_seconds = 61};
+    terminal_open(&terminal, 80);
+    start(&progress, terminal.out, PROGRESS_BAR, 10);
+    progress_row(&progress, &row);
+    terminal_read(&terminal);
+    cr_assert_str_eq(terminal.text, "step    300  train 1.2500   50.00%  test 1.5000   43.75%  1:01\r\n");
+    terminal_close(&terminal);
+}
+
+/* --- time left --- */
+
+Test(progress, time_left_counts_from_where_the_run_went_on)
+{
+    struct terminal terminal;
+    struct progress progress;
+    struct run_output output;
+    terminal_open(&terminal, 100);
+    output = (struct run_output){terminal.out, PROGRESS_BAR};
+    progress_start(&progress, &output, 900, 1000);
+    progress.started -= 60;
+    progress_training(&progress, 950, 1, 1, 1);
+    terminal_read(&terminal);
+    cr_assert_not_null(strstr(terminal.text, "  1:00 left"), "%s", terminal.text);
+    terminal_close(&terminal);
+}
+
+/* --- the end --- */
+
+Test(progress, the_summary_names_the_files_that_are_there)
+{
+    struct terminal terminal;
+    struct progress progress;
+    struct metrics_row row = {.step = 7, .train = {1.5, 0.25}, .test = {2.5, 0.125}, .elapsed_seconds = 61.2};
+    struct run_result result = {.row_count = 1, .best = row, .final = row, .images = 50000, .train_seconds = 10};
+    char *folder = support_folder(), *csv = support_path(folder, "metrics.csv");
+    support_file_write(csv, "", 0);
+    terminal_open(&terminal, 80);
+    start(&progress, terminal.out, PROGRESS_PLAIN, 10);
+    progress_finish(&progress, &result, folder);
+    terminal_read(&terminal);
+    char *expected = memory_format(
+        "\r\nbest   step      7  train loss 1.5000  accuracy  25.00%%  test loss 2.5000  accuracy  12.50%%\r\n"
+        "final  step      7  train loss 1.5000  accuracy  25.00%%  test loss 2.5000  accuracy  12.50%%\r\n"
+        "time   1:01 in all, 10.0 s of it training: 5,000 images/s\r\n"
+        "run    %s\r\n       metrics.csv    every evaluation\r\n",
+        folder);
+    cr_assert_str_eq(terminal.text, expected, "%s", terminal.text);
+    free(expected);
+    free(csv);
+    support_folder_remove(folder);
+    terminal_close(&terminal);
+}
+
 Test(progress, quiet_prints_nothing)
 {
     struct progress progress;
     struct metrics_row row = {.step = 1};
     struct run_result result = {.row_count = 1, .best = row, .final = row};
-    progress_start(&progress, NULL, 10);
+    progress_start(&progress, NULL, 0, 10);
     cr_assert_not(progress_due(&progress));
     progress_training(&progress, 1, 1, 1, 1);
     progress_row(&progress, &row);

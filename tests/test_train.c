@@ -165,7 +165,8 @@ static struct run_result run_in(const char *folder, const char *text, FILE *out)
     struct run_result result;
     struct status status = {0};
     experiment_from(&experiment, text);
-    bool done = train_run(&experiment, folder, out, &result, &status);
+    struct run_output output = {out, PROGRESS_BAR};
+    bool done = train_run(&experiment, folder, &output, &result, &status);
     cr_assert(done, "%s", status.message);
     experiment_free(&experiment);
     return result;

@@ -1,6 +1,10 @@
-/* What a run shows to people while it goes. On a terminal one line at the bottom is rewritten at most ten times per
- * second, and the evaluations scroll away above it; elsewhere (a file, a pipe) there are the evaluations only, as plain
- * lines. Nothing but ASCII, and no line that is rewritten is wider than the terminal. */
+/* What a run shows to people while it goes.
+ *
+ * On a terminal one line at the bottom is rewritten at most ten times per second, and the evaluations scroll away above
+ * it; elsewhere (a file, a pipe, a terminal that cannot erase) there are the evaluations only, as plain lines of ASCII.
+ * The line is never wider than the terminal: where it is narrow, the figures that matter less are left out. Colours are
+ * for terminals where the variable NO_COLOR is not set (no-color.org), line-drawing characters for those whose locale
+ * is UTF-8. */
 #ifndef TRAINER_PROGRESS_H
 #define TRAINER_PROGRESS_H
 
@@ -9,17 +13,34 @@
 #include <stdio.h>
 
 #include "trainer/metrics.h"
+#include "trainer/usage.h"
+
+enum progress_mode {
+    PROGRESS_BAR,   /* the line, where there is a terminal for it */
+    PROGRESS_PLAIN, /* a plain line per evaluation, on a terminal too */
+    PROGRESS_NONE,  /* neither; what comes before and after a run still */
+};
+
+/* Where a run prints, and how much. */
+struct run_output {
+    FILE *file;
+    enum progress_mode progress;
+};
 
 struct progress {
     FILE *out; /* NULL: quiet */
-    bool terminal;
-    bool line_shown; /* the cursor is in a line that will be rewritten */
-    int64_t max_steps;
+    enum progress_mode mode;
+    bool terminal, colour, unicode;
+    int shown; /* columns of the line that will be rewritten; 0: there is none */
+    int64_t first_step, max_steps;
+    double best_accuracy;      /* of the rows so far; -1 before the first */
     double started, refreshed; /* seconds of the clock */
+    struct usage usage;        /* of the processor; whoever knows a GPU starts it anew with that */
 };
 
-/* Whether `out` is a terminal decides. out = NULL: nothing is printed, by any of these functions. */
-void progress_start(struct progress *progress, FILE *out, int64_t max_steps);
+/* output NULL, or its file: nothing is printed, by any of these functions. first_step: done before, by the run that
+ * this one goes on with. End with progress_close. */
+void progress_start(struct progress *progress, const struct run_output *output, int64_t first_step, int64_t max_steps);
 
 /* Whether the line wants new figures. They cost: reading them waits for the device. */
 bool progress_due(const struct progress *progress);
@@ -36,10 +57,11 @@ void progress_show(struct progress *progress, double share, const char *text);
 /* A line that stays. */
 void progress_row(struct progress *progress, const struct metrics_row *row);
 
-/* The end: best and final figures, time, speed, folder. */
+/* The end: best and final figures, time, speed, and what the run's folder holds. */
 void progress_finish(struct progress *progress, const struct run_result *result, const char *folder);
 
 /* Clears the line that would be rewritten, before something else is printed. */
 void progress_clear(struct progress *progress);
+void progress_close(struct progress *progress); /* the same for the last time; zeroed is allowed */
 
 #endif

@@ -61,8 +61,8 @@ struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluat
                                    struct progress *progress);
 
 /* A whole run in `folder` (created with its parents; metrics.csv and resolved.ini are written anew), with its summary
- * and progress on `out` (NULL: nothing is printed). result may be NULL. */
-bool train_run(const struct experiment *experiment, const char *folder, FILE *out, struct run_result *result,
+ * and progress where `output` says (NULL: nothing is printed). result may be NULL. */
+bool train_run(const struct experiment *experiment, const char *folder, const struct run_output *output, struct run_result *result,
                struct status *status);
 
 #endif

@@ -22,7 +22,8 @@ struct cli_arguments {
     const char *folder; /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
     const char *format; /* of --format, or NULL */
     int64_t steps;      /* of --steps, or 0 */
-    bool quiet, help, version, defaults;
+    const char *progress; /* of --progress, or NULL */
+    bool plain, quiet, help, version, defaults;
 };
 
 /* What a word on the command line is: decides what is refused at once, and what a shell offers for it. */

@@ -1,9 +1,20 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli_private.h"
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
 #include "trainer/train.h"
+
+static const char *const progress_choices[] = {"bar", "plain", "none", NULL}; /* in the order of enum progress_mode */
+
+static enum progress_mode progress_mode(const struct cli_arguments *arguments)
+{
+    if (arguments->plain) return PROGRESS_PLAIN;
+    for (int i = 0; arguments->progress && progress_choices[i]; i++)
+        if (strcmp(arguments->progress, progress_choices[i]) == 0) return (enum progress_mode)i;
+    return PROGRESS_BAR;
+}
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
@@ -12,7 +23,8 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
         return false;
     char *folder = arguments->folder ? memory_copy_string(arguments->folder)
                                      : memory_format("runs/%s", experiment.experiment.name);
-    bool good = train_run(&experiment, folder, arguments->quiet ? NULL : stdout, NULL, status);
+    struct run_output output = {stdout, progress_mode(arguments)};
+    bool good = train_run(&experiment, folder, arguments->quiet ? NULL : &output, NULL, status);
     free(folder);
     experiment_free(&experiment);
     return good;
@@ -29,6 +41,15 @@ static const struct cli_option options[] = {
      .expected = "a folder",
      CLI_FIELD(folder)},
     CLI_OPTION_QUIET,
+    {.name = "progress",
+     .kind = CLI_CHOICE,
+     .argument = "bar|plain|none",
+     .help = "bar: a line that is rewritten, where the output is a terminal; plain: a line per evaluation, without "
+             "colours; "
+             "none: only what comes before and after training. Default: bar.",
+     .choices = progress_choices,
+     CLI_FIELD(progress)},
+    {.name = "plain", .help = "The same as --progress=plain.", CLI_FIELD(plain)},
     {0},
 };
 static const struct cli_example examples[] = {

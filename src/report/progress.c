@@ -3,28 +3,27 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "report/progress_line.h"
+#include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/duration.h"
 #include "util/thousands.h"
 
-enum { MAX_WIDTH = 240, DEFAULT_WIDTH = 80, BAR_MIN = 10, BAR_MAX = 40 };
+enum { ROW_WIDTH = 92 }; /* columns that a row with all its words takes, and some */
 static const double refresh_seconds = 0.1;
 
-/* A terminal that cannot erase a line ("dumb", as in some editors) gets plain lines. */
-static bool is_terminal(FILE *out)
-{
-    const char *term = getenv("TERM");
-    return isatty(fileno(out)) && term && *term && strcmp(term, "dumb") != 0;
-}
-
-void progress_start(struct progress *progress, FILE *out, int64_t max_steps)
+void progress_start(struct progress *progress, const struct run_output *output, int64_t first_step, int64_t max_steps)
 {
     double now = clock_seconds();
-    *progress = (struct progress){.out = out, .max_steps = max_steps, .started = now, .refreshed = now};
-    if (out) progress->terminal = is_terminal(out);
+    *progress = (struct progress){.first_step = first_step, .max_steps = max_steps, .best_accuracy = -1};
+    progress->started = progress->refreshed = now;
+    usage_start(&progress->usage, "");
+    if (!output || !output->file) return;
+    progress->out = output->file;
+    progress->mode = output->progress;
+    progress_line_prepare(progress);
 }
 
 bool progress_due(const struct progress *progress)
@@ -32,82 +31,108 @@ bool progress_due(const struct progress *progress)
     return progress->terminal && clock_seconds() - progress->refreshed >= refresh_seconds;
 }
 
-/* Columns that a line may take: one less than there are, because some terminals wrap when the last one is written. */
-static int line_width(const struct progress *progress)
-{
-    struct winsize size;
-    int columns = DEFAULT_WIDTH;
-    if (ioctl(fileno(progress->out), TIOCGWINSZ, &size) == 0 && size.ws_col > 0) columns = size.ws_col;
-    return columns - 1 < MAX_WIDTH ? columns - 1 : MAX_WIDTH;
-}
-
-/* Text with a bar before it if there is room, cut to the width; written at once, so that no half of it is ever seen. */
-static void rewrite_line(struct progress *progress, double share, const char *text)
-{
-    char line[MAX_WIDTH + 8];
-    int width = line_width(progress), used = 0;
-    int bar = width - (int)strlen(text) - 3;
-    if (bar > BAR_MAX) bar = BAR_MAX;
-    if (bar >= BAR_MIN) {
-        int full = (int)(share * bar);
-        line[used++] = '[';
-        for (int i = 0; i < bar; i++) line[used++] = i < full ? '=' : ' ';
-        line[used++] = ']', line[used++] = ' ';
-    }
-    snprintf(line + used, (size_t)(width - used + 1), "%s", text);
-    fprintf(progress->out, "\r%s\x1b[K", line);
-    fflush(progress->out);
-    progress->line_shown = true;
-    progress->refreshed = clock_seconds();
-}
+/* --- the line --- */
 
 void progress_show(struct progress *progress, double share, const char *text)
 {
-    if (progress->terminal) rewrite_line(progress, share, text);
+    struct progress_field field = {text, 0};
+    if (progress->terminal) progress_line_show(progress, share, &field, 1);
 }
 
 void progress_training(struct progress *progress, int64_t step, double loss, double accuracy, double images_per_second)
 {
     if (!progress->terminal) return;
-    char text[MAX_WIDTH];
+    char steps[64], losses[32], accuracies[32], speed[64], left[64];
     double elapsed = clock_seconds() - progress->started;
-    double left = step > 0 ? elapsed / (double)step * (double)(progress->max_steps - step) : 0;
-    snprintf(text, sizeof text, "%" PRId64 "/%" PRId64 "  loss %.4f  accuracy %.1f%%  %s images/s  %s left", step,
-             progress->max_steps, loss, 100 * accuracy, thousands_format((int64_t)images_per_second).text,
-             duration_format(left).text);
-    rewrite_line(progress, (double)step / (double)progress->max_steps, text);
+    int64_t done = step - progress->first_step;
+    double seconds = done > 0 ? elapsed / (double)done * (double)(progress->max_steps - step) : 0;
+    snprintf(steps, sizeof steps, "%" PRId64 "/%" PRId64, step, progress->max_steps);
+    snprintf(losses, sizeof losses, loss < 1e6 ? "loss %.4f" : "loss %.4g", loss);
+    snprintf(accuracies, sizeof accuracies, "accuracy %.1f%%", 100 * accuracy);
+    snprintf(speed, sizeof speed, "%s images/s", thousands_format((int64_t)images_per_second).text);
+    snprintf(left, sizeof left, "%s left", duration_format(seconds).text);
+    usage_refresh(&progress->usage);
+    const struct progress_field fields[] = {{steps, 0},
+                                            {losses, 1},
+                                            {accuracies, 2},
+                                            {speed, 4},
+                                            {progress->usage.gpu_text, 5},
+                                            {progress->usage.cpu_text, 6},
+                                            {left, 3}};
+    progress_line_show(progress, (double)step / (double)progress->max_steps, fields, sizeof fields / sizeof *fields);
 }
 
 void progress_evaluating(struct progress *progress, const char *set, int64_t done, int64_t count)
 {
     if (!progress->terminal) return;
-    char text[MAX_WIDTH];
-    snprintf(text, sizeof text, "evaluating the %s: %s of %s", set, thousands_format(done).text,
-             thousands_format(count).text);
-    rewrite_line(progress, (double)done / (double)count, text);
+    char what[64], share[80];
+    snprintf(what, sizeof what, "evaluating the %s", set);
+    snprintf(share, sizeof share, "%s of %s", thousands_format(done).text, thousands_format(count).text);
+    const struct progress_field fields[] = {{what, 0}, {share, 1}};
+    progress_line_show(progress, (double)done / (double)count, fields, 2);
 }
 
 void progress_clear(struct progress *progress)
 {
-    if (!progress->line_shown) return;
-    fprintf(progress->out, "\r\x1b[K");
-    fflush(progress->out);
-    progress->line_shown = false;
+    progress_line_erase(progress);
 }
 
-static void print_row(FILE *out, const struct metrics_row *row)
+void progress_close(struct progress *progress)
 {
-    fprintf(out, "step %6" PRId64 "  train loss %.4f  accuracy %6.2f%%  test loss %.4f  accuracy %6.2f%%", row->step,
-            row->train.loss, 100 * row->train.accuracy, row->test.loss, 100 * row->test.accuracy);
+    progress_clear(progress);
+    usage_stop(&progress->usage);
+}
+
+/* --- what stays --- */
+
+static void print_row(const struct progress *progress, const struct metrics_row *row, bool best)
+{
+    const char *bright = best && progress->colour ? "\x1b[1;32m" : "", *normal = *bright ? "\x1b[0m" : "";
+    bool narrow = progress->terminal && progress_line_columns(progress) < ROW_WIDTH;
+    const char *loss = narrow ? "" : "loss ", *accuracy = narrow ? "" : "accuracy ";
+    fprintf(progress->out, "step %6" PRId64 "  train %s%.4f  %s%6.2f%%  test %s%.4f  %s%s%6.2f%%%s", row->step, loss,
+            row->train.loss, accuracy, 100 * row->train.accuracy, loss, row->test.loss, accuracy, bright,
+            100 * row->test.accuracy, normal);
 }
 
 void progress_row(struct progress *progress, const struct metrics_row *row)
 {
-    if (!progress->out) return;
+    bool best = row->test.accuracy > progress->best_accuracy;
+    if (best) progress->best_accuracy = row->test.accuracy;
+    if (!progress->out || progress->mode == PROGRESS_NONE) return;
     progress_clear(progress);
-    print_row(progress->out, row);
+    print_row(progress, row, best);
     fprintf(progress->out, "  %s\n", duration_format(row->elapsed_seconds).text);
     fflush(progress->out);
+}
+
+/* What the folder of a run may hold, for whoever has just made it. */
+static const struct {
+    const char *name, *words;
+} run_files[] = {
+    {"metrics.csv", "every evaluation"},
+    {"curves.png", "the curves; curves.svg is the same picture"},
+    {"resolved.ini", "every key of the config; repeats the run"},
+    {"checkpoints", "the best weights, and what the run can go on from"},
+    {"tensorboard", "for tensorboard --logdir"},
+};
+
+static void print_files(FILE *out, const char *folder)
+{
+    for (size_t i = 0; i < sizeof run_files / sizeof *run_files; i++) {
+        char *path = memory_format("%s/%s", folder, run_files[i].name);
+        if (access(path, F_OK) == 0) fprintf(out, "       %-14s %s\n", run_files[i].name, run_files[i].words);
+        free(path);
+    }
+}
+
+/* Of a short time the tenths matter. */
+static struct duration format_time(double seconds)
+{
+    struct duration duration;
+    if (seconds >= 60) return duration_format(seconds);
+    snprintf(duration.text, sizeof duration.text, "%.1f s", seconds);
+    return duration;
 }
 
 void progress_finish(struct progress *progress, const struct run_result *result, const char *folder)
@@ -117,11 +142,13 @@ void progress_finish(struct progress *progress, const struct run_result *result,
     double speed = result->train_seconds > 0 ? (double)result->images / result->train_seconds : 0;
     progress_clear(progress);
     fprintf(out, "\nbest   ");
-    print_row(out, &result->best);
+    print_row(progress, &result->best, true);
     fprintf(out, "\nfinal  ");
-    print_row(out, &result->final);
-    fprintf(out, "\ntime   %.1f s in all, %.1f s of it training: %s images/s\n", result->final.elapsed_seconds,
-            result->train_seconds, thousands_format((int64_t)speed).text);
+    print_row(progress, &result->final, false);
+    fprintf(out, "\ntime   %s in all, %s of it training: %s images/s\n",
+            format_time(result->final.elapsed_seconds).text, format_time(result->train_seconds).text,
+            thousands_format((int64_t)speed).text);
     fprintf(out, "run    %s\n", folder);
+    print_files(out, folder);
     fflush(out);
 }

@@ -103,7 +103,7 @@ void sweep_progress_start(struct sweep_progress *progress, const struct sweep *s
 {
     *progress = (struct sweep_progress){.sweep = sweep, .jobs = jobs, .best_accuracy = NAN, .started = clock_seconds()};
     for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) progress->total += sweep_rung_trials(sweep, rung);
-    progress_start(&progress->line, out, progress->total);
+    progress_start(&progress->line, &(struct run_output){out, PROGRESS_BAR}, 0, progress->total);
     if (!out) return;
     progress->work_left = total_work(sweep, dataset);
     count_done(progress, dataset, results);

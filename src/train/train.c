@@ -17,7 +17,8 @@
 struct run {
     const struct experiment *experiment;
     const char *folder;
-    FILE *out;
+    const struct run_output *output; /* NULL: quiet */
+    FILE *out;                       /* its file */
     struct dataset dataset;
     struct backend *backend;
     struct trainer trainer;
@@ -51,7 +52,8 @@ static bool write_resolved(const struct run *run, struct status *status)
 
 static bool open_files(struct run *run, struct status *status)
 {
-    if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder, run->trainer.step, status)) return false;
+    if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder, run->trainer.step, status))
+        return false;
     if (!folder_create(run->folder, status) || !write_resolved(run, status)) return false;
     char *path = memory_format("%s/metrics.csv", run->folder);
     bool opened = metrics_csv_open(&run->csv, path, status);
@@ -128,19 +130,17 @@ static bool evaluate_and_record(struct run *run, struct status *status)
 static void draw_curves(struct run *run)
 {
     struct status status;
-    if (!run_curves_finish(&run->curves, &status)) {
-        fprintf(stderr, "trainer: no picture of the curves: %s\n", status.message);
-    } else if (run->out) {
-        fprintf(run->out, "curves %s/curves.png\n", run->folder);
-        fflush(run->out);
-    }
+    if (run_curves_finish(&run->curves, &status)) return;
+    progress_clear(&run->progress);
+    fprintf(stderr, "trainer: no picture of the curves: %s\n", status.message);
 }
 
 static bool run_steps(struct run *run, struct status *status)
 {
     struct trainer *trainer = &run->trainer;
     int64_t max_steps = run->experiment->train.max_steps, eval_freq = run->experiment->train.eval_freq;
-    progress_start(&run->progress, run->out, max_steps);
+    progress_start(&run->progress, run->output, trainer->step, max_steps);
+    usage_start(&run->progress.usage, run->backend->pci_bus_id);
     run->started = run->resumed = clock_seconds();
     while (trainer->step < max_steps) {
         trainer_step(trainer);
@@ -150,15 +150,15 @@ static bool run_steps(struct run *run, struct status *status)
             refresh_progress(run);
         }
     }
-    progress_finish(&run->progress, &run->result, run->folder);
     draw_curves(run);
+    progress_finish(&run->progress, &run->result, run->folder);
     return true;
 }
 
 /* Whatever of it there is. */
 static void close_run(struct run *run)
 {
-    progress_clear(&run->progress);
+    progress_close(&run->progress);
     metrics_csv_close(&run->csv);
     run_curves_free(&run->curves);
     run_tensorboard_close(&run->tensorboard);
@@ -167,13 +167,14 @@ static void close_run(struct run *run)
     backend_destroy(run->backend);
 }
 
-bool train_run(const struct experiment *experiment, const char *folder, FILE *out, struct run_result *result,
-               struct status *status)
+bool train_run(const struct experiment *experiment, const char *folder, const struct run_output *output,
+               struct run_result *result, struct status *status)
 {
     struct run *run = memory_alloc(1, sizeof *run); /* its trainer must not move */
     run->experiment = experiment;
     run->folder = folder;
-    run->out = out;
+    run->output = output;
+    run->out = output ? output->file : NULL;
     bool done = open_run(run, status) && run_steps(run, status);
     if (result) *result = run->result;
     close_run(run);
