@@ -9,9 +9,10 @@
 #include "config/text.h"
 #include "trainer/memory.h"
 
-const struct cli_command *const cli_commands[] = {&cli_train,     &cli_sweep, &cli_plot,   &cli_summary,
-                                                  &cli_gradcheck, &cli_bench, &cli_config, &cli_completion,
-                                                  &cli_help,      NULL};
+const struct cli_command *const cli_commands[] = {
+    &cli_train,   &cli_sweep,     &cli_plot,  &cli_eval,   &cli_predict,    &cli_export,
+    &cli_summary, &cli_gradcheck, &cli_bench, &cli_config, &cli_completion, &cli_help,   NULL,
+};
 
 const struct cli_command *cli_find_command(const char *name)
 {

@@ -19,11 +19,14 @@ struct cli_arguments {
     int word_count;
     const char **overrides; /* of --set; owned */
     int override_count;
-    const char *folder; /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
-    const char *format; /* of --format, or NULL */
-    int64_t steps;      /* of --steps, or 0 */
-    const char *progress; /* of --progress, or NULL */
-    bool plain, quiet, help, version, defaults;
+    const char *folder;     /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
+    const char *format;     /* of --format, or NULL */
+    const char *checkpoint; /* of --checkpoint, or NULL */
+    const char *image_set;  /* of --on, or NULL */
+    const char *progress;   /* of --progress, or NULL */
+    int64_t steps;          /* of --steps, or 0 */
+    int64_t top;            /* of --top, or 0 */
+    bool plain, quiet, help, version, defaults, json;
 };
 
 /* What a word on the command line is: decides what is refused at once, and what a shell offers for it. */
@@ -65,6 +68,17 @@ struct cli_option {
         .name = "quiet", .letter = 'q', .help = "Print nothing but errors.", CLI_FIELD(quiet)                          \
     }
 
+#define CLI_OPTION_JSON                                                                                                \
+    {                                                                                                                  \
+        .name = "json", .letter = 'j', .help = "Print JSON.", CLI_FIELD(json)                                          \
+    }
+#define CLI_OPTION_CHECKPOINT                                                                                          \
+    {                                                                                                                  \
+        .name = "checkpoint", .letter = 'c', .kind = CLI_FILE, .argument = "WHICH",                                    \
+        .help = "best (default: the highest test accuracy), last, or a file.", .expected = "best, last or a file",     \
+        CLI_FIELD(checkpoint)                                                                                          \
+    }
+
 struct cli_operand {
     const char *name;     /* "CONFIG" */
     const char *help;     /* a sentence or two */
@@ -78,6 +92,12 @@ struct cli_operand {
     {                                                                                                                  \
         .name = "CONFIG", .help = "A config file, for instance configs/quickstart.ini.", .expected = "a config file",  \
         .kind = CLI_CONFIG                                                                                             \
+    }
+
+#define CLI_OPERAND_RUN                                                                                                \
+    {                                                                                                                  \
+        .name = "RUN", .help = "The folder of a run, or a checkpoint file.", .expected = "the folder of a run",        \
+        .kind = CLI_RUN                                                                                                \
     }
 
 struct cli_example {
@@ -97,7 +117,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_summary, cli_gradcheck, cli_bench, cli_config,
-    cli_completion, cli_help;
+    cli_completion, cli_help, cli_eval, cli_predict, cli_export;
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
@@ -130,6 +150,14 @@ void cli_print_help(const struct cli_command *command, FILE *out);
  */
 bool cli_parse(struct cli_arguments *arguments, const struct cli_command *command, int argc, char **argv,
                struct status *status);
+
+struct predictor;
+
+/* The network of the first word's run, from the checkpoint that --checkpoint names; close with predictor_close. */
+bool cli_open_predictor(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status);
+
+/* The path of that checkpoint in a new string, or NULL. */
+char *cli_find_checkpoint(const struct cli_arguments *arguments, struct status *status);
 
 /* Whether `argument` is one of the choices; the error names the option or operand. */
 bool cli_check_choice(const char *name, const char *const *choices, const char *argument, struct status *status);

@@ -21,6 +21,12 @@ static size_t decode_utf8(const unsigned char *s, size_t size, uint32_t *code)
     return *code < smallest[length] || *code > 0x10FFFF || surrogate ? 0 : length;
 }
 
+size_t text_utf8_length(const char *text, size_t size)
+{
+    uint32_t code;
+    return size > 0 ? decode_utf8((const unsigned char *)text, size, &code) : 0;
+}
+
 size_t text_find_bad_byte(const char *text, size_t size, const char **problem)
 {
     size_t at = 0;

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes of the UTF-8 character that `text` begins with, or 0: it begins with none. */
+size_t text_utf8_length(const char *text, size_t size);
+
 /* The offset of the first byte that has no place in a line of text (then *problem says what it is), or `size`: all is
  * well. Text is UTF-8 without control characters other than the tab. */
 size_t text_find_bad_byte(const char *text, size_t size, const char **problem);

@@ -1,0 +1,33 @@
+/* Pictures from files, as a network takes them. Letters: C channels, H height, W width. */
+#ifndef TRAINER_IMAGE_H
+#define TRAINER_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "trainer/status.h"
+
+/* What a picture may be at most; its header is checked before memory is taken for its pixels. */
+#define IMAGE_MAX_FILE (INT64_C(256) << 20) /* bytes */
+enum { IMAGE_MAX_SIDE = 16384 };
+#define IMAGE_MAX_PIXELS (INT64_C(1) << 26)
+
+struct image {
+    int64_t channels, height, width;
+    uint8_t *pixels; /* (C,H,W); owned */
+};
+
+/* Reads a PNG or JPEG file, whatever its name, with 3 channels (red, green, blue) or 1 (0.299 R + 0.587 G + 0.114 B,
+ * rounded). What is transparent lies on white; 16 bits a channel become 8; a JPEG's rotation (EXIF) is not applied.
+ * Errors (STATUS_RUNTIME) name the file and the cause, also of a file that is damaged or ends too early. Free with
+ * image_free. */
+bool image_read(struct image *image, const char *path, int64_t channels, struct status *status);
+
+/* Scales to height x width; the shape of the picture is not kept. Each output pixel is the mean of the input pixels
+ * around its centre with triangular weights, which reach max(1, input size / output size) pixels to each side: bilinear
+ * interpolation where it enlarges, and without aliasing where it reduces (Pillow's BILINEAR). */
+void image_resize(struct image *image, int64_t height, int64_t width);
+
+void image_free(struct image *image); /* leaves it empty; an empty one is allowed */
+
+#endif

@@ -1,0 +1,193 @@
+/* A trained network on one of its data sets: loss, accuracy, and which class is taken for which. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli_json.h"
+#include "cli/cli_private.h"
+#include "trainer/predictor.h"
+#include "util/thousands.h"
+
+enum { NAME_SIZE = 256, MATRIX_CLASSES_MAX = 20 }; /* beyond that the matrix is too wide to be read */
+
+struct outcome {
+    const struct predictor *predictor;
+    const char *run, *set;
+    struct evaluation evaluation;
+    struct confusion confusion;
+};
+
+static double share(int64_t part, int64_t whole)
+{
+    return whole > 0 ? (double)part / (double)whole : 0;
+}
+
+/* --- for people --- */
+
+static int name_width(const struct predictor *predictor)
+{
+    int widest = 5; /* "class" */
+    for (int64_t i = 0; i < predictor->input.classes; i++) {
+        char name[NAME_SIZE];
+        predictor_class_name(predictor, i, name, sizeof name);
+        int width = (int)strlen(name);
+        if (width > widest) widest = width;
+    }
+    return widest;
+}
+
+static void print_classes(const struct outcome *outcome, int width)
+{
+    const struct confusion *confusion = &outcome->confusion;
+    printf("%-*s  %8s  %8s  %s\n", width, "class", "images", "accuracy", "most often taken for");
+    for (int64_t i = 0; i < confusion->classes; i++) {
+        char name[NAME_SIZE], taken_for[NAME_SIZE];
+        int64_t count = confusion_label_count(confusion, i), worst = confusion_worst(confusion, i);
+        predictor_class_name(outcome->predictor, i, name, sizeof name);
+        printf("%-*s  %8s", width, name, thousands_format(count).text);
+        if (count == 0) {
+            puts("         -");
+            continue;
+        }
+        printf("  %7.2f%%", 100 * share(confusion_count(confusion, i, i), count));
+        if (worst >= 0) {
+            predictor_class_name(outcome->predictor, worst, taken_for, sizeof taken_for);
+            printf("  %s (%.2f%%)", taken_for, 100 * share(confusion_count(confusion, i, worst), count));
+        }
+        putchar('\n');
+    }
+}
+
+static void print_matrix(const struct outcome *outcome, int width)
+{
+    const struct confusion *confusion = &outcome->confusion;
+    if (confusion->classes > MATRIX_CLASSES_MAX) {
+        printf("\nThe confusion matrix of %" PRId64 " classes is in the output of --json.\n", confusion->classes);
+        return;
+    }
+    int digits = snprintf(NULL, 0, "%" PRId64, confusion_total(confusion));
+    printf("\nrows: the true class; columns: the class predicted, in the same order\n");
+    for (int64_t i = 0; i < confusion->classes; i++) {
+        char name[NAME_SIZE];
+        predictor_class_name(outcome->predictor, i, name, sizeof name);
+        printf("%-*s", width, name);
+        for (int64_t k = 0; k < confusion->classes; k++)
+            printf("  %*" PRId64, digits, confusion_count(confusion, i, k));
+        putchar('\n');
+    }
+}
+
+static void print_text(const struct outcome *outcome)
+{
+    int width = name_width(outcome->predictor);
+    printf("%s, step %" PRId64 ", on %s\n", outcome->predictor->path, outcome->predictor->step,
+           outcome->predictor->backend->description);
+    printf("%s: %s images, loss %.4f, accuracy %.2f%%\n\n", outcome->set,
+           thousands_format(confusion_total(&outcome->confusion)).text, outcome->evaluation.loss,
+           100 * outcome->evaluation.accuracy);
+    print_classes(outcome, width);
+    print_matrix(outcome, width);
+}
+
+/* --- for programs --- */
+
+static json_t *class_object(const struct outcome *outcome, int64_t label)
+{
+    char name[NAME_SIZE];
+    const struct confusion *confusion = &outcome->confusion;
+    int64_t count = confusion_label_count(confusion, label), correct = confusion_count(confusion, label, label);
+    predictor_class_name(outcome->predictor, label, name, sizeof name);
+    return json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)label, "name", cli_json_text(name), "images",
+                     (json_int_t)count, "correct", (json_int_t)correct, "accuracy",
+                     count > 0 ? cli_json_number(share(correct, count)) : json_null());
+}
+
+static void print_json(const struct outcome *outcome)
+{
+    json_t *classes = json_array(), *matrix = json_array();
+    for (int64_t i = 0; i < outcome->confusion.classes; i++) {
+        json_t *row = json_array();
+        for (int64_t k = 0; k < outcome->confusion.classes; k++)
+            json_array_append_new(row, json_integer((json_int_t)confusion_count(&outcome->confusion, i, k)));
+        json_array_append_new(matrix, row);
+        json_array_append_new(classes, class_object(outcome, i));
+    }
+    cli_json_print(json_pack(
+        "{s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o}", "run", cli_json_text(outcome->run), "checkpoint",
+        cli_json_text(outcome->predictor->path), "step", (json_int_t)outcome->predictor->step, "set", outcome->set,
+        "images", (json_int_t)confusion_total(&outcome->confusion), "loss", cli_json_number(outcome->evaluation.loss),
+        "accuracy", cli_json_number(outcome->evaluation.accuracy), "classes", classes, "confusion", matrix));
+}
+
+/* --- the subcommand --- */
+
+static const char *const sets[] = {"test", "train", "validation", NULL};
+
+static bool select_set(const struct dataset *dataset, const char *name, const struct image_set **set,
+                       struct status *status)
+{
+    *set = strcmp(name, "train") == 0  ? &dataset->train
+           : strcmp(name, "test") == 0 ? &dataset->test
+                                       : &dataset->validation;
+    if ((*set)->count > 0) return true;
+    return status_fail(status, STATUS_USAGE, "--on %s: this run holds out no images (data.validation_size = 0)", name);
+}
+
+static bool evaluate(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status)
+{
+    struct outcome outcome = {.predictor = predictor, .run = arguments->words[0], .set = "test"};
+    if (arguments->image_set) outcome.set = arguments->image_set;
+    struct dataset dataset;
+    const struct image_set *set;
+    if (!dataset_load(&dataset, &predictor->experiment, status)) return false;
+    bool good = predictor_check_data(predictor, &dataset, status) && select_set(&dataset, outcome.set, &set, status);
+    if (good) {
+        struct predictor_visitor nobody = {0};
+        outcome.evaluation = predictor_evaluate(predictor, set, nobody, &outcome.confusion);
+        if (arguments->json)
+            print_json(&outcome);
+        else
+            print_text(&outcome);
+        confusion_free(&outcome.confusion);
+    }
+    dataset_free(&dataset);
+    return good;
+}
+
+static bool run(const struct cli_arguments *arguments, struct status *status)
+{
+    struct predictor predictor;
+    if (!cli_open_predictor(&predictor, arguments, status)) return false;
+    bool good = evaluate(&predictor, arguments, status);
+    predictor_close(&predictor);
+    return good;
+}
+
+static const struct cli_operand operands[] = {CLI_OPERAND_RUN, {0}};
+static const struct cli_option options[] = {
+    CLI_OPTION_CHECKPOINT,
+    {.name = "on",
+     .kind = CLI_CHOICE,
+     .argument = "SET",
+     .help = "test (default), train, or validation.",
+     .choices = sets,
+     CLI_FIELD(image_set)},
+    CLI_OPTION_JSON,
+    CLI_OPTION_SET,
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer eval runs/quickstart", "Accuracy of each class, and the confusion matrix."},
+    {"trainer eval runs/quickstart --set data.path=/elsewhere --json", "Data in another folder; for a program."},
+    {0},
+};
+
+const struct cli_command cli_eval = {
+    .name = "eval",
+    .summary = "Evaluate a run's network: loss, accuracy of each class, confusion matrix.",
+    .description = "On all images of the set, with the data that the run's config names. `--set` changes that config.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
+    .run = run,
+};

@@ -1,0 +1,371 @@
+/* ONNX: the list of layers as a graph, its nodes one after the other. The messages are protobuf-c's; all that they
+ * point to is allocated, so that protobuf-c frees the whole tree. */
+#include "trainer/export.h"
+
+#ifdef TRAINER_ONNX
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "onnx.pb-c.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "trainer/network.h"
+#include "util/file_atomic.h"
+
+enum { IR_VERSION = 8, OPERATOR_SET = 17, FLOAT32 = 1, INPUTS_MAX = 5, ATTRIBUTES_MAX = 4 };
+
+/* --- messages --- */
+
+struct graph {
+    Onnx__GraphProto *proto;
+    size_t node_capacity, tensor_capacity;
+    char *last;     /* the name of the value that the next layer takes; owned */
+    bool is_vector; /* it is (N,D), else (N,C,H,W) */
+    int layer;      /* the index of the layer at hand: names its node, its output and its tensors */
+};
+
+/* The arrays of a message that protobuf-c frees must be grown one by one. */
+static void *grow(void *array, size_t count, size_t *capacity)
+{
+    if (count < *capacity) return array;
+    *capacity = *capacity ? 2 * *capacity : 16;
+    return memory_resize(array, *capacity, sizeof(void *));
+}
+
+/* A node from `inputs` (ended by NULL) to `output`. */
+static Onnx__NodeProto *add_node(struct graph *graph, const char *op, const char *const *inputs, const char *output)
+{
+    Onnx__GraphProto *proto = graph->proto;
+    Onnx__NodeProto *node = memory_alloc(1, sizeof *node);
+    onnx__node_proto__init(node);
+    node->op_type = memory_copy_string(op);
+    node->name = memory_copy_string(output);
+    node->input = memory_alloc(INPUTS_MAX, sizeof(char *));
+    for (; inputs[node->n_input]; node->n_input++) {
+        CHECK(node->n_input < INPUTS_MAX);
+        node->input[node->n_input] = memory_copy_string(inputs[node->n_input]);
+    }
+    node->output = memory_alloc(1, sizeof(char *));
+    node->output[node->n_output++] = memory_copy_string(output);
+    proto->node = grow(proto->node, proto->n_node, &graph->node_capacity);
+    proto->node[proto->n_node++] = node;
+    char *last = memory_copy_string(output);
+    free(graph->last);
+    graph->last = last;
+    return node;
+}
+
+static Onnx__AttributeProto *add_attribute(Onnx__NodeProto *node, const char *name,
+                                           Onnx__AttributeProto__AttributeType type)
+{
+    if (!node->attribute) node->attribute = memory_alloc(ATTRIBUTES_MAX, sizeof(void *));
+    CHECK(node->n_attribute < ATTRIBUTES_MAX);
+    Onnx__AttributeProto *attribute = memory_alloc(1, sizeof *attribute);
+    onnx__attribute_proto__init(attribute);
+    attribute->name = memory_copy_string(name);
+    attribute->has_type = true;
+    attribute->type = type;
+    return node->attribute[node->n_attribute++] = attribute;
+}
+
+static void add_integer(Onnx__NodeProto *node, const char *name, int64_t value)
+{
+    Onnx__AttributeProto *attribute = add_attribute(node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
+    attribute->has_i = true;
+    attribute->i = value;
+}
+
+static void add_real(Onnx__NodeProto *node, const char *name, double value)
+{
+    Onnx__AttributeProto *attribute = add_attribute(node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
+    attribute->has_f = true;
+    attribute->f = (float)value;
+}
+
+/* `count` times the same value. */
+static void add_integers(Onnx__NodeProto *node, const char *name, int64_t value, size_t count)
+{
+    Onnx__AttributeProto *attribute = add_attribute(node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
+    attribute->ints = memory_alloc(count, sizeof(int64_t));
+    attribute->n_ints = count;
+    for (size_t i = 0; i < count; i++) attribute->ints[i] = value;
+}
+
+/* float32; `values` (count) are taken over. */
+static void add_initializer(struct graph *graph, const char *name, int rank, const int64_t *shape, float *values,
+                            int64_t count)
+{
+    Onnx__GraphProto *proto = graph->proto;
+    Onnx__TensorProto *tensor = memory_alloc(1, sizeof *tensor);
+    onnx__tensor_proto__init(tensor);
+    tensor->name = memory_copy_string(name);
+    tensor->has_data_type = true;
+    tensor->data_type = FLOAT32;
+    tensor->dims = memory_alloc((size_t)rank, sizeof(int64_t));
+    for (int i = 0; i < rank; i++) tensor->dims[tensor->n_dims++] = shape[i];
+    tensor->has_raw_data = true;
+    tensor->raw_data = (ProtobufCBinaryData){(size_t)count * sizeof(float), (uint8_t *)values};
+    proto->initializer = grow(proto->initializer, proto->n_initializer, &graph->tensor_capacity);
+    proto->initializer[proto->n_initializer++] = tensor;
+}
+
+static float *to_floats(const struct safetensors_tensor *tensor)
+{
+    double *values = memory_alloc((size_t)tensor->count, sizeof *values);
+    float *floats = memory_alloc((size_t)tensor->count, sizeof *floats);
+    safetensors_values(tensor, values);
+    for (int64_t i = 0; i < tensor->count; i++) floats[i] = (float)values[i];
+    free(values);
+    return floats;
+}
+
+/* (N, then `shape`) */
+static Onnx__ValueInfoProto **value_info(const char *name, int rank, const int64_t *shape)
+{
+    Onnx__ValueInfoProto *value = memory_alloc(1, sizeof *value);
+    onnx__value_info_proto__init(value);
+    value->name = memory_copy_string(name);
+    value->type = memory_alloc(1, sizeof *value->type);
+    onnx__type_proto__init(value->type);
+    value->type->value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    Onnx__TypeProto__Tensor *type = value->type->tensor_type = memory_alloc(1, sizeof *type);
+    onnx__type_proto__tensor__init(type);
+    type->has_elem_type = true;
+    type->elem_type = FLOAT32;
+    type->shape = memory_alloc(1, sizeof *type->shape);
+    onnx__tensor_shape_proto__init(type->shape);
+    type->shape->n_dim = (size_t)rank + 1;
+    type->shape->dim = memory_alloc((size_t)rank + 1, sizeof(void *));
+    for (int i = 0; i <= rank; i++) {
+        Onnx__TensorShapeProto__Dimension *dimension = type->shape->dim[i] = memory_alloc(1, sizeof *dimension);
+        onnx__tensor_shape_proto__dimension__init(dimension);
+        dimension->value_case = i == 0 ? ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM
+                                       : ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        if (i == 0)
+            dimension->dim_param = memory_copy_string("N");
+        else
+            dimension->dim_value = shape[i - 1];
+    }
+    Onnx__ValueInfoProto **array = memory_alloc(2, sizeof *array);
+    array[0] = value;
+    return array;
+}
+
+/* --- layers --- */
+
+/* A node from the last value and tensors of the layer, to the layer's output. */
+static Onnx__NodeProto *add_layer(struct graph *graph, const struct export_model *model, const char *op,
+                                  const char *const *tensors)
+{
+    char *names[INPUTS_MAX + 1] = {memory_copy_string(graph->last)};
+    for (int i = 0; tensors[i]; i++) {
+        names[i + 1] = memory_format("layers.%d.%s", graph->layer, tensors[i]);
+        const struct safetensors_tensor *tensor = safetensors_find(&model->checkpoint->file, names[i + 1]);
+        CHECK(tensor); /* checkpoint_load_weights has found it */
+        add_initializer(graph, names[i + 1], tensor->rank, tensor->shape, to_floats(tensor), tensor->count);
+    }
+    char *output = memory_format("layers.%d", graph->layer);
+    Onnx__NodeProto *node = add_node(graph, op, (const char *const *)names, output);
+    for (int i = 0; names[i]; i++) free(names[i]);
+    free(output);
+    return node;
+}
+
+static void add_flatten(struct graph *graph, const char *output)
+{
+    const char *inputs[] = {graph->last, NULL};
+    add_integer(add_node(graph, "Flatten", inputs, output), "axis", 1);
+    graph->is_vector = true;
+}
+
+static void add_window(Onnx__NodeProto *node, struct window window)
+{
+    add_integers(node, "kernel_shape", window.kernel, 2);
+    add_integers(node, "strides", window.stride, 2);
+    add_integers(node, "pads", window.padding, 4);
+}
+
+static void add_pool(struct graph *graph, const struct export_model *model, struct pool_params pool)
+{
+    const char *const none[] = {NULL};
+    Onnx__NodeProto *node = add_layer(graph, model, pool.kind == POOL_MAX ? "MaxPool" : "AveragePool", none);
+    add_window(node, pool.window);
+    if (pool.kind == POOL_AVERAGE) add_integer(node, "count_include_pad", 1);
+}
+
+static void add_activation(struct graph *graph, const struct export_model *model, struct activation_params activation)
+{
+    static const char *const operators[] = {
+        [ACTIVATION_RELU] = "Relu", [ACTIVATION_LEAKY_RELU] = "LeakyRelu", [ACTIVATION_ELU] = "Elu"};
+    const char *const none[] = {NULL};
+    Onnx__NodeProto *node = add_layer(graph, model, operators[activation.kind], none);
+    if (activation.kind != ACTIVATION_RELU) add_real(node, "alpha", activation.slope);
+}
+
+static bool add_spec(struct graph *graph, const struct export_model *model, const struct layer_spec *spec,
+                     struct status *status)
+{
+    const char *const weights[] = {"weight", "bias", NULL};
+    const char *const statistics[] = {"weight", "bias", "running_mean", "running_var", NULL};
+    switch (spec->kind) {
+    case LAYER_LINEAR:
+        if (!graph->is_vector) {
+            char *output = memory_format("layers.%d.input", graph->layer);
+            add_flatten(graph, output);
+            free(output);
+        }
+        add_integer(add_layer(graph, model, "Gemm", weights), "transB", 1);
+        return true;
+    case LAYER_CONV2D:
+        add_window(add_layer(graph, model, "Conv", weights), spec->conv2d.window);
+        return true;
+    case LAYER_POOL:
+        add_pool(graph, model, spec->pool);
+        return true;
+    case LAYER_BATCHNORM:
+    case LAYER_BATCHNORM_AUTODIFF:
+        if (spec->batchnorm.batch_stats_only)
+            return experiment_fail(model->experiment, "model.batchnorm_batch_stats_only", status,
+                                   "true, and ONNX normalizes by running statistics only");
+        add_real(add_layer(graph, model, "BatchNormalization", statistics), "epsilon", spec->batchnorm.params.epsilon);
+        return true;
+    case LAYER_ACTIVATION:
+        add_activation(graph, model, spec->activation);
+        return true;
+    case LAYER_FLATTEN: {
+        char *output = memory_format("layers.%d", graph->layer);
+        add_flatten(graph, output);
+        free(output);
+        return true;
+    }
+    case LAYER_DROPOUT: /* does nothing after training */
+    case LAYER_SOFTMAX: /* export_onnx's own, after the logits */
+        return true;
+    }
+    check_failed("a kind of layer", __FILE__, __LINE__);
+}
+
+/* (images - offset) * scale, and for a perceptron the pixels in one row. */
+static void add_input(struct graph *graph, const struct export_model *model)
+{
+    const struct checkpoint_input *input = model->input;
+    const int64_t offset_shape[] = {1, input->channels, input->height, input->width};
+    const int64_t scale_shape[] = {1, input->channels, 1, 1};
+    int64_t pixels = input->channels * input->height * input->width;
+    float *offset = memory_alloc((size_t)pixels, sizeof *offset);
+    float *scale = memory_alloc((size_t)input->channels, sizeof *scale);
+    memcpy(offset, input->offset, (size_t)pixels * sizeof *offset);
+    memcpy(scale, input->scale, (size_t)input->channels * sizeof *scale);
+    add_initializer(graph, "input.offset", 4, offset_shape, offset, pixels);
+    add_initializer(graph, "input.scale", 4, scale_shape, scale, input->channels);
+    add_node(graph, "Sub", (const char *const[]){"images", "input.offset", NULL}, "input.centred");
+    add_node(graph, "Mul", (const char *const[]){"input.centred", "input.scale", NULL}, "input");
+    if (model->experiment->model.kind == MODEL_MLP) add_flatten(graph, "input.flat");
+}
+
+/* The last value gets the name that it has outside, and the probabilities follow. */
+static void add_outputs(struct graph *graph, const struct export_model *model)
+{
+    Onnx__GraphProto *proto = graph->proto;
+    const struct checkpoint_input *input = model->input;
+    const int64_t image[] = {input->channels, input->height, input->width};
+    char **output = &proto->node[proto->n_node - 1]->output[0];
+    free(*output);
+    *output = memory_copy_string("logits");
+    add_integer(add_node(graph, "Softmax", (const char *const[]){"logits", NULL}, "probabilities"), "axis", 1);
+    proto->input = value_info("images", 3, image);
+    proto->n_input = 1;
+    proto->output = value_info("logits", 1, &input->classes);
+    Onnx__ValueInfoProto **second = value_info("probabilities", 1, &input->classes);
+    proto->output[1] = *second;
+    proto->n_output = 2;
+    free(second);
+}
+
+static bool build_graph(struct graph *graph, const struct export_model *model, struct status *status)
+{
+    const struct checkpoint_input *input = model->input;
+    struct shape shape = model_input_shape(model->experiment, input->channels, input->height, input->width);
+    int count;
+    struct layer_spec *specs = model_specs(model->experiment, shape, input->classes, &count);
+    bool good = true;
+    add_input(graph, model);
+    for (int i = 0; good && i < count; i++) {
+        graph->layer = i;
+        good = add_spec(graph, model, &specs[i], status);
+    }
+    if (good) add_outputs(graph, model);
+    model_specs_free(specs, count);
+    return good;
+}
+
+/* --- the file --- */
+
+static void add_property(Onnx__ModelProto *proto, const char *key, const char *value)
+{
+    if (!value) return;
+    Onnx__StringStringEntryProto *entry = memory_alloc(1, sizeof *entry);
+    onnx__string_string_entry_proto__init(entry);
+    entry->key = memory_copy_string(key);
+    entry->value = memory_copy_string(value);
+    proto->metadata_props[proto->n_metadata_props++] = entry;
+}
+
+static Onnx__ModelProto *model_message(const struct export_model *model)
+{
+    Onnx__ModelProto *proto = memory_alloc(1, sizeof *proto);
+    onnx__model_proto__init(proto);
+    proto->has_ir_version = true;
+    proto->ir_version = IR_VERSION;
+    proto->producer_name = memory_copy_string("trainer");
+    proto->producer_version = memory_copy_string(TRAINER_VERSION);
+    proto->opset_import = memory_alloc(1, sizeof(void *));
+    proto->n_opset_import = 1;
+    Onnx__OperatorSetIdProto *set = proto->opset_import[0] = memory_alloc(1, sizeof *set);
+    onnx__operator_set_id_proto__init(set);
+    set->domain = memory_copy_string("");
+    set->has_version = true;
+    set->version = OPERATOR_SET;
+    proto->metadata_props = memory_alloc(2, sizeof(void *));
+    add_property(proto, "class_names", safetensors_metadata_find(&model->checkpoint->file, "class_names"));
+    add_property(proto, "step", safetensors_metadata_find(&model->checkpoint->file, "step"));
+    proto->graph = memory_alloc(1, sizeof *proto->graph);
+    onnx__graph_proto__init(proto->graph);
+    proto->graph->name = memory_copy_string(model->experiment->experiment.name);
+    return proto;
+}
+
+static bool write_message(const Onnx__ModelProto *proto, const char *path, struct status *status)
+{
+    size_t size = onnx__model_proto__get_packed_size(proto);
+    if (size > INT32_MAX) /* protocol buffers end there */
+        return status_fail(status, STATUS_RUNTIME, "%s: not written: %zu bytes, and an ONNX file has less than 2 GiB",
+                           path, size);
+    uint8_t *bytes = memory_alloc(size, 1);
+    onnx__model_proto__pack(proto, bytes);
+    struct file_atomic file;
+    bool written = file_atomic_open(&file, path, status) && file_atomic_write(&file, bytes, size, status) &&
+                   file_atomic_commit(&file, status);
+    free(bytes);
+    return written;
+}
+
+bool export_onnx(const struct export_model *model, const char *path, struct status *status)
+{
+    Onnx__ModelProto *proto = model_message(model);
+    struct graph graph = {.proto = proto->graph, .is_vector = false};
+    bool good = build_graph(&graph, model, status) && write_message(proto, path, status);
+    free(graph.last);
+    onnx__model_proto__free_unpacked(proto, NULL);
+    return good;
+}
+#else
+bool export_onnx(const struct export_model *model, const char *path, struct status *status)
+{
+    (void)model;
+    return status_fail(status, STATUS_USAGE,
+                       "%s: not written: this build has no protobuf-c (Debian: libprotobuf-c-dev, protobuf-c-compiler)",
+                       path);
+}
+#endif

@@ -1,0 +1,96 @@
+/* NPZ: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html. The archive is libzip's work. */
+#include "predict/export_private.h"
+
+#ifdef TRAINER_ZIP
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zip.h>
+
+#include "trainer/memory.h"
+
+enum { ALIGNMENT = 64, MAGIC_SIZE = 10, SHAPE_SIZE = 256 };
+
+static const char *description(enum safetensors_dtype dtype)
+{
+    static const char *const names[] = {[SAFETENSORS_F32] = "<f4",
+                                        [SAFETENSORS_F64] = "<f8",
+                                        [SAFETENSORS_U8] = "|u1",
+                                        [SAFETENSORS_I32] = "<i4",
+                                        [SAFETENSORS_I64] = "<i8"};
+    return names[dtype];
+}
+
+/* The literal of a Python tuple: "(3, 4, )". */
+static void format_shape(const struct safetensors_tensor *tensor, char text[SHAPE_SIZE])
+{
+    snprintf(text, SHAPE_SIZE, "(");
+    for (int i = 0; i < tensor->rank; i++) {
+        size_t length = strlen(text);
+        snprintf(text + length, SHAPE_SIZE - length, "%" PRId64 ", ", tensor->shape[i]);
+    }
+    strcat(text, ")");
+}
+
+/* A .npy file in memory, of *size bytes: magic, version, length of the header, header, data. */
+static char *npy_file(const struct safetensors_tensor *tensor, size_t *size)
+{
+    char shape[SHAPE_SIZE];
+    format_shape(tensor, shape);
+    char *header =
+        memory_format("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", description(tensor->dtype), shape);
+    size_t used = MAGIC_SIZE + strlen(header) + 1, start = (used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    size_t bytes = (size_t)tensor->count * safetensors_dtype_size(tensor->dtype);
+    *size = start + bytes;
+    char *file = memory_alloc(*size, 1);
+    memcpy(file, "\x93NUMPY\x01", 8);
+    file[8] = (char)((start - MAGIC_SIZE) & 0xFF);
+    file[9] = (char)((start - MAGIC_SIZE) >> 8);
+    memset(file + MAGIC_SIZE, ' ', start - MAGIC_SIZE);
+    memcpy(file + MAGIC_SIZE, header, strlen(header));
+    file[start - 1] = '\n';
+    memcpy(file + start, tensor->data, bytes);
+    free(header);
+    return file;
+}
+
+/* With no time of its own: the same tensors give the same bytes. */
+static bool add_entry(zip_t *archive, const struct safetensors_tensor *tensor)
+{
+    const zip_uint16_t first_of_1980 = 1 << 5 | 1;
+    size_t size;
+    char *file = npy_file(tensor, &size), *name = memory_format("%s.npy", tensor->name);
+    zip_source_t *source = zip_source_buffer(archive, file, size, 1);
+    if (!source) free(file);
+    zip_int64_t index = source ? zip_file_add(archive, name, source, ZIP_FL_ENC_UTF_8) : -1;
+    if (source && index < 0) zip_source_free(source);
+    free(name);
+    return index >= 0 && zip_set_file_compression(archive, (zip_uint64_t)index, ZIP_CM_STORE, 0) == 0 &&
+           zip_file_set_dostime(archive, (zip_uint64_t)index, 0, first_of_1980, 0) == 0;
+}
+
+bool npz_write(const char *path, const struct safetensors_tensor *tensors, int count, struct status *status)
+{
+    int code = 0;
+    zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
+    if (!archive) {
+        zip_error_t error;
+        zip_error_init_with_code(&error, code);
+        status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, zip_error_strerror(&error));
+        zip_error_fini(&error);
+        return false;
+    }
+    bool good = true;
+    for (int i = 0; good && i < count; i++) good = add_entry(archive, &tensors[i]);
+    if (good && zip_close(archive) == 0) return true; /* only now the file is written, and takes its place whole */
+    status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, zip_strerror(archive));
+    zip_discard(archive);
+    return false;
+}
+#else
+bool npz_write(const char *path, const struct safetensors_tensor *tensors, int count, struct status *status)
+{
+    (void)tensors, (void)count;
+    return status_fail(status, STATUS_USAGE, "%s: not written: this build has no libzip (Debian: libzip-dev)", path);
+}
+#endif

@@ -1,0 +1,157 @@
+#include "trainer/predictor.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/memory.h"
+
+enum { BATCH = 128 }; /* enough rows to keep the kernels busy; more only takes memory */
+
+static bool build(struct predictor *predictor, const struct safetensors_file *file, struct status *status)
+{
+    const struct checkpoint_input *input = &predictor->input;
+    const struct experiment *experiment = &predictor->experiment;
+    int64_t wanted = experiment->train.eval_batch_size;
+    struct shape shape = model_input_shape(experiment, input->channels, input->height, input->width);
+    int count;
+    struct layer_spec *specs = model_specs(experiment, shape, input->classes, &count);
+    shape.n = wanted > 0 ? wanted : BATCH;
+    bool built = network_build(&predictor->network, predictor->backend, specs, count, experiment->model.loss, shape,
+                               (uint64_t)experiment->experiment.seed, status);
+    model_specs_free(specs, count);
+    if (!built) return false;
+    predictor->batch = memory_alloc((size_t)shape_count(shape), sizeof *predictor->batch);
+    return checkpoint_load_weights(file, predictor->network, status);
+}
+
+bool predictor_open(struct predictor *predictor, const char *run, enum checkpoint_choice choice,
+                    const char *const *overrides, int override_count, struct status *status)
+{
+    struct checkpoint checkpoint;
+    *predictor = (struct predictor){0};
+    if (!checkpoint_open(&checkpoint, run, choice, status)) return false;
+    predictor->path = memory_copy_string(checkpoint.file.path);
+    predictor->step = checkpoint.step;
+    bool good = checkpoint_experiment(&checkpoint, overrides, override_count, &predictor->experiment, status) &&
+                checkpoint_input_read(&predictor->input, &checkpoint.file, status) &&
+                experiment_backend_create(&predictor->backend, &predictor->experiment, status) &&
+                build(predictor, &checkpoint.file, status);
+    checkpoint_free(&checkpoint);
+    if (!good) predictor_close(predictor);
+    return good;
+}
+
+void predictor_close(struct predictor *predictor)
+{
+    network_destroy(predictor->network);
+    backend_destroy(predictor->backend);
+    checkpoint_input_free(&predictor->input);
+    experiment_free(&predictor->experiment);
+    free(predictor->batch);
+    free(predictor->path);
+    *predictor = (struct predictor){0};
+}
+
+/* In the arithmetic of the backend's gather, so that the network sees the same bits as in training. */
+static void normalize(struct predictor *predictor, const uint8_t *pixels, int64_t n)
+{
+    const struct checkpoint_input *input = &predictor->input;
+    int64_t plane = input->height * input->width, sample = input->channels * plane;
+    bool wide = predictor->experiment.backend.precision == PRECISION_FP64;
+    for (int64_t i = 0; i < n * sample; i++) {
+        float offset = input->offset[i % sample], scale = input->scale[i % sample / plane];
+        predictor->batch[i] =
+            wide ? ((double)pixels[i] - (double)offset) * (double)scale : (double)(((float)pixels[i] - offset) * scale);
+    }
+}
+
+/* Where the last layer is a softmax the scores are what goes into it. */
+static const struct tensor *output_of(const struct network *network)
+{
+    return &network->activations[network->layer_count - (network->loss == LOSS_SEPARATE ? 2 : 1)];
+}
+
+void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits)
+{
+    struct network *network = predictor->network;
+    struct backend *backend = predictor->backend;
+    const struct checkpoint_input *input = &predictor->input;
+    int64_t sample = input->channels * input->height * input->width;
+    for (int64_t first = 0; first < n; first += network->max_batch) {
+        int64_t count = n - first < network->max_batch ? n - first : network->max_batch;
+        network_set_batch(network, count);
+        normalize(predictor, pixels + first * sample, count);
+        backend->ops->tensor_write(backend, &network->input, predictor->batch);
+        network_forward(network, LAYER_EVALUATE);
+        backend->ops->tensor_read(backend, output_of(network), logits + first * input->classes);
+    }
+}
+
+/* The sum of exponentials after the maximum is taken off, so that nothing overflows. */
+static double sum_of_exponentials(const double *logits, int64_t classes, double *largest)
+{
+    double sum = 0;
+    *largest = logits[0];
+    for (int64_t i = 1; i < classes; i++) *largest = fmax(*largest, logits[i]);
+    for (int64_t i = 0; i < classes; i++) sum += exp(logits[i] - *largest);
+    return sum;
+}
+
+static double cross_entropy(const double *logits, int64_t classes, int64_t label)
+{
+    double largest, sum = sum_of_exponentials(logits, classes, &largest);
+    return log(sum) - (logits[label] - largest);
+}
+
+void predictor_probabilities(const double *logits, int64_t classes, double *probabilities)
+{
+    double largest, sum = sum_of_exponentials(logits, classes, &largest);
+    for (int64_t i = 0; i < classes; i++) probabilities[i] = exp(logits[i] - largest) / sum;
+}
+
+void predictor_class_name(const struct predictor *predictor, int64_t label, char *text, size_t size)
+{
+    if (predictor->input.class_names)
+        snprintf(text, size, "%s", predictor->input.class_names[label]);
+    else
+        snprintf(text, size, "%" PRId64, label);
+}
+
+struct evaluation predictor_evaluate(struct predictor *predictor, const struct image_set *set,
+                                     struct predictor_visitor visitor, struct confusion *confusion)
+{
+    const struct checkpoint_input *input = &predictor->input;
+    int64_t classes = input->classes, sample = input->channels * input->height * input->width;
+    int64_t batch = predictor->network->max_batch;
+    double *logits = memory_alloc((size_t)(batch * classes), sizeof *logits), loss = 0;
+    *confusion = confusion_create(classes);
+    for (int64_t first = 0; first < set->count; first += batch) {
+        int64_t count = set->count - first < batch ? set->count - first : batch;
+        predictor_logits(predictor, set->pixels + first * sample, count, logits);
+        for (int64_t i = 0; i < count; i++) {
+            const double *scores = logits + i * classes;
+            int64_t label = set->labels[first + i];
+            loss += cross_entropy(scores, classes, label);
+            confusion_add(confusion, label, confusion_predicted(scores, classes));
+            if (visitor.image) visitor.image(visitor.argument, first + i, label, scores);
+        }
+    }
+    free(logits);
+    return (struct evaluation){loss / (double)set->count, (double)confusion_correct(confusion) / (double)set->count};
+}
+
+bool predictor_check_data(const struct predictor *predictor, const struct dataset *dataset, struct status *status)
+{
+    const struct checkpoint_input *input = &predictor->input;
+    bool same = dataset->channels == input->channels && dataset->height == input->height &&
+                dataset->width == input->width && dataset->classes == input->classes;
+    if (same) return true;
+    return status_fail(status, STATUS_RUNTIME,
+                       "%s: the network takes images of %" PRId64 "x%" PRId64 "x%" PRId64 " and tells %" PRId64
+                       " classes apart, the data set has %" PRId64 "x%" PRId64 "x%" PRId64 " and %" PRId64,
+                       predictor->path, input->channels, input->height, input->width, input->classes, dataset->channels,
+                       dataset->height, dataset->width, dataset->classes);
+}
