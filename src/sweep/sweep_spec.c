@@ -8,6 +8,7 @@
 #include "config/experiment_value.h"
 #include "config/text.h"
 #include "sweep/sweep_keys.h"
+#include "sweep/sweep_read.h"
 #include "sweep/sweep_values.h"
 #include "trainer/check.h"
 #include "trainer/ini.h"
@@ -247,14 +248,20 @@ static void set_order(struct sweep *sweep)
     sweep->trial_count = limit > 0 && limit < sweep->grid_size ? (int32_t)limit : sweep->grid_size;
 }
 
+bool sweep_read(struct sweep *sweep, const struct ini_file *ini, const char *path, const char *const *overrides,
+                int override_count, struct status *status)
+{
+    return read_config(sweep, ini, path, overrides, override_count, status) && check_factors(sweep, status) &&
+           check_settings(sweep, status);
+}
+
 bool sweep_load(struct sweep *sweep, const char *path, const char *const *overrides, int override_count,
                 struct status *status)
 {
     *sweep = (struct sweep){0};
     struct ini_file ini;
     if (!ini_read(&ini, path, status)) return false;
-    bool good = read_config(sweep, &ini, path, overrides, override_count, status) && check_factors(sweep, status) &&
-                check_settings(sweep, status) && check_trials(sweep, status);
+    bool good = sweep_read(sweep, &ini, path, overrides, override_count, status) && check_trials(sweep, status);
     ini_free(&ini);
     if (good)
         set_order(sweep);

@@ -1,0 +1,30 @@
+/* --set on the command line: a line of the input is an option. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "fuzz.h"
+#include "config/experiment_check.h"
+#include "config/experiment_read.h"
+
+enum { OPTIONS_MAX = 8 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const struct ini_file no_file = {0};
+    const char *options[OPTIONS_MAX];
+    char text[1024], *rest = text, *option;
+    int count = 0;
+    struct experiment experiment;
+    struct status status;
+    if (size >= sizeof text) return -1;
+    memcpy(text, data, size);
+    text[size] = '\0';
+    while (count < OPTIONS_MAX && (option = strsep(&rest, "\n")) != NULL) options[count++] = option;
+    if (!experiment_read(&experiment, &no_file, "fuzz.ini", options, count, &status)) {
+        fuzz_check_refusal(&status, STATUS_USAGE);
+        return 0;
+    }
+    if (!experiment_check(&experiment, &status)) fuzz_check_refusal(&status, STATUS_USAGE);
+    experiment_free(&experiment);
+    return 0;
+}
