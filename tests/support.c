@@ -15,12 +15,18 @@
 
 #define CPU_VARIANT(scalar, isa, precision, isa_value, roundoff)                                                       \
     {                                                                                                                  \
-        "cpu " scalar " " isa, DEVICE_CPU, precision, isa_value, roundoff, true                                        \
+        "cpu " scalar " " isa, DEVICE_CPU, precision, isa_value, roundoff, true, WINOGRAD_OFF                          \
+    }
+
+/* Its sums of products round about ten times as much: Lavin and Gray, section 6.3. */
+#define WINOGRAD_VARIANT(scalar, isa, precision, isa_value, roundoff)                                                  \
+    {                                                                                                                  \
+        "cpu " scalar " " isa " winograd", DEVICE_CPU, precision, isa_value, 16 * roundoff, true, WINOGRAD_ON          \
     }
 
 #define CUDA_VARIANT(name, precision, roundoff)                                                                        \
     {                                                                                                                  \
-        "cuda " name, DEVICE_CUDA, precision, CPU_ISA_AUTO, roundoff, false                                            \
+        "cuda " name, DEVICE_CUDA, precision, CPU_ISA_AUTO, roundoff, false, WINOGRAD_AUTO                             \
     }
 
 static const struct variant variants[] = {
@@ -30,6 +36,11 @@ static const struct variant variants[] = {
     CPU_VARIANT("fp32", "portable", PRECISION_FP32, CPU_ISA_PORTABLE, 0x1p-24),
     CPU_VARIANT("fp32", "avx2", PRECISION_FP32, CPU_ISA_AVX2, 0x1p-24),
     CPU_VARIANT("fp32", "avx512", PRECISION_FP32, CPU_ISA_AVX512, 0x1p-24),
+    WINOGRAD_VARIANT("fp64", "portable", PRECISION_FP64, CPU_ISA_PORTABLE, 0x1p-53),
+    WINOGRAD_VARIANT("fp64", "avx512", PRECISION_FP64, CPU_ISA_AVX512, 0x1p-53),
+    WINOGRAD_VARIANT("fp32", "portable", PRECISION_FP32, CPU_ISA_PORTABLE, 0x1p-24),
+    WINOGRAD_VARIANT("fp32", "avx2", PRECISION_FP32, CPU_ISA_AVX2, 0x1p-24),
+    WINOGRAD_VARIANT("fp32", "avx512", PRECISION_FP32, CPU_ISA_AVX512, 0x1p-24),
     CUDA_VARIANT("fp32", PRECISION_FP32, 0x1p-24),
     CUDA_VARIANT("tf32", PRECISION_TF32, 0x1p-11), /* operands of products have 10 bits behind the point */
     CUDA_VARIANT("bf16", PRECISION_BF16, 0x1p-8),  /* activations and filters have 7 */
@@ -47,6 +58,7 @@ struct backend *variant_create(const struct variant *variant, int threads)
     struct backend_options options = {.device = variant->device,
                                       .precision = variant->precision,
                                       .cpu_isa = variant->cpu_isa,
+                                      .winograd = variant->winograd,
                                       .threads = threads,
                                       .deterministic = true};
     struct backend *backend;

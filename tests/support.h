@@ -19,6 +19,7 @@ struct variant {
     enum cpu_isa cpu_isa;
     double roundoff;  /* half the distance from 1 to the next number: the largest relative error of one rounding */
     bool host_memory; /* a tensor's memory can be read here */
+    enum winograd winograd;
 };
 
 /* Every variant that the project knows, whether or not this machine can run it; the fp64 portable one is the first. */

@@ -109,6 +109,7 @@ struct experiment {
         int64_t threads; /* 0: one per core */
         enum precision precision;
         enum cpu_isa cpu_isa;
+        enum winograd winograd;
         bool deterministic, graph; /* CUDA only, and workspace_mb */
         int64_t workspace_mb;
     } backend;

@@ -23,6 +23,7 @@ bool experiment_backend_create(struct backend **backend, const struct experiment
         .precision = experiment->backend.precision,
         .cpu_isa = experiment->backend.cpu_isa,
         .threads = (int)experiment->backend.threads,
+        .winograd = experiment->backend.winograd,
         .deterministic = experiment->backend.deterministic,
         .eager = !experiment->backend.graph,
         .cudnn_batchnorm = experiment->model.batchnorm == BATCHNORM_CUDNN,

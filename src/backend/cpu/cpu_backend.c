@@ -3,11 +3,13 @@
 
 #include <stdlib.h>
 
+#include "backend/cpu/cpu_winograd.h"
 #include "trainer/memory.h"
 
 static void cpu_destroy(struct backend *backend)
 {
     struct cpu_backend *cpu = cpu_backend_of(backend);
+    CPU_EXPORT(cpu_winograd_release)(backend);
     cpu_threads_destroy(cpu->threads);
     free((void *)backend->ops);
     free(cpu);
@@ -81,7 +83,7 @@ static void cpu_run(struct backend *backend, void (*body)(void *), void *argumen
     body(argument);
 }
 
-struct backend *CPU_EXPORT(cpu_backend_create)(int threads)
+struct backend *CPU_EXPORT(cpu_backend_create)(int threads, enum winograd winograd)
 {
     struct backend_ops *ops = memory_alloc(1, sizeof *ops);
     *ops = (struct backend_ops){
@@ -111,5 +113,6 @@ struct backend *CPU_EXPORT(cpu_backend_create)(int threads)
     cpu->base.ops = ops;
     cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
     cpu->threads = cpu_threads_create(threads);
+    cpu->winograd_choice = winograd;
     return &cpu->base;
 }

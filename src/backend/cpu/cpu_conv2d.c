@@ -22,11 +22,15 @@
  * find them again; db is summed on the way. Where a filter has too few columns for the threads (a first layer), the
  * pixels are cut into parts, by the shape alone, whose sums are added up at the end.
  *
+ * Where cpu_winograd_wanted says so, y and dx are computed in cpu_winograd.c instead.
+ *
  * Every output is summed by one thread in an order that neither the tile nor the number of threads changes. */
 #include "backend/cpu/cpu_install.h"
 
 #include <stdlib.h>
 
+#include "backend/cpu/cpu_transpose.h"
+#include "backend/cpu/cpu_winograd.h"
 #include "trainer/memory.h"
 
 /* Register tiles: rows x vectors accumulators, plus the vectors of one filter row, within the register file. For dw of
@@ -279,30 +283,6 @@ static void sum_chunk(const struct conv_task *task, const struct conv_chunk *chu
 
 /* --- the transposed filter --- */
 
-/* A block of the filter, (16 i) x (16 o), as (16 o) x (16 i). The rows of a square of CPU_LANES are interleaved, the
- * upper half with the lower, once per power of two in it: then they are its columns. */
-static void transpose_block(const real *from, real *to)
-{
-    for (int row = 0; row < CPU_BLOCK; row += CPU_LANES)
-        for (int column = 0; column < CPU_BLOCK; column += CPU_LANES) {
-            vec square[CPU_LANES], mixed[CPU_LANES];
-            CPU_UNROLL
-            for (int r = 0; r < CPU_LANES; r++) square[r] = vec_load(from + (row + r) * CPU_BLOCK + column);
-            CPU_UNROLL
-            for (int done = 1; done < CPU_LANES; done *= 2) {
-                CPU_UNROLL
-                for (int r = 0; r < CPU_LANES / 2; r++) {
-                    mixed[2 * r] = vec_interleave_low(square[r], square[r + CPU_LANES / 2]);
-                    mixed[2 * r + 1] = vec_interleave_high(square[r], square[r + CPU_LANES / 2]);
-                }
-                CPU_UNROLL
-                for (int r = 0; r < CPU_LANES; r++) square[r] = mixed[r];
-            }
-            CPU_UNROLL
-            for (int r = 0; r < CPU_LANES; r++) vec_store(to + (column + r) * CPU_BLOCK + row, square[r]);
-        }
-}
-
 /* Fetches the chunk's blocks of a column into the scratch memory, [column's blocks][chunk's blocks][K*K][16 o][16 i].
  */
 static void transpose_chunk(const struct conv_task *task, struct conv_chunk *chunk, int64_t block, int64_t blocks,
@@ -317,7 +297,7 @@ static void transpose_chunk(const struct conv_task *task, struct conv_chunk *chu
         for (int64_t c = first; c < last; c++) {
             const real *from = task->filter + (c * row_blocks + block + b) * window * CPU_FILTER_BLOCK;
             for (int64_t tap = 0; tap < window; tap++, scratch += CPU_FILTER_BLOCK)
-                transpose_block(from + tap * CPU_FILTER_BLOCK, scratch);
+                cpu_transpose_block(from + tap * CPU_FILTER_BLOCK, scratch);
         }
 }
 
@@ -614,6 +594,8 @@ static struct conv2d_plan *cpu_conv2d_plan_create(struct backend *backend, struc
         plan->bias_parts =
             memory_alloc_aligned(parts * tensor_bytes(backend, TENSOR_VECTOR, shape_vector(output_channels)));
     }
+    if (CPU_EXPORT(cpu_winograd_wanted)(backend, window, input, output_channels))
+        CPU_EXPORT(cpu_winograd_reserve)(backend, input, output_channels);
     return plan;
 }
 
@@ -640,6 +622,10 @@ static void cpu_conv2d_forward(struct backend *backend, struct conv2d_plan *plan
                                const struct tensor *weight, const struct tensor *bias, const struct tensor *y)
 {
     check_shapes(plan, x->shape, weight->shape, y->shape);
+    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, y->shape.c)) {
+        CPU_EXPORT(cpu_winograd_forward)(backend, x, weight, bias, y);
+        return;
+    }
     struct conv_task task = {
         .window = plan->window,
         .source = *x,
@@ -657,6 +643,10 @@ static void cpu_conv2d_backward(struct backend *backend, struct conv2d_plan *pla
     check_shapes(plan, x->shape, weight->shape, dy->shape);
     filter_gradient(backend, plan, x, dy, dweight, dbias);
     if (!dx) return;
+    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c)) {
+        CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
+        return;
+    }
     struct conv_task task = {
         .window = plan->window,
         .transposed = true,

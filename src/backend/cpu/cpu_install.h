@@ -15,6 +15,6 @@ void CPU_EXPORT(cpu_flatten_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_softmax_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_primitive_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
-struct backend *CPU_EXPORT(cpu_backend_create)(int threads);
+struct backend *CPU_EXPORT(cpu_backend_create)(int threads, enum winograd winograd);
 
 #endif

@@ -117,11 +117,15 @@ static inline vec vec_interleave_high(vec a, vec b)
 #endif
 }
 
+struct cpu_winograd;
+
 struct cpu_backend {
     struct backend base; /* first: a struct backend * of this variant is a struct cpu_backend * */
     struct cpu_threads *threads;
     struct step_state state;
     struct metrics metrics;
+    enum winograd winograd_choice;
+    struct cpu_winograd *winograd; /* its scratch memory, once a layer needs it */
 };
 
 static inline struct cpu_backend *cpu_backend_of(struct backend *backend)

@@ -1,0 +1,489 @@
+/* Winograd's convolution for 3x3 windows at stride 1 with padding 1, forward and dx: F(4x4,3x3) of Lavin and Gray,
+ * "Fast Algorithms for Convolutional Neural Networks" (CVPR 2016, arXiv 1509.09308), section 4.3. A tile of 4x4 outputs
+ * needs 6x6 inputs d and, per pair of channels, 36 multiplications instead of 144:
+ *
+ *   Y = A^T [ (G g G^T) . (B^T d B) ] A,   "." element by element, g the 3x3 filter,
+ *
+ *         | 4  0 -5  0  1  0 |       |  1/4    0     0  |
+ *         | 0 -4 -4  1  1  0 |       | -1/6  -1/6  -1/6 |         | 1  1  1  1  1  0 |
+ *   B^T = | 0  4 -4 -1  1  0 |   G = | -1/6   1/6  -1/6 |   A^T = | 0  1 -1  2 -2  0 |
+ *         | 0 -2 -1  2  1  0 |       | 1/24  1/12   1/6 |         | 0  1  1  4  4  0 |
+ *         | 0  2 -1 -2  1  0 |       | 1/24 -1/12   1/6 |         | 0  1 -1  8 -8  1 |
+ *         | 0  4  0 -5  0  1 |       |   0     0     1  |
+ *
+ * Inputs outside the image are zero, outputs outside it are dropped. Summed over input channels, each of the 36 points
+ * is a matrix product (tiles * N rows) x I times I x O. dx is the same with dy in x's place and the filter transposed
+ * and turned by half a turn.
+ *
+ * Blocking. Rows (tile, sample) are handled in slabs whose transformed inputs V [36][I/16][rows][16] fit into L2 and
+ * L3. First all threads transform inputs. Then an item of work is a column of WINOGRAD_BLOCKS blocks of output channels
+ * for a group of rows of the slab: for a chunk of input channels it transforms the filter into scratch memory U [36][16
+ * i][column] (L2; of one point: L1), multiplies all its rows with it into M [36][column][rows][16] (L2), and after the
+ * last chunk transforms M into y. So a filter is read once per group of rows, and its transform never leaves the cache.
+ * FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width, and about a tenth as many
+ * for the transforms. Bytes per slab: x once, V written once and read once per column, the filter once per group, y
+ * once.
+ *
+ * When: the rule of cpu_winograd_wanted, with the measurements in docs/performance.md. Every output is computed by one
+ * thread in an order that neither slab nor group nor the number of threads changes. */
+#include "backend/cpu/cpu_winograd.h"
+
+#include <stdlib.h>
+
+#include "backend/cpu/cpu_transpose.h"
+#include "trainer/memory.h"
+
+/* Register tiles: rows x (blocks of channels), as in cpu_conv2d.c. */
+#if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
+enum { WINOGRAD_ROWS = 8, WINOGRAD_BLOCKS = 2 };
+#elif defined(CPU_ISA_avx512)
+enum { WINOGRAD_ROWS = 8, WINOGRAD_BLOCKS = 1 };
+#elif defined(CPU_ISA_avx2) && defined(CPU_SCALAR_f32)
+enum { WINOGRAD_ROWS = 6, WINOGRAD_BLOCKS = 1 };
+#elif defined(CPU_SCALAR_f32)
+enum { WINOGRAD_ROWS = 2, WINOGRAD_BLOCKS = 1 };
+#else
+enum { WINOGRAD_ROWS = 1, WINOGRAD_BLOCKS = 1 };
+#endif
+
+enum {
+    OUTPUTS = 4,              /* of a tile, along a side */
+    INPUTS = 6,               /* that they need */
+    POINTS = INPUTS * INPUTS, /* of the transformed tile and filter */
+    TAPS = 9,
+    FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK,
+    COLUMN = WINOGRAD_BLOCKS * CPU_BLOCK,
+    CHUNK_BLOCKS = 4,                  /* blocks of input channels in a chunk of the transformed filter */
+    GROUP_TILES = 128 / WINOGRAD_ROWS, /* register tiles of rows in an item at most */
+    FEW_TILES = 32 / WINOGRAD_ROWS,    /* and at least, where there are so many */
+    SLAB_BYTES = 3 << 20,              /* of transformed inputs */
+    /* Between the points of V, U and M lies a line more than they need, so that the 36 values of a place do not all
+     * fall into the same set of a cache. */
+    SPACE = CPU_BLOCK,
+    SUMS_STRIDE = GROUP_TILES * WINOGRAD_ROWS * COLUMN + SPACE,
+    SCRATCH_FILTER = POINTS * (CHUNK_BLOCKS * CPU_BLOCK * COLUMN + SPACE),
+    SCRATCH_TURNED = TAPS * FILTER_BLOCK,
+    SCRATCH = SCRATCH_FILTER + SCRATCH_TURNED + POINTS * SUMS_STRIDE,
+};
+
+/* Scratch memory, shared by all layers of a backend: their operations run one after the other. */
+struct cpu_winograd {
+    int64_t input_count; /* scalars of V at most */
+    real *inputs;        /* V */
+    real *scratch;       /* [threads][SCRATCH]: U, filter blocks turned for dx, M */
+};
+
+/* One of the two convolutions: destination = bias + source * filter. */
+struct winograd_task {
+    bool transposed; /* dx */
+    struct tensor source, destination;
+    const real *filter; /* [O/16][I/16][3][3][16 i][16 o] */
+    const real *bias;   /* (destination channels) or NULL */
+    real *inputs, *scratch;
+    int64_t tiles_across;
+    int64_t first, last;                /* rows of the slab: tile * N + sample */
+    int64_t block_stride, point_stride; /* scalars between blocks of channels and between points of V */
+    int64_t columns, group_rows;
+};
+
+/* --- the three transforms, along one side --- */
+
+/* B^T d */
+static inline __attribute__((always_inline)) void transform_input(const vec *d, int step, vec *t)
+{
+    vec even = d[4 * step] - 4 * d[2 * step], odd = d[3 * step] - 4 * d[step];
+    vec near = d[4 * step] - d[2 * step], far = 2 * (d[3 * step] - d[step]);
+    t[0] = 4 * d[0] - 5 * d[2 * step] + d[4 * step];
+    t[1] = even + odd, t[2] = even - odd;
+    t[3] = near + far, t[4] = near - far;
+    t[5] = 4 * d[step] - 5 * d[3 * step] + d[5 * step];
+}
+
+/* G g */
+static inline __attribute__((always_inline)) void transform_filter(const vec *g, int step, vec *u)
+{
+    const real sixth = (real)1 / 6, twelfth = (real)1 / 12, twenty_fourth = (real)1 / 24;
+    vec outer = -sixth * (g[0] + g[2 * step]), middle = sixth * g[step];
+    vec far = twenty_fourth * g[0] + sixth * g[2 * step], far_middle = twelfth * g[step];
+    u[0] = (real)0.25 * g[0];
+    u[1] = outer - middle, u[2] = outer + middle;
+    u[3] = far + far_middle, u[4] = far - far_middle;
+    u[5] = g[2 * step];
+}
+
+/* A^T m */
+static inline __attribute__((always_inline)) void transform_output(const vec *m, int step, vec *y)
+{
+    vec sum = m[step] + m[2 * step], difference = m[step] - m[2 * step];
+    vec far_sum = m[3 * step] + m[4 * step], far_difference = m[3 * step] - m[4 * step];
+    y[0] = m[0] + sum + far_sum;
+    y[1] = difference + 2 * far_difference;
+    y[2] = sum + 4 * far_sum;
+    y[3] = difference + 8 * far_difference + m[5 * step];
+}
+
+/* --- inputs --- */
+
+/* The 6x6 inputs of a tile for sample 0 and a block of channels; those outside the image are `zeros`, for every sample.
+ */
+struct input_tile {
+    const real *at[POINTS];
+    int64_t step[POINTS]; /* scalars from sample to sample: CPU_BLOCK or 0 */
+};
+
+static const real zeros[CPU_BLOCK] __attribute__((aligned(64)));
+
+static void find_inputs(const struct winograd_task *task, int64_t tile, int64_t block, struct input_tile *found)
+{
+    struct shape s = task->source.shape;
+    const real *data = (const real *)task->source.data + block * cpu_block_stride(s);
+    int64_t top = tile / task->tiles_across * OUTPUTS - 1, left = tile % task->tiles_across * OUTPUTS - 1;
+    for (int point = 0; point < POINTS; point++) {
+        int64_t h = top + point / INPUTS, w = left + point % INPUTS;
+        bool inside = h >= 0 && h < s.h && w >= 0 && w < s.w;
+        found->at[point] = inside ? data + (h * s.w + w) * s.n * CPU_BLOCK : zeros;
+        found->step[point] = inside ? CPU_BLOCK : 0;
+    }
+}
+
+static void transform_input_rows(const struct input_tile *tile, int64_t first, int64_t last, real *to,
+                                 int64_t point_stride)
+{
+    for (int64_t n = first; n < last; n++, to += CPU_BLOCK)
+        for (int v = 0; v < CPU_BLOCK; v += CPU_LANES) {
+            vec d[POINTS], half[POINTS], t[INPUTS];
+            CPU_UNROLL
+            for (int column = 0; column < INPUTS; column++) {
+                CPU_UNROLL
+                for (int row = 0; row < INPUTS; row++) {
+                    int point = row * INPUTS + column;
+                    d[row] = vec_load(tile->at[point] + n * tile->step[point] + v);
+                }
+                transform_input(d, 1, half + column * INPUTS);
+            }
+            CPU_UNROLL
+            for (int row = 0; row < INPUTS; row++) {
+                transform_input(half + row, INPUTS, t);
+                CPU_UNROLL
+                for (int column = 0; column < INPUTS; column++)
+                    vec_store(to + (row * INPUTS + column) * point_stride + v, t[column]);
+            }
+        }
+}
+
+/* An item is a block of channels and a tile, or what of it is in the slab. */
+static void transform_inputs(void *argument, int64_t first, int64_t last)
+{
+    const struct winograd_task *task = argument;
+    int64_t batch = task->source.shape.n, blocks = cpu_blocks(task->source.shape.c);
+    for (int64_t item = first; item < last; item++) {
+        int64_t tile = task->first / batch + item / blocks, block = item % blocks;
+        int64_t from = max_of(task->first, tile * batch), to = min_of(task->last, (tile + 1) * batch);
+        struct input_tile inputs;
+        find_inputs(task, tile, block, &inputs);
+        transform_input_rows(&inputs, from - tile * batch, to - tile * batch,
+                             task->inputs + block * task->block_stride + (from - task->first) * CPU_BLOCK,
+                             task->point_stride);
+    }
+}
+
+/* --- filters --- */
+
+/* A filter block [3][3][16 from][16 to] -> its place in U, [36][...][16 from][column][16 to]. */
+static void transform_filter_block(const real *filter, const real *next, real *to, int64_t point_stride,
+                                   int64_t row_stride)
+{
+    for (int row = 0; row < CPU_BLOCK; row++) {
+        CPU_UNROLL
+        for (int tap = 0; tap < TAPS; tap++) __builtin_prefetch(next + tap * FILTER_BLOCK + row * CPU_BLOCK);
+        for (int v = 0; v < CPU_BLOCK; v += CPU_LANES) {
+            vec g[TAPS], half[3 * INPUTS], u[INPUTS];
+            CPU_UNROLL
+            for (int tap = 0; tap < TAPS; tap++) g[tap] = vec_load(filter + tap * FILTER_BLOCK + row * CPU_BLOCK + v);
+            CPU_UNROLL
+            for (int column = 0; column < 3; column++) transform_filter(g + column, 3, half + column * INPUTS);
+            CPU_UNROLL
+            for (int k = 0; k < INPUTS; k++) {
+                transform_filter(half + k, INPUTS, u);
+                CPU_UNROLL
+                for (int l = 0; l < INPUTS; l++)
+                    vec_store(to + (k * INPUTS + l) * point_stride + row * row_stride + v, u[l]);
+            }
+        }
+    }
+}
+
+/* What an item holds at a time: a chunk of source blocks first..last-1, for a column of destination blocks. */
+struct chunk {
+    int64_t first, last, block, blocks;
+};
+
+static void transform_filter_chunk(const struct winograd_task *task, const struct chunk *chunk, real *to, real *turned)
+{
+    int64_t inputs = cpu_blocks(task->transposed ? task->destination.shape.c : task->source.shape.c);
+    int64_t row_stride = chunk->blocks * CPU_BLOCK, block_stride = TAPS * FILTER_BLOCK;
+    int64_t point_stride = (chunk->last - chunk->first) * CPU_BLOCK * row_stride + SPACE;
+    for (int64_t b = 0; b < chunk->blocks; b++)
+        for (int64_t s = chunk->first; s < chunk->last; s++) {
+            real *place = to + (s - chunk->first) * CPU_BLOCK * row_stride + b * CPU_BLOCK;
+            int64_t o = task->transposed ? s : chunk->block + b, i = task->transposed ? chunk->block + b : s;
+            const real *from = task->filter + (o * inputs + i) * block_stride;
+            if (!task->transposed) {
+                transform_filter_block(from, from + block_stride, place, point_stride, row_stride);
+                continue;
+            }
+            for (int tap = 0; tap < TAPS; tap++)
+                cpu_transpose_block(from + tap * FILTER_BLOCK, turned + (TAPS - 1 - tap) * FILTER_BLOCK);
+            transform_filter_block(turned, from + inputs * block_stride, place, point_stride, row_stride);
+        }
+}
+
+/* --- products --- */
+
+/* A tile of sums, [blocks][rows][16] with `to_stride` between the blocks, of one point over `depth` blocks of source
+ * channels. Always inlined with a constant number of blocks, so that the sums are registers. */
+static inline __attribute__((always_inline)) void multiply_tile(const int blocks, const real *inputs,
+                                                                int64_t block_stride, const real *filter, int64_t depth,
+                                                                bool add, real *sums, int64_t to_stride)
+{
+    enum { ROWS = WINOGRAD_ROWS, MOST_VECS = WINOGRAD_BLOCKS * CPU_BLOCK_VECS };
+    const int vecs = blocks * CPU_BLOCK_VECS;
+    vec total[ROWS * MOST_VECS], weight[MOST_VECS];
+    CPU_UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        CPU_UNROLL
+        for (int v = 0; v < vecs; v++) {
+            const real *at = sums + v / CPU_BLOCK_VECS * to_stride + r * CPU_BLOCK + v % CPU_BLOCK_VECS * CPU_LANES;
+            total[r * vecs + v] = add ? vec_load(at) : (vec){0};
+        }
+    }
+    for (int64_t block = 0; block < depth; block++, inputs += block_stride) {
+        CPU_UNROLL
+        for (int r = 0; r < ROWS; r++) __builtin_prefetch(inputs + (ROWS + r) * CPU_BLOCK);
+        for (int k = 0; k < CPU_BLOCK; k++, filter += vecs * CPU_LANES) {
+            CPU_UNROLL
+            for (int v = 0; v < vecs; v++) weight[v] = vec_load(filter + v * CPU_LANES);
+            CPU_UNROLL
+            for (int r = 0; r < ROWS; r++) {
+                vec value = vec_set(inputs[r * CPU_BLOCK + k]);
+                CPU_UNROLL
+                for (int v = 0; v < vecs; v++) total[r * vecs + v] += value * weight[v];
+            }
+        }
+    }
+    CPU_UNROLL
+    for (int r = 0; r < ROWS; r++) {
+        CPU_UNROLL
+        for (int v = 0; v < vecs; v++) {
+            real *at = sums + v / CPU_BLOCK_VECS * to_stride + r * CPU_BLOCK + v % CPU_BLOCK_VECS * CPU_LANES;
+            vec_store(at, total[r * vecs + v]);
+        }
+    }
+}
+
+/* All rows of a group, whole tiles of them, with a chunk of the filter, point by point. */
+static void multiply_chunk(const struct winograd_task *task, const struct chunk *chunk, int64_t group, int64_t rows,
+                           const real *filter, real *sums)
+{
+    int64_t depth = chunk->last - chunk->first, to_stride = GROUP_TILES * WINOGRAD_ROWS * CPU_BLOCK;
+    bool add = chunk->first > 0;
+    for (int point = 0; point < POINTS; point++) {
+        const real *inputs =
+            task->inputs + point * task->point_stride + chunk->first * task->block_stride + group * CPU_BLOCK;
+        for (int64_t at = 0; at < rows * CPU_BLOCK; at += WINOGRAD_ROWS * CPU_BLOCK) {
+            if (chunk->blocks == WINOGRAD_BLOCKS)
+                multiply_tile(WINOGRAD_BLOCKS, inputs + at, task->block_stride, filter, depth, add, sums + at,
+                              to_stride);
+            else
+                multiply_tile(1, inputs + at, task->block_stride, filter, depth, add, sums + at, to_stride);
+        }
+        filter += depth * CPU_BLOCK * chunk->blocks * CPU_BLOCK + SPACE;
+        sums += SUMS_STRIDE;
+    }
+}
+
+/* --- outputs --- */
+
+/* One block of channels of a tile, for `count` samples from `sample` on. */
+static void transform_output_rows(const struct winograd_task *task, int64_t tile, int64_t sample, int64_t count,
+                                  const real *sums, const real *bias, real *to)
+{
+    struct shape s = task->destination.shape;
+    int64_t top = tile / task->tiles_across * OUTPUTS, left = tile % task->tiles_across * OUTPUTS;
+    int64_t height = min_of(OUTPUTS, s.h - top), width = min_of(OUTPUTS, s.w - left);
+    real *corner = to + ((top * s.w + left) * s.n + sample) * CPU_BLOCK;
+    for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_LANES) {
+        vec m[INPUTS], half[INPUTS * OUTPUTS], y[OUTPUTS];
+        vec shift = bias ? vec_load(bias + at % CPU_BLOCK) : (vec){0};
+        CPU_UNROLL
+        for (int column = 0; column < INPUTS; column++) {
+            CPU_UNROLL
+            for (int row = 0; row < INPUTS; row++) m[row] = vec_load(sums + (row * INPUTS + column) * SUMS_STRIDE + at);
+            transform_output(m, 1, half + column * OUTPUTS);
+        }
+        for (int64_t row = 0; row < height; row++) {
+            transform_output(half + row, OUTPUTS, y);
+            CPU_UNROLL
+            for (int column = 0; column < OUTPUTS; column++)
+                if (column < width) vec_store(corner + (row * s.w + column) * s.n * CPU_BLOCK + at, y[column] + shift);
+        }
+    }
+}
+
+static void transform_outputs(const struct winograd_task *task, const struct chunk *column, int64_t group, int64_t rows,
+                              const real *sums)
+{
+    int64_t batch = task->destination.shape.n;
+    for (int64_t b = 0; b < column->blocks; b++) {
+        int64_t block = column->block + b, count;
+        real *to = (real *)task->destination.data + block * cpu_block_stride(task->destination.shape);
+        const real *bias = task->bias ? task->bias + block * CPU_BLOCK : NULL;
+        for (int64_t row = 0; row < rows; row += count) {
+            int64_t place = task->first + group + row, sample = place % batch;
+            count = min_of(batch - sample, rows - row);
+            transform_output_rows(task, place / batch, sample, count,
+                                  sums + (b * GROUP_TILES * WINOGRAD_ROWS + row) * CPU_BLOCK, bias, to);
+        }
+    }
+}
+
+/* An item is a column of destination channels and a group of the slab's rows. */
+static void multiply_items(void *argument, int64_t first, int64_t last)
+{
+    const struct winograd_task *task = argument;
+    real *filter = task->scratch + (int64_t)cpu_threads_current() * SCRATCH;
+    real *turned = filter + SCRATCH_FILTER, *sums = turned + SCRATCH_TURNED;
+    int64_t depth = cpu_blocks(task->source.shape.c), width = cpu_blocks(task->destination.shape.c);
+    for (int64_t item = first; item < last; item++) {
+        int64_t group = item / task->columns * task->group_rows, block = item % task->columns * WINOGRAD_BLOCKS;
+        int64_t rows = min_of(task->group_rows, task->last - task->first - group);
+        struct chunk chunk = {.block = block, .blocks = min_of(WINOGRAD_BLOCKS, width - block)};
+        for (; chunk.first < depth; chunk.first = chunk.last) {
+            chunk.last = min_of(chunk.first + CHUNK_BLOCKS, depth);
+            transform_filter_chunk(task, &chunk, filter, turned);
+            multiply_chunk(task, &chunk, group, rows, filter, sums);
+        }
+        transform_outputs(task, &chunk, group, rows, sums);
+    }
+}
+
+/* --- a whole convolution --- */
+
+static int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t tile_count(struct shape image)
+{
+    return divide_up(image.h, OUTPUTS) * divide_up(image.w, OUTPUTS);
+}
+
+/* Rows of a slab of so many blocks of channels at most, in whole register tiles. */
+static int64_t slab_rows(int64_t blocks, int64_t rows)
+{
+    int64_t tiles = SLAB_BYTES / (POINTS * blocks * CPU_BLOCK_BYTES * WINOGRAD_ROWS);
+    return min_of(max_of(tiles, FEW_TILES), divide_up(rows, WINOGRAD_ROWS)) * WINOGRAD_ROWS;
+}
+
+/* Scalars of a point of V: whole register tiles, of which the last may reach past the rows. */
+static int64_t point_count(int64_t blocks, int64_t rows)
+{
+    return blocks * divide_up(rows, WINOGRAD_ROWS) * WINOGRAD_ROWS * CPU_BLOCK + SPACE;
+}
+
+static void run_slab(struct backend *backend, struct winograd_task *task)
+{
+    int64_t rows = task->last - task->first, batch = task->source.shape.n, depth = cpu_blocks(task->source.shape.c);
+    int64_t row_tiles = divide_up(rows, WINOGRAD_ROWS), tiles = (task->last - 1) / batch - task->first / batch + 1;
+    task->block_stride = row_tiles * WINOGRAD_ROWS * CPU_BLOCK;
+    task->point_stride = point_count(depth, rows);
+    cpu_for(backend, tiles * depth, min_of(batch, rows) * POINTS * CPU_BLOCK * 4, transform_inputs, task);
+
+    task->columns = divide_up(cpu_blocks(task->destination.shape.c), WINOGRAD_BLOCKS);
+    int64_t wanted =
+        4 * (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads); /* items: no long wait at the end */
+    int64_t share = min_of(max_of(row_tiles * task->columns / wanted, FEW_TILES), GROUP_TILES);
+    int64_t groups = divide_up(row_tiles, share);
+    task->group_rows = divide_up(row_tiles, groups) * WINOGRAD_ROWS;
+    cpu_for(backend, task->columns * divide_up(rows, task->group_rows),
+            task->group_rows * POINTS * depth * CPU_BLOCK * COLUMN, multiply_items, task);
+}
+
+static void run(struct backend *backend, struct winograd_task *task)
+{
+    const struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
+    struct shape image = task->source.shape;
+    int64_t rows = tile_count(image) * image.n, slab = slab_rows(cpu_blocks(image.c), rows);
+    CHECK(winograd && POINTS * point_count(cpu_blocks(image.c), slab) <= winograd->input_count);
+    task->inputs = winograd->inputs, task->scratch = winograd->scratch;
+    task->tiles_across = divide_up(image.w, OUTPUTS);
+    for (task->first = 0; task->first < rows; task->first = task->last) {
+        task->last = min_of(task->first + slab, rows);
+        run_slab(backend, task);
+    }
+}
+
+bool CPU_EXPORT(cpu_winograd_wanted)(struct backend *backend, struct window window, struct shape x,
+                                     int64_t output_channels)
+{
+    enum { FEWEST_CHANNELS = 16, FEWEST_ROWS = 8 }; /* below, the transforms cost more than they save */
+    enum winograd choice = cpu_backend_of(backend)->winograd_choice;
+    if (choice == WINOGRAD_OFF || window.kernel != 3 || window.stride != 1 || window.padding != 1) return false;
+    if (choice == WINOGRAD_ON) return true;
+    int64_t taps = window_useful_taps(x.h, window) * window_useful_taps(x.w, window), tiles = tile_count(x);
+    return sizeof(real) == sizeof(float) && min_of(x.c, output_channels) >= FEWEST_CHANNELS &&
+           tiles * x.n >= FEWEST_ROWS && taps >= 2 * tiles * POINTS;
+}
+
+void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape input, int64_t output_channels)
+{
+    struct cpu_backend *cpu = cpu_backend_of(backend);
+    int64_t rows = tile_count(input) * input.n, most = 0, channels[] = {input.c, output_channels};
+    for (int i = 0; i < 2; i++) {
+        int64_t blocks = cpu_blocks(channels[i]);
+        most = max_of(most, POINTS * point_count(blocks, slab_rows(blocks, rows)));
+    }
+    if (!cpu->winograd) {
+        cpu->winograd = memory_alloc(1, sizeof *cpu->winograd);
+        size_t threads = (size_t)cpu_threads_count(cpu->threads);
+        cpu->winograd->scratch = backend->ops->alloc(backend, threads * SCRATCH * sizeof(real));
+    }
+    if (most <= cpu->winograd->input_count) return;
+    backend->ops->free(backend, cpu->winograd->inputs);
+    cpu->winograd->inputs = backend->ops->alloc(backend, (size_t)most * sizeof(real));
+    cpu->winograd->input_count = most;
+}
+
+void CPU_EXPORT(cpu_winograd_release)(struct backend *backend)
+{
+    struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
+    if (!winograd) return;
+    backend->ops->free(backend, winograd->inputs);
+    backend->ops->free(backend, winograd->scratch);
+    free(winograd);
+}
+
+void CPU_EXPORT(cpu_winograd_forward)(struct backend *backend, const struct tensor *x, const struct tensor *weight,
+                                      const struct tensor *bias, const struct tensor *y)
+{
+    struct winograd_task task = {
+        .source = *x,
+        .destination = *y,
+        .filter = weight->data,
+        .bias = bias ? bias->data : NULL,
+    };
+    run(backend, &task);
+}
+
+void CPU_EXPORT(cpu_winograd_input_gradient)(struct backend *backend, const struct tensor *dy,
+                                             const struct tensor *weight, const struct tensor *dx)
+{
+    struct winograd_task task = {
+        .transposed = true,
+        .source = *dy,
+        .destination = *dx,
+        .filter = weight->data,
+    };
+    run(backend, &task);
+}

@@ -1,0 +1,24 @@
+/* Winograd's convolution: 3x3 windows at stride 1 with padding 1, instead of the sum over taps of cpu_conv2d.c. */
+#ifndef CPU_WINOGRAD_H
+#define CPU_WINOGRAD_H
+
+#include "backend/cpu/cpu_variant.h"
+
+/* Whether an input x (N,C,H,W) goes this way with backend.winograd as it is set; it depends on shapes alone. `auto`: in
+ * fp32, with 16 channels or more on both sides, 8 rows (tiles * N) or more, and half the multiplications or fewer. */
+bool CPU_EXPORT(cpu_winograd_wanted)(struct backend *backend, struct window window, struct shape x,
+                                     int64_t output_channels);
+
+/* Scratch memory for layers up to this one: before the first step, once per layer. */
+void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape input, int64_t output_channels);
+void CPU_EXPORT(cpu_winograd_release)(struct backend *backend); /* all of it, with the backend */
+
+/* As conv2d_forward: x (N,I,H,W), weight (O,I,3,3), bias (O) or NULL -> y (N,O,H,W). */
+void CPU_EXPORT(cpu_winograd_forward)(struct backend *backend, const struct tensor *x, const struct tensor *weight,
+                                      const struct tensor *bias, const struct tensor *y);
+
+/* The dx of conv2d_backward: dy (N,O,H,W), weight (O,I,3,3) -> dx (N,I,H,W). */
+void CPU_EXPORT(cpu_winograd_input_gradient)(struct backend *backend, const struct tensor *dy,
+                                             const struct tensor *weight, const struct tensor *dx);
+
+#endif

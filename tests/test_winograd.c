@@ -1,0 +1,209 @@
+/* Winograd's convolution against the direct sum in double precision: how far off it is, at odd shapes, many slabs and
+ * any number of threads; and that `auto` leaves small layers alone. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <criterion/criterion.h>
+
+#include "support.h"
+#include "trainer/memory.h"
+
+struct layer_case {
+    int64_t n, i, h, w, o;
+};
+
+/* Tiles cut off on every side, channels that fill no block, several chunks of input channels (64), columns of one block
+ * and of two, groups of rows (128), slabs (3 MiB of transformed inputs), a batch larger than a slab. */
+static const struct layer_case cases[] = {
+    {1, 1, 1, 1, 1},     {2, 3, 2, 5, 7},    {5, 17, 7, 9, 33},    {3, 16, 4, 4, 16},   {13, 70, 5, 6, 48},
+    {7, 130, 13, 3, 40}, {33, 48, 8, 8, 65}, {9, 129, 25, 18, 32}, {211, 96, 9, 4, 16}, {32, 64, 16, 16, 64},
+};
+enum { CASE_COUNT = sizeof cases / sizeof *cases, RESULTS = 4 };
+
+static const char *const result_names[RESULTS] = {"y", "dx", "dweight", "dbias"};
+
+struct results {
+    double *values[RESULTS];
+    int64_t count[RESULTS];
+};
+
+static struct tensor draw(struct backend *backend, enum tensor_kind kind, struct shape shape, uint32_t stream,
+                          double scale)
+{
+    double *values = memory_alloc((size_t)shape_count(shape), sizeof *values);
+    support_fill(values, shape_count(shape), support_seed("winograd"), stream, 0, scale);
+    struct tensor tensor = support_tensor(backend, kind, shape, values);
+    free(values);
+    return tensor;
+}
+
+static void keep(struct results *results, int index, struct backend *backend, struct tensor *tensor)
+{
+    results->values[index] = support_read(backend, tensor);
+    results->count[index] = shape_count(tensor->shape);
+    if (tensor->kind == TENSOR_ACTIVATION)
+        cr_expect(support_padding_is_zero(backend, tensor), "padding of %s", result_names[index]);
+    tensor_free(backend, tensor);
+}
+
+static struct results compute(struct backend *backend, const struct layer_case *c)
+{
+    struct shape input = {c->n, c->i, c->h, c->w}, output = {c->n, c->o, c->h, c->w}, filter = {c->o, c->i, 3, 3};
+    struct tensor x = draw(backend, TENSOR_ACTIVATION, input, 1, 1),
+                  dy = draw(backend, TENSOR_ACTIVATION, output, 2, 1);
+    struct tensor weight = draw(backend, TENSOR_FILTER, filter, 3, 0.125);
+    struct tensor bias = draw(backend, TENSOR_VECTOR, shape_vector(c->o), 4, 1);
+    struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, output),
+                  dx = tensor_alloc(backend, TENSOR_ACTIVATION, input);
+    struct tensor dweight = tensor_alloc(backend, TENSOR_FILTER, filter);
+    struct tensor dbias = tensor_alloc(backend, TENSOR_VECTOR, shape_vector(c->o));
+    struct conv2d_plan *plan = backend->ops->conv2d_plan_create(backend, (struct window){3, 1, 1}, input, c->o);
+    support_poison(backend, true, &y), support_poison(backend, true, &dx);
+    backend->ops->conv2d_forward(backend, plan, &x, &weight, &bias, &y);
+    backend->ops->conv2d_backward(backend, plan, &x, &weight, &dy, &dx, &dweight, &dbias);
+    backend->ops->conv2d_plan_destroy(backend, plan);
+    struct results results = {0};
+    keep(&results, 0, backend, &y), keep(&results, 1, backend, &dx);
+    keep(&results, 2, backend, &dweight), keep(&results, 3, backend, &dbias);
+    tensor_free(backend, &x), tensor_free(backend, &dy), tensor_free(backend, &weight), tensor_free(backend, &bias);
+    return results;
+}
+
+static void free_results(struct results *results)
+{
+    for (int i = 0; i < RESULTS; i++) free(results->values[i]);
+}
+
+/* NULL where this machine cannot. */
+static struct backend *open_backend(enum precision precision, enum cpu_isa isa, enum winograd winograd, int threads)
+{
+    struct variant variant = {.device = DEVICE_CPU, .precision = precision, .cpu_isa = isa, .winograd = winograd};
+    return variant_create(&variant, threads);
+}
+
+/* The root of the mean square of the differences, relative to that of the values. */
+static double relative_error(const double *values, const double *exact, int64_t count)
+{
+    double differences = 0, squares = 0;
+    for (int64_t i = 0; i < count; i++) {
+        differences += (values[i] - exact[i]) * (values[i] - exact[i]);
+        squares += exact[i] * exact[i];
+    }
+    return sqrt(differences / squares);
+}
+
+/* In units of the roundoff and of sqrt(9 channels), which is how the error of a sum of that many products grows, the
+ * direct sums are below 1 and Winograd's, whose transforms have entries up to 8, below 8. */
+static void check_error(enum precision precision, enum cpu_isa isa, double roundoff)
+{
+    for (int c = 0; c < CASE_COUNT; c++) {
+        struct backend *backend = open_backend(precision, isa, WINOGRAD_ON, 2);
+        if (!backend) cr_skip_test("not on this machine");
+        struct backend *exact = open_backend(PRECISION_FP64, CPU_ISA_PORTABLE, WINOGRAD_OFF, 2);
+        struct results results = compute(backend, &cases[c]), expected = compute(exact, &cases[c]);
+        int64_t channels[] = {cases[c].i, cases[c].o};
+        for (int r = 0; r < 2; r++) {
+            double error = relative_error(results.values[r], expected.values[r], results.count[r]);
+            double bound = 8 * roundoff * sqrt(9 * (double)channels[r]);
+            cr_expect(error <= bound, "case %d: %s is off by %.2e, more than %.2e", c, result_names[r], error, bound);
+            cr_expect(cases[c].n == 1 || error > 0, "case %d: %s is not Winograd's", c, result_names[r]);
+        }
+        free_results(&results), free_results(&expected);
+        backend_destroy(backend), backend_destroy(exact);
+    }
+}
+
+Test(winograd, error_fp32_avx512)
+{
+    check_error(PRECISION_FP32, CPU_ISA_AVX512, 0x1p-24);
+}
+
+Test(winograd, error_fp32_avx2)
+{
+    check_error(PRECISION_FP32, CPU_ISA_AVX2, 0x1p-24);
+}
+
+Test(winograd, error_fp32_portable)
+{
+    check_error(PRECISION_FP32, CPU_ISA_PORTABLE, 0x1p-24);
+}
+
+Test(winograd, error_fp64)
+{
+    check_error(PRECISION_FP64, CPU_ISA_AUTO, 0x1p-53);
+}
+
+static bool same(const struct results *a, const struct results *b)
+{
+    for (int i = 0; i < RESULTS; i++)
+        if (memcmp(a->values[i], b->values[i], (size_t)a->count[i] * sizeof(double)) != 0) return false;
+    return true;
+}
+
+/* Groups of rows are cut for the threads; the sums are not. */
+Test(winograd, threads_do_not_matter)
+{
+    for (int c = 0; c < CASE_COUNT; c++) {
+        struct backend *alone = open_backend(PRECISION_FP32, CPU_ISA_AUTO, WINOGRAD_ON, 1);
+        struct results expected = compute(alone, &cases[c]);
+        for (int threads = 2; threads <= 7; threads += 5) {
+            struct backend *team = open_backend(PRECISION_FP32, CPU_ISA_AUTO, WINOGRAD_ON, threads);
+            struct results results = compute(team, &cases[c]);
+            cr_expect(same(&results, &expected), "case %d with %d threads", c, threads);
+            free_results(&results);
+            backend_destroy(team);
+        }
+        free_results(&expected);
+        backend_destroy(alone);
+    }
+}
+
+static bool auto_is(enum winograd like, enum precision precision, const struct layer_case *c)
+{
+    struct backend *choosing = open_backend(precision, CPU_ISA_AUTO, WINOGRAD_AUTO, 2);
+    struct backend *told = open_backend(precision, CPU_ISA_AUTO, like, 2);
+    struct results chosen = compute(choosing, c), expected = compute(told, c);
+    bool equal = same(&chosen, &expected);
+    free_results(&chosen), free_results(&expected);
+    backend_destroy(choosing), backend_destroy(told);
+    return equal;
+}
+
+Test(winograd, auto_chooses_by_the_shape)
+{
+    struct layer_case large = {2, 16, 8, 8, 20}, few_channels = {8, 15, 8, 8, 64}, few_outputs = {8, 64, 8, 8, 15};
+    struct layer_case few_rows = {7, 64, 4, 4, 64}, small_images = {64, 32, 2, 2, 32};
+    cr_expect(auto_is(WINOGRAD_ON, PRECISION_FP32, &large));
+    cr_expect_not(auto_is(WINOGRAD_OFF, PRECISION_FP32, &large));
+    cr_expect(auto_is(WINOGRAD_OFF, PRECISION_FP32, &few_channels));
+    cr_expect(auto_is(WINOGRAD_OFF, PRECISION_FP32, &few_outputs));
+    cr_expect(auto_is(WINOGRAD_OFF, PRECISION_FP32, &few_rows));
+    cr_expect(auto_is(WINOGRAD_OFF, PRECISION_FP32, &small_images));
+    cr_expect(auto_is(WINOGRAD_OFF, PRECISION_FP64, &large));
+}
+
+/* A window that is not 3x3 at stride 1 with padding 1 goes the direct way, whatever is asked for. */
+Test(winograd, other_windows_are_direct)
+{
+    const struct window windows[] = {{3, 2, 1}, {3, 1, 0}, {5, 1, 2}, {1, 1, 0}};
+    for (int k = 0; k < 4; k++) {
+        double *values[2];
+        struct shape input = {3, 20, 9, 9}, output = {3, 18, 0, 0};
+        output.h = output.w = window_output_size(9, windows[k]);
+        for (int on = 0; on < 2; on++) {
+            struct backend *backend = open_backend(PRECISION_FP32, CPU_ISA_AUTO, on ? WINOGRAD_ON : WINOGRAD_OFF, 1);
+            struct conv2d_plan *plan = backend->ops->conv2d_plan_create(backend, windows[k], input, output.c);
+            struct tensor x = draw(backend, TENSOR_ACTIVATION, input, 1, 1);
+            struct shape filter = {output.c, input.c, windows[k].kernel, windows[k].kernel};
+            struct tensor weight = draw(backend, TENSOR_FILTER, filter, 3, 1);
+            struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, output);
+            backend->ops->conv2d_forward(backend, plan, &x, &weight, NULL, &y);
+            values[on] = support_read(backend, &y);
+            backend->ops->conv2d_plan_destroy(backend, plan);
+            tensor_free(backend, &x), tensor_free(backend, &weight), tensor_free(backend, &y);
+            backend_destroy(backend);
+        }
+        cr_expect_arr_eq(values[0], values[1], (size_t)shape_count(output) * sizeof(double), "window %d", k);
+        free(values[0]), free(values[1]);
+    }
+}
