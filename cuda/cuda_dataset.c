@@ -31,7 +31,8 @@ static struct device_dataset *dataset_upload(struct backend *backend, const stru
         .scale = upload(cuda, view->scale, (size_t)view->channels * sizeof *view->scale),
         .order = order,
         .channels = view->channels,
-        .plane = plane,
+        .height = view->height,
+        .width = view->width,
     };
     CUDA_CHECK(cuda_order_identity(cuda->stream, order, view->count));
     CUDA_CHECK(cudaStreamSynchronize(cuda->stream)); /* the view may go once this returns */
@@ -65,18 +66,22 @@ static void dataset_set_order(struct backend *backend, struct device_dataset *da
     CUDA_CHECK(cudaMemcpyAsync(to, order, bytes, cudaMemcpyHostToDevice, cuda->stream));
 }
 
-static void dataset_gather(struct backend *backend, const struct device_dataset *dataset, const struct tensor *x,
-                           int32_t *labels)
+static void dataset_gather(struct backend *backend, const struct device_dataset *dataset,
+                           const struct augment_params *augment, const struct tensor *x, int32_t *labels)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct cuda_images *images = &dataset->images;
     struct shape s = x->shape;
     bool vectors = s.h == 1 && s.w == 1;
     int64_t first = cuda->host_state.batch_first;
-    CHECK(shape_sample_count(s) == images->channels * images->plane);
+    CHECK(shape_sample_count(s) == images->channels * images->height * images->width);
     CHECK(vectors || s.c == images->channels);
     CHECK(first >= 0 && first + s.n <= dataset->count);
-    CUDA_CHECK(cuda_gather_launch(cuda->stream, cuda->type, images, cuda->state, vectors, s.n, x->data, labels));
+    if (augment)
+        CHECK(augment->crop >= 0 && augment->crop < images->height && augment->crop < images->width &&
+              augment->cutout >= 0);
+    CUDA_CHECK(
+        cuda_gather_launch(cuda->stream, cuda->type, images, augment, cuda->state, vectors, s.n, x->data, labels));
 }
 
 void cuda_dataset_install(struct backend_ops *ops)

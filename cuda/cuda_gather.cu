@@ -1,6 +1,7 @@
 /* The state of a step, and a batch of normalised images straight from the data set's bytes: one kernel reads the place in the
- * epoch, the order and the pixels, normalises, converts, and writes in the layout of the network's input. */
+ * epoch, the order and the pixels, moves them where they are augmented, normalises, converts, and writes in the layout of the network's input. */
 #include "cuda_vector.cuh"
+#include "trainer/augment.h"
 
 __global__ static void state_kernel(struct step_state *to, struct step_state value)
 {
@@ -32,36 +33,54 @@ cudaError_t cuda_kernels_usable(void)
     return cudaFuncGetAttributes(&attributes, identity_kernel);
 }
 
-/* A thread per value of x; the first n threads bring a label each as well. */
-template <typename T>
-__global__ static void gather_kernel(struct cuda_images images, const struct step_state *state, bool vectors,
-                                     unsigned n, T *x, int32_t *labels)
+/* A thread per value of x; the first n threads bring a label each as well. A thread draws its sample's move anew: that is less
+ * than the memory that a table of moves would take to write and read. */
+template <typename T, bool AUGMENTED>
+__global__ static void gather_kernel(struct cuda_images images, struct augment_params augment,
+                                     const struct step_state *state, bool vectors, unsigned n, T *x, int32_t *labels)
 {
     unsigned i = blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
-    unsigned channels = (unsigned)images.channels, plane = (unsigned)images.plane, sample_size = channels * plane;
+    unsigned channels = (unsigned)images.channels, plane = (unsigned)(images.height * images.width);
+    unsigned sample_size = channels * plane;
     const int32_t *order = images.order + state->batch_first;
     if (i < n) labels[i] = images.labels[order[i]];
     if (i >= n * sample_size) return;
     unsigned sample = i / sample_size, element = i % sample_size;
     /* In an image, x runs over the channels of a pixel first; in the file, over the pixels of a channel. */
     unsigned channel = vectors ? element / plane : element % channels;
-    unsigned pixel = vectors ? element : channel * plane + element / channels;
+    unsigned place = vectors ? element % plane : element / channels;
+    if (AUGMENTED) {
+        int height = (int)images.height, width = (int)images.width;
+        struct augment_move move = augment_draw(augment, (uint32_t)state->step, order[sample], height, width);
+        int source = augment_source(&move, (int)place / width, (int)place % width, height, width);
+        if (source < 0) {
+            x[i] = from_float<T>(0);
+            return;
+        }
+        place = (unsigned)source;
+    }
+    unsigned pixel = channel * plane + place;
     float value = images.pixels[(int64_t)order[sample] * sample_size + pixel];
     x[i] = from_float<T>((value - images.offset[pixel]) * images.scale[channel]);
 }
 
 template <typename T>
-static cudaError_t gather(cudaStream_t stream, const struct cuda_images *images, const struct step_state *state,
-                          bool vectors, int64_t n, void *x, int32_t *labels)
+static cudaError_t gather(cudaStream_t stream, const struct cuda_images *images, const struct augment_params *augment,
+                          const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels)
 {
-    int64_t count = n * images->channels * images->plane;
-    gather_kernel<T><<<blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(*images, state, vectors,
-                                                                                        (unsigned)n, (T *)x, labels);
+    unsigned blocks = blocks_for(n * images->channels * images->height * images->width, CUDA_BLOCK_SIZE);
+    if (augment)
+        gather_kernel<T, true><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(*images, *augment, state, vectors, (unsigned)n,
+                                                                       (T *)x, labels);
+    else
+        gather_kernel<T, false><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(*images, augment_params{}, state, vectors,
+                                                                        (unsigned)n, (T *)x, labels);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_gather_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_images *images,
-                               const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels)
+                               const struct augment_params *augment, const struct step_state *state, bool vectors,
+                               int64_t n, void *x, int32_t *labels)
 {
-    return CUDA_DISPATCH(type, gather, stream, images, state, vectors, n, x, labels);
+    return CUDA_DISPATCH(type, gather, stream, images, augment, state, vectors, n, x, labels);
 }

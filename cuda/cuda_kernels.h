@@ -44,11 +44,12 @@ struct cuda_images {
     const uint8_t *pixels, *labels; /* (count,C,H,W), (count) */
     const float *offset, *scale;    /* (C,H,W), (C) */
     const int32_t *order;           /* (count) */
-    int64_t channels, plane;        /* C, H*W */
+    int64_t channels, height, width;
 };
-/* x of n samples: [n][H*W][C] for images, [n][C*H*W] in the order of the file for vectors; labels (n). */
+/* x of n samples: [n][H*W][C] for images, [n][C*H*W] in the order of the file for vectors; labels (n). augment may be NULL. */
 cudaError_t cuda_gather_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_images *images,
-                               const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels);
+                               const struct augment_params *augment, const struct step_state *state, bool vectors,
+                               int64_t n, void *x, int32_t *labels);
 
 /* --- element by element: `count` elements --- */
 cudaError_t cuda_activation_forward_launch(cudaStream_t stream, enum cuda_type type, struct activation_params params,

@@ -105,7 +105,7 @@ int32_t *support_labels(struct backend *backend, const double *labels, int64_t c
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});
     int32_t *result = backend->ops->alloc(backend, (size_t)count * sizeof(int32_t));
     backend->ops->set_state(backend, &state);
-    backend->ops->gather(backend, dataset, &x, result);
+    backend->ops->gather(backend, dataset, NULL, &x, result);
     double *sync = support_read(backend, &x); /* waits for the device before the pixels go */
     free(sync), tensor_free(backend, &x);
     backend->ops->dataset_free(backend, dataset);

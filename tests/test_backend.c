@@ -304,8 +304,8 @@ static struct dataset_view make_images(struct images *images)
                                  images->pixels, images->labels, images->offset, images->scale};
 }
 
-/* Gathers n samples from `first` on and checks them and their labels; order NULL: file order. All numbers are exact, but
- * for the rounding to bf16. */
+/* Gathers n samples from `first` on and checks them and their labels; order NULL: file order. All numbers are exact,
+ * but for the rounding to bf16. */
 static void expect_gathered(struct backend *backend, const struct variant *variant, const struct images *images,
                             struct device_dataset *dataset, const int32_t *order, int64_t first, struct shape shape)
 {
@@ -313,7 +313,7 @@ static void expect_gathered(struct backend *backend, const struct variant *varia
     support_poison(backend, variant->host_memory, &x);
     int32_t *labels = backend->ops->alloc(backend, (size_t)shape.n * sizeof(int32_t));
     backend->ops->set_state(backend, &(struct step_state){.batch_first = first});
-    backend->ops->gather(backend, dataset, &x, labels);
+    backend->ops->gather(backend, dataset, NULL, &x, labels);
     double *values = support_read(backend, &x);
     for (int64_t n = 0; n < shape.n; n++) {
         int64_t sample = order ? order[first + n] : first + n;

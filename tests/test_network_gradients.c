@@ -85,7 +85,7 @@ static void fill_batch(struct network *network)
     support_fill(values, shape.n * sample, SEED, 1, 0, 1);
     struct dataset_view view = {shape.n, shape.c, shape.h, shape.w, pixels, labels, offset, scale};
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
-    backend->ops->gather(backend, dataset, &network->input, network->labels);
+    backend->ops->gather(backend, dataset, NULL, &network->input, network->labels);
     backend->ops->tensor_write(backend, &network->input, values);
     backend->ops->dataset_free(backend, dataset);
     free(pixels), free(labels), free(offset), free(scale), free(values);

@@ -146,6 +146,27 @@ struct dataset_view {
     const float *scale;    /* (C) */
 };
 
+/* How the images of a training batch are changed on their way into the network. What happens to a sample is drawn from
+ * Philox by (seed, RNG_STREAM_AUGMENT, step, index), `step` that of the step state, so it is the same on every backend,
+ * at any number of threads and after a resume. With i the sample's place in the file order of its set, a the words of
+ * index 2i, b those of index 2i + 1, and below(word, n) = floor(word * n / 2^32):
+ *   flipped = flip, and the highest bit of a[0] is set
+ *   down = below(a[1], 2*crop + 1) - crop,  right = below(a[2], 2*crop + 1) - crop
+ *   top = below(b[0], H) - floor(cutout / 2),  left = below(b[1], W) - floor(cutout / 2)
+ *   hole = rows top .. top + cutout - 1, columns left .. left + cutout - 1, as far as they lie in the image
+ * At (h,w) of channel c the network sees 0 in the hole, elsewhere the normalised pixel
+ *   (pixel[c,r,s] - offset[c,r,s]) * scale[c]
+ *   r = mirror(h + down, H),  s = mirror((flipped ? W - 1 - w : w) + right, W)
+ *   mirror(k, n) = -k where k < 0, 2(n - 1) - k where k >= n, else k     (padding that repeats no edge pixel)
+ * A pixel takes its offset along, so a mean image is subtracted before the image is moved. 0 in the hole is the training
+ * set's mean where the normalisation subtracts one, else black. include/trainer/augment.h has the code. */
+struct augment_params {
+    bool flip;
+    int64_t crop;   /* 0..min(H,W)-1; 0: none */
+    int64_t cutout; /* side of the hole; 0: none */
+    uint64_t seed;
+};
+
 struct backend_ops {
     void (*destroy)(struct backend *backend);
 
@@ -176,9 +197,10 @@ struct backend_ops {
     /* The order in which gather visits the samples: a permutation of 0..count-1 in host memory, copied; NULL: file
      * order. */
     void (*dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
-    /* x (N,C,H,W) or (N,C*H*W,1,1), labels (N): samples order[batch_first .. batch_first+N-1], normalised. */
-    void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct tensor *x,
-                   int32_t *labels);
+    /* x (N,C,H,W) or (N,C*H*W,1,1), labels (N): samples order[batch_first .. batch_first+N-1], normalised, and changed
+     * as augment says (NULL: as they are). */
+    void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
+                   const struct tensor *x, int32_t *labels);
 
     /* --- convolution and linear --- */
     /* A plan for inputs (n,I,H,W) with n <= input.n. */

@@ -74,6 +74,10 @@ struct experiment {
         int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
     } data;
     struct {
+        bool flip;
+        int64_t crop, cutout; /* pixels: struct augment_params */
+    } augment;
+    struct {
         enum model_kind kind;
         struct int_list hidden;                  /* units of the hidden linear layers; may be empty */
         struct feature_list features;            /* convnet only */

@@ -36,10 +36,12 @@ struct trainer {
     struct network *network;
     struct optimizer optimizer;
     struct evaluation_set train_set, validation_set, test_set; /* validation_set may be empty */
-    int64_t batches_per_epoch; /* whole ones; the tail is dropped */
-    int32_t *order;            /* (train.count) of the epoch at hand */
-    int64_t epoch;             /* of `order`; -1 before the first step */
-    int64_t step;              /* steps done */
+    struct augment_params augment; /* of the training batches */
+    bool augmented;                /* whether it changes anything */
+    int64_t batches_per_epoch;     /* whole ones; the tail is dropped */
+    int32_t *order;                /* (train.count) of the epoch at hand */
+    int64_t epoch;                 /* of `order`; -1 before the first step */
+    int64_t step;                  /* steps done */
 };
 
 /* Builds network and optimizer on the backend and uploads the data; experiment, dataset and backend stay the caller's
@@ -48,9 +50,9 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
                     struct backend *backend, struct status *status);
 void trainer_destroy(struct trainer *trainer);
 
-/* The one thing about an experiment that only the data can tell, which trainer_create checks first. */
-bool trainer_check_batch_size(const struct experiment *experiment, const struct dataset *dataset,
-                              struct status *status);
+/* What about an experiment only the data can tell, which trainer_create checks first: a batch is no larger than the
+ * training set, and augmentation leaves something of an image. */
+bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status);
 
 /* One training step: gather, forward, loss, backward, optimizer. Its loss is added to the backend's metrics. */
 void trainer_step(struct trainer *trainer);

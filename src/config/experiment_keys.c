@@ -35,6 +35,10 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(data, synthetic_channels, "3", 1, 16, "Channels of a synthetic image."),
     INTEGER(data, synthetic_size, "32", 1, 256, "Height and width of a synthetic image."),
 
+    BOOLEAN(augment, flip, "false", "Mirror every other training image, drawn at random, left to right."),
+    INTEGER(augment, crop, "0", 0, 255, "Move a training image by up to so many pixels each way, its edge mirrored; 0: off."),
+    INTEGER(augment, cutout, "0", 0, 255, "Side of a square that is cut out of a training image at random; 0: off."),
+
     CHOICE(model, kind, "mlp", "Multi-layer perceptron or convolutional network.", "mlp", "convnet"),
     {PLACE(model, hidden), .type = KEY_INTEGERS, .default_text = "100", .low = 1, .high = 65536,
      .help = "Units of the hidden linear layers; empty: none. Default: 100 for an mlp, none for a convnet."},

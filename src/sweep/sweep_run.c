@@ -68,13 +68,13 @@ static bool create_backends(struct runner *runner, struct status *status)
     return good;
 }
 
-static bool check_batch_sizes(const struct runner *runner, struct status *status)
+static bool check_trials(const struct runner *runner, struct status *status)
 {
     bool good = true;
     for (int32_t i = 0; i < runner->sweep->trial_count && good; i++) {
         struct experiment experiment;
         if (!sweep_trial(runner->sweep, runner->sweep->order[i], &experiment, status)) return false;
-        good = trainer_check_batch_size(&experiment, &runner->dataset, status);
+        good = trainer_check_dataset(&experiment, &runner->dataset, status);
         experiment_free(&experiment);
     }
     return good;
@@ -85,7 +85,7 @@ static bool prepare(struct runner *runner, struct status *status)
 {
     if (runner->prepared) return true;
     if (!create_backends(runner, status) || !dataset_load(&runner->dataset, &runner->sweep->base, status)) return false;
-    if (!check_batch_sizes(runner, status)) return false;
+    if (!check_trials(runner, status)) return false;
     sweep_progress_start(&runner->progress, runner->sweep, &runner->dataset, &runner->results,
                          runner->backends[0]->description, runner->jobs, runner->out);
     return runner->prepared = true;

@@ -4,7 +4,7 @@ static void evaluation_body(void *argument)
 {
     struct evaluation_batch *batch = argument;
     struct network *network = batch->network;
-    network->backend->ops->gather(network->backend, batch->data, &network->input, network->labels);
+    network->backend->ops->gather(network->backend, batch->data, NULL, &network->input, network->labels);
     network_forward(network, LAYER_EVALUATE);
     network_loss(network);
 }

@@ -47,11 +47,24 @@ static void upload_set(struct trainer *trainer, struct evaluation_set *set, cons
     set->tail = (struct evaluation_batch){trainer->network, set->data, images->count % size};
 }
 
-bool trainer_check_batch_size(const struct experiment *experiment, const struct dataset *dataset,
-                              struct status *status)
+static bool check_augment(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
+{
+    int64_t size = dataset->height < dataset->width ? dataset->height : dataset->width;
+    if (experiment->augment.crop >= size)
+        return experiment_fail(experiment, "augment.crop", status,
+                               "expected less than the %" PRId64 " pixels of an image's side, found %" PRId64, size,
+                               experiment->augment.crop);
+    if (experiment->augment.cutout >= size)
+        return experiment_fail(experiment, "augment.cutout", status,
+                               "expected less than the %" PRId64 " pixels of an image's side, found %" PRId64, size,
+                               experiment->augment.cutout);
+    return true;
+}
+
+bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
 {
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
-    if (batch_size <= count) return true;
+    if (batch_size <= count) return check_augment(experiment, dataset, status);
     return experiment_fail(experiment, "train.batch_size", status,
                            "expected at most the %" PRId64 " samples of the training set, found %" PRId64, count,
                            batch_size);
@@ -63,7 +76,10 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX && dataset->test.count > 0);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
-    if (!trainer_check_batch_size(experiment, dataset, status) || !build_network(trainer, status)) return false;
+    if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
+    trainer->augment = (struct augment_params){experiment->augment.flip, experiment->augment.crop,
+                                               experiment->augment.cutout, (uint64_t)experiment->experiment.seed};
+    trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0;
     optimizer_create(&trainer->optimizer, experiment, trainer->network);
     upload_set(trainer, &trainer->train_set, "train set", &dataset->train);
     upload_set(trainer, &trainer->validation_set, "validation set", &dataset->validation);
@@ -92,7 +108,8 @@ static void step_body(void *argument)
 {
     struct trainer *trainer = argument;
     struct network *network = trainer->network;
-    trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, &network->input, network->labels);
+    const struct augment_params *augment = trainer->augmented ? &trainer->augment : NULL;
+    trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, augment, &network->input, network->labels);
     network_observe(network, PHASE_GATHER, -1);
     network_forward(network, LAYER_TRAIN);
     network_backward(network, NULL);

@@ -1,8 +1,10 @@
-/* Gather: a batch of normalised images, straight from the data set's bytes. */
+/* Gather: a batch of normalised images, straight from the data set's bytes, and moved on the way where they are
+ * augmented. */
 #include "backend/cpu/cpu_install.h"
 
 #include <stdlib.h>
 
+#include "trainer/augment.h"
 #include "trainer/memory.h"
 
 struct device_dataset {
@@ -50,6 +52,7 @@ struct gather_task {
     const struct device_dataset *dataset;
     int64_t first;
     struct tensor x;
+    const struct augment_move *moves; /* (N), or NULL */
 };
 
 static int64_t sample_index(const struct gather_task *task, int64_t n)
@@ -104,15 +107,81 @@ static void gather_rows(void *argument, int64_t first, int64_t last)
     }
 }
 
-static void cpu_gather(struct backend *backend, const struct device_dataset *dataset, const struct tensor *x,
-                       int32_t *labels)
+/* As gather_rows, of images: a pixel comes from where the sample's move says. */
+static void gather_moved_images(void *argument, int64_t first, int64_t last)
+{
+    const struct gather_task *task = argument;
+    struct shape s = task->x.shape;
+    int64_t plane = s.h * s.w, sample = shape_sample_count(s);
+    for (int64_t row = first; row < last; row++) {
+        int64_t block = row / plane, pixel = row % plane;
+        int64_t lanes = min_of(CPU_BLOCK, s.c - block * CPU_BLOCK);
+        int h = (int)(pixel / s.w), w = (int)(pixel % s.w);
+        for (int64_t n = 0; n < s.n; n++) {
+            const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * sample;
+            real *to = (real *)task->x.data + (row * s.n + n) * CPU_BLOCK;
+            int source = augment_source(&task->moves[n], h, w, (int)s.h, (int)s.w);
+            if (source < 0) {
+                memset(to, 0, CPU_BLOCK_BYTES);
+            } else {
+                gather_row(task->dataset, to, pixels, block * CPU_BLOCK * plane + source, lanes, plane);
+            }
+        }
+    }
+}
+
+/* The same of vectors: a lane is a feature, which is pixel feature % (H*W) of channel feature / (H*W) in the file. */
+static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
+{
+    const struct gather_task *task = argument;
+    const struct device_dataset *dataset = task->dataset;
+    int height = (int)dataset->view.height, width = (int)dataset->view.width, plane = height * width;
+    int64_t samples = task->x.shape.n, features = task->x.shape.c;
+    for (int64_t block = first; block < last; block++) {
+        for (int64_t n = 0; n < samples; n++) {
+            const uint8_t *pixels = dataset->view.pixels + sample_index(task, n) * features;
+            real *to = (real *)task->x.data + (block * samples + n) * CPU_BLOCK;
+            memset(to, 0, CPU_BLOCK_BYTES);
+            for (int64_t l = 0; l < min_of(CPU_BLOCK, features - block * CPU_BLOCK); l++) {
+                int64_t feature = block * CPU_BLOCK + l;
+                int pixel = (int)(feature % plane);
+                int source = augment_source(&task->moves[n], pixel / width, pixel % width, height, width);
+                int64_t from = feature - pixel + source;
+                if (source >= 0) to[l] = ((real)pixels[from] - dataset->offset[from]) * dataset->scale[from];
+            }
+        }
+    }
+}
+
+/* What each sample of the batch meets in this step; NULL where nothing is augmented. Free with free. */
+static struct augment_move *draw_moves(struct backend *backend, const struct gather_task *task,
+                                       const struct augment_params *augment)
+{
+    const struct dataset_view *view = &task->dataset->view;
+    if (!augment) return NULL;
+    CHECK(augment->crop >= 0 && augment->crop < min_of(view->height, view->width) && augment->cutout >= 0);
+    struct augment_move *moves = memory_alloc((size_t)task->x.shape.n, sizeof *moves);
+    uint32_t step = (uint32_t)cpu_backend_of(backend)->state.step;
+    for (int64_t n = 0; n < task->x.shape.n; n++)
+        moves[n] = augment_draw(*augment, step, sample_index(task, n), (int)view->height, (int)view->width);
+    return moves;
+}
+
+static void cpu_gather(struct backend *backend, const struct device_dataset *dataset,
+                       const struct augment_params *augment, const struct tensor *x, int32_t *labels)
 {
     const struct dataset_view *view = &dataset->view;
-    struct gather_task task = {dataset, cpu_backend_of(backend)->state.batch_first, *x};
-    CHECK(shape_sample_count(x->shape) == view->channels * view->height * view->width);
-    CHECK(task.first >= 0 && task.first + x->shape.n <= view->count);
-    for (int64_t n = 0; n < x->shape.n; n++) labels[n] = view->labels[sample_index(&task, n)];
-    cpu_for(backend, cpu_blocks(x->shape.c) * x->shape.h * x->shape.w, x->shape.n * CPU_BLOCK, gather_rows, &task);
+    struct shape s = x->shape;
+    struct gather_task task = {dataset, cpu_backend_of(backend)->state.batch_first, *x, NULL};
+    CHECK(shape_sample_count(s) == view->channels * view->height * view->width);
+    CHECK(task.first >= 0 && task.first + s.n <= view->count);
+    for (int64_t n = 0; n < s.n; n++) labels[n] = view->labels[sample_index(&task, n)];
+    struct augment_move *moves = draw_moves(backend, &task, augment);
+    task.moves = moves;
+    void (*rows)(void *, int64_t, int64_t) = gather_rows;
+    if (moves) rows = s.h * s.w == 1 ? gather_moved_vectors : gather_moved_images;
+    cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, rows, &task);
+    free(moves);
 }
 
 void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops)
