@@ -45,6 +45,13 @@ static void adam_step(struct backend *backend, struct adam_params params, size_t
         cuda_adam_launch(cuda->stream, params, cuda->state, cuda->multiprocessors, (int64_t)count, w, dw, m, v));
 }
 
+static void average_step(struct backend *backend, double decay, size_t count, void *average, const void *w)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    if (count == 0) return;
+    CUDA_CHECK(cuda_average_launch(cuda->stream, decay, cuda->state, (int64_t)count, average, w));
+}
+
 void cuda_arithmetic_install(struct backend_ops *ops)
 {
     ops->elementwise = elementwise;
@@ -52,4 +59,5 @@ void cuda_arithmetic_install(struct backend_ops *ops)
     ops->channel_broadcast = channel_broadcast;
     ops->sgd_step = sgd_step;
     ops->adam_step = adam_step;
+    ops->average_step = average_step;
 }

@@ -112,15 +112,18 @@ cudaError_t cuda_softmax_forward_launch(cudaStream_t stream, enum cuda_type type
                                         void *y);
 cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *y,
                                          const void *dy, void *dx);
-/* dx may be NULL. */
-cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, int64_t n, int64_t d,
-                                      const void *x, const int32_t *labels, struct cuda_metrics *metrics, void *dx);
+/* dx may be NULL. smoothing: of logits only. */
+cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, double smoothing,
+                                      int64_t n, int64_t d, const void *x, const int32_t *labels,
+                                      struct cuda_metrics *metrics, void *dx);
 
 /* --- optimizers (cuda_optimizer.cu): fp32 --- */
 cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state, int64_t count,
                             float *w, const float *dw, float *velocity);
 cudaError_t cuda_adam_launch(cudaStream_t stream, struct adam_params params, const struct step_state *state,
                              int multiprocessors, int64_t count, float *w, const float *dw, float *m, float *v);
+cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct step_state *state, int64_t count,
+                                float *average, const float *w);
 
 /* --- convolution without a library (cuda_conv2d.cu): any shape, slow --- */
 struct cuda_convolution {

@@ -127,3 +127,28 @@ cudaError_t cuda_adam_launch(cudaStream_t stream, struct adam_params params, con
     adam_kernel<<<blocks < most ? blocks : most, CUDA_BLOCK_SIZE, 0, stream>>>(task, state);
     return cudaGetLastError();
 }
+
+__global__ static void average_kernel(double decay, const struct step_state *state, int64_t count, float *average,
+                                      const float *w)
+{
+    int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * QUAD;
+    if (i >= count) return;
+    double s = (double)state->step;
+    float share = (float)(1 - fmin(decay, (1 + s) / (10 + s)));
+    if (i + QUAD > count) {
+        for (; i < count; i++) average[i] += share * (w[i] - average[i]);
+        return;
+    }
+    lanes<float, QUAD> to = load_lanes<QUAD>(average + i), from = load_lanes<QUAD>(w + i);
+#pragma unroll
+    for (int k = 0; k < QUAD; k++) to.value[k] += share * (from.value[k] - to.value[k]);
+    store_lanes<QUAD>(average + i, to);
+}
+
+cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct step_state *state, int64_t count,
+                                float *average, const float *w)
+{
+    unsigned blocks = blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
+    average_kernel<<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(decay, state, count, average, w);
+    return cudaGetLastError();
+}

@@ -2,7 +2,8 @@
  *
  *   softmax        y_i = exp(x_i - m) / sum_k exp(x_k - m), m = max x;  dx_j = y_j (dy_j - sum_i dy_i y_i)
  *   cross-entropy  L = -(1/N) sum_n log p[n,t_n];  dp[n,i] = -delta_it / (N p[n,t])
- *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - x_t);  dx_i = (softmax(x)_i - delta_it) / N
+ *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - sum_i q_i x_i), q_i = (1-s) delta_it + s/D;
+ *                  dx_i = (softmax(x)_i - q_i) / N;  s: the smoothing
  *
  * A group of 4 or 32 neighbouring threads takes a sample, by the number of features. The losses are added by one block, in
  * double and in one order, so a batch is one launch without atomics. */
@@ -119,17 +120,21 @@ __device__ inline bool is_correct(const T *x, int64_t d, int64_t label, float of
     return group_all(correct, group);
 }
 
-/* The loss of a sample of logits, and its gradient where dx is not NULL. */
+/* The loss of a sample of logits, and its gradient where dx is not NULL. All threads of a warp have the same smoothing. */
 template <typename T>
-__device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float of_label, int lane, int group,
-                                    float share, T *dx)
+__device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float of_label, float smoothing, int lane,
+                                    int group, float share, T *dx)
 {
-    float sum, most = max_and_sum(x, d, lane, group, &sum);
+    float sum, most = max_and_sum(x, d, lane, group, &sum), every = smoothing / (float)d;
     for (int64_t i = lane; dx && i < d; i += group) {
-        float p = expf(to_float(x[i]) - most) / sum;
-        dx[i] = from_float<T>((i == label ? p - 1 : p) * share);
+        float p = expf(to_float(x[i]) - most) / sum - every;
+        dx[i] = from_float<T>((i == label ? p - (1 - smoothing) : p) * share);
     }
-    return most - of_label + logf(sum);
+    float loss = most - of_label + logf(sum);
+    if (smoothing == 0) return loss; /* whatever the other features are */
+    float below = 0;                 /* sum_i x_t - x_i */
+    for (int64_t i = lane; i < d; i += group) below += of_label - to_float(x[i]);
+    return loss + every * group_sum(below, group);
 }
 
 template <typename T>
@@ -159,9 +164,9 @@ __device__ inline void block_totals(double *loss, int *correct)
 
 /* One block. A label outside of the features makes the loss NaN instead of reading what is not there. */
 template <typename T, bool OF_LOGITS>
-__global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group, const T *x,
-                                                                   const int32_t *labels, struct cuda_metrics *metrics,
-                                                                   T *dx)
+__global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group, float smoothing,
+                                                                   const T *x, const int32_t *labels,
+                                                                   struct cuda_metrics *metrics, T *dx)
 {
     int lane = (int)threadIdx.x % group, samples = (int)blockDim.x / group;
     float share = 1 / (float)n;
@@ -175,7 +180,7 @@ __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, in
         T *drow = dx && valid ? dx + sample * d : NULL;
         bool known = label >= 0 && label < d;
         float of_label = valid && known ? to_float(row[label]) : NAN;
-        float own = OF_LOGITS ? logits_loss(row, features, label, of_label, lane, group, share, drow)
+        float own = OF_LOGITS ? logits_loss(row, features, label, of_label, smoothing, lane, group, share, drow)
                               : probabilities_loss(features, label, of_label, lane, group, share, drow);
         bool hit = is_correct(row, features, label, of_label, lane, group);
         if (valid && lane == 0) loss += (double)own, correct += hit;
@@ -188,21 +193,24 @@ __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, in
 }
 
 template <typename T>
-static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, int64_t n, int64_t d, const void *x,
-                                 const int32_t *labels, struct cuda_metrics *metrics, void *dx)
+static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, float smoothing, int64_t n, int64_t d,
+                                 const void *x, const int32_t *labels, struct cuda_metrics *metrics, void *dx)
 {
     int group = group_size(d);
     int64_t wanted = (n * group + CUDA_WARP - 1) / CUDA_WARP * CUDA_WARP;
     int threads = wanted < LOSS_THREADS ? (int)wanted : LOSS_THREADS;
     if (of_logits)
-        loss_kernel<T, true><<<1, threads, 0, stream>>>(n, d, group, (const T *)x, labels, metrics, (T *)dx);
+        loss_kernel<T, true>
+            <<<1, threads, 0, stream>>>(n, d, group, smoothing, (const T *)x, labels, metrics, (T *)dx);
     else
-        loss_kernel<T, false><<<1, threads, 0, stream>>>(n, d, group, (const T *)x, labels, metrics, (T *)dx);
+        loss_kernel<T, false>
+            <<<1, threads, 0, stream>>>(n, d, group, smoothing, (const T *)x, labels, metrics, (T *)dx);
     return cudaGetLastError();
 }
 
-cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, int64_t n, int64_t d,
-                                      const void *x, const int32_t *labels, struct cuda_metrics *metrics, void *dx)
+cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, double smoothing,
+                                      int64_t n, int64_t d, const void *x, const int32_t *labels,
+                                      struct cuda_metrics *metrics, void *dx)
 {
-    return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, n, d, x, labels, metrics, dx);
+    return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, (float)smoothing, n, d, x, labels, metrics, dx);
 }

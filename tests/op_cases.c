@@ -38,6 +38,9 @@
 #define SOFTMAX(...) VECTOR_("SOFTMAX(" #__VA_ARGS__ ")", OP_SOFTMAX, __VA_ARGS__)
 #define SOFTMAX_CROSS_ENTROPY(...)                                                                                     \
     VECTOR_("SOFTMAX_CROSS_ENTROPY(" #__VA_ARGS__ ")", OP_SOFTMAX_CROSS_ENTROPY, __VA_ARGS__)
+#define SMOOTHED(...) SMOOTHED_("SMOOTHED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define SMOOTHED_(text, n, d, factor, smoothing_)                                                                      \
+    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .smoothing = smoothing_)
 #define VECTOR_(text, kind, n, d, factor) CASE(text, kind, n, d, 1, 1, 0, factor, .pool = {0})
 /* 1/4 * u + 1/2 + 1/4096 is in (0, 1]. */
 #define CROSS_ENTROPY(...) CROSS_ENTROPY_("CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
@@ -202,6 +205,13 @@ static const struct op_case cases[] = {
     SOFTMAX_CROSS_ENTROPY(200, 16, 1),
     SOFTMAX_CROSS_ENTROPY(7, 10, 4096),
     SOFTMAX_CROSS_ENTROPY(3, 37, 65536),
+
+    /* n, d, scale, smoothing */
+    SMOOTHED(1, 1, 1, 0.1),
+    SMOOTHED(33, 10, 1, 0.1),
+    SMOOTHED(7, 17, 4, 0.2),
+    SMOOTHED(2, 100, 1, 0.9),
+    SMOOTHED(7, 10, 4096, 0.1),
 
     /* n, c, h, w, (scale, shift) */
     ADD(7, 17, 3, 3),

@@ -51,6 +51,7 @@ struct op_case {
         } dropout;
         struct elementwise_params elementwise;
         double channel_scale;
+        double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
         struct sgd_params sgd;
         struct adam_params adam;
     };

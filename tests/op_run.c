@@ -165,7 +165,7 @@ static void run_cross_entropy(struct run *run, const struct op_case *op_case)
     if (op_case->op == OP_CROSS_ENTROPY) {
         run->ops->cross_entropy(run->backend, x, labels, dx);
     } else {
-        run->ops->softmax_cross_entropy(run->backend, x, labels, dx);
+        run->ops->softmax_cross_entropy(run->backend, op_case->smoothing, x, labels, dx);
     }
     struct metrics metrics = run->ops->metrics_read(run->backend);
     double *values = op_arrays_add(run->outputs, "metrics", TENSOR_VECTOR, (struct shape){1, 3, 1, 1})->values;

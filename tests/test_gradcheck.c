@@ -212,10 +212,10 @@ static void cross_entropy(struct backend *backend, const struct tensor *x, const
     spoil_if(FAULT_CROSS_ENTROPY, backend, dx);
 }
 
-static void softmax_cross_entropy(struct backend *backend, const struct tensor *x, const int32_t *labels,
-                                  const struct tensor *dx)
+static void softmax_cross_entropy(struct backend *backend, double smoothing, const struct tensor *x,
+                                  const int32_t *labels, const struct tensor *dx)
 {
-    broken.original->softmax_cross_entropy(backend, x, labels, dx);
+    broken.original->softmax_cross_entropy(backend, smoothing, x, labels, dx);
     spoil_if(FAULT_SOFTMAX_CROSS_ENTROPY, backend, dx);
 }
 

@@ -252,7 +252,11 @@ static double expect_hits(struct backend *backend, const struct variant *variant
     int32_t *labels = support_labels(backend, (double[]){0, 1, 2, 0, 1}, 5);
     backend->ops->metrics_reset(backend);
     for (int repeat = 0; repeat < 2; repeat++) { /* without a gradient, as in an evaluation; metrics add up */
-        (fused ? backend->ops->softmax_cross_entropy : backend->ops->cross_entropy)(backend, &x, labels, NULL);
+        if (fused) {
+            backend->ops->softmax_cross_entropy(backend, 0, &x, labels, NULL);
+        } else {
+            backend->ops->cross_entropy(backend, &x, labels, NULL);
+        }
     }
     struct metrics metrics = backend->ops->metrics_read(backend);
     cr_expect_eq(metrics.correct, 2 * hits, "%s: %d hits", variant->name, (int)metrics.correct);
@@ -322,7 +326,7 @@ static void fused_loss_is_the_chain(struct backend *backend, const struct varian
     for (int i = 0; i < 4; i++) t[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     int32_t *labels = support_labels(backend, label_values, 33);
     ops->metrics_reset(backend);
-    ops->softmax_cross_entropy(backend, &x, labels, &t[0]);
+    ops->softmax_cross_entropy(backend, 0, &x, labels, &t[0]);
     struct metrics fused = ops->metrics_read(backend);
     ops->metrics_reset(backend);
     ops->softmax_forward(backend, &x, &t[1]);

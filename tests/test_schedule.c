@@ -79,3 +79,15 @@ Test(schedule, cosine_after_warmup)
     assert_rate(&experiment, 55, 0.06);
     assert_rate(&experiment, 70, 0.04);
 }
+
+Test(schedule, linear_after_warmup_is_a_triangle)
+{
+    struct experiment experiment = with_schedule(SCHEDULE_LINEAR, 20);
+    assert_rate(&experiment, 9, 0.05);
+    assert_rate(&experiment, 19, 0.1);
+    assert_rate(&experiment, 20, 0.1);
+    assert_rate(&experiment, 40, 0.08);
+    assert_rate(&experiment, 60, 0.06);
+    assert_rate(&experiment, 100, 0.02);
+    assert_rate(&experiment, 1000, 0.02);
+}

@@ -13,12 +13,24 @@ static const char mlp_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 5
                                "[optimizer]\nname = adam\nlearning_rate = 1e-3\n"
                                "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
                                "[backend]\ndevice = cpu\n";
+static const char augmented_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
+                                     "synthetic_classes = 5\nsynthetic_size = 9\nnormalization = channel\n"
+                                     "[augment]\nflip = true\ncrop = 2\ncutout = 3\n"
+                                     "[model]\nkind = convnet\nfeatures = 6, M, 17, M, A\nbatchnorm = custom\n"
+                                     "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
+                                     "label_smoothing = 0.1\nema_decay = 0.9\n"
+                                     "[backend]\ndevice = cpu\n";
 static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
                                    "synthetic_classes = 5\nsynthetic_size = 9\nnormalization = channel\n"
                                    "[model]\nkind = convnet\nfeatures = 6, M, 17, M, A\nbatchnorm = custom\n"
                                    "[optimizer]\nname = adam\nlearning_rate = 1e-3\n"
                                    "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
                                    "[backend]\ndevice = cpu\n";
+
+/* Its last section is [train], so that a test can add to it. */
+static const char evaluated_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
+                                     "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
+                                     "[backend]\ndevice = cpu\n[train]\nmax_steps = 10\nbatch_size = 16\n";
 
 /* --- steps --- */
 
@@ -52,6 +64,7 @@ Test(train, same_seed_same_curve_at_any_number_of_threads)
     assert_same_curve(mlp_text, 2);
     assert_same_curve(convnet_text, 2);
     assert_same_curve(convnet_text, 3);
+    assert_same_curve(augmented_text, 3);
 }
 
 Test(train, another_seed_gives_another_curve)
@@ -97,9 +110,9 @@ Test(train, first_epoch_in_file_order_then_permutations)
     session_close(session);
 }
 
-Test(train, batch_larger_than_the_set_is_an_error_with_its_place)
+/* What the data refuses of an experiment that is right otherwise. */
+static void expect_refused(const char *text, const char *message)
 {
-    const char text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\n[train]\nbatch_size = 51\n";
     struct session *session = memory_alloc(1, sizeof *session);
     struct status status = {0};
     experiment_from(&session->experiment, text);
@@ -108,8 +121,58 @@ Test(train, batch_larger_than_the_set_is_an_error_with_its_place)
     cr_assert_not(
         trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status));
     cr_assert_eq(status.code, STATUS_USAGE);
-    cr_assert(strstr(status.message, "test.ini:5: train.batch_size: expected at most the 50"), "%s", status.message);
+    cr_assert(strstr(status.message, message), "%s", status.message);
     session_close(session);
+}
+
+Test(train, what_the_data_refuses_is_an_error_with_its_place)
+{
+    expect_refused("[data]\ndataset = synthetic\nsynthetic_train = 50\n[train]\nbatch_size = 51\n",
+                   "test.ini:5: train.batch_size: expected at most the 50");
+    expect_refused("[data]\ndataset = synthetic\nsynthetic_size = 9\n[augment]\ncrop = 9\n",
+                   "test.ini:5: augment.crop: expected less than the 9 pixels of an image's side, found 9");
+    expect_refused("[data]\ndataset = synthetic\nsynthetic_size = 9\n[augment]\ncutout = 9\n",
+                   "test.ini:5: augment.cutout: expected less than the 9 pixels of an image's side, found 9");
+}
+
+/* Every training batch is changed anew; an evaluation sees the images as they are. */
+Test(train, only_training_batches_are_augmented)
+{
+    struct session *session = session_open(augmented_text, 1);
+    struct trainer *trainer = &session->trainer;
+    const struct image_set *test = &session->dataset.test;
+    int64_t sample = shape_sample_count(trainer->network->input.shape);
+    trainer_evaluate(trainer, &trainer->test_set, NULL);
+    double *before = support_read(session->backend, &trainer->network->input);
+    for (int step = 0; step < 5; step++) trainer_step(trainer);
+    double *training = support_read(session->backend, &trainer->network->input);
+    int64_t holes = 0;
+    for (int64_t i = 0; i < 16 * sample; i++) holes += training[i] == 0;
+    cr_expect_geq(holes, 16 * 3 * 4, "%ld zeros", (long)holes); /* of a 3x3 hole at least 2x2 lie in the image */
+    trainer_evaluate(trainer, &trainer->test_set, NULL);
+    double *after = support_read(session->backend, &trainer->network->input);
+    cr_expect_eq(memcmp(before, after, (size_t)(test->count * sample) * sizeof *after), 0);
+    for (int64_t i = 0; i < test->count * sample; i++) {
+        double expected = ((double)test->pixels[i] - session->dataset.offset[i % sample]) *
+                          session->dataset.scale[i % sample / (9 * 9)];
+        cr_assert(fabs(after[i] - expected) < 1e-5, "value %ld", (long)i);
+    }
+    free(before), free(training), free(after);
+    session_close(session);
+}
+
+/* Smoothing changes what training minimises, by the formula; what an evaluation tells, only through the parameters. */
+Test(train, an_evaluation_is_not_smoothed)
+{
+    char *smooth = memory_format("%slabel_smoothing = 0.3\n", evaluated_text), *plain = memory_format("%s", evaluated_text);
+    struct session *a = session_open(smooth, 1), *b = session_open(plain, 1);
+    struct evaluation of_a = trainer_evaluate(&a->trainer, &a->trainer.test_set, NULL);
+    struct evaluation of_b = trainer_evaluate(&b->trainer, &b->trainer.test_set, NULL);
+    cr_expect(of_a.loss == of_b.loss && of_a.accuracy == of_b.accuracy);
+    double first_a = step_loss(a), first_b = step_loss(b);
+    cr_expect(first_a != first_b && isfinite(first_a), "%g, %g", first_a, first_b);
+    session_close(a), session_close(b);
+    free(smooth), free(plain);
 }
 
 /* --- evaluation --- */

@@ -262,9 +262,11 @@ struct backend_ops {
      * gradient -1/(N p), with the same p. */
     void (*cross_entropy)(struct backend *backend, const struct tensor *probabilities, const int32_t *labels,
                           const struct tensor *dprobabilities);
-    /* Softmax and cross-entropy in one: log-sum-exp with the maximum subtracted. */
-    void (*softmax_cross_entropy)(struct backend *backend, const struct tensor *logits, const int32_t *labels,
-                                  const struct tensor *dlogits);
+    /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against labels smoothed by
+     * 0 <= smoothing < 1 (Szegedy et al. 2016; PyTorch's label_smoothing): with p = softmax(x) and the label t,
+     *   q_d = (1 - smoothing) * [d = t] + smoothing / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N */
+    void (*softmax_cross_entropy)(struct backend *backend, double smoothing, const struct tensor *logits,
+                                  const int32_t *labels, const struct tensor *dlogits);
 
     /* --- primitives --- */
     /* y = a op b, all of one shape; b is NULL where the operation takes one operand; y may be a or b. */
@@ -279,6 +281,11 @@ struct backend_ops {
                      void *velocity /* NULL where momentum is 0 */);
     void (*adam_step)(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
                       void *m, void *v);
+    /* Exponential moving average of a flat arena after step s of the step state (0 is the first):
+     *   average <- average + (1 - d) * (w - average),  d = min(decay, (1 + s) / (10 + s))
+     * so that early in a run, where a long memory would be one of the random start, it is short (as in TensorFlow's
+     * ExponentialMovingAverage with num_updates). */
+    void (*average_step)(struct backend *backend, double decay, size_t count, void *average, const void *w);
 };
 
 struct backend {

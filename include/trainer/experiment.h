@@ -32,7 +32,7 @@ enum batchnorm_kind {
 enum init_kind { INIT_UNIFORM_FAN_IN, INIT_NORMAL };
 enum loss_kind { LOSS_FUSED, LOSS_SEPARATE };
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
-enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE };
+enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };
 
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
 enum block_part { BLOCK_BATCHNORM, BLOCK_ACTIVATION, BLOCK_DROPOUT, BLOCK_PART_COUNT };
@@ -100,10 +100,12 @@ struct experiment {
     struct {
         enum schedule_kind name;
         int64_t warmup_steps, step_size;
-        double gamma, minimum; /* step: factor; cosine: learning rate at the end */
+        double gamma, minimum; /* step: factor; cosine and linear: learning rate at the end */
     } schedule;
     struct {
         int64_t max_steps, batch_size, eval_freq, eval_batch_size;
+        double label_smoothing; /* 0 with LOSS_SEPARATE */
+        double ema_decay;       /* 0: no moving average of the parameters */
     } train;
     struct {
         bool tensorboard, histograms; /* of weights and gradients; only with tensorboard */

@@ -24,11 +24,14 @@ struct network {
     int layer_count;
     struct layer *layers;
     enum loss_kind loss;          /* LOSS_SEPARATE: the last layer is a softmax */
+    double label_smoothing;       /* of training's loss; 0 until somebody sets it, and 0 with LOSS_SEPARATE */
     struct tensor input;          /* (N,C,H,W), filled by gather or by a test; shape.n is the batch at hand */
     int32_t *labels;              /* (N) device memory */
     struct tensor *activations;   /* [layer_count]: output of each layer */
     size_t arena_count;           /* elements in each arena, padding included */
     void *parameters, *gradients; /* arenas */
+    size_t buffer_count;          /* elements, padding included, of */
+    void *buffers;                /* the arena of the layers' running statistics */
     int64_t parameter_count;      /* trainable scalars, padding not counted */
     int64_t max_batch;
     void *gradient_buffer[2];
@@ -48,6 +51,10 @@ bool network_build(struct network **network, struct backend *backend, const stru
                    enum loss_kind loss, struct shape input, uint64_t seed, struct status *status);
 void network_destroy(struct network *network); /* NULL is allowed */
 
+/* Lets the layers compute with the parameters and running statistics in these arenas, which are like the network's own.
+ */
+void network_use(struct network *network, void *parameters, void *buffers);
+
 /* The batch at hand, 1 <= n <= max_batch: sets shape.n of the input and of every activation. */
 void network_set_batch(struct network *network, int64_t n);
 
@@ -55,11 +62,11 @@ void network_set_batch(struct network *network, int64_t n);
  * left as it was, unless it is the last. */
 void network_forward(struct network *network, enum layer_mode mode);
 
-/* Adds the loss of the last activation to the backend's metrics; no gradient. */
+/* Adds the loss of the last activation to the backend's metrics, without label smoothing; no gradient. */
 void network_loss(struct network *network);
 
-/* The same, then the backward pass through all layers: fills the gradients arena. After a forward with LAYER_TRAIN.
- * dinput (or NULL) gets the gradient with respect to the input. */
+/* Adds the loss that training minimises, with label smoothing, then the backward pass through all layers: fills the
+ * gradients arena. After a forward with LAYER_TRAIN. dinput (or NULL) gets the gradient with respect to the input. */
 void network_backward(struct network *network, const struct tensor *dinput);
 
 /* Tells the observer, if there is one. */

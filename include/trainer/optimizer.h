@@ -28,7 +28,9 @@ void optimizer_step(struct optimizer *optimizer);
  * base * (s + 1) / warmup_steps. After that
  *   constant  base
  *   step      base * gamma^floor((s - warmup_steps) / step_size)
- *   cosine    minimum + (base - minimum) * (1 + cos(pi * (s - warmup_steps) / (max_steps - warmup_steps))) / 2 */
+ *   cosine    minimum + (base - minimum) * (1 + cos(pi * (s - warmup_steps) / (max_steps - warmup_steps))) / 2
+ *   linear    base + (minimum - base) * (s - warmup_steps) / (max_steps - warmup_steps); with a warm-up it is a
+ * triangle */
 double schedule_learning_rate(const struct experiment *experiment, int64_t step);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "trainer/dataset.h"
+#include "trainer/ema.h"
 #include "trainer/experiment.h"
 #include "trainer/metrics.h"
 #include "trainer/network.h"
@@ -35,6 +36,7 @@ struct trainer {
     struct backend *backend;
     struct network *network;
     struct optimizer optimizer;
+    struct ema ema; /* what evaluations use, where train.ema_decay is not 0 */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set may be empty */
     struct augment_params augment; /* of the training batches */
     bool augmented;                /* whether it changes anything */
@@ -54,11 +56,12 @@ void trainer_destroy(struct trainer *trainer);
  * training set, and augmentation leaves something of an image. */
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status);
 
-/* One training step: gather, forward, loss, backward, optimizer. Its loss is added to the backend's metrics. */
+/* One training step: gather, forward, loss, backward, optimizer, moving average. Its loss is added to the backend's
+ * metrics. */
 void trainer_step(struct trainer *trainer);
 
-/* Loss and accuracy over an entire set of the trainer, not empty, in file order and evaluation mode. Resets the backend's metrics.
- * progress may be NULL. */
+/* Loss and accuracy over an entire set of the trainer, not empty, in file order and evaluation mode, with the
+ * moving average of the parameters where there is one. Resets the backend's metrics. progress may be NULL. */
 struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set,
                                    struct progress *progress);
 

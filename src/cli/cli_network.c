@@ -43,6 +43,7 @@ bool cli_build_network(struct network **network, const struct experiment *experi
                               (uint64_t)experiment->experiment.seed, status);
     model_specs_free(specs, count);
     if (!good) return false;
+    (*network)->label_smoothing = experiment->train.label_smoothing;
     printf("%s: images of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n\n", experiment->experiment.name,
            format.channels, format.height, format.width, format.classes);
     return true;

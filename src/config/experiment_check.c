@@ -117,8 +117,16 @@ static bool check_report(struct experiment *experiment, struct status *status)
     return experiment_fail(experiment, "report.histograms", status, "expected false, as report.tensorboard is false");
 }
 
+static bool check_train(struct experiment *experiment, struct status *status)
+{
+    if (experiment->train.label_smoothing == 0 || experiment->model.loss == LOSS_FUSED) return true;
+    return experiment_fail(experiment, "train.label_smoothing", status,
+                           "expected 0, as model.loss is separate (fused can smooth)");
+}
+
 bool experiment_check(struct experiment *experiment, struct status *status)
 {
     return check_name(experiment, status) && check_data(experiment, status) && check_model(experiment, status) &&
-           check_optimizer(experiment, status) && check_schedule(experiment, status) && check_report(experiment, status);
+           check_optimizer(experiment, status) && check_schedule(experiment, status) &&
+           check_train(experiment, status) && check_report(experiment, status);
 }

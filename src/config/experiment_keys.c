@@ -70,16 +70,19 @@ const struct experiment_key experiment_keys[] = {
     REAL(optimizer, beta2, "0.999", "Decay of Adam's second moment.", FROM(0), BELOW(1)),
     REAL(optimizer, epsilon, "1e-8", "Added to the root of Adam's second moment.", ABOVE(0), TO(1)),
 
-    CHOICE(schedule, name, "constant", "How the learning rate changes.", "constant", "step", "cosine"),
+    CHOICE(schedule, name, "constant", "How the learning rate changes.", "constant", "step", "cosine", "linear"),
     INTEGER(schedule, warmup_steps, "0", 0, 1000000000, "Steps in which the learning rate grows from 0."),
     INTEGER(schedule, step_size, "1000", 1, 1000000000, "step: multiply by gamma after so many steps."),
     REAL(schedule, gamma, "0.1", "step: the factor.", ABOVE(0), TO(1)),
-    REAL(schedule, minimum, "0", "cosine: the learning rate at the end.", FROM(0), TO(1000)),
+    REAL(schedule, minimum, "0", "cosine, linear: the learning rate at the end.", FROM(0), TO(1000)),
 
     INTEGER(train, max_steps, "1500", 1, 1000000000, "Training steps."),
     INTEGER(train, batch_size, "200", 1, 1000000, "Samples per training step."),
     INTEGER(train, eval_freq, "100", 1, 1000000000, "Evaluate after so many steps; always after the last."),
     INTEGER(train, eval_batch_size, "0", 0, 1000000, "Samples at once in an evaluation; 0: automatic."),
+    REAL(train, label_smoothing, "0", "Share of the label's weight that training spreads over all classes.", FROM(0), BELOW(1)),
+    REAL(train, ema_decay, "0", "Evaluate a moving average of the parameters that decays so slowly; 0: the parameters.",
+         FROM(0), BELOW(1)),
 
     BOOLEAN(report, tensorboard, "false", "Write event files for TensorBoard into the run's folder tensorboard/."),
     BOOLEAN(report, histograms, "false", "With them how the weights and gradients of every layer are spread."),

@@ -85,7 +85,8 @@ static double loss_value(struct check *check, const struct tensor *gradient)
     struct backend *backend = network->backend;
     backend->ops->metrics_reset(backend);
     if (network->loss == LOSS_FUSED) {
-        backend->ops->softmax_cross_entropy(backend, &check->x.tensor, network->labels, gradient);
+        backend->ops->softmax_cross_entropy(backend, network->label_smoothing, &check->x.tensor, network->labels,
+                                            gradient);
     } else {
         backend->ops->cross_entropy(backend, &check->x.tensor, network->labels, gradient);
     }

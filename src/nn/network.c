@@ -101,22 +101,43 @@ static size_t arena_share(const struct network *network, const struct tensor *te
     return (count + line - 1) / line * line;
 }
 
+static void count_arenas(struct network *network)
+{
+    for (int i = 0; i < network->layer_count; i++) {
+        const struct layer *layer = &network->layers[i];
+        for (int p = 0; p < layer->parameter_count; p++)
+            network->arena_count += arena_share(network, &layer->parameter[p].value);
+        for (int b = 0; b < layer->buffer_count; b++)
+            network->buffer_count += arena_share(network, &layer->buffer[b].value);
+    }
+}
+
+void network_use(struct network *network, void *parameters, void *buffers)
+{
+    size_t scalar = network->backend->scalar_size, parameter_offset = 0, buffer_offset = 0; /* bytes */
+    for (int i = 0; i < network->layer_count; i++) {
+        struct layer *layer = &network->layers[i];
+        for (int p = 0; p < layer->parameter_count; p++) {
+            struct parameter *parameter = &layer->parameter[p];
+            parameter->value.data = (char *)parameters + parameter_offset;
+            parameter->gradient.data = (char *)network->gradients + parameter_offset;
+            parameter_offset += arena_share(network, &parameter->value) * scalar;
+        }
+        for (int b = 0; b < layer->buffer_count; b++) {
+            layer->buffer[b].value.data = (char *)buffers + buffer_offset;
+            buffer_offset += arena_share(network, &layer->buffer[b].value) * scalar;
+        }
+    }
+}
+
 static void create_arenas(struct network *network)
 {
     struct backend *backend = network->backend;
-    for (int i = 0; i < network->layer_count; i++)
-        for (int p = 0; p < network->layers[i].parameter_count; p++)
-            network->arena_count += arena_share(network, &network->layers[i].parameter[p].value);
+    count_arenas(network);
     network->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
     network->gradients = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
-    size_t offset = 0; /* bytes */
-    for (int i = 0; i < network->layer_count; i++)
-        for (int p = 0; p < network->layers[i].parameter_count; p++) {
-            struct parameter *parameter = &network->layers[i].parameter[p];
-            parameter->value.data = (char *)network->parameters + offset;
-            parameter->gradient.data = (char *)network->gradients + offset;
-            offset += arena_share(network, &parameter->value) * backend->scalar_size;
-        }
+    network->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
+    network_use(network, network->parameters, network->buffers);
 }
 
 static void create_activations(struct network *network)
@@ -138,10 +159,6 @@ static void create_layers(struct network *network)
 {
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
-        for (int b = 0; b < layer->buffer_count; b++) {
-            struct tensor *value = &layer->buffer[b].value;
-            *value = tensor_alloc(network->backend, value->kind, value->shape);
-        }
         if (layer->ops->create) layer->ops->create(layer);
         if (layer->ops->init) layer->ops->init(layer);
         layer->spec.origin = NULL; /* borrowed until here */
@@ -188,12 +205,12 @@ void network_destroy(struct network *network)
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
         if (layer->impl && layer->ops->destroy) layer->ops->destroy(layer);
-        for (int b = 0; b < layer->buffer_count; b++) tensor_free(backend, &layer->buffer[b].value);
         tensor_free(backend, &network->activations[i]);
     }
     for (int i = 0; i < 2; i++) backend->ops->free(backend, network->gradient_buffer[i]);
     backend->ops->free(backend, network->parameters);
     backend->ops->free(backend, network->gradients);
+    backend->ops->free(backend, network->buffers);
     backend->ops->free(backend, network->labels);
     tensor_free(backend, &network->input);
     free(network->activations);
@@ -228,13 +245,14 @@ void network_forward(struct network *network, enum layer_mode mode)
     }
 }
 
-/* dy (or NULL) gets the gradient of the mean loss with respect to the last activation. */
+/* dy (or NULL) gets the gradient of the mean loss with respect to the last activation. Smoothed labels are a means of
+ * training; a loss by which runs are compared has none. */
 static void compute_loss(struct network *network, const struct tensor *dy)
 {
     struct backend *backend = network->backend;
     const struct tensor *y = &network->activations[network->layer_count - 1];
     if (network->loss == LOSS_FUSED)
-        backend->ops->softmax_cross_entropy(backend, y, network->labels, dy);
+        backend->ops->softmax_cross_entropy(backend, dy ? network->label_smoothing : 0, y, network->labels, dy);
     else
         backend->ops->cross_entropy(backend, y, network->labels, dy);
     network_observe(network, PHASE_LOSS, -1);

@@ -18,6 +18,9 @@ double schedule_learning_rate(const struct experiment *experiment, int64_t step)
     case SCHEDULE_COSINE:
         if (done >= rest) return minimum; /* past the last step, for a run that goes on */
         return minimum + (base - minimum) * (1 + cos(pi * (double)done / (double)rest)) / 2;
+    case SCHEDULE_LINEAR:
+        if (done >= rest) return minimum;
+        return base + (minimum - base) * (double)done / (double)rest;
     }
     CHECK(!"a known schedule");
 }

@@ -24,12 +24,14 @@ struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluat
     bool shuffled = set == &trainer->train_set && trainer->epoch >= 0;
     if (shuffled) backend->ops->dataset_set_order(backend, set->data, NULL);
     backend->ops->metrics_reset(backend);
+    ema_show(&trainer->ema, true);
     int64_t first = 0;
     for (; first + set->full.n <= set->count; first += set->full.n) {
         evaluate_batch(trainer, &set->full, first);
         if (progress && progress_due(progress)) progress_evaluating(progress, set->name, first, set->count);
     }
     if (set->tail.n > 0) evaluate_batch(trainer, &set->tail, first);
+    ema_show(&trainer->ema, false);
     struct metrics sums = backend->ops->metrics_read(backend);
     backend->ops->metrics_reset(backend);
     if (shuffled) backend->ops->dataset_set_order(backend, set->data, trainer->order);

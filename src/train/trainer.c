@@ -31,6 +31,7 @@ static bool build_network(struct trainer *trainer, struct status *status)
     bool built = network_build(&trainer->network, trainer->backend, specs, count, experiment->model.loss, input,
                                (uint64_t)experiment->experiment.seed, status);
     model_specs_free(specs, count);
+    if (built) trainer->network->label_smoothing = experiment->train.label_smoothing;
     return built;
 }
 
@@ -81,6 +82,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
                                                experiment->augment.cutout, (uint64_t)experiment->experiment.seed};
     trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0;
     optimizer_create(&trainer->optimizer, experiment, trainer->network);
+    ema_create(&trainer->ema, experiment->train.ema_decay, trainer->network);
     upload_set(trainer, &trainer->train_set, "train set", &dataset->train);
     upload_set(trainer, &trainer->validation_set, "validation set", &dataset->validation);
     upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
@@ -95,6 +97,7 @@ void trainer_destroy(struct trainer *trainer)
     struct backend *backend = trainer->backend;
     if (trainer->network) {
         optimizer_destroy(&trainer->optimizer);
+        ema_destroy(&trainer->ema);
         backend->ops->dataset_free(backend, trainer->train_set.data);
         backend->ops->dataset_free(backend, trainer->validation_set.data);
         backend->ops->dataset_free(backend, trainer->test_set.data);
@@ -114,6 +117,7 @@ static void step_body(void *argument)
     network_forward(network, LAYER_TRAIN);
     network_backward(network, NULL);
     optimizer_step(&trainer->optimizer);
+    ema_step(&trainer->ema);
     network_observe(network, PHASE_OPTIMIZER, -1);
 }
 

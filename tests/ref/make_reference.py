@@ -251,10 +251,10 @@ def cross_entropy(draw, n, d):
     return {"metrics": (metrics(losses, p, labels), largest(losses.sum())), "dx": (dp, 0.0)}
 
 
-def softmax_cross_entropy(draw, n, d, scale):
+def softmax_cross_entropy(draw, n, d, scale, smoothing=0.0):
     x, labels = scale * draw.units(n, d), draw.labels(n, d)
-    losses = F.cross_entropy(x, labels, reduction="none")
-    (_, dx) = differentiate(lambda leaf: F.cross_entropy(leaf, labels), [x], None)
+    losses = F.cross_entropy(x, labels, reduction="none", label_smoothing=smoothing)
+    (_, dx) = differentiate(lambda leaf: F.cross_entropy(leaf, labels, label_smoothing=smoothing), [x], None)
     size = (x.max(1)[0].abs() + x[torch.arange(n), labels].abs() + 1).sum()  # of the terms in the sum of the losses
     return {"metrics": (metrics(losses, x, labels), largest(size)), "dx": (dx, 1 / n)}
 
@@ -300,6 +300,7 @@ KINDS = {
     "SOFTMAX": softmax,
     "CROSS_ENTROPY": cross_entropy,
     "SOFTMAX_CROSS_ENTROPY": softmax_cross_entropy,
+    "SMOOTHED": softmax_cross_entropy,
     "ADD": lambda draw, *a: elementwise(draw, torch.add, 2, *a),
     "SUBTRACT": lambda draw, *a: elementwise(draw, torch.sub, 2, *a),
     "MULTIPLY": lambda draw, *a: elementwise(draw, torch.mul, 2, *a),

@@ -1,5 +1,6 @@
-/* The arithmetic of SGD and Adam (formulas: struct sgd_params and struct adam_params in backend.h). One pass over the
- * flat arenas; SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, so memory bandwidth is their limit. */
+/* The arithmetic of SGD, Adam and the moving average (formulas: struct sgd_params, struct adam_params and average_step
+ * in backend.h). One pass over the flat arenas; SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the
+ * average 12, so memory bandwidth is their limit. */
 #include "backend/cpu/cpu_install.h"
 
 #include <math.h>
@@ -85,8 +86,30 @@ static void cpu_adam_step(struct backend *backend, struct adam_params params, si
     cpu_for(backend, (int64_t)count, 4, adam_range, &task);
 }
 
+struct average_task {
+    real share; /* 1 - d */
+    real *average;
+    const real *w;
+};
+
+static void average_range(void *argument, int64_t first, int64_t last)
+{
+    const struct average_task *task = argument;
+    real *restrict average = task->average;
+    const real *restrict w = task->w;
+    for (int64_t i = first; i < last; i++) average[i] += task->share * (w[i] - average[i]);
+}
+
+static void cpu_average_step(struct backend *backend, double decay, size_t count, void *average, const void *w)
+{
+    double s = (double)cpu_backend_of(backend)->state.step;
+    struct average_task task = {(real)(1 - fmin(decay, (1 + s) / (10 + s))), average, w};
+    cpu_for(backend, (int64_t)count, 2, average_range, &task);
+}
+
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops)
 {
     ops->sgd_step = cpu_sgd_step;
     ops->adam_step = cpu_adam_step;
+    ops->average_step = cpu_average_step;
 }

@@ -3,7 +3,8 @@
  *   softmax        y_i = exp(x_i - m) / sum_k exp(x_k - m), m = max x;  dy_i/dx_j = y_i (delta_ij - y_j), so
  *                  dx_j = y_j (dy_j - sum_i dy_i y_i)
  *   cross-entropy  L = -(1/N) sum_n log p[n,t_n];  dp[n,i] = -delta_it / (N p[n,t])
- *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - x_t);  dx_i = (softmax(x)_i - delta_it) / N
+ *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - sum_i q_i x_i), q_i = (1-s) delta_it + s/D, since
+ *                  -sum_i q_i log softmax(x)_i with sum_i q_i = 1;  dx_i = (softmax(x)_i - q_i) / N;  s: the smoothing
  *
  * A sample's features lie 16 at a time, N*16 scalars apart. One thread adds up the losses, in the order of the samples.
  */
@@ -125,19 +126,38 @@ static void cpu_cross_entropy(struct backend *backend, const struct tensor *prob
     }
 }
 
-static void cpu_softmax_cross_entropy(struct backend *backend, const struct tensor *logits, const int32_t *labels,
-                                      const struct tensor *dlogits)
+/* sum_i q_i x_i. */
+static double target_dot(const struct tensor *x, int64_t n, int32_t label, double smoothing)
 {
-    const real *x = logits->data;
+    const real *data = x->data;
+    double of_label = (double)data[feature_offset(x->shape, n, label)], total = 0;
+    if (smoothing == 0) return of_label; /* whatever the others are */
+    for (int64_t d = 0; d < x->shape.c; d++) total += (double)data[feature_offset(x->shape, n, d)];
+    return (1 - smoothing) * of_label + smoothing / (double)x->shape.c * total;
+}
+
+static void subtract_targets(const struct tensor *dx, int64_t n, int32_t label, double smoothing)
+{
+    struct shape s = dx->shape;
+    real *data = dx->data;
+    real every = (real)(smoothing / (double)(s.c * s.n));
+    for (int64_t d = 0; smoothing > 0 && d < s.c; d++) data[feature_offset(s, n, d)] -= every;
+    data[feature_offset(s, n, label)] -= (real)((1 - smoothing) / (double)s.n);
+}
+
+static void cpu_softmax_cross_entropy(struct backend *backend, double smoothing, const struct tensor *logits,
+                                      const int32_t *labels, const struct tensor *dlogits)
+{
     struct shape s = logits->shape;
+    CHECK(smoothing >= 0 && smoothing < 1);
     if (dlogits) check_vectors(logits, dlogits);
     for (int64_t n = 0; n < s.n; n++) {
-        int64_t at = feature_offset(s, n, labels[n]);
+        CHECK(labels[n] >= 0 && labels[n] < s.c);
         double sum, max = max_and_sum(logits, n, &sum);
-        add_sample(backend, logits, n, labels[n], max + log(sum) - (double)x[at]);
+        add_sample(backend, logits, n, labels[n], max + log(sum) - target_dot(logits, n, labels[n], smoothing));
         if (!dlogits) continue;
         write_softmax(logits, dlogits, n, max, sum, 1 / (double)s.n);
-        ((real *)dlogits->data)[at] -= (real)(1 / (double)s.n);
+        subtract_targets(dlogits, n, labels[n], smoothing);
     }
 }
 
