@@ -92,6 +92,30 @@ Test(checkpoint, restores_momentum_in_double_precision)
     expect_same_file("a", "b");
 }
 
+static const char averaged[] = DATA "ema_decay = 0.9\n" CONVNET "[optimizer]\nname = adam\nlearning_rate = 1e-2\n"
+                                    "[augment]\nflip = true\ncrop = 2\n[backend]\ndevice = cpu\n";
+
+/* Also the draws of an augmented batch are those of the run that never stopped. */
+Test(checkpoint, restores_the_moving_average_beside_the_weights)
+{
+    expect_restored(averaged);
+    expect_same_file("a", "b");
+}
+
+/* The weights with the plain names are the ones that were evaluated. */
+Test(checkpoint, a_network_takes_the_average)
+{
+    struct session *session = session_saved(averaged, 5, "a"), *plain = session_open(adam, 2);
+    struct checkpoint checkpoint = read_good("a");
+    struct status status = {0};
+    cr_assert(checkpoint_load_weights(&checkpoint.file, plain->trainer.network, &status), "%s", status.message);
+    struct evaluation saved = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
+    struct evaluation loaded = trainer_evaluate(&plain->trainer, &plain->trainer.test_set, NULL);
+    cr_expect(saved.loss == loaded.loss && saved.accuracy == loaded.accuracy, "%g, %g", saved.loss, loaded.loss);
+    checkpoint_free(&checkpoint);
+    session_close(session), session_close(plain);
+}
+
 Test(checkpoint, keeps_step_rows_best_and_config)
 {
     struct session *session = session_saved(adam, 5, "a");

@@ -5,6 +5,8 @@
  * an nn.Sequential called `layers`, where <i> is the index of the layer in the network: layers.<i>.weight (O,I,K,K) of
  * a convolution, (O,I) of a linear layer, (C) of a batch normalization layers.<i>.bias                 (O) or (C)
  *   layers.<i>.running_mean, layers.<i>.running_var    (C)
+ *   training.layers.<i>.weight, ...                    with train.ema_decay only: then layers.<i> are the averages, which
+ *                                                      evaluations use, and these are what training goes on with
  *   optimizer.<moment>.layers.<i>.weight, ...          of each parameter; <moment>: momentum_buffer of SGD with a
  *                                                      momentum, exp_avg and exp_avg_sq of Adam
  * input.offset (C,H,W), input.scale (C)              how pixels enter the network, F32: see struct dataset_view

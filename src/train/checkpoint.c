@@ -193,7 +193,7 @@ static bool check_input(struct loading *loading, const struct dataset *dataset)
 bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status)
 {
     struct loading loading = start_loading(&checkpoint->file, trainer->backend, status);
-    bool loaded = checkpoint_each_weight(trainer->network, load, &loading) &&
+    bool loaded = checkpoint_each_trained(trainer, load, &loading) &&
                   checkpoint_each_moment(&trainer->optimizer, load, &loading) &&
                   check_input(&loading, trainer->dataset) && check_all_taken(&loading, "");
     free(loading.taken);

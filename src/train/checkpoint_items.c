@@ -46,18 +46,36 @@ static bool visit_tensor(const struct layer *layer, const char *prefix, const ch
     return good;
 }
 
-bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *, const struct checkpoint_item *),
-                            void *argument)
+static bool each_weight(const struct network *network, const char *prefix,
+                        bool (*visit)(void *, const struct checkpoint_item *), void *argument)
 {
     bool good = true;
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         for (int p = 0; good && p < layer->parameter_count; p++)
-            good = visit_tensor(layer, "", layer->parameter[p].name, layer->parameter[p].value, visit, argument);
+            good = visit_tensor(layer, prefix, layer->parameter[p].name, layer->parameter[p].value, visit, argument);
         for (int b = 0; good && b < layer->buffer_count; b++)
-            good = visit_tensor(layer, "", layer->buffer[b].name, layer->buffer[b].value, visit, argument);
+            good = visit_tensor(layer, prefix, layer->buffer[b].name, layer->buffer[b].value, visit, argument);
     }
     return good;
+}
+
+bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *, const struct checkpoint_item *),
+                            void *argument)
+{
+    return each_weight(network, "", visit, argument);
+}
+
+/* The plain names belong to what evaluations use, so that whoever uses the network later need not know of the average.
+ */
+bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, const struct checkpoint_item *),
+                             void *argument)
+{
+    ema_show(&trainer->ema, true);
+    bool good = each_weight(trainer->network, "", visit, argument);
+    ema_show(&trainer->ema, false);
+    if (trainer->ema.decay == 0) return good;
+    return good && each_weight(trainer->network, "training.", visit, argument);
 }
 
 /* What PyTorch calls it. */

@@ -16,6 +16,11 @@ struct checkpoint_item {
 bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *, const struct checkpoint_item *),
                             void *argument);
 
+/* The same for a trainer: the weights that its evaluations use; where those are an average, then also the ones that training
+ * goes on with, named training.layers.<i>.weight and so on. */
+bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, const struct checkpoint_item *),
+                             void *argument);
+
 /* And for each moment of the optimizer: the parameters' places in its arena. */
 bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(void *, const struct checkpoint_item *),
                             void *argument);

@@ -199,7 +199,7 @@ bool checkpoint_write(const char *path, struct trainer *trainer, const struct ru
 {
     struct collection collection = {.backend = trainer->backend, .path = path, .status = status};
     struct texts texts = {0};
-    bool written = checkpoint_each_weight(trainer->network, collect, &collection) &&
+    bool written = checkpoint_each_trained(trainer, collect, &collection) &&
                    checkpoint_each_moment(&trainer->optimizer, collect, &collection) &&
                    add_texts(&texts, trainer, result, status);
     collect_input(&collection, trainer->dataset);
