@@ -138,6 +138,10 @@ void experiment_free(struct experiment *experiment);
 /* Writes every key with its value, in a form that experiment_load reads back to the same experiment. */
 void experiment_write(const struct experiment *experiment, FILE *out);
 
+/* A line that tells what training does beside the network itself: augmentation, label smoothing, the moving average of the
+ * weights. Nothing where it does none of that. */
+void experiment_print_extras(const struct experiment *experiment, FILE *out);
+
 /* Where a key's value came from; CHECKs that "section.key" exists. */
 struct key_origin experiment_origin(const struct experiment *experiment, const char *section_key);
 

@@ -28,6 +28,9 @@ bool image_read(struct image *image, const char *path, int64_t channels, struct 
  * interpolation where it enlarges, and without aliasing where it reduces (Pillow's BILINEAR). */
 void image_resize(struct image *image, int64_t height, int64_t width);
 
+/* Writes a PNG file of 1 or 3 channels that appears whole or not at all. Errors name the file and the cause. */
+bool image_write_png(const struct image *image, const char *path, struct status *status);
+
 void image_free(struct image *image); /* leaves it empty; an empty one is allowed */
 
 #endif

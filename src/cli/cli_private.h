@@ -117,7 +117,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_summary, cli_gradcheck, cli_bench, cli_config,
-    cli_completion, cli_help, cli_eval, cli_predict, cli_export;
+    cli_completion, cli_help, cli_eval, cli_predict, cli_export, cli_samples;
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];

@@ -6,6 +6,7 @@ static bool print_network(const struct experiment *experiment, struct backend *b
     struct network *network;
     if (!cli_build_network(&network, experiment, backend, 1, status)) return false;
     network_print_summary(network, stdout);
+    experiment_print_extras(experiment, stdout);
     network_destroy(network);
     return true;
 }

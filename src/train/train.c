@@ -73,6 +73,7 @@ static void print_head(const struct run *run)
             dataset->classes);
     fprintf(run->out, "backend: %s\n\n", run->backend->description);
     network_print_summary(run->trainer.network, run->out);
+    experiment_print_extras(run->experiment, run->out);
     fputc('\n', run->out);
     fflush(run->out);
 }

@@ -1,0 +1,77 @@
+/* The picture of the training images shows what the network gets to see, to the pixel. */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "session_support.h"
+#include "trainer/samples.h"
+
+/* Without normalisation a value that the network sees is a byte of the picture, and 0 in a hole. */
+static const char text[] =
+    "[data]\ndataset = synthetic\nsynthetic_train = 20\nsynthetic_test = 3\nsynthetic_classes = 5\n"
+    "synthetic_size = 9\nnormalization = none\n"
+    "[augment]\nflip = true\ncrop = 2\ncutout = 3\n"
+    "[model]\nkind = convnet\nfeatures = 4, M\n"
+    "[train]\nmax_steps = 9\nbatch_size = 6\n[backend]\ndevice = cpu\n";
+enum { SIDE = 9, PLANE = SIDE * SIDE, C = 3, ROWS = 7, COLUMNS = 4, ZOOM = 8, GAP = 4 };
+
+/* Each pixel of an image is a square of the picture, of one colour. */
+static void expect_image(const struct image *picture, int64_t row, int64_t column, const double *values)
+{
+    for (int64_t c = 0; c < C; c++)
+        for (int64_t h = 0; h < SIDE * ZOOM; h++)
+            for (int64_t w = 0; w < SIDE * ZOOM; w++) {
+                int64_t top = GAP + row * (SIDE * ZOOM + GAP) + h, left = GAP + column * (SIDE * ZOOM + GAP) + w;
+                double value = values[c * PLANE + h / ZOOM * SIDE + w / ZOOM];
+                cr_assert_eq(picture->pixels[(c * picture->height + top) * picture->width + left], value,
+                             "row %d, column %d, channel %d, (%d,%d)", (int)row, (int)column, (int)c, (int)h, (int)w);
+            }
+}
+
+/* What the network saw in the step that was just done, of the samples that have a row. */
+static void expect_step(struct session *session, const struct image *picture, int64_t step)
+{
+    const struct trainer *trainer = &session->trainer;
+    int64_t batch = session->experiment.train.batch_size, epoch = step / trainer->batches_per_epoch;
+    double *x = support_read(session->backend, &trainer->network->input);
+    for (int64_t n = 0; n < batch; n++) {
+        int64_t sample = trainer->order[step % trainer->batches_per_epoch * batch + n];
+        if (sample < ROWS) expect_image(picture, sample, epoch + 1, x + n * C * PLANE);
+    }
+    free(x);
+}
+
+Test(samples, the_picture_shows_what_each_step_sees)
+{
+    struct session *session = session_open(text, 2);
+    struct image picture = samples_picture(&session->experiment, &session->dataset, ROWS, COLUMNS);
+    cr_assert(picture.channels == C && picture.width == GAP + COLUMNS * (SIDE * ZOOM + GAP));
+    for (int64_t row = 0; row < ROWS; row++) {
+        double values[C * PLANE];
+        for (int i = 0; i < C * PLANE; i++) values[i] = session->dataset.train.pixels[row * C * PLANE + i];
+        expect_image(&picture, row, 0, values);
+    }
+    for (int64_t step = 0; step < 9; step++) {
+        trainer_step(&session->trainer);
+        expect_step(session, &picture, step);
+    }
+    image_free(&picture);
+    session_close(session);
+}
+
+Test(samples, a_png_file_holds_the_picture)
+{
+    struct session *session = session_open(text, 1);
+    struct image picture = samples_picture(&session->experiment, &session->dataset, 2, 3), back;
+    char *folder = support_folder(), *path = support_path(folder, "picture.png");
+    struct status status = {0};
+    cr_assert(image_write_png(&picture, path, &status), "%s", status.message);
+    cr_assert(image_read(&back, path, C, &status), "%s", status.message);
+    cr_assert(back.height == picture.height && back.width == picture.width);
+    cr_expect_eq(memcmp(back.pixels, picture.pixels, (size_t)(C * back.height * back.width)), 0);
+    cr_expect_not(image_write_png(&picture, folder, &status));
+    cr_expect(strstr(status.message, folder), "%s", status.message);
+    image_free(&picture), image_free(&back);
+    free(path);
+    support_folder_remove(folder);
+    session_close(session);
+}
