@@ -64,6 +64,9 @@
 #define ADAM_(text, o, i, k, beta1_, beta2_, epsilon_, decay, decoupled_)                                              \
     CASE(text, OP_ADAM, o, i, k, k, 0, 1, .adam = {beta1_, beta2_, epsilon_, decay, decoupled_})
 
+#define AVERAGE(...) AVERAGE_("AVERAGE(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define AVERAGE_(text, o, i, k, decay_) CASE(text, OP_AVERAGE, o, i, k, k, 0, 1, .decay = decay_)
+
 /* clang-format off */
 static const struct op_case cases[] = {
     /* n, i, h, w, o, kernel, stride, padding, bias */
@@ -248,6 +251,11 @@ static const struct op_case cases[] = {
     ADAM(16, 17, 1, 0.9, 0.999, 1e-8, 0.01, 0),
     ADAM(7, 5, 3, 0.8, 0.9, 1e-3, 0.1, 1),
     ADAM(37, 16, 1, 0.9, 0.999, 1e-8, 0.01, 1),
+
+    /* o, i, k, decay */
+    AVERAGE(1, 1, 1, 0),
+    AVERAGE(17, 3, 3, 0.99),               /* (1 + s) / (10 + s) in every step */
+    AVERAGE(37, 16, 1, 0.25),              /* that to begin with, then 0.25 */
 };
 /* clang-format on */
 
@@ -353,7 +361,7 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
 {
     struct shape x = op_case->x;
     inputs->count = 0;
-    bool optimizer = op_case->op == OP_SGD || op_case->op == OP_ADAM;
+    bool optimizer = op_case->op >= OP_SGD;
     add_input(inputs, op_case, optimizer ? "w" : "x", optimizer ? TENSOR_FILTER : TENSOR_ACTIVATION, x);
     switch (op_case->op) {
     case OP_CONV2D:
@@ -374,6 +382,7 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
         break;
     case OP_SGD:
     case OP_ADAM:
+    case OP_AVERAGE:
         add_gradients(op_case, inputs);
         break;
     case OP_POOL:

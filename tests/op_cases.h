@@ -26,6 +26,7 @@ enum op {
     OP_CHANNEL, /* channel_sum and channel_broadcast */
     OP_SGD,
     OP_ADAM,
+    OP_AVERAGE,
     OP_COUNT
 };
 
@@ -54,6 +55,7 @@ struct op_case {
         double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
         struct sgd_params sgd;
         struct adam_params adam;
+        double decay; /* OP_AVERAGE */
     };
 };
 
@@ -84,6 +86,7 @@ void op_arrays_free(struct op_arrays *arrays);
  *   batchnorm x, gamma, beta, running_mean, running_var, dy        dropout x
  *   cross_entropy x (probabilities), labels        softmax_cross_entropy x (logits), labels
  *   elementwise x, (b)        channel x, v (C)        sgd, adam w, dw0 .. dw4: the gradients of five steps
+ *   average w, dw0 .. dw4: the average, and what it takes in in five steps
  * An elementwise case of N = H = W = 1 has vectors (C). */
 void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs);
 
@@ -106,7 +109,7 @@ struct op_observations {
  *   conv2d y, dx, dweight, (dbias)      pool, activation, softmax, flatten y, dx      dropout y
  *   batchnorm y, mean, rstd, running_mean, running_var, dx, dgamma, dbeta, y_evaluate (with the running_* of the input)
  *   cross_entropy, softmax_cross_entropy: metrics (loss, correct, count), dx      elementwise y
- *   channel sum (C), spread (N,C,H,W)      sgd w, (velocity)      adam w, m, v */
+ *   channel sum (C), spread (N,C,H,W)      sgd w, (velocity)      adam w, m, v      average w */
 struct op_observations op_case_run(const struct op_case *op_case, struct backend *backend,
                                    struct op_run_options options, const struct op_arrays *inputs,
                                    struct op_arrays *outputs);

@@ -195,6 +195,17 @@ static void run_optimizer(struct run *run, const struct op_case *op_case)
     }
 }
 
+static void run_average(struct run *run, const struct op_case *op_case)
+{
+    struct tensor *average = in_out(run, "w", true);
+    size_t count = run->ops->tensor_count(run->backend, average->kind, average->shape);
+    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
+        char name[4] = {'d', 'w', (char)('0' + step), '\0'};
+        run->ops->set_state(run->backend, &(struct step_state){.step = (uint64_t)step});
+        run->ops->average_step(run->backend, op_case->decay, count, average->data, in(run, name)->data);
+    }
+}
+
 struct op_observations op_case_run(const struct op_case *op_case, struct backend *backend,
                                    struct op_run_options options, const struct op_arrays *inputs,
                                    struct op_arrays *outputs)
@@ -222,6 +233,9 @@ struct op_observations op_case_run(const struct op_case *op_case, struct backend
     case OP_SGD:
     case OP_ADAM:
         run_optimizer(&run, op_case);
+        break;
+    case OP_AVERAGE:
+        run_average(&run, op_case);
         break;
     default:
         run_elementwise(&run, op_case);

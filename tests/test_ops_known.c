@@ -141,6 +141,11 @@ Test(ops_known, sgd)
     expect_known(OP_SGD);
 }
 
+Test(ops_known, average)
+{
+    expect_known(OP_AVERAGE);
+}
+
 Test(ops_known, adam)
 {
     expect_known(OP_ADAM);

@@ -286,6 +286,26 @@ def adam(draw, o, i, k, beta1, beta2, epsilon, decay, decoupled):
     return optimize(draw, make, {"m": ("exp_avg", 2 * (1 - beta1)), "v": ("exp_avg_sq", 0.0)}, o, i, k)
 
 
+def average(draw, o, i, k, decay):
+    """PyTorch's AveragedModel, with the decay of each step."""
+    model = torch.nn.Module()
+    model.w = torch.nn.Parameter(draw.units(o, i, k, k))
+    step = 0
+
+    def blend(averaged, current, count):
+        d = min(decay, (1 + step) / (10 + step))
+        return d * averaged + (1 - d) * current
+
+    averaged = torch.optim.swa_utils.AveragedModel(model, avg_fn=blend)
+    averaged.n_averaged += 1  # else the first update is a copy
+    for step in range(STEPS):
+        update = draw.units(o, i, k, k) / 4**step
+        update.view(-1)[3::7] = 0
+        model.w.data = update
+        averaged.update_parameters(model)
+    return {"w": (averaged.module.w.detach(), 2.0)}
+
+
 KINDS = {
     "CONV2D": conv2d,
     "LINEAR": linear,
@@ -311,6 +331,7 @@ KINDS = {
     "CHANNEL": channel,
     "SGD": sgd,
     "ADAM": adam,
+    "AVERAGE": average,
 }
 
 # --- reading the list, writing the file ---
