@@ -312,3 +312,42 @@ Test(cli, a_shape_that_cannot_be_names_its_entry)
     cr_expect(strncmp(result.error, "trainer: --set model.features: entry 2", 38) == 0, "%s", result.error);
     result_free(&result);
 }
+
+/* --- the page about runs --- */
+
+static void expect_in_file(const char *path, const char *part)
+{
+    char *text = support_file_read(path, NULL);
+    cr_assert_not_null(text, "%s", path);
+    cr_expect_not_null(strstr(text, part), "%s lacks \"%s\"", path, part);
+    free(text);
+}
+
+Test(cli, reports_on_runs)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("tiny.ini", "--out", "a", NULL), "run    a\n");
+    expect_output(run("tiny.ini", "--out", "b", NULL), "run    b\n");
+    expect_output(run("report", "a", NULL), "a/report.html\n");
+    expect_in_file("a/report.html", "\"name\":\"a\",\"title\":\"MLP 3, SGD");
+    expect_output(run("report", "a", "b/", NULL), "report.html\n");
+    expect_in_file("report.html", "<title>a and b</title>");
+    expect_output(run("report", "a", "--output", "page.html", NULL), "page.html\n");
+    expect_error(run("report", NULL), 2,
+                 "expected the folder of a run, or its metrics.csv; usage: trainer report RUN... [--out FILE] "
+                 "[--output FILE] [--checkpoint best|last] [--no-evaluation] [--set SECTION.KEY=VALUE]...");
+}
+
+Test(cli, a_report_says_what_it_lacks)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("tiny.ini", "--out", "a", NULL), "run    a\n");
+    cr_assert_eq(remove("a/resolved.ini"), 0);
+    expect_output(run("report", "a", NULL), "a/report.html\n");
+    expect_in_file("a/report.html",
+                   "\"no config and no layers: a/resolved.ini: cannot open: No such file or directory\"");
+    const char *config = "[data]\ndataset = idx\npath = nowhere\n";
+    support_file_write("a/resolved.ini", config, strlen(config));
+    expect_output(run("report", "a", NULL), "a/report.html\n");
+    expect_in_file("a/report.html", "\"no table of its layers: nowhere: neither train-images-idx3-ubyte");
+}

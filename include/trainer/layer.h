@@ -109,6 +109,9 @@ struct layer_ops {
 /* The name as the summary shows it, with what matters of the spec ("conv2d 3x3"). */
 void layer_describe(const struct layer *layer, char *text, size_t size);
 
+/* Trainable numbers. */
+int64_t layer_parameter_scalars(const struct layer *layer);
+
 /* The table of a kind: layer_linear.c, layer_conv2d.c, ... each define one. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);
 

@@ -97,9 +97,9 @@ static json_t *class_object(const struct outcome *outcome, int64_t label)
     const struct confusion *confusion = &outcome->confusion;
     int64_t count = confusion_label_count(confusion, label), correct = confusion_count(confusion, label, label);
     predictor_class_name(outcome->predictor, label, name, sizeof name);
-    return json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)label, "name", cli_json_text(name), "images",
+    return json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)label, "name", json_value_text(name), "images",
                      (json_int_t)count, "correct", (json_int_t)correct, "accuracy",
-                     count > 0 ? cli_json_number(share(correct, count)) : json_null());
+                     count > 0 ? json_value_number(share(correct, count)) : json_null());
 }
 
 static void print_json(const struct outcome *outcome)
@@ -113,10 +113,10 @@ static void print_json(const struct outcome *outcome)
         json_array_append_new(classes, class_object(outcome, i));
     }
     cli_json_print(json_pack(
-        "{s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o}", "run", cli_json_text(outcome->run), "checkpoint",
-        cli_json_text(outcome->predictor->path), "step", (json_int_t)outcome->predictor->step, "set", outcome->set,
-        "images", (json_int_t)confusion_total(&outcome->confusion), "loss", cli_json_number(outcome->evaluation.loss),
-        "accuracy", cli_json_number(outcome->evaluation.accuracy), "classes", classes, "confusion", matrix));
+        "{s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o}", "run", json_value_text(outcome->run), "checkpoint",
+        json_value_text(outcome->predictor->path), "step", (json_int_t)outcome->predictor->step, "set", outcome->set,
+        "images", (json_int_t)confusion_total(&outcome->confusion), "loss", json_value_number(outcome->evaluation.loss),
+        "accuracy", json_value_number(outcome->evaluation.accuracy), "classes", classes, "confusion", matrix));
 }
 
 /* --- the subcommand --- */

@@ -74,12 +74,12 @@ static json_t *prediction_object(const struct predictor *predictor, const struct
         char name[NAME_SIZE];
         int label = prediction->order[i];
         predictor_class_name(predictor, label, name, sizeof name);
-        json_array_append_new(best, json_pack("{s:i, s:o, s:o}", "class", label, "name", cli_json_text(name),
-                                              "probability", cli_json_number(prediction->probabilities[label])));
+        json_array_append_new(best, json_pack("{s:i, s:o, s:o}", "class", label, "name", json_value_text(name),
+                                              "probability", json_value_number(prediction->probabilities[label])));
     }
     for (int64_t i = 0; i < predictor->input.classes; i++)
-        json_array_append_new(logits, cli_json_number(prediction->logits[i]));
-    return json_pack("{s:o, s:I, s:I, s:o, s:o}", "file", cli_json_text(prediction->file), "width",
+        json_array_append_new(logits, json_value_number(prediction->logits[i]));
+    return json_pack("{s:o, s:I, s:I, s:o, s:o}", "file", json_value_text(prediction->file), "width",
                      (json_int_t)prediction->width, "height", (json_int_t)prediction->height, "top", best, "logits",
                      logits);
 }
@@ -101,8 +101,8 @@ static bool predict_all(struct predictor *predictor, const struct cli_arguments 
         prediction_free(&prediction);
     }
     if (good && arguments->json)
-        cli_json_print(json_pack("{s:o, s:o, s:I, s:O}", "run", cli_json_text(arguments->words[0]), "checkpoint",
-                                 cli_json_text(predictor->path), "step", (json_int_t)predictor->step, "predictions",
+        cli_json_print(json_pack("{s:o, s:o, s:I, s:O}", "run", json_value_text(arguments->words[0]), "checkpoint",
+                                 json_value_text(predictor->path), "step", (json_int_t)predictor->step, "predictions",
                                  predictions));
     json_decref(predictions);
     return good;

@@ -26,7 +26,7 @@ struct cli_arguments {
     const char *progress;   /* of --progress, or NULL */
     int64_t steps;          /* of --steps, or 0 */
     int64_t top;            /* of --top, or 0 */
-    bool plain, quiet, help, version, defaults, json;
+    bool plain, no_evaluation, quiet, help, version, defaults, json;
 };
 
 /* What a word on the command line is: decides what is refused at once, and what a shell offers for it. */
@@ -116,8 +116,8 @@ struct cli_command {
     bool (*run)(const struct cli_arguments *arguments, struct status *status);
 };
 
-extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_summary, cli_gradcheck, cli_bench, cli_config,
-    cli_completion, cli_help, cli_eval, cli_predict, cli_export, cli_samples;
+extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_report, cli_summary, cli_gradcheck, cli_bench,
+    cli_config, cli_completion, cli_help, cli_eval, cli_predict, cli_export, cli_samples;
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
@@ -166,9 +166,16 @@ struct cli_image_format {
     int64_t channels, height, width, classes;
 };
 
-/* What the images of a config's data look like; where the files of an idx set are missing, as MNIST's, after saying so.
+/* What the images of a config's data look like. Fails where the files of an idx set cannot be read. */
+bool cli_image_format_find(struct cli_image_format *format, const struct experiment *experiment, struct status *status);
+
+/* The same; where the files of an idx set are missing, as MNIST's, after saying so.
  */
 struct cli_image_format cli_image_format(const struct experiment *experiment);
+
+/* The network of a config for images of that format, in batches of up to `batch`. Destroy with network_destroy. */
+bool cli_network_create(struct network **network, const struct experiment *experiment, struct cli_image_format format,
+                        struct backend *backend, int64_t batch, struct status *status);
 
 /* The network of a config for batches of up to `batch` samples, after a line on standard output that names the
  * experiment and its images. The data need not be there. Destroy with network_destroy. */

@@ -36,6 +36,13 @@ void layer_describe(const struct layer *layer, char *text, size_t size)
     if (layer->ops->describe) layer->ops->describe(layer, text, size);
 }
 
+int64_t layer_parameter_scalars(const struct layer *layer)
+{
+    int64_t count = 0;
+    for (int p = 0; p < layer->parameter_count; p++) count += shape_count(layer->parameter[p].value.shape);
+    return count;
+}
+
 bool layer_fail(const struct layer *layer, struct status *status, const char *format, ...)
 {
     char message[STATUS_MESSAGE_SIZE];

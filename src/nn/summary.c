@@ -14,14 +14,6 @@ static void print_row(FILE *out, const char *name, const char *shape, int64_t pa
             multiply_adds > 0 ? thousands_format(multiply_adds).text : "-");
 }
 
-static void format_shape(char *text, size_t size, struct shape shape)
-{
-    if (shape.h == 1 && shape.w == 1)
-        snprintf(text, size, "%" PRId64, shape.c);
-    else
-        snprintf(text, size, "%" PRId64 "x%" PRId64 "x%" PRId64, shape.c, shape.h, shape.w);
-}
-
 static void print_rule(FILE *out)
 {
     char rule[NAME_WIDTH + SHAPE_WIDTH + 2 * COUNT_WIDTH + 1];
@@ -37,15 +29,13 @@ void network_print_summary(const struct network *network, FILE *out)
     fprintf(out, "%-*s%*s%*s%*s\n", NAME_WIDTH, "layer", SHAPE_WIDTH, "output", COUNT_WIDTH, "parameters", COUNT_WIDTH,
             "multiply-adds");
     print_rule(out);
-    format_shape(shape, sizeof shape, network->input.shape);
+    shape_format(network->input.shape, shape, sizeof shape);
     print_row(out, "input", shape, 0, 0);
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
-        int64_t parameters = 0;
-        for (int p = 0; p < layer->parameter_count; p++) parameters += shape_count(layer->parameter[p].value.shape);
         layer_describe(layer, name, sizeof name);
-        format_shape(shape, sizeof shape, layer->output);
-        print_row(out, name, shape, parameters, layer->multiply_adds);
+        shape_format(layer->output, shape, sizeof shape);
+        print_row(out, name, shape, layer_parameter_scalars(layer), layer->multiply_adds);
         multiply_adds += layer->multiply_adds; /* far from overflow: NETWORK_MAX_MULTIPLY_ADDS */
     }
     print_rule(out);

@@ -1,5 +1,8 @@
 #include "trainer/shape.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 int64_t count_product(int64_t a, int64_t b)
 {
     int64_t product;
@@ -19,6 +22,14 @@ int64_t shape_sample_count(struct shape shape)
 struct shape shape_vector(int64_t c)
 {
     return (struct shape){1, c, 1, 1};
+}
+
+void shape_format(struct shape shape, char *text, size_t size)
+{
+    if (shape.h == 1 && shape.w == 1)
+        snprintf(text, size, "%" PRId64, shape.c);
+    else
+        snprintf(text, size, "%" PRId64 "x%" PRId64 "x%" PRId64, shape.c, shape.h, shape.w);
 }
 
 bool shape_equal(struct shape a, struct shape b)

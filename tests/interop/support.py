@@ -39,6 +39,7 @@ def trainer(*arguments, **options):
 
 def train(folder, *settings):
     """A run of CONFIG with section.key=value settings, in a new folder run/ of `folder`; its path."""
+    os.makedirs(folder, exist_ok=True)
     config, run = os.path.join(folder, "small.ini"), os.path.join(folder, "run")
     with open(config, "w") as file:
         file.write(CONFIG)

@@ -1,0 +1,30 @@
+/* The wrong answers that a network was surest of, for people to look at. */
+#ifndef TRAINER_MISTAKES_H
+#define TRAINER_MISTAKES_H
+
+#include <stdint.h>
+
+#include "trainer/predictor.h"
+
+enum { MISTAKES_MAX = 32 };
+
+struct mistake {
+    int64_t index; /* of the image in its set */
+    int64_t label, predicted;
+    double probability, label_probability; /* of the class predicted, and of the right one; 0..1 */
+};
+
+struct mistakes {
+    int64_t classes;
+    int count;
+    struct mistake list[MISTAKES_MAX]; /* by falling probability; of equal ones the first image comes first */
+    double *probabilities;             /* (classes) scratch */
+};
+
+struct mistakes mistakes_create(int64_t classes);
+void mistakes_free(struct mistakes *mistakes); /* leaves it empty; an empty one is allowed */
+
+/* Takes an image and its scores (classes). An answer that is no number counts as none, and is no mistake here. */
+void mistakes_add(struct mistakes *mistakes, int64_t index, int64_t label, const double *logits);
+
+#endif

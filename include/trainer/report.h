@@ -1,0 +1,50 @@
+/* A page about runs that are over or still going on: one HTML file that needs nothing else, no server, no network and
+ * no other file. Letters: C channels, H height, W width. */
+#ifndef TRAINER_REPORT_H
+#define TRAINER_REPORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "trainer/confusion.h"
+#include "trainer/metrics.h"
+#include "trainer/mistakes.h"
+#include "trainer/network.h"
+#include "trainer/status.h"
+
+enum { REPORT_MISSING_MAX = 4 };
+
+/* What a run's network makes of a set of images. All is borrowed. */
+struct report_evaluation {
+    const char *checkpoint; /* its file */
+    const char *set;        /* for people: "test set" */
+    int64_t step;           /* steps done when it was saved */
+    struct evaluation figures;
+    const struct confusion *confusion;
+    char *const *class_names; /* (classes), or NULL: they have numbers only */
+    const struct mistake *mistakes;
+    int mistake_count;
+    int64_t channels, height, width;
+    const uint8_t *images; /* (mistake_count,C,H,W); left out in a build without libpng */
+};
+
+/* What the page says of one run. NULL is what there is none of; all is borrowed. Names may hold any bytes. */
+struct report_run {
+    const char *name;  /* tells it apart from the others */
+    const char *title; /* a line about model and optimizer */
+    const struct metrics_row *rows;
+    int row_count;                 /* at least 1 */
+    int64_t batch_size, max_steps; /* 0: not known */
+    const char *config;            /* INI text, as experiment_write writes it */
+    const struct network *network; /* for the table of its layers */
+    const struct report_evaluation *evaluation;
+    char *missing[REPORT_MISSING_MAX]; /* what is not there, and why: sentences for the reader, owned */
+};
+
+/* Adds a sentence to run->missing; more than fit are dropped. */
+void report_add_missing(struct report_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Writes the page; the file appears whole or not at all. The errors are STATUS_RUNTIME with path and cause. */
+bool report_write(const char *path, const struct report_run *runs, int count, struct status *status);
+
+#endif

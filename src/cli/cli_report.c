@@ -1,0 +1,257 @@
+/* A page about runs. What cannot be had for it (a config, a checkpoint, the data) is left out, and the page says so. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli_private.h"
+#include "cli/cli_runs.h"
+#include "trainer/dataset.h"
+#include "trainer/memory.h"
+#include "trainer/mistakes.h"
+#include "trainer/plot.h"
+#include "trainer/predictor.h"
+#include "trainer/progress.h"
+#include "trainer/report.h"
+
+/* What the page borrows of a run. */
+struct material {
+    struct report_run run;
+    char *title, *config;
+    struct experiment experiment; /* file NULL: none */
+    struct predictor predictor;   /* path NULL: none, then these two for the layers */
+    struct backend *backend;
+    struct network *network;
+    struct report_evaluation evaluation;
+    struct confusion confusion;
+    struct mistakes mistakes;
+    uint8_t *images; /* of the mistakes: (count,C,H,W) */
+};
+
+/* --- config and layers --- */
+
+static char *config_text(const struct experiment *experiment)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    experiment_write(experiment, out);
+    fclose(out);
+    return text;
+}
+
+/* The second line of a picture's title: the first is the run's name. */
+static char *title_of(const struct experiment *experiment)
+{
+    char *lines = plot_title(experiment), *second = strchr(lines, '\n');
+    char *title = memory_copy_string(second ? second + 1 : lines);
+    free(lines);
+    return title;
+}
+
+static void add_config(struct material *material, const char *folder)
+{
+    char *path = memory_format("%s/resolved.ini", folder);
+    struct status status;
+    if (experiment_load(&material->experiment, path, NULL, 0, &status)) {
+        const struct experiment *experiment = &material->experiment;
+        material->run.config = material->config = config_text(experiment);
+        material->run.title = material->title = title_of(experiment);
+        material->run.batch_size = experiment->train.batch_size;
+        material->run.max_steps = experiment->train.max_steps;
+    } else {
+        report_add_missing(&material->run, "no config and no layers: %s", status.message);
+    }
+    free(path);
+}
+
+static bool build_network(struct material *material, struct status *status)
+{
+    struct backend_options options = {.device = DEVICE_CPU, .precision = PRECISION_FP32, .threads = 1};
+    struct cli_image_format format;
+    return cli_image_format_find(&format, &material->experiment, status) &&
+           backend_create(&material->backend, &options, status) &&
+           cli_network_create(&material->network, &material->experiment, format, material->backend, 1, status);
+}
+
+static void add_layers(struct material *material)
+{
+    struct status status;
+    if (material->predictor.network) {
+        material->run.network = material->predictor.network;
+        return;
+    }
+    if (!material->config) return;
+    if (build_network(material, &status))
+        material->run.network = material->network;
+    else
+        report_add_missing(&material->run, "no table of its layers: %s", status.message);
+}
+
+/* --- what the network makes of the test set --- */
+
+struct watcher {
+    struct mistakes *mistakes;
+    struct progress progress; /* on the standard error, whose terminal is the one that people look at */
+    int64_t count;
+};
+
+static void watch_image(void *argument, int64_t index, int64_t label, const double *logits)
+{
+    struct watcher *watcher = argument;
+    mistakes_add(watcher->mistakes, index, label, logits);
+    if (progress_due(&watcher->progress)) progress_evaluating(&watcher->progress, "test set", index, watcher->count);
+}
+
+static void copy_images(struct material *material, const struct image_set *set, int64_t size)
+{
+    material->images = memory_alloc((size_t)(material->mistakes.count * size), 1);
+    for (int i = 0; i < material->mistakes.count; i++)
+        memcpy(material->images + i * size, set->pixels + material->mistakes.list[i].index * size, (size_t)size);
+}
+
+static void evaluate(struct material *material, const struct dataset *dataset)
+{
+    const struct image_set *set = &dataset->test;
+    const struct predictor *predictor = &material->predictor;
+    struct watcher watcher = {.mistakes = &material->mistakes, .count = set->count};
+    struct run_output output = {stderr, PROGRESS_BAR};
+    struct predictor_visitor visitor = {watch_image, &watcher};
+    material->mistakes = mistakes_create(dataset->classes);
+    progress_start(&watcher.progress, &output, 0, set->count);
+    struct evaluation figures = predictor_evaluate(&material->predictor, set, visitor, &material->confusion);
+    progress_close(&watcher.progress);
+    copy_images(material, set, dataset->channels * dataset->height * dataset->width);
+    material->evaluation = (struct report_evaluation){
+        .checkpoint = predictor->path, .set = "test set", .step = predictor->step, .figures = figures};
+    material->evaluation.confusion = &material->confusion;
+    material->evaluation.class_names = predictor->input.class_names;
+    material->evaluation.mistakes = material->mistakes.list;
+    material->evaluation.mistake_count = material->mistakes.count;
+    material->evaluation.channels = dataset->channels;
+    material->evaluation.height = dataset->height;
+    material->evaluation.width = dataset->width;
+    material->evaluation.images = material->images;
+    material->run.evaluation = &material->evaluation;
+}
+
+static bool load_and_evaluate(struct material *material, const char *folder, const struct cli_arguments *arguments,
+                              struct status *status)
+{
+    struct dataset dataset = {0};
+    bool last = arguments->checkpoint && strcmp(arguments->checkpoint, "last") == 0;
+    enum checkpoint_choice choice = last ? CHECKPOINT_LAST : CHECKPOINT_BEST;
+    if (!predictor_open(&material->predictor, folder, choice, arguments->overrides, arguments->override_count, status))
+        return false;
+    if (!dataset_load(&dataset, &material->predictor.experiment, status)) return false;
+    bool good = predictor_check_data(&material->predictor, &dataset, status);
+    if (good) evaluate(material, &dataset);
+    dataset_free(&dataset);
+    return good;
+}
+
+static void add_evaluation(struct material *material, const char *folder, const struct cli_arguments *arguments)
+{
+    struct status status;
+    if (arguments->no_evaluation || load_and_evaluate(material, folder, arguments, &status)) return;
+    report_add_missing(&material->run, "no confusion matrix and no images: %s", status.message);
+}
+
+/* --- the page --- */
+
+static void gather(struct material *material, const struct cli_source *source, const struct cli_arguments *arguments)
+{
+    material->run = (struct report_run){.name = source->label, .rows = source->rows, .row_count = source->row_count};
+    add_config(material, source->folder);
+    add_evaluation(material, source->folder, arguments);
+    add_layers(material);
+}
+
+static void material_free(struct material *material)
+{
+    for (int i = 0; i < REPORT_MISSING_MAX; i++) free(material->run.missing[i]);
+    free(material->title);
+    free(material->config);
+    if (material->experiment.file) experiment_free(&material->experiment);
+    predictor_close(&material->predictor);
+    confusion_free(&material->confusion);
+    mistakes_free(&material->mistakes);
+    free(material->images);
+    network_destroy(material->network);
+    backend_destroy(material->backend);
+}
+
+static char *path_of(const char *out, const struct cli_source *sources, int count)
+{
+    if (out) return memory_copy_string(out);
+    if (count == 1) return memory_format("%s/report.html", sources->folder);
+    return memory_copy_string("report.html");
+}
+
+static bool write_page(const struct cli_source *sources, struct material *materials, int count, const char *out,
+                       struct status *status)
+{
+    struct report_run *runs = memory_alloc((size_t)count, sizeof *runs);
+    for (int i = 0; i < count; i++) runs[i] = materials[i].run;
+    char *path = path_of(out, sources, count);
+    bool good = report_write(path, runs, count, status);
+    if (good) puts(path);
+    free(path);
+    free(runs);
+    return good;
+}
+
+static bool run(const struct cli_arguments *arguments, struct status *status)
+{
+    int count = arguments->word_count;
+    struct cli_source *sources = cli_sources_read(arguments->words, count, status);
+    if (!sources) return false;
+    struct material *materials = memory_alloc((size_t)count, sizeof *materials);
+    for (int i = 0; i < count; i++) gather(&materials[i], &sources[i], arguments);
+    bool good = write_page(sources, materials, count, arguments->folder, status);
+    for (int i = 0; i < count; i++) material_free(&materials[i]);
+    free(materials);
+    cli_sources_free(sources, count);
+    return good;
+}
+
+static const char *const checkpoints[] = {"best", "last", NULL};
+static const struct cli_operand operands[] = {CLI_OPERAND_RUNS, {0}};
+static const struct cli_option options[] = {
+    {.name = "out",
+     .letter = 'o',
+     .kind = CLI_FILE,
+     .argument = "FILE",
+     .help = "Write FILE; default: report.html in the run's folder, or in the current folder for several runs.",
+     .expected = "a file",
+     CLI_FIELD(folder)},
+    {.name = "output", .kind = CLI_FILE, .argument = "FILE", .help = "The same as --out.", CLI_FIELD(folder)},
+    {.name = "checkpoint",
+     .letter = 'c',
+     .kind = CLI_CHOICE,
+     .argument = "best|last",
+     .help = "Which network is evaluated; default: best, by test accuracy.",
+     .choices = checkpoints,
+     CLI_FIELD(checkpoint)},
+    {.name = "no-evaluation",
+     .help = "Evaluate nothing: no confusion matrix and no images, but done at once.",
+     CLI_FIELD(no_evaluation)},
+    CLI_OPTION_SET,
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer report runs/quickstart", "Write runs/quickstart/report.html."},
+    {"trainer report runs/a runs/b --out compare.html", "Two runs on one page."},
+    {0},
+};
+
+const struct cli_command cli_report = {
+    .name = "report",
+    .summary = "Write a page about runs: curves, confusion matrix, mistakes, layers, config; one HTML file.",
+    .description =
+        "Also while a run is still going on. The file needs no server, no network and no other file. The "
+        "confusion matrix and the images are of the test set that the run's config names, by its best checkpoint; "
+        "--set changes that config. What cannot be had is left out, and the page says so.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
+    .run = run,
+};

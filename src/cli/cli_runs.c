@@ -1,0 +1,104 @@
+/* Runs that are named on the command line. */
+#include "cli/cli_runs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "report/csv.h"
+#include "trainer/memory.h"
+
+/* --- where it is --- */
+
+static void strip_slashes(char *path)
+{
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/') path[--length] = '\0';
+}
+
+/* The folder's own name, also of "." and "..". */
+static char *name_of(const char *folder)
+{
+    char *full = realpath(folder, NULL);
+    const char *path = full ? full : folder, *slash = strrchr(path, '/');
+    char *name = memory_copy_string(slash && slash[1] ? slash + 1 : path);
+    free(full);
+    return name;
+}
+
+static bool fail_missing(const char *word, struct status *status)
+{
+    int cause = errno;
+    char *usual = memory_format("runs/%s", word);
+    if (access(usual, F_OK) == 0)
+        status_fail(status, STATUS_USAGE, "%s: %s; did you mean %s?", word, strerror(cause), usual);
+    else
+        status_fail(status, STATUS_USAGE, "%s: %s; expected the folder of a run, or its metrics.csv", word,
+                    strerror(cause));
+    free(usual);
+    return false;
+}
+
+static bool find_source(struct cli_source *source, const char *word, struct status *status)
+{
+    struct stat info;
+    if (stat(word, &info) != 0) return fail_missing(word, status);
+    source->folder = memory_copy_string(word);
+    if (S_ISDIR(info.st_mode)) {
+        strip_slashes(source->folder);
+        source->csv = memory_format("%s/metrics.csv", source->folder);
+    } else {
+        source->csv = memory_copy_string(word);
+        char *slash = strrchr(source->folder, '/');
+        if (slash == source->folder) slash++; /* the root */
+        strcpy(slash ? slash : source->folder, slash ? "" : ".");
+    }
+    source->label = name_of(source->folder);
+    return true;
+}
+
+static bool read_source(struct cli_source *source, const char *word, struct status *status)
+{
+    if (!find_source(source, word, status)) return false;
+    if (!metrics_csv_read(source->csv, &source->rows, &source->row_count, status)) return false;
+    if (source->row_count > 0) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s: no evaluation in it yet", source->csv);
+}
+
+void cli_sources_free(struct cli_source *sources, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(sources[i].folder);
+        free(sources[i].csv);
+        free(sources[i].label);
+        free(sources[i].rows);
+    }
+    free(sources);
+}
+
+/* Names that two folders share tell nothing apart: then the words as they were given. */
+static void tell_apart(struct cli_source *sources, char **words, int count)
+{
+    bool apart = true;
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < i; k++) apart = apart && strcmp(sources[i].label, sources[k].label) != 0;
+    for (int i = 0; i < count && !apart; i++) {
+        free(sources[i].label);
+        sources[i].label = memory_copy_string(words[i]);
+    }
+}
+
+struct cli_source *cli_sources_read(char **words, int count, struct status *status)
+{
+    struct cli_source *sources = memory_alloc((size_t)count, sizeof *sources);
+    bool good = true;
+    for (int i = 0; good && i < count; i++) good = read_source(&sources[i], words[i], status);
+    if (good) {
+        tell_apart(sources, words, count);
+        return sources;
+    }
+    cli_sources_free(sources, count);
+    return NULL;
+}

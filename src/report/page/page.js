@@ -1,0 +1,281 @@
+// The page: what the trainer put into #data, as charts and tables. All text enters as text, never as markup.
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const page = document.getElementById("page");
+
+function element(parent, name, className, text) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (text !== undefined) made.textContent = text;
+  if (parent) parent.appendChild(made);
+  return made;
+}
+
+function section(title, hint) {
+  const made = element(page, "section");
+  element(made, "h2", "", title);
+  if (hint) element(made, "p", "hint", hint).style.margin = "-8px 0 12px";
+  return made;
+}
+
+const percent = (share, digits = 2) => (share === null || share === undefined ? "–" : (100 * share).toFixed(digits) + "%");
+const whole = (number) => (number === null || number === undefined ? "–" : number.toLocaleString("en-US"));
+const last = (list) => list[list.length - 1];
+
+function chip(parent, run) {
+  element(parent, "span", "chip").style.background = `var(--c${run % 8})`;
+}
+
+function table(parent, head, numeric) {
+  const made = element(element(parent, "div", "scroll"), "table", "list");
+  const row = made.createTHead().insertRow();
+  head.forEach((text, i) => element(row, "th", numeric.includes(i) ? "number" : "", text));
+  made.createTBody();
+  return (cells, className) => {
+    const line = made.tBodies[0].insertRow();
+    if (className) line.className = className;
+    return cells.map((text, i) => element(line, "td", numeric.includes(i) ? "number" : "", text));
+  };
+}
+
+// --- summary ---
+
+function bestRow(run) {
+  let best = 0;
+  run.test_accuracy.forEach((accuracy, i) => {
+    if (accuracy > run.test_accuracy[best]) best = i;
+  });
+  return best;
+}
+
+function showSummary() {
+  const made = element(section("Summary"), "div", "panel");
+  const head = ["run", "best test accuracy", "at step", "final test accuracy", "final train accuracy", "parameters", "steps",
+                "elapsed", "images/s"];
+  const add = table(made, head, [1, 2, 3, 4, 5, 6, 7, 8]);
+  made.querySelector("table").classList.add("summary");
+  data.runs.forEach((run, index) => {
+    const best = bestRow(run), seconds = last(run.elapsed_seconds), images = last(run.step) * run.batch_size;
+    const cells = add(["", percent(run.test_accuracy[best]), whole(run.step[best]), percent(last(run.test_accuracy)),
+                       percent(last(run.train_accuracy)), whole(run.parameters),
+                       whole(last(run.step)) + (run.max_steps > last(run.step) ? " of " + whole(run.max_steps) : ""),
+                       formatTime(seconds), run.batch_size && seconds > 0 ? whole(Math.round(images / seconds)) : "–"]);
+    chip(cells[0], index);
+    cells[0].append(run.name);
+    if (run.title) element(cells[0], "div", "hint", run.title);
+  });
+  element(made, "p", "hint", "Elapsed time and images/s include the evaluations.");
+  for (const run of data.runs)
+    for (const missing of run.missing) element(page, "p", "notice", `${run.name}: ${missing}`);
+}
+
+// --- curves ---
+
+// Of each interval between evaluations; the first row has the time before it too.
+function throughput(run) {
+  return run.step.map((step, i) => {
+    const steps = step - (i > 0 ? run.step[i - 1] : 0);
+    const seconds = run.elapsed_seconds[i] - (i > 0 ? run.elapsed_seconds[i - 1] : 0);
+    return run.batch_size && seconds > 0 ? (steps * run.batch_size) / seconds : null;
+  });
+}
+
+function series(kinds) {
+  return data.runs.flatMap((run, index) => kinds.map(({ kind, of }) => ({
+    run: index,
+    kind,
+    label: (data.runs.length > 1 ? run.name + " " : "") + kind,
+    x: { step: run.step, time: run.elapsed_seconds },
+    y: of(run),
+  })));
+}
+
+function showLegend(bar, charts) {
+  data.runs.forEach((run, index) => {
+    const button = element(bar, "button", "run");
+    chip(button, index);
+    button.append(run.name);
+    button.setAttribute("aria-pressed", "true");
+    button.onclick = () => {
+      const hide = !charts.hidden.has(index);
+      if (hide) charts.hidden.add(index);
+      else charts.hidden.delete(index);
+      button.setAttribute("aria-pressed", String(!hide));
+      charts.draw();
+    };
+  });
+  for (const kind of ["test", "train"]) {
+    const key = element(bar, "span", "key"), line = svg("svg", { viewBox: "0 0 26 8" }, key);
+    svg("line", { class: kind, x1: 0, x2: 26, y1: 4, y2: 4, stroke: "currentColor", "stroke-width": 2 }, line);
+    key.append(kind);
+  }
+}
+
+function showAxisChoice(bar, charts) {
+  const buttons = ["step", "time"].map((axis) => {
+    const button = element(bar, "button", "", axis === "step" ? "by step" : "by time");
+    button.onclick = () => {
+      charts.setAxis(axis);
+      buttons.forEach((b) => b.setAttribute("aria-pressed", String(b === button)));
+    };
+    button.setAttribute("aria-pressed", String(axis === charts.axis));
+    return button;
+  });
+  const reset = element(bar, "button", "", "show all");
+  reset.disabled = true;
+  reset.onclick = () => charts.zoom(null);
+  charts.onzoom = (zoomed) => { reset.disabled = !zoomed; };
+}
+
+function showCurves() {
+  const made = section("Curves", "Drag to zoom, double-click to show all; Ctrl and the wheel zoom too.");
+  const charts = new Charts(document.getElementById("tip")), bar = element(made, "div", "bar");
+  const grid = element(made, "div", "charts");
+  showLegend(bar, charts);
+  showAxisChoice(bar, charts);
+  const both = (key) => [{ kind: "test", of: (run) => run["test_" + key] }, { kind: "train", of: (run) => run["train_" + key] }];
+  const number = (y) => formatNumber(y);
+  charts.add(grid, { title: "Loss", log: true, format: number }, series(both("loss")));
+  charts.add(grid, { title: "Accuracy", format: (y, tick) => percent(y, tick ? 0 : 2) }, series(both("accuracy")));
+  charts.add(grid, { title: "Learning rate", log: true, format: number },
+             series([{ kind: "", of: (run) => run.learning_rate }]));
+  charts.add(grid, { title: "Images per second, evaluations included", format: number },
+             series([{ kind: "", of: throughput }]));
+  charts.draw();
+}
+
+// --- sections that show one run at a time ---
+
+// show(parent, run) for the run that is chosen; runs that have nothing to show are not offered.
+function showEach(title, has, show, hint) {
+  const runs = data.runs.filter(has);
+  if (runs.length === 0) return;
+  const made = section(title, hint), bar = runs.length > 1 ? element(made, "div", "bar") : null;
+  const panel = element(made, "div", "panel");
+  const choose = (run) => {
+    panel.replaceChildren();
+    show(panel, run);
+    if (bar) [...bar.children].forEach((b, i) => b.setAttribute("aria-selected", String(runs[i] === run)));
+  };
+  for (const run of bar ? runs : []) {
+    const button = element(bar, "button", "");
+    chip(button, data.runs.indexOf(run));
+    button.append(run.name);
+    button.onclick = () => choose(run);
+  }
+  choose(runs[0]);
+}
+
+const className = (run, label) => (label >= run.classes.length ? "none" : run.classes[label]);
+
+function showEvaluated(panel, run) {
+  const e = run.evaluated;
+  element(panel, "p", "hint", `${e.checkpoint}, after step ${whole(e.step)}: ${whole(e.count)} images of the ${e.set}, loss ` +
+          `${formatNumber(e.loss)}, accuracy ${percent(e.accuracy)}`).style.margin = "0 0 10px";
+}
+
+// --- which class is taken for which ---
+
+function showMatrix(parent, run) {
+  const counts = run.confusion, unknown = counts.some((row) => row[counts.length] > 0);
+  const columns = unknown ? counts.length + 1 : counts.length;
+  const made = element(element(parent, "div", "scroll"), "table", "matrix"), head = made.createTHead().insertRow();
+  element(head, "th", "", "is \\ taken for");
+  for (let k = 0; k < columns; k++) element(element(head, "th"), "span", "", className(run, k));
+  element(element(head, "th"), "span", "", "correct");
+  counts.forEach((row, label) => {
+    const line = made.insertRow(), total = row.reduce((a, b) => a + b, 0);
+    element(line, "th", "", className(run, label));
+    for (let k = 0; k < columns; k++) {
+      const cell = line.insertCell(), share = total > 0 ? row[k] / total : 0;
+      cell.textContent = row[k] > 0 ? row[k] : "";
+      cell.style.background = `rgb(var(--${k === label ? "good" : "bad"}) / ${(k === label ? 0.75 * share : Math.min(0.85, 2.2 * share)).toFixed(3)})`;
+      cell.title = `${className(run, label)} taken for ${className(run, k)}: ${row[k]} of ${total} (${percent(share, 1)})`;
+    }
+    element(line, "td", "share", percent(total > 0 ? row[label] / total : null, 1));
+  });
+}
+
+function showMostConfused(parent, run) {
+  const pairs = run.confusion.flatMap((row, label) => row.map((count, taken) => ({ label, taken, count })));
+  const wrong = pairs.filter((p) => p.taken !== p.label && p.count > 0).sort((a, b) => b.count - a.count).slice(0, 10);
+  const add = table(parent, ["most frequent mistakes", "images"], [1]);
+  for (const p of wrong) add([`${className(run, p.label)} taken for ${className(run, p.taken)}`, whole(p.count)]);
+  if (wrong.length === 0) add(["none", ""]);
+}
+
+function showConfusion(panel, run) {
+  const widest = 40; // classes; beyond that a matrix is no picture any more
+  showEvaluated(panel, run);
+  const columns = element(panel, "div", "columns");
+  if (run.confusion.length <= widest) showMatrix(columns, run);
+  else element(columns, "p", "hint", `A matrix of ${run.confusion.length} classes is not drawn.`);
+  showMostConfused(columns, run);
+}
+
+function showMistakes(panel, run) {
+  const grid = element(panel, "div", "mistakes");
+  for (const mistake of run.mistakes) {
+    const figure = element(grid, "figure");
+    figure.title = `image ${mistake.index} of the ${run.evaluated.set}`;
+    if (mistake.image) {
+      const image = element(figure, "img");
+      image.alt = figure.title;
+      image.src = mistake.image;
+    }
+    const caption = element(figure, "figcaption");
+    element(caption, "div", "wrong", `${className(run, mistake.predicted)} ${percent(mistake.probability, 1)}`);
+    element(caption, "div", "right", `is ${className(run, mistake.label)} ${percent(mistake.label_probability, 1)}`);
+  }
+}
+
+// --- layers and config ---
+
+function showLayers(panel, run) {
+  const add = table(panel, ["", "layer", "output", "parameters", "multiply-adds"], [0, 3, 4]);
+  const count = (number) => (number > 0 ? whole(number) : "–");
+  add(["", "input", run.input, "–", "–"]);
+  run.layers.forEach((layer, i) => add([String(i), layer.name, layer.output, count(layer.parameters),
+                                        count(layer.multiply_adds)]));
+  const sum = (key) => run.layers.reduce((total, layer) => total + layer[key], 0);
+  add(["", "total", "", count(sum("parameters")), count(sum("multiply_adds"))], "total");
+}
+
+// Lines of an INI file that the trainer wrote: "[section]" and "key = value".
+function readConfig(text) {
+  const keys = new Map();
+  let name = "";
+  for (const line of text.split("\n")) {
+    const head = /^\[(.*)\]$/.exec(line), equals = line.indexOf(" =");
+    if (head) name = head[1];
+    else if (equals > 0) keys.set(name + "." + line.slice(0, equals), line.slice(equals + 2).trim());
+  }
+  return keys;
+}
+
+function showConfig() {
+  const runs = data.runs.filter((run) => run.config !== null);
+  if (runs.length === 0) return;
+  const hint = runs.length > 1 ? "Every key; where the runs differ, in colour and first." : "Every key, defaults included.";
+  const panel = element(section("Config", hint), "div", "panel"), configs = runs.map((run) => readConfig(run.config));
+  const add = table(panel, ["key", ...runs.map((run) => run.name)], []);
+  const rows = [...new Set(configs.flatMap((config) => [...config.keys()]))].map((key) => {
+    const values = configs.map((config) => config.get(key) ?? "–");
+    return { key, values, differs: values.some((value) => value !== values[0]) };
+  });
+  for (const row of [...rows.filter((r) => r.differs), ...rows.filter((r) => !r.differs)]) {
+    const cells = add([row.key, ...row.values]);
+    cells.slice(1).forEach((cell) => cell.classList.add("value"));
+    if (row.differs) cells.slice(1).forEach((cell) => cell.classList.add("differs"));
+  }
+}
+
+document.getElementById("made").textContent = `trainer ${data.trainer}, ${data.made}`;
+showSummary();
+showCurves();
+showEach("Confusion matrix", (run) => run.confusion, showConfusion);
+showEach("Most confused images", (run) => run.mistakes?.length > 0, showMistakes,
+         "The wrong answers that the network was surest of.");
+showEach("Layers", (run) => run.layers, showLayers);
+showConfig();
+document.documentElement.dataset.ready = "true";

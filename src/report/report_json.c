@@ -1,0 +1,163 @@
+#include "report/report_json.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/json_value.h"
+
+static json_t *text_json(const char *text)
+{
+    return text ? json_value_text(text) : json_null();
+}
+
+/* --- metrics: an array per column --- */
+
+struct column {
+    const char *name;
+    double (*value)(const struct metrics_row *row);
+};
+
+#define COLUMN(name, field)                                                                                            \
+    static double value_of_##name(const struct metrics_row *row)                                                       \
+    {                                                                                                                  \
+        return (double)row->field;                                                                                     \
+    }
+COLUMN(step, step)
+COLUMN(train_loss, train.loss)
+COLUMN(train_accuracy, train.accuracy)
+COLUMN(test_loss, test.loss)
+COLUMN(test_accuracy, test.accuracy)
+COLUMN(learning_rate, learning_rate)
+COLUMN(elapsed_seconds, elapsed_seconds)
+
+static const struct column columns[] = {
+    {"step", value_of_step},
+    {"train_loss", value_of_train_loss},
+    {"train_accuracy", value_of_train_accuracy},
+    {"test_loss", value_of_test_loss},
+    {"test_accuracy", value_of_test_accuracy},
+    {"learning_rate", value_of_learning_rate},
+    {"elapsed_seconds", value_of_elapsed_seconds},
+};
+
+static void add_columns(json_t *run_json, const struct report_run *run)
+{
+    for (size_t c = 0; c < sizeof columns / sizeof *columns; c++) {
+        json_t *values = json_array();
+        for (int i = 0; i < run->row_count; i++)
+            json_array_append_new(values, json_value_number(columns[c].value(&run->rows[i])));
+        json_object_set_new(run_json, columns[c].name, values);
+    }
+}
+
+/* --- layers --- */
+
+static json_t *shape_json(struct shape shape)
+{
+    char text[64];
+    shape_format(shape, text, sizeof text);
+    return json_string(text);
+}
+
+static json_t *layer_json(const struct layer *layer)
+{
+    char name[64];
+    layer_describe(layer, name, sizeof name);
+    json_t *json = json_object();
+    json_object_set_new(json, "name", json_string(name));
+    json_object_set_new(json, "output", shape_json(layer->output));
+    json_object_set_new(json, "parameters", json_integer(layer_parameter_scalars(layer)));
+    json_object_set_new(json, "multiply_adds", json_integer(layer->multiply_adds));
+    return json;
+}
+
+static void add_layers(json_t *run_json, const struct network *network)
+{
+    json_t *layers = network ? json_array() : json_null();
+    for (int i = 0; network && i < network->layer_count; i++)
+        json_array_append_new(layers, layer_json(&network->layers[i]));
+    json_object_set_new(run_json, "layers", layers);
+    json_object_set_new(run_json, "input", network ? shape_json(network->input.shape) : json_null());
+    json_object_set_new(run_json, "parameters", network ? json_integer(network->parameter_count) : json_null());
+}
+
+/* --- what the network makes of the test set --- */
+
+static json_t *confusion_json(const struct confusion *confusion)
+{
+    json_t *matrix = json_array();
+    for (int64_t label = 0; label < confusion->classes; label++) {
+        json_t *row = json_array();
+        for (int64_t i = 0; i <= confusion->classes; i++)
+            json_array_append_new(row, json_integer(confusion_count(confusion, label, i)));
+        json_array_append_new(matrix, row);
+    }
+    return matrix;
+}
+
+static json_t *classes_json(const struct report_evaluation *evaluation)
+{
+    json_t *names = json_array();
+    for (int64_t i = 0; i < evaluation->confusion->classes; i++) {
+        char number[32];
+        snprintf(number, sizeof number, "%" PRId64, i);
+        json_array_append_new(names, text_json(evaluation->class_names ? evaluation->class_names[i] : number));
+    }
+    return names;
+}
+
+static json_t *mistakes_json(const struct report_evaluation *evaluation)
+{
+    json_t *list = json_array();
+    int64_t size = evaluation->channels * evaluation->height * evaluation->width;
+    for (int i = 0; i < evaluation->mistake_count; i++) {
+        const struct mistake *mistake = &evaluation->mistakes[i];
+        json_t *json = json_object();
+        json_object_set_new(json, "index", json_integer(mistake->index));
+        json_object_set_new(json, "label", json_integer(mistake->label));
+        json_object_set_new(json, "predicted", json_integer(mistake->predicted));
+        json_object_set_new(json, "probability", json_value_number(mistake->probability));
+        json_object_set_new(json, "label_probability", json_value_number(mistake->label_probability));
+        json_object_set_new(json, "image",
+                            report_image_json(evaluation->images + i * size, evaluation->channels, evaluation->height,
+                                              evaluation->width));
+        json_array_append_new(list, json);
+    }
+    return list;
+}
+
+static void add_evaluation(json_t *run_json, const struct report_evaluation *evaluation)
+{
+    if (!evaluation) return;
+    json_t *evaluated = json_object();
+    json_object_set_new(evaluated, "checkpoint", text_json(evaluation->checkpoint));
+    json_object_set_new(evaluated, "set", text_json(evaluation->set));
+    json_object_set_new(evaluated, "step", json_integer(evaluation->step));
+    json_object_set_new(evaluated, "count", json_integer(confusion_total(evaluation->confusion)));
+    json_object_set_new(evaluated, "loss", json_value_number(evaluation->figures.loss));
+    json_object_set_new(evaluated, "accuracy", json_value_number(evaluation->figures.accuracy));
+    json_object_set_new(run_json, "evaluated", evaluated);
+    json_object_set_new(run_json, "classes", classes_json(evaluation));
+    json_object_set_new(run_json, "confusion", confusion_json(evaluation->confusion));
+    json_object_set_new(run_json, "mistakes", mistakes_json(evaluation));
+}
+
+/* --- all of it --- */
+
+json_t *report_run_json(const struct report_run *run)
+{
+    json_t *json = json_object(), *missing = json_array();
+    json_object_set_new(json, "name", text_json(run->name));
+    json_object_set_new(json, "title", text_json(run->title));
+    json_object_set_new(json, "batch_size", json_integer(run->batch_size));
+    json_object_set_new(json, "max_steps", json_integer(run->max_steps));
+    json_object_set_new(json, "config", text_json(run->config));
+    add_columns(json, run);
+    add_layers(json, run->network);
+    add_evaluation(json, run->evaluation);
+    for (int i = 0; i < REPORT_MISSING_MAX && run->missing[i]; i++)
+        json_array_append_new(missing, text_json(run->missing[i]));
+    json_object_set_new(json, "missing", missing);
+    return json;
+}
