@@ -1,5 +1,7 @@
-/* The primitives of automatic differentiation and the optimizers. */
+/* The primitives of automatic differentiation, norms and the optimizers. */
 #include "cuda_backend.h"
+
+#include <math.h>
 
 static void elementwise(struct backend *backend, struct elementwise_params params, const struct tensor *a,
                         const struct tensor *b, const struct tensor *y)
@@ -25,6 +27,26 @@ static void channel_broadcast(struct backend *backend, double scale, const struc
     CHECK(x->shape.c == y->shape.c && y->kind == TENSOR_VECTOR);
     CUDA_CHECK(cuda_broadcast_launch(cuda->stream, cuda_type_of(cuda, x), cuda_matrix_of(x), (float)scale, y->data,
                                      x->data));
+}
+
+static double norm(struct backend *backend, size_t count, const void *x)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    double sums[CUDA_NORM_BLOCKS], sum = 0;
+    CUDA_CHECK(cuda_norm_launch(cuda->stream, (int64_t)count, x, cuda->norm_sums));
+    CUDA_CHECK(cudaMemcpyAsync(sums, cuda->norm_sums, sizeof sums, cudaMemcpyDeviceToHost, cuda->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+    for (int i = 0; i < CUDA_NORM_BLOCKS; i++) sum += sums[i];
+    return sqrt(sum);
+}
+
+static void clip_norm(struct backend *backend, double limit, size_t count, void *x)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(limit > 0);
+    if (count == 0) return;
+    CUDA_CHECK(cuda_norm_launch(cuda->stream, (int64_t)count, x, cuda->norm_sums));
+    CUDA_CHECK(cuda_clip_launch(cuda->stream, limit, (int64_t)count, x, cuda->norm_sums));
 }
 
 static void sgd_step(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
@@ -57,6 +79,8 @@ void cuda_arithmetic_install(struct backend_ops *ops)
     ops->elementwise = elementwise;
     ops->channel_sum = channel_sum;
     ops->channel_broadcast = channel_broadcast;
+    ops->norm = norm;
+    ops->clip_norm = clip_norm;
     ops->sgd_step = sgd_step;
     ops->adam_step = adam_step;
     ops->average_step = average_step;

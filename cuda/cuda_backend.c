@@ -74,6 +74,7 @@ static void backend_destroy_cuda(struct backend *backend)
     cuda_free(cuda, cuda->metrics);
     cuda_free(cuda, cuda->scratch.counters);
     cuda_free(cuda, cuda->scratch.partial);
+    cuda_free(cuda, cuda->norm_sums);
     cuda_free(cuda, cuda->workspace);
     CUBLAS_CHECK(cublasLtDestroy(cuda->cublas));
     CUDNN_CHECK(cudnnDestroy(cuda->cudnn));
@@ -152,6 +153,7 @@ bool cuda_backend_create(struct backend **backend, const struct backend_options 
     size_t blocks = (size_t)cuda->multiprocessors;
     cuda->scratch.counters = cuda_alloc(cuda, blocks * sizeof *cuda->scratch.counters);
     cuda->scratch.partial = cuda_alloc(cuda, blocks * CUDA_PARTIALS_PER_MULTIPROCESSOR * sizeof(float));
+    cuda->norm_sums = cuda_alloc(cuda, CUDA_NORM_BLOCKS * sizeof *cuda->norm_sums);
     *backend = &cuda->base;
     return true;
 }

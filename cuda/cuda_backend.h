@@ -39,6 +39,7 @@ struct cuda_backend {
     void *workspace; /* of cuDNN and cuBLAS; NULL until the first plan */
     size_t workspace_bytes;
     struct cuda_scratch scratch; /* of the reductions over channels */
+    double *norm_sums;           /* device, [CUDA_NORM_BLOCKS] */
 
     uint64_t generation; /* counts what makes a recorded address invalid: every free */
     bool recording;      /* a step is being recorded: nothing may be allocated, freed, timed or waited for */

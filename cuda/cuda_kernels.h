@@ -117,6 +117,13 @@ cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, 
                                       int64_t n, int64_t d, const void *x, const int32_t *labels,
                                       struct cuda_metrics *metrics, void *dx);
 
+/* --- flat arenas (cuda_norm.cu): fp32 --- */
+/* sums [CUDA_NORM_BLOCKS]: together the sum of the squares of x. */
+enum { CUDA_NORM_BLOCKS = 256 };
+cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x, double *sums);
+/* After cuda_norm_launch: x scaled down to the limit. */
+cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums);
+
 /* --- optimizers (cuda_optimizer.cu): fp32 --- */
 cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state, int64_t count,
                             float *w, const float *dw, float *velocity);

@@ -379,7 +379,7 @@ Test(checkpoint, finds_the_last_and_the_best_of_a_run)
                                         "step_00000100.safetensors"};
     expect_not_found("run", CHECKPOINT_LAST, "run: cannot open: No such file or directory");
     cr_assert(mkdir("run", 0777) == 0);
-    expect_not_found("run", CHECKPOINT_LAST, "run/checkpoints: no checkpoint is in this folder");
+    expect_not_found("run", CHECKPOINT_LAST, "run: no checkpoint is in run/checkpoints");
     cr_assert(mkdir("run/checkpoints", 0777) == 0);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = support_path("run/checkpoints", names[i]);

@@ -49,7 +49,7 @@ Test(sweep_run, a_trial_is_the_run_of_its_experiment)
     const char *const overrides[] = {"optimizer.learning_rate=0.02", "train.batch_size=16"};
     support_file_write("x.ini", text, strlen(text));
     cr_assert(experiment_load(&experiment, "x.ini", overrides, 2, &status), "%s", status.message);
-    cr_assert(train_run(&experiment, "run", NULL, &run, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, &run, &status), "%s", status.message);
     cr_expect(fabs(run.final.test.loss - loss) <= 1e-8 * loss, "%.17g, %.17g", run.final.test.loss, loss);
     cr_expect(fabs(run.final.test.accuracy - accuracy) <= 1e-8);
     cr_expect(fabs(run.best.test.accuracy - best) <= 1e-8);

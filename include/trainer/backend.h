@@ -276,6 +276,13 @@ struct backend_ops {
     void (*channel_sum)(struct backend *backend, double scale, const struct tensor *x, const struct tensor *y);
     void (*channel_broadcast)(struct backend *backend, double scale, const struct tensor *y, const struct tensor *x);
 
+    /* --- flat arenas of `count` elements --- */
+    /* sqrt(sum x^2), summed in double in an order that the count alone decides; not finite where an x is not. Waits for
+     * the device. */
+    double (*norm)(struct backend *backend, size_t count, const void *x);
+    /* x <- x * min(1, limit / (norm(x) + 1e-6)), as PyTorch's clip_grad_norm_; limit > 0. */
+    void (*clip_norm)(struct backend *backend, double limit, size_t count, void *x);
+
     /* --- optimizers: flat arenas of `count` elements --- */
     void (*sgd_step)(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
                      void *velocity /* NULL where momentum is 0 */);

@@ -21,7 +21,8 @@ struct evaluation_batch {
     int64_t n;
 };
 
-/* A set on the device, and the batches that cover it: full ones, then the tail (n = 0: none). data is NULL where count is 0. */
+/* A set on the device, and the batches that cover it: full ones, then the tail (n = 0: none). data is NULL where count
+ * is 0. */
 struct evaluation_set {
     const char *name; /* for people */
     int64_t count;
@@ -65,9 +66,26 @@ void trainer_step(struct trainer *trainer);
 struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set,
                                    struct progress *progress);
 
-/* A whole run in `folder` (created with its parents; metrics.csv and resolved.ini are written anew), with its summary
- * and progress where `output` says (NULL: nothing is printed). result may be NULL. */
-bool train_run(const struct experiment *experiment, const char *folder, const struct run_output *output, struct run_result *result,
-               struct status *status);
+/* The same, but false where stop() (may be NULL) became true on the way, which is asked after each batch. */
+bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
+                             bool (*stop)(void), struct evaluation *evaluation);
+
+/* What becomes of a folder that holds a run already, finished or not. */
+enum train_start {
+    TRAIN_NEW,       /* refused (STATUS_USAGE) */
+    TRAIN_OVERWRITE, /* the run is removed */
+    TRAIN_RESUME,    /* it goes on from its last checkpoint, or from the start where it has none */
+};
+
+/* A whole run in `folder` (created with its parents, and locked: a second run in it is an error), with its summary and
+ * progress where `output` says (NULL: nothing is printed). result may be NULL. A run that goes on must be described by the same
+ * experiment (see run_resume.h); it ends with the bytes that it would have had without the stop, in its checkpoints,
+ * and in metrics.csv but for elapsed_seconds.
+ *
+ * The first SIGINT, SIGTERM or SIGHUP while it trains ends the step, saves, and is the error STATUS_STOPPED; the second
+ * ends the process. A loss or weight that is not finite is STATUS_DIVERGED, found at the latest by the next evaluation.
+ */
+bool train_run(const struct experiment *experiment, const char *folder, enum train_start start,
+               const struct run_output *output, struct run_result *result, struct status *status);
 
 #endif

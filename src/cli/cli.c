@@ -10,8 +10,8 @@
 #include "trainer/memory.h"
 
 const struct cli_command *const cli_commands[] = {
-    &cli_train,   &cli_sweep,     &cli_plot,  &cli_report, &cli_eval,       &cli_predict, &cli_export, &cli_summary,
-    &cli_samples, &cli_gradcheck, &cli_bench, &cli_config, &cli_completion, &cli_help,    NULL,
+    &cli_train,   &cli_resume,  &cli_sweep,     &cli_plot,  &cli_report, &cli_eval,       &cli_predict, &cli_export,
+    &cli_summary, &cli_samples, &cli_gradcheck, &cli_bench, &cli_config, &cli_completion, &cli_help,    NULL,
 };
 
 const struct cli_command *cli_find_command(const char *name)

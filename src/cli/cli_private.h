@@ -13,6 +13,7 @@
 #include "trainer/experiment.h"
 #include "trainer/network.h"
 #include "trainer/status.h"
+#include "trainer/train.h"
 
 struct cli_arguments {
     char **words; /* what is not an option: the config; borrowed from argv */
@@ -26,7 +27,7 @@ struct cli_arguments {
     const char *progress;   /* of --progress, or NULL */
     int64_t steps;          /* of --steps, or 0 */
     int64_t top;            /* of --top, or 0 */
-    bool plain, no_evaluation, quiet, help, version, defaults, json;
+    bool plain, no_evaluation, quiet, help, version, defaults, json, resume, overwrite;
 };
 
 /* What a word on the command line is: decides what is refused at once, and what a shell offers for it. */
@@ -78,6 +79,18 @@ struct cli_option {
         .help = "best (default: the highest test accuracy), last, or a file.", .expected = "best, last or a file",     \
         CLI_FIELD(checkpoint)                                                                                          \
     }
+#define CLI_OPTION_PROGRESS                                                                                            \
+    {                                                                                                                  \
+        .name = "progress", .kind = CLI_CHOICE, .argument = "bar|plain|none",                                          \
+        .help =                                                                                                        \
+            "bar: a line that is rewritten, where the output is a terminal; plain: a line per evaluation, without "    \
+            "colours; none: only what comes before and after training. Default: bar.",                                 \
+        .choices = cli_progress_choices, CLI_FIELD(progress)                                                           \
+    }
+#define CLI_OPTION_PLAIN                                                                                               \
+    {                                                                                                                  \
+        .name = "plain", .help = "The same as --progress=plain.", CLI_FIELD(plain)                                     \
+    }
 
 struct cli_operand {
     const char *name;     /* "CONFIG" */
@@ -116,8 +129,8 @@ struct cli_command {
     bool (*run)(const struct cli_arguments *arguments, struct status *status);
 };
 
-extern const struct cli_command cli_train, cli_sweep, cli_plot, cli_report, cli_summary, cli_gradcheck, cli_bench,
-    cli_config, cli_completion, cli_help, cli_eval, cli_predict, cli_export, cli_samples;
+extern const struct cli_command cli_train, cli_resume, cli_sweep, cli_plot, cli_report, cli_summary, cli_gradcheck,
+    cli_bench, cli_config, cli_completion, cli_help, cli_eval, cli_predict, cli_export, cli_samples;
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
@@ -161,6 +174,12 @@ char *cli_find_checkpoint(const struct cli_arguments *arguments, struct status *
 
 /* Whether `argument` is one of the choices; the error names the option or operand. */
 bool cli_check_choice(const char *name, const char *const *choices, const char *argument, struct status *status);
+
+extern const char *const cli_progress_choices[];
+
+/* train_run with the output that the arguments ask for. */
+bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,
+                   enum train_start start, struct status *status);
 
 struct cli_image_format {
     int64_t channels, height, width, classes;

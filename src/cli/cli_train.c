@@ -6,25 +6,34 @@
 #include "trainer/memory.h"
 #include "trainer/train.h"
 
-static const char *const progress_choices[] = {"bar", "plain", "none", NULL}; /* in the order of enum progress_mode */
+const char *const cli_progress_choices[] = {"bar", "plain", "none", NULL}; /* in the order of enum progress_mode */
 
 static enum progress_mode progress_mode(const struct cli_arguments *arguments)
 {
     if (arguments->plain) return PROGRESS_PLAIN;
-    for (int i = 0; arguments->progress && progress_choices[i]; i++)
-        if (strcmp(arguments->progress, progress_choices[i]) == 0) return (enum progress_mode)i;
+    for (int i = 0; arguments->progress && cli_progress_choices[i]; i++)
+        if (strcmp(arguments->progress, cli_progress_choices[i]) == 0) return (enum progress_mode)i;
     return PROGRESS_BAR;
+}
+
+bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,
+                   enum train_start start, struct status *status)
+{
+    struct run_output output = {stdout, progress_mode(arguments)};
+    return train_run(experiment, folder, start, arguments->quiet ? NULL : &output, NULL, status);
 }
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct experiment experiment;
+    if (arguments->resume && arguments->overwrite)
+        return status_fail(status, STATUS_USAGE, "--resume and --overwrite: expected one of them");
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
     char *folder = arguments->folder ? memory_copy_string(arguments->folder)
                                      : memory_format("runs/%s", experiment.experiment.name);
-    struct run_output output = {stdout, progress_mode(arguments)};
-    bool good = train_run(&experiment, folder, arguments->quiet ? NULL : &output, NULL, status);
+    enum train_start start = arguments->resume ? TRAIN_RESUME : arguments->overwrite ? TRAIN_OVERWRITE : TRAIN_NEW;
+    bool good = cli_train_run(arguments, &experiment, folder, start, status);
     free(folder);
     experiment_free(&experiment);
     return good;
@@ -40,16 +49,13 @@ static const struct cli_option options[] = {
      .help = "Write to FOLDER instead of runs/<experiment.name>.",
      .expected = "a folder",
      CLI_FIELD(folder)},
+    {.name = "resume",
+     .help = "Go on with the run that the folder holds, from its last checkpoint; where it holds none, start one.",
+     CLI_FIELD(resume)},
+    {.name = "overwrite", .help = "Remove the run that the folder holds, and start anew.", CLI_FIELD(overwrite)},
     CLI_OPTION_QUIET,
-    {.name = "progress",
-     .kind = CLI_CHOICE,
-     .argument = "bar|plain|none",
-     .help = "bar: a line that is rewritten, where the output is a terminal; plain: a line per evaluation, without "
-             "colours; "
-             "none: only what comes before and after training. Default: bar.",
-     .choices = progress_choices,
-     CLI_FIELD(progress)},
-    {.name = "plain", .help = "The same as --progress=plain.", CLI_FIELD(plain)},
+    CLI_OPTION_PROGRESS,
+    CLI_OPTION_PLAIN,
     {0},
 };
 static const struct cli_example examples[] = {
@@ -63,13 +69,17 @@ const struct cli_command cli_train = {
     .name = "train",
     .name_optional = true,
     .summary = "Train the network that CONFIG describes; write metrics.csv, resolved.ini and pictures of the curves.",
-    .description = "Checks CONFIG, loads its data, prints the layers, trains, and every train.eval_freq steps "
-                   "evaluates on the entire "
-                   "train and test sets. The run's folder gets metrics.csv (a row per evaluation), resolved.ini (every "
-                   "key with the "
-                   "value that counted; a config that repeats the run) and the curves as pictures. The same config and "
-                   "seed give the "
-                   "same losses to the last bit, at any number of threads.",
+    .description =
+        "Checks CONFIG, loads its data, prints the layers, trains, and every train.eval_freq steps "
+        "evaluates on the entire "
+        "train and test sets. The run's folder gets metrics.csv (a row per evaluation), resolved.ini (every "
+        "key with the "
+        "value that counted; a config that repeats the run) and the curves as pictures. The same config and "
+        "seed give the "
+        "same losses to the last bit, at any number of threads.\n\n"
+        "Every checkpoint.freq steps, and at the end, all that the run needs to go on is saved in the folder's "
+        "checkpoints/. The first Ctrl-C or SIGTERM finishes the step, saves and exits with code 3; the second "
+        "exits at once. A folder that holds a run already is not touched without --resume or --overwrite.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -83,6 +83,13 @@ const struct experiment_key experiment_keys[] = {
     REAL(train, label_smoothing, "0", "Share of the label's weight that training spreads over all classes.", FROM(0), BELOW(1)),
     REAL(train, ema_decay, "0", "Evaluate a moving average of the parameters that decays so slowly; 0: the parameters.",
          FROM(0), BELOW(1)),
+    REAL(train, clip_norm, "0", "Largest norm of the gradient: a longer one is scaled down to it; 0: off.", FROM(0),
+         TO(1e9)),
+
+    INTEGER(checkpoint, freq, "500", 0, 1000000000,
+            "Save the run after so many steps; 0: only at its end and when it is stopped."),
+    INTEGER(checkpoint, keep, "2", 1, 1000000, "Checkpoints of the last steps that stay."),
+    BOOLEAN(checkpoint, best, "true", "Save a checkpoint at the highest test accuracy too."),
 
     BOOLEAN(report, tensorboard, "false", "Write event files for TensorBoard into the run's folder tensorboard/."),
     BOOLEAN(report, histograms, "false", "With them how the weights and gradients of every layer are spread."),

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/experiment_value.h"
 #include "trainer/memory.h"
@@ -76,6 +77,16 @@ bool metrics_csv_append(struct metrics_csv *csv, const struct metrics_row *row, 
     }
     if (fflush(csv->file) != 0 || ferror(csv->file)) return fail(csv, "write", status);
     return true;
+}
+
+bool metrics_csv_sync(struct metrics_csv *csv, struct status *status)
+{
+    int result;
+    do {
+        result = fsync(fileno(csv->file));
+    } while (result != 0 && errno == EINTR);
+    /* EINVAL: a pipe or the like, that has no disk. */
+    return result == 0 || errno == EINVAL || fail(csv, "write", status);
 }
 
 void metrics_csv_close(struct metrics_csv *csv)
@@ -173,9 +184,10 @@ static bool parse_row(struct reader *reader, struct metrics_row *row, struct sta
                        reader->path, reader->line, reader->rows[reader->count - 1].step, row->step);
 }
 
-static bool read_rows(struct reader *reader, struct status *status)
+/* Rows up to the end of the file, or up to `limit` of them. */
+static bool read_rows(struct reader *reader, int64_t limit, struct status *status)
 {
-    for (;;) {
+    while (reader->count < limit) {
         bool end;
         if (!read_line(reader, &end, status)) return false;
         if (end) return true;
@@ -190,6 +202,7 @@ static bool read_rows(struct reader *reader, struct status *status)
         if (!parse_row(reader, &row, status)) return false;
         reader->rows[reader->count++] = row;
     }
+    return true;
 }
 
 bool metrics_csv_read(const char *path, struct metrics_row **rows, int *row_count, struct status *status)
@@ -197,10 +210,32 @@ bool metrics_csv_read(const char *path, struct metrics_row **rows, int *row_coun
     struct reader reader = {.path = path, .file = fopen(path, "r")};
     *rows = NULL, *row_count = 0;
     if (!reader.file) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
-    bool good = read_header(&reader, status) && read_rows(&reader, status);
+    bool good = read_header(&reader, status) && read_rows(&reader, INT64_MAX, status);
     fclose(reader.file);
     if (good)
         *rows = reader.rows, *row_count = reader.count;
+    else
+        free(reader.rows);
+    return good;
+}
+
+bool metrics_csv_continue(struct metrics_csv *csv, const char *path, int64_t row_count, struct metrics_row **rows,
+                          struct status *status)
+{
+    csv->path = memory_copy_string(path);
+    csv->file = fopen(path, "r+");
+    *rows = NULL;
+    if (!csv->file) return fail(csv, "open", status);
+    struct reader reader = {.path = path, .file = csv->file};
+    bool good = read_header(&reader, status) && read_rows(&reader, row_count, status);
+    if (good && reader.count < row_count)
+        good = status_fail(status, STATUS_RUNTIME,
+                           "%s: expected at least the %" PRId64 " rows of the checkpoint, found %d", path, row_count,
+                           reader.count);
+    if (good && (fseek(csv->file, 0, SEEK_CUR) != 0 || ftruncate(fileno(csv->file), ftell(csv->file)) != 0))
+        good = fail(csv, "cut back", status);
+    if (good)
+        *rows = reader.rows;
     else
         free(reader.rows);
     return good;

@@ -190,8 +190,29 @@ static bool check_input(struct loading *loading, const struct dataset *dataset)
                                loading->file->path);
 }
 
+static bool check_number(const struct checkpoint *checkpoint, const char *key, int64_t expected, struct status *status)
+{
+    char text[32];
+    int64_t found;
+    if (!parse_integer(checkpoint, key, &found, status)) return false;
+    snprintf(text, sizeof text, "%" PRId64, expected);
+    return found == expected || fail_text(checkpoint, key, text, status);
+}
+
+/* The step alone tells which samples and random numbers come next. That is so only where an epoch is cut up as it was,
+ * and the numbers are drawn as they were. */
+static bool check_position(const struct checkpoint *checkpoint, const struct trainer *trainer, struct status *status)
+{
+    const char *rng = safetensors_metadata_find(&checkpoint->file, "rng");
+    if (!rng || strcmp(rng, checkpoint_rng) != 0) return fail_text(checkpoint, "rng", checkpoint_rng, status);
+    return check_number(checkpoint, "epoch", checkpoint->step / trainer->batches_per_epoch, status) &&
+           check_number(checkpoint, "batch", checkpoint->step % trainer->batches_per_epoch, status) &&
+           check_number(checkpoint, "seed", trainer->experiment->experiment.seed, status);
+}
+
 bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status)
 {
+    if (!check_position(checkpoint, trainer, status)) return false;
     struct loading loading = start_loading(&checkpoint->file, trainer->backend, status);
     bool loaded = checkpoint_each_trained(trainer, load, &loading) &&
                   checkpoint_each_moment(&trainer->optimizer, load, &loading) &&
@@ -217,15 +238,15 @@ bool checkpoint_step_of(const char *name, int64_t *step)
     return strspn(digits, "0123456789") == strlen(digits) && value_parse_integer(digits, step);
 }
 
-/* The highest step of a folder, or -1. */
-static int64_t find_last(const char *folder)
+int64_t checkpoint_last_step(const char *run, int64_t before)
 {
     int64_t last = -1, step;
+    char *folder = memory_format("%s/checkpoints", run);
     DIR *entries = opendir(folder);
-    if (!entries) return -1;
-    for (const struct dirent *entry; (entry = readdir(entries));)
-        if (checkpoint_step_of(entry->d_name, &step) && step > last) last = step;
-    closedir(entries);
+    for (const struct dirent *entry; entries && (entry = readdir(entries));)
+        if (checkpoint_step_of(entry->d_name, &step) && step > last && step < before) last = step;
+    if (entries) closedir(entries);
+    free(folder);
     return last;
 }
 
@@ -253,10 +274,8 @@ char *checkpoint_find(const char *run, enum checkpoint_choice choice, struct sta
     }
     if (!S_ISDIR(info.st_mode)) return memory_copy_string(run);
     if (choice == CHECKPOINT_BEST) return find_best(run, status);
-    char *folder = memory_format("%s/checkpoints", run);
-    int64_t last = find_last(folder);
-    if (last < 0) status_fail(status, STATUS_RUNTIME, "%s: no checkpoint is in this folder", folder);
-    free(folder);
+    int64_t last = checkpoint_last_step(run, INT64_MAX);
+    if (last < 0) status_fail(status, STATUS_RUNTIME, "%s: no checkpoint is in %s/checkpoints", run, run);
     return last < 0 ? NULL : checkpoint_step_path(run, last);
 }
 

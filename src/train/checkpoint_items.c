@@ -6,6 +6,7 @@
 #include "trainer/memory.h"
 
 const char checkpoint_version[] = "1";
+const char checkpoint_rng[] = "philox4x32-10";
 
 #define COLUMN(label, field, is_count)                                                                                 \
     {                                                                                                                  \

@@ -34,7 +34,10 @@ struct checkpoint_column {
 enum { CHECKPOINT_COLUMNS = 7 };
 extern const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS];
 
-extern const char checkpoint_version[];
+extern const char checkpoint_version[], checkpoint_rng[];
+
+/* The highest step below `before` (INT64_MAX: of all) that a run's folder has a checkpoint of, or -1. */
+int64_t checkpoint_last_step(const char *run, int64_t before);
 
 /* FOLDER/checkpoints/step_<step>.safetensors in a new string. */
 char *checkpoint_step_path(const char *run, int64_t step);

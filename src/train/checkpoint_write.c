@@ -187,7 +187,7 @@ static bool add_texts(struct texts *texts, const struct trainer *trainer, const 
     add_integer(texts, "epoch", trainer->step / trainer->batches_per_epoch);
     add_integer(texts, "batch", trainer->step % trainer->batches_per_epoch);
     add_integer(texts, "seed", trainer->experiment->experiment.seed);
-    add_text(texts, "rng", memory_copy_string("philox4x32-10"));
+    add_text(texts, "rng", memory_copy_string(checkpoint_rng));
     add_integer(texts, "metrics_rows", result->row_count);
     if (result->row_count > 0) add_best(texts, &result->best);
     add_integer(texts, "classes", trainer->dataset->classes);

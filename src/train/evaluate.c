@@ -17,23 +17,33 @@ static void evaluate_batch(struct trainer *trainer, const struct evaluation_batc
     trainer->backend->ops->run(trainer->backend, evaluation_body, (void *)batch);
 }
 
-struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress)
+bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
+                             bool (*stop)(void), struct evaluation *evaluation)
 {
     struct backend *backend = trainer->backend;
     /* In file order, so that the figures do not depend on when the set is evaluated, not even in their last digit. */
-    bool shuffled = set == &trainer->train_set && trainer->epoch >= 0;
+    bool shuffled = set == &trainer->train_set && trainer->epoch >= 0, stopped = false;
     if (shuffled) backend->ops->dataset_set_order(backend, set->data, NULL);
     backend->ops->metrics_reset(backend);
     ema_show(&trainer->ema, true);
     int64_t first = 0;
-    for (; first + set->full.n <= set->count; first += set->full.n) {
+    for (; first + set->full.n <= set->count && !stopped; first += set->full.n) {
         evaluate_batch(trainer, &set->full, first);
         if (progress && progress_due(progress)) progress_evaluating(progress, set->name, first, set->count);
+        stopped = stop && stop();
     }
-    if (set->tail.n > 0) evaluate_batch(trainer, &set->tail, first);
+    if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, &set->tail, first);
     ema_show(&trainer->ema, false);
     struct metrics sums = backend->ops->metrics_read(backend);
     backend->ops->metrics_reset(backend);
     if (shuffled) backend->ops->dataset_set_order(backend, set->data, trainer->order);
-    return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
+    *evaluation = (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
+    return !stopped;
+}
+
+struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress)
+{
+    struct evaluation evaluation;
+    trainer_evaluate_unless(trainer, set, progress, NULL, &evaluation);
+    return evaluation;
 }

@@ -1,22 +1,25 @@
-/* A whole run: data, backend, network, steps, evaluations, files. */
+/* A whole run: folder, data, backend, network, steps, evaluations, checkpoints. */
 #include "trainer/train.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "report/csv.h"
 #include "train/curves.h"
+#include "train/diverged.h"
+#include "train/run_folder.h"
+#include "train/run_resume.h"
 #include "train/run_tensorboard.h"
 #include "trainer/memory.h"
 #include "util/clock.h"
-#include "util/folder.h"
+#include "util/file_atomic.h"
+#include "util/stop.h"
 #include "util/thousands.h"
 
 struct run {
     const struct experiment *experiment;
-    const char *folder;
+    struct run_folder folder;
+    struct checkpoint checkpoint;    /* that it goes on from; file.path NULL: from the start */
     const struct run_output *output; /* NULL: quiet */
     FILE *out;                       /* its file */
     struct dataset dataset;
@@ -27,39 +30,58 @@ struct run {
     struct run_tensorboard tensorboard;
     struct progress progress;
     struct run_result result;
-    double started; /* seconds of the clock */
-    double resumed; /* when training went on after the last evaluation */
+    int64_t first_step;  /* steps done before */
+    bool evaluation_due; /* the last step's was given up, because somebody wants to stop */
+    double started;      /* seconds of the clock */
+    double resumed;      /* when training went on after the last evaluation */
 };
 
 /* --- before the first step --- */
 
+static void print_experiment(const void *experiment, FILE *out)
+{
+    experiment_write(experiment, out);
+}
+
 static bool write_resolved(const struct run *run, struct status *status)
 {
-    char *path = memory_format("%s/resolved.ini", run->folder);
-    FILE *file = fopen(path, "w");
-    bool written = file != NULL;
-    if (file) {
-        experiment_write(run->experiment, file);
-        written = fflush(file) == 0 && !ferror(file);
-        int cause = errno;
-        if (fclose(file) != 0 && written) written = false, cause = errno;
-        errno = cause;
-    }
-    if (!written) status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
+    char *path = memory_format("%s/resolved.ini", run->folder.path);
+    bool written = file_atomic_print(path, print_experiment, run->experiment, status);
     free(path);
     return written;
 }
 
+static bool is_resumed(const struct run *run)
+{
+    return run->checkpoint.file.path != NULL;
+}
+
+/* The rows up to the checkpoint stay, and count as the run's. */
+static bool continue_metrics(struct run *run, const char *path, struct status *status)
+{
+    struct metrics_row *rows;
+    if (!metrics_csv_continue(&run->csv, path, run->checkpoint.row_count, &rows, status)) return false;
+    run_resume_result(&run->checkpoint, rows, &run->result);
+    for (int64_t i = 0; i < run->checkpoint.row_count; i++) run_curves_add(&run->curves, &rows[i]);
+    free(rows);
+    return true;
+}
+
+static bool open_metrics(struct run *run, struct status *status)
+{
+    char *path = memory_format("%s/metrics.csv", run->folder.path);
+    bool opened = is_resumed(run) ? continue_metrics(run, path, status) : metrics_csv_open(&run->csv, path, status);
+    free(path);
+    return opened;
+}
+
 static bool open_files(struct run *run, struct status *status)
 {
-    if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder, run->trainer.step, status))
+    if (!is_resumed(run) && !run_folder_clear(&run->folder, status)) return false;
+    if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder.path, run->trainer.step, status))
         return false;
-    if (!folder_create(run->folder, status) || !write_resolved(run, status)) return false;
-    char *path = memory_format("%s/metrics.csv", run->folder);
-    bool opened = metrics_csv_open(&run->csv, path, status);
-    free(path);
-    if (opened) run_curves_start(&run->curves, run->experiment, run->folder);
-    return opened;
+    run_curves_start(&run->curves, run->experiment, run->folder.path);
+    return write_resolved(run, status) && open_metrics(run, status);
 }
 
 static void print_head(const struct run *run)
@@ -75,56 +97,127 @@ static void print_head(const struct run *run)
     network_print_summary(run->trainer.network, run->out);
     experiment_print_extras(run->experiment, run->out);
     fputc('\n', run->out);
+    if (is_resumed(run)) fprintf(run->out, "going on after step %" PRId64 "\n\n", run->trainer.step);
     fflush(run->out);
 }
 
-static bool open_run(struct run *run, struct status *status)
+/* The trainer's state, and what is left to do of its last step. */
+static bool restore(struct run *run, struct status *status)
+{
+    if (!is_resumed(run)) return true;
+    struct trainer *trainer = &run->trainer;
+    if (!checkpoint_restore(&run->checkpoint, trainer, status)) return false;
+    run->first_step = trainer->step;
+    return true;
+}
+
+static bool open_run(struct run *run, const char *folder, enum train_start start, struct status *status)
 {
     const struct experiment *experiment = run->experiment;
+    if (!run_folder_open(&run->folder, folder, start, status)) return false;
+    if (start == TRAIN_RESUME && !run_resume_open(&run->checkpoint, folder, experiment, status)) return false;
     if (!experiment_backend_create(&run->backend, experiment, status)) return false;
     if (!dataset_load(&run->dataset, experiment, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
-    if (!open_files(run, status)) return false;
+    if (!restore(run, status) || !open_files(run, status)) return false;
     print_head(run);
     return true;
 }
 
 /* --- steps and evaluations --- */
 
-static double speed(const struct run *run, double train_seconds)
+static int64_t images_seen(const struct run *run)
 {
-    double images = (double)(run->trainer.step * run->experiment->train.batch_size);
-    return train_seconds > 0 ? images / train_seconds : 0;
+    return (run->trainer.step - run->first_step) * run->experiment->train.batch_size;
 }
 
-static void refresh_progress(struct run *run)
+static bool check_loss(struct run *run, const char *what, double loss, struct status *status)
+{
+    return diverged_check_loss(&run->trainer, run->folder.path, what, loss, status);
+}
+
+/* Of the batches since the last evaluation, and of what they made of the weights. */
+static bool check_window(struct run *run, struct metrics window, struct status *status)
+{
+    return check_loss(run, "the training loss", window.loss, status) &&
+           diverged_check_weights(&run->trainer, run->folder.path, status);
+}
+
+static bool refresh_progress(struct run *run, struct status *status)
 {
     struct backend *backend = run->backend;
     struct metrics sums = backend->ops->metrics_read(backend);
     backend->ops->metrics_reset(backend);
+    if (!check_loss(run, "the training loss", sums.loss, status)) return false;
     double train_seconds = run->result.train_seconds + clock_seconds() - run->resumed;
     progress_training(&run->progress, run->trainer.step, sums.loss / (double)sums.count,
-                      (double)sums.correct / (double)sums.count, speed(run, train_seconds));
+                      (double)sums.correct / (double)sums.count,
+                      train_seconds > 0 ? (double)images_seen(run) / train_seconds : 0);
+    return true;
 }
 
+static bool record(struct run *run, const struct metrics_row *row, struct status *status)
+{
+    run_result_add(&run->result, row);
+    progress_row(&run->progress, row);
+    if (!metrics_csv_append(&run->csv, row, status)) return false;
+    run_curves_add(&run->curves, row);
+    if (!run_tensorboard_add(&run->tensorboard, run->trainer.network, &run->result, status)) return false;
+    bool best = run->result.best.step == row->step && run->experiment->checkpoint.best;
+    return !best || run_folder_save_best(&run->folder, &run->trainer, &run->result, status);
+}
+
+/* Whoever wants to stop does not wait for it: it is then made up for when the run goes on. */
 static bool evaluate_and_record(struct run *run, struct status *status)
 {
     struct trainer *trainer = &run->trainer;
-    run->backend->ops->metrics_read(run->backend); /* waits for the device: what follows is not training time */
+    struct metrics window = run->backend->ops->metrics_read(run->backend); /* waits: the rest is not training time */
     run->result.train_seconds += clock_seconds() - run->resumed;
-    run->result.images = trainer->step * run->experiment->train.batch_size;
+    run->result.images = images_seen(run);
+    if (!check_window(run, window, status)) return false;
     struct metrics_row row = {.step = trainer->step, .epoch = trainer->step / trainer->batches_per_epoch};
-    row.train = trainer_evaluate(trainer, &trainer->train_set, &run->progress);
-    row.test = trainer_evaluate(trainer, &trainer->test_set, &run->progress);
+    run->evaluation_due =
+        !trainer_evaluate_unless(trainer, &trainer->train_set, &run->progress, stop_wanted, &row.train) ||
+        !trainer_evaluate_unless(trainer, &trainer->test_set, &run->progress, stop_wanted, &row.test);
+    if (run->evaluation_due) return true;
+    if (!check_loss(run, "the loss of the train set", row.train.loss, status) ||
+        !check_loss(run, "the loss of the test set", row.test.loss, status))
+        return false;
     row.learning_rate = schedule_learning_rate(run->experiment, trainer->step - 1);
     row.elapsed_seconds = clock_seconds() - run->started;
-    run_result_add(&run->result, &row);
-    progress_row(&run->progress, &row);
-    if (!metrics_csv_append(&run->csv, &row, status)) return false;
-    run_curves_add(&run->curves, &row);
-    if (!run_tensorboard_add(&run->tensorboard, trainer->network, &run->result, status)) return false;
+    if (!record(run, &row, status)) return false;
     run->resumed = clock_seconds();
     return true;
+}
+
+static bool save(struct run *run, struct status *status)
+{
+    struct metrics window = run->backend->ops->metrics_read(run->backend);
+    return check_window(run, window, status) && metrics_csv_sync(&run->csv, status) &&
+           run_folder_save(&run->folder, &run->trainer, &run->result, status);
+}
+
+static bool is_last(const struct run *run)
+{
+    return run->trainer.step == run->experiment->train.max_steps;
+}
+
+static bool is_evaluated(const struct run *run)
+{
+    return run->trainer.step % run->experiment->train.eval_freq == 0 || is_last(run);
+}
+
+/* What follows a step. */
+static bool finish_step(struct run *run, struct status *status)
+{
+    int64_t step = run->trainer.step, freq = run->experiment->checkpoint.freq;
+    if (is_evaluated(run)) {
+        if (!evaluate_and_record(run, status)) return false;
+    } else if (progress_due(&run->progress) && !refresh_progress(run, status)) {
+        return false;
+    }
+    if (run->evaluation_due || !(is_last(run) || (freq > 0 && step % freq == 0))) return true;
+    return save(run, status);
 }
 
 /* A run without pictures is a good run: it only says why there are none. */
@@ -136,23 +229,38 @@ static void draw_curves(struct run *run)
     fprintf(stderr, "trainer: no picture of the curves: %s\n", status.message);
 }
 
+/* Saves the run at the step where it was stopped, and says so: an error, since it is not finished. */
+static bool stop(struct run *run, struct status *status)
+{
+    if (!save(run, status)) return false;
+    return status_fail(status, STATUS_STOPPED,
+                       "stopped by %s after step %" PRId64 ", which is saved; go on with: trainer resume %s",
+                       stop_signal_name(), run->trainer.step, run->folder.path);
+}
+
+static void start_clocks(struct run *run)
+{
+    run->started = run->resumed = clock_seconds();
+    if (is_resumed(run)) run->started -= run->result.final.elapsed_seconds;
+}
+
 static bool run_steps(struct run *run, struct status *status)
 {
     struct trainer *trainer = &run->trainer;
-    int64_t max_steps = run->experiment->train.max_steps, eval_freq = run->experiment->train.eval_freq;
+    int64_t max_steps = run->experiment->train.max_steps;
     progress_start(&run->progress, run->output, trainer->step, max_steps);
     usage_start(&run->progress.usage, run->backend->pci_bus_id);
-    run->started = run->resumed = clock_seconds();
-    while (trainer->step < max_steps) {
+    start_clocks(run);
+    /* Whether the evaluation of the step that the run goes on after was given up. */
+    bool due = is_resumed(run) && is_evaluated(run) && run->result.final.step < trainer->step;
+    if (due && !finish_step(run, status)) return false;
+    while (trainer->step < max_steps && !stop_wanted()) {
         trainer_step(trainer);
-        if (trainer->step % eval_freq == 0 || trainer->step == max_steps) {
-            if (!evaluate_and_record(run, status)) return false;
-        } else if (progress_due(&run->progress)) {
-            refresh_progress(run);
-        }
+        if (!finish_step(run, status)) return false;
     }
+    if (trainer->step < max_steps || run->evaluation_due) return stop(run, status);
     draw_curves(run);
-    progress_finish(&run->progress, &run->result, run->folder);
+    progress_finish(&run->progress, &run->result, run->folder.path);
     return true;
 }
 
@@ -166,17 +274,23 @@ static void close_run(struct run *run)
     trainer_destroy(&run->trainer);
     dataset_free(&run->dataset);
     backend_destroy(run->backend);
+    checkpoint_free(&run->checkpoint);
+    run_folder_close(&run->folder);
 }
 
-bool train_run(const struct experiment *experiment, const char *folder, const struct run_output *output,
-               struct run_result *result, struct status *status)
+bool train_run(const struct experiment *experiment, const char *folder, enum train_start start,
+               const struct run_output *output, struct run_result *result, struct status *status)
 {
     struct run *run = memory_alloc(1, sizeof *run); /* its trainer must not move */
     run->experiment = experiment;
-    run->folder = folder;
     run->output = output;
     run->out = output ? output->file : NULL;
-    bool done = open_run(run, status) && run_steps(run, status);
+    bool done = open_run(run, folder, start, status);
+    if (done) {
+        stop_install();
+        done = run_steps(run, status);
+        stop_uninstall();
+    }
     if (result) *result = run->result;
     close_run(run);
     free(run);

@@ -116,6 +116,9 @@ static void step_body(void *argument)
     network_observe(network, PHASE_GATHER, -1);
     network_forward(network, LAYER_TRAIN);
     network_backward(network, NULL);
+    if (trainer->experiment->train.clip_norm > 0)
+        trainer->backend->ops->clip_norm(trainer->backend, trainer->experiment->train.clip_norm, network->arena_count,
+                                         network->gradients);
     optimizer_step(&trainer->optimizer);
     ema_step(&trainer->ema);
     network_observe(network, PHASE_OPTIMIZER, -1);

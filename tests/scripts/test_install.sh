@@ -50,7 +50,7 @@ int main(int argc, char **argv)
     struct experiment experiment;
     struct run_result result;
     if (argc != 3 || !experiment_load(&experiment, argv[1], NULL, 0, &status) ||
-        !train_run(&experiment, argv[2], NULL, &result, &status))
+        !train_run(&experiment, argv[2], TRAIN_NEW, NULL, &result, &status))
         return fprintf(stderr, "%s\n", status.message), 1;
     printf("%d\n", (int)result.final.step);
     experiment_free(&experiment);

@@ -107,6 +107,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(int threads, enum winograd winogr
     CPU_EXPORT(cpu_flatten_install)(ops);
     CPU_EXPORT(cpu_softmax_install)(ops);
     CPU_EXPORT(cpu_primitive_install)(ops);
+    CPU_EXPORT(cpu_norm_install)(ops);
     CPU_EXPORT(cpu_optimizer_install)(ops);
 
     struct cpu_backend *cpu = memory_alloc(1, sizeof *cpu);

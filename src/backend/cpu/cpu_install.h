@@ -14,6 +14,7 @@ void CPU_EXPORT(cpu_dropout_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_flatten_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_softmax_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_primitive_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
 struct backend *CPU_EXPORT(cpu_backend_create)(int threads, enum winograd winograd);
 

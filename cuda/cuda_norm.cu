@@ -1,0 +1,51 @@
+/* The norm of an arena, and gradients scaled down to one (formulas: backend.h). A fixed number of blocks sums the squares in
+ * double, each its own elements in an order of their own, so that the bits are the same in every run; whoever needs the norm
+ * adds the blocks' sums. One pass over the memory, and a second one that scales. */
+#include "cuda_vector.cuh"
+
+static_assert((int)CUDA_NORM_BLOCKS == (int)CUDA_BLOCK_SIZE, "a thread per sum");
+
+/* The sum of a value of each thread, in thread 0; `shared` has CUDA_BLOCK_SIZE places. */
+__device__ static double block_sum(double value, double *shared)
+{
+    shared[threadIdx.x] = value;
+    __syncthreads();
+    for (int half = CUDA_BLOCK_SIZE / 2; half > 0; half /= 2) {
+        if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
+        __syncthreads();
+    }
+    return shared[0];
+}
+
+__global__ static void norm_kernel(int64_t count, const float *x, double *sums)
+{
+    __shared__ double shared[CUDA_BLOCK_SIZE];
+    double sum = 0;
+    for (int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x; i < count;
+         i += (int64_t)CUDA_NORM_BLOCKS * CUDA_BLOCK_SIZE)
+        sum += (double)x[i] * (double)x[i];
+    sum = block_sum(sum, shared);
+    if (threadIdx.x == 0) sums[blockIdx.x] = sum;
+}
+
+cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x, double *sums)
+{
+    norm_kernel<<<CUDA_NORM_BLOCKS, CUDA_BLOCK_SIZE, 0, stream>>>(count, x, sums);
+    return cudaGetLastError();
+}
+
+/* A norm that is NaN goes on to the gradient and the weights, where it is found. */
+__global__ static void clip_kernel(double limit, int64_t count, float *x, const double *sums)
+{
+    __shared__ double shared[CUDA_BLOCK_SIZE];
+    double factor = limit / (sqrt(block_sum(sums[threadIdx.x], shared)) + 1e-6);
+    int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
+    if (factor >= 1 || i >= count) return;
+    x[i] *= (float)factor;
+}
+
+cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums)
+{
+    clip_kernel<<<blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(limit, count, x, sums);
+    return cudaGetLastError();
+}

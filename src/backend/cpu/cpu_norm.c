@@ -1,0 +1,67 @@
+/* The norm of an arena, and gradients scaled down to one. The arena is cut into a number of parts that depends on its
+ * size alone, and their sums are added in their order: the same bits at any number of threads. One pass over the
+ * memory. */
+#include "backend/cpu/cpu_install.h"
+
+#include <math.h>
+
+enum {
+    NORM_PARTS = 256, /* more than any number of threads can use at once */
+    NORM_LANES = 16,  /* sums side by side: an addition waits for the one before it */
+};
+
+struct norm_task {
+    const real *x;
+    int64_t count, part; /* elements, and those of a part */
+    double sums[NORM_PARTS];
+};
+
+static void norm_range(void *argument, int64_t first, int64_t last)
+{
+    struct norm_task *task = argument;
+    for (int64_t p = first; p < last; p++) {
+        double lanes[NORM_LANES] = {0}, sum = 0;
+        int64_t i = min_of(p * task->part, task->count), end = min_of(i + task->part, task->count);
+        for (; i + NORM_LANES <= end; i += NORM_LANES)
+            for (int l = 0; l < NORM_LANES; l++) lanes[l] += (double)task->x[i + l] * (double)task->x[i + l];
+        for (; i < end; i++) sum += (double)task->x[i] * (double)task->x[i];
+        for (int l = 0; l < NORM_LANES; l++) sum += lanes[l];
+        task->sums[p] = sum;
+    }
+}
+
+static double cpu_norm(struct backend *backend, size_t count, const void *x)
+{
+    struct norm_task task = {.x = x, .count = (int64_t)count};
+    double sum = 0;
+    task.part = (task.count + NORM_PARTS - 1) / NORM_PARTS;
+    cpu_for(backend, NORM_PARTS, task.part, norm_range, &task);
+    for (int p = 0; p < NORM_PARTS; p++) sum += task.sums[p];
+    return sqrt(sum);
+}
+
+struct scale_task {
+    real *x;
+    real factor;
+};
+
+static void scale_range(void *argument, int64_t first, int64_t last)
+{
+    const struct scale_task *task = argument;
+    for (int64_t i = first; i < last; i++) task->x[i] *= task->factor;
+}
+
+static void cpu_clip_norm(struct backend *backend, double limit, size_t count, void *x)
+{
+    double factor = limit / (cpu_norm(backend, count, x) + 1e-6);
+    struct scale_task task = {x, (real)factor};
+    CHECK(limit > 0);
+    /* Not `factor < 1`: a norm that is NaN must go on to the weights, where it is found. */
+    if (!(factor >= 1)) cpu_for(backend, (int64_t)count, 1, scale_range, &task);
+}
+
+void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops)
+{
+    ops->norm = cpu_norm;
+    ops->clip_norm = cpu_clip_norm;
+}

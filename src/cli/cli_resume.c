@@ -1,0 +1,51 @@
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cli/cli_private.h"
+#include "trainer/experiment.h"
+#include "trainer/memory.h"
+
+static bool run(const struct cli_arguments *arguments, struct status *status)
+{
+    struct experiment experiment;
+    const char *folder = arguments->words[0];
+    char *config = memory_format("%s/resolved.ini", folder);
+    bool good = access(config, F_OK) == 0 ||
+                status_fail(status, STATUS_USAGE, "%s: holds no run: there is no %s", folder, config);
+    good = good && experiment_load(&experiment, config, arguments->overrides, arguments->override_count, status);
+    free(config);
+    if (!good) return false;
+    good = cli_train_run(arguments, &experiment, folder, TRAIN_RESUME, status);
+    experiment_free(&experiment);
+    return good;
+}
+
+static const struct cli_operand operands[] = {
+    {.name = "RUN",
+     .help = "The folder of a run, for instance runs/quickstart.",
+     .expected = "the folder of a run",
+     .kind = CLI_RUN},
+    {0},
+};
+static const struct cli_option options[] = {
+    CLI_OPTION_SET, CLI_OPTION_QUIET, CLI_OPTION_PROGRESS, CLI_OPTION_PLAIN, {0}};
+static const struct cli_example examples[] = {
+    {"trainer resume runs/quickstart", "Go on with the run from its last checkpoint."},
+    {"trainer resume runs/quickstart --set train.max_steps=3000", "Train it further than it was meant to go."},
+    {0},
+};
+
+const struct cli_command cli_resume = {
+    .name = "resume",
+    .summary = "Go on with a run that was stopped, from its last checkpoint.",
+    .description =
+        "The run ends with the weights and metrics, to the last bit, that it would have had without the stop. Its "
+        "config is RUN/resolved.ini. Keys that would make it another run are refused; these may be set: "
+        "experiment.name, data.path, those of [checkpoint] and [report], those of [backend] but precision "
+        "(another device or instruction set rounds otherwise), and, with a schedule of constant or step, "
+        "train.max_steps.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
+    .run = run,
+};

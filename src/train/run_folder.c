@@ -1,0 +1,173 @@
+#include "train/run_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "report/csv.h"
+#include "train/checkpoint_private.h"
+#include "trainer/memory.h"
+#include "util/folder.h"
+
+/* --- opening --- */
+
+/* A header alone is nothing to lose. Whatever stands there, the first two lines of a metrics.csv are short. */
+static bool has_rows(const char *folder)
+{
+    char *path = memory_format("%s/metrics.csv", folder);
+    FILE *file = fopen(path, "r");
+    int lines = 0, c;
+    for (int i = 0; file && i < 2 * METRICS_CSV_LINE_LIMIT && (c = getc(file)) != EOF; i++) lines += c == '\n';
+    if (file) fclose(file);
+    free(path);
+    return lines >= 2;
+}
+
+static bool refuse_run(const char *path, struct status *status)
+{
+    int64_t last = checkpoint_last_step(path, INT64_MAX);
+    if (last < 0 && !has_rows(path)) return true;
+    char *saved = last < 0 ? memory_copy_string("") : memory_format(", saved at step %" PRId64, last);
+    status_fail(status, STATUS_USAGE,
+                "%s: holds a run already%s; go on with it: trainer resume %s; or start anew with --overwrite, or "
+                "elsewhere with --out FOLDER",
+                path, saved, path);
+    free(saved);
+    return false;
+}
+
+/* Calls `visit` for each entry of a folder, which need not be there. */
+static bool each_entry(const char *folder, bool (*visit)(const char *folder, const char *name, void *argument),
+                       void *argument)
+{
+    DIR *entries = opendir(folder);
+    bool good = true;
+    for (const struct dirent *entry; good && entries && (entry = readdir(entries));)
+        good = visit(folder, entry->d_name, argument);
+    if (entries) closedir(entries);
+    return good;
+}
+
+static bool remove_file(const char *folder, const char *name, struct status *status)
+{
+    char *path = memory_format("%s/%s", folder, name);
+    bool removed = unlink(path) == 0 || errno == ENOENT ||
+                   status_fail(status, STATUS_RUNTIME, "%s: cannot remove: %s", path, strerror(errno));
+    free(path);
+    return removed;
+}
+
+/* What util/file_atomic.h had begun to write when its process was killed: "best.safetensors.1234.part". */
+static bool remove_part(const char *folder, const char *name, void *argument)
+{
+    static const char *const beginnings[] = {"step_", "best.safetensors.", "resolved.ini."};
+    const char ending[] = ".part";
+    size_t length = strlen(name), rest = strlen(ending);
+    if (length < rest || strcmp(name + length - rest, ending) != 0) return true;
+    for (int i = 0; i < 3; i++)
+        if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0) return remove_file(folder, name, argument);
+    return true;
+}
+
+bool run_folder_open(struct run_folder *folder, const char *path, enum train_start start, struct status *status)
+{
+    struct stat info;
+    *folder = (struct run_folder){.path = path, .lock = -1, .created = stat(path, &info) != 0};
+    if (!folder_lock(path, "run", &folder->lock, status)) return false;
+    if (start == TRAIN_NEW && !refuse_run(path, status)) return false;
+    char *checkpoints = memory_format("%s/checkpoints", path);
+    bool good = each_entry(path, remove_part, status) && each_entry(checkpoints, remove_part, status);
+    free(checkpoints);
+    return good;
+}
+
+void run_folder_close(struct run_folder *folder)
+{
+    if (folder->created) (void)rmdir(folder->path); /* fails where something is in it, as it should */
+    if (folder->lock >= 0) close(folder->lock);
+    *folder = (struct run_folder){.lock = -1};
+}
+
+static bool remove_checkpoint(const char *folder, const char *name, void *argument)
+{
+    int64_t step;
+    if (!checkpoint_step_of(name, &step) && strcmp(name, "best.safetensors") != 0) return true;
+    return remove_file(folder, name, argument);
+}
+
+bool run_folder_clear(const struct run_folder *folder, struct status *status)
+{
+    char *checkpoints = memory_format("%s/checkpoints", folder->path);
+    bool good = each_entry(checkpoints, remove_checkpoint, status);
+    free(checkpoints);
+    return good;
+}
+
+/* --- saving --- */
+
+struct steps {
+    int64_t *values;
+    size_t count, capacity;
+};
+
+static bool take_step(const char *folder, const char *name, void *argument)
+{
+    (void)folder;
+    struct steps *steps = argument;
+    int64_t step;
+    if (!checkpoint_step_of(name, &step)) return true;
+    if (steps->count == steps->capacity) {
+        steps->capacity = steps->capacity ? 2 * steps->capacity : 16;
+        steps->values = memory_resize(steps->values, steps->capacity, sizeof *steps->values);
+    }
+    steps->values[steps->count++] = step;
+    return true;
+}
+
+static int compare_steps(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* All but the last `keep`. */
+static bool remove_old(const char *run, const char *checkpoints, int64_t keep, struct status *status)
+{
+    struct steps steps = {0};
+    bool good = each_entry(checkpoints, take_step, &steps);
+    if (steps.count > 0) qsort(steps.values, steps.count, sizeof *steps.values, compare_steps);
+    for (size_t i = 0; good && i + (size_t)keep < steps.count; i++) {
+        char *path = checkpoint_step_path(run, steps.values[i]);
+        good = remove_file(checkpoints, strrchr(path, '/') + 1, status);
+        free(path);
+    }
+    free(steps.values);
+    return good;
+}
+
+bool run_folder_save(const struct run_folder *folder, struct trainer *trainer, const struct run_result *result,
+                     struct status *status)
+{
+    char *checkpoints = memory_format("%s/checkpoints", folder->path);
+    char *path = checkpoint_step_path(folder->path, trainer->step);
+    bool saved = folder_create(checkpoints, status) && checkpoint_write(path, trainer, result, status) &&
+                 remove_old(folder->path, checkpoints, trainer->experiment->checkpoint.keep, status);
+    free(path);
+    free(checkpoints);
+    return saved;
+}
+
+bool run_folder_save_best(const struct run_folder *folder, struct trainer *trainer, const struct run_result *result,
+                          struct status *status)
+{
+    char *checkpoints = memory_format("%s/checkpoints", folder->path);
+    char *path = memory_format("%s/best.safetensors", checkpoints);
+    bool saved = folder_create(checkpoints, status) && checkpoint_write(path, trainer, result, status);
+    free(path);
+    free(checkpoints);
+    return saved;
+}

@@ -1,0 +1,93 @@
+#include "train/run_resume.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/experiment_keys.h"
+#include "config/experiment_value.h"
+#include "train/checkpoint_private.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+static bool is_key(const struct experiment_key *key, const char *section, const char *name)
+{
+    return strcmp(key->section, section) == 0 && strcmp(key->name, name) == 0;
+}
+
+/* Whether a run gives what it would have given if this key changes on the way. Another device or instruction set rounds
+ * otherwise, and is the user's choice. */
+static bool may_change(const struct experiment_key *key, const struct experiment *experiment)
+{
+    if (is_key(key, "experiment", "name") || is_key(key, "data", "path")) return true;
+    if (is_key(key, "train", "max_steps"))
+        return experiment->schedule.name == SCHEDULE_CONSTANT || experiment->schedule.name == SCHEDULE_STEP;
+    if (strcmp(key->section, "backend") == 0) return strcmp(key->name, "precision") != 0;
+    return strcmp(key->section, "checkpoint") == 0 || strcmp(key->section, "report") == 0;
+}
+
+static bool compare_key(const struct experiment_key *key, const struct experiment *there, const struct experiment *here,
+                        const char *folder, struct status *status)
+{
+    char before[VALUE_TEXT_SIZE], now[VALUE_TEXT_SIZE];
+    experiment_value_format(key, there, before, sizeof before);
+    experiment_value_format(key, here, now, sizeof now);
+    if (strcmp(before, now) == 0) return true;
+    char *name = memory_format("%s.%s", key->section, key->name);
+    experiment_fail(here, name, status, "expected \"%s\", as in the run in %s that is to go on, found \"%s\"", before,
+                    folder, now);
+    free(name);
+    return false;
+}
+
+static bool compare(const struct experiment *there, const struct experiment *here, const char *folder,
+                    struct status *status)
+{
+    for (int i = 0; i < experiment_key_count; i++)
+        if (!may_change(&experiment_keys[i], here) && !compare_key(&experiment_keys[i], there, here, folder, status))
+            return false;
+    return true;
+}
+
+static bool check(const struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
+                  struct status *status)
+{
+    struct experiment there;
+    if (!checkpoint_experiment(checkpoint, NULL, 0, &there, status)) return false;
+    bool same = compare(&there, experiment, folder, status);
+    experiment_free(&there);
+    if (!same || checkpoint->step <= experiment->train.max_steps) return same;
+    return experiment_fail(experiment, "train.max_steps", status,
+                           "expected at least the %" PRId64 " steps that the run in %s has done, found %" PRId64,
+                           checkpoint->step, folder, experiment->train.max_steps);
+}
+
+/* A disk can damage what was whole: then whoever knows that may remove it. */
+static bool read_last(struct checkpoint *checkpoint, const char *folder, int64_t last, struct status *status)
+{
+    struct status problem;
+    if (checkpoint_open(checkpoint, folder, CHECKPOINT_LAST, &problem)) return true;
+    int64_t before = checkpoint_last_step(folder, last);
+    if (before < 0) return status_fail(status, problem.code, "%s", problem.message);
+    return status_fail(status, problem.code, "%s; without this file the run goes on from step %" PRId64,
+                       problem.message, before);
+}
+
+bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
+                     struct status *status)
+{
+    int64_t last = checkpoint_last_step(folder, INT64_MAX);
+    *checkpoint = (struct checkpoint){0};
+    return last < 0 || (read_last(checkpoint, folder, last, status) && check(checkpoint, folder, experiment, status));
+}
+
+void run_resume_result(const struct checkpoint *checkpoint, const struct metrics_row *rows, struct run_result *result)
+{
+    *result = (struct run_result){0};
+    for (int64_t i = 0; i < checkpoint->row_count; i++) run_result_add(result, &rows[i]);
+    double elapsed = 0;
+    for (int64_t i = 0; i < checkpoint->row_count; i++)
+        if (rows[i].step == checkpoint->best.step) elapsed = rows[i].elapsed_seconds;
+    result->best = checkpoint->best; /* exact; the file has nine digits */
+    result->best.elapsed_seconds = elapsed;
+}
