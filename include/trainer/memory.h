@@ -4,6 +4,7 @@
 #define TRAINER_MEMORY_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 /* `count` zeroed elements of `size` bytes each, aligned for any scalar type; the product is checked. Free with free().
  */
@@ -20,5 +21,9 @@ char *memory_copy_string(const char *text);
 
 /* printf into a new string; free with free(). */
 char *memory_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A stream whose text is in *text, and its length in *size, once memory_stream_close has closed it; free *text. */
+FILE *memory_stream(char **text, size_t *size);
+void memory_stream_close(FILE *stream, char *const *text);
 
 #endif

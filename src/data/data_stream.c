@@ -42,8 +42,12 @@ bool data_stream_open(struct data_stream *stream, const char *path, bool packed,
     if (file == NULL) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
     *stream = (struct data_stream){.path = path, .file = file, .file_size = info.st_size, .packed = packed};
     if (packed) {
+        int result = inflateInit2(&stream->inflater, INFLATE_GZIP_ONLY);
+        if (result != Z_OK) {
+            fclose(file);
+            return status_fail(status, STATUS_RUNTIME, "%s: cannot unpack: %s", path, zError(result));
+        }
         stream->buffer = memory_alloc(BUFFER_SIZE, 1);
-        CHECK(inflateInit2(&stream->inflater, INFLATE_GZIP_ONLY) == Z_OK);
     }
     return true;
 }
@@ -85,6 +89,8 @@ static bool inflate_piece(struct data_stream *stream, uint8_t *to, int64_t bytes
     stream->offset += piece - inflater->avail_out;
     stream->member_ended = result == Z_STREAM_END;
     if (result == Z_OK || result == Z_STREAM_END) return true;
+    if (result == Z_MEM_ERROR)
+        return status_fail(status, STATUS_RUNTIME, "%s: cannot unpack: %s", stream->path, zError(result));
     return status_fail(status, STATUS_RUNTIME, "%s: damaged gzip file: %s, after %lld bytes of unpacked data",
                        stream->path, inflater->msg != NULL ? inflater->msg : zError(result), (long long)stream->offset);
 }

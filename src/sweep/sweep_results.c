@@ -112,13 +112,12 @@ static char *format_line(const struct sweep *sweep, const struct sweep_result *r
 {
     char *text;
     size_t size;
-    FILE *out = open_memstream(&text, &size);
-    CHECK(out);
+    FILE *out = memory_stream(&text, &size);
     if (result)
         write_row(sweep, result, out);
     else
         write_header(sweep, out);
-    CHECK(fclose(out) == 0);
+    memory_stream_close(out, &text);
     return text;
 }
 
@@ -147,10 +146,9 @@ static bool parse_row(const struct sweep *sweep, const char *line, struct sweep_
     result->trial = (int32_t)trial - 1;
     char *values;
     size_t size;
-    FILE *out = open_memstream(&values, &size);
-    CHECK(out);
+    FILE *out = memory_stream(&values, &size);
     write_values(sweep, result->trial, out);
-    CHECK(fclose(out) == 0);
+    memory_stream_close(out, &values);
     bool good = strncmp(line, values, size) == 0 && parse_figures(line + size, result);
     free(values);
     return good && result->rung >= 1 && result->rung <= sweep_rung_count(sweep);

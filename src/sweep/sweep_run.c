@@ -153,6 +153,17 @@ static void wait_for_threads(struct runner *runner)
     pthread_mutex_unlock(&runner->mutex);
 }
 
+/* The system gives no more threads: those that run end their trials, the sweep ends with the error. */
+static void stop_starting(struct runner *runner, int missing, int error)
+{
+    pthread_mutex_lock(&runner->mutex);
+    runner->threads_left -= missing;
+    if (!atomic_load(&runner->stop))
+        status_fail(&runner->status, STATUS_RUNTIME, "cannot start a thread for the trials: %s", strerror(error));
+    atomic_store(&runner->stop, true);
+    pthread_mutex_unlock(&runner->mutex);
+}
+
 static bool run_queue(struct runner *runner, struct status *status)
 {
     int threads = runner->jobs < runner->queue_count ? runner->jobs : runner->queue_count;
@@ -161,7 +172,10 @@ static bool run_queue(struct runner *runner, struct status *status)
     runner->threads_left = threads;
     for (int i = 0; i < threads; i++) {
         workers[i] = (struct worker){.runner = runner, .backend = runner->backends[i]};
-        CHECK(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]) == 0);
+        int error = pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]);
+        if (error == 0) continue;
+        stop_starting(runner, threads - i, error);
+        threads = i;
     }
     wait_for_threads(runner);
     for (int i = 0; i < threads; i++) CHECK(pthread_join(workers[i].thread, NULL) == 0);

@@ -108,7 +108,7 @@ bool file_atomic_print(const char *path, void (*write_body)(const void *body, FI
     if (printed) {
         write_body(body, memory);
         printed = !ferror(memory);
-        printed = fclose(memory) == 0 && printed;
+        printed = fclose(memory) == 0 && printed && text; /* glibc may leave no text and say nothing */
     }
     struct file_atomic file;
     bool written = printed ? file_atomic_open(&file, path, status) && file_atomic_write(&file, text, size, status) &&

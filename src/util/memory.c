@@ -1,6 +1,7 @@
 #include "trainer/memory.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,6 +46,20 @@ void *memory_resize(void *block, size_t count, size_t size)
     void *grown = realloc(block, bytes ? bytes : 1);
     if (!grown) out_of_memory(count, size);
     return grown;
+}
+
+FILE *memory_stream(char **text, size_t *size)
+{
+    FILE *stream = open_memstream(text, size);
+    if (!stream) out_of_memory(1, BUFSIZ);
+    return stream;
+}
+
+/* Nothing but memory can be short here. glibc's close then may succeed and leave no text. */
+void memory_stream_close(FILE *stream, char *const *text)
+{
+    bool failed = fflush(stream) != 0 || ferror(stream);
+    if (fclose(stream) != 0 || failed || !*text) out_of_memory(1, BUFSIZ);
 }
 
 char *memory_copy_string(const char *text)

@@ -83,7 +83,7 @@ static void cpu_run(struct backend *backend, void (*body)(void *), void *argumen
     body(argument);
 }
 
-struct backend *CPU_EXPORT(cpu_backend_create)(int threads, enum winograd winograd)
+struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, enum winograd winograd)
 {
     struct backend_ops *ops = memory_alloc(1, sizeof *ops);
     *ops = (struct backend_ops){
@@ -113,7 +113,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(int threads, enum winograd winogr
     struct cpu_backend *cpu = memory_alloc(1, sizeof *cpu);
     cpu->base.ops = ops;
     cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
-    cpu->threads = cpu_threads_create(threads);
+    cpu->threads = threads;
     cpu->winograd_choice = winograd;
     return &cpu->base;
 }

@@ -16,6 +16,8 @@ void CPU_EXPORT(cpu_softmax_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_primitive_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
-struct backend *CPU_EXPORT(cpu_backend_create)(int threads, enum winograd winograd);
+
+/* The threads become the backend's. */
+struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, enum winograd winograd);
 
 #endif

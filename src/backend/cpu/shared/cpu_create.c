@@ -1,9 +1,11 @@
 #include "cpu_create.h"
+#include "cpu_threads.h"
 
 #include <stdio.h>
 #include <unistd.h>
 
-typedef struct backend *create_function(int threads, enum winograd winograd);
+/* The threads become the backend's. */
+typedef struct backend *create_function(struct cpu_threads *threads, enum winograd winograd);
 
 create_function cpu_backend_create_f32_portable, cpu_backend_create_f64_portable;
 #ifdef TRAINER_X86
@@ -87,7 +89,9 @@ bool cpu_backend_create(struct backend **backend, const struct backend_options *
                            isa_name(options->cpu_isa));
     bool fp64 = options->precision == PRECISION_FP64;
     int threads = options->threads ? options->threads : core_count();
-    *backend = (fp64 ? variant->create_f64 : variant->create_f32)(threads, options->winograd);
+    struct cpu_threads *team = cpu_threads_create(threads, status);
+    if (!team) return false;
+    *backend = (fp64 ? variant->create_f64 : variant->create_f32)(team, options->winograd);
     (*backend)->memory_bytes = physical_memory();
     snprintf((*backend)->description, sizeof(*backend)->description, "cpu, %d thread%s, %s, %s", threads,
              threads == 1 ? "" : "s", variant->name, fp64 ? "fp64" : "fp32");

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -130,15 +131,28 @@ static void wake_workers(struct cpu_threads *team)
     pthread_mutex_unlock(&team->mutex);
 }
 
-struct cpu_threads *cpu_threads_create(int threads)
+static bool start_worker(struct cpu_threads *team, struct status *status)
+{
+    int error = pthread_create(&team->workers[team->count - 1], NULL, worker_main, team);
+    if (error)
+        return status_fail(status, STATUS_RUNTIME, "cannot start CPU thread %d: %s", team->count + 1, strerror(error));
+    team->count++;
+    return true;
+}
+
+struct cpu_threads *cpu_threads_create(int threads, struct status *status)
 {
     CHECK(threads >= 1);
     struct cpu_threads *team = memory_alloc(1, sizeof *team);
-    team->count = threads;
+    team->count = 1;
     team->workers = memory_alloc((size_t)threads, sizeof *team->workers);
     CHECK(pthread_mutex_init(&team->mutex, NULL) == 0);
     CHECK(pthread_cond_init(&team->wake, NULL) == 0);
-    for (int i = 0; i < threads - 1; i++) CHECK(pthread_create(&team->workers[i], NULL, worker_main, team) == 0);
+    while (team->count < threads) {
+        if (start_worker(team, status)) continue;
+        cpu_threads_destroy(team);
+        return NULL;
+    }
     return team;
 }
 

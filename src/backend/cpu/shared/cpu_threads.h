@@ -4,11 +4,13 @@
 
 #include <stdint.h>
 
+#include "trainer/status.h"
+
 struct cpu_threads;
 
-/* threads >= 1; 1 starts none. */
-struct cpu_threads *cpu_threads_create(int threads);
-void cpu_threads_destroy(struct cpu_threads *team);
+/* threads >= 1; 1 starts none. NULL, with the reason in `status`, where the system gives no more threads. */
+struct cpu_threads *cpu_threads_create(int threads, struct status *status);
+void cpu_threads_destroy(struct cpu_threads *team); /* NULL is allowed */
 int cpu_threads_count(const struct cpu_threads *team);
 
 /* Within a body: the thread's number in its team, 0..count-1, for memory of its own. */
