@@ -1,19 +1,24 @@
 #include "trainer/memory.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <sys/mman.h>
 
 #include "trainer/status.h"
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
+/* Several threads may meet it at once, and only one may exit. */
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
+    static atomic_flag ending = ATOMIC_FLAG_INIT;
+    while (atomic_flag_test_and_set(&ending)) pause();
     fprintf(stderr, "trainer: out of memory (%zu x %zu bytes wanted)\n", count, size);
     exit(STATUS_RUNTIME);
 }

@@ -9,9 +9,8 @@
 
 enum { FILES = 7, RECORD = 3073, SIZE_MAX_OF_FILE = 3 * RECORD + 63 };
 
-static const char *const names[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                         "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin",
-                                         "batches.meta.txt"};
+static const char *const names[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+                                         "data_batch_5.bin", "test_batch.bin",   "batches.meta.txt"};
 static struct fuzz_file files[FILES];
 
 static void set_file(int index, uint8_t form, struct fuzz_bytes content)

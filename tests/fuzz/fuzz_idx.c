@@ -11,8 +11,8 @@
 
 enum { FILES = 4, CONTENT_MAX = 8192, HEADER = 10, BLOCK = 5, TRAILER = 8 };
 
-static const char *const names[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-                                         "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+static const char *const names[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte",
+                                         "t10k-labels-idx1-ubyte"};
 
 static size_t put_number(uint8_t *to, uint32_t number, int bytes)
 {
