@@ -342,3 +342,50 @@ Test(predictor, program_errors_of_export)
     expect_error(program_run("export", "run", "-f", "safetensors", "-o", "no/a", NULL), 1, "no/a");
     session_close(session);
 }
+
+/* --- import --- */
+
+static void write_config(const char *text)
+{
+    support_file_write("c.ini", text, strlen(text));
+}
+
+Test(predictor, program_imports_what_it_exported)
+{
+    struct session *session = run_made(convnet);
+    write_config(convnet);
+    program_expect(program_run("export", "run", "-f", "safetensors", "-o", "w", NULL), 0, "w\n", "");
+    struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
+    struct program_result result = program_run("import", "c.ini", "w", "--output", "new/run", NULL);
+    char *part = memory_format("test loss %.4f  accuracy %.2f%%\n", expected.loss, 100 * expected.accuracy);
+    cr_expect_eq(result.code, 0, "%s", result.error);
+    cr_expect(strncmp(result.out, "new/run: train loss ", 20) == 0 && strstr(result.out, part), "%s", result.out);
+    free(part), free(result.out), free(result.error);
+    struct predictor first = open_good("run", CHECKPOINT_BEST), second = open_good("new/run", CHECKPOINT_BEST);
+    double scores[2][3];
+    predictor_logits(&first, session->dataset.test.pixels, 1, scores[0]);
+    predictor_logits(&second, session->dataset.test.pixels, 1, scores[1]);
+    cr_expect(memcmp(scores[0], scores[1], sizeof scores[0]) == 0 && second.step == 0);
+    predictor_close(&first), predictor_close(&second);
+    session_close(session);
+}
+
+Test(predictor, program_errors_of_import)
+{
+    struct session *session = run_made(convnet);
+    write_config(convnet);
+    program_expect(program_run("export", "run", "-f", "safetensors", "-o", "w", NULL), 0, "w\n", "");
+    expect_error(program_run("import", "c.ini", NULL), 2, "expected a safetensors file; usage: trainer import CONFIG");
+    expect_error(program_run("import", "c.ini", "none", NULL), 1, "none: ");
+    expect_error(program_run("import", "c.ini", "c.ini", NULL), 1, "c.ini: not a good safetensors file");
+    expect_error(program_run("import", "c.ini", "w", "-s", "model.hidden=9", NULL), 1,
+                 "w: tensor layers.10.weight: expected the shape (9,63), found (6,63)");
+    expect_error(program_run("import", "c.ini", "w", "-s", "data.normalization=unit", NULL), 1,
+                 "w: tensor input.offset: not the normalization of this config's data");
+    cr_expect_neq(access("runs", F_OK), 0, "nothing is left of what failed");
+    cr_assert_eq(mkdir("new", 0777), 0);
+    support_file_write("new/resolved.ini", "", 0);
+    expect_error(program_run("import", "c.ini", "w", "--output", "new", NULL), 2,
+                 "new: holds a run already; name another folder with --output");
+    session_close(session);
+}

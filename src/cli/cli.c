@@ -9,10 +9,28 @@
 #include "config/text.h"
 #include "trainer/memory.h"
 
+/* One per line, so that a new one touches no other. */
+/* clang-format off */
 const struct cli_command *const cli_commands[] = {
-    &cli_train,   &cli_resume,  &cli_sweep,     &cli_plot,  &cli_report, &cli_eval,       &cli_predict, &cli_export,
-    &cli_summary, &cli_samples, &cli_gradcheck, &cli_bench, &cli_config, &cli_completion, &cli_help,    NULL,
+    &cli_train,
+    &cli_resume,
+    &cli_sweep,
+    &cli_plot,
+    &cli_report,
+    &cli_eval,
+    &cli_predict,
+    &cli_export,
+    &cli_import,
+    &cli_summary,
+    &cli_samples,
+    &cli_gradcheck,
+    &cli_bench,
+    &cli_config,
+    &cli_completion,
+    &cli_help,
+    NULL,
 };
+/* clang-format on */
 
 const struct cli_command *cli_find_command(const char *name)
 {

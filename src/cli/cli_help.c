@@ -119,7 +119,8 @@ static void print_program(FILE *out)
         fprintf(out, "%s trainer %s\n", i == 0 ? "usage:" : "      ", usage);
     }
     fprintf(out, "\nTrains neural networks on images.\n\nsubcommands:\n");
-    for (int i = 0; cli_commands[i]; i++) fprintf(out, "  %-9s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
+    for (int i = 0; cli_commands[i]; i++)
+        fprintf(out, "  %-10s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
     print_options(&cli_train, out);
     fprintf(out, "\nA config is an INI file; `trainer config --defaults` lists its keys with defaults and ranges.\n"
                  "`trainer SUBCOMMAND --help` tells more about a subcommand.\n"

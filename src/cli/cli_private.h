@@ -129,8 +129,13 @@ struct cli_command {
     bool (*run)(const struct cli_arguments *arguments, struct status *status);
 };
 
-extern const struct cli_command cli_train, cli_resume, cli_sweep, cli_plot, cli_report, cli_summary, cli_gradcheck,
-    cli_bench, cli_config, cli_completion, cli_help, cli_eval, cli_predict, cli_export, cli_samples;
+/* clang-format off */
+extern const struct cli_command
+    cli_train, cli_resume, cli_sweep, cli_plot, cli_report,
+    cli_eval, cli_predict, cli_export, cli_import,
+    cli_summary, cli_samples, cli_gradcheck, cli_bench,
+    cli_config, cli_completion, cli_help;
+/* clang-format on */
 
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];

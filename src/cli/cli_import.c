@@ -1,0 +1,65 @@
+/* Weights from elsewhere as a run. */
+#include <stdlib.h>
+
+#include "cli/cli_private.h"
+#include "trainer/import.h"
+#include "trainer/memory.h"
+
+static bool run(const struct cli_arguments *arguments, struct status *status)
+{
+    struct experiment experiment;
+    if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
+        return false;
+    char *folder = arguments->folder ? memory_copy_string(arguments->folder)
+                                     : memory_format("runs/%s", experiment.experiment.name);
+    struct metrics_row row;
+    bool good = import_weights(&experiment, arguments->words[1], folder, &row, status);
+    if (good)
+        printf("%s: train loss %.4f  accuracy %.2f%%  test loss %.4f  accuracy %.2f%%\n", folder, row.train.loss,
+               100 * row.train.accuracy, row.test.loss, 100 * row.test.accuracy);
+    free(folder);
+    experiment_free(&experiment);
+    return good;
+}
+
+static const struct cli_operand operands[] = {
+    CLI_OPERAND_CONFIG,
+    {.name = "WEIGHTS", .help = "A safetensors file.", .expected = "a safetensors file", .kind = CLI_FILE},
+    {0},
+};
+static const struct cli_option options[] = {
+    CLI_OPTION_SET,
+    {.name = "output",
+     .letter = 'o',
+     .kind = CLI_FOLDER,
+     .argument = "RUN",
+     .help = "Make this folder the run, instead of runs/<experiment.name>.",
+     .expected = "a folder",
+     CLI_FIELD(folder)},
+    {0},
+};
+static const struct cli_example examples[] = {
+    {"trainer import configs/convnet.ini from-pytorch.safetensors --output runs/imported",
+     "A run that can be evaluated, exported, and trained further with trainer resume."},
+    {0},
+};
+
+const struct cli_command cli_import = {
+    .name = "import",
+    .summary = "Make a run of weights that PyTorch or another program saved as safetensors.",
+    .description =
+        "WEIGHTS holds the tensors of CONFIG's network, F32 or F64, under the names that PyTorch gives an "
+        "nn.Sequential "
+        "called `layers` of the layers that `trainer summary` lists: `layers.I.weight` (O,I,K,K) of a convolution, "
+        "(O,I) "
+        "of a linear layer, (C) of a batch normalization; `layers.I.bias`; `layers.I.running_mean` and `.running_var`. "
+        "All "
+        "of them, and no others; `num_batches_tracked` is passed over. What does not fit is named, with the shape that "
+        "was "
+        "expected and the one found. `input.offset` and `input.scale`, which `trainer export` writes, must be the "
+        "normalization of CONFIG's data.",
+    .operands = operands,
+    .options = options,
+    .examples = examples,
+    .run = run,
+};

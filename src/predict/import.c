@@ -1,0 +1,143 @@
+#include "trainer/import.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "report/csv.h"
+#include "train/checkpoint_private.h"
+#include "trainer/checkpoint.h"
+#include "trainer/memory.h"
+#include "util/file_atomic.h"
+#include "util/folder.h"
+
+struct import {
+    const struct experiment *experiment;
+    struct dataset dataset;
+    struct backend *backend;
+    struct trainer trainer;
+    struct run_result result;
+};
+
+/* Weights for pixels that are normalized otherwise would be of no use. */
+static bool check_values(const struct safetensors_file *file, const char *name, const float *expected, int64_t count,
+                         struct status *status)
+{
+    const struct safetensors_tensor *tensor = safetensors_find(file, name);
+    if (!tensor) return true;
+    bool same = tensor->dtype == SAFETENSORS_F32 && tensor->count == count &&
+                memcmp(tensor->data, expected, (size_t)count * sizeof *expected) == 0;
+    return same || status_fail(status, STATUS_RUNTIME, "%s: tensor %s: not the normalization of this config's data",
+                               file->path, name);
+}
+
+static bool load(struct import *import, const char *weights, struct status *status)
+{
+    const struct dataset *dataset = &import->dataset;
+    int64_t pixels = dataset->channels * dataset->height * dataset->width;
+    struct safetensors_file file;
+    if (!safetensors_read(&file, weights, SAFETENSORS_DIGEST_OPTIONAL, status)) return false;
+    bool good = check_values(&file, "input.offset", dataset->offset, pixels, status) &&
+                check_values(&file, "input.scale", dataset->scale, dataset->channels, status) &&
+                checkpoint_load_weights(&file, import->trainer.network, status);
+    ema_show(&import->trainer.ema, true); /* the average, where there is one, starts with them too */
+    good = good && checkpoint_load_weights(&file, import->trainer.network, status);
+    ema_show(&import->trainer.ema, false);
+    safetensors_free(&file);
+    return good;
+}
+
+static bool open_session(struct import *import, struct status *status)
+{
+    return dataset_load(&import->dataset, import->experiment, status) &&
+           experiment_backend_create(&import->backend, import->experiment, status) &&
+           trainer_create(&import->trainer, import->experiment, &import->dataset, import->backend, status);
+}
+
+static void close_session(struct import *import)
+{
+    trainer_destroy(&import->trainer);
+    backend_destroy(import->backend);
+    dataset_free(&import->dataset);
+}
+
+static void print_config(const void *experiment, FILE *out)
+{
+    experiment_write(experiment, out);
+}
+
+static bool write_config(const struct import *import, const char *folder, struct status *status)
+{
+    char *path = memory_format("%s/resolved.ini", folder);
+    bool written = file_atomic_print(path, print_config, import->experiment, status);
+    free(path);
+    return written;
+}
+
+static bool write_metrics(const char *folder, const struct metrics_row *row, struct status *status)
+{
+    struct metrics_csv csv;
+    char *path = memory_format("%s/metrics.csv", folder);
+    bool written = metrics_csv_open(&csv, path, status) && metrics_csv_append(&csv, row, status);
+    metrics_csv_close(&csv);
+    free(path);
+    return written;
+}
+
+/* As the last one and as the best one. */
+static bool write_checkpoints(struct import *import, const char *folder, struct status *status)
+{
+    char *last = checkpoint_step_path(folder, 0), *best = memory_format("%s/checkpoints/best.safetensors", folder);
+    bool written = checkpoint_write(last, &import->trainer, &import->result, status) &&
+                   checkpoint_write(best, &import->trainer, &import->result, status);
+    free(last);
+    free(best);
+    return written;
+}
+
+/* A run that is there stays. */
+static bool check_folder(const char *folder, struct status *status)
+{
+    char *config = memory_format("%s/resolved.ini", folder);
+    bool taken = access(config, F_OK) == 0;
+    free(config);
+    return !taken ||
+           status_fail(status, STATUS_USAGE, "%s: holds a run already; name another folder with --output", folder);
+}
+
+static bool write_run(struct import *import, const char *folder, struct status *status)
+{
+    char *checkpoints = memory_format("%s/checkpoints", folder);
+    int lock = -1;
+    bool written = folder_create(checkpoints, status) && folder_lock(folder, "run", &lock, status) &&
+                   write_checkpoints(import, folder, status) && write_metrics(folder, &import->result.final, status) &&
+                   write_config(import, folder, status);
+    if (lock >= 0) close(lock);
+    free(checkpoints);
+    return written;
+}
+
+static void evaluate(struct import *import)
+{
+    struct trainer *trainer = &import->trainer;
+    struct metrics_row row = {.learning_rate = schedule_learning_rate(import->experiment, 0)};
+    row.train = trainer_evaluate(trainer, &trainer->train_set, NULL);
+    row.test = trainer_evaluate(trainer, &trainer->test_set, NULL);
+    run_result_add(&import->result, &row);
+}
+
+bool import_weights(const struct experiment *experiment, const char *weights, const char *folder,
+                    struct metrics_row *row, struct status *status)
+{
+    struct import *import = memory_alloc(1, sizeof *import); /* its trainer must not move */
+    import->experiment = experiment;
+    bool good = check_folder(folder, status) && open_session(import, status) && load(import, weights, status);
+    if (good) {
+        evaluate(import);
+        *row = import->result.final;
+        good = write_run(import, folder, status);
+    }
+    close_session(import);
+    free(import);
+    return good;
+}
