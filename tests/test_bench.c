@@ -42,7 +42,7 @@ Test(bench, useful_taps_without_padding)
 static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_channels = 2\nsynthetic_size = 6\n"
                                    "synthetic_classes = 3\n"
                                    "[model]\nkind = convnet\nfeatures = 5k3s1p1, 4k3s2p1, M\nbatchnorm = custom\n"
-                                   "[train]\nbatch_size = 7\n[backend]\ndevice = cpu\nthreads = 1\n";
+                                   "[train]\nbatch_size = 7\n[backend]\ndevice = cpu\nthreads = 1\nfuse = false\n";
 
 static void measure(struct bench_result *result, const char *text, struct shape image, int64_t classes)
 {
@@ -108,6 +108,26 @@ Test(bench, parts_are_in_order)
     measure(&result, convnet_text, (struct shape){1, 2, 6, 6}, 3);
     expect_parts(&result, names, sizeof names / sizeof *names);
     bench_free(&result);
+}
+
+Test(bench, fused_layers_are_one_part)
+{
+    static const char *const names[] = {"gather",
+                                        "conv2d 3x3",
+                                        "batchnorm + relu",
+                                        "conv2d 3x3, stride 2",
+                                        "batchnorm + relu + max-pool 3x3, stride 2",
+                                        "flatten",
+                                        "linear",
+                                        "loss",
+                                        "optimizer"};
+    struct bench_result result;
+    char *text = memory_format("%s", convnet_text);
+    strcpy(strstr(text, "fuse = false"), "fuse = true\n");
+    measure(&result, text, (struct shape){1, 2, 6, 6}, 3);
+    expect_parts(&result, names, sizeof names / sizeof *names);
+    bench_free(&result);
+    free(text);
 }
 
 /* Counted by hand, the zeros of the padding left out: along a side of 6, a 3x3 window meets 3*6 - 2 pixels at stride 1,

@@ -44,6 +44,8 @@ struct backend_options {
     bool eager;              /* start every operation anew instead of recording a step and replaying it */
     bool cudnn_batchnorm;    /* cuDNN's batch normalization instead of our own */
     int64_t workspace_bytes; /* that a library's algorithm may take beside its tensors; 0: 256 MiB */
+
+    bool fuse; /* use the operations that do the work of several, where the backend has them */
 };
 
 /* Batch normalization over N, H, W per channel, B = N*H*W values (Ioffe and Szegedy 2015). This is the one definition,
@@ -75,6 +77,16 @@ enum pool { POOL_MAX, POOL_AVERAGE };
 struct pool_params {
     enum pool kind;
     struct window window;
+};
+
+/* Batch normalization, then an activation, then, where `pooled`, a pool, as one operation: what src/nn/fuse.c makes of
+ * such layers. The results are those of the three operations one after the other, to the bit on the CPU and to within
+ * rounding elsewhere. */
+struct batchnorm_fused_params {
+    struct batchnorm_params batchnorm;
+    struct activation_params activation;
+    bool pooled;
+    struct pool_params pool; /* where pooled */
 };
 
 /* A value is kept with probability 1 - rate and then scaled by 1/(1 - rate). The mask is never stored: it is drawn from
@@ -239,6 +251,38 @@ struct backend_ops {
                                const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
                                const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta);
 
+    /* --- batch normalization fused with what follows it: optional, all of them or none --- */
+    /* Whether this combination is one that the backend has. */
+    bool (*batchnorm_fused_offered)(const struct backend *backend, const struct batchnorm_fused_params *params);
+    /* x (N,C,H,W) -> y (N,C,H,W), or (N,C,P,Q) where pooled; `saved`: pool_saved_bytes for y's shape, NULL where that
+     * is 0 or nothing is pooled. The rest as in batchnorm_forward. What lies between the parts is kept nowhere. */
+    void (*batchnorm_fused_forward)(struct backend *backend, const struct batchnorm_fused_params *params,
+                                    const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                    const struct tensor *running_mean, const struct tensor *running_var,
+                                    const struct tensor *y, const struct tensor *mean, const struct tensor *rstd,
+                                    void *saved);
+    /* With gamma, beta, running_mean and running_var all NULL, x is normalised already (batchnorm_fold): the activation
+     * and the pool are left. */
+    void (*batchnorm_fused_evaluate)(struct backend *backend, const struct batchnorm_fused_params *params,
+                                     const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                     const struct tensor *running_mean, const struct tensor *running_var,
+                                     const struct tensor *y);
+    /* dy is shaped as y. What the activation was given is computed again from x. dx may be NULL: not wanted. */
+    void (*batchnorm_fused_backward)(struct backend *backend, const struct batchnorm_fused_params *params,
+                                     const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                     const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
+                                     const void *saved, const struct tensor *dx, const struct tensor *dgamma,
+                                     const struct tensor *dbeta);
+
+    /* --- batch normalization folded into the convolution before it, for evaluation: optional --- */
+    /* With s = gamma / sqrt(running_var + eps): to_weight = s * weight per output channel, to_bias = s * (bias -
+     * running_mean) + beta, so that the convolution alone yields what batchnorm_evaluate would make of its output.
+     * weight (O,I,K,K), all else (O). */
+    void (*batchnorm_fold)(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
+                           const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
+                           const struct tensor *running_mean, const struct tensor *running_var,
+                           const struct tensor *to_weight, const struct tensor *to_bias);
+
     /* --- element by element --- */
     void (*activation_forward)(struct backend *backend, struct activation_params params, const struct tensor *x,
                                const struct tensor *y);
@@ -301,6 +345,7 @@ struct backend {
     size_t activation_size; /* bytes of an element of an activation or its gradient */
     int64_t memory_bytes;  /* of the device's memory: nothing larger can be asked of alloc */
     char pci_bus_id[32];   /* of the GPU that computes, "0000:0A:00.0"; "" where none does */
+    bool fuse;             /* as in the options: whether optional entries of the table are to be used */
     char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */
 };
 

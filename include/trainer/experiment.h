@@ -121,6 +121,7 @@ struct experiment {
         enum precision precision;
         enum cpu_isa cpu_isa;
         enum winograd winograd;
+        bool fuse;                 /* layers that one operation of the backend can do */
         bool deterministic, graph; /* CUDA only, and workspace_mb */
         int64_t workspace_mb;
     } backend;

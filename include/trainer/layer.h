@@ -14,6 +14,7 @@ enum layer_kind {
     LAYER_POOL,
     LAYER_BATCHNORM,
     LAYER_BATCHNORM_AUTODIFF,
+    LAYER_BATCHNORM_FUSED, /* with the activation and maybe the pool after it; made by fuse_specs only */
     LAYER_ACTIVATION,
     LAYER_DROPOUT,
     LAYER_FLATTEN,
@@ -24,6 +25,11 @@ enum layer_kind {
 struct init_params {
     bool normal; /* N(0, std^2); else uniform in +-1/sqrt(fan_in) */
     double std;
+};
+
+struct batchnorm_spec {
+    struct batchnorm_params params;
+    bool batch_stats_only; /* normalise by the batch at evaluation too, and keep no running statistics */
 };
 
 /* What a layer is to be, before it exists. `origin` is put before the message of a shape error ("file:line:
@@ -42,10 +48,14 @@ struct layer_spec {
             struct init_params init;
         } conv2d;
         struct pool_params pool;
+        struct batchnorm_spec batchnorm; /* of every kind: batchnorm_fused begins with it */
         struct {
-            struct batchnorm_params params;
-            bool batch_stats_only; /* normalise by the batch at evaluation too, and keep no running statistics */
-        } batchnorm; /* of both kinds */
+            struct batchnorm_spec batchnorm;
+            struct activation_params activation;
+            bool pooled;
+            struct pool_params pool; /* where pooled */
+            const char *pool_origin; /* as origin, of the pool */
+        } batchnorm_fused;
         struct activation_params activation;
         struct {
             double rate;
@@ -71,7 +81,8 @@ struct layer {
     const struct layer_ops *ops;
     struct layer_spec spec;
     struct backend *backend;
-    int index;           /* place in the network: names the random stream of a dropout mask */
+    int index; /* place among the layers as the model has them, fused or not: names it in a checkpoint, and the
+                  random stream of a dropout mask */
     int first_parameter; /* parameters of the layers before it: names the random streams of the starting values */
     uint64_t seed;
     struct shape input, output; /* n is the largest batch */
@@ -111,6 +122,9 @@ void layer_describe(const struct layer *layer, char *text, size_t size);
 
 /* Trainable numbers. */
 int64_t layer_parameter_scalars(const struct layer *layer);
+
+/* How many layers of the model a spec stands for: 1, or of a fused one how many it does the work of. */
+int layer_spec_span(const struct layer_spec *spec);
 
 /* The table of a kind: layer_linear.c, layer_conv2d.c, ... each define one. */
 const struct layer_ops *layer_ops_of(enum layer_kind kind);

@@ -44,9 +44,10 @@ struct network {
 #define NETWORK_MAX_TENSOR ((int64_t)INT32_MAX)      /* elements of one activation, batch included: 2^31 - 1 */
 #define NETWORK_MAX_MULTIPLY_ADDS (INT64_C(1) << 50) /* per sample and layer */
 
-/* Builds the layers on the backend for batches of up to input.n samples; parameters start as spec and seed say. The
- * last layer's output must be a vector per sample. Errors begin with the origin of the spec that they are about.
- * Nothing of `specs` is kept. Destroy with network_destroy, before the backend. */
+/* Builds the layers, with those in one that the backend can do together, on the backend for batches of up to input.n
+ * samples; parameters start as spec and seed say. The last layer's output must be a vector per sample. Errors begin
+ * with the origin of the spec that they are about. Nothing of `specs` is kept. Destroy with network_destroy, before the
+ * backend. */
 bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
                    enum loss_kind loss, struct shape input, uint64_t seed, struct status *status);
 void network_destroy(struct network *network); /* NULL is allowed */
@@ -74,6 +75,9 @@ void network_observe(const struct network *network, enum network_phase phase, in
 
 /* Table of the layers: output shape, parameters, multiply-adds per sample. */
 void network_print_summary(const struct network *network, FILE *out);
+
+/* Columns that the longest name of a layer takes in such a table, 26 or more. */
+int network_name_width(const struct network *network);
 
 /* What the model sees of an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */
 struct shape model_input_shape(const struct experiment *experiment, int64_t channels, int64_t height, int64_t width);

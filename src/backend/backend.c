@@ -43,7 +43,7 @@ static bool create_cpu(struct backend **backend, const struct backend_options *o
     return true;
 }
 
-bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
+static bool create_device(struct backend **backend, const struct backend_options *options, struct status *status)
 {
     if (options->device == DEVICE_CPU || (options->device == DEVICE_AUTO && options->precision == PRECISION_FP64))
         return create_cpu(backend, options, NULL, status);
@@ -51,6 +51,13 @@ bool backend_create(struct backend **backend, const struct backend_options *opti
     if (!reason) return cuda_backend_create(backend, options, status);
     if (options->device == DEVICE_AUTO) return create_cpu(backend, options, reason, status);
     return status_fail(status, STATUS_USAGE, "backend.device: no CUDA: %s; use cpu or auto", reason);
+}
+
+bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
+{
+    if (!create_device(backend, options, status)) return false;
+    (*backend)->fuse = options->fuse;
+    return true;
 }
 
 void backend_destroy(struct backend *backend)

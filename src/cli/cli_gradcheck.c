@@ -6,13 +6,14 @@
 
 struct totals {
     int checks, failures;
+    int name_width; /* of the table's first column */
 };
 
 static void print_result(void *argument, const struct gradcheck_result *result)
 {
     struct totals *totals = argument;
-    printf("%-26s  %-8s  %6" PRId64 "  %14.2e  %7.0e  %s\n", result->layer, result->tensor, result->values,
-           result->error, result->bound, result->passed ? "pass" : "FAIL");
+    printf("%-*s  %-8s  %6" PRId64 "  %14.2e  %7.0e  %s\n", totals->name_width, result->layer, result->tensor,
+           result->values, result->error, result->bound, result->passed ? "pass" : "FAIL");
     fflush(stdout);
     totals->checks++;
     totals->failures += !result->passed;
@@ -22,8 +23,9 @@ static bool check_network(const struct experiment *experiment, struct backend *b
 {
     struct network *network;
     if (!cli_build_network(&network, experiment, backend, GRADCHECK_BATCH, status)) return false;
-    printf("%-26s  %-8s  %6s  %14s  %7s  %s\n", "layer", "tensor", "values", "relative error", "bound", "result");
-    struct totals totals = {0};
+    struct totals totals = {.name_width = network_name_width(network)};
+    printf("%-*s  %-8s  %6s  %14s  %7s  %s\n", totals.name_width, "layer", "tensor", "values", "relative error",
+           "bound", "result");
     gradcheck_network(network, (uint64_t)experiment->experiment.seed, print_result, &totals);
     network_destroy(network);
     if (totals.failures > 0)

@@ -28,6 +28,7 @@ bool experiment_backend_create(struct backend **backend, const struct experiment
         .eager = !experiment->backend.graph,
         .cudnn_batchnorm = experiment->model.batchnorm == BATCHNORM_CUDNN,
         .workspace_bytes = experiment->backend.workspace_mb << 20,
+        .fuse = experiment->backend.fuse,
     };
     struct status problem;
     return backend_create(backend, &options, &problem) || fail_with_place(experiment, &problem, status);

@@ -61,11 +61,54 @@ static void fill_off_zero(struct check *check, struct mirror *mirror)
     }
 }
 
+enum { PERIOD = 1009, STRIDE = 619 }; /* prime to each other */
+
 /* Values whose neighbours, out to some 900 places, all differ by 1e-3 or more: a maximum stays the maximum. */
+static double distinct_value(int64_t place)
+{
+    return 4.0 * (double)(place * STRIDE % PERIOD) / PERIOD - 2;
+}
+
 static void fill_distinct(struct mirror *mirror)
 {
-    enum { PERIOD = 1009, STRIDE = 619 }; /* prime to each other */
-    for (int64_t i = 0; i < mirror->count; i++) mirror->values[i] = 4.0 * (double)(i * STRIDE % PERIOD) / PERIOD - 2;
+    for (int64_t i = 0; i < mirror->count; i++) mirror->values[i] = distinct_value(i);
+}
+
+/* The distance from the mean of a channel to the value next to it. */
+static double distance_to_mean(const struct mirror *mirror, int64_t c)
+{
+    struct shape s = mirror->tensor.shape; /* (N,C,H,W) */
+    int64_t plane = s.h * s.w;
+    double sum = 0, nearest = INFINITY;
+    for (int64_t i = 0; i < s.n * plane; i++) sum += mirror->values[(i / plane * s.c + c) * plane + i % plane];
+    for (int64_t i = 0; i < s.n * plane; i++) {
+        double value = mirror->values[(i / plane * s.c + c) * plane + i % plane];
+        nearest = fmin(nearest, fabs(value - sum / (double)(s.n * plane)));
+    }
+    return nearest;
+}
+
+/* Distinct values of which none is the mean of its channel: batch normalization makes that 0, the kink of the
+ * activation that is fused with it. Every channel starts its values where that holds. */
+static void fill_off_mean(struct mirror *mirror)
+{
+    struct shape s = mirror->tensor.shape; /* (N,C,H,W) */
+    int64_t plane = s.h * s.w;
+    for (int64_t c = 0; c < s.c; c++) {
+        int64_t start = 0;
+        do {
+            for (int64_t n = 0; n < s.n; n++)
+                for (int64_t i = 0, at = (n * s.c + c) * plane; i < plane; i++)
+                    mirror->values[at + i] = distinct_value(at + i + start);
+        } while (distance_to_mean(mirror, c) < 20 * step && ++start < PERIOD);
+    }
+}
+
+/* A value of which the activation or the pool lets nothing through counts only by the statistics of its channel: by the
+ * means of dy and dy*xhat, which with both signs nearly cancel and drown in the rounding of the differences. */
+static void make_positive(struct mirror *mirror)
+{
+    for (int64_t i = 0; i < mirror->count; i++) mirror->values[i] = fabs(mirror->values[i]);
 }
 
 /* Rows of positive numbers that add up to 1: what a cross-entropy without its softmax expects. */
@@ -185,10 +228,13 @@ static void check_layer(struct check *check, struct layer *layer)
     check->dy = mirror_create(backend, TENSOR_ACTIVATION, layer->output);
     if (layer->spec.kind == LAYER_POOL) {
         fill_distinct(&check->x);
+    } else if (layer->spec.kind == LAYER_BATCHNORM_FUSED) {
+        fill_off_mean(&check->x);
     } else {
         fill_off_zero(check, &check->x);
     }
     fill_off_zero(check, &check->dy);
+    if (layer->spec.kind == LAYER_BATCHNORM_FUSED) make_positive(&check->dy);
     mirror_write(backend, &check->x);
     mirror_write(backend, &check->dy);
     run_forward(check);

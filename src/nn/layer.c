@@ -18,6 +18,8 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind)
         return &layer_batchnorm_ops;
     case LAYER_BATCHNORM_AUTODIFF:
         return &layer_batchnorm_autodiff_ops;
+    case LAYER_BATCHNORM_FUSED:
+        return &layer_batchnorm_fused_ops;
     case LAYER_ACTIVATION:
         return &layer_activation_ops;
     case LAYER_DROPOUT:
@@ -28,6 +30,12 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind)
         return &layer_softmax_ops;
     }
     CHECK(!"a known kind of layer");
+}
+
+int layer_spec_span(const struct layer_spec *spec)
+{
+    if (spec->kind != LAYER_BATCHNORM_FUSED) return 1;
+    return spec->batchnorm_fused.pooled ? 3 : 2;
 }
 
 void layer_describe(const struct layer *layer, char *text, size_t size)

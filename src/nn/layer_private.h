@@ -5,7 +5,8 @@
 #include "trainer/layer.h"
 
 extern const struct layer_ops layer_linear_ops, layer_conv2d_ops, layer_pool_ops, layer_batchnorm_ops,
-    layer_batchnorm_autodiff_ops,    layer_activation_ops, layer_dropout_ops, layer_flatten_ops, layer_softmax_ops;
+    layer_batchnorm_autodiff_ops, layer_batchnorm_fused_ops, layer_activation_ops, layer_dropout_ops, layer_flatten_ops,
+    layer_softmax_ops;
 
 /* status_fail with STATUS_USAGE and the spec's origin before the message. */
 bool layer_fail(const struct layer *layer, struct status *status, const char *format, ...)
@@ -28,11 +29,14 @@ void layer_plan_backward(struct layer *layer, const struct tensor *x, const stru
                          const struct tensor *dx);
 void layer_plan_destroy(struct layer *layer);
 
-/* Both kinds of batch normalization have the same parameters (weight is gamma, bias is beta, as PyTorch calls them) and
- * running statistics, and evaluate alike. */
+/* Every kind of batch normalization has the same parameters (weight is gamma, bias is beta, as PyTorch calls them) and
+ * running statistics; the two that are not fused evaluate alike. */
 bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status);
 void layer_batchnorm_init(struct layer *layer);
 void layer_batchnorm_evaluate(struct layer *layer, const struct tensor *x, const struct tensor *y);
+
+/* What the spec of a LAYER_BATCHNORM_FUSED asks of the backend. */
+struct batchnorm_fused_params layer_batchnorm_fused_params(const struct layer_spec *spec);
 
 /* Starting values. The weight is parameter 0, the bias parameter 1. */
 void init_weight_and_bias(struct layer *layer, const struct init_params *init);

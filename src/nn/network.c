@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "nn/fuse.h"
 #include "nn/layer_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -73,13 +74,13 @@ static bool infer_layers(struct network *network, const struct layer_spec *specs
 {
     struct shape shape = network->input.shape;
     struct memory_need need = {0};
-    int first_parameter = 0;
+    int first_parameter = 0, index = 0;
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
         layer->ops = layer_ops_of(specs[i].kind);
         layer->spec = specs[i];
         layer->backend = network->backend;
-        layer->index = i;
+        layer->index = index;
         layer->first_parameter = first_parameter;
         layer->seed = seed;
         layer->input = shape;
@@ -88,6 +89,7 @@ static bool infer_layers(struct network *network, const struct layer_spec *specs
             !count_bytes(network, layer, &need, status))
             return false;
         first_parameter += layer->parameter_count;
+        index += layer_spec_span(&specs[i]);
         shape = layer->output;
     }
     return true;
@@ -178,6 +180,7 @@ bool network_build(struct network **network, struct backend *backend, const stru
                            thousands_format(input.n).text, input.c, input.h, input.w,
                            thousands_format(NETWORK_MAX_TENSOR).text);
     struct network *built = memory_alloc(1, sizeof *built);
+    struct layer_spec *fused = fuse_specs(backend, specs, count, &count);
     built->backend = backend;
     built->layer_count = count;
     built->layers = memory_alloc((size_t)count, sizeof *built->layers);
@@ -185,7 +188,9 @@ bool network_build(struct network **network, struct backend *backend, const stru
     built->loss = loss;
     built->input = (struct tensor){NULL, input, TENSOR_ACTIVATION};
     built->max_batch = input.n;
-    if (!infer_layers(built, specs, seed, status)) {
+    bool possible = infer_layers(built, fused, seed, status);
+    free(fused);
+    if (!possible) {
         network_destroy(built);
         return false;
     }

@@ -242,6 +242,8 @@ static bool add_spec(struct graph *graph, const struct export_model *model, cons
     case LAYER_DROPOUT: /* does nothing after training */
     case LAYER_SOFTMAX: /* export_onnx's own, after the logits */
         return true;
+    case LAYER_BATCHNORM_FUSED: /* only network_build makes it */
+        break;
     }
     check_failed("a kind of layer", __FILE__, __LINE__);
 }

@@ -19,13 +19,25 @@ static void print_rate(FILE *out, double flops, double seconds, double peak)
         fprintf(out, " %6s", "-");
 }
 
+/* Of the first column. */
+static int name_width(const struct bench_result *result)
+{
+    int width = 26;
+    for (int i = 0; i < result->part_count; i++) {
+        int length = (int)strlen(result->parts[i].name);
+        if (length > width) width = length;
+    }
+    return width;
+}
+
 static void print_parts(const struct bench_result *result, FILE *out)
 {
-    fprintf(out, "%-26s %11s%9s %6s %11s%9s %6s\n", "part", "forward ms", "GFLOP/s", "peak", "backward ms", "GFLOP/s",
-            "peak");
+    int width = name_width(result);
+    fprintf(out, "%-*s %11s%9s %6s %11s%9s %6s\n", width, "part", "forward ms", "GFLOP/s", "peak", "backward ms",
+            "GFLOP/s", "peak");
     for (int i = 0; i < result->part_count; i++) {
         const struct bench_part *part = &result->parts[i];
-        fprintf(out, "%-26s %11.3f", part->name, part->forward * 1e3);
+        fprintf(out, "%-*s %11.3f", width, part->name, part->forward * 1e3);
         print_rate(out, part->forward_flops, part->forward, result->peak);
         fprintf(out, " %11.3f", part->backward * 1e3);
         print_rate(out, part->backward_flops, part->backward, result->peak);

@@ -3,25 +3,14 @@
  *   leaky_relu  dx = x > 0 ? dy : a dy
  *   elu         dx = x > 0 ? dy : a exp(x) dy
  * All of them map 0 to 0, so padding stays zero. */
+#include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_install.h"
-
-#include <math.h>
 
 struct activation_task {
     struct activation_params params;
     const real *x, *dy;
     real *out; /* y, or dx */
 };
-
-static real exponential(real x)
-{
-    return sizeof(real) == sizeof(float) ? (real)expf((float)x) : (real)exp((double)x);
-}
-
-static real exponential_minus_one(real x)
-{
-    return sizeof(real) == sizeof(float) ? (real)expm1f((float)x) : (real)expm1((double)x);
-}
 
 static void forward_range(void *argument, int64_t first, int64_t last)
 {
@@ -34,7 +23,7 @@ static void forward_range(void *argument, int64_t first, int64_t last)
     } else if (task->params.kind == ACTIVATION_LEAKY_RELU) {
         for (int64_t i = first; i < last; i++) y[i] = x[i] > 0 ? x[i] : slope * x[i];
     } else {
-        for (int64_t i = first; i < last; i++) y[i] = x[i] > 0 ? x[i] : slope * exponential_minus_one(x[i]);
+        for (int64_t i = first; i < last; i++) y[i] = x[i] > 0 ? x[i] : slope * cpu_expm1(x[i]);
     }
 }
 
@@ -49,7 +38,7 @@ static void backward_range(void *argument, int64_t first, int64_t last)
     } else if (task->params.kind == ACTIVATION_LEAKY_RELU) {
         for (int64_t i = first; i < last; i++) dx[i] = x[i] > 0 ? dy[i] : slope * dy[i];
     } else {
-        for (int64_t i = first; i < last; i++) dx[i] = x[i] > 0 ? dy[i] : slope * exponential(x[i]) * dy[i];
+        for (int64_t i = first; i < last; i++) dx[i] = x[i] > 0 ? dy[i] : slope * cpu_exp(x[i]) * dy[i];
     }
 }
 

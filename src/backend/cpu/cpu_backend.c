@@ -102,6 +102,8 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, enum
     CPU_EXPORT(cpu_peak_install)(ops);
     CPU_EXPORT(cpu_pool_install)(ops);
     CPU_EXPORT(cpu_batchnorm_install)(ops);
+    CPU_EXPORT(cpu_batchnorm_fused_install)(ops);
+    CPU_EXPORT(cpu_batchnorm_fused_backward_install)(ops);
     CPU_EXPORT(cpu_activation_install)(ops);
     CPU_EXPORT(cpu_dropout_install)(ops);
     CPU_EXPORT(cpu_flatten_install)(ops);

@@ -6,55 +6,18 @@
  * mu) / B = r (delta_rs - 1/B - xhat_s xhat_r / B) dx_r = sum_s dy_s gamma dxhat_s/dx_r = gamma r / B * (B dy_r - dbeta
  * - xhat_r dgamma).
  *
- * A block of 16 channels is one contiguous matrix of B rows. Forward reads it three times (mean, variance, output),
- * backward reads x and dy twice; both write once. Sums run over chunks of rows whose sums are then added, which keeps
- * the rounding error of fp32 small over many thousand values. */
+ * A block of 16 channels is one contiguous matrix of B rows. Forward reads it twice (statistics: cpu_batchnorm.h;
+ * output), backward reads x and dy twice; both write once. */
+#include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
 
-#include <math.h>
-
 struct batchnorm_task {
-    struct batchnorm_params params;
-    int64_t channels, values; /* C, B */
+    struct cpu_statistics statistics; /* rows: B; forward and evaluation */
     const real *x, *dy;       /* [blocks][B][16] */
     const real *gamma, *beta; /* (C), here and below */
-    real *y, *dx, *mean, *rstd, *running_mean, *running_var, *dgamma, *dbeta;
+    const real *mean, *rstd;  /* backward */
+    real *y, *dx, *dgamma, *dbeta;
 };
-
-/* mean and variance, in two passes. The second sums x - mean as well: what rounding left in the mean is taken out of
- * both. */
-static void find_moments(const real *x, int64_t count, real values, vec *mean, vec *variance)
-{
-    vec rough = cpu_sum_rows(x, count) / values, squares = {0}, rest = {0};
-    for (int64_t start = 0; start < count; start += CPU_SUM_CHUNK) {
-        vec square_part = {0}, rest_part = {0};
-        int64_t end = min_of(start + CPU_SUM_CHUNK, count);
-        for (int64_t i = start; i < end; i += CPU_BLOCK) {
-            vec centred = vec_load(x + i) - rough;
-            square_part += centred * centred;
-            rest_part += centred;
-        }
-        squares += square_part, rest += rest_part;
-    }
-    rest /= values;
-    *mean = rough + rest;
-    vec difference = squares / values - rest * rest;
-    *variance = vec_select(difference < 0, (vec){0}, difference); /* equal values: rounding must not make it negative */
-}
-
-/* 1/sqrt(var + eps) for channels c, c+1, ...; 0 in the padding. */
-static vec inverse_deviation(const struct batchnorm_task *task, int64_t c, vec variance)
-{
-    vec result = {0};
-    for (int i = 0; i < min_of(CPU_LANES, task->channels - c); i++)
-        result[i] = (real)(1 / sqrt((double)variance[i] + task->params.epsilon));
-    return result;
-}
-
-static void move_average(real *running, vec value, double momentum)
-{
-    vec_store(running, vec_load(running) * (real)(1 - momentum) + value * (real)momentum);
-}
 
 /* y = gamma (x - mean) rstd + beta */
 static void normalize(const real *x, real *y, int64_t count, vec mean, vec rstd, vec gamma, vec beta)
@@ -66,35 +29,34 @@ static void normalize(const real *x, real *y, int64_t count, vec mean, vec rstd,
 static void forward_blocks(void *argument, int64_t first, int64_t last)
 {
     const struct batchnorm_task *task = argument;
-    int64_t count = task->values * CPU_BLOCK;
-    real values = (real)task->values, unbiased = values > 1 ? values / (values - 1) : 1;
-    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
-        int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
-        vec mean, variance;
-        find_moments(task->x + at, count, values, &mean, &variance);
-        vec rstd = inverse_deviation(task, c, variance);
-        normalize(task->x + at, task->y + at, count, mean, rstd, vec_load(task->gamma + c), vec_load(task->beta + c));
-        vec_store(task->mean + c, mean);
-        vec_store(task->rstd + c, rstd);
-        if (task->running_mean) move_average(task->running_mean + c, mean, task->params.momentum);
-        if (task->running_var) move_average(task->running_var + c, variance * unbiased, task->params.momentum);
+    const struct cpu_statistics *statistics = &task->statistics;
+    int64_t count = statistics->rows * CPU_BLOCK;
+    for (int64_t block = first; block < last; block++) {
+        cpu_block_statistics(statistics, block);
+        for (int64_t c = block * CPU_BLOCK; c < (block + 1) * CPU_BLOCK; c += CPU_LANES) {
+            int64_t at = block * count + c % CPU_BLOCK;
+            normalize(task->x + at, task->y + at, count, vec_load(statistics->mean + c), vec_load(statistics->rstd + c),
+                      vec_load(task->gamma + c), vec_load(task->beta + c));
+        }
     }
 }
 
 static void evaluate_blocks(void *argument, int64_t first, int64_t last)
 {
     const struct batchnorm_task *task = argument;
-    int64_t count = task->values * CPU_BLOCK;
+    const struct cpu_statistics *statistics = &task->statistics;
+    int64_t count = statistics->rows * CPU_BLOCK;
     for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
-        vec rstd = inverse_deviation(task, c, vec_load(task->running_var + c));
-        normalize(task->x + at, task->y + at, count, vec_load(task->running_mean + c), rstd, vec_load(task->gamma + c),
-                  vec_load(task->beta + c));
+        vec rstd = cpu_inverse_deviation(statistics->params.epsilon, statistics->channels, c,
+                                         vec_load(statistics->running_var + c));
+        normalize(task->x + at, task->y + at, count, vec_load(statistics->running_mean + c), rstd,
+                  vec_load(task->gamma + c), vec_load(task->beta + c));
     }
 }
 
-/* dbeta = sum dy, dgamma = sum dy xhat */
-static void sum_gradients(const real *x, const real *dy, int64_t count, vec mean, vec rstd, vec *dgamma, vec *dbeta)
+/* dbeta = sum dy, dgamma = sum dy xhat, of the rows of one segment */
+static void sum_segment(const real *x, const real *dy, int64_t count, vec mean, vec rstd, vec *dgamma, vec *dbeta)
 {
     *dgamma = *dbeta = (vec){0};
     for (int64_t start = 0; start < count; start += CPU_SUM_CHUNK) {
@@ -109,16 +71,27 @@ static void sum_gradients(const real *x, const real *dy, int64_t count, vec mean
     }
 }
 
+static void sum_gradients(const real *x, const real *dy, int64_t count, int64_t segment, vec mean, vec rstd,
+                          vec *dgamma, vec *dbeta)
+{
+    *dgamma = *dbeta = (vec){0};
+    for (int64_t start = 0; start < count; start += segment) {
+        vec gamma_part, beta_part;
+        sum_segment(x + start, dy + start, min_of(segment, count - start), mean, rstd, &gamma_part, &beta_part);
+        *dgamma += gamma_part, *dbeta += beta_part;
+    }
+}
+
 static void backward_blocks(void *argument, int64_t first, int64_t last)
 {
     const struct batchnorm_task *task = argument;
-    int64_t count = task->values * CPU_BLOCK;
-    real values = (real)task->values;
+    int64_t count = task->statistics.rows * CPU_BLOCK, segment = task->statistics.segment_rows * CPU_BLOCK;
+    real values = (real)task->statistics.rows;
     for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         int64_t at = c / CPU_BLOCK * count + c % CPU_BLOCK;
         const real *x = task->x + at, *dy = task->dy + at;
         vec mean = vec_load(task->mean + c), rstd = vec_load(task->rstd + c), dgamma, dbeta;
-        sum_gradients(x, dy, count, mean, rstd, &dgamma, &dbeta);
+        sum_gradients(x, dy, count, segment, mean, rstd, &dgamma, &dbeta);
         vec_store(task->dgamma + c, dgamma);
         vec_store(task->dbeta + c, dbeta);
         if (!task->dx) continue;
@@ -135,9 +108,12 @@ static void backward_blocks(void *argument, int64_t first, int64_t last)
 static void run_blocks(struct backend *backend, struct shape shape, struct batchnorm_task *task,
                        void (*body)(void *, int64_t, int64_t))
 {
-    task->channels = shape.c;
-    task->values = shape.n * shape.h * shape.w;
-    cpu_for(backend, cpu_blocks(shape.c), task->values * CPU_BLOCK, body, task);
+    int64_t blocks = cpu_blocks(shape.c), rows = shape.n * shape.h * shape.w;
+    task->statistics.channels = shape.c;
+    task->statistics.rows = rows;
+    task->statistics.segment_rows = cpu_segment_rows(blocks, rows);
+    task->statistics.x = task->x;
+    cpu_for(backend, blocks, rows * CPU_BLOCK, body, task);
 }
 
 static void cpu_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
@@ -147,15 +123,15 @@ static void cpu_batchnorm_forward(struct backend *backend, struct batchnorm_para
 {
     CHECK(shape_equal(x->shape, y->shape) && gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c);
     struct batchnorm_task task = {
-        .params = params,
+        .statistics = {.params = params,
+                       .mean = mean->data,
+                       .rstd = rstd->data,
+                       .running_mean = running_mean ? running_mean->data : NULL,
+                       .running_var = running_var ? running_var->data : NULL},
         .x = x->data,
         .gamma = gamma->data,
         .beta = beta->data,
         .y = y->data,
-        .mean = mean->data,
-        .rstd = rstd->data,
-        .running_mean = running_mean ? running_mean->data : NULL,
-        .running_var = running_var ? running_var->data : NULL,
     };
     run_blocks(backend, x->shape, &task, forward_blocks);
 }
@@ -167,13 +143,11 @@ static void cpu_batchnorm_evaluate(struct backend *backend, struct batchnorm_par
 {
     CHECK(shape_equal(x->shape, y->shape) && gamma->shape.c == x->shape.c);
     struct batchnorm_task task = {
-        .params = params,
+        .statistics = {.params = params, .running_mean = running_mean->data, .running_var = running_var->data},
         .x = x->data,
         .gamma = gamma->data,
         .beta = beta->data,
         .y = y->data,
-        .running_mean = running_mean->data,
-        .running_var = running_var->data,
     };
     run_blocks(backend, x->shape, &task, evaluate_blocks);
 }

@@ -9,6 +9,8 @@ void CPU_EXPORT(cpu_conv2d_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_peak_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_pool_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_batchnorm_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_batchnorm_fused_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_batchnorm_fused_backward_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_activation_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_dropout_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_flatten_install)(struct backend_ops *ops);

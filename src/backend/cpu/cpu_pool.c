@@ -7,11 +7,7 @@
  * Both directions gather: an output of the pass is written once, by one thread, so overlapping windows need no atomics
  * and no clearing. Bytes: the input is read K^2/s^2 times, from cache; the output written once. */
 #include "backend/cpu/cpu_install.h"
-
-enum { CPU_POOL_MAX_TAPS = 65536 }; /* a tap's number is saved in 16 bits */
-
-typedef uint16_t saved_tap;
-typedef saved_tap saved_taps __attribute__((vector_size(CPU_LANES * sizeof(saved_tap)), may_alias));
+#include "backend/cpu/cpu_pool.h"
 
 struct pool_task {
     struct pool_params params;
@@ -19,31 +15,21 @@ struct pool_task {
     saved_tap *saved;       /* as y: [C/16][P][Q][N][16] */
 };
 
-/* Valid taps of output pixel `at` along one side: first <= k < last. */
-static void tap_range(struct window window, int64_t at, int64_t size, int64_t *first, int64_t *last)
-{
-    int64_t start = at * window.stride - window.padding;
-    *first = max_of(0, -start);
-    *last = min_of(window.kernel, size - start);
-}
-
 /* One register's worth of lanes of one output pixel. `x` is the channel block's image at those lanes of sample n. */
 static void max_lanes(const struct pool_task *task, const real *x, int64_t p, int64_t q, real *y, saved_tap *saved)
 {
     struct window window = task->params.window;
     struct shape s = task->from.shape;
     int64_t k_first, k_last, l_first, l_last;
-    tap_range(window, p, s.h, &k_first, &k_last);
-    tap_range(window, q, s.w, &l_first, &l_last);
+    cpu_tap_range(window, p, s.h, &k_first, &k_last);
+    cpu_tap_range(window, q, s.w, &l_first, &l_last);
     vec best = vec_set(-(real)__builtin_inf());
     vec_int winner = {0};
     for (int64_t k = k_first; k < k_last; k++) {
         for (int64_t l = l_first; l < l_last; l++) {
             int64_t pixel = (p * window.stride + k - window.padding) * s.w + q * window.stride + l - window.padding;
             vec value = vec_load(x + pixel * s.n * CPU_BLOCK);
-            vec_int wins = (value > best) | (value != value);
-            best = vec_select(wins, value, best);
-            winner = (wins & ((vec_int){0} + (real_int)(k * window.kernel + l))) | (~wins & winner);
+            cpu_take_larger(value, k * window.kernel + l, &best, &winner);
         }
     }
     vec_store(y, best);
@@ -55,8 +41,8 @@ static void average_lanes(const struct pool_task *task, const real *x, int64_t p
     struct window window = task->params.window;
     struct shape s = task->from.shape;
     int64_t k_first, k_last, l_first, l_last;
-    tap_range(window, p, s.h, &k_first, &k_last);
-    tap_range(window, q, s.w, &l_first, &l_last);
+    cpu_tap_range(window, p, s.h, &k_first, &k_last);
+    cpu_tap_range(window, q, s.w, &l_first, &l_last);
     vec total = {0};
     for (int64_t k = k_first; k < k_last; k++) {
         for (int64_t l = l_first; l < l_last; l++) {
@@ -87,23 +73,13 @@ static void pool_rows(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* The windows that cover input pixel `at` along one side: first <= p < last, where tap at + padding - p*stride is
- * theirs. */
-static void window_range(struct window window, int64_t at, int64_t outputs, int64_t *first, int64_t *last)
-{
-    int64_t end = at + window.padding; /* p*stride <= end and p*stride > end - kernel */
-    *last = min_of(end / window.stride + 1, outputs);
-    int64_t before = end - window.kernel;
-    *first = before < 0 ? 0 : before / window.stride + 1;
-}
-
 static void gradient_lanes(const struct pool_task *task, int64_t block, int64_t h, int64_t w, int64_t lane, real *dx)
 {
     struct window window = task->params.window;
     struct shape s = task->from.shape;
     int64_t p_first, p_last, q_first, q_last;
-    window_range(window, h, s.h, &p_first, &p_last);
-    window_range(window, w, s.w, &q_first, &q_last);
+    cpu_window_range(window, h, s.h, &p_first, &p_last);
+    cpu_window_range(window, w, s.w, &q_first, &q_last);
     const real *dy = task->from.data;
     bool max = task->params.kind == POOL_MAX;
     vec total = {0};
@@ -114,8 +90,7 @@ static void gradient_lanes(const struct pool_task *task, int64_t block, int64_t 
             if (max) {
                 int64_t tap =
                     (h + window.padding - p * window.stride) * window.kernel + w + window.padding - q * window.stride;
-                vec_int winner = __builtin_convertvector(*(const saved_taps *)(task->saved + at), vec_int);
-                value = (vec)((vec_int)value & (winner == ((vec_int){0} + (real_int)tap)));
+                value = cpu_gradient_of_winner(value, task->saved + at, tap);
             }
             total += value;
         }

@@ -1,0 +1,37 @@
+/* The activations of one register, and what they are made of (definitions: struct activation_params in backend.h). */
+#ifndef CPU_ACTIVATION_H
+#define CPU_ACTIVATION_H
+
+#include "backend/cpu/cpu_variant.h"
+
+static inline real cpu_exp(real x)
+{
+    return sizeof(real) == sizeof(float) ? (real)expf((float)x) : (real)exp((double)x);
+}
+
+/* exp(x) - 1 */
+static inline real cpu_expm1(real x)
+{
+    return sizeof(real) == sizeof(float) ? (real)expm1f((float)x) : (real)expm1((double)x);
+}
+
+static inline vec cpu_activate(struct activation_params params, vec x)
+{
+    real slope = (real)params.slope;
+    if (params.kind == ACTIVATION_RELU) return vec_select(x <= 0, (vec){0}, x); /* NaN stays NaN */
+    if (params.kind == ACTIVATION_LEAKY_RELU) return vec_select(x > 0, x, slope * x);
+    for (int i = 0; i < CPU_LANES; i++) x[i] = x[i] > 0 ? x[i] : slope * cpu_expm1(x[i]);
+    return x;
+}
+
+/* dx from x and dy */
+static inline vec cpu_activation_gradient(struct activation_params params, vec x, vec dy)
+{
+    real slope = (real)params.slope;
+    if (params.kind == ACTIVATION_RELU) return (vec)((vec_int)dy & (x > 0));
+    if (params.kind == ACTIVATION_LEAKY_RELU) return vec_select(x > 0, dy, slope * dy);
+    for (int i = 0; i < CPU_LANES; i++) dy[i] = x[i] > 0 ? dy[i] : slope * cpu_exp(x[i]) * dy[i];
+    return dy;
+}
+
+#endif

@@ -1,0 +1,316 @@
+/* Batch normalization, activation and pool in one: forward and evaluation. (Backward: cpu_batchnorm_fused_backward.c.)
+ *
+ *   b = (x - mu) gamma rstd + beta,  a = act(b),  y = a, or y[p,q] = max or average of a over the window's valid taps
+ *
+ * with the arithmetic of cpu_batchnorm.c, cpu_activation.c and cpu_pool.c in their order, so the results are theirs to
+ * the bit. x is read twice, for the statistics and for y; a and b are computed in registers, again for every window
+ * that a pixel is in. With a pool of stride 2 that is 2 reads of x and a quarter of a write, where the three operations
+ * read five times and write two and a quarter.
+ *
+ * A block of 16 channels is one thread's from statistics to output where there are many blocks: it then mostly lies in
+ * the second-level cache. Few blocks are cut into segments (cpu_batchnorm.h), and into rows of the output. */
+#include "backend/cpu/cpu_activation.h"
+#include "backend/cpu/cpu_batchnorm.h"
+#include "backend/cpu/cpu_install.h"
+#include "backend/cpu/cpu_pool.h"
+
+struct fused_task {
+    struct batchnorm_fused_params params;
+    struct cpu_statistics statistics;
+    struct tensor x, y;
+    const real *gamma, *beta;     /* (C); NULL in an evaluation whose x is normalised already */
+    saved_tap *saved;             /* as y; NULL: not to be saved */
+    struct cpu_row_sums *moments; /* [blocks][segments] */
+};
+
+/* b = (x - mean) * scale + beta, for the lanes of one register. */
+struct affine {
+    vec mean, scale, beta;
+};
+
+static inline vec apply(const struct affine *affine, const real *x)
+{
+    return (vec_load(x) - affine->mean) * affine->scale + affine->beta;
+}
+
+/* A tap of the window at hand: its pixel, and its row-major number. */
+struct tap {
+    const real *x;
+    int64_t number;
+};
+
+/* The valid taps of output pixel (p,q). */
+static int64_t list_taps(const struct fused_task *task, const real *x, int64_t p, int64_t q, struct tap *taps)
+{
+    struct window window = task->params.pool.window;
+    struct shape s = task->x.shape;
+    int64_t k_first, k_last, l_first, l_last, count = 0;
+    cpu_tap_range(window, p, s.h, &k_first, &k_last);
+    cpu_tap_range(window, q, s.w, &l_first, &l_last);
+    for (int64_t k = k_first; k < k_last; k++) {
+        for (int64_t l = l_first; l < l_last; l++) {
+            int64_t pixel = (p * window.stride + k - window.padding) * s.w + q * window.stride + l - window.padding;
+            taps[count++] = (struct tap){x + pixel * s.n * CPU_BLOCK, k * window.kernel + l};
+        }
+    }
+    return count;
+}
+
+static inline void save_winner(vec_int winner, saved_tap *saved, int64_t i)
+{
+    if (saved) *(saved_taps *)(saved + i) = __builtin_convertvector(winner, saved_taps);
+}
+
+/* ReLU never falls, so it may follow the maximum: where that makes another tap the winner, both are 0 after it, and so
+ * is the gradient of either. */
+static inline __attribute__((always_inline)) void relu_max_row(const struct fused_task *task,
+                                                               const struct affine *affine, const int count,
+                                                               const struct tap *taps, int64_t lane, real *y,
+                                                               saved_tap *saved)
+{
+    for (int64_t i = lane; i < task->x.shape.n * CPU_BLOCK; i += CPU_BLOCK) {
+        vec best = vec_set(-(real)__builtin_inf());
+        vec_int winner = {0};
+        CPU_UNROLL
+        for (int t = 0; t < count; t++) cpu_take_larger(apply(affine, taps[t].x + i), taps[t].number, &best, &winner);
+        vec_store(y + i, cpu_activate((struct activation_params){.kind = ACTIVATION_RELU}, best));
+        save_winner(winner, saved, i);
+    }
+}
+
+static void max_row(const struct fused_task *task, const struct affine *affine, int64_t count, const struct tap *taps,
+                    int64_t lane, real *y, saved_tap *saved)
+{
+    for (int64_t i = lane; i < task->x.shape.n * CPU_BLOCK; i += CPU_BLOCK) {
+        vec best = vec_set(-(real)__builtin_inf());
+        vec_int winner = {0};
+        for (int64_t t = 0; t < count; t++) {
+            vec value = cpu_activate(task->params.activation, apply(affine, taps[t].x + i));
+            cpu_take_larger(value, taps[t].number, &best, &winner);
+        }
+        vec_store(y + i, best);
+        save_winner(winner, saved, i);
+    }
+}
+
+static void average_row(const struct fused_task *task, const struct affine *affine, int64_t count,
+                        const struct tap *taps, int64_t lane, real *y)
+{
+    int64_t kernel = task->params.pool.window.kernel;
+    real share = (real)1 / (real)(kernel * kernel);
+    for (int64_t i = lane; i < task->x.shape.n * CPU_BLOCK; i += CPU_BLOCK) {
+        vec total = {0};
+        for (int64_t t = 0; t < count; t++)
+            total += cpu_activate(task->params.activation, apply(affine, taps[t].x + i));
+        vec_store(y + i, total * share);
+    }
+}
+
+/* The lanes of one register of output pixel (p,q). The windows that most pixels have are unrolled. */
+static void pool_pixel(const struct fused_task *task, const struct affine *affine, int64_t count,
+                       const struct tap *taps, int64_t lane, real *y, saved_tap *saved)
+{
+    bool relu = task->params.activation.kind == ACTIVATION_RELU;
+    if (task->params.pool.kind == POOL_AVERAGE) {
+        average_row(task, affine, count, taps, lane, y);
+    } else if (relu && count == 9) {
+        relu_max_row(task, affine, 9, taps, lane, y, saved);
+    } else if (relu && count == 6) {
+        relu_max_row(task, affine, 6, taps, lane, y, saved);
+    } else if (relu && count == 4) {
+        relu_max_row(task, affine, 4, taps, lane, y, saved);
+    } else {
+        max_row(task, affine, count, taps, lane, y, saved);
+    }
+}
+
+static void pool_rows(const struct fused_task *task, const struct affine *affines, int64_t block, int64_t first,
+                      int64_t last)
+{
+    struct shape y = task->y.shape;
+    const real *x = (const real *)task->x.data + block * cpu_block_stride(task->x.shape);
+    struct tap taps[CPU_FUSED_MAX_TAPS];
+    for (int64_t pixel = first * y.w; pixel < last * y.w; pixel++) {
+        int64_t count = list_taps(task, x, pixel / y.w, pixel % y.w, taps);
+        int64_t at = block * cpu_block_stride(y) + pixel * y.n * CPU_BLOCK;
+        for (int64_t v = 0; v < CPU_BLOCK_VECS; v++)
+            pool_pixel(task, &affines[v], count, taps, v * CPU_LANES, (real *)task->y.data + at,
+                       task->saved ? task->saved + at : NULL);
+    }
+}
+
+static void activate_rows(const struct fused_task *task, const struct affine *affines, int64_t block, int64_t first,
+                          int64_t last)
+{
+    int64_t row = task->y.shape.w * task->y.shape.n * CPU_BLOCK, start = block * cpu_block_stride(task->y.shape);
+    const real *x = (const real *)task->x.data + start;
+    real *y = (real *)task->y.data + start;
+    struct activation_params activation = task->params.activation;
+    for (int64_t i = first * row; i < last * row; i += CPU_BLOCK) {
+        CPU_UNROLL
+        for (int v = 0; v < CPU_BLOCK_VECS; v++)
+            vec_store(y + i + v * CPU_LANES, cpu_activate(activation, apply(&affines[v], x + i + v * CPU_LANES)));
+    }
+}
+
+/* What brings x to b: by the batch's statistics, by the running ones, or nothing. */
+static struct affine find_affine(const struct fused_task *task, int64_t c)
+{
+    const struct cpu_statistics *statistics = &task->statistics;
+    if (!task->gamma) return (struct affine){(vec){0}, vec_set(1), (vec){0}};
+    vec gamma = vec_load(task->gamma + c), beta = vec_load(task->beta + c);
+    if (statistics->mean)
+        return (struct affine){vec_load(statistics->mean + c), gamma * vec_load(statistics->rstd + c), beta};
+    vec rstd = cpu_inverse_deviation(statistics->params.epsilon, statistics->channels, c,
+                                     vec_load(statistics->running_var + c));
+    return (struct affine){vec_load(statistics->running_mean + c), gamma * rstd, beta};
+}
+
+/* Rows first..last-1 of a block's output. */
+static void write_rows(const struct fused_task *task, int64_t block, int64_t first, int64_t last)
+{
+    struct affine affines[CPU_BLOCK_VECS];
+    for (int64_t v = 0; v < CPU_BLOCK_VECS; v++) affines[v] = find_affine(task, block * CPU_BLOCK + v * CPU_LANES);
+    if (task->params.pooled) {
+        pool_rows(task, affines, block, first, last);
+    } else {
+        activate_rows(task, affines, block, first, last);
+    }
+}
+
+/* --- the loops --- */
+
+static void forward_blocks(void *argument, int64_t first, int64_t last)
+{
+    const struct fused_task *task = argument;
+    for (int64_t block = first; block < last; block++) {
+        cpu_block_statistics(&task->statistics, block);
+        write_rows(task, block, 0, task->y.shape.h);
+    }
+}
+
+/* Iterations are [block][segment]. */
+static void moment_segments(void *argument, int64_t first, int64_t last)
+{
+    const struct fused_task *task = argument;
+    int64_t segments = cpu_segment_count(&task->statistics);
+    for (int64_t i = first; i < last; i++)
+        task->moments[i] = cpu_segment_moments(&task->statistics, i / segments, i % segments);
+}
+
+static void finish_blocks(void *argument, int64_t first, int64_t last)
+{
+    const struct fused_task *task = argument;
+    for (int64_t block = first; block < last; block++)
+        cpu_finish_statistics(&task->statistics, block, task->moments + block * cpu_segment_count(&task->statistics));
+}
+
+/* Iterations are the output's rows [block][p]. */
+static void output_rows(void *argument, int64_t first, int64_t last)
+{
+    const struct fused_task *task = argument;
+    int64_t height = task->y.shape.h;
+    for (int64_t row = first; row < last;) {
+        int64_t block = row / height, end = min_of(last, (block + 1) * height);
+        write_rows(task, block, row - block * height, end - block * height);
+        row = end;
+    }
+}
+
+/* Scalar operations per value of x, about. */
+static int64_t value_cost(const struct fused_task *task)
+{
+    return task->params.activation.kind == ACTIVATION_ELU ? 16 : task->params.pooled ? 3 : 1;
+}
+
+static void write_output(struct backend *backend, struct fused_task *task)
+{
+    struct shape x = task->x.shape, y = task->y.shape;
+    int64_t cost = x.n * x.h * x.w * CPU_BLOCK * value_cost(task) / y.h;
+    cpu_for(backend, cpu_blocks(y.c) * y.h, cost, output_rows, task);
+}
+
+static void check_shapes(const struct batchnorm_fused_params *params, struct shape x, struct shape y)
+{
+    CHECK(x.n == y.n && x.c == y.c);
+    if (!params->pooled) {
+        CHECK(x.h == y.h && x.w == y.w);
+        return;
+    }
+    struct window window = params->pool.window;
+    CHECK(y.h == window_output_size(x.h, window) && y.w == window_output_size(x.w, window));
+    CHECK(window.kernel * window.kernel <= CPU_FUSED_MAX_TAPS && window.padding <= window.kernel / 2);
+}
+
+static bool cpu_batchnorm_fused_offered(const struct backend *backend, const struct batchnorm_fused_params *params)
+{
+    (void)backend;
+    int64_t kernel = params->pool.window.kernel;
+    return !params->pooled || kernel * kernel <= CPU_FUSED_MAX_TAPS;
+}
+
+static void cpu_batchnorm_fused_forward(struct backend *backend, const struct batchnorm_fused_params *params,
+                                        const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                        const struct tensor *running_mean, const struct tensor *running_var,
+                                        const struct tensor *y, const struct tensor *mean, const struct tensor *rstd,
+                                        void *saved)
+{
+    check_shapes(params, x->shape, y->shape);
+    CHECK(gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c);
+    int64_t blocks = cpu_blocks(x->shape.c), rows = x->shape.n * x->shape.h * x->shape.w;
+    struct cpu_row_sums moments[CPU_MAX_SEGMENTS];
+    struct fused_task task = {
+        .params = *params,
+        .statistics = {.params = params->batchnorm,
+                       .channels = x->shape.c,
+                       .rows = rows,
+                       .segment_rows = cpu_segment_rows(blocks, rows),
+                       .x = x->data,
+                       .mean = mean->data,
+                       .rstd = rstd->data,
+                       .running_mean = running_mean ? running_mean->data : NULL,
+                       .running_var = running_var ? running_var->data : NULL},
+        .x = *x,
+        .y = *y,
+        .gamma = gamma->data,
+        .beta = beta->data,
+        .saved = params->pooled && params->pool.kind == POOL_MAX ? saved : NULL,
+        .moments = moments,
+    };
+    if (cpu_segment_count(&task.statistics) == 1) {
+        cpu_for(backend, blocks, rows * CPU_BLOCK * (1 + value_cost(&task)), forward_blocks, &task);
+        return;
+    }
+    CHECK(blocks * cpu_segment_count(&task.statistics) <= CPU_MAX_SEGMENTS);
+    cpu_for(backend, blocks * cpu_segment_count(&task.statistics), task.statistics.segment_rows * CPU_BLOCK,
+            moment_segments, &task);
+    cpu_for(backend, blocks, CPU_BLOCK, finish_blocks, &task);
+    write_output(backend, &task);
+}
+
+static void cpu_batchnorm_fused_evaluate(struct backend *backend, const struct batchnorm_fused_params *params,
+                                         const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                         const struct tensor *running_mean, const struct tensor *running_var,
+                                         const struct tensor *y)
+{
+    check_shapes(params, x->shape, y->shape);
+    struct fused_task task = {
+        .params = *params,
+        .statistics = {.params = params->batchnorm,
+                       .channels = x->shape.c,
+                       .running_mean = running_mean ? running_mean->data : NULL,
+                       .running_var = running_var ? running_var->data : NULL},
+        .x = *x,
+        .y = *y,
+        .gamma = gamma ? gamma->data : NULL,
+        .beta = beta ? beta->data : NULL,
+    };
+    write_output(backend, &task);
+}
+
+void CPU_EXPORT(cpu_batchnorm_fused_install)(struct backend_ops *ops)
+{
+    ops->batchnorm_fused_offered = cpu_batchnorm_fused_offered;
+    ops->batchnorm_fused_forward = cpu_batchnorm_fused_forward;
+    ops->batchnorm_fused_evaluate = cpu_batchnorm_fused_evaluate;
+}

@@ -1,0 +1,536 @@
+/* Layers that are fused: the operation against the three that it stands for, to the bit; which layers become one; and
+ * networks that train alike, fused or not. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <criterion/criterion.h>
+
+#include "../src/nn/fuse.h"
+#include "experiment_support.h"
+#include "trainer/gradcheck.h"
+#include "trainer/train.h"
+
+/* --- the operation --- */
+
+struct fused_case {
+    struct shape x;
+    struct activation_params activation;
+    bool pooled;
+    struct pool_params pool;
+};
+
+#define RELU                                                                                                           \
+    {                                                                                                                  \
+        ACTIVATION_RELU, 0                                                                                             \
+    }
+#define LEAKY                                                                                                          \
+    {                                                                                                                  \
+        ACTIVATION_LEAKY_RELU, 0.1                                                                                     \
+    }
+#define ELU                                                                                                            \
+    {                                                                                                                  \
+        ACTIVATION_ELU, 0.5                                                                                            \
+    }
+#define MAX(k, s, p)                                                                                                   \
+    true,                                                                                                              \
+    {                                                                                                                  \
+        POOL_MAX,                                                                                                      \
+        {                                                                                                              \
+            k, s, p                                                                                                    \
+        }                                                                                                              \
+    }
+#define AVERAGE(k, s, p)                                                                                               \
+    true,                                                                                                              \
+    {                                                                                                                  \
+        POOL_AVERAGE,                                                                                                  \
+        {                                                                                                              \
+            k, s, p                                                                                                    \
+        }                                                                                                              \
+    }
+#define NO_POOL                                                                                                        \
+    false,                                                                                                             \
+    {                                                                                                                  \
+        POOL_MAX,                                                                                                      \
+        {                                                                                                              \
+            1, 1, 0                                                                                                    \
+        }                                                                                                              \
+    }
+
+/* Vectors and images; channels below, at and above a block of 16; images and windows of every parity; pixels in no
+ * window and in 25; few blocks of so many pixels that they are cut into segments. */
+static const struct fused_case cases[] = {
+    {{1, 1, 1, 1}, RELU, NO_POOL},
+    {{33, 37, 1, 1}, RELU, NO_POOL},
+    {{200, 100, 1, 1}, LEAKY, NO_POOL},
+    {{7, 17, 5, 3}, RELU, NO_POOL},
+    {{2, 64, 3, 3}, ELU, NO_POOL},
+    {{1, 16, 1, 7}, LEAKY, NO_POOL},
+    {{3, 300, 2, 2}, RELU, NO_POOL},
+    {{5, 3, 41, 43}, RELU, NO_POOL},
+    {{3, 17, 61, 53}, ELU, NO_POOL},
+    {{1, 1, 1, 1}, RELU, MAX(3, 2, 1)},
+    {{7, 16, 8, 8}, RELU, MAX(3, 2, 1)},
+    {{2, 17, 7, 9}, RELU, MAX(3, 2, 1)},
+    {{33, 64, 2, 2}, RELU, MAX(3, 2, 1)},
+    {{3, 37, 4, 6}, LEAKY, MAX(3, 2, 1)},
+    {{2, 5, 5, 4}, ELU, MAX(3, 2, 1)},
+    {{2, 16, 6, 6}, RELU, MAX(2, 2, 0)},
+    {{3, 3, 7, 5}, LEAKY, MAX(2, 2, 0)},
+    {{2, 16, 9, 9}, RELU, MAX(2, 3, 0)},
+    {{1, 19, 8, 8}, RELU, MAX(5, 1, 2)},
+    {{2, 3, 9, 9}, RELU, MAX(8, 1, 4)},
+    {{32, 33, 32, 32}, RELU, MAX(3, 2, 1)},
+    {{13, 5, 37, 31}, RELU, MAX(3, 2, 1)},
+    {{7, 16, 8, 8}, RELU, AVERAGE(2, 2, 0)},
+    {{2, 17, 7, 9}, ELU, AVERAGE(3, 2, 1)},
+    {{3, 37, 5, 5}, LEAKY, AVERAGE(5, 1, 2)},
+    {{7, 64, 1, 1}, RELU, AVERAGE(1, 1, 0)},
+};
+enum { CASES = sizeof cases / sizeof cases[0] };
+
+/* Everything that goes into the operation or comes out of it, once by the chain and once fused. */
+struct result {
+    struct tensor y, y_evaluate, y_normalised, dx, mean, rstd, running_mean, running_var, dgamma, dbeta;
+};
+enum { RESULTS = sizeof(struct result) / sizeof(struct tensor) };
+static const char *const result_names[RESULTS] = {
+    "y",    "y in evaluation", "y of what is normalised", "dx", "mean", "rstd", "running_mean", "running_var", "dgamma",
+    "dbeta"};
+
+struct setting {
+    struct backend *backend;
+    const struct variant *variant;
+    const struct fused_case *c;
+    struct batchnorm_fused_params params;
+    struct shape y_shape;
+    struct tensor x, dy, gamma, beta;
+};
+
+static struct tensor random_tensor(struct setting *setting, enum tensor_kind kind, struct shape shape, uint32_t stream,
+                                   double offset, double scale)
+{
+    double *values = memory_alloc((size_t)shape_count(shape), sizeof *values);
+    support_fill(values, shape_count(shape), support_seed("fused"), stream, offset, scale);
+    support_round(setting->variant, values, shape_count(shape));
+    struct tensor tensor = support_tensor(setting->backend, kind, shape, values);
+    free(values);
+    return tensor;
+}
+
+static void setting_open(struct setting *setting, struct backend *backend, const struct variant *variant,
+                         const struct fused_case *c)
+{
+    struct shape vector = shape_vector(c->x.c);
+    *setting = (struct setting){.backend = backend, .variant = variant, .c = c, .y_shape = c->x};
+    setting->params = (struct batchnorm_fused_params){{1e-5, 0.1}, c->activation, c->pooled, c->pool};
+    if (c->pooled) {
+        setting->y_shape.h = window_output_size(c->x.h, c->pool.window);
+        setting->y_shape.w = window_output_size(c->x.w, c->pool.window);
+    }
+    setting->x = random_tensor(setting, TENSOR_ACTIVATION, c->x, 0, 0.5, 1);
+    setting->dy = random_tensor(setting, TENSOR_ACTIVATION, setting->y_shape, 1, 0, 1);
+    setting->gamma = random_tensor(setting, TENSOR_VECTOR, vector, 2, 0, 1); /* of both signs */
+    setting->beta = random_tensor(setting, TENSOR_VECTOR, vector, 3, 0, 0.5);
+}
+
+static void setting_close(struct setting *setting)
+{
+    struct tensor *tensors[] = {&setting->x, &setting->dy, &setting->gamma, &setting->beta};
+    for (int i = 0; i < 4; i++) tensor_free(setting->backend, tensors[i]);
+}
+
+static struct result result_open(struct setting *setting)
+{
+    struct result result;
+    struct tensor *all = (struct tensor *)&result;
+    struct shape vector = shape_vector(setting->c->x.c);
+    for (int i = 0; i < RESULTS; i++) {
+        bool image = i < 4;
+        struct shape shape = !image ? vector : i == 3 ? setting->c->x : setting->y_shape;
+        all[i] = tensor_alloc(setting->backend, image ? TENSOR_ACTIVATION : TENSOR_VECTOR, shape);
+        support_poison(setting->backend, setting->variant->host_memory, &all[i]);
+    }
+    tensor_free(setting->backend, &result.running_mean), tensor_free(setting->backend, &result.running_var);
+    result.running_mean = random_tensor(setting, TENSOR_VECTOR, vector, 4, 0, 1);
+    result.running_var = random_tensor(setting, TENSOR_VECTOR, vector, 5, 3, 1);
+    return result;
+}
+
+static void *saved_open(struct setting *setting)
+{
+    const struct backend_ops *ops = setting->backend->ops;
+    size_t bytes = setting->c->pooled ? ops->pool_saved_bytes(setting->backend, setting->c->pool, setting->y_shape) : 0;
+    return bytes > 0 ? ops->alloc(setting->backend, bytes) : NULL;
+}
+
+static void activate_and_pool(struct setting *setting, const struct tensor *b, const struct tensor *a,
+                              const struct tensor *y, void *saved)
+{
+    const struct backend_ops *ops = setting->backend->ops;
+    ops->activation_forward(setting->backend, setting->c->activation, b, setting->c->pooled ? a : y);
+    if (setting->c->pooled) ops->pool_forward(setting->backend, setting->c->pool, a, y, saved);
+}
+
+static struct result run_chain(struct setting *setting)
+{
+    struct backend *backend = setting->backend;
+    const struct backend_ops *ops = backend->ops;
+    const struct batchnorm_params params = setting->params.batchnorm;
+    struct result r = result_open(setting);
+    struct tensor b = tensor_alloc(backend, TENSOR_ACTIVATION, setting->c->x);
+    struct tensor a = tensor_alloc(backend, TENSOR_ACTIVATION, setting->c->x), da = setting->dy;
+    void *saved = saved_open(setting);
+    activate_and_pool(setting, &setting->x, &a, &r.y_normalised, saved);
+    ops->batchnorm_evaluate(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
+                            &r.running_var, &b);
+    activate_and_pool(setting, &b, &a, &r.y_evaluate, saved);
+    ops->batchnorm_forward(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
+                           &r.running_var, &b, &r.mean, &r.rstd);
+    activate_and_pool(setting, &b, &a, &r.y, saved);
+    if (setting->c->pooled) {
+        ops->pool_backward(backend, setting->c->pool, &setting->dy, saved, &a);
+        da = a;
+    }
+    ops->activation_backward(backend, setting->c->activation, &b, &da, &b);
+    ops->batchnorm_backward(backend, &setting->x, &setting->gamma, &r.mean, &r.rstd, &b, &r.dx, &r.dgamma, &r.dbeta);
+    tensor_free(backend, &a), tensor_free(backend, &b), ops->free(backend, saved);
+    return r;
+}
+
+static struct result run_fused(struct setting *setting)
+{
+    struct backend *backend = setting->backend;
+    const struct backend_ops *ops = backend->ops;
+    const struct batchnorm_fused_params *params = &setting->params;
+    struct result r = result_open(setting);
+    void *saved = saved_open(setting);
+    ops->batchnorm_fused_evaluate(backend, params, &setting->x, NULL, NULL, NULL, NULL, &r.y_normalised);
+    ops->batchnorm_fused_evaluate(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
+                                  &r.running_var, &r.y_evaluate);
+    ops->batchnorm_fused_forward(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
+                                 &r.running_var, &r.y, &r.mean, &r.rstd, saved);
+    ops->batchnorm_fused_backward(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.mean, &r.rstd,
+                                  &setting->dy, saved, &r.dx, &r.dgamma, &r.dbeta);
+    ops->free(backend, saved);
+    return r;
+}
+
+/* A zero may have either sign, and NaN any payload; all else is the same to the bit on the CPU. On a device that sums
+ * in an order of its own the gradients are off by roundings of terms of size 4 (|dy| <= 2, |gamma rstd| not far above
+ * 2). */
+static void expect_same_values(struct setting *setting, const struct tensor *a, const struct tensor *b,
+                               const char *name)
+{
+    double *x = support_read(setting->backend, a), *y = support_read(setting->backend, b), allowed = 0;
+    bool finite = true; /* the helper that looks at the padding knows numbers only */
+    int64_t count = shape_count(a->shape);
+    if (!setting->variant->host_memory) {
+        int64_t rows = setting->c->x.n * setting->c->x.h * setting->c->x.w;
+        allowed = 32 * setting->variant->roundoff * (a->kind == TENSOR_VECTOR ? sqrt((double)rows) : 1);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        finite &= isfinite(y[i]);
+        bool same = (isnan(x[i]) && isnan(y[i])) || x[i] == y[i] || fabs(x[i] - y[i]) <= allowed * fmax(4, fabs(x[i]));
+        cr_assert(same, "%s, case %d: %s[%ld] is %.9g, by the chain %.9g", setting->variant->name,
+                  (int)(setting->c - cases), name, (long)i, y[i], x[i]);
+    }
+    if (setting->variant->host_memory && finite)
+        cr_assert(support_padding_is_zero(setting->backend, b), "%s, case %d: the padding of %s is not zero",
+                  setting->variant->name, (int)(setting->c - cases), name);
+    free(x), free(y);
+}
+
+static void compare_and_free(struct setting *setting, struct result *chain, struct result *fused)
+{
+    struct tensor *a = (struct tensor *)chain, *b = (struct tensor *)fused;
+    for (int i = 0; i < RESULTS; i++) {
+        expect_same_values(setting, &a[i], &b[i], result_names[i]);
+        tensor_free(setting->backend, &a[i]), tensor_free(setting->backend, &b[i]);
+    }
+}
+
+/* Calls a test with every case on every backend that offers it. */
+static void with_each_case(int threads, void (*test)(struct setting *setting))
+{
+    int count, offered = 0;
+    const struct variant *variants = variant_list(&count);
+    for (int v = 0; v < count; v++) {
+        struct backend *backend = variant_create(&variants[v], threads);
+        for (int i = 0; backend && i < CASES; i++) {
+            struct setting setting;
+            setting_open(&setting, backend, &variants[v], &cases[i]);
+            bool offers = backend->ops->batchnorm_fused_offered &&
+                          backend->ops->batchnorm_fused_offered(backend, &setting.params);
+            if (offers) test(&setting), offered++;
+            cr_expect(offers || variants[v].device != DEVICE_CPU, "%s, case %d is not offered", variants[v].name, i);
+            setting_close(&setting);
+        }
+        backend_destroy(backend);
+    }
+    cr_expect(offered >= CASES);
+}
+
+static void same_as_chain(struct setting *setting)
+{
+    struct result chain = run_chain(setting), fused = run_fused(setting);
+    compare_and_free(setting, &chain, &fused);
+}
+
+Test(fuse, operation_is_the_chain)
+{
+    with_each_case(1, same_as_chain);
+}
+
+Test(fuse, operation_is_the_chain_on_three_threads)
+{
+    with_each_case(3, same_as_chain);
+}
+
+/* NaN, infinities and equal values: what wins a maximum, and which of equal ones gets the gradient. */
+static void same_on_odd_values(struct setting *setting)
+{
+    if (setting->variant->device != DEVICE_CPU) return;
+    int64_t count = shape_count(setting->c->x);
+    double *x = support_read(setting->backend, &setting->x);
+    for (int64_t i = 0; i < count; i++) x[i] = rint(2 * x[i]) / 2; /* ties of values above zero, too */
+    setting->backend->ops->tensor_write(setting->backend, &setting->x, x);
+    struct result chain = run_chain(setting), fused = run_fused(setting);
+    compare_and_free(setting, &chain, &fused);
+    for (int64_t i = 0; i < count; i += 13) x[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -INFINITY;
+    setting->backend->ops->tensor_write(setting->backend, &setting->x, x);
+    chain = run_chain(setting), fused = run_fused(setting);
+    compare_and_free(setting, &chain, &fused);
+    free(x);
+}
+
+Test(fuse, odd_values)
+{
+    with_each_case(2, same_on_odd_values);
+}
+
+/* Without dx and without running statistics the rest is the same. */
+static void optional_arguments(struct setting *setting)
+{
+    struct backend *backend = setting->backend;
+    struct result full = run_fused(setting), r = result_open(setting);
+    void *saved = saved_open(setting);
+    backend->ops->batchnorm_fused_forward(backend, &setting->params, &setting->x, &setting->gamma, &setting->beta, NULL,
+                                          NULL, &r.y, &r.mean, &r.rstd, saved);
+    backend->ops->batchnorm_fused_backward(backend, &setting->params, &setting->x, &setting->gamma, &setting->beta,
+                                           &r.mean, &r.rstd, &setting->dy, saved, NULL, &r.dgamma, &r.dbeta);
+    expect_same_values(setting, &full.y, &r.y, "y");
+    expect_same_values(setting, &full.dgamma, &r.dgamma, "dgamma");
+    expect_same_values(setting, &full.dbeta, &r.dbeta, "dbeta");
+    backend->ops->free(backend, saved);
+    for (int i = 0; i < RESULTS; i++) {
+        tensor_free(backend, (struct tensor *)&full + i);
+        tensor_free(backend, (struct tensor *)&r + i);
+    }
+}
+
+Test(fuse, optional_arguments)
+{
+    with_each_case(2, optional_arguments);
+}
+
+/* --- the list of layers --- */
+
+static const char block_text[] =
+    "[model]\nkind = convnet\nfeatures = 6, M, 17, 5, A2, A\nhidden = 9\nbatchnorm = custom\n";
+
+static struct backend *fusing_backend(enum precision precision, bool fuse)
+{
+    struct backend_options options = {.device = DEVICE_CPU, .precision = precision, .threads = 2, .fuse = fuse};
+    struct backend *backend;
+    struct status status = {0};
+    cr_assert(backend_create(&backend, &options, &status), "%s", status.message);
+    return backend;
+}
+
+/* The network of a text, for GRADCHECK_BATCH images of 3x9x9. */
+static struct network *build(struct backend *backend, const char *text)
+{
+    struct experiment experiment;
+    struct status status = {0};
+    experiment_from(&experiment, text);
+    struct network *network = network_from(&experiment, backend, (struct shape){GRADCHECK_BATCH, 3, 9, 9}, 10, &status);
+    cr_assert(network, "%s", status.message);
+    experiment_free(&experiment);
+    return network;
+}
+
+static void expect_layers(const char *text, bool fuse, const char *const *names, int count)
+{
+    struct backend *backend = fusing_backend(PRECISION_FP32, fuse);
+    struct network *network = build(backend, text);
+    cr_expect_eq(network->layer_count, count, "%d layers, expected %d", network->layer_count, count);
+    for (int i = 0; i < count && i < network->layer_count; i++) {
+        char name[64];
+        layer_describe(&network->layers[i], name, sizeof name);
+        cr_expect_str_eq(name, names[i]);
+    }
+    network_destroy(network);
+    backend_destroy(backend);
+}
+
+Test(fuse, what_becomes_one)
+{
+    const char *const fused[] = {"conv2d 3x3",
+                                 "batchnorm + relu + max-pool 3x3, stride 2",
+                                 "conv2d 3x3",
+                                 "batchnorm + relu",
+                                 "conv2d 3x3",
+                                 "batchnorm + relu + average-pool 2x2, stride 2",
+                                 "average-pool 1x1, stride 1",
+                                 "flatten",
+                                 "linear",
+                                 "batchnorm + relu",
+                                 "linear"};
+    expect_layers(block_text, true, fused, sizeof fused / sizeof fused[0]);
+    const char *const apart[] = {"linear", "relu", "batchnorm", "linear"};
+    expect_layers("[model]\nhidden = 9\nbatchnorm = custom\nblock = activation, batchnorm, dropout\n", true, apart, 4);
+    const char *const dropped[] = {"linear", "batchnorm", "dropout 0.5", "relu", "linear"};
+    expect_layers("[model]\nhidden = 9\nbatchnorm = custom\ndropout = 0.5\nblock = batchnorm, dropout, activation\n",
+                  true, dropped, 5);
+    const char *const separate[] = {"linear", "batchnorm", "relu", "linear"};
+    expect_layers("[model]\nhidden = 9\nbatchnorm = custom\n", false, separate, 4);
+    const char *const tape[] = {"linear", "batchnorm autodiff", "relu", "linear"};
+    expect_layers("[model]\nhidden = 9\nbatchnorm = autodiff\n", true, tape, 4);
+}
+
+/* A pool with more taps than are listed stays a layer of its own; the rest is fused all the same. */
+Test(fuse, large_pools_stay_apart)
+{
+    const char *const layers[] = {"conv2d 3x3", "batchnorm + relu", "max-pool 9x9, stride 1", "linear"};
+    expect_layers("[model]\nkind = convnet\nfeatures = 4, M9s1p0\nbatchnorm = custom\n", true, layers, 4);
+}
+
+/* Places, parameters and starting values are those of the layers that are not fused. */
+Test(fuse, names_and_random_streams_stay)
+{
+    struct backend *backends[] = {fusing_backend(PRECISION_FP32, true), fusing_backend(PRECISION_FP32, false)};
+    struct network *fused = build(backends[0], block_text), *plain = build(backends[1], block_text);
+    cr_assert_eq(fused->arena_count, plain->arena_count);
+    cr_expect_eq(memcmp(fused->parameters, plain->parameters, fused->arena_count * sizeof(float)), 0);
+    for (int i = 0; i < fused->layer_count; i++) {
+        const struct layer *layer = &fused->layers[i], *same = &plain->layers[layer->index];
+        cr_expect_eq(same->index, layer->index);
+        cr_expect_eq(same->first_parameter, layer->first_parameter);
+        cr_expect_str_eq(same->ops->name, layer->ops->name);
+        cr_assert_eq(same->parameter_count, layer->parameter_count);
+        cr_assert_eq(same->buffer_count, layer->buffer_count);
+        for (int p = 0; p < layer->parameter_count; p++)
+            cr_expect_str_eq(same->parameter[p].name, layer->parameter[p].name);
+    }
+    network_destroy(fused), network_destroy(plain);
+    backend_destroy(backends[0]), backend_destroy(backends[1]);
+}
+
+Test(fuse, errors_name_the_pool)
+{
+    struct experiment experiment;
+    struct status status[2] = {{0}};
+    experiment_from(&experiment, "[model]\nkind = convnet\nfeatures = 4, M2, 4, M5s1p0\nbatchnorm = custom\n");
+    for (int fuse = 0; fuse < 2; fuse++) {
+        struct backend *backend = fusing_backend(PRECISION_FP32, fuse);
+        cr_assert_null(network_from(&experiment, backend, (struct shape){2, 3, 8, 8}, 10, &status[fuse]));
+        backend_destroy(backend);
+    }
+    cr_expect_not_null(strstr(status[0].message, "entry 4 (M)"), "%s", status[0].message);
+    const char *wanted = strstr(status[0].message, "test.ini"), *found = strstr(status[1].message, "test.ini");
+    cr_assert(wanted && found);
+    cr_expect_str_eq(found, wanted);
+    experiment_free(&experiment);
+}
+
+/* --- networks --- */
+
+static void expect_pass(void *argument, const struct gradcheck_result *result)
+{
+    cr_expect(result->passed, "%s: %s, %s: error %g", (const char *)argument, result->layer, result->tensor,
+              result->error);
+}
+
+Test(fuse, gradients_pass_their_check)
+{
+    static const char *const texts[] = {
+        block_text,
+        "[model]\nkind = convnet\nfeatures = 6, M, 17k2, M2s2p0\nbatchnorm = custom\nactivation = leaky_relu\n",
+        "[model]\nkind = convnet\nfeatures = 6, A3, 17, A2\nbatchnorm = custom\nactivation = elu\n",
+        "[model]\nhidden = 30, 20\nbatchnorm = custom\nbatchnorm_batch_stats_only = true\n",
+    };
+    for (int i = 0; i < 4; i++) {
+        struct backend *backend = fusing_backend(PRECISION_FP64, true);
+        struct network *network = build(backend, texts[i]);
+        cr_expect(gradcheck_network(network, 42, expect_pass, (void *)texts[i]));
+        network_destroy(network);
+        backend_destroy(backend);
+    }
+}
+
+enum { STEPS = 12 };
+struct training {
+    double losses[STEPS];
+    struct evaluation evaluation;
+    void *parameters;
+    size_t bytes;
+};
+
+static struct training train(const char *model, const char *precision, bool fuse)
+{
+    struct experiment experiment;
+    struct dataset dataset = {0};
+    struct trainer trainer;
+    struct status status = {0};
+    struct training training;
+    char *text = memory_format("[data]\ndataset = synthetic\nsynthetic_train = 60\nsynthetic_test = 23\n"
+                               "synthetic_size = 20\nnormalization = channel\n%s[optimizer]\nname = adam\n"
+                               "[train]\nbatch_size = 16\n[backend]\ndevice = cpu\nprecision = %s\nfuse = %s\n",
+                               model, precision, fuse ? "true" : "false");
+    experiment_from(&experiment, text);
+    struct backend *backend;
+    cr_assert(experiment_backend_create(&backend, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status), "%s", status.message);
+    for (int step = 0; step < STEPS; step++) {
+        backend->ops->metrics_reset(backend);
+        trainer_step(&trainer);
+        training.losses[step] = backend->ops->metrics_read(backend).loss;
+    }
+    training.evaluation = trainer_evaluate(&trainer, &trainer.test_set, NULL);
+    training.bytes = trainer.network->arena_count * backend->scalar_size;
+    training.parameters = memcpy(memory_alloc(training.bytes, 1), trainer.network->parameters, training.bytes);
+    trainer_destroy(&trainer);
+    dataset_free(&dataset);
+    backend_destroy(backend);
+    experiment_free(&experiment);
+    free(text);
+    return training;
+}
+
+static void expect_same_training(const char *model, const char *precision)
+{
+    struct training fused = train(model, precision, true), plain = train(model, precision, false);
+    for (int step = 0; step < STEPS; step++)
+        cr_expect(fused.losses[step] == plain.losses[step] && isfinite(plain.losses[step]), "%s%s: step %d: %.9g, %.9g",
+                  model, precision, step, fused.losses[step], plain.losses[step]);
+    cr_assert_eq(fused.bytes, plain.bytes);
+    cr_expect_eq(memcmp(fused.parameters, plain.parameters, fused.bytes), 0, "%s%s: parameters", model, precision);
+    cr_expect(fused.evaluation.loss == plain.evaluation.loss && fused.evaluation.accuracy == plain.evaluation.accuracy,
+              "%s%s: evaluation", model, precision);
+    free(fused.parameters), free(plain.parameters);
+}
+
+Test(fuse, training_is_the_same_to_the_bit)
+{
+    static const char *const models[] = {
+        "[model]\nkind = convnet\nfeatures = 20, M, 33, A2, 17, M\nbatchnorm = custom\n",
+        "[model]\nkind = convnet\nfeatures = 5, M, 18\nhidden = 13\nbatchnorm = custom\ndropout = 0.2\n",
+        "[model]\nhidden = 40, 20\nbatchnorm = custom\nactivation = elu\n",
+        "[model]\nkind = convnet\nfeatures = 6, M\nbatchnorm = custom\nbatchnorm_batch_stats_only = true\n",
+    };
+    for (int i = 0; i < 4; i++) {
+        expect_same_training(models[i], "fp32");
+        expect_same_training(models[i], "fp64");
+    }
+}
