@@ -516,8 +516,10 @@ static void expect_same_training(const char *model, const char *precision)
                   model, precision, step, fused.losses[step], plain.losses[step]);
     cr_assert_eq(fused.bytes, plain.bytes);
     cr_expect_eq(memcmp(fused.parameters, plain.parameters, fused.bytes), 0, "%s%s: parameters", model, precision);
-    cr_expect(fused.evaluation.loss == plain.evaluation.loss && fused.evaluation.accuracy == plain.evaluation.accuracy,
-              "%s%s: evaluation", model, precision);
+    /* Evaluation has the normalization folded into the weights: the same to within rounding (test_fold). */
+    double allowed = (strcmp(precision, "fp64") == 0 ? 1e-13 : 1e-5) * plain.evaluation.loss;
+    cr_expect_float_eq(fused.evaluation.loss, plain.evaluation.loss, allowed, "%s%s: evaluation", model, precision);
+    cr_expect_eq(fused.evaluation.accuracy, plain.evaluation.accuracy, "%s%s: evaluation", model, precision);
     free(fused.parameters), free(plain.parameters);
 }
 

@@ -69,6 +69,7 @@ enum { LAYER_MAX_PARAMETERS = 2, LAYER_MAX_BUFFERS = 2 };
 struct parameter {
     const char *name; /* "weight", "bias" */
     struct tensor value, gradient;
+    struct tensor folded; /* what stands for the value while layer->folded; data is NULL where that cannot be */
 };
 
 /* State that is saved with the parameters but not trained: running statistics. */
@@ -87,6 +88,8 @@ struct layer {
     uint64_t seed;
     struct shape input, output; /* n is the largest batch */
     int64_t multiply_adds;      /* per sample, forward */
+    bool folded; /* In evaluation: a convolution or linear layer takes parameter[].folded, in which the batch normalization
+                    after it is contained, and that one leaves its input as it is. */
     int parameter_count, buffer_count;
     struct parameter parameter[LAYER_MAX_PARAMETERS];
     struct layer_buffer buffer[LAYER_MAX_BUFFERS];

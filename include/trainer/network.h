@@ -63,6 +63,12 @@ void network_set_batch(struct network *network, int64_t n);
  * left as it was, unless it is the last. */
 void network_forward(struct network *network, enum layer_mode mode);
 
+/* Until network_unfold an evaluation takes every convolution and linear layer together with the batch normalization right
+ * after it, whose running statistics are put into copies of the weights here and now; where there are none, or the backend
+ * cannot, nothing changes. The results agree to within rounding. */
+void network_fold(struct network *network);
+void network_unfold(struct network *network);
+
 /* Adds the loss of the last activation to the backend's metrics, without label smoothing; no gradient. */
 void network_loss(struct network *network);
 

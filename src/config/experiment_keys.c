@@ -102,7 +102,7 @@ const struct experiment_key experiment_keys[] = {
     CHOICE(backend, winograd, "auto",
            "CPU: 3x3 convolutions by Winograd's method, which multiplies less and rounds more: where it is faster, on, off.",
            "auto", "on", "off"),
-    BOOLEAN(backend, fuse, "true", "Batch normalization, activation and pool in one operation where the backend has one; same results."),
+    BOOLEAN(backend, fuse, "true", "Batch normalization, activation and pool in one operation where the backend has one; in an evaluation, in the weights."),
     BOOLEAN(backend, deterministic, "false", "CUDA: only algorithms that repeat a run to the bit, as the CPU always does."),
     BOOLEAN(backend, graph, "true", "CUDA: record a step once and replay it."),
     INTEGER(backend, workspace_mb, "256", 1, 65536, "CUDA: MiB that a convolution's algorithm may take beside its tensors."),

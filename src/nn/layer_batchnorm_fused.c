@@ -83,6 +83,10 @@ static void fused_forward(struct layer *layer, enum layer_mode mode, const struc
     const struct tensor *running_mean = layer->buffer_count ? &layer->buffer[0].value : NULL;
     const struct tensor *running_var = layer->buffer_count ? &layer->buffer[1].value : NULL;
     struct batchnorm_fused_params params = layer_batchnorm_fused_params(&layer->spec);
+    if (mode == LAYER_EVALUATE && layer->folded) {
+        ops->batchnorm_fused_evaluate(layer->backend, &params, x, NULL, NULL, NULL, NULL, y);
+        return;
+    }
     if (mode == LAYER_EVALUATE && layer->buffer_count > 0) {
         ops->batchnorm_fused_evaluate(layer->backend, &params, x, gamma, beta, running_mean, running_var, y);
         return;

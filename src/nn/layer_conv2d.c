@@ -43,9 +43,10 @@ void layer_plan_create(struct layer *layer, struct window window)
 
 void layer_plan_forward(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y)
 {
-    (void)mode;
-    layer->backend->ops->conv2d_forward(layer->backend, layer->impl, x, &layer->parameter[0].value,
-                                        &layer->parameter[1].value, y);
+    const struct parameter *weight = &layer->parameter[0], *bias = &layer->parameter[1];
+    bool folded = mode == LAYER_EVALUATE && layer->folded;
+    layer->backend->ops->conv2d_forward(layer->backend, layer->impl, x, folded ? &weight->folded : &weight->value,
+                                        folded ? &bias->folded : &bias->value, y);
 }
 
 void layer_plan_backward(struct layer *layer, const struct tensor *x, const struct tensor *y, const struct tensor *dy,

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "nn/fold.h"
 #include "nn/fuse.h"
 #include "nn/layer_private.h"
 #include "trainer/check.h"
@@ -31,6 +32,7 @@ static bool check_multiply_adds(const struct layer *layer, struct status *status
 /* Bytes, so far. */
 struct memory_need {
     int64_t parameters, activations, largest; /* largest: of one activation */
+    int64_t folded;
 };
 
 static bool count_parameters(struct network *network, const struct layer *layer, struct status *status)
@@ -49,7 +51,8 @@ static bool count_parameters(struct network *network, const struct layer *layer,
     return true;
 }
 
-/* What the network takes of the device's memory: parameters and gradients, activations, two gradient buffers. */
+/* What the network takes of the device's memory: parameters and gradients, parameters that batch normalization is folded
+ * into, activations, two gradient buffers. */
 static bool count_bytes(const struct network *network, const struct layer *layer, struct memory_need *need,
                         struct status *status)
 {
@@ -61,7 +64,8 @@ static bool count_bytes(const struct network *network, const struct layer *layer
         const struct tensor *value = &layer->parameter[p].value;
         need->parameters += (int64_t)tensor_bytes(backend, value->kind, value->shape);
     }
-    int64_t total = 2 * need->parameters + need->activations + 2 * need->largest;
+    need->folded += fold_bytes(network, (int)(layer - network->layers));
+    int64_t total = 2 * need->parameters + need->folded + need->activations + 2 * need->largest;
     if (total <= backend->memory_bytes) return true;
     return layer_fail(layer, status,
                       "up to this layer the network takes %.1f GiB with batches of %s samples, the device has %.1f GiB",
@@ -199,6 +203,7 @@ bool network_build(struct network **network, struct backend *backend, const stru
     create_arenas(built);
     create_activations(built);
     create_layers(built);
+    fold_create(built);
     *network = built;
     return true;
 }
@@ -213,6 +218,7 @@ void network_destroy(struct network *network)
         tensor_free(backend, &network->activations[i]);
     }
     for (int i = 0; i < 2; i++) backend->ops->free(backend, network->gradient_buffer[i]);
+    fold_destroy(network);
     backend->ops->free(backend, network->parameters);
     backend->ops->free(backend, network->gradients);
     backend->ops->free(backend, network->buffers);
@@ -243,7 +249,8 @@ void network_forward(struct network *network, enum layer_mode mode)
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
         bool last = i + 1 == network->layer_count;
-        if (mode == LAYER_EVALUATE && layer->ops->identity_in_evaluation && !last) continue;
+        bool nothing = layer->ops->identity_in_evaluation || fold_leaves_nothing(layer);
+        if (mode == LAYER_EVALUATE && nothing && !last) continue;
         layer->ops->forward(layer, mode, x, &network->activations[i]);
         network_observe(network, PHASE_FORWARD, i);
         x = &network->activations[i];

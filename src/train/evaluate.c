@@ -26,6 +26,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     if (shuffled) backend->ops->dataset_set_order(backend, set->data, NULL);
     backend->ops->metrics_reset(backend);
     ema_show(&trainer->ema, true);
+    network_fold(trainer->network);
     int64_t first = 0;
     for (; first + set->full.n <= set->count && !stopped; first += set->full.n) {
         evaluate_batch(trainer, &set->full, first);
@@ -33,6 +34,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
         stopped = stop && stop();
     }
     if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, &set->tail, first);
+    network_unfold(trainer->network);
     ema_show(&trainer->ema, false);
     struct metrics sums = backend->ops->metrics_read(backend);
     backend->ops->metrics_reset(backend);

@@ -104,6 +104,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, enum
     CPU_EXPORT(cpu_batchnorm_install)(ops);
     CPU_EXPORT(cpu_batchnorm_fused_install)(ops);
     CPU_EXPORT(cpu_batchnorm_fused_backward_install)(ops);
+    CPU_EXPORT(cpu_batchnorm_fold_install)(ops);
     CPU_EXPORT(cpu_activation_install)(ops);
     CPU_EXPORT(cpu_dropout_install)(ops);
     CPU_EXPORT(cpu_flatten_install)(ops);

@@ -11,6 +11,7 @@ void CPU_EXPORT(cpu_pool_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_batchnorm_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_batchnorm_fused_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_batchnorm_fused_backward_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_batchnorm_fold_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_activation_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_dropout_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_flatten_install)(struct backend_ops *ops);

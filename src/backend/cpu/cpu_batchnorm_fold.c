@@ -1,0 +1,54 @@
+/* Batch normalization folded into the weights before it (definition: batchnorm_fold in backend.h). A filter lies as
+ * [O/16][I/16][K][K][16 i][16 o]: every row of 16 is scaled by the factors of its block of output channels. */
+#include "backend/cpu/cpu_batchnorm.h"
+#include "backend/cpu/cpu_install.h"
+
+struct fold_task {
+    struct batchnorm_params params;
+    int64_t channels, block_count; /* O; scalars in an output block of the filter */
+    const real *weight, *bias, *gamma, *beta, *running_mean, *running_var;
+    real *to_weight, *to_bias;
+};
+
+/* Iterations are blocks of output channels. */
+static void fold_blocks(void *argument, int64_t first, int64_t last)
+{
+    const struct fold_task *task = argument;
+    for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
+        vec rstd = cpu_inverse_deviation(task->params.epsilon, task->channels, c, vec_load(task->running_var + c));
+        vec scale = vec_load(task->gamma + c) * rstd;
+        vec centred = vec_load(task->bias + c) - vec_load(task->running_mean + c);
+        vec_store(task->to_bias + c, scale * centred + vec_load(task->beta + c));
+        int64_t at = c / CPU_BLOCK * task->block_count + c % CPU_BLOCK;
+        for (int64_t i = at; i < at - c % CPU_BLOCK + task->block_count; i += CPU_BLOCK)
+            vec_store(task->to_weight + i, vec_load(task->weight + i) * scale);
+    }
+}
+
+static void cpu_batchnorm_fold(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
+                               const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
+                               const struct tensor *running_mean, const struct tensor *running_var,
+                               const struct tensor *to_weight, const struct tensor *to_bias)
+{
+    struct shape s = weight->shape; /* (O,I,K,K) */
+    CHECK(shape_equal(s, to_weight->shape) && bias->shape.c == s.n && to_bias->shape.c == s.n && gamma->shape.c == s.n);
+    struct fold_task task = {
+        .params = params,
+        .channels = s.n,
+        .block_count = cpu_blocks(s.c) * s.h * s.w * CPU_BLOCK * CPU_BLOCK,
+        .weight = weight->data,
+        .bias = bias->data,
+        .gamma = gamma->data,
+        .beta = beta->data,
+        .running_mean = running_mean->data,
+        .running_var = running_var->data,
+        .to_weight = to_weight->data,
+        .to_bias = to_bias->data,
+    };
+    cpu_for(backend, cpu_blocks(s.n), task.block_count, fold_blocks, &task);
+}
+
+void CPU_EXPORT(cpu_batchnorm_fold_install)(struct backend_ops *ops)
+{
+    ops->batchnorm_fold = cpu_batchnorm_fold;
+}
