@@ -41,6 +41,10 @@ static const struct variant variants[] = {
     WINOGRAD_VARIANT("fp32", "portable", PRECISION_FP32, CPU_ISA_PORTABLE, 0x1p-24),
     WINOGRAD_VARIANT("fp32", "avx2", PRECISION_FP32, CPU_ISA_AVX2, 0x1p-24),
     WINOGRAD_VARIANT("fp32", "avx512", PRECISION_FP32, CPU_ISA_AVX512, 0x1p-24),
+    CPU_VARIANT("bf16", "portable", PRECISION_BF16, CPU_ISA_PORTABLE, 0x1p-8), /* operands of products have 7 bits */
+    CPU_VARIANT("bf16", "avx2", PRECISION_BF16, CPU_ISA_AVX2, 0x1p-8),         /* behind the point */
+    CPU_VARIANT("bf16", "avx512", PRECISION_BF16, CPU_ISA_AVX512, 0x1p-8),
+    CPU_VARIANT("bf16", "amx", PRECISION_BF16, CPU_ISA_AMX, 0x1p-8),
     CUDA_VARIANT("fp32", PRECISION_FP32, 0x1p-24),
     CUDA_VARIANT("tf32", PRECISION_TF32, 0x1p-11), /* operands of products have 10 bits behind the point */
     CUDA_VARIANT("bf16", PRECISION_BF16, 0x1p-8),  /* activations and filters have 7 */
@@ -68,7 +72,7 @@ struct backend *variant_create(const struct variant *variant, int threads)
 
 void support_round(const struct variant *variant, double *values, int64_t count)
 {
-    if (variant->precision != PRECISION_BF16) return;
+    if (variant->precision != PRECISION_BF16 || variant->host_memory) return; /* there, only CUDA stores bf16 */
     for (int64_t i = 0; i < count; i++) {
         int exponent;
         double fraction = frexp(values[i], &exponent); /* 0.5 <= |fraction| < 1: 8 bits in all */

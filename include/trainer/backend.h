@@ -29,14 +29,14 @@ struct device_dataset; /* a backend's own: images and labels where it can gather
 
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum precision { PRECISION_FP32, PRECISION_FP64, PRECISION_TF32, PRECISION_BF16 };
-enum cpu_isa { CPU_ISA_AUTO, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE };
+enum cpu_isa { CPU_ISA_AUTO, CPU_ISA_AMX, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE };
 /* Winograd's convolution on the CPU: where it is faster, in every 3x3 convolution at stride 1 with padding 1, or nowhere. */
 enum winograd { WINOGRAD_AUTO, WINOGRAD_ON, WINOGRAD_OFF };
 
 struct backend_options {
     enum device device;
     enum precision precision;
-    enum cpu_isa cpu_isa; /* instruction set of the CPU kernels */
+    enum cpu_isa cpu_isa; /* instruction set of the CPU kernels; CPU_ISA_AMX: of bf16 products, the rest is AVX-512 */
     int threads;          /* CPU threads; 0: one per core */
     enum winograd winograd; /* CPU only */
     /* The rest is for CUDA; the CPU backend gives the same bits in every run anyway. */

@@ -33,9 +33,9 @@ static bool create_cpu(struct backend **backend, const struct backend_options *o
     if (options->cudnn_batchnorm)
         return status_fail(status, STATUS_USAGE, "model.batchnorm: cudnn needs a CUDA device; use custom%s%s", separator,
                            why);
-    if (reason && (options->precision == PRECISION_TF32 || options->precision == PRECISION_BF16))
-        return status_fail(status, STATUS_USAGE, "backend.precision: %s needs a CUDA device; use fp32 or fp64; %s",
-                           options->precision == PRECISION_TF32 ? "tf32" : "bf16", why);
+    if (reason && options->precision == PRECISION_TF32)
+        return status_fail(status, STATUS_USAGE, "backend.precision: tf32 needs a CUDA device; use fp32, bf16 or fp64; %s",
+                           why);
     if (!cpu_backend_create(backend, options, status)) return false;
     char *description = (*backend)->description;
     size_t used = strlen(description);

@@ -1,9 +1,12 @@
 /* The CPU backend's memory, boundary and steps; the table of operations is put together here. */
 #include "backend/cpu/cpu_install.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/cpu/cpu_bf16.h"
 #include "backend/cpu/cpu_winograd.h"
+#include "backend/cpu/shared/cpu_create.h"
 #include "trainer/memory.h"
 
 static void cpu_destroy(struct backend *backend)
@@ -11,6 +14,7 @@ static void cpu_destroy(struct backend *backend)
     struct cpu_backend *cpu = cpu_backend_of(backend);
     CPU_EXPORT(cpu_winograd_release)(backend);
     cpu_threads_destroy(cpu->threads);
+    free(cpu->scratch);
     free((void *)backend->ops);
     free(cpu);
 }
@@ -25,6 +29,15 @@ static void cpu_free(struct backend *backend, void *data)
 {
     (void)backend;
     free(data);
+}
+
+void CPU_EXPORT(cpu_scratch_reserve)(struct backend *backend, size_t bytes)
+{
+    struct cpu_backend *cpu = cpu_backend_of(backend);
+    if (bytes <= cpu->scratch_bytes) return;
+    free(cpu->scratch);
+    cpu->scratch = memory_alloc_aligned(bytes);
+    cpu->scratch_bytes = bytes;
 }
 
 static void cpu_zero(struct backend *backend, void *data, size_t bytes)
@@ -83,7 +96,7 @@ static void cpu_run(struct backend *backend, void (*body)(void *), void *argumen
     body(argument);
 }
 
-struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, enum winograd winograd)
+struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, const struct backend_options *options)
 {
     struct backend_ops *ops = memory_alloc(1, sizeof *ops);
     *ops = (struct backend_ops){
@@ -117,6 +130,14 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, enum
     cpu->base.ops = ops;
     cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
     cpu->threads = threads;
-    cpu->winograd_choice = winograd;
+    cpu->winograd_choice = options->winograd;
+    const char *isa_name = cpu_isa_name(options->cpu_isa),
+               *arithmetic = sizeof(real) == sizeof(float) ? "fp32" : "fp64";
+#if defined(CPU_SCALAR_f32)
+    if (options->precision == PRECISION_BF16)
+        cpu->bf16 = CPU_EXPORT(cpu_bf16_engine_find)(options->cpu_isa), arithmetic = cpu->bf16->name;
+#endif
+    snprintf(cpu->base.description, sizeof cpu->base.description, "cpu, %d thread%s, %s, %s", options->threads,
+             options->threads == 1 ? "" : "s", isa_name, arithmetic);
     return &cpu->base;
 }

@@ -20,7 +20,7 @@ void CPU_EXPORT(cpu_primitive_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
 
-/* The threads become the backend's. */
-struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, enum winograd winograd);
+/* The threads become the backend's; options: threads and cpu_isa as they were chosen, neither 0 nor CPU_ISA_AUTO. */
+struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, const struct backend_options *options);
 
 #endif

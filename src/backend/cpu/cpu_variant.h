@@ -125,13 +125,19 @@ struct cpu_backend {
     struct step_state state;
     struct metrics metrics;
     enum winograd winograd_choice;
-    struct cpu_winograd *winograd; /* its scratch memory, once a layer needs it */
+    struct cpu_winograd *winograd;      /* its scratch memory, once a layer needs it */
+    const struct cpu_bf16_engine *bf16; /* precision = bf16: how products of matrices are computed; else NULL */
+    void *scratch;                      /* of one operation while it runs; see cpu_scratch_reserve */
+    size_t scratch_bytes;
 };
 
 static inline struct cpu_backend *cpu_backend_of(struct backend *backend)
 {
     return (struct cpu_backend *)backend;
 }
+
+/* Makes `scratch` at least that large. For plans, not for steps; what was in it is lost. */
+void CPU_EXPORT(cpu_scratch_reserve)(struct backend *backend, size_t bytes);
 
 static inline real cpu_sqrt(real x)
 {

@@ -1,11 +1,15 @@
 #include "cpu_create.h"
 #include "cpu_threads.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
+#if defined(TRAINER_X86)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#endif
+
 /* The threads become the backend's. */
-typedef struct backend *create_function(struct cpu_threads *threads, enum winograd winograd);
+typedef struct backend *create_function(struct cpu_threads *threads, const struct backend_options *options);
 
 create_function cpu_backend_create_f32_portable, cpu_backend_create_f64_portable;
 #ifdef TRAINER_X86
@@ -15,24 +19,42 @@ create_function cpu_backend_create_f32_avx512, cpu_backend_create_f64_avx512;
 
 struct variant {
     enum cpu_isa isa;
-    const char *name;
     create_function *create_f32, *create_f64;
 };
 
 /* Fastest first. */
 static const struct variant variants[] = {
 #ifdef TRAINER_X86
-    {CPU_ISA_AVX512, "avx512", cpu_backend_create_f32_avx512, cpu_backend_create_f64_avx512},
-    {CPU_ISA_AVX2, "avx2", cpu_backend_create_f32_avx2, cpu_backend_create_f64_avx2},
+    {CPU_ISA_AMX, cpu_backend_create_f32_avx512, NULL},
+    {CPU_ISA_AVX512, cpu_backend_create_f32_avx512, cpu_backend_create_f64_avx512},
+    {CPU_ISA_AVX2, cpu_backend_create_f32_avx2, cpu_backend_create_f64_avx2},
 #endif
-    {CPU_ISA_PORTABLE, "portable", cpu_backend_create_f32_portable, cpu_backend_create_f64_portable},
+    {CPU_ISA_PORTABLE, cpu_backend_create_f32_portable, cpu_backend_create_f64_portable},
 };
 
 enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 
+/* Linux gives a process the tiles' registers when it asks for them (Documentation/arch/x86/xstate.rst). */
+#if defined(TRAINER_X86) && defined(__linux__)
+static bool amx_allowed(void)
+{
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    unsigned a, b, c, features;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &features)) return false;
+    if (!(features & AMX_BF16) || !(features & AMX_TILE)) return false;
+    return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+#elif defined(TRAINER_X86)
+static bool amx_allowed(void)
+{
+    return false;
+}
+#endif
+
 static bool machine_has(enum cpu_isa isa)
 {
 #ifdef TRAINER_X86
+    if (isa == CPU_ISA_AMX) return machine_has(CPU_ISA_AVX512) && amx_allowed();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (isa == CPU_ISA_AVX2) return avx2;
     if (isa == CPU_ISA_AVX512)
@@ -42,16 +64,21 @@ static bool machine_has(enum cpu_isa isa)
     return isa == CPU_ISA_PORTABLE;
 }
 
-static const struct variant *find_variant(enum cpu_isa isa)
+static const struct variant *find_variant(enum cpu_isa isa, enum precision precision)
 {
-    for (int i = 0; i < VARIANT_COUNT; i++)
-        if ((isa == CPU_ISA_AUTO || isa == variants[i].isa) && machine_has(variants[i].isa)) return &variants[i];
+    for (int i = 0; i < VARIANT_COUNT; i++) {
+        bool useful = isa == variants[i].isa ||
+                      (isa == CPU_ISA_AUTO && (variants[i].isa != CPU_ISA_AMX || precision == PRECISION_BF16));
+        if (useful && machine_has(variants[i].isa)) return &variants[i];
+    }
     return NULL;
 }
 
-static const char *isa_name(enum cpu_isa isa)
+const char *cpu_isa_name(enum cpu_isa isa)
 {
     switch (isa) {
+    case CPU_ISA_AMX:
+        return "amx";
     case CPU_ISA_AVX512:
         return "avx512";
     case CPU_ISA_AVX2:
@@ -78,22 +105,24 @@ static int64_t physical_memory(void)
 
 bool cpu_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
 {
-    if (options->precision != PRECISION_FP32 && options->precision != PRECISION_FP64)
-        return status_fail(status, STATUS_USAGE, "backend.precision: the CPU backend computes in fp32 or fp64");
+    if (options->precision == PRECISION_TF32)
+        return status_fail(status, STATUS_USAGE, "backend.precision: the CPU backend computes in fp32, bf16 or fp64");
+    if (options->cpu_isa == CPU_ISA_AMX && options->precision != PRECISION_BF16)
+        return status_fail(status, STATUS_USAGE,
+                           "backend.cpu_isa: amx multiplies bf16 only; use auto, or precision = bf16");
     if (options->threads < 0 || options->threads > 1024)
         return status_fail(status, STATUS_USAGE, "backend.threads: expected 0 (one per core) to 1024, found %d",
                            options->threads);
-    const struct variant *variant = find_variant(options->cpu_isa);
+    const struct variant *variant = find_variant(options->cpu_isa, options->precision);
     if (!variant)
         return status_fail(status, STATUS_USAGE, "backend.cpu_isa: this machine or build does not have %s; use auto",
-                           isa_name(options->cpu_isa));
-    bool fp64 = options->precision == PRECISION_FP64;
-    int threads = options->threads ? options->threads : core_count();
-    struct cpu_threads *team = cpu_threads_create(threads, status);
+                           cpu_isa_name(options->cpu_isa));
+    struct backend_options chosen = *options;
+    chosen.threads = options->threads ? options->threads : core_count();
+    chosen.cpu_isa = variant->isa;
+    struct cpu_threads *team = cpu_threads_create(chosen.threads, status);
     if (!team) return false;
-    *backend = (fp64 ? variant->create_f64 : variant->create_f32)(team, options->winograd);
+    *backend = (options->precision == PRECISION_FP64 ? variant->create_f64 : variant->create_f32)(team, &chosen);
     (*backend)->memory_bytes = physical_memory();
-    snprintf((*backend)->description, sizeof(*backend)->description, "cpu, %d thread%s, %s, %s", threads,
-             threads == 1 ? "" : "s", variant->name, fp64 ? "fp64" : "fp32");
     return true;
 }

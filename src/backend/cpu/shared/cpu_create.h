@@ -4,6 +4,9 @@
 
 #include "trainer/backend.h"
 
+/* As the config has it. */
+const char *cpu_isa_name(enum cpu_isa isa);
+
 bool cpu_backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 
 #endif

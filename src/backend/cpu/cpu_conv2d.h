@@ -1,0 +1,70 @@
+/* What the files of the convolution share: cpu_conv2d.c, the operations; cpu_conv2d_sum.c, y and dx;
+ * cpu_conv2d_filter.c, dw and db. */
+#ifndef CPU_CONV2D_H
+#define CPU_CONV2D_H
+
+#include "backend/cpu/cpu_variant.h"
+
+enum { CPU_FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK };
+
+struct conv2d_plan {
+    struct window window;
+    struct shape input;
+    int64_t output_channels;
+    real *transposed;     /* [threads] a chunk of the filter as dx wants it */
+    size_t scratch_count; /* scalars of such a chunk */
+    struct {
+        uint32_t *filters;           /* [threads] a chunk of the filter, packed */
+        struct cpu_bf16_step *steps; /* [threads] those of a pixel, or of a chunk of pixels */
+    } bf16;
+    real *parts, *bias_parts; /* the sums of dw's and db's parts, or NULL: there is one */
+};
+
+/* One of the two sums over taps: destination = bias + sum of source * filter. */
+struct conv2d_sum {
+    struct window window;
+    bool transposed; /* dx: the source is dy, the destination dx */
+    struct tensor source, destination;
+    const real *filter; /* [O/16][I/16][K][K][16 i][16 o] */
+    const real *bias;   /* (destination channels) or NULL */
+};
+
+void CPU_EXPORT(cpu_conv2d_sum_plan)(struct backend *backend, struct conv2d_plan *plan);
+void CPU_EXPORT(cpu_conv2d_sum)(struct backend *backend, const struct conv2d_plan *plan, const struct conv2d_sum *sum);
+
+void CPU_EXPORT(cpu_conv2d_filter_plan)(struct backend *backend, struct conv2d_plan *plan);
+/* dweight and, if it is not NULL, dbias. */
+void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,
+                                   const struct tensor *dy, const struct tensor *dweight, const struct tensor *dbias);
+
+#if defined(CPU_SCALAR_f32)
+/* The same with operands rounded to bf16, on a backend that has an engine for it. */
+void CPU_EXPORT(cpu_conv2d_bf16_plan)(struct backend *backend, struct conv2d_plan *plan);
+void CPU_EXPORT(cpu_conv2d_bf16_sum)(struct backend *backend, const struct conv2d_plan *plan,
+                                     const struct conv2d_sum *sum);
+/* dw, and dx unless dx->destination.data is NULL: not wanted. */
+void CPU_EXPORT(cpu_conv2d_bf16_backward)(struct backend *backend, const struct conv2d_plan *plan,
+                                          const struct tensor *x, const struct conv2d_sum *dx,
+                                          const struct tensor *dweight);
+#endif
+
+/* The taps that meet the image along one axis for one output position: tap first, first + step, ... below last; the
+ * first meets source position `position`, each next one `position_step` further. */
+struct tap_range {
+    int64_t first, last, step, position, position_step;
+};
+
+static inline struct tap_range tap_range_of(struct window window, bool transposed, int64_t at, int64_t size)
+{
+    int64_t stride = window.stride, kernel = window.kernel;
+    if (!transposed) { /* position = at*stride + k - padding */
+        int64_t start = at * stride - window.padding, first = max_of(-start, 0);
+        return (struct tap_range){first, min_of(kernel, size - start), 1, start + first, 1};
+    }
+    /* position = (at + padding - k) / stride, where that divides */
+    int64_t sum = at + window.padding;
+    int64_t first = max_of(sum - (size - 1) * stride, sum % stride);
+    return (struct tap_range){first, min_of(kernel, sum + 1), stride, (sum - first) / stride, -1};
+}
+
+#endif
