@@ -347,6 +347,7 @@ Test(cli, a_report_says_what_it_lacks)
     expect_in_file("a/report.html",
                    "\"no config and no layers: a/resolved.ini: cannot open: No such file or directory\"");
     const char *config = "[data]\ndataset = idx\npath = nowhere\n";
+    cr_assert_eq(system("rm -r a/checkpoints"), 0); /* which would tell the layers, too */
     support_file_write("a/resolved.ini", config, strlen(config));
     expect_output(run("report", "a", "--no-evaluation", NULL), "a/report.html\n");
     expect_in_file("a/report.html", "\"no table of its layers: nowhere: neither train-images-idx3-ubyte");
