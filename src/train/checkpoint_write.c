@@ -141,10 +141,9 @@ static char *write_config(const struct experiment *experiment)
 {
     char *text = NULL;
     size_t size;
-    FILE *memory = open_memstream(&text, &size);
-    CHECK(memory);
+    FILE *memory = memory_stream(&text, &size);
     experiment_write(experiment, memory);
-    CHECK(fclose(memory) == 0);
+    memory_stream_close(memory, &text);
     return text;
 }
 
