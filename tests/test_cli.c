@@ -343,12 +343,14 @@ Test(cli, a_report_says_what_it_lacks)
     write_tiny_config("tiny.ini");
     expect_output(run("tiny.ini", "--out", "a", NULL), "run    a\n");
     cr_assert_eq(remove("a/resolved.ini"), 0);
-    expect_output(run("report", "a", NULL), "a/report.html\n");
-    expect_in_file("a/report.html",
-                   "\"no config and no layers: a/resolved.ini: cannot open: No such file or directory\"");
+    expect_output(run("report", "a", "--no-evaluation", NULL), "a/report.html\n");
+    expect_in_file("a/report.html", "\"no config: a/resolved.ini: cannot open: No such file or directory\","
+                                    "\"no table of its layers, for want of a config\"");
     const char *config = "[data]\ndataset = idx\npath = nowhere\n";
     cr_assert_eq(system("rm -r a/checkpoints"), 0); /* which would tell the layers, too */
     support_file_write("a/resolved.ini", config, strlen(config));
     expect_output(run("report", "a", "--no-evaluation", NULL), "a/report.html\n");
     expect_in_file("a/report.html", "\"no table of its layers: nowhere: neither train-images-idx3-ubyte");
+    expect_output(run("report", "a", "--set", "data.synthetic_size=5", NULL), "a/report.html\n");
+    expect_in_file("a/report.html", "\"no confusion matrix and no images: a/checkpoints/best.safetensors: ");
 }

@@ -58,7 +58,7 @@ static void add_config(struct material *material, const char *folder)
         material->run.batch_size = experiment->train.batch_size;
         material->run.max_steps = experiment->train.max_steps;
     } else {
-        report_add_missing(&material->run, "no config and no layers: %s", status.message);
+        report_add_missing(&material->run, "no config: %s", status.message);
     }
     free(path);
 }
@@ -79,8 +79,9 @@ static void add_layers(struct material *material)
         material->run.network = material->predictor.network;
         return;
     }
-    if (!material->config) return;
-    if (build_network(material, &status))
+    if (!material->config)
+        report_add_missing(&material->run, "no table of its layers, for want of a config");
+    else if (build_network(material, &status))
         material->run.network = material->network;
     else
         report_add_missing(&material->run, "no table of its layers: %s", status.message);

@@ -4,6 +4,7 @@ import csv
 import os
 import subprocess
 import tempfile
+import time
 
 CONFIG = """
 [data]
@@ -44,6 +45,26 @@ def train(folder, *settings):
     with open(config, "w") as file:
         file.write(CONFIG)
     trainer(config, "--out", run, "--quiet", *[f"--set={setting}" for setting in settings])
+    return run
+
+
+def kill(folder, step, *settings):
+    """As train, but killed as soon as metrics.csv has come to that step."""
+    os.makedirs(folder, exist_ok=True)
+    config, run = os.path.join(folder, "small.ini"), os.path.join(folder, "run")
+    with open(config, "w") as file:
+        file.write(CONFIG)
+    sets = [f"--set={setting}" for setting in settings]
+    process = subprocess.Popen([os.environ["TRAINER"], config, "--out", run, "--quiet", *sets])
+    try:
+        begin = time.monotonic()
+        while not os.path.exists(run + "/metrics.csv") or not metrics(run) or metrics(run)[-1]["step"] < step:
+            if process.poll() is not None or time.monotonic() - begin > 120:
+                raise AssertionError(f"the run did not come to step {step}: exit code {process.returncode}")
+            time.sleep(0.002)
+    finally:
+        process.kill()
+        process.wait()
     return run
 
 

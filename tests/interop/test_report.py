@@ -74,7 +74,7 @@ class Report(unittest.TestCase):
     def place(page, share):
         """Where the first chart has that share of its steps: MARGIN of chart.js lies beside the curves."""
         box = page.locator("svg[role=img]").first.bounding_box()
-        return box["x"] + 52 + share * (box["width"] - 64), box["y"] + box["height"] / 2
+        return box["x"] + 52 + share * (box["width"] - 74), box["y"] + box["height"] / 2
 
     def hover(self, page, share):
         page.mouse.move(*self.place(page, share))
@@ -111,7 +111,7 @@ class Report(unittest.TestCase):
         os.rename(run, renamed)
         page = self.open(self.write(renamed))
         self.assertEqual(page.locator("h1").inner_text(), os.path.basename(renamed))
-        self.assertEqual(page.locator("img").count(), 0)
+        self.assertEqual(page.locator("img:not([src^='data:image/png;base64,'])").count(), 0)
         self.assertIsNone(page.evaluate("window.broken ?? null"))
         self.assertIn(HOSTILE, page.locator("td.value").all_inner_texts())
 
@@ -123,6 +123,28 @@ class Report(unittest.TestCase):
             self.assertIn(words, text)
         best = max(row["test_accuracy"] for row in support.metrics(run))
         self.assertIn(f"{100 * best:.2f}%", text)
+
+    def test_confusion_matrix_and_images_of_the_test_set(self):
+        run = support.train(support.new_folder(self), "optimizer.learning_rate=1e-6")  # learns nothing
+        page, best = self.open(self.write(run)), max(row["test_accuracy"] for row in support.metrics(run))
+        cells = [[int(cell.text_content() or 0) for cell in line.locator("td:not(.share)").all()]
+                 for line in page.locator("table.matrix tbody tr").all()]
+        self.assertEqual([len(line) for line in cells], [3, 3, 3])
+        self.assertEqual([sum(line) for line in cells], [10, 10, 10])  # sample i is of class i mod 3
+        right = sum(cells[i][i] for i in range(3))
+        self.assertAlmostEqual(right / 30, best, delta=1e-6)
+        images = page.locator("figure img")
+        self.assertEqual(images.count(), min(30 - right, 32))
+        self.assertGreater(images.count(), 0)
+        self.assertEqual({image.evaluate("image => image.naturalWidth") for image in images.all()}, {8})
+
+    def test_it_works_without_checkpoints(self):
+        run = support.train(support.new_folder(self))
+        shutil.rmtree(run + "/checkpoints")
+        page = self.open(self.write(run))
+        self.assertIn("no confusion matrix", page.locator(".notice").first.inner_text())
+        self.assertEqual(page.locator("table.matrix").count(), 0)
+        self.assertIn("conv2d 3x3", page.locator("main").inner_text())
 
     def test_light_dark_and_phone(self):
         path = self.write(support.train(support.new_folder(self)))

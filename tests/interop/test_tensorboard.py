@@ -1,5 +1,6 @@
 """Event files, read by TensorBoard's own reader."""
 
+import os
 import unittest
 
 from tensorboard.backend.event_processing import event_accumulator
@@ -41,6 +42,15 @@ class Tensorboard(unittest.TestCase):
         self.assert_scalars_are_metrics(events, run)
         self.assertTrue(all(s.value > 0 for s in events.Scalars("training/images_per_second")))
         self.assertEqual(events.Tags()["histograms"], [])
+
+    def test_a_run_that_was_killed_and_goes_on_has_single_curves(self):
+        folder = support.new_folder(self)
+        settings = ["report.tensorboard=true", "train.max_steps=4000", "train.eval_freq=20", "checkpoint.freq=150"]
+        run = support.kill(folder, 400, *settings)  # rows that no checkpoint has are made again
+        support.trainer("resume", run, "--quiet")
+        self.assertEqual(len(os.listdir(run + "/tensorboard")), 2)
+        self.assertEqual(support.metrics(run)[-1]["step"], 4000)
+        self.assert_scalars_are_metrics(read(run), run)
 
     def test_config_is_text(self):
         run = support.train(support.new_folder(self), "report.tensorboard=true")

@@ -2,7 +2,7 @@
 // pointer. What a chart draws: series of {run, kind ("train" or "test"), label, x, y}; y has null where there is no number.
 
 const SVG = "http://www.w3.org/2000/svg";
-const MARGIN = { left: 52, right: 12, top: 10, bottom: 24 };
+const MARGIN = { left: 52, right: 22, top: 10, bottom: 24 };
 
 function svg(name, attributes, parent) {
   const element = document.createElementNS(SVG, name);

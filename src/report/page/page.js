@@ -183,8 +183,9 @@ function showMatrix(parent, run) {
   element(head, "th", "", "is \\ taken for");
   for (let k = 0; k < columns; k++) element(element(head, "th"), "span", "", className(run, k));
   element(element(head, "th"), "span", "", "correct");
+  const body = made.createTBody();
   counts.forEach((row, label) => {
-    const line = made.insertRow(), total = row.reduce((a, b) => a + b, 0);
+    const line = body.insertRow(), total = row.reduce((a, b) => a + b, 0);
     element(line, "th", "", className(run, label));
     for (let k = 0; k < columns; k++) {
       const cell = line.insertCell(), share = total > 0 ? row[k] / total : 0;
