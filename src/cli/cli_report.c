@@ -28,16 +28,6 @@ struct material {
 
 /* --- config and layers --- */
 
-static char *config_text(const struct experiment *experiment)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *out = open_memstream(&text, &size);
-    experiment_write(experiment, out);
-    fclose(out);
-    return text;
-}
-
 /* The second line of a picture's title: the first is the run's name. */
 static char *title_of(const struct experiment *experiment)
 {
@@ -53,7 +43,7 @@ static void add_config(struct material *material, const char *folder)
     struct status status;
     if (experiment_load(&material->experiment, path, NULL, 0, &status)) {
         const struct experiment *experiment = &material->experiment;
-        material->run.config = material->config = config_text(experiment);
+        material->run.config = material->config = experiment_text(experiment);
         material->run.title = material->title = title_of(experiment);
         material->run.batch_size = experiment->train.batch_size;
         material->run.max_steps = experiment->train.max_steps;

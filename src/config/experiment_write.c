@@ -5,6 +5,7 @@
 #include "config/experiment_keys.h"
 #include "config/experiment_value.h"
 #include "trainer/experiment.h"
+#include "trainer/memory.h"
 
 /* "[section]" before the first key of each. */
 static void write_section(const struct experiment_key *key, FILE *out)
@@ -52,4 +53,14 @@ void experiment_print_defaults(FILE *out)
         if (key->type == KEY_FEATURES) experiment_comment_print(list_features_help, out);
         experiment_key_print(key, has_no_value, out);
     }
+}
+
+char *experiment_text(const struct experiment *experiment)
+{
+    char *text;
+    size_t size;
+    FILE *out = memory_stream(&text, &size);
+    experiment_write(experiment, out);
+    memory_stream_close(out, &text);
+    return text;
 }

@@ -120,7 +120,7 @@ static bool decompress_jpeg(const struct source *source, tjhandle jpeg, struct r
 static bool decode_jpeg(const struct source *source, struct rgb *rgb, struct status *status)
 {
     tjhandle jpeg = tjInitDecompress();
-    CHECK(jpeg);
+    if (!jpeg) return FAIL(source, "cannot decode: %s", tjGetErrorStr());
     bool good = decompress_jpeg(source, jpeg, rgb, status);
     tjDestroy(jpeg);
     return good;

@@ -136,20 +136,9 @@ static void add_best(struct texts *texts, const struct metrics_row *best)
     }
 }
 
-/* The experiment as INI text. */
-static char *write_config(const struct experiment *experiment)
-{
-    char *text = NULL;
-    size_t size;
-    FILE *memory = memory_stream(&text, &size);
-    experiment_write(experiment, memory);
-    memory_stream_close(memory, &text);
-    return text;
-}
-
 static bool add_config(struct texts *texts, const struct experiment *experiment, struct status *status)
 {
-    char digits[SHA256_DIGITS + 1], *text = write_config(experiment);
+    char digits[SHA256_DIGITS + 1], *text = experiment_text(experiment);
     struct sha256 hash = sha256_start();
     sha256_add(&hash, text, strlen(text));
     add_text(texts, "config", text);

@@ -9,19 +9,16 @@
 /* As Markdown: four spaces make a line code, in which nothing has a meaning of its own. */
 static char *config_text(const struct experiment *experiment)
 {
-    char *text = NULL, *indented = NULL;
+    char *text = experiment_text(experiment), *indented;
     size_t size;
-    FILE *plain = open_memstream(&text, &size);
-    experiment_write(experiment, plain);
-    fclose(plain);
-    FILE *out = open_memstream(&indented, &size);
+    FILE *out = memory_stream(&indented, &size);
     bool line_begins = true;
     for (const char *c = text; *c; c++) {
         if (line_begins) fputs("    ", out);
         fputc(*c, out);
         line_begins = *c == '\n';
     }
-    fclose(out);
+    memory_stream_close(out, &indented);
     free(text);
     return indented;
 }

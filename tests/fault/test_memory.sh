@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Every request for memory of a small run, refused once, and with all after it.
 # usage: test_memory.sh PROGRAM SHIM
-source "$(dirname "$0")/common.bash"
 shim=$(readlink -f "$2")
+source "$(dirname "$0")/common.bash"
 
 run() { # run [VARIABLE=VALUE...]: fills code
     rm -rf out
