@@ -1,27 +1,28 @@
+/* libcrypto's functions of before its version 3: they ask for no memory. Those that replaced them make thousands of requests
+ * when they are first called, and crash where one is refused. */
+#define OPENSSL_API_COMPAT 0x10100000L
 #include "util/sha256.h"
 
 #include <stdio.h>
 
 struct sha256 sha256_start(void)
 {
-    struct sha256 hash = {.context = EVP_MD_CTX_new()};
-    hash.failed = !hash.context || !EVP_DigestInit_ex(hash.context, EVP_sha256(), NULL);
+    struct sha256 hash;
+    hash.failed = !SHA256_Init(&hash.context);
     return hash;
 }
 
 void sha256_add(struct sha256 *hash, const void *bytes, size_t size)
 {
-    if (!hash->failed) hash->failed = !EVP_DigestUpdate(hash->context, bytes, size);
+    if (!hash->failed) hash->failed = !SHA256_Update(&hash->context, bytes, size);
 }
 
 bool sha256_finish(struct sha256 *hash, char digits[SHA256_DIGITS + 1], struct status *status)
 {
-    unsigned char bytes[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    bool good = !hash->failed && EVP_DigestFinal_ex(hash->context, bytes, &size) && 2 * size == SHA256_DIGITS;
-    EVP_MD_CTX_free(hash->context);
-    *hash = (struct sha256){.failed = true};
+    unsigned char bytes[SHA256_DIGEST_LENGTH];
+    bool good = !hash->failed && SHA256_Final(bytes, &hash->context);
+    hash->failed = true;
     if (!good) return status_fail(status, STATUS_RUNTIME, "libcrypto cannot compute a SHA-256");
-    for (unsigned int i = 0; i < size; i++) snprintf(digits + 2 * i, 3, "%02x", bytes[i]);
+    for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) snprintf(digits + 2 * i, 3, "%02x", bytes[i]);
     return true;
 }

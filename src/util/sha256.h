@@ -4,21 +4,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include "trainer/status.h"
 
 enum { SHA256_DIGITS = 64 };
 
 struct sha256 {
-    EVP_MD_CTX *context;
+    SHA256_CTX context;
     bool failed;
 };
 
 struct sha256 sha256_start(void);
 void sha256_add(struct sha256 *hash, const void *bytes, size_t size);
 
-/* Frees, and writes the hexadecimal digits in lower case; only here it shows whether libcrypto failed on the way
+/* Writes the hexadecimal digits in lower case; only here it shows whether libcrypto failed on the way
  * (STATUS_RUNTIME). */
 bool sha256_finish(struct sha256 *hash, char digits[SHA256_DIGITS + 1], struct status *status);
 
