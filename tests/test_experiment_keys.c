@@ -116,6 +116,62 @@ Test(experiment_keys, every_number_keeps_to_its_range)
     }
 }
 
+/* With all that the message has: place, key, range, what was found. */
+static void expect_out_of_range(const struct experiment_key *key, const char *value)
+{
+    char expected[VALUE_TEXT_SIZE];
+    experiment_key_expects(key, expected, sizeof expected);
+    char *text = memory_format("[%s]\n\n%s = %s\n", key->section, key->name, value);
+    char *message =
+        memory_format("x.ini:3: %s.%s: expected %s, found \"%s\"", key->section, key->name, expected, value);
+    expect_failure(text, message);
+    free(message);
+    free(text);
+}
+
+Test(experiment_keys, every_number_out_of_range_is_refused_with_its_line)
+{
+    for (int k = 0; k < experiment_key_count; k++) {
+        const struct experiment_key *key = &experiment_keys[k];
+        char below[64], above[64];
+        if (key->type == KEY_INTEGER) {
+            snprintf(below, sizeof below, "%lld", (long long)key->low - 1);
+            snprintf(above, sizeof above, "%lld", (long long)key->high + 1);
+        } else if (key->type == KEY_REAL) {
+            value_format_real(key->from_excluded ? key->from : key->from - 1e-9, below, sizeof below);
+            value_format_real(key->to_excluded ? key->to : nextafter(key->to, INFINITY), above, sizeof above);
+        } else {
+            continue;
+        }
+        expect_out_of_range(key, below);
+        expect_out_of_range(key, above);
+    }
+}
+
+/* --set has no line, but the same suggestion and range. */
+Test(experiment_keys, every_key_mistyped_or_out_of_range_in_set)
+{
+    support_file_write("x.ini", "", 0);
+    for (int k = 0; k < experiment_key_count; k++) {
+        const struct experiment_key *key = &experiment_keys[k];
+        char *slip = memory_format("%s.%sz=1", key->section, key->name);
+        char *value = memory_format("%s.%s=\"?\"", key->section, key->name);
+        char *unknown = memory_format("--set %s.%sz: unknown key; did you mean %s.%s?", key->section, key->name,
+                                      key->section, key->name);
+        char *wrong = memory_format("--set %s.%s: ", key->section, key->name);
+        const char *const overrides[] = {slip, value}, *const starts[] = {unknown, wrong};
+        for (int i = 0; i < 2; i++) {
+            struct experiment experiment;
+            struct status status = {0};
+            cr_assert_not(experiment_load(&experiment, "x.ini", &overrides[i], 1, &status), "taken: %s", overrides[i]);
+            cr_expect_eq(status.code, STATUS_USAGE);
+            cr_expect_eq(strncmp(status.message, starts[i], strlen(starts[i])), 0, "\"%s\", not \"%s\"", status.message,
+                         starts[i]);
+        }
+        free(slip), free(value), free(unknown), free(wrong);
+    }
+}
+
 Test(experiment_keys, every_choice_is_taken)
 {
     for (int k = 0; k < experiment_key_count; k++) {
