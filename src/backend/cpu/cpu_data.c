@@ -130,25 +130,36 @@ static void gather_moved_images(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* The same of vectors: a lane is a feature, which is pixel feature % (H*W) of channel feature / (H*W) in the file. */
+/* 16 features of a vector from `first` on, which is pixel first % (H*W) of channel first / (H*W) in the file. */
+static void gather_moved_row(const struct device_dataset *dataset, real *to, const uint8_t *pixels, int64_t first,
+                             int64_t lanes, const struct augment_move *move)
+{
+    int height = (int)dataset->view.height, width = (int)dataset->view.width;
+    int64_t plane = (int64_t)height * width, channel = first / plane * plane;
+    int h = (int)(first % plane) / width, w = (int)(first % plane) % width;
+    memset(to, 0, CPU_BLOCK_BYTES);
+    for (int64_t l = 0; l < lanes; l++) {
+        int source = augment_source(move, h, w, height, width);
+        int64_t from = channel + source;
+        if (source >= 0) to[l] = ((real)pixels[from] - dataset->offset[from]) * dataset->scale[from];
+        if (++w < width) continue;
+        w = 0;
+        if (++h < height) continue;
+        h = 0, channel += plane;
+    }
+}
+
+/* As gather_rows, of vectors. */
 static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
 {
     const struct gather_task *task = argument;
-    const struct device_dataset *dataset = task->dataset;
-    int height = (int)dataset->view.height, width = (int)dataset->view.width, plane = height * width;
     int64_t samples = task->x.shape.n, features = task->x.shape.c;
     for (int64_t block = first; block < last; block++) {
+        int64_t start = block * CPU_BLOCK, lanes = min_of(CPU_BLOCK, features - start);
         for (int64_t n = 0; n < samples; n++) {
-            const uint8_t *pixels = dataset->view.pixels + sample_index(task, n) * features;
+            const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * features;
             real *to = (real *)task->x.data + (block * samples + n) * CPU_BLOCK;
-            memset(to, 0, CPU_BLOCK_BYTES);
-            for (int64_t l = 0; l < min_of(CPU_BLOCK, features - block * CPU_BLOCK); l++) {
-                int64_t feature = block * CPU_BLOCK + l;
-                int pixel = (int)(feature % plane);
-                int source = augment_source(&task->moves[n], pixel / width, pixel % width, height, width);
-                int64_t from = feature - pixel + source;
-                if (source >= 0) to[l] = ((real)pixels[from] - dataset->offset[from]) * dataset->scale[from];
-            }
+            gather_moved_row(task->dataset, to, pixels, start, lanes, &task->moves[n]);
         }
     }
 }
