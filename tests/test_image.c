@@ -155,6 +155,14 @@ Test(image, refuses_files_that_end_too_early)
     }
 }
 
+/* A JPEG file may hold tables for others, and no picture. */
+Test(image, refuses_tables_alone)
+{
+    const uint8_t tables[] = {0xFF, 0xD8, 0xFF, 0xD9};
+    support_file_write("tables.jpg", tables, sizeof tables);
+    expect_refused("tables.jpg", "not a good picture file: it ends too early");
+}
+
 /* Whatever the bytes: a picture or a message. */
 Test(image, survives_damage)
 {

@@ -367,6 +367,13 @@ Test(predictor, program_imports_what_it_exported)
     predictor_logits(&second, session->dataset.test.pixels, 1, scores[1]);
     cr_expect(memcmp(scores[0], scores[1], sizeof scores[0]) == 0 && second.step == 0);
     predictor_close(&first), predictor_close(&second);
+    /* It is a run like any other. */
+    result = program_run("resume", "new/run", "--quiet", NULL);
+    cr_expect_eq(result.code, 0, "%s", result.error);
+    free(result.out), free(result.error);
+    second = open_good("new/run", CHECKPOINT_LAST);
+    cr_expect_eq(second.step, 6);
+    predictor_close(&second);
     session_close(session);
 }
 
@@ -383,9 +390,6 @@ Test(predictor, program_errors_of_import)
     expect_error(program_run("import", "c.ini", "w", "-s", "data.normalization=unit", NULL), 1,
                  "w: tensor input.offset: not the normalization of this config's data");
     cr_expect_neq(access("runs", F_OK), 0, "nothing is left of what failed");
-    cr_assert_eq(mkdir("new", 0777), 0);
-    support_file_write("new/resolved.ini", "", 0);
-    expect_error(program_run("import", "c.ini", "w", "--output", "new", NULL), 2,
-                 "new: holds a run already; name another folder with --output");
+    expect_error(program_run("import", "c.ini", "w", "--output", "run", NULL), 2, "run");
     session_close(session);
 }

@@ -106,7 +106,8 @@ static bool decode_png(const struct source *source, struct rgb *rgb, struct stat
 #ifdef TRAINER_JPEG
 static bool decompress_jpeg(const struct source *source, tjhandle jpeg, struct rgb *rgb, struct status *status)
 {
-    int width, height, sampling, colors, flags = TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS;
+    int width = 0, height = 0, sampling, colors = -1; /* which a file with tables alone leaves as they are */
+    int flags = TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS;
     if (tjDecompressHeader3(jpeg, source->bytes, source->size, &width, &height, &sampling, &colors) != 0)
         return FAIL(source, "not a good JPEG file: %s", tjGetErrorStr2(jpeg));
     if (colors == TJCS_CMYK || colors == TJCS_YCCK)

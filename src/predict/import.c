@@ -2,14 +2,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "report/csv.h"
-#include "train/checkpoint_private.h"
+#include "train/run_folder.h"
 #include "trainer/checkpoint.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
-#include "util/folder.h"
 
 struct import {
     const struct experiment *experiment;
@@ -84,37 +82,11 @@ static bool write_metrics(const char *folder, const struct metrics_row *row, str
     return written;
 }
 
-/* As the last one and as the best one. */
-static bool write_checkpoints(struct import *import, const char *folder, struct status *status)
+static bool write_run(struct import *import, const struct run_folder *folder, struct status *status)
 {
-    char *last = checkpoint_step_path(folder, 0), *best = memory_format("%s/checkpoints/best.safetensors", folder);
-    bool written = checkpoint_write(last, &import->trainer, &import->result, status) &&
-                   checkpoint_write(best, &import->trainer, &import->result, status);
-    free(last);
-    free(best);
-    return written;
-}
-
-/* A run that is there stays. */
-static bool check_folder(const char *folder, struct status *status)
-{
-    char *config = memory_format("%s/resolved.ini", folder);
-    bool taken = access(config, F_OK) == 0;
-    free(config);
-    return !taken ||
-           status_fail(status, STATUS_USAGE, "%s: holds a run already; name another folder with --output", folder);
-}
-
-static bool write_run(struct import *import, const char *folder, struct status *status)
-{
-    char *checkpoints = memory_format("%s/checkpoints", folder);
-    int lock = -1;
-    bool written = folder_create(checkpoints, status) && folder_lock(folder, "run", &lock, status) &&
-                   write_checkpoints(import, folder, status) && write_metrics(folder, &import->result.final, status) &&
-                   write_config(import, folder, status);
-    if (lock >= 0) close(lock);
-    free(checkpoints);
-    return written;
+    return write_config(import, folder->path, status) && write_metrics(folder->path, &import->result.final, status) &&
+           run_folder_save_best(folder, &import->trainer, &import->result, status) &&
+           run_folder_save(folder, &import->trainer, &import->result, status);
 }
 
 static void evaluate(struct import *import)
@@ -131,11 +103,16 @@ bool import_weights(const struct experiment *experiment, const char *weights, co
 {
     struct import *import = memory_alloc(1, sizeof *import); /* its trainer must not move */
     import->experiment = experiment;
-    bool good = check_folder(folder, status) && open_session(import, status) && load(import, weights, status);
+    bool good = open_session(import, status) && load(import, weights, status);
     if (good) {
-        evaluate(import);
-        *row = import->result.final;
-        good = write_run(import, folder, status);
+        struct run_folder place;
+        good = run_folder_open(&place, folder, TRAIN_NEW, status);
+        if (good) {
+            evaluate(import);
+            *row = import->result.final;
+            good = write_run(import, &place, status);
+        }
+        run_folder_close(&place);
     }
     close_session(import);
     free(import);
