@@ -2,7 +2,9 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 
 #include "run_support.h"
 
@@ -374,6 +376,23 @@ Test(resume, a_damaged_checkpoint_is_refused)
     support_file_write("whole", bytes, size);
     cr_expect(same_files("whole", "run/checkpoints/step_00000030.safetensors"));
     free(bytes);
+}
+
+/* A limit to the size of files stands for a full disk: metrics.csv fits, a checkpoint does not. */
+Test(resume, a_full_disk_ends_the_run_and_what_was_saved_stays)
+{
+    const struct rlimit low = {.rlim_cur = 2500, .rlim_max = RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+    run_good(sgd, "whole", TRAIN_NEW);
+    break_off("whole", "broken", 14);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
+    expect_run_error(sgd, NULL, "broken", TRAIN_RESUME, STATUS_RUNTIME,
+                     "broken/checkpoints/step_00000015.safetensors: cannot write: File too large");
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &none), 0);
+    cr_expect(same_checkpoints("whole", "broken", "step_00000014.safetensors"));
+    cr_expect(!file_exists("broken/checkpoints/step_00000015.safetensors"));
+    run_good(sgd, "broken", TRAIN_RESUME);
+    expect_same_end("whole", "broken", "a full disk");
 }
 
 Test(resume, a_second_run_in_the_folder_is_refused)

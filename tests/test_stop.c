@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 
@@ -111,6 +112,21 @@ Test(stop, an_ignored_signal_stays_ignored)
     cr_assert_eq(kill(child, SIGHUP), 0);
     int status = wait_for_end(child);
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
+}
+
+/* As under `ulimit -f`: an error, no death by SIGXFSZ. */
+Test(stop, a_limit_to_the_size_of_files_is_an_error)
+{
+    const struct rlimit low = {.rlim_cur = 3000, .rlim_max = 3000};
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
+    pid_t child = start_program("run");
+    wait_for_row("run");
+    cr_assert_eq(kill(child, SIGTERM), 0);
+    int status = wait_for_end(child);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == STATUS_RUNTIME, "status %d", status);
+    char *message = support_file_read("stderr.txt", NULL);
+    cr_expect(strstr(message, ".safetensors: cannot write: File too large\n"), "%s", message);
+    free(message);
 }
 
 /* --- what is not finite --- */

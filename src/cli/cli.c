@@ -1,6 +1,7 @@
 #include "trainer/cli.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -126,6 +127,7 @@ static void report(const struct status *status)
 int cli_run(int argc, char **argv)
 {
     struct status status = {.code = STATUS_OK};
+    signal(SIGXFSZ, SIG_IGN); /* a file that passes a limit (ulimit -f) is an error with path and cause */
     bool good = dispatch(argc, argv, &status);
     struct status output = {.code = STATUS_OK};
     if (!flush_output(&output) && good) status = output, good = false;
