@@ -26,6 +26,7 @@ void *cuda_alloc(struct cuda_backend *cuda, size_t bytes)
     size_t wanted = bytes ? bytes : 1;
     CUDA_CHECK(cudaMalloc(&data, wanted));
     CUDA_CHECK(cudaMemsetAsync(data, 0, wanted, cuda->stream));
+    cuda->base.allocated += (int64_t)wanted;
     return data;
 }
 

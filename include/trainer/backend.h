@@ -344,6 +344,7 @@ struct backend {
     size_t scalar_size;    /* bytes of a parameter: of a filter or vector, of its gradient, of an optimizer's moments */
     size_t activation_size; /* bytes of an element of an activation or its gradient */
     int64_t memory_bytes;  /* of the device's memory: nothing larger can be asked of alloc */
+    int64_t allocated;     /* bytes of it that alloc, plans and data sets took, less what they gave back (CUDA: took) */
     char pci_bus_id[32];   /* of the GPU that computes, "0000:0A:00.0"; "" where none does */
     bool fuse;             /* as in the options: whether optional entries of the table are to be used */
     char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */

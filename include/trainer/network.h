@@ -19,6 +19,13 @@ struct network_observer {
     void *argument;
 };
 
+/* Bytes of the backend's memory, all taken when the network is built and rehearsed: a step takes none. */
+struct network_memory {
+    int64_t parameters, gradients;             /* the arenas */
+    int64_t activations, activation_gradients; /* for the largest batch, input and labels included */
+    int64_t scratch;                           /* running statistics, folded weights, what layers and operations keep or work in */
+};
+
 struct network {
     struct backend *backend;
     int layer_count;
@@ -35,6 +42,7 @@ struct network {
     int64_t parameter_count;      /* trainable scalars, padding not counted */
     int64_t max_batch;
     void *gradient_buffer[2];
+    struct network_memory memory;
     const struct network_observer *observer; /* borrowed; NULL: nobody watches */
 };
 
@@ -58,6 +66,10 @@ void network_use(struct network *network, void *parameters, void *buffers);
 
 /* The batch at hand, 1 <= n <= max_batch: sets shape.n of the input and of every activation. */
 void network_set_batch(struct network *network, int64_t n);
+
+/* A training step of n samples and an evaluation of max_batch, of zeros: what is allocated when it is first used (a tape) is
+ * there afterwards, and counted in `memory`. Parameters and running statistics are left as they start. */
+void network_rehearse(struct network *network, int64_t n);
 
 /* Forward from `input` to the last activation. In evaluation the activation of a layer that changes nothing then is
  * left as it was, unless it is the last. */

@@ -41,6 +41,8 @@ struct trainer {
     struct evaluation_set train_set, validation_set, test_set; /* validation_set may be empty */
     struct augment_params augment; /* of the training batches */
     bool augmented;                /* whether it changes anything */
+    int64_t optimizer_bytes;       /* of memory, moving average included */
+    int64_t data_bytes;            /* that, this and network->memory are all that the run takes, before its first step */
     int64_t batches_per_epoch;     /* whole ones; the tail is dropped */
     int32_t *order;                /* (train.count) of the epoch at hand */
     int64_t epoch;                 /* of `order`; -1 before the first step */
@@ -52,6 +54,9 @@ struct trainer {
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
                     struct backend *backend, struct status *status);
 void trainer_destroy(struct trainer *trainer);
+
+/* One line: how much memory the run takes at most, and for what. */
+void trainer_print_memory(const struct trainer *trainer, FILE *out);
 
 /* What about an experiment only the data can tell, which trainer_create checks first: a batch is no larger than the
  * training set, and augmentation leaves something of an image. */

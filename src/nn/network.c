@@ -140,9 +140,14 @@ static void create_arenas(struct network *network)
 {
     struct backend *backend = network->backend;
     count_arenas(network);
+    int64_t before = backend->allocated;
     network->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
+    network->memory.parameters = backend->allocated - before;
     network->gradients = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
+    network->memory.gradients = backend->allocated - before - network->memory.parameters;
+    before = backend->allocated;
     network->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
+    network->memory.scratch = backend->allocated - before;
     network_use(network, network->parameters, network->buffers);
 }
 
@@ -150,6 +155,7 @@ static void create_activations(struct network *network)
 {
     struct backend *backend = network->backend;
     size_t largest = 0;
+    int64_t before = backend->allocated;
     network->input = tensor_alloc(backend, TENSOR_ACTIVATION, network->input.shape);
     network->labels = backend->ops->alloc(backend, (size_t)network->max_batch * sizeof *network->labels);
     for (int i = 0; i < network->layer_count; i++) {
@@ -158,17 +164,22 @@ static void create_activations(struct network *network)
         network->activations[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
         if (bytes > largest) largest = bytes;
     }
+    network->memory.activations = backend->allocated - before;
     for (int i = 0; i < 2; i++) network->gradient_buffer[i] = backend->ops->alloc(backend, largest);
+    network->memory.activation_gradients = backend->allocated - before - network->memory.activations;
 }
 
 static void create_layers(struct network *network)
 {
+    int64_t before = network->backend->allocated;
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
         if (layer->ops->create) layer->ops->create(layer);
         if (layer->ops->init) layer->ops->init(layer);
         layer->spec.origin = NULL; /* borrowed until here */
     }
+    fold_create(network);
+    network->memory.scratch += network->backend->allocated - before;
 }
 
 bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
@@ -203,7 +214,6 @@ bool network_build(struct network **network, struct backend *backend, const stru
     create_arenas(built);
     create_activations(built);
     create_layers(built);
-    fold_create(built);
     *network = built;
     return true;
 }
@@ -292,4 +302,21 @@ void network_backward(struct network *network, const struct tensor *dinput)
         network_observe(network, PHASE_BACKWARD, i);
         dy = dx;
     }
+}
+
+void network_rehearse(struct network *network, int64_t n)
+{
+    struct backend *backend = network->backend;
+    int64_t before = backend->allocated;
+    backend->ops->zero(backend, network->input.data, tensor_bytes(backend, TENSOR_ACTIVATION, network->input.shape));
+    network_set_batch(network, network->max_batch);
+    network_forward(network, LAYER_EVALUATE);
+    network_set_batch(network, n);
+    network_forward(network, LAYER_TRAIN);
+    network_backward(network, NULL);
+    for (int i = 0; i < network->layer_count; i++) {
+        struct layer *layer = &network->layers[i];
+        if (layer->buffer_count > 0) layer->ops->init(layer); /* the running statistics have moved */
+    }
+    network->memory.scratch += backend->allocated - before;
 }

@@ -96,6 +96,7 @@ static void print_head(const struct run *run)
     fprintf(run->out, "backend: %s\n\n", run->backend->description);
     network_print_summary(run->trainer.network, run->out);
     experiment_print_extras(run->experiment, run->out);
+    trainer_print_memory(&run->trainer, run->out);
     fputc('\n', run->out);
     if (is_resumed(run)) fprintf(run->out, "going on after step %" PRId64 "\n\n", run->trainer.step);
     fflush(run->out);

@@ -71,6 +71,25 @@ bool trainer_check_dataset(const struct experiment *experiment, const struct dat
                            batch_size);
 }
 
+static void gather_batch(struct trainer *trainer)
+{
+    struct network *network = trainer->network;
+    const struct augment_params *augment = trainer->augmented ? &trainer->augment : NULL;
+    trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, augment, &network->input, network->labels);
+}
+
+/* What takes memory when it is first used has it then. */
+static void rehearse(struct trainer *trainer)
+{
+    struct backend *backend = trainer->backend;
+    int64_t before = backend->allocated, batch_size = trainer->experiment->train.batch_size;
+    backend->ops->set_state(backend, &(struct step_state){0});
+    network_set_batch(trainer->network, batch_size);
+    gather_batch(trainer);
+    trainer->network->memory.scratch += backend->allocated - before;
+    network_rehearse(trainer->network, batch_size);
+}
+
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
                     struct backend *backend, struct status *status)
 {
@@ -81,15 +100,41 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     trainer->augment = (struct augment_params){experiment->augment.flip, experiment->augment.crop,
                                                experiment->augment.cutout, (uint64_t)experiment->experiment.seed};
     trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0;
+    int64_t before = backend->allocated;
     optimizer_create(&trainer->optimizer, experiment, trainer->network);
     ema_create(&trainer->ema, experiment->train.ema_decay, trainer->network);
+    trainer->optimizer_bytes = backend->allocated - before;
     upload_set(trainer, &trainer->train_set, "train set", &dataset->train);
     upload_set(trainer, &trainer->validation_set, "validation set", &dataset->validation);
     upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
     trainer->batches_per_epoch = count / batch_size;
     trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
+    trainer->data_bytes =
+        backend->allocated - before - trainer->optimizer_bytes + count * (int64_t)sizeof *trainer->order;
+    rehearse(trainer);
     backend->ops->metrics_reset(backend);
     return true;
+}
+
+void trainer_print_memory(const struct trainer *trainer, FILE *out)
+{
+    const struct network_memory *network = &trainer->network->memory;
+    const struct {
+        const char *name;
+        int64_t bytes;
+    } parts[] = {{"parameters", network->parameters},
+                 {"gradients", network->gradients},
+                 {"optimizer", trainer->optimizer_bytes},
+                 {"activations", network->activations},
+                 {"their gradients", network->activation_gradients},
+                 {"scratch", network->scratch},
+                 {"data", trainer->data_bytes}};
+    int64_t total = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) total += parts[i].bytes;
+    fprintf(out, "memory at most %.1f MiB:", (double)total / 0x1p20);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        fprintf(out, "%s %s %.1f", i == 0 ? "" : ",", parts[i].name, (double)parts[i].bytes / 0x1p20);
+    fputc('\n', out);
 }
 
 void trainer_destroy(struct trainer *trainer)
@@ -111,8 +156,7 @@ static void step_body(void *argument)
 {
     struct trainer *trainer = argument;
     struct network *network = trainer->network;
-    const struct augment_params *augment = trainer->augmented ? &trainer->augment : NULL;
-    trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, augment, &network->input, network->labels);
+    gather_batch(trainer);
     network_observe(network, PHASE_GATHER, -1);
     network_forward(network, LAYER_TRAIN);
     network_backward(network, NULL);

@@ -1,6 +1,7 @@
 /* The CPU backend's memory, boundary and steps; the table of operations is put together here. */
 #include "backend/cpu/cpu_install.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,6 +14,7 @@ static void cpu_destroy(struct backend *backend)
 {
     struct cpu_backend *cpu = cpu_backend_of(backend);
     CPU_EXPORT(cpu_winograd_release)(backend);
+    free(cpu->moves);
     cpu_threads_destroy(cpu->threads);
     free(cpu->scratch);
     free((void *)backend->ops);
@@ -21,13 +23,14 @@ static void cpu_destroy(struct backend *backend)
 
 static void *cpu_alloc(struct backend *backend, size_t bytes)
 {
-    (void)backend;
-    return memory_alloc_aligned(bytes);
+    void *data = memory_alloc_aligned(bytes);
+    backend->allocated += (int64_t)malloc_usable_size(data);
+    return data;
 }
 
 static void cpu_free(struct backend *backend, void *data)
 {
-    (void)backend;
+    backend->allocated -= (int64_t)malloc_usable_size(data); /* 0 of NULL */
     free(data);
 }
 
@@ -35,8 +38,8 @@ void CPU_EXPORT(cpu_scratch_reserve)(struct backend *backend, size_t bytes)
 {
     struct cpu_backend *cpu = cpu_backend_of(backend);
     if (bytes <= cpu->scratch_bytes) return;
-    free(cpu->scratch);
-    cpu->scratch = memory_alloc_aligned(bytes);
+    backend->ops->free(backend, cpu->scratch);
+    cpu->scratch = backend->ops->alloc(backend, bytes);
     cpu->scratch_bytes = bytes;
 }
 

@@ -38,13 +38,12 @@ static struct conv2d_plan *cpu_conv2d_plan_create(struct backend *backend, struc
 
 static void cpu_conv2d_plan_destroy(struct backend *backend, struct conv2d_plan *plan)
 {
-    (void)backend;
     if (!plan) return;
-    free(plan->transposed);
-    free(plan->parts);
-    free(plan->bias_parts);
-    free(plan->bf16.filters);
-    free(plan->bf16.steps);
+    backend->ops->free(backend, plan->transposed);
+    backend->ops->free(backend, plan->parts);
+    backend->ops->free(backend, plan->bias_parts);
+    backend->ops->free(backend, plan->bf16.filters);
+    backend->ops->free(backend, plan->bf16.steps);
     free(plan);
 }
 

@@ -211,8 +211,9 @@ void CPU_EXPORT(cpu_conv2d_filter_plan)(struct backend *backend, struct conv2d_p
     int64_t items = filter_item_count(filter);
     if (items >= CPU_FILTER_ITEMS) return;
     size_t parts = (size_t)((CPU_FILTER_ITEMS + items - 1) / items);
-    plan->parts = memory_alloc_aligned(parts * tensor_bytes(backend, TENSOR_FILTER, filter));
-    plan->bias_parts = memory_alloc_aligned(parts * tensor_bytes(backend, TENSOR_VECTOR, shape_vector(filter.n)));
+    plan->parts = backend->ops->alloc(backend, parts * tensor_bytes(backend, TENSOR_FILTER, filter));
+    plan->bias_parts =
+        backend->ops->alloc(backend, parts * tensor_bytes(backend, TENSOR_VECTOR, shape_vector(filter.n)));
 }
 
 void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,

@@ -9,43 +9,48 @@
 
 struct device_dataset {
     struct dataset_view view; /* the caller's memory: the host is the device */
-    int32_t *order;           /* (count), or NULL: file order */
+    int32_t *order;           /* (count): where `ordered` */
+    bool ordered;             /* else file order */
     real *offset, *scale;     /* (C,H,W): the view's, one of each per pixel */
 };
 
+/* Of the images, which stay where they are. */
+static int64_t image_bytes(const struct dataset_view *view)
+{
+    return view->count * (view->channels * view->height * view->width + 1);
+}
+
 static struct device_dataset *cpu_dataset_upload(struct backend *backend, const struct dataset_view *view)
 {
-    (void)backend;
     struct device_dataset *dataset = memory_alloc(1, sizeof *dataset);
     dataset->view = *view;
     int64_t plane = view->height * view->width, pixels = view->channels * plane;
-    dataset->offset = memory_alloc_aligned((size_t)pixels * sizeof *dataset->offset);
-    dataset->scale = memory_alloc_aligned((size_t)pixels * sizeof *dataset->scale);
+    dataset->order = backend->ops->alloc(backend, (size_t)view->count * sizeof *dataset->order);
+    dataset->offset = backend->ops->alloc(backend, (size_t)pixels * sizeof *dataset->offset);
+    dataset->scale = backend->ops->alloc(backend, (size_t)pixels * sizeof *dataset->scale);
     for (int64_t i = 0; i < pixels; i++) {
         dataset->offset[i] = (real)view->offset[i];
         dataset->scale[i] = (real)view->scale[i / plane];
     }
+    backend->allocated += image_bytes(view);
     return dataset;
 }
 
 static void cpu_dataset_free(struct backend *backend, struct device_dataset *dataset)
 {
-    (void)backend;
     if (!dataset) return;
-    free(dataset->order);
-    free(dataset->offset);
-    free(dataset->scale);
+    backend->allocated -= image_bytes(&dataset->view);
+    backend->ops->free(backend, dataset->order);
+    backend->ops->free(backend, dataset->offset);
+    backend->ops->free(backend, dataset->scale);
     free(dataset);
 }
 
 static void cpu_dataset_set_order(struct backend *backend, struct device_dataset *dataset, const int32_t *order)
 {
     (void)backend;
-    free(dataset->order);
-    dataset->order = NULL;
-    if (!order) return;
-    size_t bytes = (size_t)dataset->view.count * sizeof *order;
-    dataset->order = memcpy(memory_alloc(bytes, 1), order, bytes);
+    dataset->ordered = order != NULL;
+    if (order) memcpy(dataset->order, order, (size_t)dataset->view.count * sizeof *order);
 }
 
 struct gather_task {
@@ -57,8 +62,8 @@ struct gather_task {
 
 static int64_t sample_index(const struct gather_task *task, int64_t n)
 {
-    const int32_t *order = task->dataset->order;
-    return order ? order[task->first + n] : task->first + n;
+    const struct device_dataset *dataset = task->dataset;
+    return dataset->ordered ? dataset->order[task->first + n] : task->first + n;
 }
 
 typedef uint8_t pixel_vec __attribute__((vector_size(CPU_LANES), aligned(1), may_alias));
@@ -164,18 +169,23 @@ static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* What each sample of the batch meets in this step; NULL where nothing is augmented. Free with free. */
-static struct augment_move *draw_moves(struct backend *backend, const struct gather_task *task,
+/* What each sample of the batch meets in this step; NULL where nothing is augmented. */
+static const struct augment_move *draw_moves(struct backend *backend, const struct gather_task *task,
                                        const struct augment_params *augment)
 {
     const struct dataset_view *view = &task->dataset->view;
     if (!augment) return NULL;
     CHECK(augment->crop >= 0 && augment->crop < min_of(view->height, view->width) && augment->cutout >= 0);
-    struct augment_move *moves = memory_alloc((size_t)task->x.shape.n, sizeof *moves);
-    uint32_t step = (uint32_t)cpu_backend_of(backend)->state.step;
+    struct cpu_backend *cpu = cpu_backend_of(backend);
+    if (cpu->move_count < task->x.shape.n) {
+        backend->ops->free(backend, cpu->moves);
+        cpu->move_count = task->x.shape.n;
+        cpu->moves = backend->ops->alloc(backend, (size_t)cpu->move_count * sizeof *cpu->moves);
+    }
+    uint32_t step = (uint32_t)cpu->state.step;
     for (int64_t n = 0; n < task->x.shape.n; n++)
-        moves[n] = augment_draw(*augment, step, sample_index(task, n), (int)view->height, (int)view->width);
-    return moves;
+        cpu->moves[n] = augment_draw(*augment, step, sample_index(task, n), (int)view->height, (int)view->width);
+    return cpu->moves;
 }
 
 static void cpu_gather(struct backend *backend, const struct device_dataset *dataset,
@@ -187,12 +197,10 @@ static void cpu_gather(struct backend *backend, const struct device_dataset *dat
     CHECK(shape_sample_count(s) == view->channels * view->height * view->width);
     CHECK(task.first >= 0 && task.first + s.n <= view->count);
     for (int64_t n = 0; n < s.n; n++) labels[n] = view->labels[sample_index(&task, n)];
-    struct augment_move *moves = draw_moves(backend, &task, augment);
-    task.moves = moves;
+    task.moves = draw_moves(backend, &task, augment);
     void (*rows)(void *, int64_t, int64_t) = gather_rows;
-    if (moves) rows = s.h * s.w == 1 ? gather_moved_vectors : gather_moved_images;
+    if (task.moves) rows = s.h * s.w == 1 ? gather_moved_vectors : gather_moved_images;
     cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, rows, &task);
-    free(moves);
 }
 
 void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops)

@@ -118,6 +118,7 @@ static inline vec vec_interleave_high(vec a, vec b)
 }
 
 struct cpu_winograd;
+struct augment_move;
 
 struct cpu_backend {
     struct backend base; /* first: a struct backend * of this variant is a struct cpu_backend * */
@@ -125,7 +126,9 @@ struct cpu_backend {
     struct step_state state;
     struct metrics metrics;
     enum winograd winograd_choice;
-    struct cpu_winograd *winograd;      /* its scratch memory, once a layer needs it */
+    struct cpu_winograd *winograd; /* its scratch memory, once a layer needs it */
+    struct augment_move *moves;    /* [move_count], of gather: grows with the batch */
+    int64_t move_count;
     const struct cpu_bf16_engine *bf16; /* precision = bf16: how products of matrices are computed; else NULL */
     void *scratch;                      /* of one operation while it runs; see cpu_scratch_reserve */
     size_t scratch_bytes;
