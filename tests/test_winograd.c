@@ -92,8 +92,8 @@ static double relative_error(const double *values, const double *exact, int64_t 
     return sqrt(differences / squares);
 }
 
-/* In units of the roundoff and of sqrt(9 channels), which is how the error of a sum of that many products grows, the
- * direct sums are below 1 and Winograd's, whose transforms have entries up to 8, below 8. */
+/* In units of the roundoff and of the root of the number of products in a sum, which is how its error grows, the direct
+ * sums are below 1 and Winograd's, whose transforms have entries up to 8, below 8. */
 static void check_error(enum precision precision, enum cpu_isa isa, double roundoff)
 {
     for (int c = 0; c < CASE_COUNT; c++) {
@@ -101,10 +101,10 @@ static void check_error(enum precision precision, enum cpu_isa isa, double round
         if (!backend) cr_skip_test("not on this machine");
         struct backend *exact = open_backend(PRECISION_FP64, CPU_ISA_PORTABLE, WINOGRAD_OFF, 2);
         struct results results = compute(backend, &cases[c]), expected = compute(exact, &cases[c]);
-        int64_t channels[] = {cases[c].i, cases[c].o};
-        for (int r = 0; r < 2; r++) {
+        int64_t products[] = {9 * cases[c].i, 9 * cases[c].o, cases[c].n * cases[c].h * cases[c].w};
+        for (int r = 0; r < 3; r++) {
             double error = relative_error(results.values[r], expected.values[r], results.count[r]);
-            double bound = 8 * roundoff * sqrt(9 * (double)channels[r]);
+            double bound = 8 * roundoff * sqrt((double)products[r]);
             cr_expect(error <= bound, "case %d: %s is off by %.2e, more than %.2e", c, result_names[r], error, bound);
             cr_expect(cases[c].n == 1 || error > 0, "case %d: %s is not Winograd's", c, result_names[r]);
         }

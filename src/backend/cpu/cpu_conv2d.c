@@ -7,7 +7,7 @@
  *   dx[n,i,h,w]  = sum_{o,k,l} dy[n,o,p,q] w[o,i,k,l]   over the p, q with p*s+k-pad = h and q*s+l-pad = w.
  *
  * y and dx, cpu_conv2d_sum.c, are the same sum with x and y exchanged; dw and db, cpu_conv2d_filter.c, are another.
- * Where cpu_winograd_wanted says so, y and dx are computed in cpu_winograd.c instead.
+ * Where cpu_winograd_wanted says so, all but db are computed in cpu_winograd.c and cpu_winograd_filter.c instead.
  *
  * Every output is summed by one thread in an order that neither the tile nor the number of threads changes. */
 #include "backend/cpu/cpu_conv2d.h"
@@ -88,12 +88,14 @@ static void cpu_conv2d_backward(struct backend *backend, struct conv2d_plan *pla
         return;
     }
 #endif
+    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c)) {
+        CPU_EXPORT(cpu_winograd_filter_gradient)(backend, x, dy, dweight);
+        if (dbias) backend->ops->channel_sum(backend, 1, dy, dbias);
+        if (dx) CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
+        return;
+    }
     CPU_EXPORT(cpu_conv2d_filter)(backend, plan, x, dy, dweight, dbias);
-    if (!dx) return;
-    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c))
-        CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
-    else
-        CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
+    if (dx) CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
 }
 
 void CPU_EXPORT(cpu_conv2d_install)(struct backend_ops *ops)

@@ -22,7 +22,6 @@
 #include "backend/cpu/cpu_conv2d.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_transpose.h"
-#include "trainer/memory.h"
 
 enum {
     WORDS = CPU_BF16_WORDS,

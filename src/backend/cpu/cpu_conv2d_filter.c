@@ -7,7 +7,6 @@
 #include "backend/cpu/cpu_conv2d.h"
 
 #include "backend/cpu/cpu_tile.h"
-#include "trainer/memory.h"
 
 enum {
     CPU_CHUNK_ROWS = 128,  /* pixels x batch in a chunk of dw: about 32 KiB with its inputs */

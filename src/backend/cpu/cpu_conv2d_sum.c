@@ -14,7 +14,6 @@
 
 #include "backend/cpu/cpu_tile.h"
 #include "backend/cpu/cpu_transpose.h"
-#include "trainer/memory.h"
 
 enum {
     CPU_CHUNK_FILTER = 24 * 1024, /* bytes of filter blocks that a column keeps in L1 */

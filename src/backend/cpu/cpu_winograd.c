@@ -24,80 +24,29 @@
  * for the transforms. Bytes per slab: x once, V written once and read once per column, the filter once per group, y
  * once.
  *
- * When: the rule of cpu_winograd_wanted, with the measurements in docs/performance.md. Every output is computed by one
- * thread in an order that neither slab nor group nor the number of threads changes. */
+ * The gradient of the filter: cpu_winograd_filter.c. When: the rule of cpu_winograd_wanted, with the measurements in
+ * docs/performance.md. Every output is computed by one thread in an order that neither slab nor group nor the number of
+ * threads changes. */
 #include "backend/cpu/cpu_winograd.h"
 
 #include <stdlib.h>
 
 #include "backend/cpu/cpu_transpose.h"
+#include "backend/cpu/cpu_winograd_slab.h"
 #include "trainer/memory.h"
-
-/* Register tiles: rows x (blocks of channels), as in cpu_conv2d.c. */
-#if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
-enum { WINOGRAD_ROWS = 8, WINOGRAD_BLOCKS = 2 };
-#elif defined(CPU_ISA_avx512)
-enum { WINOGRAD_ROWS = 8, WINOGRAD_BLOCKS = 1 };
-#elif defined(CPU_ISA_avx2) && defined(CPU_SCALAR_f32)
-enum { WINOGRAD_ROWS = 6, WINOGRAD_BLOCKS = 1 };
-#elif defined(CPU_SCALAR_f32)
-enum { WINOGRAD_ROWS = 2, WINOGRAD_BLOCKS = 1 };
-#else
-enum { WINOGRAD_ROWS = 1, WINOGRAD_BLOCKS = 1 };
-#endif
-
-enum {
-    OUTPUTS = 4,              /* of a tile, along a side */
-    INPUTS = 6,               /* that they need */
-    POINTS = INPUTS * INPUTS, /* of the transformed tile and filter */
-    TAPS = 9,
-    FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK,
-    COLUMN = WINOGRAD_BLOCKS * CPU_BLOCK,
-    CHUNK_BLOCKS = 4,                  /* blocks of input channels in a chunk of the transformed filter */
-    GROUP_TILES = 128 / WINOGRAD_ROWS, /* register tiles of rows in an item at most */
-    FEW_TILES = 32 / WINOGRAD_ROWS,    /* and at least, where there are so many */
-    SLAB_BYTES = 3 << 20,              /* of transformed inputs */
-    /* Between the points of V, U and M lies a line more than they need, so that the 36 values of a place do not all
-     * fall into the same set of a cache. */
-    SPACE = CPU_BLOCK,
-    SUMS_STRIDE = GROUP_TILES * WINOGRAD_ROWS * COLUMN + SPACE,
-    SCRATCH_FILTER = POINTS * (CHUNK_BLOCKS * CPU_BLOCK * COLUMN + SPACE),
-    SCRATCH_TURNED = TAPS * FILTER_BLOCK,
-    SCRATCH = SCRATCH_FILTER + SCRATCH_TURNED + POINTS * SUMS_STRIDE,
-};
-
-/* Scratch memory, shared by all layers of a backend: their operations run one after the other. */
-struct cpu_winograd {
-    int64_t input_count; /* scalars of V at most */
-    real *inputs;        /* V */
-    real *scratch;       /* [threads][SCRATCH]: U, filter blocks turned for dx, M */
-};
 
 /* One of the two convolutions: destination = bias + source * filter. */
 struct winograd_task {
-    bool transposed; /* dx */
-    struct tensor source, destination;
+    bool transposed;             /* dx */
+    struct winograd_slab inputs; /* of the source */
+    struct tensor destination;
     const real *filter; /* [O/16][I/16][3][3][16 i][16 o] */
     const real *bias;   /* (destination channels) or NULL */
-    real *inputs, *scratch;
-    int64_t tiles_across;
-    int64_t first, last;                /* rows of the slab: tile * N + sample */
-    int64_t block_stride, point_stride; /* scalars between blocks of channels and between points of V */
+    real *scratch;
     int64_t columns, group_rows;
 };
 
-/* --- the three transforms, along one side --- */
-
-/* B^T d */
-static inline __attribute__((always_inline)) void transform_input(const vec *d, int step, vec *t)
-{
-    vec even = d[4 * step] - 4 * d[2 * step], odd = d[3 * step] - 4 * d[step];
-    vec near = d[4 * step] - d[2 * step], far = 2 * (d[3 * step] - d[step]);
-    t[0] = 4 * d[0] - 5 * d[2 * step] + d[4 * step];
-    t[1] = even + odd, t[2] = even - odd;
-    t[3] = near + far, t[4] = near - far;
-    t[5] = 4 * d[step] - 5 * d[3 * step] + d[5 * step];
-}
+/* --- filters --- */
 
 /* G g */
 static inline __attribute__((always_inline)) void transform_filter(const vec *g, int step, vec *u)
@@ -110,84 +59,6 @@ static inline __attribute__((always_inline)) void transform_filter(const vec *g,
     u[3] = far + far_middle, u[4] = far - far_middle;
     u[5] = g[2 * step];
 }
-
-/* A^T m */
-static inline __attribute__((always_inline)) void transform_output(const vec *m, int step, vec *y)
-{
-    vec sum = m[step] + m[2 * step], difference = m[step] - m[2 * step];
-    vec far_sum = m[3 * step] + m[4 * step], far_difference = m[3 * step] - m[4 * step];
-    y[0] = m[0] + sum + far_sum;
-    y[1] = difference + 2 * far_difference;
-    y[2] = sum + 4 * far_sum;
-    y[3] = difference + 8 * far_difference + m[5 * step];
-}
-
-/* --- inputs --- */
-
-/* The 6x6 inputs of a tile for sample 0 and a block of channels; those outside the image are `zeros`, for every sample.
- */
-struct input_tile {
-    const real *at[POINTS];
-    int64_t step[POINTS]; /* scalars from sample to sample: CPU_BLOCK or 0 */
-};
-
-static const real zeros[CPU_BLOCK] __attribute__((aligned(64)));
-
-static void find_inputs(const struct winograd_task *task, int64_t tile, int64_t block, struct input_tile *found)
-{
-    struct shape s = task->source.shape;
-    const real *data = (const real *)task->source.data + block * cpu_block_stride(s);
-    int64_t top = tile / task->tiles_across * OUTPUTS - 1, left = tile % task->tiles_across * OUTPUTS - 1;
-    for (int point = 0; point < POINTS; point++) {
-        int64_t h = top + point / INPUTS, w = left + point % INPUTS;
-        bool inside = h >= 0 && h < s.h && w >= 0 && w < s.w;
-        found->at[point] = inside ? data + (h * s.w + w) * s.n * CPU_BLOCK : zeros;
-        found->step[point] = inside ? CPU_BLOCK : 0;
-    }
-}
-
-static void transform_input_rows(const struct input_tile *tile, int64_t first, int64_t last, real *to,
-                                 int64_t point_stride)
-{
-    for (int64_t n = first; n < last; n++, to += CPU_BLOCK)
-        for (int v = 0; v < CPU_BLOCK; v += CPU_LANES) {
-            vec d[POINTS], half[POINTS], t[INPUTS];
-            CPU_UNROLL
-            for (int column = 0; column < INPUTS; column++) {
-                CPU_UNROLL
-                for (int row = 0; row < INPUTS; row++) {
-                    int point = row * INPUTS + column;
-                    d[row] = vec_load(tile->at[point] + n * tile->step[point] + v);
-                }
-                transform_input(d, 1, half + column * INPUTS);
-            }
-            CPU_UNROLL
-            for (int row = 0; row < INPUTS; row++) {
-                transform_input(half + row, INPUTS, t);
-                CPU_UNROLL
-                for (int column = 0; column < INPUTS; column++)
-                    vec_store(to + (row * INPUTS + column) * point_stride + v, t[column]);
-            }
-        }
-}
-
-/* An item is a block of channels and a tile, or what of it is in the slab. */
-static void transform_inputs(void *argument, int64_t first, int64_t last)
-{
-    const struct winograd_task *task = argument;
-    int64_t batch = task->source.shape.n, blocks = cpu_blocks(task->source.shape.c);
-    for (int64_t item = first; item < last; item++) {
-        int64_t tile = task->first / batch + item / blocks, block = item % blocks;
-        int64_t from = max_of(task->first, tile * batch), to = min_of(task->last, (tile + 1) * batch);
-        struct input_tile inputs;
-        find_inputs(task, tile, block, &inputs);
-        transform_input_rows(&inputs, from - tile * batch, to - tile * batch,
-                             task->inputs + block * task->block_stride + (from - task->first) * CPU_BLOCK,
-                             task->point_stride);
-    }
-}
-
-/* --- filters --- */
 
 /* A filter block [3][3][16 from][16 to] -> its place in U, [36][...][16 from][column][16 to]. */
 static void transform_filter_block(const real *filter, const real *next, real *to, int64_t point_stride,
@@ -220,7 +91,7 @@ struct chunk {
 
 static void transform_filter_chunk(const struct winograd_task *task, const struct chunk *chunk, real *to, real *turned)
 {
-    int64_t inputs = cpu_blocks(task->transposed ? task->destination.shape.c : task->source.shape.c);
+    int64_t inputs = cpu_blocks(task->transposed ? task->destination.shape.c : task->inputs.images.shape.c);
     int64_t row_stride = chunk->blocks * CPU_BLOCK, block_stride = TAPS * FILTER_BLOCK;
     int64_t point_stride = (chunk->last - chunk->first) * CPU_BLOCK * row_stride + SPACE;
     for (int64_t b = 0; b < chunk->blocks; b++)
@@ -288,14 +159,14 @@ static void multiply_chunk(const struct winograd_task *task, const struct chunk 
     int64_t depth = chunk->last - chunk->first, to_stride = GROUP_TILES * WINOGRAD_ROWS * CPU_BLOCK;
     bool add = chunk->first > 0;
     for (int point = 0; point < POINTS; point++) {
-        const real *inputs =
-            task->inputs + point * task->point_stride + chunk->first * task->block_stride + group * CPU_BLOCK;
+        const real *inputs = task->inputs.points + point * task->inputs.point_stride +
+                             chunk->first * task->inputs.block_stride + group * CPU_BLOCK;
         for (int64_t at = 0; at < rows * CPU_BLOCK; at += WINOGRAD_ROWS * CPU_BLOCK) {
             if (chunk->blocks == WINOGRAD_BLOCKS)
-                multiply_tile(WINOGRAD_BLOCKS, inputs + at, task->block_stride, filter, depth, add, sums + at,
+                multiply_tile(WINOGRAD_BLOCKS, inputs + at, task->inputs.block_stride, filter, depth, add, sums + at,
                               to_stride);
             else
-                multiply_tile(1, inputs + at, task->block_stride, filter, depth, add, sums + at, to_stride);
+                multiply_tile(1, inputs + at, task->inputs.block_stride, filter, depth, add, sums + at, to_stride);
         }
         filter += depth * CPU_BLOCK * chunk->blocks * CPU_BLOCK + SPACE;
         sums += SUMS_STRIDE;
@@ -304,12 +175,23 @@ static void multiply_chunk(const struct winograd_task *task, const struct chunk 
 
 /* --- outputs --- */
 
+/* A^T m */
+static inline __attribute__((always_inline)) void transform_output(const vec *m, int step, vec *y)
+{
+    vec sum = m[step] + m[2 * step], difference = m[step] - m[2 * step];
+    vec far_sum = m[3 * step] + m[4 * step], far_difference = m[3 * step] - m[4 * step];
+    y[0] = m[0] + sum + far_sum;
+    y[1] = difference + 2 * far_difference;
+    y[2] = sum + 4 * far_sum;
+    y[3] = difference + 8 * far_difference + m[5 * step];
+}
+
 /* One block of channels of a tile, for `count` samples from `sample` on. */
 static void transform_output_rows(const struct winograd_task *task, int64_t tile, int64_t sample, int64_t count,
                                   const real *sums, const real *bias, real *to)
 {
     struct shape s = task->destination.shape;
-    int64_t top = tile / task->tiles_across * OUTPUTS, left = tile % task->tiles_across * OUTPUTS;
+    int64_t top = tile / divide_up(s.w, OUTPUTS) * OUTPUTS, left = tile % divide_up(s.w, OUTPUTS) * OUTPUTS;
     int64_t height = min_of(OUTPUTS, s.h - top), width = min_of(OUTPUTS, s.w - left);
     real *corner = to + ((top * s.w + left) * s.n + sample) * CPU_BLOCK;
     for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_LANES) {
@@ -339,7 +221,7 @@ static void transform_outputs(const struct winograd_task *task, const struct chu
         real *to = (real *)task->destination.data + block * cpu_block_stride(task->destination.shape);
         const real *bias = task->bias ? task->bias + block * CPU_BLOCK : NULL;
         for (int64_t row = 0; row < rows; row += count) {
-            int64_t place = task->first + group + row, sample = place % batch;
+            int64_t place = task->inputs.first + group + row, sample = place % batch;
             count = min_of(batch - sample, rows - row);
             transform_output_rows(task, place / batch, sample, count,
                                   sums + (b * GROUP_TILES * WINOGRAD_ROWS + row) * CPU_BLOCK, bias, to);
@@ -353,10 +235,10 @@ static void multiply_items(void *argument, int64_t first, int64_t last)
     const struct winograd_task *task = argument;
     real *filter = task->scratch + (int64_t)cpu_threads_current() * SCRATCH;
     real *turned = filter + SCRATCH_FILTER, *sums = turned + SCRATCH_TURNED;
-    int64_t depth = cpu_blocks(task->source.shape.c), width = cpu_blocks(task->destination.shape.c);
+    int64_t depth = cpu_blocks(task->inputs.images.shape.c), width = cpu_blocks(task->destination.shape.c);
     for (int64_t item = first; item < last; item++) {
         int64_t group = item / task->columns * task->group_rows, block = item % task->columns * WINOGRAD_BLOCKS;
-        int64_t rows = min_of(task->group_rows, task->last - task->first - group);
+        int64_t rows = min_of(task->group_rows, task->inputs.last - task->inputs.first - group);
         struct chunk chunk = {.block = block, .blocks = min_of(WINOGRAD_BLOCKS, width - block)};
         for (; chunk.first < depth; chunk.first = chunk.last) {
             chunk.last = min_of(chunk.first + CHUNK_BLOCKS, depth);
@@ -369,37 +251,10 @@ static void multiply_items(void *argument, int64_t first, int64_t last)
 
 /* --- a whole convolution --- */
 
-static int64_t divide_up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t tile_count(struct shape image)
-{
-    return divide_up(image.h, OUTPUTS) * divide_up(image.w, OUTPUTS);
-}
-
-/* Rows of a slab of so many blocks of channels at most, in whole register tiles. */
-static int64_t slab_rows(int64_t blocks, int64_t rows)
-{
-    int64_t tiles = SLAB_BYTES / (POINTS * blocks * CPU_BLOCK_BYTES * WINOGRAD_ROWS);
-    return min_of(max_of(tiles, FEW_TILES), divide_up(rows, WINOGRAD_ROWS)) * WINOGRAD_ROWS;
-}
-
-/* Scalars of a point of V: whole register tiles, of which the last may reach past the rows. */
-static int64_t point_count(int64_t blocks, int64_t rows)
-{
-    return blocks * divide_up(rows, WINOGRAD_ROWS) * WINOGRAD_ROWS * CPU_BLOCK + SPACE;
-}
-
 static void run_slab(struct backend *backend, struct winograd_task *task)
 {
-    int64_t rows = task->last - task->first, batch = task->source.shape.n, depth = cpu_blocks(task->source.shape.c);
-    int64_t row_tiles = divide_up(rows, WINOGRAD_ROWS), tiles = (task->last - 1) / batch - task->first / batch + 1;
-    task->block_stride = row_tiles * WINOGRAD_ROWS * CPU_BLOCK;
-    task->point_stride = point_count(depth, rows);
-    cpu_for(backend, tiles * depth, min_of(batch, rows) * POINTS * CPU_BLOCK * 4, transform_inputs, task);
-
+    int64_t rows = task->inputs.last - task->inputs.first, row_tiles = divide_up(rows, WINOGRAD_ROWS);
+    CPU_EXPORT(cpu_winograd_transform_inputs)(backend, &task->inputs);
     task->columns = divide_up(cpu_blocks(task->destination.shape.c), WINOGRAD_BLOCKS);
     int64_t wanted =
         4 * (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads); /* items: no long wait at the end */
@@ -407,19 +262,19 @@ static void run_slab(struct backend *backend, struct winograd_task *task)
     int64_t groups = divide_up(row_tiles, share);
     task->group_rows = divide_up(row_tiles, groups) * WINOGRAD_ROWS;
     cpu_for(backend, task->columns * divide_up(rows, task->group_rows),
-            task->group_rows * POINTS * depth * CPU_BLOCK * COLUMN, multiply_items, task);
+            task->group_rows * POINTS * task->inputs.images.shape.c * COLUMN, multiply_items, task);
 }
 
 static void run(struct backend *backend, struct winograd_task *task)
 {
     const struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
-    struct shape image = task->source.shape;
-    int64_t rows = tile_count(image) * image.n, slab = slab_rows(cpu_blocks(image.c), rows);
-    CHECK(winograd && POINTS * point_count(cpu_blocks(image.c), slab) <= winograd->input_count);
-    task->inputs = winograd->inputs, task->scratch = winograd->scratch;
-    task->tiles_across = divide_up(image.w, OUTPUTS);
-    for (task->first = 0; task->first < rows; task->first = task->last) {
-        task->last = min_of(task->first + slab, rows);
+    struct shape image = task->inputs.images.shape;
+    int64_t blocks = cpu_blocks(image.c), rows = winograd_tiles(image) * image.n;
+    int64_t slab = winograd_slab_rows(blocks, rows);
+    CHECK(winograd && POINTS * winograd_point_count(blocks, slab) <= winograd->slab_count);
+    task->inputs.points = winograd->inputs, task->scratch = winograd->scratch;
+    for (int64_t first = 0; first < rows; first += slab) {
+        task->inputs.first = first, task->inputs.last = min_of(first + slab, rows);
         run_slab(backend, task);
     }
 }
@@ -431,7 +286,7 @@ bool CPU_EXPORT(cpu_winograd_wanted)(struct backend *backend, struct window wind
     enum winograd choice = cpu_backend_of(backend)->winograd_choice;
     if (choice == WINOGRAD_OFF || window.kernel != 3 || window.stride != 1 || window.padding != 1) return false;
     if (choice == WINOGRAD_ON) return true;
-    int64_t taps = window_useful_taps(x.h, window) * window_useful_taps(x.w, window), tiles = tile_count(x);
+    int64_t taps = window_useful_taps(x.h, window) * window_useful_taps(x.w, window), tiles = winograd_tiles(x);
     return sizeof(real) == sizeof(float) && min_of(x.c, output_channels) >= FEWEST_CHANNELS &&
            tiles * x.n >= FEWEST_ROWS && taps >= 2 * tiles * POINTS;
 }
@@ -439,20 +294,22 @@ bool CPU_EXPORT(cpu_winograd_wanted)(struct backend *backend, struct window wind
 void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape input, int64_t output_channels)
 {
     struct cpu_backend *cpu = cpu_backend_of(backend);
-    int64_t rows = tile_count(input) * input.n, most = 0, channels[] = {input.c, output_channels};
+    int64_t rows = winograd_tiles(input) * input.n, most = 0, channels[] = {input.c, output_channels};
     for (int i = 0; i < 2; i++) {
         int64_t blocks = cpu_blocks(channels[i]);
-        most = max_of(most, POINTS * point_count(blocks, slab_rows(blocks, rows)));
+        most = max_of(most, POINTS * winograd_point_count(blocks, winograd_slab_rows(blocks, rows)));
     }
     if (!cpu->winograd) {
         cpu->winograd = memory_alloc(1, sizeof *cpu->winograd);
         size_t threads = (size_t)cpu_threads_count(cpu->threads);
         cpu->winograd->scratch = backend->ops->alloc(backend, threads * SCRATCH * sizeof(real));
     }
-    if (most <= cpu->winograd->input_count) return;
+    if (most <= cpu->winograd->slab_count) return;
     backend->ops->free(backend, cpu->winograd->inputs);
+    backend->ops->free(backend, cpu->winograd->gradients);
     cpu->winograd->inputs = backend->ops->alloc(backend, (size_t)most * sizeof(real));
-    cpu->winograd->input_count = most;
+    cpu->winograd->gradients = backend->ops->alloc(backend, (size_t)most * sizeof(real));
+    cpu->winograd->slab_count = most;
 }
 
 void CPU_EXPORT(cpu_winograd_release)(struct backend *backend)
@@ -460,6 +317,7 @@ void CPU_EXPORT(cpu_winograd_release)(struct backend *backend)
     struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
     if (!winograd) return;
     backend->ops->free(backend, winograd->inputs);
+    backend->ops->free(backend, winograd->gradients);
     backend->ops->free(backend, winograd->scratch);
     free(winograd);
 }
@@ -468,7 +326,7 @@ void CPU_EXPORT(cpu_winograd_forward)(struct backend *backend, const struct tens
                                       const struct tensor *bias, const struct tensor *y)
 {
     struct winograd_task task = {
-        .source = *x,
+        .inputs.images = *x,
         .destination = *y,
         .filter = weight->data,
         .bias = bias ? bias->data : NULL,
@@ -481,7 +339,7 @@ void CPU_EXPORT(cpu_winograd_input_gradient)(struct backend *backend, const stru
 {
     struct winograd_task task = {
         .transposed = true,
-        .source = *dy,
+        .inputs.images = *dy,
         .destination = *dx,
         .filter = weight->data,
     };

@@ -21,4 +21,8 @@ void CPU_EXPORT(cpu_winograd_forward)(struct backend *backend, const struct tens
 void CPU_EXPORT(cpu_winograd_input_gradient)(struct backend *backend, const struct tensor *dy,
                                              const struct tensor *weight, const struct tensor *dx);
 
+/* The dweight of conv2d_backward: x (N,I,H,W), dy (N,O,H,W) -> dweight (O,I,3,3). */
+void CPU_EXPORT(cpu_winograd_filter_gradient)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
+                                              const struct tensor *dweight);
+
 #endif

@@ -1,0 +1,164 @@
+/* The gradient of a 3x3 filter by Winograd's method. Through Y = A^T [ U . V ] A, U = G g G^T, V = B^T d B
+ * (cpu_winograd.c;
+ * "." element by element), with e = dL/dY given, the chain rule yields
+ *
+ *   dL/dU = (A e A^T) . V, summed over tiles and samples,       dL/dg = G^T (dL/dU) G.
+ *
+ * So each of the 36 points is a matrix product I x rows times rows x O, of V and E = A e A^T.
+ *
+ * Blocking. V and E of a slab of rows are made first. An item of work is a chunk of input channels and a column of
+ * output channels: for each point it multiplies V with E, 128 rows at a time (both then in L1), into dU [36][16
+ * i][column] (L2), and transforms that into dw, or adds it to what the slabs before have left there. FLOP: 2 * 36 *
+ * tiles * N * I * O, a quarter of the taps' where 4 divides height and width. Bytes per slab: x and dy once, V and E
+ * written once, V read once per column and E once per chunk, dw once.
+ *
+ * Every gradient is summed by one thread in an order that the number of threads does not change. */
+#include "backend/cpu/cpu_winograd.h"
+#include "backend/cpu/cpu_winograd_slab.h"
+
+/* Input channels of a register tile: a divisor of CPU_BLOCK. */
+enum { GRADIENT_ROWS = CPU_BLOCK % WINOGRAD_ROWS == 0 ? WINOGRAD_ROWS : 4, SUM_ROWS = 128 };
+
+struct filter_task {
+    struct winograd_slab inputs, gradients;
+    real *dweight; /* [O/16][I/16][3][3][16 i][16 o] */
+    real *scratch;
+    int64_t chunk_blocks; /* blocks of input channels in an item */
+    int64_t chunks;
+};
+
+/* G^T u */
+static inline __attribute__((always_inline)) void transform_filter_gradient(const vec *u, int step, vec *g)
+{
+    const real sixth = (real)1 / 6, twelfth = (real)1 / 12, twenty_fourth = (real)1 / 24;
+    vec sum = u[step] + u[2 * step], far_sum = u[3 * step] + u[4 * step];
+    g[0] = (real)0.25 * u[0] - sixth * sum + twenty_fourth * far_sum;
+    g[1] = sixth * (u[2 * step] - u[step]) + twelfth * (u[3 * step] - u[4 * step]);
+    g[2] = sixth * (far_sum - sum) + u[5 * step];
+}
+
+/* A tile of sums, (GRADIENT_ROWS input channels) x (blocks of output channels), over `count` rows of V and of E. Always
+ * inlined with a constant number of blocks, so that the sums are registers. */
+static inline __attribute__((always_inline)) void multiply_rows(const int blocks, const real *inputs,
+                                                                const real *gradients, int64_t block_stride,
+                                                                int64_t count, bool add, real *sums)
+{
+    enum { ROWS = GRADIENT_ROWS, MOST_VECS = WINOGRAD_BLOCKS * CPU_BLOCK_VECS };
+    const int vecs = blocks * CPU_BLOCK_VECS;
+    vec total[ROWS * MOST_VECS], gradient[MOST_VECS];
+    CPU_UNROLL
+    for (int i = 0; i < ROWS * vecs; i++) total[i] = add ? vec_load(sums + i * CPU_LANES) : (vec){0};
+    for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_BLOCK) {
+        CPU_UNROLL
+        for (int v = 0; v < vecs; v++)
+            gradient[v] = vec_load(gradients + v / CPU_BLOCK_VECS * block_stride + at + v % CPU_BLOCK_VECS * CPU_LANES);
+        CPU_UNROLL
+        for (int r = 0; r < ROWS; r++) {
+            vec value = vec_set(inputs[at + r]);
+            CPU_UNROLL
+            for (int v = 0; v < vecs; v++) total[r * vecs + v] += value * gradient[v];
+        }
+    }
+    CPU_UNROLL
+    for (int i = 0; i < ROWS * vecs; i++) vec_store(sums + i * CPU_LANES, total[i]);
+}
+
+/* One point: blocks first..last-1 of input channels, `blocks` of output channels from `block` on. */
+static void multiply_point(const struct filter_task *task, int point, int64_t first, int64_t last, int64_t block,
+                           int64_t blocks, real *sums)
+{
+    const struct winograd_slab *x = &task->inputs, *dy = &task->gradients;
+    int64_t rows = x->last - x->first;
+    const real *gradients = dy->points + point * dy->point_stride + block * dy->block_stride;
+    for (int64_t row = 0; row < rows; row += SUM_ROWS) {
+        int64_t count = min_of(SUM_ROWS, rows - row);
+        real *to = sums;
+        for (int64_t i = first; i < last; i++)
+            for (int lane = 0; lane < CPU_BLOCK; lane += GRADIENT_ROWS, to += GRADIENT_ROWS * blocks * CPU_BLOCK) {
+                const real *inputs = x->points + point * x->point_stride + i * x->block_stride + row * CPU_BLOCK + lane;
+                if (blocks == WINOGRAD_BLOCKS)
+                    multiply_rows(WINOGRAD_BLOCKS, inputs, gradients + row * CPU_BLOCK, dy->block_stride, count,
+                                  row > 0, to);
+                else
+                    multiply_rows(1, inputs, gradients + row * CPU_BLOCK, dy->block_stride, count, row > 0, to);
+            }
+    }
+}
+
+/* Of dU [36][...][16 i][column][16 o] a block -> dw's block [3][3][16 i][16 o]. */
+static void transform_block(const real *sums, int64_t point_stride, int64_t row_stride, bool add, real *to)
+{
+    for (int row = 0; row < CPU_BLOCK; row++)
+        for (int v = 0; v < CPU_BLOCK; v += CPU_LANES) {
+            vec u[INPUTS], half[3 * INPUTS], g[3];
+            CPU_UNROLL
+            for (int column = 0; column < INPUTS; column++) {
+                CPU_UNROLL
+                for (int k = 0; k < INPUTS; k++)
+                    u[k] = vec_load(sums + (k * INPUTS + column) * point_stride + row * row_stride + v);
+                transform_filter_gradient(u, 1, half + column * 3);
+            }
+            CPU_UNROLL
+            for (int k = 0; k < 3; k++) {
+                transform_filter_gradient(half + k, 3, g);
+                CPU_UNROLL
+                for (int l = 0; l < 3; l++) {
+                    real *place = to + (k * 3 + l) * FILTER_BLOCK + row * CPU_BLOCK + v;
+                    if (add) g[l] += vec_load(place);
+                    vec_store(place, g[l]);
+                }
+            }
+        }
+}
+
+static void gradient_items(void *argument, int64_t first, int64_t last)
+{
+    const struct filter_task *task = argument;
+    real *sums = task->scratch + (int64_t)cpu_threads_current() * SCRATCH;
+    int64_t inputs = cpu_blocks(task->inputs.images.shape.c), outputs = cpu_blocks(task->gradients.images.shape.c);
+    for (int64_t item = first; item < last; item++) {
+        int64_t block = item / task->chunks * WINOGRAD_BLOCKS, blocks = min_of(WINOGRAD_BLOCKS, outputs - block);
+        int64_t from = item % task->chunks * task->chunk_blocks, to = min_of(from + task->chunk_blocks, inputs);
+        int64_t row_stride = blocks * CPU_BLOCK, point_stride = (to - from) * CPU_BLOCK * row_stride + SPACE;
+        for (int point = 0; point < POINTS; point++)
+            multiply_point(task, point, from, to, block, blocks, sums + point * point_stride);
+        for (int64_t b = 0; b < blocks; b++)
+            for (int64_t i = from; i < to; i++)
+                transform_block(sums + (i - from) * CPU_BLOCK * row_stride + b * CPU_BLOCK, point_stride, row_stride,
+                                task->inputs.first > 0,
+                                task->dweight + ((block + b) * inputs + i) * TAPS * FILTER_BLOCK);
+    }
+}
+
+/* So few blocks of input channels in an item that every thread gets some. */
+static void cut_items(struct backend *backend, struct filter_task *task, int64_t inputs, int64_t columns)
+{
+    int64_t wanted = 4 * (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads);
+    task->chunk_blocks = min_of(max_of(inputs * columns / wanted, 1), CHUNK_BLOCKS);
+    task->chunks = divide_up(inputs, task->chunk_blocks);
+}
+
+void CPU_EXPORT(cpu_winograd_filter_gradient)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
+                                              const struct tensor *dweight)
+{
+    const struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
+    int64_t inputs = cpu_blocks(x->shape.c), outputs = cpu_blocks(dy->shape.c);
+    int64_t columns = divide_up(outputs, WINOGRAD_BLOCKS), widest = max_of(inputs, outputs);
+    int64_t rows = winograd_tiles(x->shape) * x->shape.n, slab = winograd_slab_rows(widest, rows);
+    CHECK(winograd && POINTS * winograd_point_count(widest, slab) <= winograd->slab_count);
+    struct filter_task task = {
+        .inputs = {.images = *x, .points = winograd->inputs},
+        .gradients = {.images = *dy, .points = winograd->gradients},
+        .dweight = dweight->data,
+        .scratch = winograd->scratch,
+    };
+    cut_items(backend, &task, inputs, columns);
+    for (int64_t first = 0; first < rows; first += slab) {
+        task.inputs.first = task.gradients.first = first;
+        task.inputs.last = task.gradients.last = min_of(first + slab, rows);
+        CPU_EXPORT(cpu_winograd_transform_inputs)(backend, &task.inputs);
+        CPU_EXPORT(cpu_winograd_transform_gradients)(backend, &task.gradients);
+        cpu_for(backend, columns * task.chunks, slab * POINTS * task.chunk_blocks * CPU_BLOCK * COLUMN, gradient_items,
+                &task);
+    }
+}

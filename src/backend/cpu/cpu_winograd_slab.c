@@ -1,0 +1,127 @@
+/* Images to the points of Winograd's convolution: V = B^T d B and E = A e A^T (cpu_winograd.c), one side after the
+ * other.
+ *
+ * Blocking. An item is a block of channels of a tile; a register holds channels, so that a transform is additions of
+ * whole registers: 36 or 16 loads, 36 stores and some 100 additions per row and block, against 36 multiply-adds for
+ * every other channel in the products to come. */
+#include "backend/cpu/cpu_winograd_slab.h"
+
+/* B^T d */
+static inline __attribute__((always_inline)) void transform_input(const vec *d, int step, vec *t)
+{
+    vec even = d[4 * step] - 4 * d[2 * step], odd = d[3 * step] - 4 * d[step];
+    vec near = d[4 * step] - d[2 * step], far = 2 * (d[3 * step] - d[step]);
+    t[0] = 4 * d[0] - 5 * d[2 * step] + d[4 * step];
+    t[1] = even + odd, t[2] = even - odd;
+    t[3] = near + far, t[4] = near - far;
+    t[5] = 4 * d[step] - 5 * d[3 * step] + d[5 * step];
+}
+
+/* A e */
+static inline __attribute__((always_inline)) void transform_gradient(const vec *e, int step, vec *t)
+{
+    vec even = e[0] + e[2 * step], odd = e[step] + e[3 * step];
+    vec far_even = e[0] + 4 * e[2 * step], far_odd = 2 * e[step] + 8 * e[3 * step];
+    t[0] = e[0];
+    t[1] = even + odd, t[2] = even - odd;
+    t[3] = far_even + far_odd, t[4] = far_even - far_odd;
+    t[5] = e[3 * step];
+}
+
+/* The pixels of a square of the image, for sample 0 and a block of channels; those outside it are `zeros`, for every
+ * sample. */
+struct square {
+    const real *at[POINTS];
+    int64_t step[POINTS]; /* scalars from sample to sample: CPU_BLOCK or 0 */
+};
+
+static const real zeros[CPU_BLOCK] __attribute__((aligned(64)));
+
+static void find_pixels(const struct tensor *images, int64_t top, int64_t left, int side, int64_t block,
+                        struct square *square)
+{
+    struct shape s = images->shape;
+    const real *data = (const real *)images->data + block * cpu_block_stride(s);
+    for (int pixel = 0; pixel < side * side; pixel++) {
+        int64_t h = top + pixel / side, w = left + pixel % side;
+        bool inside = h >= 0 && h < s.h && w >= 0 && w < s.w;
+        square->at[pixel] = inside ? data + (h * s.w + w) * s.n * CPU_BLOCK : zeros;
+        square->step[pixel] = inside ? CPU_BLOCK : 0;
+    }
+}
+
+/* Samples first..last-1 of a square. Always inlined with constant side and transform. */
+static inline __attribute__((always_inline)) void transform_square(const int side,
+                                                                   void (*const transform)(const vec *, int, vec *),
+                                                                   const struct square *square, int64_t first,
+                                                                   int64_t last, real *to, int64_t point_stride)
+{
+    for (int64_t n = first; n < last; n++, to += CPU_BLOCK)
+        for (int v = 0; v < CPU_BLOCK; v += CPU_LANES) {
+            vec pixels[INPUTS], half[POINTS], t[INPUTS];
+            CPU_UNROLL
+            for (int column = 0; column < side; column++) {
+                CPU_UNROLL
+                for (int row = 0; row < side; row++) {
+                    int pixel = row * side + column;
+                    pixels[row] = vec_load(square->at[pixel] + n * square->step[pixel] + v);
+                }
+                transform(pixels, 1, half + column * INPUTS);
+            }
+            CPU_UNROLL
+            for (int row = 0; row < INPUTS; row++) {
+                transform(half + row, INPUTS, t);
+                CPU_UNROLL
+                for (int column = 0; column < INPUTS; column++)
+                    vec_store(to + (row * INPUTS + column) * point_stride + v, t[column]);
+            }
+        }
+}
+
+/* An item is a block of channels and a tile, or what of it is in the slab. */
+static inline __attribute__((always_inline)) void transform_items(const int side,
+                                                                  void (*const transform)(const vec *, int, vec *),
+                                                                  const struct winograd_slab *slab, int64_t first,
+                                                                  int64_t last)
+{
+    struct shape s = slab->images.shape;
+    int64_t blocks = cpu_blocks(s.c), across = divide_up(s.w, OUTPUTS), rim = (side - OUTPUTS) / 2;
+    for (int64_t item = first; item < last; item++) {
+        int64_t tile = slab->first / s.n + item / blocks, block = item % blocks;
+        int64_t from = max_of(slab->first, tile * s.n), to = min_of(slab->last, (tile + 1) * s.n);
+        struct square square;
+        find_pixels(&slab->images, tile / across * OUTPUTS - rim, tile % across * OUTPUTS - rim, side, block, &square);
+        transform_square(side, transform, &square, from - tile * s.n, to - tile * s.n,
+                         slab->points + block * slab->block_stride + (from - slab->first) * CPU_BLOCK,
+                         slab->point_stride);
+    }
+}
+
+static void transform_input_items(void *argument, int64_t first, int64_t last)
+{
+    transform_items(INPUTS, transform_input, argument, first, last);
+}
+
+static void transform_gradient_items(void *argument, int64_t first, int64_t last)
+{
+    transform_items(OUTPUTS, transform_gradient, argument, first, last);
+}
+
+static void transform_slab(struct backend *backend, struct winograd_slab *slab, void (*body)(void *, int64_t, int64_t))
+{
+    int64_t rows = slab->last - slab->first, batch = slab->images.shape.n, blocks = cpu_blocks(slab->images.shape.c);
+    int64_t tiles = (slab->last - 1) / batch - slab->first / batch + 1;
+    slab->block_stride = divide_up(rows, WINOGRAD_ROWS) * WINOGRAD_ROWS * CPU_BLOCK;
+    slab->point_stride = winograd_point_count(blocks, rows);
+    cpu_for(backend, tiles * blocks, min_of(batch, rows) * POINTS * CPU_BLOCK * 4, body, slab);
+}
+
+void CPU_EXPORT(cpu_winograd_transform_inputs)(struct backend *backend, struct winograd_slab *slab)
+{
+    transform_slab(backend, slab, transform_input_items);
+}
+
+void CPU_EXPORT(cpu_winograd_transform_gradients)(struct backend *backend, struct winograd_slab *slab)
+{
+    transform_slab(backend, slab, transform_gradient_items);
+}

@@ -1,0 +1,84 @@
+/* What the two files of Winograd's convolution share: sizes, scratch memory, and the transforms of images. The method
+ * and its matrices A, B and G: cpu_winograd.c. */
+#ifndef CPU_WINOGRAD_SLAB_H
+#define CPU_WINOGRAD_SLAB_H
+
+#include "backend/cpu/cpu_variant.h"
+
+/* Register tiles: rows x (blocks of channels), as in cpu_conv2d.c. */
+#if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
+enum { WINOGRAD_ROWS = 8, WINOGRAD_BLOCKS = 2 };
+#elif defined(CPU_ISA_avx512)
+enum { WINOGRAD_ROWS = 8, WINOGRAD_BLOCKS = 1 };
+#elif defined(CPU_ISA_avx2) && defined(CPU_SCALAR_f32)
+enum { WINOGRAD_ROWS = 6, WINOGRAD_BLOCKS = 1 };
+#elif defined(CPU_SCALAR_f32)
+enum { WINOGRAD_ROWS = 2, WINOGRAD_BLOCKS = 1 };
+#else
+enum { WINOGRAD_ROWS = 1, WINOGRAD_BLOCKS = 1 };
+#endif
+
+enum {
+    OUTPUTS = 4,              /* of a tile, along a side */
+    INPUTS = 6,               /* that they need */
+    POINTS = INPUTS * INPUTS, /* of a transformed tile or filter */
+    TAPS = 9,
+    FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK,
+    COLUMN = WINOGRAD_BLOCKS * CPU_BLOCK, /* channels of an item of work */
+    CHUNK_BLOCKS = 4,                     /* blocks of input channels in a chunk of a transformed filter */
+    GROUP_TILES = 128 / WINOGRAD_ROWS,    /* register tiles of rows in an item at most */
+    FEW_TILES = 32 / WINOGRAD_ROWS,       /* and at least, where there are so many */
+    SLAB_BYTES = 3 << 20,                 /* of transformed images */
+    /* Between the points of anything transformed lies a line more than it needs, so that the 36 values of a place do
+     * not all fall into the same set of a cache. */
+    SPACE = CPU_BLOCK,
+    SUMS_STRIDE = GROUP_TILES * WINOGRAD_ROWS * COLUMN + SPACE,
+    SCRATCH_FILTER = POINTS * (CHUNK_BLOCKS * CPU_BLOCK * COLUMN + SPACE),
+    SCRATCH_TURNED = TAPS * FILTER_BLOCK,
+    SCRATCH = SCRATCH_FILTER + SCRATCH_TURNED + POINTS * SUMS_STRIDE,
+};
+
+/* Scratch memory, shared by all layers of a backend: their operations run one after the other. */
+struct cpu_winograd {
+    int64_t slab_count;       /* scalars of a slab at most */
+    real *inputs, *gradients; /* slabs of x, or of dy for dx; and of dy for dw */
+    real *scratch;            /* [threads][SCRATCH]: U, filter blocks turned for dx, M */
+};
+
+/* Rows of a batch of images, transformed: [36][blocks][rows][16]. A row is a tile of 4x4 outputs of a sample. */
+struct winograd_slab {
+    struct tensor images;
+    int64_t first, last;                /* rows: tile * N + sample */
+    int64_t block_stride, point_stride; /* scalars */
+    real *points;
+};
+
+static inline int64_t divide_up(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int64_t winograd_tiles(struct shape image)
+{
+    return divide_up(image.h, OUTPUTS) * divide_up(image.w, OUTPUTS);
+}
+
+/* Of `rows` rows of so many blocks of channels, those that a slab holds at most, in whole register tiles. */
+static inline int64_t winograd_slab_rows(int64_t blocks, int64_t rows)
+{
+    int64_t tiles = SLAB_BYTES / (POINTS * blocks * CPU_BLOCK_BYTES * WINOGRAD_ROWS);
+    return min_of(max_of(tiles, FEW_TILES), divide_up(rows, WINOGRAD_ROWS)) * WINOGRAD_ROWS;
+}
+
+/* Scalars of a point: whole register tiles, of which the last may reach past the rows. */
+static inline int64_t winograd_point_count(int64_t blocks, int64_t rows)
+{
+    return blocks * divide_up(rows, WINOGRAD_ROWS) * WINOGRAD_ROWS * CPU_BLOCK + SPACE;
+}
+
+/* Fills the slab, and its strides, for rows first..last-1 of its images: V = B^T d B of the 6x6 inputs d around each
+ * tile, or E = A e A^T of the tile's own 4x4 gradients e. What lies outside the image is zero. */
+void CPU_EXPORT(cpu_winograd_transform_inputs)(struct backend *backend, struct winograd_slab *slab);
+void CPU_EXPORT(cpu_winograd_transform_gradients)(struct backend *backend, struct winograd_slab *slab);
+
+#endif
