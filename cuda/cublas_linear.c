@@ -145,20 +145,17 @@ static cublasStatus_t start(struct cublas_linear *linear, struct product *produc
                           cuda->workspace_bytes, cuda->stream);
 }
 
-/* Milliseconds of a few runs; infinite where the candidate fails. */
-static float time_candidate(struct cublas_linear *linear, struct product *product, const struct operands *operands,
-                            const cublasLtMatmulAlgo_t *algorithm)
+struct trial {
+    struct cublas_linear *linear;
+    struct product *product;
+    const struct operands *operands;
+    const cublasLtMatmulAlgo_t *algorithm;
+};
+
+static bool start_trial(void *argument)
 {
-    enum { RUNS = 5 };
-    struct cuda_backend *cuda = linear->cuda;
-    float milliseconds = 0;
-    if (start(linear, product, operands, algorithm) != CUBLAS_STATUS_SUCCESS) return __builtin_inff();
-    CUDA_CHECK(cudaEventRecord(cuda->started, cuda->stream));
-    for (int run = 0; run < RUNS; run++) CUBLAS_CHECK(start(linear, product, operands, algorithm));
-    CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->stream));
-    CUDA_CHECK(cudaEventSynchronize(cuda->stopped));
-    CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cuda->started, cuda->stopped));
-    return milliseconds;
+    const struct trial *trial = argument;
+    return start(trial->linear, trial->product, trial->operands, trial->algorithm) == CUBLAS_STATUS_SUCCESS;
 }
 
 /* Leaves the kernel in the product; false: there is none. */
@@ -173,11 +170,14 @@ static bool choose_kernel(struct cublas_linear *linear, struct product *product,
         cublasLtMatmulAlgoGetHeuristic(cuda->cublas, product->description, product->a, product->b, product->d,
                                        product->d, preference, CANDIDATES, results, &count);
     CUBLAS_CHECK(cublasLtMatmulPreferenceDestroy(preference));
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED || count == 0) return false;
-    CUBLAS_CHECK(status);
+    bool refused = status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE;
+    if (!refused) CUBLAS_CHECK(status);
+    if (refused) count = 0;
     for (int i = 0; i < count && !(cuda->options.deterministic && best >= 0); i++) {
         if (results[i].state != CUBLAS_STATUS_SUCCESS) continue;
-        float milliseconds = time_candidate(linear, product, operands, &results[i].algo);
+        struct trial trial = {linear, product, operands, &results[i].algo};
+        float milliseconds = cuda->options.deterministic ? (start_trial(&trial) ? 0 : __builtin_inff())
+                                                         : cuda_time(cuda, start_trial, &trial);
         if (milliseconds < fastest) fastest = milliseconds, best = i;
     }
     if (best >= 0) product->algorithm = results[best].algo;

@@ -59,10 +59,10 @@ static void start(cudaStream_t stream, float slope, int64_t count, const void *x
 {
     unsigned blocks = blocks_for((count + vector_lanes<T>() - 1) / vector_lanes<T>(), CUDA_BLOCK_SIZE);
     if (dy) {
-        activation_backward_kernel<T, KIND>
-            <<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(count, slope, (const T *)x, (const T *)dy, (T *)out);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, activation_backward_kernel<T, KIND>, count, slope, (const T *)x,
+               (const T *)dy, (T *)out);
     } else {
-        activation_kernel<T, KIND><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(count, slope, (const T *)x, (T *)out);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, activation_kernel<T, KIND>, count, slope, (const T *)x, (T *)out);
     }
 }
 

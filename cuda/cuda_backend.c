@@ -40,7 +40,9 @@ void cuda_free(struct cuda_backend *cuda, void *data)
 
 void cuda_need_workspace(struct cuda_backend *cuda)
 {
-    if (!cuda->workspace && cuda->workspace_bytes > 0) cuda->workspace = cuda_alloc(cuda, cuda->workspace_bytes);
+    if (cuda->workspace || cuda->workspace_bytes == 0) return;
+    CHECK(!cuda->recording);
+    CUDA_CHECK(cudaMalloc(&cuda->workspace, cuda->workspace_bytes)); /* nobody asks what is in it */
 }
 
 static void *backend_alloc(struct backend *backend, size_t bytes)
@@ -71,6 +73,7 @@ static void backend_destroy_cuda(struct backend *backend)
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
     cuda_graphs_forget(cuda);
+    cudnn_batchnorm_free(cuda);
     cuda_free(cuda, cuda->state);
     cuda_free(cuda, cuda->metrics);
     cuda_free(cuda, cuda->scratch.counters);

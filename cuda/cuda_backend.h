@@ -22,6 +22,14 @@ struct cuda_recording {
     cudaGraphExec_t graph; /* NULL: not recorded yet */
 };
 
+/* cuDNN's reserve space of one batch normalization (cudnn_batchnorm.c). */
+struct cuda_reserve {
+    const void *rstd;
+    void *data;
+    size_t bytes;
+    struct cuda_reserve *next;
+};
+
 struct cuda_backend {
     struct backend base; /* first: a struct backend * of this kind is a struct cuda_backend * */
     struct backend_options options;
@@ -40,6 +48,7 @@ struct cuda_backend {
     size_t workspace_bytes;
     struct cuda_scratch scratch; /* of the reductions over channels */
     double *norm_sums;           /* device, [CUDA_NORM_BLOCKS] */
+    struct cuda_reserve *reserves;
 
     uint64_t generation; /* counts what makes a recorded address invalid: every free */
     bool recording;      /* a step is being recorded: nothing may be allocated, freed, timed or waited for */
@@ -84,6 +93,12 @@ void cuda_arithmetic_install(struct backend_ops *ops);
 void cuda_peak_install(struct backend_ops *ops);
 void cudnn_batchnorm_install(struct backend_ops *ops); /* instead of cuda_batchnorm_install's */
 
+/* Milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch does not
+ * count. Infinite where start returns false (its library refuses) or cannot be recorded. Not while a step is recorded.
+ */
+float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument);
+
+void cudnn_batchnorm_free(struct cuda_backend *cuda);
 void cuda_graphs_forget(struct cuda_backend *cuda);
 
 /* batchnorm_* with our own kernels; also for what cuDNN does not do. */

@@ -99,7 +99,7 @@ __device__ inline void resident_moments(const lanes<T, LANES> (&x)[ROWS], int he
     for (int r = 0; r < ROWS; r++)
         for (int v = 0; v < LANES; v++)
             if (r < held) rough[v] += to_float(x[r].value[v]);
-    block_sum<TX>(rough, shared);
+    block_sum<TX, 2 * LANES>(rough, shared);
 #pragma unroll
     for (int v = 0; v < LANES; v++) rough[v] /= values;
 #pragma unroll
@@ -110,7 +110,7 @@ __device__ inline void resident_moments(const lanes<T, LANES> (&x)[ROWS], int he
             parts[LANES + v] += centred;
         }
     }
-    block_sum<TX>(parts, shared);
+    block_sum<TX, 2 * LANES>(parts, shared);
 #pragma unroll
     for (int v = 0; v < LANES; v++) {
         float rest = parts[LANES + v] / values, difference = parts[v] / values - rest * rest;
@@ -172,7 +172,7 @@ __device__ inline void resident_constants(const task_t &task, const lanes<T, LAN
             sums[LANES + v] += gradient;
         }
     }
-    block_sum<TX>(sums, shared);
+    block_sum<TX, 2 * LANES>(sums, shared);
     if (held == 0) return;
 #pragma unroll
     for (int v = 0; v < LANES; v++) {
@@ -390,7 +390,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void gradient_sums_kernel(t
             }
         }
     }
-    block_sum<TX>(sums, shared);
+    block_sum<TX, 2 * LANES>(sums, shared);
     bool writes = at.active && at.ty == 0;
     if (gridDim.y == 1) {
         for (int v = 0; writes && v < LANES; v++)
@@ -440,9 +440,9 @@ template <typename T, int LANES, int ROWS> static void start_resident(cudaStream
 {
     unsigned blocks = blocks_for(task.shape.c, resident<LANES>::TILE);
     if (task.dy)
-        resident_backward_kernel<T, LANES, ROWS><<<blocks, COLUMNS_THREADS, 0, stream>>>(task);
+        launch(stream, blocks, COLUMNS_THREADS, resident_backward_kernel<T, LANES, ROWS>, task);
     else
-        resident_forward_kernel<T, LANES, ROWS><<<blocks, COLUMNS_THREADS, 0, stream>>>(task);
+        launch(stream, blocks, COLUMNS_THREADS, resident_forward_kernel<T, LANES, ROWS>, task);
 }
 
 /* False where there are too many rows. */
@@ -467,16 +467,16 @@ template <typename T, int LANES> static void start_normalize(cudaStream_t stream
     struct columns_grid grid = columns_grid_of(task.shape, LANES, task.multiprocessors * NORMALIZE_BLOCKS);
     dim3 blocks(grid.tiles, grid.chunks);
     if (evaluate)
-        normalize_kernel<T, LANES, true><<<blocks, COLUMNS_THREADS, 0, stream>>>(task, grid.rows);
+        launch(stream, blocks, COLUMNS_THREADS, normalize_kernel<T, LANES, true>, task, grid.rows);
     else
-        normalize_kernel<T, LANES, false><<<blocks, COLUMNS_THREADS, 0, stream>>>(task, grid.rows);
+        launch(stream, blocks, COLUMNS_THREADS, normalize_kernel<T, LANES, false>, task, grid.rows);
 }
 
 template <typename T, int LANES> static void start_forward(cudaStream_t stream, const task_t &task)
 {
     if (try_resident<T, LANES>(stream, task)) return;
     struct columns_grid grid = columns_grid_of(task.shape, LANES, task.multiprocessors);
-    statistics_kernel<T, LANES><<<dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, 0, stream>>>(task, grid.rows);
+    launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, statistics_kernel<T, LANES>, task, grid.rows);
     start_normalize<T, LANES>(stream, task, false);
 }
 
@@ -484,10 +484,10 @@ template <typename T, int LANES> static void start_backward(cudaStream_t stream,
 {
     if (try_resident<T, LANES>(stream, task)) return;
     struct columns_grid grid = columns_grid_of(task.shape, LANES, task.multiprocessors);
-    gradient_sums_kernel<T, LANES><<<dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, 0, stream>>>(task, grid.rows);
+    launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, gradient_sums_kernel<T, LANES>, task, grid.rows);
     if (!task.dx) return;
     grid = columns_grid_of(task.shape, LANES, task.multiprocessors * NORMALIZE_BLOCKS);
-    gradient_kernel<T, LANES><<<dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, 0, stream>>>(task, grid.rows);
+    launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, gradient_kernel<T, LANES>, task, grid.rows);
 }
 
 template <typename T> static cudaError_t forward(cudaStream_t stream, const task_t &task)

@@ -22,7 +22,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void column_sum_kernel(stru
             for (int v = 0; v < LANES; v++)
                 if (row + u * TY < at.last) sum[v] += to_float(values[u].value[v]);
     }
-    block_sum<TX>(sum, shared);
+    block_sum<TX, LANES>(sum, shared);
     bool writes = at.active && at.ty == 0;
     if (gridDim.y == 1) {
         for (int v = 0; writes && v < LANES; v++) y[at.c + v] = scale * sum[v];
@@ -40,8 +40,8 @@ static void start_sum(cudaStream_t stream, struct cuda_matrix shape, int multipr
                       float scale, const void *x, float *y)
 {
     struct columns_grid grid = columns_grid_of(shape, LANES, multiprocessors);
-    column_sum_kernel<T, LANES><<<dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, 0, stream>>>(
-        shape, grid.rows, scratch, scale, (const T *)x, y);
+    launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, column_sum_kernel<T, LANES>, shape, grid.rows,
+           scratch, scale, (const T *)x, y);
 }
 
 template <typename T>
@@ -92,8 +92,8 @@ static void start_bias(cudaStream_t stream, struct cuda_matrix shape, int multip
 {
     enum { BLOCKS_PER_MULTIPROCESSOR = 4 };
     struct columns_grid grid = columns_grid_of(shape, LANES, multiprocessors * BLOCKS_PER_MULTIPROCESSOR);
-    bias_kernel<T, LANES>
-        <<<dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, 0, stream>>>(shape, grid.rows, bias, (T *)y);
+    launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, bias_kernel<T, LANES>, shape, grid.rows, bias,
+           (T *)y);
 }
 
 template <typename T>

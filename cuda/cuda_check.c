@@ -33,15 +33,20 @@ static _Noreturn void out_of_memory(const char *text)
 static bool is_environment(cudaError_t error)
 {
     switch (error) {
+    case cudaErrorInitializationError:
     case cudaErrorInsufficientDriver:
     case cudaErrorNoDevice:
+    case cudaErrorInvalidDevice:
     case cudaErrorDevicesUnavailable:
+    case cudaErrorDeviceNotLicensed:
     case cudaErrorDeviceUninitialized:
     case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
     case cudaErrorHardwareStackError:
     case cudaErrorNoKernelImageForDevice:
     case cudaErrorUnsupportedPtxVersion:
     case cudaErrorJitCompilerNotFound:
+    case cudaErrorOperatingSystem:
     case cudaErrorSystemNotReady:
     case cudaErrorSystemDriverMismatch:
     case cudaErrorCompatNotSupportedOnDevice:

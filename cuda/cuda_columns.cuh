@@ -60,13 +60,14 @@ template <int LANES> __device__ inline struct place place_of(struct cuda_matrix 
 }
 
 /* Adds each value[i] over the threads of a block that share threadIdx.x % TX; the sums come back in all of them.
- * shared: (COLUMNS_WARPS + 1) * TX * N floats. A second call may follow at once: it writes the partial sums only after
- * everyone has passed the second barrier, and the totals only after everyone has read them and come to its first. */
-template <int TX, int N> __device__ inline void block_sum(float (&value)[N], float *shared)
+ * shared: (COLUMNS_WARPS + 1) * TX * MOST floats, the totals first; MOST >= N. A second call with the same MOST may
+ * follow at once: its partial sums lie where nobody reads any more, and it writes the totals only after everyone has
+ * read those of the first and come to its own first barrier. */
+template <int TX, int MOST, int N> __device__ inline void block_sum(float (&value)[N], float *shared)
 {
-    static_assert(TX * N <= COLUMNS_THREADS, "a thread per total");
+    static_assert(N <= MOST && TX * MOST <= COLUMNS_THREADS, "a thread per total");
     int warp = (int)threadIdx.x / CUDA_WARP, lane = (int)threadIdx.x % CUDA_WARP, tx = (int)threadIdx.x % TX;
-    float *totals = shared + COLUMNS_WARPS * TX * N;
+    float *partial = shared + TX * MOST;
 #pragma unroll
     for (int offset = TX; offset < CUDA_WARP; offset *= 2) {
 #pragma unroll
@@ -74,18 +75,18 @@ template <int TX, int N> __device__ inline void block_sum(float (&value)[N], flo
     }
     if (lane < TX) {
 #pragma unroll
-        for (int i = 0; i < N; i++) shared[(warp * TX + tx) * N + i] = value[i];
+        for (int i = 0; i < N; i++) partial[(warp * TX + tx) * N + i] = value[i];
     }
     __syncthreads();
     if (threadIdx.x < TX * N) {
         float total = 0;
 #pragma unroll
-        for (int w = 0; w < COLUMNS_WARPS; w++) total += shared[w * TX * N + (int)threadIdx.x];
-        totals[threadIdx.x] = total;
+        for (int w = 0; w < COLUMNS_WARPS; w++) total += partial[w * TX * N + (int)threadIdx.x];
+        shared[threadIdx.x] = total;
     }
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < N; i++) value[i] = totals[tx * N + i];
+    for (int i = 0; i < N; i++) value[i] = shared[tx * N + i];
 }
 
 /* Whether this block is the last of its tile, so that all partial sums of the tile's chunks can be read (with __ldcg). Call by

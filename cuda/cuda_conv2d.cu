@@ -79,8 +79,8 @@ static cudaError_t forward(cudaStream_t stream, const struct cuda_convolution *t
                            void *y)
 {
     struct conv_task t = make_task(task);
-    forward_kernel<T><<<blocks_for(t.n * t.p * t.q * t.o, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
-        t, (const T *)x, (const T *)weight, (T *)y);
+    launch(stream, blocks_for(t.n * t.p * t.q * t.o, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, forward_kernel<T>, t,
+           (const T *)x, (const T *)weight, (T *)y);
     return cudaGetLastError();
 }
 
@@ -89,8 +89,8 @@ static cudaError_t backward_dx(cudaStream_t stream, const struct cuda_convolutio
                                const void *dy, void *dx)
 {
     struct conv_task t = make_task(task);
-    dx_kernel<T><<<blocks_for(t.n * t.h * t.w * t.i, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
-        t, (const T *)weight, (const T *)dy, (T *)dx);
+    launch(stream, blocks_for(t.n * t.h * t.w * t.i, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, dx_kernel<T>, t,
+           (const T *)weight, (const T *)dy, (T *)dx);
     return cudaGetLastError();
 }
 
@@ -100,8 +100,8 @@ static cudaError_t backward_dweight(cudaStream_t stream, const struct cuda_convo
 {
     struct conv_task t = make_task(task);
     int64_t threads = t.o * t.kernel * t.kernel * t.i * CUDA_WARP;
-    dweight_kernel<T><<<blocks_for(threads, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
-        t, (const T *)x, (const T *)dy, dweight);
+    launch(stream, blocks_for(threads, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, dweight_kernel<T>, t, (const T *)x,
+           (const T *)dy, dweight);
     return cudaGetLastError();
 }
 

@@ -41,8 +41,8 @@ static cudaError_t dropout(cudaStream_t stream, const struct dropout_params *par
                            struct cuda_matrix shape, const void *from, void *to)
 {
     int64_t threads = shape.m * ((shape.c + WORDS - 1) / WORDS);
-    dropout_kernel<T><<<blocks_for(threads, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
-        *params, state, shape.m, shape.c, (const T *)from, (T *)to);
+    launch(stream, blocks_for(threads, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, dropout_kernel<T>, *params, state, shape.m,
+           shape.c, (const T *)from, (T *)to);
     return cudaGetLastError();
 }
 

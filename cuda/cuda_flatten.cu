@@ -18,8 +18,8 @@ template <typename T>
 static cudaError_t flatten(cudaStream_t stream, bool forward, struct shape image, const void *from, void *to)
 {
     int64_t plane = image.h * image.w, count = image.n * image.c * plane;
-    flatten_kernel<T><<<blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
-        forward, (unsigned)count, (unsigned)image.c, (unsigned)plane, (const T *)from, (T *)to);
+    launch(stream, blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, flatten_kernel<T>, forward, (unsigned)count,
+           (unsigned)image.c, (unsigned)plane, (const T *)from, (T *)to);
     return cudaGetLastError();
 }
 

@@ -10,7 +10,7 @@ __global__ static void state_kernel(struct step_state *to, struct step_state val
 
 cudaError_t cuda_state_set(cudaStream_t stream, struct step_state *to, const struct step_state *value)
 {
-    state_kernel<<<1, 1, 0, stream>>>(to, *value);
+    launch(stream, 1, 1, state_kernel, to, *value);
     return cudaGetLastError();
 }
 
@@ -23,7 +23,7 @@ __global__ static void identity_kernel(int32_t *order, int64_t count)
 
 cudaError_t cuda_order_identity(cudaStream_t stream, int32_t *order, int64_t count)
 {
-    identity_kernel<<<blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(order, count);
+    launch(stream, blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, identity_kernel, order, count);
     return cudaGetLastError();
 }
 
@@ -70,11 +70,11 @@ static cudaError_t gather(cudaStream_t stream, const struct cuda_images *images,
 {
     unsigned blocks = blocks_for(n * images->channels * images->height * images->width, CUDA_BLOCK_SIZE);
     if (augment)
-        gather_kernel<T, true><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(*images, *augment, state, vectors, (unsigned)n,
-                                                                       (T *)x, labels);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, gather_kernel<T, true>, *images, *augment, state, vectors, (unsigned)n,
+               (T *)x, labels);
     else
-        gather_kernel<T, false><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(*images, augment_params{}, state, vectors,
-                                                                        (unsigned)n, (T *)x, labels);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, gather_kernel<T, false>, *images, augment_params{}, state, vectors,
+               (unsigned)n, (T *)x, labels);
     return cudaGetLastError();
 }
 

@@ -3,8 +3,10 @@
  * A body runs as it is the first time, which lets the libraries load their code, choose their algorithms and take their
  * memory. The second time its launches are recorded and become a graph; from then on the graph is launched, one call
  * instead of some hundred. What changes from step to step lies in device memory at fixed addresses: the state (set by a
- * kernel that carries it as an argument, so that nothing waits), the order of the epoch, the metrics. Whenever memory is
- * freed, a recording may hold an address of it, and every body starts over. */
+ * kernel that carries it as an argument, so that nothing waits), the order of the epoch, the metrics. Whenever memory
+ * is freed, a recording may hold an address of it, and every body starts over.
+ *
+ * The candidates for a convolution or a product are timed the same way, as graphs. */
 #include "cuda_backend.h"
 
 static void graph_set_state(struct backend *backend, const struct step_state *state)
@@ -65,6 +67,42 @@ static void graph_run(struct backend *backend, void (*body)(void *), void *argum
     }
     if (!recording->graph) record(cuda, recording);
     CUDA_CHECK(cudaGraphLaunch(recording->graph, cuda->stream));
+}
+
+/* --- timing --- */
+
+enum { TIMED_RUNS = 10 };
+
+/* A graph of some runs, or NULL where they cannot be recorded. */
+static cudaGraphExec_t record_runs(struct cuda_backend *cuda, bool (*start)(void *), void *argument)
+{
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t runs = NULL;
+    bool started = true;
+    CUDA_CHECK(cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal));
+    for (int run = 0; run < TIMED_RUNS && started; run++) started = start(argument);
+    cudaError_t error = cudaStreamEndCapture(cuda->stream, &graph);
+    if (error == cudaSuccess && started) CUDA_CHECK(cudaGraphInstantiate(&runs, graph, 0));
+    if (graph) CUDA_CHECK(cudaGraphDestroy(graph));
+    cudaGetLastError(); /* a recording that failed has been dealt with */
+    return runs;
+}
+
+float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument)
+{
+    float milliseconds = 0;
+    CHECK(!cuda->recording);
+    if (!start(argument)) return __builtin_inff(); /* this run also loads the code */
+    cudaGraphExec_t runs = record_runs(cuda, start, argument);
+    if (!runs) return __builtin_inff();
+    CUDA_CHECK(cudaGraphLaunch(runs, cuda->stream));
+    CUDA_CHECK(cudaEventRecord(cuda->started, cuda->stream));
+    CUDA_CHECK(cudaGraphLaunch(runs, cuda->stream));
+    CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->stream));
+    CUDA_CHECK(cudaEventSynchronize(cuda->stopped));
+    CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cuda->started, cuda->stopped));
+    CUDA_CHECK(cudaGraphExecDestroy(runs));
+    return milliseconds / TIMED_RUNS;
 }
 
 void cuda_graph_install(struct backend_ops *ops)

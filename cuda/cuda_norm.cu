@@ -30,7 +30,7 @@ __global__ static void norm_kernel(int64_t count, const float *x, double *sums)
 
 cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x, double *sums)
 {
-    norm_kernel<<<CUDA_NORM_BLOCKS, CUDA_BLOCK_SIZE, 0, stream>>>(count, x, sums);
+    launch(stream, CUDA_NORM_BLOCKS, CUDA_BLOCK_SIZE, norm_kernel, count, x, sums);
     return cudaGetLastError();
 }
 
@@ -46,6 +46,6 @@ __global__ static void clip_kernel(double limit, int64_t count, float *x, const 
 
 cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums)
 {
-    clip_kernel<<<blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(limit, count, x, sums);
+    launch(stream, blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, clip_kernel, limit, count, x, sums);
     return cudaGetLastError();
 }

@@ -45,7 +45,7 @@ cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const
                             float *w, const float *dw, float *velocity)
 {
     struct sgd_task task = {(float)params.weight_decay, (float)params.momentum, params.nesterov, count, w, dw, velocity};
-    sgd_kernel<<<blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(task, state);
+    launch(stream, blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, sgd_kernel, task, state);
     return cudaGetLastError();
 }
 
@@ -124,7 +124,7 @@ cudaError_t cuda_adam_launch(cudaStream_t stream, struct adam_params params, con
     };
     unsigned blocks = blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
     unsigned most = (unsigned)multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
-    adam_kernel<<<blocks < most ? blocks : most, CUDA_BLOCK_SIZE, 0, stream>>>(task, state);
+    launch(stream, blocks < most ? blocks : most, CUDA_BLOCK_SIZE, adam_kernel, task, state);
     return cudaGetLastError();
 }
 
@@ -149,6 +149,6 @@ cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct 
                                 float *average, const float *w)
 {
     unsigned blocks = blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
-    average_kernel<<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(decay, state, count, average, w);
+    launch(stream, blocks, CUDA_BLOCK_SIZE, average_kernel, decay, state, count, average, w);
     return cudaGetLastError();
 }

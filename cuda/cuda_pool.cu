@@ -158,11 +158,11 @@ static void start_forward(cudaStream_t stream, struct pool_params params, struct
     struct pool_task task = make_task(params, input, output, output, LANES);
     unsigned blocks = blocks_for(task.threads, CUDA_BLOCK_SIZE);
     if (params.kind == POOL_AVERAGE) {
-        average_kernel<T, LANES><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(task, x, y);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, average_kernel<T, LANES>, task, x, y);
     } else if (cuda_pool_tap_bytes(params.window) == 1) {
-        max_kernel<T, LANES><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(task, x, y, (uint8_t *)saved);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, max_kernel<T, LANES, uint8_t>, task, x, y, (uint8_t *)saved);
     } else {
-        max_kernel<T, LANES><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(task, x, y, (uint16_t *)saved);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, max_kernel<T, LANES, uint16_t>, task, x, y, (uint16_t *)saved);
     }
 }
 
@@ -174,9 +174,11 @@ static void start_backward(cudaStream_t stream, struct pool_params params, struc
     unsigned blocks = blocks_for(task.threads, CUDA_BLOCK_SIZE);
     if (params.kind == POOL_AVERAGE) saved = NULL;
     if (cuda_pool_tap_bytes(params.window) == 1) {
-        gradient_kernel<T, LANES><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(task, dy, (const uint8_t *)saved, dx);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, gradient_kernel<T, LANES, uint8_t>, task, dy, (const uint8_t *)saved,
+               dx);
     } else {
-        gradient_kernel<T, LANES><<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(task, dy, (const uint16_t *)saved, dx);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, gradient_kernel<T, LANES, uint16_t>, task, dy, (const uint16_t *)saved,
+               dx);
     }
 }
 

@@ -46,8 +46,7 @@ static cudaError_t elementwise(cudaStream_t stream, struct elementwise_params pa
                                const void *b, void *y)
 {
     unsigned blocks = blocks_for((count + vector_lanes<T>() - 1) / vector_lanes<T>(), CUDA_BLOCK_SIZE);
-    elementwise_kernel<T>
-        <<<blocks, CUDA_BLOCK_SIZE, 0, stream>>>(params, count, (const T *)a, (const T *)b, (T *)y);
+    launch(stream, blocks, CUDA_BLOCK_SIZE, elementwise_kernel<T>, params, count, (const T *)a, (const T *)b, (T *)y);
     return cudaGetLastError();
 }
 
@@ -69,8 +68,8 @@ template <typename T>
 static cudaError_t broadcast(cudaStream_t stream, struct cuda_matrix shape, float scale, const float *y, void *x)
 {
     int64_t count = shape.m * shape.c;
-    broadcast_kernel<T><<<blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
-        count, (unsigned)shape.c, scale, y, (T *)x);
+    launch(stream, blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, broadcast_kernel<T>, count, (unsigned)shape.c,
+           scale, y, (T *)x);
     return cudaGetLastError();
 }
 
@@ -108,8 +107,8 @@ __global__ static void convert_kernel(int64_t count, const From *from, To *to)
 template <typename From, typename To>
 static cudaError_t convert(cudaStream_t stream, int64_t count, const From *from, To *to)
 {
-    convert_kernel<From, To>
-        <<<blocks_for((count + 7) / 8, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(count, from, to);
+    launch(stream, blocks_for((count + 7) / 8, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, convert_kernel<From, To>, count, from,
+           to);
     return cudaGetLastError();
 }
 

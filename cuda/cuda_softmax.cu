@@ -80,8 +80,8 @@ template <typename T>
 static cudaError_t softmax(cudaStream_t stream, int64_t n, int64_t d, const void *x, void *y)
 {
     int group = group_size(d);
-    softmax_kernel<T><<<blocks_for(n * group, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(n, d, group, (const T *)x,
-                                                                                            (T *)y);
+    launch(stream, blocks_for(n * group, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, softmax_kernel<T>, n, d, group,
+           (const T *)x, (T *)y);
     return cudaGetLastError();
 }
 
@@ -89,8 +89,8 @@ template <typename T>
 static cudaError_t softmax_backward(cudaStream_t stream, int64_t n, int64_t d, const void *y, const void *dy, void *dx)
 {
     int group = group_size(d);
-    softmax_backward_kernel<T><<<blocks_for(n * group, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, 0, stream>>>(
-        n, d, group, (const T *)y, (const T *)dy, (T *)dx);
+    launch(stream, blocks_for(n * group, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, softmax_backward_kernel<T>, n, d, group,
+           (const T *)y, (const T *)dy, (T *)dx);
     return cudaGetLastError();
 }
 
@@ -200,11 +200,11 @@ static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, float smoo
     int64_t wanted = (n * group + CUDA_WARP - 1) / CUDA_WARP * CUDA_WARP;
     int threads = wanted < LOSS_THREADS ? (int)wanted : LOSS_THREADS;
     if (of_logits)
-        loss_kernel<T, true>
-            <<<1, threads, 0, stream>>>(n, d, group, smoothing, (const T *)x, labels, metrics, (T *)dx);
+        launch(stream, 1, threads, loss_kernel<T, true>, n, d, group, smoothing, (const T *)x, labels, metrics,
+               (T *)dx);
     else
-        loss_kernel<T, false>
-            <<<1, threads, 0, stream>>>(n, d, group, smoothing, (const T *)x, labels, metrics, (T *)dx);
+        launch(stream, 1, threads, loss_kernel<T, false>, n, d, group, smoothing, (const T *)x, labels, metrics,
+               (T *)dx);
     return cudaGetLastError();
 }
 

@@ -60,6 +60,18 @@ static inline unsigned blocks_for(int64_t threads, int block)
     return (unsigned)((threads + block - 1) / block);
 }
 
+/* Puts a kernel on the stream; an error of that is for cudaGetLastError. A function rather than <<< >>>, so that a
+ * compiler of plain C++ can read the file too (tests/cuda_emulation). */
+template <typename... Parameters, typename... Arguments>
+static void launch(cudaStream_t stream, dim3 blocks, int threads, void (*kernel)(Parameters...), Arguments... arguments)
+{
+    cudaLaunchConfig_t config = {};
+    config.gridDim = blocks;
+    config.blockDim = dim3((unsigned)threads);
+    config.stream = stream;
+    cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
 /* Calls with<float>(arguments) or with<bf16>(arguments). */
 #define CUDA_DISPATCH(type, with, ...) ((type) == CUDA_BF16 ? with<bf16>(__VA_ARGS__) : with<float>(__VA_ARGS__))
 

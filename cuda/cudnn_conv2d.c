@@ -1,7 +1,7 @@
 /* Convolution through cuDNN, and with a 1x1 window that moves pixel by pixel, as for a linear layer, through cuBLAS
  * (formulas: cpu_conv2d.c). Each of the three passes has a choice of algorithms. It is made once per pass and batch size:
- * by running all of them and taking the fastest, or, where runs are to be reproducible, by asking cuDNN what it expects to
- * be fastest among those that it calls deterministic. None may take more than the workspace. For what cuDNN has no
+ * by timing all that run and taking the fastest, or, where runs are to be reproducible, by taking the first that runs of those
+ * that cuDNN calls deterministic, in the order of speed that it expects. None may take more than the workspace. For what cuDNN has no
  * algorithm for there are simple kernels of our own (cuda_conv2d.cu).
  *
  * In bf16 the filter is rounded into scratch memory by the forward pass, and the backward pass uses that; cuDNN's filter
@@ -237,35 +237,6 @@ static void note_own_kernels(const struct conv2d_plan *plan, int64_t n, enum pas
             pass_names[kind], plan->window.kernel, plan->window.kernel, n, s.c, s.h, s.w, plan->output_channels);
 }
 
-static void choose(struct cuda_backend *cuda, struct conv2d_plan *plan, struct batch *batch, enum pass_kind kind,
-                   const struct operands *operands)
-{
-    struct candidate list[CANDIDATES];
-    struct pass *pass = &batch->pass[kind];
-    int count = 0;
-    CHECK(!cuda->recording);
-    pass->convolution = make_convolution(cuda, plan);
-    cudnnStatus_t status = (kind == PASS_FORWARD ? find_forward
-                            : kind == PASS_DX    ? find_dx
-                                                 : find_dweight)(cuda, plan, batch, operands, list, &count);
-    if (status >= CUDNN_STATUS_INTERNAL_ERROR) CUDNN_CHECK(status); /* below that: not supported, or refused */
-    if (status != CUDNN_STATUS_SUCCESS) count = 0;
-    pass->own = pass->chosen = true;
-    for (int i = 0; i < count && pass->own; i++) {
-        size_t bytes = 0;
-        if (!list[i].usable) continue;
-        if (cuda->options.precision != PRECISION_FP32)
-            CUDNN_CHECK(cudnnSetConvolutionMathType(pass->convolution, list[i].math));
-        if (workspace_size(cuda, plan, batch, kind, list[i].algorithm, &bytes) != CUDNN_STATUS_SUCCESS) continue;
-        if (bytes > cuda->workspace_bytes) continue;
-        pass->algorithm = list[i].algorithm;
-        pass->own = false;
-    }
-    if (pass->own) note_own_kernels(plan, batch->n, kind);
-}
-
-/* --- passes --- */
-
 static cudnnStatus_t run_cudnn(struct cuda_backend *cuda, struct conv2d_plan *plan, struct batch *batch,
                                enum pass_kind kind, const struct operands *operands)
 {
@@ -287,6 +258,83 @@ static cudnnStatus_t run_cudnn(struct cuda_backend *cuda, struct conv2d_plan *pl
                                               operands->result);
     }
 }
+
+/* Not only that there is no such algorithm. */
+static bool is_failure(cudnnStatus_t status)
+{
+    return status >= CUDNN_STATUS_INTERNAL_ERROR;
+}
+
+struct trial {
+    struct cuda_backend *cuda;
+    struct conv2d_plan *plan;
+    struct batch *batch;
+    enum pass_kind kind;
+    const struct operands *operands;
+};
+
+static bool start_trial(void *argument)
+{
+    const struct trial *trial = argument;
+    cudnnStatus_t status = run_cudnn(trial->cuda, trial->plan, trial->batch, trial->kind, trial->operands);
+    if (is_failure(status)) CUDNN_CHECK(status);
+    return status == CUDNN_STATUS_SUCCESS;
+}
+
+/* Puts the candidate into the pass; returns how long it takes, or infinity where it does not fit or is refused, as
+ * happens to what the heuristic proposes. */
+static float try_candidate(struct trial *trial, const struct candidate *candidate)
+{
+    struct cuda_backend *cuda = trial->cuda;
+    struct pass *pass = &trial->batch->pass[trial->kind];
+    size_t bytes = 0;
+    if (!candidate->usable) return __builtin_inff();
+    if (cuda->options.precision != PRECISION_FP32)
+        CUDNN_CHECK(cudnnSetConvolutionMathType(pass->convolution, candidate->math));
+    pass->algorithm = candidate->algorithm;
+    cudnnStatus_t status = workspace_size(cuda, trial->plan, trial->batch, trial->kind, candidate->algorithm, &bytes);
+    if (status != CUDNN_STATUS_SUCCESS || bytes > cuda->workspace_bytes) return __builtin_inff();
+    if (cuda->options.deterministic) return start_trial(trial) ? 0 : __builtin_inff();
+    return cuda_time(cuda, start_trial, trial);
+}
+
+/* The fastest of the candidates, or the first that runs where every run is to choose the same; false: none does. */
+static bool choose_candidate(struct trial *trial, const struct candidate *list, int count)
+{
+    struct pass *pass = &trial->batch->pass[trial->kind];
+    const struct candidate *best = NULL;
+    float fastest = __builtin_inff();
+    for (int i = 0; i < count && !(best && trial->cuda->options.deterministic); i++) {
+        float milliseconds = try_candidate(trial, &list[i]);
+        if (milliseconds < fastest) fastest = milliseconds, best = &list[i];
+    }
+    if (!best) return false;
+    pass->algorithm = best->algorithm;
+    if (trial->cuda->options.precision != PRECISION_FP32)
+        CUDNN_CHECK(cudnnSetConvolutionMathType(pass->convolution, best->math));
+    return true;
+}
+
+static void choose(struct cuda_backend *cuda, struct conv2d_plan *plan, struct batch *batch, enum pass_kind kind,
+                   const struct operands *operands)
+{
+    struct candidate list[CANDIDATES];
+    struct pass *pass = &batch->pass[kind];
+    struct trial trial = {cuda, plan, batch, kind, operands};
+    int count = 0;
+    CHECK(!cuda->recording);
+    pass->convolution = make_convolution(cuda, plan);
+    cudnnStatus_t status = (kind == PASS_FORWARD ? find_forward
+                            : kind == PASS_DX    ? find_dx
+                                                 : find_dweight)(cuda, plan, batch, operands, list, &count);
+    if (is_failure(status)) CUDNN_CHECK(status);
+    if (status != CUDNN_STATUS_SUCCESS) count = 0;
+    pass->chosen = true;
+    pass->own = !choose_candidate(&trial, list, count);
+    if (pass->own) note_own_kernels(plan, batch->n, kind);
+}
+
+/* --- passes --- */
 
 /* Also for what neither library does of a linear layer. */
 static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, int64_t n, enum pass_kind kind,

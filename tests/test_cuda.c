@@ -130,7 +130,10 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
     "[data]\ndataset = synthetic\nsynthetic_train = " train "\nsynthetic_test = 45\nsynthetic_classes = 10\n"          \
     "synthetic_size = " size "\nnormalization = channel\n"
 
-enum { STEPS = 50, NETWORKS = 5 };
+#ifndef TEST_CUDA_STEPS
+#define TEST_CUDA_STEPS 50 /* fewer where a GPU is emulated */
+#endif
+enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 5 };
 
 /* The report's networks in small, each kind of layer and optimizer among them. 203 = 12 * 16 + 11: epochs with a tail. */
 static const struct {
@@ -186,21 +189,29 @@ static struct curve train(const char *text, struct backend_options options)
     return curve;
 }
 
-/* Rounding errors grow as training goes on: by a factor of some thousand over 50 steps of these networks, as two
- * instruction sets of the CPU show. 2^13 roundings of the first step's loss is above that in fp32 (5e-4) and, since an error
- * cannot grow beyond the loss itself, one thirtieth and one seventh of it at most in tf32 and bf16. */
+/* In roundings of the precision, of the first step's loss. Rounding errors grow as training goes on: in 50 steps of
+ * these networks to some 10 roundings in fp32, where the bound allows 2^9 (3e-5 of the loss) for sums in another order,
+ * and to about as many in tf32 and 4 in bf16, where it allows 2^6 and 2^4 (1/32 and 1/16 of the loss). A wrong term in
+ * a gradient shows as a tenth of the loss and more. */
 static double bound_of(const struct variant *variant, double loss)
 {
-    double growth = 0x1p13, most = variant->precision == PRECISION_BF16 ? 1.0 / 7 : 1.0 / 30;
-    return fmin(growth * variant->roundoff, most) * loss;
+    double roundings = variant->precision == PRECISION_FP32   ? 0x1p9
+                       : variant->precision == PRECISION_TF32 ? 0x1p6
+                                                              : 0x1p4;
+    return roundings * variant->roundoff * loss;
 }
+
+/* Of the loss, in evaluation. The bias of a convolution in front of a batch normalization has no gradient but rounding
+ * errors, of which Adam makes full steps. While training, the normalization takes the bias out again; in evaluation the running
+ * mean, which follows slowly, leaves some of it in. */
+static const double EVALUATION_SHARE = 0.01;
 
 Test(cuda, networks_stay_with_the_cpu, .timeout = 600)
 {
     need_cuda();
     for (int k = 0; k < NETWORKS; k++) {
         struct curve cpu = train(networks[k].text, (struct backend_options){.device = DEVICE_CPU, .threads = 2});
-        cr_expect(cpu.loss[STEPS - 1] < cpu.loss[0], "%s does not learn", networks[k].name);
+        cr_expect(STEPS < 50 || cpu.loss[STEPS - 1] < cpu.loss[0], "%s does not learn", networks[k].name);
         for (int p = 0; p < PRECISIONS; p++) {
             const struct variant *variant = cuda_variant(p);
             struct curve cuda = train(
@@ -214,7 +225,9 @@ Test(cuda, networks_stay_with_the_cpu, .timeout = 600)
                     variant->name, worst, cpu.loss[0], bound);
             cr_expect(worst <= bound, "%s, %s: losses differ by %g, bound %g", networks[k].name, variant->name, worst,
                       bound);
-            cr_expect(fabs(cuda.train_loss - cpu.train_loss) <= bound && fabs(cuda.test_loss - cpu.test_loss) <= bound,
+            double evaluated = fmax(bound, EVALUATION_SHARE * cpu.loss[0]);
+            cr_expect(fabs(cuda.train_loss - cpu.train_loss) <= evaluated &&
+                          fabs(cuda.test_loss - cpu.test_loss) <= evaluated,
                       "%s, %s: evaluations %g, %g, on the CPU %g, %g", networks[k].name, variant->name, cuda.train_loss,
                       cuda.test_loss, cpu.train_loss, cpu.test_loss);
         }

@@ -1,0 +1,332 @@
+/* The runtime's calls: one device, whose work is put off until somebody waits for it, as on a GPU, so that a missing
+ * wait shows; only what a copy reads from the host is taken at once, as CUDA does with memory that is not page-locked.
+ */
+#include "emulation.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+struct emulated_graph {
+    std::vector<std::function<void()>> nodes;
+};
+
+struct emulated_stream {
+    std::vector<std::function<void()>> waiting;
+    struct emulated_graph *recorded; /* NULL: nothing is being recorded */
+};
+
+struct emulated_event {
+    std::chrono::steady_clock::time_point time;
+    cudaStream_t stream;
+};
+
+/* Streams of this process; a recording forbids more than the recorded stream. */
+static std::vector<cudaStream_t> streams;
+static cudaError_t last_error = cudaSuccess;
+
+static cudaError_t remember(cudaError_t error)
+{
+    if (error != cudaSuccess) last_error = error;
+    return error;
+}
+
+bool emulation_backward()
+{
+    static const char *order = getenv("CUDA_EMULATION_ORDER");
+    return order && strcmp(order, "backward") == 0;
+}
+
+int emulation_capability()
+{
+    static const char *capability = getenv("CUDA_EMULATION_CAPABILITY");
+    return capability ? atoi(capability) : 90;
+}
+
+bool emulation_recording()
+{
+    for (cudaStream_t stream : streams)
+        if (stream->recorded) return true;
+    return false;
+}
+
+void emulation_enqueue(cudaStream_t stream, std::function<void()> work)
+{
+    if (!stream) emulation_failed("work on the default stream, which a recorded stream would have to wait for");
+    (stream->recorded ? stream->recorded->nodes : stream->waiting).push_back(std::move(work));
+}
+
+cudaError_t emulation_wait(cudaStream_t stream)
+{
+    if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
+    std::vector<std::function<void()>> work;
+    work.swap(stream->waiting);
+    for (std::function<void()> &item : work) item();
+    return cudaSuccess;
+}
+
+/* --- errors and the device --- */
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    return error == cudaSuccess                         ? "no error"
+           : error == cudaErrorMemoryAllocation         ? "out of memory"
+           : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted when stream is capturing"
+                                                        : "an error of the CUDA emulation";
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDevice(int *device)
+{
+    *device = 0;
+    return cudaSuccess;
+}
+
+/* Few multiprocessors, so that small tensors too are cut into all the forms that there are. */
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device)
+{
+    if (device != 0) return remember(cudaErrorInvalidDevice);
+    memset(properties, 0, sizeof *properties);
+    strcpy(properties->name, "emulated on the CPU");
+    properties->totalGlobalMem = (size_t)8 << 30;
+    properties->multiProcessorCount = 13;
+    properties->major = emulation_capability() / 10, properties->minor = emulation_capability() % 10;
+    properties->l2CacheSize = 1 << 20;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
+{
+    if (device != 0 || size < 13) return remember(cudaErrorInvalidValue);
+    strcpy(id, "0000:00:00.0");
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    for (cudaStream_t stream : streams)
+        if (cudaError_t error = emulation_wait(stream)) return error;
+    return cudaSuccess;
+}
+
+/* --- memory --- */
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
+{
+    *left = *total = (size_t)8 << 30;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **data, size_t bytes)
+{
+    if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
+    if (bytes > (size_t)8 << 30 || posix_memalign(data, 256, bytes) != 0) return remember(cudaErrorMemoryAllocation);
+    const size_t workspace = (size_t)64 << 20; /* too large to be worth it */
+    if (bytes < workspace) memset(*data, 0xff, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *data)
+{
+    if (cudaError_t error = cudaDeviceSynchronize()) return error;
+    free(data);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+    if (kind == cudaMemcpyDeviceToHost) {
+        if (cudaError_t error = emulation_wait(stream)) return error;
+        memcpy(to, from, bytes);
+    } else if (kind == cudaMemcpyHostToDevice) {
+        if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported); /* what it would copy has gone */
+        std::vector<char> taken((const char *)from, (const char *)from + bytes);
+        emulation_enqueue(stream, [=] { memcpy(to, taken.data(), bytes); });
+    } else {
+        emulation_enqueue(stream, [=] { memcpy(to, from, bytes); });
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream)
+{
+    emulation_enqueue(stream, [=] { memset(data, value, bytes); });
+    return cudaSuccess;
+}
+
+/* --- streams and events --- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
+{
+    if (flags != cudaStreamNonBlocking) return remember(cudaErrorInvalidValue);
+    *stream = new emulated_stream();
+    streams.push_back(*stream);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    if (cudaError_t error = emulation_wait(stream)) return error;
+    for (size_t i = 0; i < streams.size(); i++)
+        if (streams[i] == stream) streams.erase(streams.begin() + (long)i--);
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    return emulation_wait(stream);
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t *event)
+{
+    *event = new emulated_event();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event)
+{
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
+{
+    event->stream = stream;
+    emulation_enqueue(stream, [=] { event->time = std::chrono::steady_clock::now(); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
+{
+    return emulation_wait(event->stream);
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t started, cudaEvent_t stopped)
+{
+    std::chrono::duration<float, std::milli> passed = stopped->time - started->time;
+    *milliseconds = passed.count();
+    return cudaSuccess;
+}
+
+/* --- graphs --- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    (void)mode;
+    if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
+    stream->recorded = new emulated_graph();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    if (!stream->recorded) return remember(cudaErrorInvalidValue);
+    *graph = stream->recorded;
+    stream->recorded = NULL;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags)
+{
+    (void)flags;
+    *executable = new emulated_graph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
+{
+    delete executable;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream)
+{
+    (void)executable;
+    return emulation_recording() || !stream ? remember(cudaErrorInvalidValue) : cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
+{
+    for (const std::function<void()> &node : executable->nodes) emulation_enqueue(stream, node);
+    return cudaSuccess;
+}
+
+/* --- launches --- */
+
+/* What a device refuses. */
+static bool launchable(const cudaLaunchConfig_t *config, unsigned cluster)
+{
+    const unsigned most_blocks_yz = 65535, most_threads = 1024, most_cluster = 16;
+    dim3 grid = config->gridDim, block = config->blockDim;
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > INT32_MAX) return false;
+    if (grid.y > most_blocks_yz || grid.z > most_blocks_yz) return false;
+    if (block.x == 0 || block.y == 0 || block.z == 0 || block.x * block.y * block.z > most_threads) return false;
+    if (cluster > 1 && emulation_capability() < 90) return false;
+    return cluster >= 1 && cluster <= most_cluster && grid.x % cluster == 0;
+}
+
+cudaError_t emulated_launch(const cudaLaunchConfig_t *config, std::function<void()> kernel)
+{
+    unsigned cluster = 1;
+    for (unsigned i = 0; i < config->numAttrs; i++) {
+        if (config->attrs[i].id == cudaLaunchAttributeClusterDimension) cluster = config->attrs[i].val.clusterDim.x;
+    }
+    if (!launchable(config, cluster)) return remember(cudaErrorInvalidValue);
+    dim3 blocks = config->gridDim, threads = config->blockDim;
+    emulation_enqueue(config->stream, [=] { emulation_run_grid(blocks, threads, cluster, kernel); });
+    return cudaSuccess;
+}
+
+/* --- numbers --- */
+
+float emulation_bf16_to_float(uint16_t bits)
+{
+    uint32_t word = (uint32_t)bits << 16;
+    float value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+uint16_t emulation_bf16_from_float(float value)
+{
+    uint32_t word;
+    memcpy(&word, &value, sizeof word);
+    if (value != value) return 0x7fff;
+    return (uint16_t)((word + 0x7fff + (word >> 16 & 1)) >> 16);
+}
+
+float emulation_to_tf32(float value)
+{
+    uint32_t word;
+    memcpy(&word, &value, sizeof word);
+    if (value - value != 0) return value;
+    word = (word + 0x0fff + (word >> 13 & 1)) & ~0x1fffu;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}

@@ -1,0 +1,43 @@
+/* The CUDA backend on the CPU: cuda/ compiled against the headers in include/ and linked with the few files beside
+ * this, so that a machine without a GPU runs the host files, every kernel, the recording of steps and the choice of
+ * algorithms through the same tests as a GPU does. It shows wrong indices, missing barriers, misaligned loads, calls
+ * that a recording forbids and wrong descriptors; it says nothing about speed, and races between blocks it shows only
+ * where their order matters.
+ *
+ *   emulated_blocks.cpp    the threads of a block as fibers that take turns at barriers and shuffles, one block after
+ * another; the blocks of a cluster side by side as threads of the CPU emulated_runtime.cpp   memory (full of NaN when
+ * new), a stream that does its work when somebody waits for it, graphs emulated_cudnn.cpp, emulated_cublaslt.cpp   the
+ * products and convolutions, straight from the formulas and descriptors
+ *
+ * The variable CUDA_EMULATION_ORDER=backward lets threads and blocks run from the last to the first: results must not
+ * depend on that. CUDA_EMULATION_CAPABILITY=75 is a device without clusters (usually 90).
+ *
+ * What CUDA would leave undefined stops the program with one line that begins with "CUDA emulation:". */
+#ifndef CUDA_EMULATION_H
+#define CUDA_EMULATION_H
+
+#include <functional>
+
+#include <cuda_runtime_api.h>
+
+[[noreturn]] void emulation_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool emulation_backward();
+int emulation_capability();
+
+/* Runs all blocks of a grid of clusters of that many blocks. */
+void emulation_run_grid(dim3 blocks, dim3 threads, unsigned cluster, const std::function<void()> &kernel);
+
+/* Puts work on a stream, or into the graph that is being recorded. */
+void emulation_enqueue(cudaStream_t stream, std::function<void()> work);
+/* Does everything that is on the stream. Not allowed while it is recorded. */
+cudaError_t emulation_wait(cudaStream_t stream);
+bool emulation_recording();
+
+/* --- bf16 and tf32 for the libraries' stand-ins --- */
+
+float emulation_bf16_to_float(uint16_t bits);
+uint16_t emulation_bf16_from_float(float value);
+/* With 10 bits behind the point. */
+float emulation_to_tf32(float value);
+
+#endif
