@@ -3,21 +3,7 @@
  *   leaky_relu  dx = x > 0 ? dy : a dy
  *   elu         dx = x > 0 ? dy : a exp(x) dy
  * A thread takes 16 bytes of each tensor. Bytes: forward 2 per byte of x, backward 3. */
-#include "cuda_vector.cuh"
-
-template <enum activation KIND> __device__ inline float activate(float x, float slope)
-{
-    if (KIND == ACTIVATION_RELU) return x <= 0 ? 0 : x; /* NaN stays NaN */
-    if (KIND == ACTIVATION_LEAKY_RELU) return x > 0 ? x : slope * x;
-    return x > 0 ? x : slope * expm1f(x);
-}
-
-template <enum activation KIND> __device__ inline float activate_backward(float x, float dy, float slope)
-{
-    if (x > 0) return dy;
-    if (KIND == ACTIVATION_RELU) return 0;
-    return KIND == ACTIVATION_LEAKY_RELU ? slope * dy : slope * expf(x) * dy;
-}
+#include "cuda_activation.cuh"
 
 template <typename T, enum activation KIND>
 __global__ static void activation_kernel(int64_t count, float slope, const T *x, T *y)
@@ -26,12 +12,12 @@ __global__ static void activation_kernel(int64_t count, float slope, const T *x,
     int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
     if (i >= count) return;
     if (i + LANES > count) { /* the end of a tensor that is no multiple of 16 bytes */
-        for (; i < count; i++) y[i] = from_float<T>(activate<KIND>(to_float(x[i]), slope));
+        for (; i < count; i++) y[i] = from_float<T>(activate(KIND, to_float(x[i]), slope));
         return;
     }
     lanes<T, LANES> values = load_lanes<LANES>(x + i);
 #pragma unroll
-    for (int k = 0; k < LANES; k++) values.value[k] = from_float<T>(activate<KIND>(to_float(values.value[k]), slope));
+    for (int k = 0; k < LANES; k++) values.value[k] = from_float<T>(activate(KIND, to_float(values.value[k]), slope));
     store_lanes<LANES>(y + i, values);
 }
 
@@ -42,13 +28,13 @@ __global__ static void activation_backward_kernel(int64_t count, float slope, co
     int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
     if (i >= count) return;
     if (i + LANES > count) {
-        for (; i < count; i++) dx[i] = from_float<T>(activate_backward<KIND>(to_float(x[i]), to_float(dy[i]), slope));
+        for (; i < count; i++) dx[i] = from_float<T>(activate_backward(KIND, to_float(x[i]), to_float(dy[i]), slope));
         return;
     }
     lanes<T, LANES> values = load_lanes<LANES>(x + i), gradients = load_lanes<LANES>(dy + i);
 #pragma unroll
     for (int k = 0; k < LANES; k++) {
-        float gradient = activate_backward<KIND>(to_float(values.value[k]), to_float(gradients.value[k]), slope);
+        float gradient = activate_backward(KIND, to_float(values.value[k]), to_float(gradients.value[k]), slope);
         gradients.value[k] = from_float<T>(gradient);
     }
     store_lanes<LANES>(dx + i, gradients);

@@ -97,11 +97,13 @@ static const char *precision_name(enum precision precision)
 static void read_device(struct cuda_backend *cuda)
 {
     struct cudaDeviceProp device;
+    enum { CLUSTERS_SINCE = 9, LARGEST_CLUSTER = 16 }; /* compute capability; blocks */
     int index = 0;
     CUDA_CHECK(cudaGetDevice(&index));
     CUDA_CHECK(cudaGetDeviceProperties(&device, index));
     CUDA_CHECK(cudaDeviceGetPCIBusId(cuda->base.pci_bus_id, sizeof cuda->base.pci_bus_id, index));
     cuda->multiprocessors = device.multiProcessorCount;
+    cuda->most_cluster = device.major >= CLUSTERS_SINCE ? LARGEST_CLUSTER : 1;
     cuda->base.memory_bytes = (int64_t)device.totalGlobalMem;
     snprintf(cuda->base.description, sizeof cuda->base.description, "cuda, %.100s (sm_%d%d), %s%s%s", device.name,
              device.major, device.minor, precision_name(cuda->options.precision),

@@ -35,6 +35,7 @@ struct cuda_backend {
     struct backend_options options;
     enum cuda_type type;     /* of activations */
     int multiprocessors;
+    int most_cluster; /* blocks of a thread block cluster; 1: none */
     cudaStream_t stream;
     cudnnHandle_t cudnn;
     cublasLtHandle_t cublas;

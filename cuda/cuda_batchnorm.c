@@ -4,13 +4,14 @@
 static struct cuda_batchnorm make_task(const struct cuda_backend *cuda, const struct tensor *x,
                                        const struct tensor *gamma)
 {
-    CHECK(gamma->shape.c == x->shape.c);
+    CHECK(!gamma || gamma->shape.c == x->shape.c);
     return (struct cuda_batchnorm){
         .shape = cuda_matrix_of(x),
         .multiprocessors = cuda->multiprocessors,
+        .most_cluster = cuda->most_cluster,
         .scratch = cuda->scratch,
         .x = x->data,
-        .gamma = gamma->data,
+        .gamma = gamma ? gamma->data : NULL,
     };
 }
 

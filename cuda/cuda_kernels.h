@@ -73,6 +73,18 @@ static inline size_t cuda_pool_tap_bytes(struct window window)
 {
     return window.kernel * window.kernel <= 256 ? 1 : 2;
 }
+struct cuda_pooling {
+    int kernel, stride, padding;
+    unsigned channels, height, width;     /* C, H, W */
+    unsigned output_height, output_width; /* P, Q */
+};
+static inline struct cuda_pooling cuda_pooling_of(struct window window, struct shape input, struct shape output)
+{
+    struct cuda_pooling pooling = {(int)window.kernel,  (int)window.stride, (int)window.padding,
+                                   (unsigned)input.c,   (unsigned)input.h,  (unsigned)input.w,
+                                   (unsigned)output.h, (unsigned)output.w};
+    return pooling;
+}
 cudaError_t cuda_pool_forward_launch(cudaStream_t stream, enum cuda_type type, struct pool_params params,
                                      struct shape input, struct shape output, const void *x, void *y, void *saved);
 cudaError_t cuda_pool_backward_launch(cudaStream_t stream, enum cuda_type type, struct pool_params params,
@@ -94,14 +106,23 @@ cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, stru
 struct cuda_batchnorm {
     struct cuda_matrix shape;
     int multiprocessors;
+    int most_cluster; /* blocks that a cluster may have; 1: the device has no clusters */
     struct cuda_scratch scratch;
     float epsilon, momentum;
-    const void *x, *dy;                           /* (M,C) */
-    const float *gamma, *beta;                    /* (C), here and below */
-    float *mean, *rstd;                           /* written by forward, read by backward */
-    float *running_mean, *running_var;            /* NULL: not kept; read by evaluate */
-    void *y, *dx;                                 /* (M,C); dx may be NULL */
+    const void *x, *dy;                /* (M,C); dy as y */
+    const float *gamma, *beta;         /* (C), here and below; evaluate: NULL, with the running statistics, for y = x */
+    float *mean, *rstd;                /* written by forward, read by backward */
+    float *running_mean, *running_var; /* NULL: not kept; read by evaluate */
+    void *y, *dx;                      /* (M,C), y pooled (N*P*Q,C); dx may be NULL */
     float *dgamma, *dbeta;
+    /* What is fused with it. */
+    bool activated;
+    enum activation activation;
+    float slope;
+    bool pooled; /* then activated too */
+    struct cuda_pooling pooling;
+    int64_t output_rows; /* N*P*Q */
+    uint8_t *saved;      /* (N*P*Q,C) taps; written by forward, NULL in evaluation */
 };
 cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 cudaError_t cuda_batchnorm_evaluate_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);

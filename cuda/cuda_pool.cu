@@ -7,34 +7,11 @@
  * Both directions gather: an element of the result is written once, by one thread, so overlapping windows need no atomics
  * and no clearing, and the sums have one order. A thread takes 16 bytes of channels, or one channel where C is no multiple of
  * that. Bytes: the input is read K^2/s^2 times, from cache; the result and the saved taps move once. */
-#include "cuda_vector.cuh"
+#include "cuda_pool.cuh"
 
-struct pool_task {
-    int kernel, stride, padding;
-    unsigned channels, height, width;        /* C, H, W */
-    unsigned output_height, output_width;    /* P, Q */
+struct pool_task : cuda_pooling {
     int64_t threads;
 };
-
-struct pixel {
-    unsigned n, h, w, c;
-};
-
-/* The thread's pixel and first channel, of an image of that height and width. */
-template <int LANES>
-__device__ inline struct pixel pixel_of(unsigned i, unsigned channels, unsigned height, unsigned width)
-{
-    unsigned groups = channels / LANES, row = i / groups, column = row / width;
-    return {column / height, column % height, row % width, i % groups * LANES};
-}
-
-/* Valid taps of output pixel `at` along one side: first <= k < last. */
-__device__ inline void tap_range(const struct pool_task &task, int at, int size, int *first, int *last)
-{
-    int start = at * task.stride - task.padding;
-    *first = max(0, -start);
-    *last = min(task.kernel, size - start);
-}
 
 /* best and winner: the maximum of the window and its tap; of equal ones the first, NaN before all. */
 template <typename T, int LANES, typename Tap>
@@ -98,14 +75,6 @@ template <typename T, int LANES> __global__ static void average_kernel(struct po
     store_lanes<LANES>(y + i * LANES, result);
 }
 
-/* The windows that cover input pixel `at` along one side: first <= p < last, where tap at + padding - p*stride is theirs. */
-__device__ inline void window_range(const struct pool_task &task, int at, int outputs, int *first, int *last)
-{
-    int end = at + task.padding, before = end - task.kernel; /* p*stride <= end and p*stride > before */
-    *last = min(end / task.stride + 1, outputs);
-    *first = before < 0 ? 0 : before / task.stride + 1;
-}
-
 /* saved is NULL for the average. */
 template <typename T, int LANES, typename Tap>
 __global__ static void gradient_kernel(struct pool_task task, const T *dy, const Tap *saved, T *dx)
@@ -140,14 +109,7 @@ __global__ static void gradient_kernel(struct pool_task task, const T *dy, const
 static struct pool_task make_task(struct pool_params params, struct shape input, struct shape output,
                                   struct shape result, int lanes_per_thread)
 {
-    return {(int)params.window.kernel,
-            (int)params.window.stride,
-            (int)params.window.padding,
-            (unsigned)input.c,
-            (unsigned)input.h,
-            (unsigned)input.w,
-            (unsigned)output.h,
-            (unsigned)output.w,
+    return {{cuda_pooling_of(params.window, input, output)},
             result.n * result.h * result.w * (result.c / lanes_per_thread)};
 }
 

@@ -1,0 +1,22 @@
+/* Activations of one element and their gradients (formulas: cuda_activation.cu). Where `kind` is known when the file is
+ * compiled, nothing is left of the choice. */
+#ifndef CUDA_ACTIVATION_CUH
+#define CUDA_ACTIVATION_CUH
+
+#include "cuda_vector.cuh"
+
+__device__ inline float activate(enum activation kind, float x, float slope)
+{
+    if (kind == ACTIVATION_RELU) return x <= 0 ? 0 : x; /* NaN stays NaN */
+    if (kind == ACTIVATION_LEAKY_RELU) return x > 0 ? x : slope * x;
+    return x > 0 ? x : slope * expm1f(x);
+}
+
+__device__ inline float activate_backward(enum activation kind, float x, float dy, float slope)
+{
+    if (x > 0) return dy;
+    if (kind == ACTIVATION_RELU) return 0;
+    return kind == ACTIVATION_LEAKY_RELU ? slope * dy : slope * expf(x) * dy;
+}
+
+#endif

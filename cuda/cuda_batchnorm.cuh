@@ -1,0 +1,197 @@
+/* What the kernels of batch normalization share: formulas of one element, alone or fused with the activation and the pool
+ * that follow. Derivation: cuda_batchnorm.cu. Values are rounded to the type of x wherever the operations one after the other
+ * would store them, so that both find the same winners of a pool and the same signs. */
+#ifndef CUDA_BATCHNORM_CUH
+#define CUDA_BATCHNORM_CUH
+
+#include "cuda_activation.cuh"
+#include "cuda_columns.cuh"
+#include "cuda_pool.cuh"
+
+typedef struct cuda_batchnorm task_t;
+
+/* Keeps mean and 1/sqrt(var + eps), and moves the running statistics. One thread per channel. Returns the latter. */
+__device__ inline float keep_statistics(const task_t &task, int64_t c, float mean, float variance)
+{
+    float values = (float)task.shape.m, rstd = __frsqrt_rn(variance + task.epsilon);
+    task.mean[c] = mean;
+    task.rstd[c] = rstd;
+    if (task.running_mean)
+        task.running_mean[c] = (1 - task.momentum) * task.running_mean[c] + task.momentum * mean;
+    if (task.running_var) {
+        float unbiased = values > 1 ? values / (values - 1) : 1;
+        task.running_var[c] = (1 - task.momentum) * task.running_var[c] + task.momentum * (variance * unbiased);
+    }
+    return rstd;
+}
+
+/* --- forward --- */
+
+/* act((x - mean) scale + beta) */
+template <int LANES> struct transform {
+    float mean[LANES], scale[LANES], beta[LANES];
+};
+
+template <typename T, int LANES>
+__device__ inline float transformed(const task_t &task, const transform<LANES> &k, int v, T x)
+{
+    float b = (to_float(x) - k.mean[v]) * k.scale[v] + k.beta[v];
+    return task.activated ? activate(task.activation, to_float(from_float<T>(b)), task.slope) : b;
+}
+
+template <typename T, int LANES>
+__device__ inline lanes<T, LANES> transformed(const task_t &task, const transform<LANES> &k, const lanes<T, LANES> &x)
+{
+    lanes<T, LANES> y;
+#pragma unroll
+    for (int v = 0; v < LANES; v++) y.value[v] = from_float<T>(transformed<T, LANES>(task, k, v, x.value[v]));
+    return y;
+}
+
+/* The maximum over the window of output row `row` = (n,p,q), from channel c on, and which tap won. */
+template <typename T, int LANES>
+__device__ inline lanes<T, LANES> pooled(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
+                                         lanes<uint8_t, LANES> &winner)
+{
+    const struct cuda_pooling &pool = task.pooling;
+    struct pixel at = pixel_of<1>((unsigned)row, 1, pool.output_height, pool.output_width);
+    int k_first, k_last, l_first, l_last;
+    tap_range(pool, (int)at.h, (int)pool.height, &k_first, &k_last);
+    tap_range(pool, (int)at.w, (int)pool.width, &l_first, &l_last);
+    float best[LANES];
+#pragma unroll
+    for (int v = 0; v < LANES; v++) best[v] = -INFINITY, winner.value[v] = (uint8_t)(k_first * pool.kernel + l_first);
+    for (int i = k_first; i < k_last; i++) {
+        for (int j = l_first; j < l_last; j++) {
+            unsigned h = at.h * (unsigned)pool.stride + (unsigned)(i - pool.padding);
+            unsigned w = at.w * (unsigned)pool.stride + (unsigned)(j - pool.padding);
+            int64_t pixel = ((int64_t)at.n * pool.height + h) * pool.width + w;
+            lanes<T, LANES> x = load_lanes<LANES>((const T *)task.x + pixel * task.shape.c + c);
+#pragma unroll
+            for (int v = 0; v < LANES; v++) {
+                float value = to_float(from_float<T>(transformed<T, LANES>(task, k, v, x.value[v])));
+                if (value > best[v] || value != value) best[v] = value, winner.value[v] = (uint8_t)(i * pool.kernel + j);
+            }
+        }
+    }
+    lanes<T, LANES> y;
+#pragma unroll
+    for (int v = 0; v < LANES; v++) y.value[v] = from_float<T>(best[v]);
+    return y;
+}
+
+/* Output rows first, first + step, ... < last of a pooled y, from channel c on. */
+template <typename T, int LANES>
+__device__ inline void store_pooled(const task_t &task, const transform<LANES> &k, int64_t first, int64_t last,
+                                    int64_t step, int64_t c)
+{
+    for (int64_t row = first; row < last; row += step) {
+        lanes<uint8_t, LANES> winner;
+        lanes<T, LANES> y = pooled<T, LANES>(task, k, row, c, winner);
+        store_lanes<LANES>((T *)task.y + row * task.shape.c + c, y);
+        if (task.saved) store_lanes<LANES>(task.saved + row * task.shape.c + c, winner);
+    }
+}
+
+/* --- backward --- */
+
+/* dx = scale dy - slope (x - mean) - shift, with scale = gamma r, slope = scale r dgamma/M and shift = scale dbeta/M. */
+template <int LANES> struct gradient_constants {
+    float mean[LANES], scale[LANES], slope[LANES], shift[LANES];
+};
+
+/* Channel v of the constants; the sums are complete. */
+template <int LANES>
+__device__ inline void set_constants(gradient_constants<LANES> &k, int v, const task_t &task, int64_t c, float dgamma,
+                                     float dbeta)
+{
+    float rstd = task.rstd[c], values = (float)task.shape.m;
+    k.mean[v] = task.mean[c];
+    k.scale[v] = task.gamma[c] * rstd;
+    k.slope[v] = k.scale[v] * rstd * (dgamma / values);
+    k.shift[v] = k.scale[v] * (dbeta / values);
+}
+
+/* What the pool's gradient leaves at row (n,h,w): the sum of dy over the windows in which this pixel won. */
+template <typename T, int LANES>
+__device__ inline void gather_gradient(const task_t &task, int64_t row, int64_t c, float (&total)[LANES])
+{
+    const struct cuda_pooling &pool = task.pooling;
+    struct pixel at = pixel_of<1>((unsigned)row, 1, pool.height, pool.width);
+    int p_first, p_last, q_first, q_last;
+    window_range(pool, (int)at.h, (int)pool.output_height, &p_first, &p_last);
+    window_range(pool, (int)at.w, (int)pool.output_width, &q_first, &q_last);
+#pragma unroll
+    for (int v = 0; v < LANES; v++) total[v] = 0;
+    for (int p = p_first; p < p_last; p++) {
+        for (int q = q_first; q < q_last; q++) {
+            int64_t output = ((int64_t)at.n * pool.output_height + (unsigned)p) * pool.output_width + (unsigned)q;
+            lanes<T, LANES> dy = load_lanes<LANES>((const T *)task.dy + output * task.shape.c + c);
+            lanes<uint8_t, LANES> winner = load_lanes<LANES>(task.saved + output * task.shape.c + c);
+            int tap = ((int)at.h + pool.padding - p * pool.stride) * pool.kernel + (int)at.w + pool.padding -
+                      q * pool.stride;
+#pragma unroll
+            for (int v = 0; v < LANES; v++)
+                if (winner.value[v] == tap) total[v] += to_float(dy.value[v]);
+        }
+    }
+}
+
+/* The gradient of what the batch normalization gave, at a row of x, from channel c on: dy itself where nothing is fused. */
+template <typename T, int LANES>
+__device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
+                                           const lanes<T, LANES> &x)
+{
+    lanes<T, LANES> result;
+    if (!task.activated) return load_lanes<LANES>((const T *)task.dy + row * task.shape.c + c);
+    if (task.pooled) {
+        float total[LANES];
+        gather_gradient<T, LANES>(task, row, c, total);
+#pragma unroll
+        for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(total[v]);
+    } else {
+        result = load_lanes<LANES>((const T *)task.dy + row * task.shape.c + c);
+    }
+#pragma unroll
+    for (int v = 0; v < LANES; v++) {
+        float b = to_float(from_float<T>((to_float(x.value[v]) - k.mean[v]) * k.scale[v] + k.beta[v]));
+        result.value[v] = from_float<T>(activate_backward(task.activation, b, to_float(result.value[v]), task.slope));
+    }
+    return result;
+}
+
+/* The transform of the forward pass, from what it kept. */
+template <int LANES> __device__ inline void recall(const task_t &task, int64_t c, bool active, transform<LANES> &k)
+{
+#pragma unroll
+    for (int v = 0; v < LANES; v++) {
+        k.mean[v] = active ? task.mean[c + v] : 0;
+        k.scale[v] = active ? task.gamma[c + v] * task.rstd[c + v] : 0;
+        k.beta[v] = active && task.activated ? task.beta[c + v] : 0;
+    }
+}
+
+template <typename T, int LANES>
+__device__ inline lanes<T, LANES> gradient_of(const lanes<T, LANES> &x, const lanes<T, LANES> &dy,
+                                              const gradient_constants<LANES> &k)
+{
+    lanes<T, LANES> dx;
+#pragma unroll
+    for (int v = 0; v < LANES; v++) {
+        float rest = k.slope[v] * (to_float(x.value[v]) - k.mean[v]) + k.shift[v];
+        dx.value[v] = from_float<T>(k.scale[v] * to_float(dy.value[v]) - rest);
+    }
+    return dx;
+}
+
+/* --- launches, by the way that is taken; false: the way is closed to such a shape --- */
+
+template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, const task_t &task);
+template <typename T, int LANES> void batchnorm_streaming_forward(cudaStream_t stream, const task_t &task);
+template <typename T, int LANES> void batchnorm_streaming_backward(cudaStream_t stream, const task_t &task);
+template <typename T, int LANES> void batchnorm_evaluation(cudaStream_t stream, const task_t &task);
+
+#define BATCHNORM_INSTANTIATE(of)                                                                                      \
+    of(float, vector_lanes<float>()) of(float, 1) of(bf16, vector_lanes<bf16>()) of(bf16, 1)
+
+#endif
