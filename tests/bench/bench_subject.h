@@ -1,0 +1,38 @@
+/* What bench_ops times: one pass of one operation, with everything that it
+ * takes in device memory. */
+#ifndef BENCH_SUBJECT_H
+#define BENCH_SUBJECT_H
+
+#include "op_cases.h"
+
+enum pass { PASS_FORWARD, PASS_BACKWARD, PASS_EVALUATE };
+
+struct bench_case {
+    const char *name; /* for people */
+    struct op_case op;
+    enum pass pass;
+    bool large;  /* more than a cache holds */
+};
+
+const struct bench_case *bench_case_list(int *count);
+
+struct subject {
+    struct backend *backend;
+    const struct bench_case *c;
+    struct tensor x, y, dy, dx, weight, bias, dweight, dbias, gamma, beta, running_mean, running_var, mean, rstd;
+    struct conv2d_plan *plan;
+    void *saved;
+    int32_t *labels;
+    void *state[2]; /* an optimizer's */
+};
+
+void subject_open(struct subject *subject, struct backend *backend, const struct bench_case *c);
+void subject_close(struct subject *subject);
+void subject_run(struct subject *subject);
+
+/* The fewest bytes that the pass must move, and its multiplications and
+ * additions (0: not what it is about). */
+double subject_bytes(const struct subject *subject);
+double subject_flops(const struct subject *subject);
+
+#endif
