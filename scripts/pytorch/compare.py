@@ -75,10 +75,10 @@ def config_path(config):
     return config if config.endswith(".ini") else ROOT / "configs" / f"{config}.ini"
 
 
-def compare(arguments, config, precision, best_session):
+def compare(arguments, config, precision, modes, best_session):
     """`rounds` times ours, then theirs."""
     experiment = run_trainer(arguments, config, precision, 1)
-    trainer, evaluator, size = best_session(experiment, precision, arguments.device, arguments.compile)
+    trainer, evaluator, size = best_session(experiment, precision, arguments.device, modes)
     batches = {"training": (experiment.count("bench", "train_batch"),) * 2,
                "evaluation": (experiment.count("bench", "evaluate_batch"), size)}  # fmt: skip
     setups = {"training": str(trainer.setup), "evaluation": str(evaluator.setup)}
@@ -102,6 +102,25 @@ def processor_name():
     return match.group(1) if match else platform.processor() or platform.machine()
 
 
+def compare_all(arguments, best_session, every_mode):
+    """On a GPU each way of running PyTorch for itself, what fails left out and named; else the best of them together."""
+    modes = every_mode if arguments.compile else every_mode[:1]
+    groups = [(mode,) for mode in modes] if arguments.device == "cuda" else [modes]
+    comparisons = []
+    for config in arguments.configs:
+        for precision in arguments.precision:
+            for group in groups:
+                try:
+                    comparisons.append(compare(arguments, config, precision, group, best_session))
+                except RuntimeError as error:
+                    if arguments.device != "cuda":
+                        raise
+                    print(f"compare-pytorch: {config}, {precision}, {group[0]} left out: {error}", file=sys.stderr)
+    if not comparisons:
+        raise RuntimeError("nothing could be compared")
+    return comparisons
+
+
 def report(arguments, comparisons, backend, pytorch):
     rows = [row for comparison in comparisons for row in comparison.rows()]
     return (
@@ -118,10 +137,10 @@ def parse_arguments(words):
     parser.add_argument("--rounds", type=int, default=5, help="of ours, then theirs; default: 5")
     parser.add_argument("--steps", type=int, default=20, help="training steps in a round; default: 20")
     parser.add_argument("--threads", type=int, default=0, help="of both; default: the number of cores")
-    parser.add_argument("--precision", action="append", choices=("fp32", "bf16"),
-                        help="fp32, or bf16 (autocast in PyTorch); may be repeated; default: fp32")  # fmt: skip
+    parser.add_argument("--precision", action="append", choices=("fp32", "tf32", "bf16"),
+                        help="fp32, bf16 (autocast in PyTorch), or tf32 (CUDA); may be repeated; default: fp32")  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
-    parser.add_argument("--compile", action="store_true", help="also try torch.compile")
+    parser.add_argument("--compile", action="store_true", help="also try torch.compile; on CUDA with CUDA graphs, and a CUDA graph of the whole eager step")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="set a key of the configs, for both; may be repeated")  # fmt: skip
     parser.add_argument("--out", help="also write the table to this file")
@@ -137,14 +156,14 @@ def main():
     arguments = parse_arguments(sys.argv[1:])
     import torch  # not needed for --help, which answers at once
 
-    from session import best_session
+    from session import COMPILED, EAGER, GRAPH, best_session
 
     if arguments.threads > 0:
         torch.set_num_threads(arguments.threads)
     arguments.threads = torch.get_num_threads()
     try:
-        comparisons = [compare(arguments, config, precision, best_session)
-                       for config in arguments.configs for precision in arguments.precision]  # fmt: skip
+        modes = (EAGER, COMPILED, GRAPH) if arguments.device == "cuda" else (EAGER, COMPILED)
+        comparisons = compare_all(arguments, best_session, modes)
         backend = run_trainer(arguments, arguments.configs[0], arguments.precision[0], 1).text("bench", "backend")
     except (RuntimeError, ValueError) as error:
         sys.exit(f"compare-pytorch: {error}")

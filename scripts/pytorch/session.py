@@ -12,6 +12,8 @@ from experiment import Layer
 
 WARM_UP_STEPS = 3
 TRIAL_STEPS = 7
+GPU_REPEATS = 5
+EAGER, COMPILED, GRAPH = "eager", "torch.compile", "CUDA graph of the eager step"
 EVALUATION_BATCHES = (32, 64, 128, 256, 512, 1024)
 EVALUATION_IMAGES = 1024
 
@@ -20,13 +22,10 @@ EVALUATION_IMAGES = 1024
 class Setup:
     channels_last: bool
     stored: str  # the training set in memory: "float" is normalised once, "uint8" batch by batch
-    compiled: bool
+    mode: str
 
     def __str__(self):
-        return ", ".join(
-            ["channels_last" if self.channels_last else "contiguous", f"{self.stored} data"]
-            + (["torch.compile"] if self.compiled else ["eager"])
-        )
+        return ", ".join(["channels_last" if self.channels_last else "contiguous", f"{self.stored} data", self.mode])
 
 
 class Images:
@@ -57,11 +56,14 @@ class Images:
             pixels = pixels.movedim(-1, -3)
         return pixels.flatten(1) if self.vectors else pixels
 
-    def random_batch(self, size):
+    def random_indices(self, size):
         if self.first + size > len(self.order):
             self.order, self.first = torch.randperm(len(self.order), device=self.order.device), 0
         chosen = self.order[self.first : self.first + size]
         self.first += size
+        return chosen
+
+    def batch_of(self, chosen):
         return self.shaped(self.pixels.index_select(0, chosen)), self.labels.index_select(0, chosen)
 
     def batch_at(self, first, size):
@@ -121,7 +123,7 @@ def make_module(experiment, layer: Layer, x):
     return nn.Flatten()
 
 
-def make_optimizer(experiment, parameters):
+def make_optimizer(experiment, parameters, capturable):
     def number(key):
         return experiment.number("optimizer", key)
 
@@ -131,11 +133,19 @@ def make_optimizer(experiment, parameters):
         nesterov = experiment.flag("optimizer", "nesterov")
         return torch.optim.SGD(parameters, momentum=number("momentum"), nesterov=nesterov, **common)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-    return kind(parameters, betas=(number("beta1"), number("beta2")), eps=number("epsilon"), **common)
+    betas = (number("beta1"), number("beta2"))
+    return kind(parameters, betas=betas, eps=number("epsilon"), capturable=capturable, **common)
+
+
+def set_arithmetic(precision):
+    """What fp32 products are computed in on a GPU; and the fastest of cuDNN's algorithms."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision != "fp32"
+    torch.backends.cudnn.benchmark = True
 
 
 class Session:
     def __init__(self, experiment, setup, precision, device):
+        set_arithmetic(precision)
         self.setup, self.precision, self.device = setup, precision, torch.device(device)
         self.batch_size = experiment.count("bench", "train_batch")
         vectors = experiment.text("model", "kind") == "mlp"
@@ -143,9 +153,12 @@ class Session:
         model = make_model(experiment).to(self.device)
         if setup.channels_last:
             model = model.to(memory_format=torch.channels_last)
-        self.optimizer = make_optimizer(experiment, model.parameters())
-        self.model = torch.compile(model) if setup.compiled else model
+        self.optimizer = make_optimizer(experiment, model.parameters(), setup.mode == GRAPH)
+        self.model = model
+        if setup.mode == COMPILED:
+            self.model = torch.compile(model, mode="reduce-overhead" if device == "cuda" else None)
         self.loss = nn.CrossEntropyLoss()
+        self.chosen, self.graph = self.images.random_indices(self.batch_size).clone(), None
 
     def autocast(self):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
@@ -155,20 +168,45 @@ class Session:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def step(self):
-        x, labels = self.images.random_batch(self.batch_size)
+    def step_with(self, chosen):
+        x, labels = self.images.batch_of(chosen)
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             loss = self.loss(self.model(x), labels)
         loss.backward()
         self.optimizer.step()
 
+    def step(self):
+        chosen = self.images.random_indices(self.batch_size)
+        if self.graph:
+            self.chosen.copy_(chosen)
+            self.graph.replay()
+        else:
+            self.step_with(chosen)
+
+    def record(self):
+        """The whole step as one CUDA graph, after a few on a stream of its own, as PyTorch asks for."""
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UP_STEPS):
+                self.step_with(self.chosen)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.step_with(self.chosen)
+        self.graph = graph
+
     def train_seconds(self, steps):
-        """Of a step; the median."""
+        """Of a step; the median. A GPU gets its steps ahead of time, as in training, and is waited for at their end."""
         self.model.train()
+        if self.setup.mode == GRAPH and not self.graph:
+            self.record()
         for _ in range(WARM_UP_STEPS):
             self.step()
-        return self.median_seconds(self.step, steps)
+        if self.device.type == "cpu":
+            return self.median_seconds(self.step, steps)
+        return self.median_seconds(lambda: [self.step() for _ in range(steps)], GPU_REPEATS) / steps
 
     def evaluate_batch(self, first, size):
         x, labels = self.images.batch_at(first, size)
@@ -196,17 +234,16 @@ class Session:
         return statistics.median(times)
 
 
-def setups(experiment, compiled):
+def setups(experiment, modes):
     """Those that there is a point in trying: vectors have no channels_last."""
     formats = (False,) if experiment.text("model", "kind") == "mlp" else (False, True)
-    modes = (False, True) if compiled else (False,)
     return [Setup(last, stored, mode) for last in formats for stored in ("float", "uint8") for mode in modes]
 
 
-def best_session(experiment, precision, device, compiled):
-    """The fastest in training, and the fastest in evaluation with its batch size."""
+def best_session(experiment, precision, device, modes):
+    """The fastest in training, and the fastest in evaluation with its batch size; with eager alone, the fastest eager."""
     train, evaluate = None, None
-    for setup in setups(experiment, compiled):
+    for setup in setups(experiment, modes):
         session = Session(experiment, setup, precision, device)
         seconds = session.train_seconds(TRIAL_STEPS)
         if train is None or seconds < train[0]:

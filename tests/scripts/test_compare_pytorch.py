@@ -109,7 +109,7 @@ class TakingTurns(unittest.TestCase):
         arguments = compare.parse_arguments(["--rounds", "3", "--steps", "7", "--threads", "2"])
         stand_in = StandIn(self.calls)
         with mock.patch.object(compare, "run_trainer", self.run_trainer), mock.patch("sys.stderr"):
-            found = compare.compare(arguments, "convnet", "fp32", lambda *_: (stand_in, stand_in, 64))
+            found = compare.compare(arguments, "convnet", "fp32", ("eager",), lambda *_: (stand_in, stand_in, 64))
         return arguments, found
 
     def test_order(self):
