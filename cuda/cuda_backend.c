@@ -129,7 +129,10 @@ static struct backend_ops *make_table(const struct backend_options *options)
     cuda_loss_install(ops);
     cuda_arithmetic_install(ops);
     cuda_peak_install(ops);
-    if (options->cudnn_batchnorm) cudnn_batchnorm_install(ops);
+    if (options->cudnn_batchnorm)
+        cudnn_batchnorm_install(ops);
+    else
+        cuda_batchnorm_fused_install(ops);
     return ops;
 }
 

@@ -89,6 +89,7 @@ void cuda_dataset_install(struct backend_ops *ops);
 void cuda_conv2d_install(struct backend_ops *ops);
 void cuda_layers_install(struct backend_ops *ops);
 void cuda_batchnorm_install(struct backend_ops *ops);
+void cuda_batchnorm_fused_install(struct backend_ops *ops); /* unless cuDNN's is asked for */
 void cuda_loss_install(struct backend_ops *ops);
 void cuda_arithmetic_install(struct backend_ops *ops);
 void cuda_peak_install(struct backend_ops *ops);
@@ -101,6 +102,10 @@ float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument
 
 void cudnn_batchnorm_free(struct cuda_backend *cuda);
 void cuda_graphs_forget(struct cuda_backend *cuda);
+
+/* What forward, evaluate and backward have in common; gamma may be NULL. */
+struct cuda_batchnorm cuda_batchnorm_task(const struct cuda_backend *cuda, const struct tensor *x,
+                                          const struct tensor *gamma);
 
 /* batchnorm_* with our own kernels; also for what cuDNN does not do. */
 void cuda_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,

@@ -1,8 +1,8 @@
 /* Batch normalization by our own kernels (cuda_batchnorm.cu, with the derivation). */
 #include "cuda_backend.h"
 
-static struct cuda_batchnorm make_task(const struct cuda_backend *cuda, const struct tensor *x,
-                                       const struct tensor *gamma)
+struct cuda_batchnorm cuda_batchnorm_task(const struct cuda_backend *cuda, const struct tensor *x,
+                                          const struct tensor *gamma)
 {
     CHECK(!gamma || gamma->shape.c == x->shape.c);
     return (struct cuda_batchnorm){
@@ -22,7 +22,7 @@ void cuda_batchnorm_forward(struct backend *backend, struct batchnorm_params par
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(shape_equal(x->shape, y->shape) && beta->shape.c == x->shape.c);
-    struct cuda_batchnorm task = make_task(cuda, x, gamma);
+    struct cuda_batchnorm task = cuda_batchnorm_task(cuda, x, gamma);
     task.epsilon = (float)params.epsilon, task.momentum = (float)params.momentum;
     task.beta = beta->data;
     task.y = y->data;
@@ -39,7 +39,7 @@ static void batchnorm_evaluate(struct backend *backend, struct batchnorm_params 
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(shape_equal(x->shape, y->shape));
-    struct cuda_batchnorm task = make_task(cuda, x, gamma);
+    struct cuda_batchnorm task = cuda_batchnorm_task(cuda, x, gamma);
     task.epsilon = (float)params.epsilon;
     task.beta = beta->data;
     task.y = y->data;
@@ -53,7 +53,7 @@ void cuda_batchnorm_backward(struct backend *backend, const struct tensor *x, co
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(shape_equal(x->shape, dy->shape) && (!dx || shape_equal(x->shape, dx->shape)));
-    struct cuda_batchnorm task = make_task(cuda, x, gamma);
+    struct cuda_batchnorm task = cuda_batchnorm_task(cuda, x, gamma);
     task.mean = mean->data, task.rstd = rstd->data;
     task.dy = dy->data;
     task.dx = dx ? dx->data : NULL;

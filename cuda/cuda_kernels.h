@@ -128,6 +128,15 @@ cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type ty
 cudaError_t cuda_batchnorm_evaluate_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 cudaError_t cuda_batchnorm_backward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 
+/* All (O) but the weights, (O, inputs); fp32. */
+struct cuda_fold {
+    int64_t outputs, inputs;
+    float epsilon;
+    const float *weight, *bias, *gamma, *beta, *running_mean, *running_var;
+    float *to_weight, *to_bias;
+};
+cudaError_t cuda_fold_launch(cudaStream_t stream, const struct cuda_fold *task);
+
 /* --- loss (cuda_softmax.cu): n samples of d features --- */
 cudaError_t cuda_softmax_forward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *x,
                                         void *y);

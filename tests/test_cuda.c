@@ -167,6 +167,7 @@ static struct curve train(const char *text, struct backend_options options)
     struct status status = {0};
     struct curve curve;
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
+    options.fuse = true;
     struct backend *backend = create(options);
     experiment_from(&experiment, text);
     cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
@@ -267,23 +268,23 @@ Test(cuda, fp64_is_refused_with_the_way_out)
 }
 
 /* Everywhere: `auto` finds a backend for what every machine can do, and says what is missing for the rest. */
-Test(cuda, auto_takes_what_there_is)
+Test(cuda_anywhere, auto_takes_what_there_is)
 {
-    struct backend_options options = {.device = DEVICE_AUTO, .precision = PRECISION_BF16};
+    struct backend_options options = {.device = DEVICE_AUTO, .precision = PRECISION_TF32};
     struct backend *backend;
     struct status status = {0};
     backend_destroy(create((struct backend_options){.device = DEVICE_AUTO, .precision = PRECISION_FP64}));
     if (backend_create(&backend, &options, &status)) {
-        cr_expect(strstr(backend->description, "cuda") && strstr(backend->description, "bf16"), "%s",
+        cr_expect(strstr(backend->description, "cuda") && strstr(backend->description, "tf32"), "%s",
                   backend->description);
         backend_destroy(backend);
         return;
     }
     cr_expect_eq(status.code, STATUS_USAGE);
-    cr_expect(strstr(status.message, "backend.precision: bf16 needs a CUDA device"), "%s", status.message);
+    cr_expect(strstr(status.message, "backend.precision: tf32 needs a CUDA device"), "%s", status.message);
 }
 
-Test(cuda, memory_that_is_not_there_ends_the_program, .exit_code = STATUS_RUNTIME)
+Test(cuda_anywhere, memory_that_is_not_there_ends_the_program, .exit_code = STATUS_RUNTIME)
 {
     struct backend_options options = {.device = DEVICE_CUDA};
     struct backend *backend;

@@ -15,9 +15,21 @@
         CASE("linear to " #o ", backward", PASS_BACKWARD, OP_CONV2D, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true})
 #define NORM(text, which, n, c, size)                                                                                  \
     CASE("batchnorm" text, which, OP_BATCHNORM, n, c, size, size, .batchnorm = {1e-5, 0.1})
+#define POOLED(text, which, n, c, size)                                                                                \
+    {                                                                                                                  \
+        .name = "batchnorm + relu + pool" text, .pass = which, .pooled = true, .op = {                                 \
+            .name = "batchnorm",                                                                                       \
+            .op = OP_BATCHNORM,                                                                                        \
+            .x = {n, c, size, size},                                                                                   \
+            .scale = 1,                                                                                                \
+            .batchnorm = {1e-5, 0.1}                                                                                   \
+        }                                                                                                              \
+    }
 #define BATCHNORM(n, c, size)                                                                                          \
     NORM("", PASS_FORWARD, n, c, size), NORM(", backward", PASS_BACKWARD, n, c, size),                                 \
-        NORM(", evaluation", PASS_EVALUATE, n, c, size)
+        NORM(", evaluation", PASS_EVALUATE, n, c, size), NORM(" + relu", PASS_FUSED_FORWARD, n, c, size),              \
+        NORM(" + relu, backward", PASS_FUSED_BACKWARD, n, c, size), POOLED("", PASS_FUSED_FORWARD, n, c, size),        \
+        POOLED(", backward", PASS_FUSED_BACKWARD, n, c, size)
 #define LARGE_BATCHNORM(n, c, size, which, text)                                                                       \
     {                                                                                                                  \
         .name = "batchnorm" text, .pass = which, .large = true, .op = {                                                \
@@ -57,6 +69,7 @@ static const struct bench_case cases[] = {
     BATCHNORM(384, 512, 1),
     LARGE_BATCHNORM(128, 64, 112, PASS_FORWARD, ""),
     LARGE_BATCHNORM(128, 64, 112, PASS_BACKWARD, ", backward"),
+    LARGE_BATCHNORM(128, 64, 112, PASS_FUSED_FORWARD, " + relu"),
     LARGE_BATCHNORM(128, 512, 28, PASS_FORWARD, ""),
     LARGE_BATCHNORM(128, 512, 28, PASS_BACKWARD, ", backward"),
     RELU(32, 64, 32),

@@ -103,6 +103,7 @@ static void print_row(struct backend *backend, struct backend *cudnn, const stru
                       const struct bench_case *c)
 {
     struct subject subject;
+    if (!subject_offered(backend, c)) return;
     subject_open(&subject, backend, c);
     double seconds = measure(&subject), bytes = subject_bytes(&subject), flops = subject_flops(&subject);
     subject_close(&subject);
@@ -148,7 +149,7 @@ static struct arguments parse(char **words)
 {
     static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
     static const char *const precisions[] = {"fp32", "fp64", "tf32", "bf16", NULL};
-    struct arguments arguments = {.options = {.device = DEVICE_CPU}};
+    struct arguments arguments = {.options = {.device = DEVICE_CPU, .fuse = true}};
     for (; *words; words++) {
         if (strcmp(*words, "--large") == 0)
             arguments.large = true;

@@ -5,6 +5,27 @@
 #include "support.h"
 #include "trainer/check.h"
 
+static bool is_fused(const struct bench_case *c)
+{
+    return c->pass == PASS_FUSED_FORWARD || c->pass == PASS_FUSED_BACKWARD;
+}
+
+/* ReLU and, where pooled, the ConvNet's max-pool. */
+static struct batchnorm_fused_params fused_params(const struct bench_case *c)
+{
+    struct batchnorm_fused_params params = {.batchnorm = c->op.batchnorm, .pooled = c->pooled};
+    params.activation = (struct activation_params){ACTIVATION_RELU, 0};
+    params.pool = (struct pool_params){POOL_MAX, {3, 2, 1}};
+    return params;
+}
+
+bool subject_offered(const struct backend *backend, const struct bench_case *c)
+{
+    struct batchnorm_fused_params params = fused_params(c);
+    if (!is_fused(c)) return true;
+    return backend->ops->batchnorm_fused_offered && backend->ops->batchnorm_fused_offered(backend, &params);
+}
+
 /* --- tensors --- */
 
 static struct shape output_shape(const struct bench_case *c)
@@ -13,7 +34,7 @@ static struct shape output_shape(const struct bench_case *c)
     struct window window = {3, 2, 1};
     if (c->op.op == OP_CONV2D) window = c->op.conv2d.window, s.c = c->op.conv2d.channels;
     if (c->op.op == OP_POOL) window = c->op.pool.window;
-    if (c->op.op == OP_CONV2D || c->op.op == OP_POOL) {
+    if (c->op.op == OP_CONV2D || c->op.op == OP_POOL || c->pooled) {
         s.h = window_output_size(s.h, window), s.w = window_output_size(s.w, window);
     }
     return s;
@@ -52,6 +73,10 @@ static void open_batchnorm(struct subject *subject)
 {
     subject->mean = fresh(subject, &subject->gamma), subject->rstd = fresh(subject, &subject->gamma);
     subject->dweight = fresh(subject, &subject->gamma), subject->dbias = fresh(subject, &subject->gamma);
+    subject->fused = fused_params(subject->c);
+    if (!subject->c->pooled) return;
+    tensor_free(subject->backend, &subject->dy);
+    subject->dy = fresh(subject, &subject->y);
 }
 
 void subject_open(struct subject *subject, struct backend *backend, const struct bench_case *c)
@@ -76,10 +101,11 @@ void subject_open(struct subject *subject, struct backend *backend, const struct
         subject->dweight = fresh(subject, &subject->weight);
         if (c->op.conv2d.bias) subject->dbias = fresh(subject, &subject->bias);
     }
-    if (c->op.op == OP_POOL) subject->saved = ops->alloc(backend, ops->pool_saved_bytes(backend, c->op.pool, y));
-    if (c->pass == PASS_FORWARD) return;
+    struct pool_params pool = c->op.op == OP_POOL ? c->op.pool : subject->fused.pool;
+    if (c->op.op == OP_POOL || c->pooled) subject->saved = ops->alloc(backend, ops->pool_saved_bytes(backend, pool, y));
+    if (c->pass == PASS_FORWARD || c->pass == PASS_FUSED_FORWARD) return;
     struct bench_case forward = *c; /* what the backward pass is given */
-    forward.pass = PASS_FORWARD;
+    forward.pass = c->pass == PASS_FUSED_BACKWARD ? PASS_FUSED_FORWARD : PASS_FORWARD;
     subject->c = &forward;
     subject_run(subject);
     subject->c = c;
@@ -121,6 +147,14 @@ static void run_batchnorm(struct subject *s)
     case PASS_EVALUATE:
         ops->batchnorm_evaluate(s->backend, params, &s->x, &s->gamma, &s->beta, &s->running_mean, &s->running_var,
                                 &s->y);
+        break;
+    case PASS_FUSED_FORWARD:
+        ops->batchnorm_fused_forward(s->backend, &s->fused, &s->x, &s->gamma, &s->beta, &s->running_mean,
+                                     &s->running_var, &s->y, &s->mean, &s->rstd, s->saved);
+        break;
+    case PASS_FUSED_BACKWARD:
+        ops->batchnorm_fused_backward(s->backend, &s->fused, &s->x, &s->gamma, &s->beta, &s->mean, &s->rstd, &s->dy,
+                                      s->saved, &s->dx, &s->dweight, &s->dbias);
         break;
     }
 }
@@ -185,7 +219,7 @@ static double bytes_of(const struct subject *subject, const struct tensor *tenso
 double subject_bytes(const struct subject *s)
 {
     double x = bytes_of(s, &s->x), y = bytes_of(s, &s->y), weight = bytes_of(s, &s->weight);
-    bool backward = s->c->pass == PASS_BACKWARD;
+    bool backward = s->c->pass == PASS_BACKWARD || s->c->pass == PASS_FUSED_BACKWARD;
     switch (s->c->op.op) {
     case OP_ADAM:
         return 7 * x; /* w, dw, m, v read; w, m, v written */

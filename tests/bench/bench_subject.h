@@ -5,12 +5,13 @@
 
 #include "op_cases.h"
 
-enum pass { PASS_FORWARD, PASS_BACKWARD, PASS_EVALUATE };
+enum pass { PASS_FORWARD, PASS_BACKWARD, PASS_EVALUATE, PASS_FUSED_FORWARD, PASS_FUSED_BACKWARD };
 
 struct bench_case {
     const char *name; /* for people */
     struct op_case op;
     enum pass pass;
+    bool pooled; /* fused passes: the ConvNet's max-pool too */
     bool large;  /* more than a cache holds */
 };
 
@@ -21,11 +22,14 @@ struct subject {
     const struct bench_case *c;
     struct tensor x, y, dy, dx, weight, bias, dweight, dbias, gamma, beta, running_mean, running_var, mean, rstd;
     struct conv2d_plan *plan;
+    struct batchnorm_fused_params fused;
     void *saved;
     int32_t *labels;
     void *state[2]; /* an optimizer's */
 };
 
+/* Whether the backend has what the case asks for. */
+bool subject_offered(const struct backend *backend, const struct bench_case *c);
 void subject_open(struct subject *subject, struct backend *backend, const struct bench_case *c);
 void subject_close(struct subject *subject);
 void subject_run(struct subject *subject);

@@ -36,5 +36,5 @@ refused() { # KEY VALUE...
     cat "$work/stderr"
 }
 refused 'backend.device: no CUDA' --set backend.device=cuda
-refused 'backend.precision: bf16 needs a CUDA device' --set backend.precision=bf16
+refused 'backend.precision: tf32 needs a CUDA device' --set backend.precision=tf32
 refused 'model.batchnorm: cudnn needs a CUDA device' --set model.batchnorm=cudnn
