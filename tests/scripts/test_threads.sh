@@ -41,7 +41,7 @@ numbers() { sed 's/,[^,]*$//' "$1" | sort; } # without the seconds
 for variation in "" "--set model.batchnorm=autodiff" "--set model.loss=separate --set backend.precision=fp64"; do
     for threads in 1 2 5; do
         # shellcheck disable=SC2086 # the variation is a list of words
-        trainer net.ini --quiet --out "run$threads" --set backend.threads=$threads $variation
+        trainer net.ini --quiet --overwrite --out "run$threads" --set backend.threads=$threads $variation
         numbers "run$threads/metrics.csv" >"numbers$threads"
     done
     [[ $(wc -l <numbers1) == 3 ]] || fail "$variation: $(<numbers1)"
