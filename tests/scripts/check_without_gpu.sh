@@ -22,7 +22,7 @@ batch_size = 16
 eval_freq = 2
 INI
 
-run() { status=0 && "$trainer" train "$work/tiny.ini" --out "$work/out" "$@" >"$work/stdout" 2>"$work/stderr" || status=$?; }
+run() { rm -rf "$work/out" && status=0 && "$trainer" train "$work/tiny.ini" --out "$work/out" "$@" >"$work/stdout" 2>"$work/stderr" || status=$?; }
 
 run --set backend.device=auto
 [[ $status == 0 ]] || fail "auto: exit code $status: $(cat "$work/stderr")"
