@@ -26,6 +26,12 @@ enum rng_stream {
     RNG_STREAM_LAYER = 0x20000, /* + index of the layer: dropout masks */
 };
 
+#define PHILOX_ROUNDS 10
+#define PHILOX_FACTOR_0 0xD2511F53u
+#define PHILOX_FACTOR_1 0xCD9E8D57u
+#define PHILOX_KEY_0 0x9E3779B9u
+#define PHILOX_KEY_1 0xBB67AE85u
+
 struct philox_words {
     uint32_t word[4];
 };
@@ -34,11 +40,11 @@ PHILOX_FUNCTION struct philox_words philox_draw(uint64_t seed, uint32_t stream, 
 {
     uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32), c2 = step, c3 = stream;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+    for (int round = 0; round < PHILOX_ROUNDS; round++) {
+        uint64_t p0 = (uint64_t)PHILOX_FACTOR_0 * c0, p1 = (uint64_t)PHILOX_FACTOR_1 * c2;
         uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
         c0 = n0, c1 = (uint32_t)p1, c2 = n2, c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+        k0 += PHILOX_KEY_0, k1 += PHILOX_KEY_1;
     }
     struct philox_words result = {{c0, c1, c2, c3}};
     return result;

@@ -76,7 +76,7 @@ static struct backend *create(struct backend_options options)
     struct status status = {0};
     if (backend_create(&backend, &options, &status)) return backend;
     fprintf(stderr, "bench_ops: %s\n", status.message);
-    exit(status.code);
+    exit((int)status.code);
 }
 
 static double measure_case(struct backend *backend, const struct bench_case *c)
