@@ -14,7 +14,7 @@ WARM_UP_STEPS = 3
 TRIAL_STEPS = 7
 GPU_REPEATS = 5
 EAGER, COMPILED, GRAPH = "eager", "torch.compile", "CUDA graph of the eager step"
-EVALUATION_BATCHES = (32, 64, 128, 256, 512, 1024)
+EVALUATION_BATCHES = (32, 128, 512)
 EVALUATION_IMAGES = 1024
 
 
@@ -249,7 +249,7 @@ def best_session(experiment, precision, device, modes):
         if train is None or seconds < train[0]:
             train = (seconds, session)
         for size in EVALUATION_BATCHES:
-            images = session.evaluate_images_per_second(size)
+            images = session.evaluate_images_per_second(size, 1)
             if evaluate is None or images > evaluate[0]:
                 evaluate = (images, session, size)
     return train[1], evaluate[1], evaluate[2]
