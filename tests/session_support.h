@@ -12,17 +12,23 @@ struct session {
     struct trainer trainer;
 };
 
-static inline struct session *session_open(const char *text, int threads)
+/* The backend becomes the session's; NULL: the CPU in the config's precision. */
+static inline struct session *session_open_on(const char *text, struct backend *backend, int threads)
 {
     struct session *session = memory_alloc(1, sizeof *session);
     struct status status = {0};
     experiment_from(&session->experiment, text);
-    session->backend = backend_of(session->experiment.backend.precision, threads);
+    session->backend = backend ? backend : backend_of(session->experiment.backend.precision, threads);
     cr_assert(dataset_load(&session->dataset, &session->experiment, &status), "%s", status.message);
     bool created =
         trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status);
     cr_assert(created, "%s", status.message);
     return session;
+}
+
+static inline struct session *session_open(const char *text, int threads)
+{
+    return session_open_on(text, NULL, threads);
 }
 
 static inline void session_close(struct session *session)

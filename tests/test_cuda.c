@@ -1,15 +1,17 @@
-/* CPU against CUDA: every operation of the one list of cases, run after run, and whole networks step by step. Without a CUDA
- * device the tests say so and are skipped. */
+/* CPU against CUDA: every operation of the one list of cases, run after run, and whole networks step by step. Without a
+ * CUDA device the tests say so and are skipped. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "experiment_support.h"
+#include "config_support.h"
 #include "op_cases.h"
 #include "op_reference.h"
+#include "session_support.h"
 #include "support.h"
+#include "trainer/checkpoint.h"
 #include "trainer/train.h"
 
 enum { PRECISIONS = 3 };
@@ -54,7 +56,8 @@ static void round_inputs(const struct variant *variant, struct op_arrays *inputs
         support_round(variant, inputs->array[k].values, shape_count(inputs->array[k].shape));
 }
 
-/* Against the CPU in fp64, from the same inputs. The tolerance is that of test_ops_known, in roundings of the precision. */
+/* Against the CPU in fp64, from the same inputs. The tolerance is that of test_ops_known, in roundings of the
+ * precision. */
 static void expect_cpu(struct backend *backend, const struct variant *variant, const char *how)
 {
     struct backend *exact = variant_create(variant_list(&(int){0}), 2);
@@ -92,8 +95,8 @@ Test(cuda, operations_agree_with_the_cpu)
     }
 }
 
-/* cuDNN's batch normalization is the same function as ours. Cases with a mean of 1000 are left out: there cuDNN's variance
- * is a difference of two large numbers. */
+/* cuDNN's batch normalization is the same function as ours. Cases with a mean of 1000 are left out: there cuDNN's
+ * variance is a difference of two large numbers. */
 Test(cuda, cudnn_batchnorm_is_the_same_function)
 {
     need_cuda();
@@ -103,8 +106,8 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
     const struct op_case *cases = op_case_list(&count);
     for (int p = 0; p < PRECISIONS; p++) {
         const struct variant *variant = cuda_variant(p);
-        struct backend *backend = create((struct backend_options){
-            .device = DEVICE_CUDA, .precision = variant->precision, .cudnn_batchnorm = true});
+        struct backend *backend = create(
+            (struct backend_options){.device = DEVICE_CUDA, .precision = variant->precision, .cudnn_batchnorm = true});
         for (int i = 0; i < count; i++) {
             if (cases[i].op != OP_BATCHNORM || fabs(cases[i].offset) > 100) continue;
             char message[512];
@@ -135,7 +138,8 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
 #endif
 enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 5 };
 
-/* The report's networks in small, each kind of layer and optimizer among them. 203 = 12 * 16 + 11: epochs with a tail. */
+/* The report's networks in small, each kind of layer and optimizer among them. 203 = 12 * 16 + 11: epochs with a tail.
+ */
 static const struct {
     const char *name, *text;
 } networks[NETWORKS] = {
@@ -203,8 +207,8 @@ static double bound_of(const struct variant *variant, double loss)
 }
 
 /* Of the loss, in evaluation. The bias of a convolution in front of a batch normalization has no gradient but rounding
- * errors, of which Adam makes full steps. While training, the normalization takes the bias out again; in evaluation the running
- * mean, which follows slowly, leaves some of it in. */
+ * errors, of which Adam makes full steps. While training, the normalization takes the bias out again; in evaluation the
+ * running mean, which follows slowly, leaves some of it in. */
 static const double EVALUATION_SHARE = 0.01;
 
 Test(cuda, networks_stay_with_the_cpu, .timeout = 600)
@@ -215,8 +219,8 @@ Test(cuda, networks_stay_with_the_cpu, .timeout = 600)
         cr_expect(STEPS < 50 || cpu.loss[STEPS - 1] < cpu.loss[0], "%s does not learn", networks[k].name);
         for (int p = 0; p < PRECISIONS; p++) {
             const struct variant *variant = cuda_variant(p);
-            struct curve cuda = train(
-                networks[k].text, (struct backend_options){.device = DEVICE_CUDA, .precision = variant->precision});
+            struct curve cuda = train(networks[k].text,
+                                      (struct backend_options){.device = DEVICE_CUDA, .precision = variant->precision});
             double bound = bound_of(variant, cpu.loss[0]), worst = 0;
             for (int step = 0; step < STEPS; step++) {
                 double difference = fabs(cuda.loss[step] - cpu.loss[step]);
@@ -255,6 +259,62 @@ Test(cuda, replayed_steps_are_the_steps, .timeout = 600)
 }
 
 /* --- what a user can cause --- */
+
+/* --- checkpoints --- */
+
+static const char resumed[] =
+    "[data]\ndataset = synthetic\nsynthetic_train = 40\nsynthetic_test = 8\nsynthetic_size = 8\n"
+    "[model]\nkind = convnet\nfeatures = 9, M, 17\nbatchnorm = custom\ndropout = 0.2\n"
+    "[optimizer]\nname = adam\n[train]\nmax_steps = 6\nbatch_size = 8\neval_freq = 6\n";
+
+static struct session *open_deterministic(enum device device)
+{
+    struct backend_options options = {.device = device, .threads = 1, .deterministic = true};
+    return session_open_on(resumed, create(options), 1);
+}
+
+static void save(struct session *session, const char *path)
+{
+    struct run_result result = {0};
+    struct status status = {0};
+    cr_assert(checkpoint_write(path, &session->trainer, &result, &status), "%s", status.message);
+}
+
+static void restore(struct session *session, const char *path)
+{
+    struct checkpoint checkpoint;
+    struct status status = {0};
+    cr_assert(checkpoint_read(&checkpoint, path, &status), "%s", status.message);
+    cr_assert(checkpoint_restore(&checkpoint, &session->trainer, &status), "%s", status.message);
+    checkpoint_free(&checkpoint);
+}
+
+static bool same_files(const char *a, const char *b)
+{
+    size_t a_size, b_size;
+    char *a_bytes = support_file_read(a, &a_size), *b_bytes = support_file_read(b, &b_size);
+    bool same = a_size == b_size && memcmp(a_bytes, b_bytes, a_size) == 0;
+    free(a_bytes), free(b_bytes);
+    return same;
+}
+
+/* Three steps, saved, restored and three more are six steps; and a checkpoint goes through the CPU unchanged. */
+Test(cuda, a_run_goes_on_to_the_bit, .timeout = 600, .init = enter_folder, .fini = leave_folder)
+{
+    need_cuda();
+    struct session *whole = open_deterministic(DEVICE_CUDA), *second = open_deterministic(DEVICE_CUDA);
+    struct session *host = open_deterministic(DEVICE_CPU);
+    for (int i = 0; i < 3; i++) trainer_step(&whole->trainer);
+    save(whole, "cuda");
+    restore(host, "cuda");
+    save(host, "cpu");
+    cr_expect(same_files("cuda", "cpu"), "a checkpoint of CUDA changes on the CPU");
+    restore(second, "cpu");
+    for (int i = 0; i < 3; i++) trainer_step(&whole->trainer), trainer_step(&second->trainer);
+    save(whole, "whole"), save(second, "resumed");
+    cr_expect(same_files("whole", "resumed"), "a run that goes on differs");
+    session_close(whole), session_close(second), session_close(host);
+}
 
 Test(cuda, fp64_is_refused_with_the_way_out)
 {
