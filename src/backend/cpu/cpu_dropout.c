@@ -74,19 +74,19 @@ static void drop_rows(const struct dropout_task *task, int64_t first_index, int6
     const struct dropout_params *params = task->params;
     uint64_t index[WORD_LANES];
     words_vec word[WORDS];
-    uint32_t bits[WORD_LANES][WORDS]; /* in the order of the elements */
+    uint32_t bits[WORD_LANES * WORDS]; /* in the order of the elements */
     for (int i = 0; i < WORD_LANES; i++)
         index[i] = (uint64_t)(first_index + (n + i / ROW_DRAWS) * sample_index) / WORDS + (uint64_t)(i % ROW_DRAWS);
     draw_words(params->seed, params->stream, task->step, index, word);
     for (int i = 0; i < WORD_LANES; i++)
-        for (int w = 0; w < WORDS; w++) bits[i][w] = word[w][i];
+        for (int w = 0; w < WORDS; w++) bits[i * WORDS + w] = word[w][i];
     /* philox_uniform(bits) < rate, both times 2^24 */
     uint32_t threshold = (uint32_t)ceilf((float)params->rate * 16777216.0f);
     vec scale = vec_set((real)(1 / (1 - params->rate)));
     for (int r = 0; r < ROWS && n + r < last; r++)
         for (int lane = 0; lane < CPU_BLOCK; lane += CPU_LANES) {
             int64_t place = at + (n + r) * CPU_BLOCK + lane;
-            lane_words row = *(const lane_words *)(bits[r * ROW_DRAWS] + lane);
+            lane_words row = *(const lane_words *)(bits + r * CPU_BLOCK + lane);
             vec_int dropped = __builtin_convertvector(row >> 8 < threshold, vec_int);
             vec_store(task->to + place, vec_select(dropped, (vec){0}, vec_load(task->from + place) * scale));
         }
