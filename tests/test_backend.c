@@ -31,7 +31,7 @@ static void expect_refused(struct backend_options options, const char *key, cons
 
 Test(backend, cpu_refuses_what_it_cannot_compute)
 {
-    expect_refused((struct backend_options){.device = DEVICE_CPU, .precision = PRECISION_FP32, .cpu_isa = CPU_ISA_AMX},
+    expect_refused((struct backend_options){.device = DEVICE_CPU, .precision = PRECISION_FP64, .cpu_isa = CPU_ISA_AMX},
                    "backend.cpu_isa", "amx");
     expect_refused((struct backend_options){.device = DEVICE_CPU, .precision = PRECISION_TF32}, "backend.precision",
                    "fp32");
@@ -58,7 +58,6 @@ Test(backend, an_instruction_set_comes_or_is_refused_clearly)
     static const enum cpu_isa isas[] = {CPU_ISA_AUTO, CPU_ISA_AMX, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE};
     for (int i = 0; i < 5; i++) {
         struct backend_options options = {.device = DEVICE_CPU, .cpu_isa = isas[i], .threads = 1};
-        if (isas[i] == CPU_ISA_AMX) options.precision = PRECISION_BF16;
         struct backend *backend = NULL;
         struct status status = {0};
         if (backend_create(&backend, &options, &status)) {

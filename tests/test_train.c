@@ -97,7 +97,7 @@ static void assert_batch(struct session *session, const int32_t *samples)
 /* 50 samples in batches of 16: three per epoch, and two samples that the epoch does not see. */
 Test(train, first_epoch_in_file_order_then_permutations)
 {
-    struct session *session = session_open(mlp_text, 1);
+    struct session *session = session_open(convnet_text, 1); /* an MLP may take its input in another form */
     int32_t order[50];
     cr_assert_eq(session->trainer.batches_per_epoch, 3);
     for (int step = 0; step < 7; step++) {

@@ -213,6 +213,11 @@ struct backend_ops {
      * as augment says (NULL: as they are). */
     void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
                    const struct tensor *x, int32_t *labels);
+    /* Optional. Whether gather, unless it augments, may leave the batch as pixels, x (N,D,1,1) of TENSOR_PIXELS, for a
+     * linear layer with that many outputs: conv2d_forward and conv2d_backward (with dx NULL) of its plan then normalise
+     * them within their products, with the same results to within rounding. Nothing else reads or writes such a tensor,
+     * and it refers to the data set. */
+    bool (*pixels_offered)(const struct backend *backend, struct shape x, int64_t outputs);
 
     /* --- convolution and linear --- */
     /* A plan for inputs (n,I,H,W) with n <= input.n. */

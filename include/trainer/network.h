@@ -32,7 +32,7 @@ struct network {
     struct layer *layers;
     enum loss_kind loss;          /* LOSS_SEPARATE: the last layer is a softmax */
     double label_smoothing;       /* of training's loss; 0 until somebody sets it, and 0 with LOSS_SEPARATE */
-    struct tensor input;          /* (N,C,H,W), filled by gather or by a test; shape.n is the batch at hand */
+    struct tensor input;          /* (N,C,H,W), filled by gather or by its owner; shape.n is the batch at hand */
     int32_t *labels;              /* (N) device memory */
     struct tensor *activations;   /* [layer_count]: output of each layer */
     size_t arena_count;           /* elements in each arena, padding included */
@@ -60,6 +60,10 @@ bool network_build(struct network **network, struct backend *backend, const stru
                    enum loss_kind loss, struct shape input, uint64_t seed, struct status *status);
 void network_destroy(struct network *network); /* NULL is allowed */
 
+/* From here on the input is what gather makes of a data set without augmentation, and of the kind TENSOR_PIXELS where the
+ * backend can take the first layer's input so. */
+void network_take_pixels(struct network *network);
+
 /* Lets the layers compute with the parameters and running statistics in these arenas, which are like the network's own.
  */
 void network_use(struct network *network, void *parameters, void *buffers);
@@ -67,7 +71,7 @@ void network_use(struct network *network, void *parameters, void *buffers);
 /* The batch at hand, 1 <= n <= max_batch: sets shape.n of the input and of every activation. */
 void network_set_batch(struct network *network, int64_t n);
 
-/* A training step of n samples and an evaluation of max_batch, of zeros: what is allocated when it is first used (a tape) is
+/* A training step of n samples and an evaluation of max_batch, of what is in the input: what is allocated when it is first used (a tape) is
  * there afterwards, and counted in `memory`. Parameters and running statistics are left as they start. */
 void network_rehearse(struct network *network, int64_t n);
 

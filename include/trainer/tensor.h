@@ -9,6 +9,7 @@ enum tensor_kind {
     TENSOR_ACTIVATION, /* (N,C,H,W): a batch of images, or of vectors as (N,D,1,1) */
     TENSOR_FILTER,     /* (O,I,K,K): weights of a convolution; of a linear layer as (O,I,1,1) */
     TENSOR_VECTOR,     /* (1,C,1,1): one value per channel: bias, gamma, running mean, ... */
+    TENSOR_PIXELS,     /* (N,D,1,1): a batch of vectors as the data set's own pixels, with what normalises them */
 };
 
 struct tensor {

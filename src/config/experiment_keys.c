@@ -97,7 +97,7 @@ const struct experiment_key experiment_keys[] = {
     CHOICE(backend, device, "auto", "What computes; auto: a CUDA device where there is one.", "auto", "cpu", "cuda"),
     INTEGER(backend, threads, "0", 0, 1024, "CPU threads; 0: one per core."),
     CHOICE(backend, precision, "fp32", "Arithmetic; bf16: products of bf16, the rest in fp32; tf32 needs a CUDA device.", "fp32", "fp64", "tf32", "bf16"),
-    CHOICE(backend, cpu_isa, "auto", "Instruction set of the CPU kernels; auto: the best there is; amx multiplies bf16.", "auto", "amx", "avx512",
+    CHOICE(backend, cpu_isa, "auto", "Instruction set of the CPU kernels; auto: the best there is; amx: avx512, with AMX where that multiplies faster.", "auto", "amx", "avx512",
            "avx2", "portable"),
     CHOICE(backend, winograd, "auto",
            "CPU: 3x3 convolutions by Winograd's method, which multiplies less and rounds more: where it is faster, on, off.",

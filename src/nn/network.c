@@ -239,6 +239,19 @@ void network_destroy(struct network *network)
     free(network);
 }
 
+void network_take_pixels(struct network *network)
+{
+    struct backend *backend = network->backend;
+    const struct layer *first = &network->layers[0];
+    struct shape shape = first->input;
+    if (!backend->ops->pixels_offered || first->spec.kind != LAYER_LINEAR) return;
+    if (!backend->ops->pixels_offered(backend, shape, first->output.c)) return;
+    int64_t before = backend->allocated;
+    tensor_free(backend, &network->input);
+    network->input = tensor_alloc(backend, TENSOR_PIXELS, shape);
+    network->memory.activations += backend->allocated - before;
+}
+
 /* --- run --- */
 
 void network_set_batch(struct network *network, int64_t n)
@@ -308,7 +321,6 @@ void network_rehearse(struct network *network, int64_t n)
 {
     struct backend *backend = network->backend;
     int64_t before = backend->allocated;
-    backend->ops->zero(backend, network->input.data, tensor_bytes(backend, TENSOR_ACTIVATION, network->input.shape));
     network_set_batch(network, network->max_batch);
     network_forward(network, LAYER_EVALUATE);
     network_set_batch(network, n);

@@ -31,8 +31,10 @@ static bool build_network(struct trainer *trainer, struct status *status)
     bool built = network_build(&trainer->network, trainer->backend, specs, count, experiment->model.loss, input,
                                (uint64_t)experiment->experiment.seed, status);
     model_specs_free(specs, count);
-    if (built) trainer->network->label_smoothing = experiment->train.label_smoothing;
-    return built;
+    if (!built) return false;
+    trainer->network->label_smoothing = experiment->train.label_smoothing;
+    if (!trainer->augmented) network_take_pixels(trainer->network);
+    return true;
 }
 
 static void upload_set(struct trainer *trainer, struct evaluation_set *set, const char *name,
@@ -96,10 +98,10 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX && dataset->test.count > 0);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
-    if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
     trainer->augment = (struct augment_params){experiment->augment.flip, experiment->augment.crop,
                                                experiment->augment.cutout, (uint64_t)experiment->experiment.seed};
     trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0;
+    if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
     int64_t before = backend->allocated;
     optimizer_create(&trainer->optimizer, experiment, trainer->network);
     ema_create(&trainer->ema, experiment->train.ema_decay, trainer->network);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu_bf16.h"
+#include "backend/cpu/cpu_linear_pixels.h"
 #include "backend/cpu/cpu_winograd.h"
 #include "backend/cpu/shared/cpu_create.h"
 #include "trainer/memory.h"
@@ -52,6 +53,10 @@ static void cpu_zero(struct backend *backend, void *data, size_t bytes)
 static size_t cpu_tensor_count(const struct backend *backend, enum tensor_kind kind, struct shape shape)
 {
     (void)backend;
+    if (kind == TENSOR_PIXELS) {
+        int64_t bytes = cpu_pixels_steps(shape.c) * cpu_pixels_rows(shape.n) * CPU_PIXELS_STEP;
+        return (sizeof(struct cpu_pixels) + (size_t)bytes) / sizeof(real);
+    }
     int64_t rows = kind == TENSOR_FILTER ? cpu_blocks(shape.n) * CPU_BLOCK : shape.n;
     return (size_t)(rows * cpu_blocks(shape.c) * CPU_BLOCK * shape.h * shape.w);
 }
@@ -139,6 +144,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
 #if defined(CPU_SCALAR_f32)
     if (options->precision == PRECISION_BF16)
         cpu->bf16 = CPU_EXPORT(cpu_bf16_engine_find)(options->cpu_isa), arithmetic = cpu->bf16->name;
+    cpu->pixels = options->cpu_isa == CPU_ISA_AMX && options->precision == PRECISION_FP32;
 #endif
     snprintf(cpu->base.description, sizeof cpu->base.description, "cpu, %d thread%s, %s, %s", options->threads,
              options->threads == 1 ? "" : "s", isa_name, arithmetic);

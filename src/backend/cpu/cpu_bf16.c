@@ -2,9 +2,7 @@
 
 #if defined(CPU_SCALAR_f32)
 
-#if defined(CPU_ISA_avx512)
-#include <immintrin.h>
-#endif
+#include "backend/cpu/cpu_amx.h"
 
 static void nothing(void)
 {
@@ -90,32 +88,9 @@ static void multiply_avx512(const struct cpu_bf16_block *block)
 
 static const struct cpu_bf16_engine avx512 = {"bf16", nothing, multiply_avx512, nothing};
 
-/* --- AMX: eight registers of 16 rows of 64 bytes; four hold C, two A, two B --- */
+/* --- AMX: of the eight tiles four hold C, two A, two B --- */
 
-#define AMX __attribute__((target("amx-tile,amx-bf16")))
-
-/* What ldtilecfg reads (Intel SDM, vol. 1, 18.3). In memory before anything runs: gcc's intrinsic hides that it is read. */
-static const struct {
-    uint8_t palette, start_row, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} amx_config = {
-    .palette = 1,
-    .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
-    .rows = {16, 16, 16, 16, 16, 16, 16, 16},
-};
-
-AMX static void amx_begin(void)
-{
-    _tile_loadconfig(&amx_config);
-}
-
-AMX static void amx_end(void)
-{
-    _tile_release();
-}
-
-AMX static void amx_four_tiles(const struct cpu_bf16_block *block)
+CPU_AMX static void amx_four_tiles(const struct cpu_bf16_block *block)
 {
     _tile_loadd(0, block->c[0][0], 64);
     _tile_loadd(1, block->c[0][1], 64);
@@ -138,7 +113,7 @@ AMX static void amx_four_tiles(const struct cpu_bf16_block *block)
     _tile_stored(3, block->c[1][1], 64);
 }
 
-AMX static void amx_one_tile(const struct cpu_bf16_block *block, int row, int column)
+CPU_AMX static void amx_one_tile(const struct cpu_bf16_block *block, int row, int column)
 {
     _tile_loadd(0, block->c[row][column], 64);
     for (int64_t s = 0; s < block->step_count; s++) {
@@ -159,7 +134,7 @@ static void amx_multiply(const struct cpu_bf16_block *block)
         for (int column = 0; column < block->columns; column++) amx_one_tile(block, row, column);
 }
 
-static const struct cpu_bf16_engine amx = {"bf16", amx_begin, amx_multiply, amx_end};
+static const struct cpu_bf16_engine amx = {"bf16", cpu_amx_begin, amx_multiply, cpu_amx_end};
 
 static const struct cpu_bf16_engine *find_engine(enum cpu_isa isa)
 {

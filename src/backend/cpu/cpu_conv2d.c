@@ -7,6 +7,7 @@
  *   dx[n,i,h,w]  = sum_{o,k,l} dy[n,o,p,q] w[o,i,k,l]   over the p, q with p*s+k-pad = h and q*s+l-pad = w.
  *
  * y and dx, cpu_conv2d_sum.c, are the same sum with x and y exchanged; dw and db, cpu_conv2d_filter.c, are another.
+ * A linear layer whose input is pixels is computed in cpu_linear_pixels.c.
  * Where cpu_winograd_wanted says so, all but db are computed in cpu_winograd.c and cpu_winograd_filter.c instead.
  *
  * Every output is summed by one thread in an order that neither the tile nor the number of threads changes. */
@@ -15,6 +16,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu_install.h"
+#include "backend/cpu/cpu_linear_pixels.h"
 #include "backend/cpu/cpu_winograd.h"
 #include "trainer/memory.h"
 
@@ -62,6 +64,10 @@ static void cpu_conv2d_forward(struct backend *backend, struct conv2d_plan *plan
     check_shapes(plan, x->shape, weight->shape, y->shape);
     struct conv2d_sum sum = {.window = plan->window, .source = *x, .destination = *y, .filter = weight->data};
     if (bias) sum.bias = bias->data;
+    if (x->kind == TENSOR_PIXELS) {
+        CPU_EXPORT(cpu_linear_pixels_forward)(backend, x, weight, bias, y);
+        return;
+    }
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
         CPU_EXPORT(cpu_conv2d_bf16_sum)(backend, plan, &sum);
@@ -81,6 +87,11 @@ static void cpu_conv2d_backward(struct backend *backend, struct conv2d_plan *pla
     check_shapes(plan, x->shape, weight->shape, dy->shape);
     struct conv2d_sum sum = {.window = plan->window, .transposed = true, .source = *dy, .filter = weight->data};
     sum.destination = dx ? *dx : (struct tensor){.shape = x->shape, .kind = x->kind};
+    if (x->kind == TENSOR_PIXELS) {
+        CHECK(!dx);
+        CPU_EXPORT(cpu_linear_pixels_backward)(backend, x, dy, dweight, dbias);
+        return;
+    }
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
         if (dbias) backend->ops->channel_sum(backend, 1, dy, dbias);

@@ -4,6 +4,11 @@
 
 #include <stdlib.h>
 
+#if defined(CPU_ISA_avx512)
+#include <immintrin.h>
+#endif
+
+#include "backend/cpu/cpu_linear_pixels.h"
 #include "trainer/augment.h"
 #include "trainer/memory.h"
 
@@ -11,7 +16,7 @@ struct device_dataset {
     struct dataset_view view; /* the caller's memory: the host is the device */
     int32_t *order;           /* (count): where `ordered` */
     bool ordered;             /* else file order */
-    real *offset, *scale;     /* (C,H,W): the view's, one of each per pixel */
+    real *offset, *scale;     /* (C,H,W): the view's, one of each per pixel; then zeros up to a multiple of 64 */
 };
 
 /* Of the images, which stay where they are. */
@@ -24,10 +29,10 @@ static struct device_dataset *cpu_dataset_upload(struct backend *backend, const 
 {
     struct device_dataset *dataset = memory_alloc(1, sizeof *dataset);
     dataset->view = *view;
-    int64_t plane = view->height * view->width, pixels = view->channels * plane;
+    int64_t plane = view->height * view->width, pixels = view->channels * plane, padded = cpu_pixels_rows(pixels);
     dataset->order = backend->ops->alloc(backend, (size_t)view->count * sizeof *dataset->order);
-    dataset->offset = backend->ops->alloc(backend, (size_t)pixels * sizeof *dataset->offset);
-    dataset->scale = backend->ops->alloc(backend, (size_t)pixels * sizeof *dataset->scale);
+    dataset->offset = backend->ops->alloc(backend, (size_t)padded * sizeof *dataset->offset);
+    dataset->scale = backend->ops->alloc(backend, (size_t)padded * sizeof *dataset->scale);
     for (int64_t i = 0; i < pixels; i++) {
         dataset->offset[i] = (real)view->offset[i];
         dataset->scale[i] = (real)view->scale[i / plane];
@@ -67,6 +72,17 @@ static int64_t sample_index(const struct gather_task *task, int64_t n)
 }
 
 typedef uint8_t pixel_vec __attribute__((vector_size(CPU_LANES), aligned(1), may_alias));
+typedef uint16_t short_vec __attribute__((vector_size(2 * CPU_LANES)));
+
+/* A register of neighbouring pixels. In one step gcc converts them one by one. */
+static inline vec load_pixels(const uint8_t *pixels)
+{
+#if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
+    return (vec)_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i_u *)pixels)));
+#else
+    return __builtin_convertvector(__builtin_convertvector(*(const pixel_vec *)pixels, short_vec), vec);
+#endif
+}
 
 /* A row of a vector: 16 neighbouring pixels of the sample. The next lines of the sample are fetched ahead, since the
  * samples of a shuffled batch lie all over the memory. */
@@ -75,8 +91,8 @@ static void gather_neighbours(const struct device_dataset *dataset, real *to, co
     enum { FETCH_AHEAD = 128 }; /* bytes */
     __builtin_prefetch(pixels + first + FETCH_AHEAD);
     for (int64_t l = first; l < first + CPU_BLOCK; l += CPU_LANES) {
-        vec value = __builtin_convertvector(*(const pixel_vec *)(pixels + l), vec);
-        vec_store(to + l - first, (value - vec_load(dataset->offset + l)) * vec_load(dataset->scale + l));
+        vec_store(to + l - first,
+                  (load_pixels(pixels + l) - vec_load(dataset->offset + l)) * vec_load(dataset->scale + l));
     }
 }
 
@@ -108,6 +124,32 @@ static void gather_rows(void *argument, int64_t first, int64_t last)
             } else {
                 gather_row(task->dataset, to + n * CPU_BLOCK, pixels, start, lanes, plane);
             }
+        }
+    }
+}
+
+/* Iterations are steps of 64 features, as in the layer that reads them: what a thread gathers it will multiply. Of each
+ * sample they read a piece, and samples of a shuffled batch lie all over the memory: the pieces of the samples to come
+ * are asked for early. */
+static void gather_pixels(void *argument, int64_t first, int64_t last)
+{
+    enum { SAMPLES_AHEAD = 16, LINE = 64 };
+    const struct gather_task *task = argument;
+    int64_t features = task->x.shape.c, count = task->x.shape.n, rows = cpu_pixels_rows(count);
+    int64_t start = first * CPU_PIXELS_STEP, end = min_of(last * CPU_PIXELS_STEP, features);
+    struct cpu_pixels *x = task->x.data;
+    for (int64_t n = -SAMPLES_AHEAD; n < count; n++) {
+        if (n + SAMPLES_AHEAD < count) {
+            const uint8_t *ahead = task->dataset->view.pixels + sample_index(task, n + SAMPLES_AHEAD) * features;
+            for (int64_t i = start; i < end + LINE - 1; i += LINE) __builtin_prefetch(ahead + min_of(i, end - 1));
+        }
+        if (n < 0) continue;
+        const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * features;
+        for (int64_t step = first; step < last; step++) {
+            int8_t *to = x->values + (step * rows + n) * CPU_PIXELS_STEP;
+            int64_t from = step * CPU_PIXELS_STEP, left = min_of(CPU_PIXELS_STEP, features - from);
+            if (left < CPU_PIXELS_STEP) memset(to, 0, CPU_PIXELS_STEP);
+            for (int64_t i = 0; i < left; i++) to[i] = (int8_t)(pixels[from + i] - CPU_PIXELS_CENTRE);
         }
     }
 }
@@ -171,7 +213,7 @@ static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
 
 /* What each sample of the batch meets in this step; NULL where nothing is augmented. */
 static const struct augment_move *draw_moves(struct backend *backend, const struct gather_task *task,
-                                       const struct augment_params *augment)
+                                             const struct augment_params *augment)
 {
     const struct dataset_view *view = &task->dataset->view;
     if (!augment) return NULL;
@@ -197,10 +239,22 @@ static void cpu_gather(struct backend *backend, const struct device_dataset *dat
     CHECK(shape_sample_count(s) == view->channels * view->height * view->width);
     CHECK(task.first >= 0 && task.first + s.n <= view->count);
     for (int64_t n = 0; n < s.n; n++) labels[n] = view->labels[sample_index(&task, n)];
+    if (x->kind == TENSOR_PIXELS) {
+        CHECK(!augment);
+        struct cpu_pixels *pixels = x->data;
+        pixels->offset = dataset->offset, pixels->scale = dataset->scale;
+        cpu_for(backend, cpu_pixels_steps(s.c), s.n * CPU_PIXELS_STEP, gather_pixels, &task);
+        return;
+    }
     task.moves = draw_moves(backend, &task, augment);
     void (*rows)(void *, int64_t, int64_t) = gather_rows;
     if (task.moves) rows = s.h * s.w == 1 ? gather_moved_vectors : gather_moved_images;
     cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, rows, &task);
+}
+
+static bool cpu_pixels_offered(const struct backend *backend, struct shape x, int64_t outputs)
+{
+    return ((const struct cpu_backend *)backend)->pixels && x.h == 1 && x.w == 1 && outputs >= CPU_BLOCK;
 }
 
 void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops)
@@ -209,4 +263,5 @@ void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops)
     ops->dataset_free = cpu_dataset_free;
     ops->dataset_set_order = cpu_dataset_set_order;
     ops->gather = cpu_gather;
+    ops->pixels_offered = cpu_pixels_offered;
 }

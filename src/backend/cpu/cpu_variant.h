@@ -130,6 +130,7 @@ struct cpu_backend {
     struct augment_move *moves;    /* [move_count], of gather: grows with the batch */
     int64_t move_count;
     const struct cpu_bf16_engine *bf16; /* precision = bf16: how products of matrices are computed; else NULL */
+    bool pixels;                        /* offers a linear layer whose input is pixels: cpu_linear_pixels.h */
     void *scratch;                      /* of one operation while it runs; see cpu_scratch_reserve */
     size_t scratch_bytes;
 };
@@ -139,7 +140,8 @@ static inline struct cpu_backend *cpu_backend_of(struct backend *backend)
     return (struct cpu_backend *)backend;
 }
 
-/* Makes `scratch` at least that large. For plans, not for steps; what was in it is lost. */
+/* Makes `scratch` at least that large; what was in it is lost. For plans, or for an operation's first use, which a
+ * network rehearses: a step that is repeated asks for no memory. */
 void CPU_EXPORT(cpu_scratch_reserve)(struct backend *backend, size_t bytes);
 
 static inline real cpu_sqrt(real x)

@@ -38,10 +38,11 @@ enum { VARIANT_COUNT = sizeof variants / sizeof *variants };
 #if defined(TRAINER_X86) && defined(__linux__)
 static bool amx_allowed(void)
 {
-    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24, AMX_INT8 = 1 << 25 };
     unsigned a, b, c, features;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &features)) return false;
-    if (!(features & AMX_BF16) || !(features & AMX_TILE)) return false;
+    const unsigned wanted = AMX_BF16 | AMX_TILE | AMX_INT8;
+    if ((features & wanted) != wanted) return false;
     return syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
 }
 #elif defined(TRAINER_X86)
@@ -68,7 +69,7 @@ static const struct variant *find_variant(enum cpu_isa isa, enum precision preci
 {
     for (int i = 0; i < VARIANT_COUNT; i++) {
         bool useful = isa == variants[i].isa ||
-                      (isa == CPU_ISA_AUTO && (variants[i].isa != CPU_ISA_AMX || precision == PRECISION_BF16));
+                      (isa == CPU_ISA_AUTO && (variants[i].isa != CPU_ISA_AMX || precision != PRECISION_FP64));
         if (useful && machine_has(variants[i].isa)) return &variants[i];
     }
     return NULL;
@@ -107,9 +108,8 @@ bool cpu_backend_create(struct backend **backend, const struct backend_options *
 {
     if (options->precision == PRECISION_TF32)
         return status_fail(status, STATUS_USAGE, "backend.precision: the CPU backend computes in fp32, bf16 or fp64");
-    if (options->cpu_isa == CPU_ISA_AMX && options->precision != PRECISION_BF16)
-        return status_fail(status, STATUS_USAGE,
-                           "backend.cpu_isa: amx multiplies bf16 only; use auto, or precision = bf16");
+    if (options->cpu_isa == CPU_ISA_AMX && options->precision == PRECISION_FP64)
+        return status_fail(status, STATUS_USAGE, "backend.cpu_isa: amx is of no use to fp64; use auto");
     if (options->threads < 0 || options->threads > 1024)
         return status_fail(status, STATUS_USAGE, "backend.threads: expected 0 (one per core) to 1024, found %d",
                            options->threads);

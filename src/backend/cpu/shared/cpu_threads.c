@@ -1,6 +1,10 @@
-/* A loop is cut into ranges; `ticket` holds the number of the loop and how many of its ranges nobody has taken. Taking
- * one is a compare-and-swap of that word, so a thread that comes late finds nothing left and touches nothing, and the
- * caller waits only for ranges that were taken: a worker that other work keeps from running holds nobody up.
+/* A loop is cut into ranges, and those into a portion per thread; a portion's `ticket` holds the number of the loop and
+ * how many of its ranges nobody has taken. Taking one is a compare-and-swap of that word, so a thread that comes late
+ * finds nothing left and touches nothing, and the caller waits only for ranges that were taken: a worker that other
+ * work keeps from running holds nobody up.
+ *
+ * A thread takes the ranges of its own portion first and then those that others have left. So in loops of equal cut it
+ * meets the same data again, in its own cache: fetching what another core wrote last takes five times as long.
  *
  * Waiting threads spin for a few microseconds, since the next loop of a training step mostly follows at once, and then
  * sleep, so that an idle trainer does not burn its cores. */
@@ -18,16 +22,23 @@
 
 enum { SPIN_ROUNDS = 20000 };
 
+/* On a cache line of its own. */
+struct portion {
+    _Alignas(64) atomic_ullong ticket; /* loop number << 32 | ranges not yet taken */
+    int64_t end;                       /* of its ranges; the next one to take is end - those not yet taken */
+};
+
 struct cpu_threads {
     int count;
-    pthread_t *workers; /* [count - 1] */
+    pthread_t *workers;       /* [count - 1] */
+    struct portion *portions; /* [count] */
 
     /* The loop at hand: written by the caller before it publishes the ticket. */
     void (*body)(void *, int64_t, int64_t);
     void *argument;
     int64_t iterations, grain, ranges;
 
-    atomic_ullong ticket;  /* loop number << 32 | ranges not yet taken */
+    atomic_ullong loop;    /* its number */
     atomic_llong finished; /* ranges of the loop that are done */
 
     atomic_int started; /* workers that know their number */
@@ -74,41 +85,42 @@ static void restore_denormals(unsigned before)
 #endif
 }
 
-static bool has_ranges(unsigned long long ticket)
+/* Runs ranges of one portion of the loop at hand until none is left. */
+static void take_portion(struct cpu_threads *team, struct portion *portion)
 {
-    return (uint32_t)ticket != 0;
-}
-
-/* Runs ranges of the loop at hand until none is left. */
-static void take_ranges(struct cpu_threads *team)
-{
-    unsigned long long ticket = atomic_load_explicit(&team->ticket, memory_order_acquire);
-    while (has_ranges(ticket)) {
+    unsigned long long ticket = atomic_load_explicit(&portion->ticket, memory_order_acquire);
+    while ((uint32_t)ticket != 0) {
         /* On failure the word is read anew; on success the loop cannot end before this range does, so its fields hold.
          */
-        if (!atomic_compare_exchange_weak_explicit(&team->ticket, &ticket, ticket - 1, memory_order_acq_rel,
+        if (!atomic_compare_exchange_weak_explicit(&portion->ticket, &ticket, ticket - 1, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
-        int64_t first = (team->ranges - (int64_t)(uint32_t)ticket) * team->grain, last = first + team->grain;
+        int64_t first = (portion->end - (int64_t)(uint32_t)ticket) * team->grain, last = first + team->grain;
         team->body(team->argument, first, last < team->iterations ? last : team->iterations);
         atomic_fetch_add_explicit(&team->finished, 1, memory_order_release);
-        ticket = atomic_load_explicit(&team->ticket, memory_order_acquire);
+        ticket = atomic_load_explicit(&portion->ticket, memory_order_acquire);
     }
 }
 
-static bool must_wait(struct cpu_threads *team)
+static void take_ranges(struct cpu_threads *team)
 {
-    return !has_ranges(atomic_load_explicit(&team->ticket, memory_order_acquire)) && !atomic_load(&team->stop);
+    for (int i = 0; i < team->count; i++) take_portion(team, &team->portions[(current + i) % team->count]);
 }
 
-static void wait_for_loop(struct cpu_threads *team)
+static bool must_wait(struct cpu_threads *team, unsigned long long loop)
+{
+    return atomic_load_explicit(&team->loop, memory_order_acquire) == loop && !atomic_load(&team->stop);
+}
+
+/* Returns when there is another loop than that one, which may have ended since. */
+static void wait_for_loop(struct cpu_threads *team, unsigned long long loop)
 {
     for (int round = 0; round < SPIN_ROUNDS; round++) {
-        if (!must_wait(team)) return;
+        if (!must_wait(team, loop)) return;
         cpu_relax();
     }
     pthread_mutex_lock(&team->mutex);
-    while (must_wait(team)) pthread_cond_wait(&team->wake, &team->mutex);
+    while (must_wait(team, loop)) pthread_cond_wait(&team->wake, &team->mutex);
     pthread_mutex_unlock(&team->mutex);
 }
 
@@ -117,8 +129,10 @@ static void *worker_main(void *argument)
     struct cpu_threads *team = argument;
     current = atomic_fetch_add(&team->started, 1) + 1;
     flush_denormals();
+    unsigned long long loop = 0;
     while (!atomic_load(&team->stop)) {
-        wait_for_loop(team);
+        wait_for_loop(team, loop);
+        loop = atomic_load_explicit(&team->loop, memory_order_acquire);
         take_ranges(team);
     }
     return NULL;
@@ -146,6 +160,7 @@ struct cpu_threads *cpu_threads_create(int threads, struct status *status)
     struct cpu_threads *team = memory_alloc(1, sizeof *team);
     team->count = 1;
     team->workers = memory_alloc((size_t)threads, sizeof *team->workers);
+    team->portions = memory_alloc_aligned((size_t)threads * sizeof *team->portions);
     CHECK(pthread_mutex_init(&team->mutex, NULL) == 0);
     CHECK(pthread_cond_init(&team->wake, NULL) == 0);
     while (team->count < threads) {
@@ -165,12 +180,31 @@ void cpu_threads_destroy(struct cpu_threads *team)
     pthread_cond_destroy(&team->wake);
     pthread_mutex_destroy(&team->mutex);
     free(team->workers);
+    free(team->portions);
     free(team);
 }
 
 int cpu_threads_count(const struct cpu_threads *team)
 {
     return team->count;
+}
+
+/* A loop of so many ranges may be worked on from here on. A portion that is set counts already, before the others are.
+ */
+static void publish(struct cpu_threads *team, int64_t ranges)
+{
+    CHECK(ranges <= UINT32_MAX);
+    team->ranges = ranges;
+    atomic_store(&team->finished, 0);
+    unsigned long long loop = atomic_load(&team->loop) + 1;
+    int64_t first = 0;
+    for (int i = 0; i < team->count; i++) {
+        struct portion *portion = &team->portions[i];
+        portion->end = ranges * (i + 1) / team->count;
+        atomic_store_explicit(&portion->ticket, loop << 32 | (uint64_t)(portion->end - first), memory_order_release);
+        first = portion->end;
+    }
+    atomic_store_explicit(&team->loop, loop, memory_order_release);
 }
 
 void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
@@ -184,11 +218,8 @@ void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
         return;
     }
     team->body = body, team->argument = argument;
-    team->iterations = count, team->grain = grain, team->ranges = (count + grain - 1) / grain;
-    CHECK(team->ranges <= UINT32_MAX);
-    atomic_store(&team->finished, 0);
-    unsigned long long number = (atomic_load(&team->ticket) >> 32) + 1;
-    atomic_store_explicit(&team->ticket, number << 32 | (uint64_t)team->ranges, memory_order_release);
+    team->iterations = count, team->grain = grain;
+    publish(team, (count + grain - 1) / grain);
     wake_workers(team);
     take_ranges(team);
     restore_denormals(control);

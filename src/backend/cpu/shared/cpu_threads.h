@@ -17,8 +17,9 @@ int cpu_threads_count(const struct cpu_threads *team);
 int cpu_threads_current(void);
 
 /* Calls body(argument, first, last) for consecutive ranges [first, last) that together cover 0..count-1, each of up to
- * `grain` iterations, on whichever thread is free; returns when all are done. An iteration must compute its results
- * alone, so that they do not depend on the number of threads. */
+ * `grain` iterations; returns when all are done. Each thread begins with a share of its own, the same in every loop of that
+ * count and grain, and then helps the others. An iteration must compute its results alone, so that they do not depend on
+ * the number of threads. */
 void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
                      void (*body)(void *argument, int64_t first, int64_t last), void *argument);
 

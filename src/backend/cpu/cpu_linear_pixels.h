@@ -1,0 +1,37 @@
+/* A linear layer straight from pixels (TENSOR_PIXELS of backend.h), where the processor has AMX. */
+#ifndef CPU_LINEAR_PIXELS_H
+#define CPU_LINEAR_PIXELS_H
+
+#include "backend/cpu/cpu_variant.h"
+
+enum {
+    CPU_PIXELS_STEP = 64,    /* features side by side */
+    CPU_PIXELS_CENTRE = 128, /* what gather takes from every pixel */
+};
+
+/* What a TENSOR_PIXELS begins with; its bytes follow:
+ *   [D/64][N up to a multiple of 64][64]   features d..d+63 of sample n, pixel - 128; 0 past D
+ * What lies past the batch is anything. */
+struct cpu_pixels {
+    const real *offset, *scale; /* (D up to a multiple of 64): the data set's; both 0 past D */
+    int8_t values[] __attribute__((aligned(64)));
+};
+
+/* Of features, or of samples: multiples of 64 that hold them. */
+static inline int64_t cpu_pixels_steps(int64_t count)
+{
+    return (count + CPU_PIXELS_STEP - 1) / CPU_PIXELS_STEP;
+}
+
+static inline int64_t cpu_pixels_rows(int64_t samples)
+{
+    return cpu_pixels_steps(samples) * CPU_PIXELS_STEP;
+}
+
+/* conv2d_forward and conv2d_backward of such an x. On a backend that offers it. */
+void CPU_EXPORT(cpu_linear_pixels_forward)(struct backend *backend, const struct tensor *x, const struct tensor *weight,
+                                           const struct tensor *bias, const struct tensor *y);
+void CPU_EXPORT(cpu_linear_pixels_backward)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
+                                            const struct tensor *dweight, const struct tensor *dbias);
+
+#endif
