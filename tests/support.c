@@ -179,6 +179,16 @@ bool support_close(const double *values, const double *references, int64_t count
     return false;
 }
 
+double support_relative_error(const double *values, const double *references, int64_t count)
+{
+    double differences = 0, squares = 0;
+    for (int64_t i = 0; i < count; i++) {
+        differences += (values[i] - references[i]) * (values[i] - references[i]);
+        squares += references[i] * references[i];
+    }
+    return sqrt(differences / squares);
+}
+
 uint64_t support_seed(const char *name)
 {
     uint64_t hash = 0xcbf29ce484222325u;

@@ -59,6 +59,9 @@ bool support_padding_is_zero(struct backend *backend, const struct tensor *tenso
 bool support_close(const double *values, const double *references, int64_t count, double absolute, double relative,
                    char *message, size_t size);
 
+/* The root of the mean square of the differences, relative to that of the references. */
+double support_relative_error(const double *values, const double *references, int64_t count);
+
 /* --- random numbers --- */
 
 /* 64-bit FNV-1a hash of a name: the seed of what is drawn for it. */

@@ -140,17 +140,6 @@ static struct results compute(struct backend *backend, enum tensor_kind kind, co
     return results;
 }
 
-/* The root of the mean square of the differences, relative to that of the values. */
-static double relative_error(const double *values, const double *exact, int64_t count)
-{
-    double differences = 0, squares = 0;
-    for (int64_t i = 0; i < count; i++) {
-        differences += (values[i] - exact[i]) * (values[i] - exact[i]);
-        squares += exact[i] * exact[i];
-    }
-    return sqrt(differences / squares);
-}
-
 /* The factor is rounded to 24 bits (of the largest), the results are rounded, and so are the sums of up to 512 products
  * and the constants that the offsets make: a few roundings, whose errors do not grow with the length of a sum as those
  * of fp32 do: nowhere are they above them. */
@@ -166,8 +155,8 @@ static void check_case(struct backend *backend, const struct layer_case *c, doub
     struct results rounded = compute(plain, TENSOR_ACTIVATION, c, &images, weights, gradients);
     int64_t terms[RESULTS] = {c->c * c->h * c->w, c->n, c->n};
     for (int r = 0; r < RESULTS; r++) {
-        double error = relative_error(found.values[r], expected.values[r], found.count[r]);
-        double of_fp32 = relative_error(rounded.values[r], expected.values[r], found.count[r]);
+        double error = support_relative_error(found.values[r], expected.values[r], found.count[r]);
+        double of_fp32 = support_relative_error(rounded.values[r], expected.values[r], found.count[r]);
         double bound = 4 * 0x1p-24;
         cr_expect(error <= bound, "%d outputs of %d: %s is off by %.2e, more than %.2e", (int)c->o, (int)terms[0],
                   result_names[r], error, bound);

@@ -81,17 +81,6 @@ static struct backend *open_backend(enum precision precision, enum cpu_isa isa, 
     return variant_create(&variant, threads);
 }
 
-/* The root of the mean square of the differences, relative to that of the values. */
-static double relative_error(const double *values, const double *exact, int64_t count)
-{
-    double differences = 0, squares = 0;
-    for (int64_t i = 0; i < count; i++) {
-        differences += (values[i] - exact[i]) * (values[i] - exact[i]);
-        squares += exact[i] * exact[i];
-    }
-    return sqrt(differences / squares);
-}
-
 /* In units of the roundoff and of the root of the number of products in a sum, which is how its error grows, the direct
  * sums are below 1 and Winograd's, whose transforms have entries up to 8, below 8. */
 static void check_error(enum precision precision, enum cpu_isa isa, double roundoff)
@@ -103,7 +92,7 @@ static void check_error(enum precision precision, enum cpu_isa isa, double round
         struct results results = compute(backend, &cases[c]), expected = compute(exact, &cases[c]);
         int64_t products[] = {9 * cases[c].i, 9 * cases[c].o, cases[c].n * cases[c].h * cases[c].w};
         for (int r = 0; r < 3; r++) {
-            double error = relative_error(results.values[r], expected.values[r], results.count[r]);
+            double error = support_relative_error(results.values[r], expected.values[r], results.count[r]);
             double bound = 8 * roundoff * sqrt((double)products[r]);
             cr_expect(error <= bound, "case %d: %s is off by %.2e, more than %.2e", c, result_names[r], error, bound);
             cr_expect(cases[c].n == 1 || error > 0, "case %d: %s is not Winograd's", c, result_names[r]);

@@ -12,7 +12,8 @@ void image_set_alloc(struct image_set *set, int64_t count, int64_t sample_size)
     CHECK(count >= 1 && sample_size >= 1);
     *set = (struct image_set){
         .count = count,
-        .pixels = memory_alloc((size_t)count, (size_t)sample_size),
+        .pixels =
+            memory_alloc_aligned((size_t)(count * sample_size)), /* in huge pages: batches pick samples at random */
         .labels = memory_alloc((size_t)count, 1),
     };
 }
