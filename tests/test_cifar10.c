@@ -207,7 +207,7 @@ Test(cifar10, pipe_in_place_of_a_file, .timeout = 10)
     char *folder = copy_fixture(), *path = support_path(folder, batches[3]);
     cr_assert_eq(unlink(path) | mkfifo(path, 0600), 0);
     free(path);
-    expect_file_error(folder, batches[3], "not a regular file");
+    expect_file_error(folder, batches[3], "not a regular file, expected a file");
 }
 
 Test(cifar10, link_to_itself)

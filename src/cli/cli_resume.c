@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "cli/cli_private.h"
+#include "cli/cli_runs.h"
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
 
@@ -12,7 +13,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     char *config = memory_format("%s/resolved.ini", folder);
     bool good = access(config, F_OK) == 0 ||
                 status_fail(status, STATUS_USAGE, "%s: holds no run: there is no %s", folder, config);
-    good = good && experiment_load(&experiment, config, arguments->overrides, arguments->override_count, status);
+    good = good && cli_run_experiment(&experiment, folder, arguments->overrides, arguments->override_count, status);
     free(config);
     if (!good) return false;
     good = cli_train_run(arguments, &experiment, folder, TRAIN_RESUME, status);
