@@ -29,7 +29,7 @@ static const struct cli_operand operands[] = {
     {0},
 };
 static const struct cli_option options[] = {
-    CLI_OPTION_SET, CLI_OPTION_QUIET, CLI_OPTION_PROGRESS, CLI_OPTION_PLAIN, {0}};
+    CLI_OPTION_SET, CLI_OPTION_QUIET, CLI_OPTION_PROGRESS("evaluation"), CLI_OPTION_PLAIN, {0}};
 static const struct cli_example examples[] = {
     {"trainer resume runs/quickstart", "Go on with the run from its last checkpoint."},
     {"trainer resume runs/quickstart --set train.max_steps=3000", "Train it further than it was meant to go."},
