@@ -32,7 +32,8 @@ static const struct cli_option options[] = {
     CLI_OPTION_SET, CLI_OPTION_QUIET, CLI_OPTION_PROGRESS("evaluation"), CLI_OPTION_PLAIN, {0}};
 static const struct cli_example examples[] = {
     {"trainer resume runs/quickstart", "Go on with the run from its last checkpoint."},
-    {"trainer resume runs/quickstart --set train.max_steps=3000", "Train it further than it was meant to go."},
+    {"trainer resume runs/convnet --set train.max_steps=10000",
+     "Train further than was meant: possible where the schedule is constant or step."},
     {0},
 };
 
