@@ -27,13 +27,13 @@ static inline void enter(void)
 static const char config[] = TINY FACTORS;
 enum { TRIALS = 12 };
 
-static inline bool run_sweep_to(const char *text, const char *folder, FILE *out, struct status *status,
-                                int override_count, const char *const *overrides)
+static inline bool run_sweep_to(const char *text, const char *folder, const struct run_output *output,
+                                struct status *status, int override_count, const char *const *overrides)
 {
     struct sweep sweep;
     support_file_write("x.ini", text, strlen(text));
     if (!sweep_load(&sweep, "x.ini", overrides, override_count, status)) return false;
-    bool good = sweep_run(&sweep, folder, out, status);
+    bool good = sweep_run(&sweep, folder, output, status);
     sweep_free(&sweep);
     return good;
 }

@@ -301,6 +301,51 @@ Test(checkpoint, every_text_that_is_read_is_needed)
     }
 }
 
+/* `a` as `b` with another text of that name, the digest right; what is read of it must fail so. */
+static void expect_names_refused(const char *names, const char *message)
+{
+    struct safetensors_file file;
+    struct checkpoint_input input;
+    struct status status = {0};
+    cr_assert(safetensors_read(&file, "a", SAFETENSORS_DIGEST_REQUIRED, &status));
+    for (int i = 0; i < file.metadata_count; i++)
+        if (strcmp(file.metadata[i].key, "class_names") == 0) file.metadata[i].value = names;
+    cr_assert(safetensors_write("b", file.tensors, file.tensor_count, file.metadata, file.metadata_count, &status));
+    safetensors_free(&file);
+    struct checkpoint checkpoint = read_good("b");
+    cr_expect_not(checkpoint_input_read(&input, &checkpoint.file, &status));
+    cr_expect_eq(status.code, STATUS_RUNTIME);
+    cr_expect_str_eq(status.message, message, "%s", status.message);
+    cr_expect_null(input.class_names);
+    checkpoint_free(&checkpoint);
+}
+
+/* The writer never lets such names through; another program, or another hand, may. U+009B begins the same sequences as
+ * the escape does. */
+Test(checkpoint, names_that_a_terminal_obeys_are_refused)
+{
+    struct session *session = session_open(adam, 1);
+    struct dataset *dataset = &session->dataset;
+    cr_assert_eq(dataset->classes, 5);
+    dataset->class_names = memory_alloc(5, sizeof(char *));
+    for (int i = 0; i < 5; i++) dataset->class_names[i] = memory_format("%d\t", i);
+    save(session, "a");
+    session_close(session);
+#define NOT_GOOD "b: not a good checkpoint: class_names: "
+    expect_names_refused("a\nb\nc\nd\x1b[2J\ne",
+                         NOT_GOOD "line 4: control character (byte 0x1b) in column 2, expected a name");
+    expect_names_refused("\xc2\x9b"
+                         "2J\nb\nc\nd\ne",
+                         NOT_GOOD "line 1: control character (byte 0xc2) in column 1, expected a name");
+    expect_names_refused("a\nb\nc\nd\ne\t",
+                         NOT_GOOD "line 5: control character (byte 0x09) in column 2, expected a name");
+    expect_names_refused("a\nb\nc\nd", NOT_GOOD "expected a line per class");
+#undef NOT_GOOD
+    struct checkpoint checkpoint = read_good("a");
+    cr_expect_str_eq(safetensors_metadata_find(&checkpoint.file, "class_names"), "0?\n1?\n2?\n3?\n4?");
+    checkpoint_free(&checkpoint);
+}
+
 static void expect_unfit(const char *config, const char *message)
 {
     struct session *session = session_open(config, 1);

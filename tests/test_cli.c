@@ -313,6 +313,56 @@ Test(cli, a_shape_that_cannot_be_names_its_entry)
     result_free(&result);
 }
 
+/* --- pipes in place of files --- */
+
+/* The path of a pipe that holds a text to its end, as a shell's <(...) gives it. */
+static char *pipe_with(const char *text)
+{
+    int ends[2];
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(write(ends[1], text, strlen(text)), (ssize_t)strlen(text));
+    close(ends[1]);
+    return memory_format("/dev/fd/%d", ends[0]);
+}
+
+Test(cli, takes_a_config_and_metrics_through_a_pipe, .timeout = 60)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("tiny.ini", "--out", "a", NULL), "run    a\n");
+    char *text = support_file_read("tiny.ini", NULL), *rows = support_file_read("a/metrics.csv", NULL);
+    char *config = pipe_with(text), *metrics = pipe_with(rows);
+    expect_output(run("config", config, NULL), "\nmax_steps = 4\n");
+    expect_output(run("report", metrics, "--out", "page.html", NULL), "page.html\n");
+    free(text), free(rows), free(config), free(metrics);
+}
+
+static void put_pipe(const char *path)
+{
+    cr_assert((unlink(path) == 0 || !exists(path)) && mkfifo(path, 0600) == 0);
+}
+
+/* Nobody writes to these pipes: whoever waits for that never ends. */
+Test(cli, waits_for_no_pipe, .timeout = 60)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("tiny.ini", "--out", "a", NULL), "run    a\n");
+    put_pipe("pipe");
+    expect_error(run("predict", "a", "pipe", NULL), 1, "pipe: not a regular file, expected a file");
+    expect_error(run("predict", "pipe", "x.png", NULL), 1, "pipe: not a regular file, expected a file");
+    expect_error(run("import", "tiny.ini", "pipe", "--out", "b", NULL), 1, "pipe: not a regular file, expected a file");
+    put_pipe("a/resolved.ini");
+    expect_error(run("resume", "a", NULL), 1, "a/resolved.ini: not a regular file, expected a file");
+    expect_output(run("report", "a", NULL), "a/report.html\n");
+    put_pipe("a/metrics.csv");
+    expect_error(run("report", "a", NULL), 1, "a/metrics.csv: not a regular file, expected a file");
+    expect_error(run("plot", "a", NULL), 1, "a/metrics.csv: not a regular file, expected a file");
+    expect_error(run("tiny.ini", "--resume", "--out", "a", NULL), 1,
+                 "a/metrics.csv: not a regular file, expected a file");
+    expect_error(run("tiny.ini", "--out", "a", NULL), 2,
+                 "a: holds a run already, saved at step 4; go on with it: trainer resume a; or start anew with "
+                 "--overwrite, or elsewhere with --out FOLDER");
+}
+
 /* --- the page about runs --- */
 
 static void expect_in_file(const char *path, const char *part)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <png.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <turbojpeg.h>
 #include <zlib.h>
 
@@ -133,7 +134,15 @@ Test(image, refuses_what_is_no_picture)
     expect_refused("text.png", "neither a PNG nor a JPEG file");
     expect_refused("empty.png", "neither a PNG nor a JPEG file");
     expect_refused("nothing.png", "cannot open: No such file");
-    expect_refused(".", "not a regular file");
+    expect_refused(".", ": is a folder, expected a file");
+}
+
+/* A pipe that nobody writes to: to wait for it would be for ever. */
+Test(image, refuses_pipes_and_devices, .timeout = 10)
+{
+    cr_assert_eq(mkfifo("pipe.png", 0600), 0);
+    expect_refused("pipe.png", ": not a regular file, expected a file");
+    expect_refused("/dev/zero", ": not a regular file, expected a file");
 }
 
 Test(image, refuses_files_that_end_too_early)

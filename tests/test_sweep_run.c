@@ -1,8 +1,12 @@
 /* Sweeps that run: what their trials find, ranking, halving. */
+#define _GNU_SOURCE /* posix_openpt */
 #include <criterion/criterion.h>
 #include <ctype.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "sweep_support.h"
@@ -122,18 +126,71 @@ Test(sweep_run, the_ranking_has_every_trial_the_best_first)
     free(ranking);
 }
 
-Test(sweep_run, plain_output_is_a_line_per_trial)
+/* What a sweep prints into a file. */
+static char *printed(const char *text, enum progress_mode mode)
 {
     struct status status = {0};
-    FILE *out = fopen("out.txt", "w");
-    cr_assert(run_sweep_to(config, "sweep", out, &status, 0, NULL), "%s", status.message);
-    fclose(out);
-    char *text = support_file_read("out.txt", NULL);
+    struct run_output output = {fopen("out.txt", "w"), mode};
+    cr_assert(run_sweep_to(text, "sweep", &output, &status, 0, NULL), "%s", status.message);
+    fclose(output.file);
+    return support_file_read("out.txt", NULL);
+}
+
+static void expect_plain(const char *text)
+{
     cr_expect(strstr(text, "x: 12 trials, 0 of them done; "), "%s", text);
     cr_expect(strstr(text, "\n12/12  trial ") && strstr(text, "model.hidden = 7, 19; train.batch_size = 11; "), "%s",
               text);
     cr_expect(strstr(text, "\nestimate: ") && strstr(text, "| rank | trial |"), "%s", text);
     for (const char *c = text; *c; c++) cr_assert(*c == '\n' || (*c >= ' ' && *c <= '~'), "%s", text);
+}
+
+Test(sweep_run, plain_output_is_a_line_per_trial)
+{
+    char *text = printed(config, PROGRESS_BAR);
+    expect_plain(text);
+    free(text);
+}
+
+/* What the program prints of a sweep on a terminal that could show a line that is rewritten. */
+static char *shown(const char *option)
+{
+    struct termios mode;
+    int master = posix_openpt(O_RDWR | O_NOCTTY), screen, how;
+    cr_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
+    screen = open(ptsname(master), O_RDWR | O_NOCTTY);
+    cr_assert(screen >= 0 && tcgetattr(screen, &mode) == 0);
+    mode.c_oflag &= ~(tcflag_t)OPOST; /* line ends as they were printed */
+    cr_assert_eq(tcsetattr(screen, TCSANOW, &mode), 0);
+    support_file_write("x.ini", config, strlen(config));
+    setenv("TERM", "xterm", 1);
+    pid_t child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        dup2(screen, STDOUT_FILENO);
+        execl(TRAINER_PROGRAM, "trainer", "sweep", "x.ini", "--out", option + 2, option, NULL);
+        _exit(99);
+    }
+    close(screen);
+    enum { SIZE = 1 << 16 };
+    char *text = memory_alloc(SIZE, 1);
+    ssize_t got;
+    for (size_t used = 0; (got = read(master, text + used, SIZE - 1 - used)) > 0;) used += (size_t)got;
+    cr_assert(waitpid(child, &how, 0) == child && WIFEXITED(how) && WEXITSTATUS(how) == 0, "%s", text);
+    close(master);
+    return text;
+}
+
+Test(sweep_run, a_terminal_may_be_given_plain_lines_too, .timeout = 60)
+{
+    const char *const options[] = {"--plain", "--progress=plain"};
+    for (int i = 0; i < 2; i++) {
+        char *text = shown(options[i]);
+        expect_plain(text);
+        free(text);
+    }
+    char *text = shown("--progress=bar");
+    cr_expect(strstr(text, "| rank | trial |") && !strstr(text, "  trial 1: "), "%s", text);
     free(text);
 }
 
@@ -210,4 +267,14 @@ Test(sweep_run, halving_goes_on_and_ends_with_whole_runs)
         if (last >= 0) cr_expect_eq(last, rung_accuracy(full, trial, 1));
     }
     free(expected), free(results), free(whole), free(full);
+}
+
+/* Neither trials, nor rungs, nor the time left. */
+Test(sweep_run, without_progress_there_are_head_and_ranking)
+{
+    char *text = printed(HALVING, PROGRESS_NONE);
+    const char *head = strstr(text, "x: 13 trials, 0 of them done; ");
+    cr_assert(head == text, "%s", text);
+    cr_expect(strncmp(strchr(text, '\n'), "\n\n| rank | trial |", 18) == 0, "%s", text);
+    free(text);
 }

@@ -17,7 +17,7 @@
 
 enum progress_mode {
     PROGRESS_BAR,   /* the line, where there is a terminal for it */
-    PROGRESS_PLAIN, /* a plain line per evaluation, on a terminal too */
+    PROGRESS_PLAIN, /* a plain line per evaluation, of a sweep per trial, on a terminal too */
     PROGRESS_NONE,  /* neither; what comes before and after a run still */
 };
 

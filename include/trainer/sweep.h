@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "trainer/experiment.h"
+#include "trainer/progress.h"
 #include "trainer/status.h"
 
 enum {
@@ -84,11 +85,11 @@ int64_t sweep_rung_steps(const struct sweep *sweep, int64_t max_steps, int rung)
  *   results.csv  a row per trial and rung, on the disk as soon as it ends
  *   ranking.md   all trials, the best first
  *   factors.png, factors.svg   best accuracy by value of each key, where gnuplot is installed
- * with its progress and the best trials on `out` (NULL: nothing is printed). The process may be killed at any time and
- * the sweep started again. A lock on the folder refuses a second process. */
-bool sweep_run(const struct sweep *sweep, const char *folder, FILE *out, struct status *status);
+ * with its progress and the best trials where `output` says (NULL: nothing is printed). The process may be killed at
+ * any time and the sweep started again. A lock on the folder refuses a second process. */
+bool sweep_run(const struct sweep *sweep, const char *folder, const struct run_output *output, struct status *status);
 
-/* Writes the sweep's own keys with their defaults, and how alternatives are written, all of it as comments of a config. */
+/* Writes the sweep's own keys with their defaults, and how alternatives are written, as comments of a config. */
 void sweep_print_defaults(FILE *out);
 
 #endif

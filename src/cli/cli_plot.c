@@ -11,16 +11,11 @@
 static char *title_of(const struct cli_source *sources, int count)
 {
     if (count > 1) return memory_format("%d runs", count);
-    char *config = memory_format("%s/resolved.ini", sources->folder), *title;
     struct experiment experiment;
     struct status ignored;
-    if (experiment_load(&experiment, config, NULL, 0, &ignored)) {
-        title = plot_title(&experiment);
-        experiment_free(&experiment);
-    } else {
-        title = memory_copy_string(sources->label);
-    }
-    free(config);
+    if (!cli_run_experiment(&experiment, sources->folder, NULL, 0, &ignored)) return memory_copy_string(sources->label);
+    char *title = plot_title(&experiment);
+    experiment_free(&experiment);
     return title;
 }
 

@@ -79,12 +79,12 @@ struct cli_option {
         .help = "best (default: the highest test accuracy), last, or a file.", .expected = "best, last or a file",     \
         CLI_FIELD(checkpoint)                                                                                          \
     }
-#define CLI_OPTION_PROGRESS                                                                                            \
+/* `event`: what leaves a line of its own. */
+#define CLI_OPTION_PROGRESS(event)                                                                                     \
     {                                                                                                                  \
         .name = "progress", .kind = CLI_CHOICE, .argument = "bar|plain|none",                                          \
-        .help =                                                                                                        \
-            "bar: a line that is rewritten, where the output is a terminal; plain: a line per evaluation, without "    \
-            "colours; none: only what comes before and after training. Default: bar.",                                 \
+        .help = "bar: a line that is rewritten, where the output is a terminal; plain: a line per " event              \
+                ", without colours; none: only what comes before and after training. Default: bar.",                   \
         .choices = cli_progress_choices, CLI_FIELD(progress)                                                           \
     }
 #define CLI_OPTION_PLAIN                                                                                               \
@@ -181,6 +181,9 @@ char *cli_find_checkpoint(const struct cli_arguments *arguments, struct status *
 bool cli_check_choice(const char *name, const char *const *choices, const char *argument, struct status *status);
 
 extern const char *const cli_progress_choices[];
+
+/* Where a run prints and how much, as the arguments ask, in `output`; NULL: nothing at all. */
+const struct run_output *cli_run_output(const struct cli_arguments *arguments, struct run_output *output);
 
 /* train_run with the output that the arguments ask for. */
 bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,

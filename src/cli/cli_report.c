@@ -39,9 +39,8 @@ static char *title_of(const struct experiment *experiment)
 
 static void add_config(struct material *material, const char *folder)
 {
-    char *path = memory_format("%s/resolved.ini", folder);
     struct status status;
-    if (experiment_load(&material->experiment, path, NULL, 0, &status)) {
+    if (cli_run_experiment(&material->experiment, folder, NULL, 0, &status)) {
         const struct experiment *experiment = &material->experiment;
         material->run.config = material->config = experiment_text(experiment);
         material->run.title = material->title = title_of(experiment);
@@ -50,7 +49,6 @@ static void add_config(struct material *material, const char *folder)
     } else {
         report_add_missing(&material->run, "no config: %s", status.message);
     }
-    free(path);
 }
 
 static bool build_network(struct material *material, struct status *status)

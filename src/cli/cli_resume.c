@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "cli/cli_private.h"
+#include "cli/cli_runs.h"
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
 
@@ -12,7 +13,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     char *config = memory_format("%s/resolved.ini", folder);
     bool good = access(config, F_OK) == 0 ||
                 status_fail(status, STATUS_USAGE, "%s: holds no run: there is no %s", folder, config);
-    good = good && experiment_load(&experiment, config, arguments->overrides, arguments->override_count, status);
+    good = good && cli_run_experiment(&experiment, folder, arguments->overrides, arguments->override_count, status);
     free(config);
     if (!good) return false;
     good = cli_train_run(arguments, &experiment, folder, TRAIN_RESUME, status);
@@ -28,10 +29,11 @@ static const struct cli_operand operands[] = {
     {0},
 };
 static const struct cli_option options[] = {
-    CLI_OPTION_SET, CLI_OPTION_QUIET, CLI_OPTION_PROGRESS, CLI_OPTION_PLAIN, {0}};
+    CLI_OPTION_SET, CLI_OPTION_QUIET, CLI_OPTION_PROGRESS("evaluation"), CLI_OPTION_PLAIN, {0}};
 static const struct cli_example examples[] = {
     {"trainer resume runs/quickstart", "Go on with the run from its last checkpoint."},
-    {"trainer resume runs/quickstart --set train.max_steps=3000", "Train it further than it was meant to go."},
+    {"trainer resume runs/convnet --set train.max_steps=10000",
+     "Train further than was meant: possible where the schedule is constant or step."},
     {0},
 };
 

@@ -9,6 +9,7 @@
 
 #include "report/csv.h"
 #include "trainer/memory.h"
+#include "util/file_regular.h"
 
 /* --- where it is --- */
 
@@ -49,6 +50,7 @@ static bool find_source(struct cli_source *source, const char *word, struct stat
     if (S_ISDIR(info.st_mode)) {
         strip_slashes(source->folder);
         source->csv = memory_format("%s/metrics.csv", source->folder);
+        if (!file_regular_check(source->csv, status)) return false;
     } else {
         source->csv = memory_copy_string(word);
         char *slash = strrchr(source->folder, '/');
@@ -101,4 +103,16 @@ struct cli_source *cli_sources_read(char **words, int count, struct status *stat
     }
     cli_sources_free(sources, count);
     return NULL;
+}
+
+/* --- how it was meant --- */
+
+bool cli_run_experiment(struct experiment *experiment, const char *folder, const char *const *overrides,
+                        int override_count, struct status *status)
+{
+    char *config = memory_format("%s/resolved.ini", folder);
+    bool good =
+        file_regular_check(config, status) && experiment_load(experiment, config, overrides, override_count, status);
+    free(config);
+    return good;
 }

@@ -2,6 +2,7 @@
 #ifndef CLI_RUNS_H
 #define CLI_RUNS_H
 
+#include "trainer/experiment.h"
 #include "trainer/metrics.h"
 #include "trainer/status.h"
 
@@ -12,9 +13,14 @@ struct cli_source {
     int row_count; /* at least 1 */
 };
 
-/* Finds and reads every run, into a new array of `count`; NULL where one of them cannot be. */
+/* Finds and reads every run, into a new array of `count`; NULL where one of them cannot be. A word may name a pipe,
+ * which brings the metrics of a run elsewhere; in a folder metrics.csv must be a regular file, as a run writes it. */
 struct cli_source *cli_sources_read(char **words, int count, struct status *status);
 void cli_sources_free(struct cli_source *sources, int count);
+
+/* The config of the run in a folder: its resolved.ini, a regular file. Free with experiment_free. */
+bool cli_run_experiment(struct experiment *experiment, const char *folder, const char *const *overrides,
+                        int override_count, struct status *status);
 
 /* The operand of subcommands that take runs. */
 #define CLI_OPERAND_RUNS                                                                                               \

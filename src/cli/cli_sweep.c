@@ -7,9 +7,10 @@
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct sweep sweep;
+    struct run_output output;
     if (!sweep_load(&sweep, arguments->words[0], arguments->overrides, arguments->override_count, status)) return false;
     char *folder = arguments->folder ? memory_copy_string(arguments->folder) : memory_format("runs/%s", sweep.name);
-    bool good = sweep_run(&sweep, folder, arguments->quiet ? NULL : stdout, status);
+    bool good = sweep_run(&sweep, folder, cli_run_output(arguments, &output), status);
     free(folder);
     sweep_free(&sweep);
     return good;
@@ -26,6 +27,8 @@ static const struct cli_option options[] = {
      .expected = "a folder",
      CLI_FIELD(folder)},
     CLI_OPTION_QUIET,
+    CLI_OPTION_PROGRESS("trial"),
+    CLI_OPTION_PLAIN,
     {0},
 };
 static const struct cli_example examples[] = {

@@ -16,11 +16,17 @@ static enum progress_mode progress_mode(const struct cli_arguments *arguments)
     return PROGRESS_BAR;
 }
 
+const struct run_output *cli_run_output(const struct cli_arguments *arguments, struct run_output *output)
+{
+    *output = (struct run_output){stdout, progress_mode(arguments)};
+    return arguments->quiet ? NULL : output;
+}
+
 bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,
                    enum train_start start, struct status *status)
 {
-    struct run_output output = {stdout, progress_mode(arguments)};
-    return train_run(experiment, folder, start, arguments->quiet ? NULL : &output, NULL, status);
+    struct run_output output;
+    return train_run(experiment, folder, start, cli_run_output(arguments, &output), NULL, status);
 }
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
@@ -54,7 +60,7 @@ static const struct cli_option options[] = {
      CLI_FIELD(resume)},
     {.name = "overwrite", .help = "Remove the run that the folder holds, and start anew.", CLI_FIELD(overwrite)},
     CLI_OPTION_QUIET,
-    CLI_OPTION_PROGRESS,
+    CLI_OPTION_PROGRESS("evaluation"),
     CLI_OPTION_PLAIN,
     {0},
 };

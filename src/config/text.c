@@ -43,6 +43,14 @@ size_t text_find_bad_byte(const char *text, size_t size, const char **problem)
     return size;
 }
 
+size_t text_find_bad_name_byte(const char *text, size_t size, const char **problem)
+{
+    const char *tab = memchr(text, '\t', size);
+    size_t before = tab ? (size_t)(tab - text) : size, bad = text_find_bad_byte(text, before, problem);
+    if (tab && bad == before) *problem = "control character";
+    return bad;
+}
+
 bool text_is_blank(char c)
 {
     return c == ' ' || c == '\t';

@@ -12,6 +12,9 @@ size_t text_utf8_length(const char *text, size_t size);
  * well. Text is UTF-8 without control characters other than the tab. */
 size_t text_find_bad_byte(const char *text, size_t size, const char **problem);
 
+/* The same for a name that stands between others in a line or a table: there the tab has no place either. */
+size_t text_find_bad_name_byte(const char *text, size_t size, const char **problem);
+
 /* Where a comment starts (the '#' or ';' that is first in the line or follows a blank), or `size`: there is none. */
 size_t text_find_comment(const char *text, size_t size);
 

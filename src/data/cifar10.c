@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/text.h"
 #include "trainer/memory.h"
 
 enum {
@@ -149,32 +150,42 @@ static int64_t split_names(char *text, char **names)
     return count;
 }
 
-/* The names are printed later: whatever is not printable text in them is refused. */
-static bool check_meta_text(const char *path, const uint8_t *text, int64_t size, struct status *status)
+static bool check_line(const char *path, int line, const char *text, size_t size, struct status *status)
+{
+    const char *problem;
+    size_t bad = text_find_bad_name_byte(text, size, &problem);
+    if (bad == size) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s:%d: %s (byte 0x%02x) in column %zu, expected a class name", path,
+                       line, problem, (unsigned char)text[bad], bad + 1);
+}
+
+/* The names are printed later, on terminals too, which obey what is no text. */
+static bool check_meta_text(const char *path, const char *text, size_t size, struct status *status)
 {
     if (size > META_SIZE_MAX)
         return status_fail(status, STATUS_RUNTIME, "%s: more than %d bytes, expected %d class names", path,
                            META_SIZE_MAX, CLASSES);
-    for (int64_t i = 0; i < size; i++) {
-        bool printable = text[i] >= ' ' && text[i] != 0x7F;
-        if (!printable && text[i] != '\n' && text[i] != '\r')
-            return status_fail(status, STATUS_RUNTIME, "%s: byte %lld: 0x%02x, expected text", path, (long long)i,
-                               text[i]);
+    for (size_t start = 0, line = 1; start < size; line++) {
+        const char *newline = memchr(text + start, '\n', size - start);
+        size_t end = newline ? (size_t)(newline - text) : size, length = end - start;
+        if (length > 0 && text[end - 1] == '\r') length--;
+        if (!check_line(path, (int)line, text + start, length, status)) return false;
+        start = end + 1;
     }
     return true;
 }
 
 static bool read_class_names(struct dataset *dataset, const char *path, struct status *status)
 {
-    uint8_t text[META_SIZE_MAX + 2] = {0}; /* one byte too many tells a long file, one ends the string */
+    char text[META_SIZE_MAX + 2] = {0}; /* one byte too many tells a long file, one ends the string */
     int64_t size = 0;
     struct data_stream stream;
     if (!data_stream_open(&stream, path, false, status)) return false;
-    bool ok = data_stream_read(&stream, text, META_SIZE_MAX + 1, &size, status);
+    bool ok = data_stream_read(&stream, (uint8_t *)text, META_SIZE_MAX + 1, &size, status);
     data_stream_close(&stream);
-    if (!ok || !check_meta_text(path, text, size, status)) return false;
+    if (!ok || !check_meta_text(path, text, (size_t)size, status)) return false;
     dataset->class_names = memory_alloc(CLASSES, sizeof *dataset->class_names);
-    int64_t count = split_names((char *)text, dataset->class_names);
+    int64_t count = split_names(text, dataset->class_names);
     if (count == CLASSES) return true;
     return status_fail(status, STATUS_RUNTIME, "%s: %lld class names, expected %d", path, (long long)count, CLASSES);
 }

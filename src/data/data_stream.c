@@ -10,6 +10,7 @@
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/file_regular.h"
 
 enum {
     BUFFER_SIZE = 1 << 16,
@@ -32,15 +33,10 @@ bool data_path_exists(const char *path)
 
 bool data_stream_open(struct data_stream *stream, const char *path, bool packed, struct status *status)
 {
-    struct stat info;
-    if (stat(path, &info) != 0)
-        return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
-    /* Before fopen, which would wait at a pipe for a writer. */
-    if (S_ISDIR(info.st_mode)) return status_fail(status, STATUS_RUNTIME, "%s: is a folder, expected a file", path);
-    if (!S_ISREG(info.st_mode)) return status_fail(status, STATUS_RUNTIME, "%s: not a regular file", path);
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
-    *stream = (struct data_stream){.path = path, .file = file, .file_size = info.st_size, .packed = packed};
+    int64_t size;
+    FILE *file = file_regular_stream(path, &size, status);
+    if (file == NULL) return false;
+    *stream = (struct data_stream){.path = path, .file = file, .file_size = size, .packed = packed};
     if (packed) {
         int result = inflateInit2(&stream->inflater, INFLATE_GZIP_ONLY);
         if (result != Z_OK) {

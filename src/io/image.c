@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #ifdef TRAINER_PNG
 #include <png.h>
 #endif
@@ -17,6 +16,7 @@
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/file_regular.h"
 
 struct source {
     const char *path;
@@ -44,25 +44,23 @@ static bool __attribute__((format(printf, 3, 4))) fail(const char *path, struct 
 
 /* --- the file --- */
 
-static bool read_bytes(struct source *source, FILE *file, struct status *status)
+static bool read_bytes(struct source *source, FILE *file, int64_t size, struct status *status)
 {
-    struct stat info;
-    if (fstat(fileno(file), &info) != 0) return FAIL(source, "cannot read: %s", strerror(errno));
-    if (!S_ISREG(info.st_mode)) return FAIL(source, "not a regular file");
-    if (info.st_size > IMAGE_MAX_FILE)
-        return FAIL(source, "%" PRId64 " bytes, expected at most %" PRId64, (int64_t)info.st_size, IMAGE_MAX_FILE);
-    source->bytes = memory_alloc((size_t)info.st_size + 1, 1);
+    if (size > IMAGE_MAX_FILE)
+        return FAIL(source, "%" PRId64 " bytes, expected at most %" PRId64, size, IMAGE_MAX_FILE);
+    source->bytes = memory_alloc((size_t)size + 1, 1);
     errno = 0;
-    source->size = fread(source->bytes, 1, (size_t)info.st_size, file);
+    source->size = fread(source->bytes, 1, (size_t)size, file);
     if (ferror(file)) return FAIL(source, "cannot read: %s", strerror(errno));
     return true;
 }
 
 static bool read_file(struct source *source, struct status *status)
 {
-    FILE *file = fopen(source->path, "rb");
-    if (!file) return FAIL(source, "cannot open: %s", strerror(errno));
-    bool good = read_bytes(source, file, status);
+    int64_t size;
+    FILE *file = file_regular_stream(source->path, &size, status);
+    if (!file) return false;
+    bool good = read_bytes(source, file, size, status);
     fclose(file);
     return good;
 }

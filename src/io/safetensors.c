@@ -2,17 +2,16 @@
 #include "trainer/safetensors.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/safetensors_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/file_regular.h"
 #include "util/sha256.h"
 
 static const struct {
@@ -258,20 +257,14 @@ static bool read_bytes(int descriptor, const char *path, char *bytes, size_t siz
     return true;
 }
 
-/* Opens without waiting at a pipe for a writer, and learns the size. */
 static bool open_file(const char *path, int *descriptor, size_t *size, struct status *status)
 {
-    struct stat info;
-    *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (*descriptor < 0 || fstat(*descriptor, &info) != 0)
-        return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
-    if (!S_ISREG(info.st_mode))
-        return status_fail(status, STATUS_RUNTIME, "%s: %s, expected a file", path,
-                           S_ISDIR(info.st_mode) ? "is a folder" : "not a regular file");
-    if (info.st_size > SAFETENSORS_MAX_FILE)
-        return status_fail(status, STATUS_RUNTIME, "%s: %" PRId64 " bytes, expected at most %" PRId64, path,
-                           (int64_t)info.st_size, SAFETENSORS_MAX_FILE);
-    *size = (size_t)info.st_size;
+    int64_t bytes;
+    if (!file_regular_open(descriptor, &bytes, path, status)) return false;
+    if (bytes > SAFETENSORS_MAX_FILE)
+        return status_fail(status, STATUS_RUNTIME, "%s: %" PRId64 " bytes, expected at most %" PRId64, path, bytes,
+                           SAFETENSORS_MAX_FILE);
+    *size = (size_t)bytes;
     return true;
 }
 

@@ -10,6 +10,7 @@
 
 #include "config/experiment_value.h"
 #include "trainer/memory.h"
+#include "util/file_regular.h"
 
 #define HEADER "step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds"
 
@@ -222,9 +223,10 @@ bool metrics_csv_read(const char *path, struct metrics_row **rows, int *row_coun
 bool metrics_csv_continue(struct metrics_csv *csv, const char *path, int64_t row_count, struct metrics_row **rows,
                           struct status *status)
 {
-    csv->path = memory_copy_string(path);
-    csv->file = fopen(path, "r+");
     *rows = NULL;
+    csv->path = memory_copy_string(path);
+    if (!file_regular_check(path, status)) return false;
+    csv->file = fopen(path, "r+");
     if (!csv->file) return fail(csv, "open", status);
     struct reader reader = {.path = path, .file = csv->file};
     bool good = read_header(&reader, status) && read_rows(&reader, row_count, status);

@@ -19,8 +19,8 @@ bool metrics_csv_open(struct metrics_csv *csv, const char *path, struct status *
 bool metrics_csv_append(struct metrics_csv *csv, const struct metrics_row *row, struct status *status);
 
 /* The file of a run that goes on, cut back to its first row_count rows, which go to a new array as with
- * metrics_csv_read; that it ends in the middle of a row is no error, that it has fewer rows is. Close it in any case.
- */
+ * metrics_csv_read; that it ends in the middle of a row is no error, that it has fewer rows is, and so is that it is no
+ * regular file. Close it in any case. */
 bool metrics_csv_continue(struct metrics_csv *csv, const char *path, int64_t row_count, struct metrics_row **rows,
                           struct status *status);
 

@@ -9,6 +9,7 @@
 #include "sweep/sweep_keys.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
+#include "util/file_regular.h"
 
 /* --- sweep.ini --- */
 
@@ -159,7 +160,7 @@ static bool compare(const struct comparison *comparison)
 static bool compare_stored(const struct sweep *sweep, const char *path, struct status *status)
 {
     struct sweep stored;
-    if (!sweep_load(&stored, path, NULL, 0, status)) return false;
+    if (!file_regular_check(path, status) || !sweep_load(&stored, path, NULL, 0, status)) return false;
     struct comparison comparison = {path, &stored, sweep, status};
     bool same = compare(&comparison);
     sweep_free(&stored);

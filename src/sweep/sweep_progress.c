@@ -93,18 +93,26 @@ static void count_done(struct sweep_progress *progress, const struct dataset *da
     }
 }
 
+/* Whether anything is printed between the first line and the ranking. */
+static bool shows_progress(const struct sweep_progress *progress)
+{
+    return progress->line.out && progress->line.mode != PROGRESS_NONE;
+}
+
 static const char *rank_name(const struct sweep *sweep)
 {
     return sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? "validation" : "test";
 }
 
 void sweep_progress_start(struct sweep_progress *progress, const struct sweep *sweep, const struct dataset *dataset,
-                          const struct sweep_results *results, const char *backend, int jobs, FILE *out)
+                          const struct sweep_results *results, const char *backend, int jobs,
+                          const struct run_output *output)
 {
     *progress = (struct sweep_progress){.sweep = sweep, .jobs = jobs, .best_accuracy = NAN, .started = clock_seconds()};
     for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) progress->total += sweep_rung_trials(sweep, rung);
-    progress_start(&progress->line, &(struct run_output){out, PROGRESS_BAR}, 0, progress->total);
-    if (!out) return;
+    progress_start(&progress->line, output, 0, progress->total);
+    if (!progress->line.out) return;
+    FILE *out = progress->line.out;
     progress->work_left = total_work(sweep, dataset);
     count_done(progress, dataset, results);
     fprintf(out, "%s: %s trials, %s of them done; %d side by side (%s), ranked by best %s accuracy\n", sweep->name,
@@ -116,7 +124,7 @@ void sweep_progress_start(struct sweep_progress *progress, const struct sweep *s
 void sweep_progress_rung(struct sweep_progress *progress, int rung, int32_t trials)
 {
     const struct sweep *sweep = progress->sweep;
-    if (!progress->line.out || sweep_rung_count(sweep) == 1) return;
+    if (!shows_progress(progress) || sweep_rung_count(sweep) == 1) return;
     progress_clear(&progress->line);
     fprintf(progress->line.out, "rung %d of %d: %s trials of %s steps\n", rung, sweep_rung_count(sweep),
             thousands_format(trials).text,
@@ -169,6 +177,7 @@ void sweep_progress_trial(struct sweep_progress *progress, const struct dataset 
     double work = trial_work(progress->sweep, dataset, result->trial, result->rung);
     progress->work += work;
     progress->work_left -= work;
+    if (!shows_progress(progress)) return;
     if (!progress->line.terminal) print_trial(progress, result);
     print_estimate(progress);
 }

@@ -1,4 +1,5 @@
-/* What a sweep shows to people while it goes: on a terminal one line that is rewritten, elsewhere a line per trial. */
+/* What a sweep shows to people while it goes: on a terminal one line that is rewritten, elsewhere, and where plain
+ * progress is asked for, a line per trial. */
 #ifndef SWEEP_PROGRESS_H
 #define SWEEP_PROGRESS_H
 
@@ -19,9 +20,10 @@ struct sweep_progress {
     bool estimated; /* the line with the first estimate is out */
 };
 
-/* Before the first trial. `results` has what is done. out = NULL: nothing is ever printed. */
+/* Before the first trial. `results` has what is done. output = NULL: nothing is ever printed. */
 void sweep_progress_start(struct sweep_progress *progress, const struct sweep *sweep, const struct dataset *dataset,
-                          const struct sweep_results *results, const char *backend, int jobs, FILE *out);
+                          const struct sweep_results *results, const char *backend, int jobs,
+                          const struct run_output *output);
 
 /* Before the first trial of a rung. */
 void sweep_progress_rung(struct sweep_progress *progress, int rung, int32_t trials);

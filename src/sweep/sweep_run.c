@@ -18,7 +18,7 @@
 
 struct runner {
     const struct sweep *sweep;
-    FILE *out;
+    const struct run_output *output; /* NULL: nothing is printed */
     int lock;
     struct sweep_results results;
 
@@ -87,7 +87,7 @@ static bool prepare(struct runner *runner, struct status *status)
     if (!create_backends(runner, status) || !dataset_load(&runner->dataset, &runner->sweep->base, status)) return false;
     if (!check_trials(runner, status)) return false;
     sweep_progress_start(&runner->progress, runner->sweep, &runner->dataset, &runner->results,
-                         runner->backends[0]->description, runner->jobs, runner->out);
+                         runner->backends[0]->description, runner->jobs, runner->output);
     return runner->prepared = true;
 }
 
@@ -245,16 +245,16 @@ static void close_runner(struct runner *runner)
     CHECK(pthread_cond_destroy(&runner->ended) == 0);
 }
 
-bool sweep_run(const struct sweep *sweep, const char *folder, FILE *out, struct status *status)
+bool sweep_run(const struct sweep *sweep, const char *folder, const struct run_output *output, struct status *status)
 {
-    struct runner runner = {.sweep = sweep, .out = out, .lock = -1, .results = {.file = -1}};
+    struct runner runner = {.sweep = sweep, .output = output, .lock = -1, .results = {.file = -1}};
     CHECK(pthread_mutex_init(&runner.mutex, NULL) == 0);
     CHECK(pthread_cond_init(&runner.ended, NULL) == 0);
     char *path = memory_format("%s/results.csv", folder);
     bool good = folder_lock(folder, "sweep", &runner.lock, status) && sweep_folder_claim(sweep, folder, status) &&
                 sweep_results_open(&runner.results, sweep, path, status) && run_trials(&runner, status);
     if (good && runner.prepared) sweep_progress_finish(&runner.progress);
-    good = good && sweep_report(sweep, &runner.results, folder, out, status);
+    good = good && sweep_report(sweep, &runner.results, folder, output ? output->file : NULL, status);
     free(path);
     close_runner(&runner);
     return good;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "config/experiment_value.h"
+#include "config/text.h"
 #include "trainer/checkpoint.h"
 #include "trainer/memory.h"
 
@@ -42,16 +43,26 @@ static float *read_values(const struct safetensors_file *file, const char *name,
     return values;
 }
 
-static bool read_classes(struct checkpoint_input *input, const struct safetensors_file *file, struct status *status)
+/* Names are printed, on terminals too, which obey what is no text. */
+static bool check_name(const struct safetensors_file *file, int64_t line, const char *name, size_t length,
+                       struct status *status)
 {
-    const char *count = safetensors_metadata_find(file, "classes");
-    const char *names = safetensors_metadata_find(file, "class_names");
-    if (!count || !value_parse_integer(count, &input->classes) || input->classes < 2 || input->classes > CLASSES_MAX)
-        return fail(file, "classes: expected a number from 2 to 256", status);
-    if (!names) return true;
+    const char *problem;
+    size_t bad = text_find_bad_name_byte(name, length, &problem);
+    if (bad == length) return true;
+    return status_fail(status, STATUS_RUNTIME,
+                       "%s: not a good checkpoint: class_names: line %" PRId64
+                       ": %s (byte 0x%02x) in column %zu, expected a name",
+                       file->path, line, problem, (unsigned char)name[bad], bad + 1);
+}
+
+static bool read_class_names(struct checkpoint_input *input, const struct safetensors_file *file, const char *names,
+                             struct status *status)
+{
     input->class_names = memory_alloc((size_t)input->classes, sizeof *input->class_names);
     for (int64_t i = 0; i < input->classes; i++) {
         size_t length = strcspn(names, "\n");
+        if (!check_name(file, i + 1, names, length, status)) return false;
         input->class_names[i] = memory_format("%.*s", (int)length, names);
         names += length;
         if (*names != (i + 1 < input->classes ? '\n' : '\0'))
@@ -59,6 +70,15 @@ static bool read_classes(struct checkpoint_input *input, const struct safetensor
         names += *names == '\n';
     }
     return true;
+}
+
+static bool read_classes(struct checkpoint_input *input, const struct safetensors_file *file, struct status *status)
+{
+    const char *count = safetensors_metadata_find(file, "classes");
+    const char *names = safetensors_metadata_find(file, "class_names");
+    if (!count || !value_parse_integer(count, &input->classes) || input->classes < 2 || input->classes > CLASSES_MAX)
+        return fail(file, "classes: expected a number from 2 to 256", status);
+    return !names || read_class_names(input, file, names, status);
 }
 
 bool checkpoint_input_read(struct checkpoint_input *input, const struct safetensors_file *file, struct status *status)

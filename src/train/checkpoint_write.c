@@ -155,7 +155,7 @@ static void add_class_names(struct texts *texts, const struct dataset *dataset)
         char *name = memory_copy_string(dataset->class_names[i]);
         const char *problem;
         size_t size = strlen(name);
-        for (size_t bad; (bad = text_find_bad_byte(name, size, &problem)) < size;) name[bad] = '?';
+        for (size_t bad; (bad = text_find_bad_name_byte(name, size, &problem)) < size;) name[bad] = '?';
         char *longer = memory_format("%s%s%s", lines, i > 0 ? "\n" : "", name);
         free(name), free(lines);
         lines = longer;

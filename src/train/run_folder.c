@@ -11,15 +11,19 @@
 #include "report/csv.h"
 #include "train/checkpoint_private.h"
 #include "trainer/memory.h"
+#include "util/file_regular.h"
 #include "util/folder.h"
 
 /* --- opening --- */
 
-/* A header alone is nothing to lose. Whatever stands there, the first two lines of a metrics.csv are short. */
+/* A header alone is nothing to lose, and what is no regular file keeps nothing. Whatever stands there, the first two
+ * lines of a metrics.csv are short. */
 static bool has_rows(const char *folder)
 {
     char *path = memory_format("%s/metrics.csv", folder);
-    FILE *file = fopen(path, "r");
+    struct status ignored;
+    int64_t size;
+    FILE *file = file_regular_stream(path, &size, &ignored);
     int lines = 0, c;
     for (int i = 0; file && i < 2 * METRICS_CSV_LINE_LIMIT && (c = getc(file)) != EOF; i++) lines += c == '\n';
     if (file) fclose(file);

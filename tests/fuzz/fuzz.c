@@ -17,6 +17,11 @@ void fuzz_check_refusal(const struct status *status, enum status_code code)
     CHECK(*status->message != '\0' && memchr(status->message, '\0', sizeof status->message));
 }
 
+void fuzz_check_name(const char *name)
+{
+    for (const char *c = name; *c; c++) CHECK((unsigned char)*c >= ' ' && *c != 0x7F);
+}
+
 void fuzz_file_create(struct fuzz_file *file)
 {
     file->file = memfd_create("fuzz", MFD_CLOEXEC);

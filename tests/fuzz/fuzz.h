@@ -14,6 +14,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* A refusal has an exit code and one line. */
 void fuzz_check_refusal(const struct status *status, enum status_code code);
 
+/* A name that is printed holds no control characters. */
+void fuzz_check_name(const char *name);
+
 /* A file in memory that a reader opens by its path; it lives as long as the process. */
 struct fuzz_file {
     int file;

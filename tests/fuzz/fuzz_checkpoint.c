@@ -43,6 +43,7 @@ static void use(const struct checkpoint *checkpoint)
         fuzz_check_refusal(&status, STATUS_USAGE);
     if (checkpoint_input_read(&input, &checkpoint->file, &status)) {
         CHECK(input.channels >= 1 && input.height >= 1 && input.width >= 1 && input.classes >= 2);
+        for (int64_t i = 0; input.class_names && i < input.classes; i++) fuzz_check_name(input.class_names[i]);
         checkpoint_input_free(&input);
     } else {
         fuzz_check_refusal(&status, STATUS_RUNTIME);

@@ -54,6 +54,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(dataset.classes == 10);
     check_set(&dataset.train, dataset.classes);
     check_set(&dataset.test, dataset.classes);
+    for (int64_t i = 0; dataset.class_names && i < dataset.classes; i++) fuzz_check_name(dataset.class_names[i]);
     dataset_free(&dataset);
     return 0;
 }

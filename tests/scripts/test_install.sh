@@ -4,6 +4,7 @@
 # usage: test_install.sh BUILD COMPILER
 set -euo pipefail
 build=$(cd "$1" && pwd) compiler=$2
+source=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 fail() { echo "FAILED: $*" >&2 && exit 1; }
@@ -76,8 +77,13 @@ threads = 1
 INI
 read -ra flags < <(pkg-config --cflags --libs trainer)
 "$compiler" -std=gnu11 -Wall -Werror "$work/consumer.c" -o "$work/consumer" "${flags[@]}" || fail "does not compile"
+sed -n '/^```c$/,/^```$/p' "$source/docs/installing.md" | sed '1d;$d' >"$work/documented.c"
+"$compiler" -std=gnu11 -Wall -Werror "$work/documented.c" -o "$work/documented" "${flags[@]}" ||
+    fail "the program of docs/installing.md does not compile"
 cd "$work"
 [[ $(./consumer tiny.ini run) == 20 ]] || fail "the consumer failed"
 moved/bin/trainer tiny.ini --quiet --out same
 figures() { cut -d, -f1-7 "$1/metrics.csv"; } # all but the time
+mkdir there && cp tiny.ini there/mine.ini
+[[ $(cd there && ../documented) == *"run    runs/mine"* ]] || fail "the program of docs/installing.md failed"
 [[ $(figures run) == "$(figures same)" && $(figures run | wc -l) == 2 ]] || fail "figures: $(figures run) $(figures same)"

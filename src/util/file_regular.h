@@ -1,0 +1,22 @@
+/* Files that are read as a whole: of anything but a regular file neither size nor end is known, and a pipe that nobody
+ * writes to would be waited for without end. What may also come through a pipe is opened without this. */
+#ifndef UTIL_FILE_REGULAR_H
+#define UTIL_FILE_REGULAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "trainer/status.h"
+
+/* Opens a regular file for reading and tells its size; refuses everything else at once. Errors (STATUS_RUNTIME) name
+ * path and cause; nothing is open then. */
+bool file_regular_open(int *descriptor, int64_t *size, const char *path, struct status *status);
+
+/* The same as a stream: NULL after an error. */
+FILE *file_regular_stream(const char *path, int64_t *size, struct status *status);
+
+/* Refuses what is there and is not a regular file. That nothing is there is not this function's error. */
+bool file_regular_check(const char *path, struct status *status);
+
+#endif
