@@ -228,6 +228,17 @@ Test(bench, tells_where_the_time_goes)
     free(text);
 }
 
+/* 4 Mflop in 3 ms at 1 GFLOP/s: no time is lost beyond the peak's, and none is printed as negative. */
+Test(bench, tells_of_layers_faster_than_the_peak)
+{
+    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 2e6, 2e6}};
+    struct bench_result result = {.backend = "some", .part_count = 2, .parts = parts, .step = 4e-3, .peak = 1e9};
+    char *text = table_of(&result);
+    cr_expect_not_null(strstr(text, "\nlinear, faster than peak         3.000    75%\n"), "%s", text);
+    cr_expect_null(strstr(text, "linear, at the peak"), "%s", text);
+    free(text);
+}
+
 /* Where the peak is not known, there is no share of it. */
 Test(bench, prints_without_a_peak)
 {
