@@ -4,7 +4,7 @@
  * work keeps from running holds nobody up.
  *
  * A thread takes the ranges of its own portion first and then those that others have left. So in loops of equal cut it
- * meets the same data again, in its own cache: fetching what another core wrote last takes five times as long.
+ * meets the same data again, in its own cache: fetching what another core wrote last takes several times as long.
  *
  * Waiting threads spin for a few microseconds, since the next loop of a training step mostly follows at once, and then
  * sleep, so that an idle trainer does not burn its cores. */
