@@ -477,3 +477,23 @@ Test(plot, run_without_gnuplot_succeeds)
     expect_no_partial("run");
     train_tiny();
 }
+
+/* --- the title --- */
+
+Test(plot, title_names_every_schedule)
+{
+    static const char *const names[][2] = {{"constant", "0.1, batch"},
+                                           {"step", "0.1 (step), batch"},
+                                           {"cosine", "0.1 (cosine), batch"},
+                                           {"linear", "0.1 (linear), batch"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct experiment experiment;
+        struct status status = {0};
+        char *text = memory_format("[optimizer]\nlearning_rate = 0.1\n[schedule]\nname = %s\n", names[i][0]);
+        cr_assert(load_text(&experiment, text, &status), "%s", status.message);
+        char *title = plot_title(&experiment);
+        cr_expect_not_null(strstr(title, names[i][1]), "%s", title);
+        free(title), free(text);
+        experiment_free(&experiment);
+    }
+}

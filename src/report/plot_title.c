@@ -60,14 +60,28 @@ static void add_model(struct line *line, const struct experiment *experiment)
     if (experiment->model.dropout > 0) add_real(line, ", dropout", experiment->model.dropout);
 }
 
+static const char *schedule_words(enum schedule_kind kind)
+{
+    switch (kind) {
+    case SCHEDULE_CONSTANT:
+        return "";
+    case SCHEDULE_STEP:
+        return " (step)";
+    case SCHEDULE_COSINE:
+        return " (cosine)";
+    case SCHEDULE_LINEAR:
+        return " (linear)";
+    }
+    return "";
+}
+
 static void add_optimizer(struct line *line, const struct experiment *experiment)
 {
     static const char *const optimizers[] = {"SGD", "Adam", "AdamW"};
-    static const char *const schedules[] = {"", " (step)", " (cosine)"};
     add(line, ", %s", optimizers[experiment->optimizer.name]);
     if (experiment->optimizer.momentum > 0) add_real(line, ", momentum", experiment->optimizer.momentum);
     add_real(line, ", learning rate", experiment->optimizer.learning_rate);
-    add(line, "%s", schedules[experiment->schedule.name]);
+    add(line, "%s", schedule_words(experiment->schedule.name));
     if (experiment->optimizer.weight_decay > 0) add_real(line, ", weight decay", experiment->optimizer.weight_decay);
 }
 
