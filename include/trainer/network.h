@@ -71,8 +71,8 @@ void network_use(struct network *network, void *parameters, void *buffers);
 /* The batch at hand, 1 <= n <= max_batch: sets shape.n of the input and of every activation. */
 void network_set_batch(struct network *network, int64_t n);
 
-/* A training step of n samples and an evaluation of max_batch, of what is in the input: what is allocated when it is first used (a tape) is
- * there afterwards, and counted in `memory`. Parameters and running statistics are left as they start. */
+/* A training step of n samples and an evaluation of max_batch, of what is in the input: what is allocated when it is
+ * first used (a tape) is there afterwards, and counted in `memory`. Parameters and running statistics are left as they start. */
 void network_rehearse(struct network *network, int64_t n);
 
 /* Forward from `input` to the last activation. In evaluation the activation of a layer that changes nothing then is
