@@ -75,12 +75,32 @@ static struct backend *open_backend(enum precision precision, enum cpu_isa isa, 
     return variant_create(&variant, threads);
 }
 
-static struct backend *open_pixels(int threads)
+/* NULL where this machine cannot. */
+static struct backend *find_pixels(enum cpu_isa isa, int threads)
 {
-    struct backend *backend = open_backend(PRECISION_FP32, CPU_ISA_AMX, threads);
-    if (!backend) cr_skip_test("this machine has no AMX");
+    struct backend *backend = open_backend(PRECISION_FP32, isa, threads);
+    if (backend && backend->ops->pixels_offered(backend, (struct shape){1, 1, 1, 1}, 16)) return backend;
+    backend_destroy(backend);
+    return NULL;
+}
+
+static struct backend *open_pixels(enum cpu_isa isa, int threads)
+{
+    struct backend *backend = find_pixels(isa, threads);
+    if (!backend) cr_skip_test("this machine has no %s", isa == CPU_ISA_AMX ? "AMX" : "AVX-512 VNNI");
     return backend;
 }
+
+/* A test with either kind of instructions. */
+#define TEST_BOTH(name)                                                                                                \
+    Test(pixels, amx_##name)                                                                                           \
+    {                                                                                                                  \
+        name(CPU_ISA_AMX);                                                                                             \
+    }                                                                                                                  \
+    Test(pixels, vnni_##name)                                                                                          \
+    {                                                                                                                  \
+        name(CPU_ISA_AVX512);                                                                                          \
+    }
 
 /* Gradients of samples differ by up to a factor of 2^16, as they do once most samples are learnt. */
 static double *draw_gradients(const struct layer_case *c)
@@ -169,12 +189,14 @@ static void check_case(struct backend *backend, const struct layer_case *c, doub
     backend_destroy(exact), backend_destroy(plain);
 }
 
-Test(pixels, error_is_that_of_fp32_or_less)
+static void error_is_that_of_fp32_or_less(enum cpu_isa isa)
 {
-    struct backend *backend = open_pixels(2);
+    struct backend *backend = open_pixels(isa, 2);
     for (int i = 0; i < CASE_COUNT; i++) check_case(backend, &cases[i], 1), check_case(backend, &cases[i], 1 / 62.5);
     backend_destroy(backend);
 }
+
+TEST_BOTH(error_is_that_of_fp32_or_less)
 
 static bool same(const struct results *a, const struct results *b)
 {
@@ -183,16 +205,16 @@ static bool same(const struct results *a, const struct results *b)
     return true;
 }
 
-Test(pixels, threads_change_nothing)
+static void threads_change_nothing(enum cpu_isa isa)
 {
-    struct backend *backend = open_pixels(1);
+    struct backend *backend = open_pixels(isa, 1);
     for (int i = 0; i < CASE_COUNT; i++) {
         struct images images;
         open_images(&images, &cases[i], 1);
         double *weights = draw_weights(&cases[i]), *gradients = draw_gradients(&cases[i]);
         struct results one = compute(backend, TENSOR_PIXELS, &cases[i], &images, weights, gradients);
         for (int threads = 2; threads <= 5; threads++) {
-            struct backend *team = open_pixels(threads);
+            struct backend *team = open_pixels(isa, threads);
             struct results several = compute(team, TENSOR_PIXELS, &cases[i], &images, weights, gradients);
             cr_expect(same(&one, &several), "case %d with %d threads", i, threads);
             free_results(&several);
@@ -203,6 +225,26 @@ Test(pixels, threads_change_nothing)
         close_images(&images);
     }
     backend_destroy(backend);
+}
+
+TEST_BOTH(threads_change_nothing)
+
+/* Whole numbers are the same however they are added up. */
+Test(pixels, amx_and_vnni_agree)
+{
+    struct backend *vnni = open_pixels(CPU_ISA_AVX512, 2), *amx = open_pixels(CPU_ISA_AMX, 2);
+    for (int i = 0; i < CASE_COUNT; i++) {
+        struct images images;
+        open_images(&images, &cases[i], 1);
+        double *weights = draw_weights(&cases[i]), *gradients = draw_gradients(&cases[i]);
+        struct results one = compute(vnni, TENSOR_PIXELS, &cases[i], &images, weights, gradients);
+        struct results other = compute(amx, TENSOR_PIXELS, &cases[i], &images, weights, gradients);
+        cr_expect(same(&one, &other), "case %d", i);
+        free_results(&one), free_results(&other);
+        free(weights), free(gradients);
+        close_images(&images);
+    }
+    backend_destroy(vnni), backend_destroy(amx);
 }
 
 static bool all_nan(const double *values, int64_t first, int64_t count, int64_t stride)
@@ -221,12 +263,12 @@ static bool any_nan(const double *values, int64_t count)
 
 /* What is not finite shows in the results of its output and of no other; zeros and the smallest numbers are no trouble.
  */
-Test(pixels, odd_values)
+static void odd_values(enum cpu_isa isa)
 {
     static const double values[] = {NAN, INFINITY, -INFINITY};
     const struct layer_case c = {70, 3, 9, 9, 18};
     const int64_t features = 3 * 9 * 9, output = 17;
-    struct backend *backend = open_pixels(2);
+    struct backend *backend = open_pixels(isa, 2);
     struct images images;
     open_images(&images, &c, 1);
     for (int i = 0; i < 3; i++) {
@@ -252,6 +294,8 @@ Test(pixels, odd_values)
     backend_destroy(backend);
 }
 
+TEST_BOTH(odd_values)
+
 /* --- who takes it --- */
 
 #define DATA                                                                                                           \
@@ -266,16 +310,19 @@ static enum tensor_kind input_kind(const char *text, struct backend *backend)
     return kind;
 }
 
-Test(pixels, taken_by_perceptrons_without_augmentation)
+static void taken_by_perceptrons_without_augmentation(enum cpu_isa isa)
 {
     const char *mlp = DATA "[model]\nhidden = 20\n";
-    cr_expect_eq(input_kind(mlp, open_pixels(2)), TENSOR_PIXELS);
-    cr_expect_eq(input_kind(mlp, open_backend(PRECISION_FP32, CPU_ISA_AVX512, 2)), TENSOR_ACTIVATION);
-    cr_expect_eq(input_kind(mlp, open_backend(PRECISION_BF16, CPU_ISA_AMX, 2)), TENSOR_ACTIVATION);
-    cr_expect_eq(input_kind(DATA "[model]\nhidden = 20\n[augment]\nflip = true\n", open_pixels(2)), TENSOR_ACTIVATION);
-    cr_expect_eq(input_kind(DATA "[model]\nkind = convnet\nfeatures = 16\n", open_pixels(2)), TENSOR_ACTIVATION);
-    cr_expect_eq(input_kind(DATA "[model]\nhidden =\n", open_pixels(2)), TENSOR_ACTIVATION, "few outputs");
+    cr_expect_eq(input_kind(mlp, open_pixels(isa, 2)), TENSOR_PIXELS);
+    cr_expect_eq(input_kind(mlp, open_backend(PRECISION_FP32, CPU_ISA_AVX2, 2)), TENSOR_ACTIVATION);
+    cr_expect_eq(input_kind(mlp, open_backend(PRECISION_BF16, isa, 2)), TENSOR_ACTIVATION);
+    cr_expect_eq(input_kind(DATA "[model]\nhidden = 20\n[augment]\nflip = true\n", open_pixels(isa, 2)),
+                 TENSOR_ACTIVATION);
+    cr_expect_eq(input_kind(DATA "[model]\nkind = convnet\nfeatures = 16\n", open_pixels(isa, 2)), TENSOR_ACTIVATION);
+    cr_expect_eq(input_kind(DATA "[model]\nhidden =\n", open_pixels(isa, 2)), TENSOR_ACTIVATION, "few outputs");
 }
+
+TEST_BOTH(taken_by_perceptrons_without_augmentation)
 
 /* Losses of steps and of an evaluation after them, in batches of several sizes. */
 enum { STEPS = 50 };
@@ -293,12 +340,14 @@ static void train(struct backend *backend, double losses[STEPS + 1])
 }
 
 /* Rounding errors of 1e-7 grow in 50 steps of Adam, but stay this far below the losses of about 90. */
-Test(pixels, training_stays_together)
+static void training_stays_together(enum cpu_isa isa)
 {
     double found[STEPS + 1], expected[STEPS + 1];
     char message[200];
-    train(open_pixels(2), found);
-    train(open_backend(PRECISION_FP32, CPU_ISA_AVX512, 2), expected);
+    train(open_pixels(isa, 2), found);
+    train(open_backend(PRECISION_FP32, CPU_ISA_AVX2, 2), expected);
     cr_expect(support_close(found, expected, STEPS + 1, 0.01, 0, message, sizeof message), "%s", message);
     cr_expect(found[STEPS - 1] < 0.9 * found[0], "from %g to %g", found[0], found[STEPS - 1]);
 }
+
+TEST_BOTH(training_stays_together)

@@ -30,14 +30,15 @@ struct device_dataset; /* a backend's own: images and labels where it can gather
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum precision { PRECISION_FP32, PRECISION_FP64, PRECISION_TF32, PRECISION_BF16 };
 enum cpu_isa { CPU_ISA_AUTO, CPU_ISA_AMX, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE };
-/* Winograd's convolution on the CPU: where it is faster, in every 3x3 convolution at stride 1 with padding 1, or nowhere. */
+/* Winograd's convolution on the CPU: where it is faster, in every 3x3 convolution at stride 1 with padding 1, or
+ * nowhere. */
 enum winograd { WINOGRAD_AUTO, WINOGRAD_ON, WINOGRAD_OFF };
 
 struct backend_options {
     enum device device;
     enum precision precision;
-    enum cpu_isa cpu_isa; /* instruction set of the CPU kernels; CPU_ISA_AMX: of bf16 products, the rest is AVX-512 */
-    int threads;          /* CPU threads; 0: one per core */
+    enum cpu_isa cpu_isa;   /* instruction set of the CPU kernels; CPU_ISA_AMX: of bf16 products, the rest is AVX-512 */
+    int threads;            /* CPU threads; 0: one per core */
     enum winograd winograd; /* CPU only */
     /* The rest is for CUDA; the CPU backend gives the same bits in every run anyway. */
     bool deterministic;      /* only algorithms that give the same bits in every run */
@@ -117,6 +118,17 @@ struct adam_params {
     bool decoupled; /* AdamW */
 };
 
+/* A step of an optimizer over flat arenas of `count` elements. */
+struct update {
+    enum update_rule { UPDATE_SGD, UPDATE_ADAM } rule;
+    struct sgd_params sgd;
+    struct adam_params adam;
+    size_t count;
+    void *w;
+    const void *dw;
+    void *state[2]; /* SGD: velocity, NULL where momentum is 0. Adam: m and v */
+};
+
 /* The primitives of automatic differentiation (src/autodiff). The last three take one operand. */
 enum elementwise {
     ELEMENTWISE_ADD,
@@ -170,8 +182,8 @@ struct dataset_view {
  *   (pixel[c,r,s] - offset[c,r,s]) * scale[c]
  *   r = mirror(h + down, H),  s = mirror((flipped ? W - 1 - w : w) + right, W)
  *   mirror(k, n) = -k where k < 0, 2(n - 1) - k where k >= n, else k     (padding that repeats no edge pixel)
- * A pixel takes its offset along, so a mean image is subtracted before the image is moved. 0 in the hole is the training
- * set's mean where the normalisation subtracts one, else black. include/trainer/augment.h has the code. */
+ * A pixel takes its offset along, so a mean image is subtracted before the image is moved. 0 in the hole is the
+ * training set's mean where the normalisation subtracts one, else black. include/trainer/augment.h has the code. */
 struct augment_params {
     bool flip;
     int64_t crop;   /* 0..min(H,W)-1; 0: none */
@@ -198,8 +210,8 @@ struct backend_ops {
      * (body, argument) and replay it afterwards. */
     void (*run)(struct backend *backend, void (*body)(void *), void *argument);
 
-    /* Multiplications and additions per second that the device's arithmetic can do at most in its precision, measured now
-     * (some 0.1 s). */
+    /* Multiplications and additions per second that the device's arithmetic can do at most in its precision, measured
+     * now (some 0.1 s). */
     double (*measure_peak)(struct backend *backend);
 
     /* --- data --- */
@@ -337,6 +349,13 @@ struct backend_ops {
                      void *velocity /* NULL where momentum is 0 */);
     void (*adam_step)(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
                       void *m, void *v);
+    /* Optional, both or neither. The same step, to the bit, but taken while the gradients are computed: between the two
+     * each conv2d_backward whose dweight lies in update->dw may also update that weight, and whatever lies behind it in
+     * the arenas. So when it is called the gradients behind its dweight must be there, but for its own dbias, and what
+     * is there must not change any more; backward goes down the arenas. update_end updates the rest. Everything has
+     * been updated once then. The step state is that of update_begin. */
+    void (*update_begin)(struct backend *backend, const struct update *update);
+    void (*update_end)(struct backend *backend);
     /* Exponential moving average of a flat arena after step s of the step state (0 is the first):
      *   average <- average + (1 - d) * (w - average),  d = min(decay, (1 + s) / (10 + s))
      * so that early in a run, where a long memory would be one of the random start, it is short (as in TensorFlow's
@@ -346,9 +365,9 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
-    size_t scalar_size;    /* bytes of a parameter: of a filter or vector, of its gradient, of an optimizer's moments */
+    size_t scalar_size; /* bytes of a parameter: of a filter or vector, of its gradient, of an optimizer's moments */
     size_t activation_size; /* bytes of an element of an activation or its gradient */
-    int64_t memory_bytes;  /* of the device's memory: nothing larger can be asked of alloc */
+    int64_t memory_bytes;   /* of the device's memory: nothing larger can be asked of alloc */
     int64_t allocated;     /* bytes of it that alloc, plans and data sets took, less what they gave back (CUDA: took) */
     char pci_bus_id[32];   /* of the GPU that computes, "0000:0A:00.0"; "" where none does */
     bool fuse;             /* as in the options: whether optional entries of the table are to be used */

@@ -3,6 +3,7 @@
 #ifndef TRAINER_OPTIMIZER_H
 #define TRAINER_OPTIMIZER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "trainer/experiment.h"
@@ -23,6 +24,11 @@ void optimizer_destroy(struct optimizer *optimizer);
 
 /* One update of every parameter from the gradients, with the step number and learning rate of the backend's state. */
 void optimizer_step(struct optimizer *optimizer);
+
+/* The same, taken by the backend while a backward pass between the two computes the gradients, where it can: else
+ * optimizer_begin returns false and has done nothing. */
+bool optimizer_begin(struct optimizer *optimizer);
+void optimizer_end(struct optimizer *optimizer);
 
 /* The learning rate of step s (0 is the first) out of max_steps. base = optimizer.learning_rate. For s < warmup_steps:
  * base * (s + 1) / warmup_steps. After that

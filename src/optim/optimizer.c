@@ -54,3 +54,27 @@ void optimizer_step(struct optimizer *optimizer)
     }
     CHECK(!"a known optimizer");
 }
+
+bool optimizer_begin(struct optimizer *optimizer)
+{
+    struct network *network = optimizer->network;
+    struct backend *backend = network->backend;
+    if (!backend->fuse || !backend->ops->update_begin) return false;
+    struct update update = {
+        .rule = optimizer->kind == OPTIMIZER_SGD ? UPDATE_SGD : UPDATE_ADAM,
+        .sgd = optimizer->sgd,
+        .adam = optimizer->adam,
+        .count = network->arena_count,
+        .w = network->parameters,
+        .dw = network->gradients,
+        .state = {optimizer->state[0], optimizer->state[1]},
+    };
+    backend->ops->update_begin(backend, &update);
+    return true;
+}
+
+void optimizer_end(struct optimizer *optimizer)
+{
+    struct backend *backend = optimizer->network->backend;
+    backend->ops->update_end(backend);
+}

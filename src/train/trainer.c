@@ -154,6 +154,21 @@ void trainer_destroy(struct trainer *trainer)
     *trainer = (struct trainer){0};
 }
 
+/* Weights are updated on the way, unless all gradients must be there first, or somebody wants to see the parts. */
+static void backward_and_update(struct trainer *trainer)
+{
+    struct network *network = trainer->network;
+    double limit = trainer->experiment->train.clip_norm;
+    if (limit == 0 && !network->observer && optimizer_begin(&trainer->optimizer)) {
+        network_backward(network, NULL);
+        optimizer_end(&trainer->optimizer);
+        return;
+    }
+    network_backward(network, NULL);
+    if (limit > 0) trainer->backend->ops->clip_norm(trainer->backend, limit, network->arena_count, network->gradients);
+    optimizer_step(&trainer->optimizer);
+}
+
 static void step_body(void *argument)
 {
     struct trainer *trainer = argument;
@@ -161,11 +176,7 @@ static void step_body(void *argument)
     gather_batch(trainer);
     network_observe(network, PHASE_GATHER, -1);
     network_forward(network, LAYER_TRAIN);
-    network_backward(network, NULL);
-    if (trainer->experiment->train.clip_norm > 0)
-        trainer->backend->ops->clip_norm(trainer->backend, trainer->experiment->train.clip_norm, network->arena_count,
-                                         network->gradients);
-    optimizer_step(&trainer->optimizer);
+    backward_and_update(trainer);
     ema_step(&trainer->ema);
     network_observe(network, PHASE_OPTIMIZER, -1);
 }

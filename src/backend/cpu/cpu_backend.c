@@ -6,7 +6,9 @@
 #include <stdlib.h>
 
 #include "backend/cpu/cpu_bf16.h"
+#include "backend/cpu/cpu_bytes.h"
 #include "backend/cpu/cpu_linear_pixels.h"
+#include "backend/cpu/cpu_update.h"
 #include "backend/cpu/cpu_winograd.h"
 #include "backend/cpu/shared/cpu_create.h"
 #include "trainer/memory.h"
@@ -16,6 +18,7 @@ static void cpu_destroy(struct backend *backend)
     struct cpu_backend *cpu = cpu_backend_of(backend);
     CPU_EXPORT(cpu_winograd_release)(backend);
     free(cpu->moves);
+    free(cpu->update);
     cpu_threads_destroy(cpu->threads);
     free(cpu->scratch);
     free((void *)backend->ops);
@@ -138,13 +141,14 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
     cpu->base.ops = ops;
     cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
     cpu->threads = threads;
+    cpu->update = memory_alloc(1, sizeof *cpu->update);
     cpu->winograd_choice = options->winograd;
     const char *isa_name = cpu_isa_name(options->cpu_isa),
                *arithmetic = sizeof(real) == sizeof(float) ? "fp32" : "fp64";
 #if defined(CPU_SCALAR_f32)
     if (options->precision == PRECISION_BF16)
         cpu->bf16 = CPU_EXPORT(cpu_bf16_engine_find)(options->cpu_isa), arithmetic = cpu->bf16->name;
-    cpu->pixels = options->cpu_isa == CPU_ISA_AMX && options->precision == PRECISION_FP32;
+    if (options->precision == PRECISION_FP32) cpu->bytes = CPU_EXPORT(cpu_bytes_engine_find)(options->cpu_isa);
 #endif
     snprintf(cpu->base.description, sizeof cpu->base.description, "cpu, %d thread%s, %s, %s", options->threads,
              options->threads == 1 ? "" : "s", isa_name, arithmetic);

@@ -17,6 +17,7 @@
 
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_linear_pixels.h"
+#include "backend/cpu/cpu_update.h"
 #include "backend/cpu/cpu_winograd.h"
 #include "trainer/memory.h"
 
@@ -80,9 +81,10 @@ static void cpu_conv2d_forward(struct backend *backend, struct conv2d_plan *plan
         CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
 }
 
-static void cpu_conv2d_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                                const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
-                                const struct tensor *dweight, const struct tensor *dbias)
+/* dx comes first: what computes dweight may update the weight. */
+static void run_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
+                         const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
+                         const struct tensor *dweight, const struct tensor *dbias)
 {
     check_shapes(plan, x->shape, weight->shape, dy->shape);
     struct conv2d_sum sum = {.window = plan->window, .transposed = true, .source = *dy, .filter = weight->data};
@@ -100,13 +102,21 @@ static void cpu_conv2d_backward(struct backend *backend, struct conv2d_plan *pla
     }
 #endif
     if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c)) {
-        CPU_EXPORT(cpu_winograd_filter_gradient)(backend, x, dy, dweight);
-        if (dbias) backend->ops->channel_sum(backend, 1, dy, dbias);
         if (dx) CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
+        if (dbias) backend->ops->channel_sum(backend, 1, dy, dbias);
+        CPU_EXPORT(cpu_winograd_filter_gradient)(backend, x, dy, dweight);
         return;
     }
-    CPU_EXPORT(cpu_conv2d_filter)(backend, plan, x, dy, dweight, dbias);
     if (dx) CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
+    CPU_EXPORT(cpu_conv2d_filter)(backend, plan, x, dy, dweight, dbias);
+}
+
+static void cpu_conv2d_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
+                                const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
+                                const struct tensor *dweight, const struct tensor *dbias)
+{
+    run_backward(backend, plan, x, weight, dy, dx, dweight, dbias);
+    if (CPU_EXPORT(cpu_update_of)(backend, dweight->data)) CPU_EXPORT(cpu_update_passed)(backend, dweight);
 }
 
 void CPU_EXPORT(cpu_conv2d_install)(struct backend_ops *ops)

@@ -22,6 +22,7 @@
 #include "backend/cpu/cpu_conv2d.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_transpose.h"
+#include "backend/cpu/cpu_update.h"
 
 enum {
     WORDS = CPU_BF16_WORDS,
@@ -310,6 +311,7 @@ struct bf16_filter {
     const struct cpu_bf16_engine *engine;
     struct cpu_bf16_step *steps; /* per thread: those of a chunk */
     int64_t chunk_rows;          /* of pixels of dy */
+    const struct cpu_update *update;
 };
 
 /* Most steps of a chunk: rows of pixels that hold CHUNK_SAMPLES samples, at least one. */
@@ -367,6 +369,10 @@ static void filter_item(const struct bf16_filter *task, int64_t item, struct cpu
                 }
             if (block.step_count > 0) task->engine->multiply(&block);
         }
+    int64_t count = kernel * kernel * CPU_FILTER_BLOCK;
+    for (int c = 0; c < block.columns; c++) /* blocks of input channels are neighbours */
+        cpu_update_piece(task->update, (const real *)task->dweight.data + ((o + c) * x_blocks + i) * count,
+                         block.rows * count);
 }
 
 static void filter_items(void *argument, int64_t first, int64_t last)
@@ -385,6 +391,7 @@ static void run_filter(struct backend *backend, const struct conv2d_plan *plan, 
     struct bf16_filter task = {.window = plan->window, .x = *x, .dy = *dy, .dweight = *dweight, .rows = rows};
     task.columns = columns, task.engine = cpu_backend_of(backend)->bf16;
     task.steps = plan->bf16.steps, task.chunk_rows = chunk_rows(dy->shape);
+    task.update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
     struct shape filter = dweight->shape;
     int64_t items = tile_count(cpu_blocks(filter.n), 2) * tile_count(cpu_blocks(filter.c), 2);
     cpu_for(backend, items, dy->shape.n * dy->shape.h * dy->shape.w * filter.h * filter.w * CPU_BLOCK, filter_items,
@@ -426,8 +433,8 @@ void CPU_EXPORT(cpu_conv2d_bf16_backward)(struct backend *backend, const struct 
     from.transposed = dy.columns + columns_count(dx->source.shape) + (wanted ? rows_count(dx->source.shape) : 0);
     pack(backend, &dy);
     pack(backend, &from);
-    run_filter(backend, plan, x, &dx->source, dweight, from.transposed, dy.columns);
     if (wanted) run_sum(backend, plan, dx, dy.rows);
+    run_filter(backend, plan, x, &dx->source, dweight, from.transposed, dy.columns);
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include "backend/cpu/cpu_conv2d.h"
 
 #include "backend/cpu/cpu_tile.h"
+#include "backend/cpu/cpu_update.h"
 
 enum {
     CPU_CHUNK_ROWS = 128,  /* pixels x batch in a chunk of dw: about 32 KiB with its inputs */
@@ -18,8 +19,9 @@ struct filter_task {
     struct tensor x, dy, dweight;
     int64_t chunk_height, chunk_width, chunks_across; /* a chunk's pixels of dy; chunks in a row of chunks */
     int64_t chunks, part_chunks, parts;               /* in all; in a part; parts */
-    real *part;      /* [parts] sums as large as dweight; dweight itself if parts = 1 */
-    real *bias_part; /* [parts] (O), dbias itself if parts = 1, or NULL: not wanted */
+    real *part;                      /* [parts] sums as large as dweight; dweight itself if parts = 1 */
+    real *bias_part;                 /* [parts] (O), dbias itself if parts = 1, or NULL: not wanted */
+    const struct cpu_update *update; /* if parts = 1 */
 };
 
 /* Output pixels p0 <= p < p1, q0 <= q < q1. */
@@ -95,7 +97,7 @@ static void clip(struct window window, int64_t k, int64_t size, int64_t *first, 
 
 /* dw of one block of input channels and one column of output channels, from one chunk of pixels. */
 static void filter_chunk(const struct filter_task *task, int64_t x_block, int64_t dy_block, int64_t blocks,
-                         int64_t chunk, bool add, real *part)
+                         int64_t chunk, bool add, real *part, struct cpu_update_ahead *ahead)
 {
     struct shape filter = task->dweight.shape, from = task->x.shape, to = task->dy.shape;
     int64_t kernel = filter.h, depth = min_of(CPU_BLOCK, filter.c - x_block * CPU_BLOCK);
@@ -109,9 +111,11 @@ static void filter_chunk(const struct filter_task *task, int64_t x_block, int64_
         clip(task->window, k, from.h, &valid.p0, &valid.p1);
         clip(task->window, l, from.w, &valid.q0, &valid.q1);
         if (add && (valid.p0 >= valid.p1 || valid.q0 >= valid.q1)) continue;
-        for (int64_t row = 0; row < depth; row += CPU_TILE_ROWS)
+        for (int64_t row = 0; row < depth; row += CPU_TILE_ROWS) {
             sum_pixels_tile(min_of(CPU_TILE_ROWS, depth - row), blocks, task, x + row, dy, k, l, &valid, add,
                             dweight + row * CPU_BLOCK);
+            if (ahead) cpu_update_fetch(ahead, CPU_TILE_ROWS * blocks);
+        }
     }
 }
 
@@ -151,18 +155,26 @@ static void filter_items(void *argument, int64_t first, int64_t last)
     struct shape filter = task->dweight.shape;
     bool flat = filter_is_flat(filter);
     int64_t columns = column_count(cpu_blocks(filter.n), flat);
-    size_t count = (size_t)(cpu_blocks(filter.n) * cpu_blocks(filter.c) * filter.h * filter.w) * CPU_FILTER_BLOCK;
+    int64_t block_count = filter.h * filter.w * CPU_FILTER_BLOCK;
+    size_t count = (size_t)(cpu_blocks(filter.n) * cpu_blocks(filter.c) * block_count);
     for (int64_t item = first; item < last; item++) {
         int64_t part = item % task->parts, column = item / task->parts % columns;
         int64_t start = part * task->part_chunks, end = min_of(start + task->part_chunks, task->chunks);
         int64_t x_block = item / task->parts / columns, dy_block = column_first(column, flat);
         int64_t blocks = column_blocks(cpu_blocks(filter.n), column, flat);
+        struct cpu_update_ahead ahead =
+            cpu_update_ahead(task->update, task->part + (dy_block * cpu_blocks(filter.c) + x_block) * block_count,
+                             blocks, block_count, cpu_blocks(filter.c) * block_count);
         for (int64_t chunk = start; chunk < end; chunk++) {
-            filter_chunk(task, x_block, dy_block, blocks, chunk, chunk > start, task->part + (size_t)part * count);
+            filter_chunk(task, x_block, dy_block, blocks, chunk, chunk > start, task->part + (size_t)part * count,
+                         chunk + 1 == end ? &ahead : NULL);
             if (x_block == 0 && task->bias_part)
                 bias_chunk(task, dy_block, blocks, chunk, chunk > start,
                            task->bias_part + part * cpu_blocks(filter.n) * CPU_BLOCK);
         }
+        for (int64_t block = dy_block; block < dy_block + blocks; block++)
+            cpu_update_piece(task->update, task->part + (block * cpu_blocks(filter.c) + x_block) * block_count,
+                             block_count);
     }
 }
 
@@ -171,6 +183,7 @@ struct part_task {
     const real *parts; /* [part_count][count] */
     int64_t part_count, count;
     real *sum; /* (count) */
+    const struct cpu_update *update;
 };
 
 static void add_parts(void *argument, int64_t first, int64_t last)
@@ -181,12 +194,14 @@ static void add_parts(void *argument, int64_t first, int64_t last)
         for (int64_t part = 1; part < task->part_count; part++) total += vec_load(task->parts + part * task->count + i);
         vec_store(task->sum + i, total);
     }
+    cpu_update_piece(task->update, task->sum + first * CPU_LANES, (last - first) * CPU_LANES);
 }
 
-static void run_add_parts(struct backend *backend, const real *parts, int64_t part_count, const struct tensor *sum)
+static void run_add_parts(struct backend *backend, const real *parts, int64_t part_count, const struct tensor *sum,
+                          const struct cpu_update *update)
 {
     int64_t count = (int64_t)backend->ops->tensor_count(backend, sum->kind, sum->shape);
-    struct part_task task = {parts, part_count, count, sum->data};
+    struct part_task task = {parts, part_count, count, sum->data, update};
     cpu_for(backend, count / CPU_LANES, part_count * CPU_LANES, add_parts, &task);
 }
 
@@ -221,12 +236,14 @@ void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_
     struct filter_task task = {.window = plan->window, .x = *x, .dy = *dy, .dweight = *dweight};
     struct shape filter = dweight->shape;
     cut_pixels(&task, dy->shape, filter);
+    const struct cpu_update *update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
     bool cut = task.parts > 1;
+    if (!cut) task.update = update;
     task.part = cut ? plan->parts : dweight->data;
     if (dbias) task.bias_part = cut ? plan->bias_parts : (real *)dbias->data;
     int64_t rows = min_of(task.part_chunks * CPU_CHUNK_ROWS, dy->shape.h * dy->shape.w * dy->shape.n);
     cpu_for(backend, filter_item_count(filter) * task.parts, rows * filter.h * filter.w * CPU_BLOCK, filter_items,
             &task);
-    if (cut) run_add_parts(backend, task.part, task.parts, dweight);
-    if (cut && dbias) run_add_parts(backend, plan->bias_parts, task.parts, dbias);
+    if (cut) run_add_parts(backend, task.part, task.parts, dweight, update);
+    if (cut && dbias) run_add_parts(backend, plan->bias_parts, task.parts, dbias, NULL);
 }

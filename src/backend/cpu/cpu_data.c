@@ -146,10 +146,10 @@ static void gather_pixels(void *argument, int64_t first, int64_t last)
         if (n < 0) continue;
         const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * features;
         for (int64_t step = first; step < last; step++) {
-            int8_t *to = x->values + (step * rows + n) * CPU_PIXELS_STEP;
+            uint8_t *to = x->values + (step * rows + n) * CPU_PIXELS_STEP;
             int64_t from = step * CPU_PIXELS_STEP, left = min_of(CPU_PIXELS_STEP, features - from);
             if (left < CPU_PIXELS_STEP) memset(to, 0, CPU_PIXELS_STEP);
-            for (int64_t i = 0; i < left; i++) to[i] = (int8_t)(pixels[from + i] - CPU_PIXELS_CENTRE);
+            memcpy(to, pixels + from, (size_t)left);
         }
     }
 }
@@ -254,7 +254,7 @@ static void cpu_gather(struct backend *backend, const struct device_dataset *dat
 
 static bool cpu_pixels_offered(const struct backend *backend, struct shape x, int64_t outputs)
 {
-    return ((const struct cpu_backend *)backend)->pixels && x.h == 1 && x.w == 1 && outputs >= CPU_BLOCK;
+    return ((const struct cpu_backend *)backend)->bytes && x.h == 1 && x.w == 1 && outputs >= CPU_BLOCK;
 }
 
 void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops)

@@ -1,20 +1,22 @@
-/* The linear layer whose input is pixels: products of bytes, added up without rounding, as AMX computes them.
+/* The linear layer whose input is pixels: products of bytes, added up without rounding, as AMX and AVX-512 VNNI compute
+ * them.
  *
- * A pixel enters a network as x_k = s_k (p_k - offset_k), with p_k in 0..255. With q_k = p_k - 128, a signed byte, and
+ * A pixel enters a network as x_k = s_k (p_k - offset_k), with p_k in 0..255. With q_k = p_k - 128 and
  * c_k = 128 - offset_k that is s_k (q_k + c_k), so
  *   y[n,o]  = (b[o] + sum_k w[o,k] s_k c_k) + sum_k (w[o,k] s_k) q[n,k]
  *   dw[o,k] = s_k (sum_n dy[n,o] q[n,k] + c_k db[o]),   db[o] = sum_n dy[n,o].
  * The other factor f, w[o,k] s_k or dy[n,o], is rounded to a whole number F of 24 bits times a power of two u, the same
- * for up to 512 terms of a sum: |f| < 2^23 u, F = round(f / u). Cut into bytes, F = 65536 h + 256 m + l with h signed,
- * a sum is three sums of products of bytes in whole numbers of 32 bits, which are exact (512 * 128 * 255 < 2^24, so
- * that fp32 holds them too): sum f q = u (65536 sum h q + 256 sum m q + sum l q). (This is the scheme of Ozaki et al.
- * for products of matrices with the integer units that machines have for inference; Ootomo, Ozaki, Yokota 2024. One
- * factor being bytes from the start, three products are enough.) An f is off by u/2 at most, 2^-24 of the largest in
- * its sum, as it would be in fp32, and after that only 512 terms together are rounded: the error of y and dw is below
- * that of a sum in fp32 (tests/test_pixels.c).
+ * for up to 512 terms of a sum: F = round(f / u) = 65536 h + 256 m + l with h, m and l in -128..127. So a sum is three
+ * sums of products of bytes in whole numbers of 32 bits, sum d q = sum d p - 128 sum d, which are exact (they are at
+ * most 512 * 128 * 128 = 2^23, so that fp32 holds them too): sum f q = u (65536 sum h q + 256 sum m q + sum l q). (This
+ * is the scheme of Ozaki et al. for products of matrices with the integer units that machines have for inference;
+ * Ootomo, Ozaki, Yokota 2024. One factor being bytes from the start, three products are enough.) An f is off by u/2 at
+ * most, 2^-24 of the largest in its sum, as it would be in fp32, and after that only 512 terms together are rounded:
+ * the error of y and dw is below that of a sum in fp32 (tests/test_pixels.c).
  *
- * Work: three byte products per useful one, 16,384 of them an instruction. What is left is bytes: the pixels, 1 each;
- * the weights, 4, once, since they are cut in L1 by the item that uses them.
+ * Work: three byte products per useful one, of which an instruction of AMX does 16,384, one of VNNI 64, four times as
+ * many as a multiply-add of fp32. What is left is bytes: the pixels, 1 each; the weights, 4, once, since they are cut
+ * in L1 by the item that uses them.
  *
  * Blocking of y: an item is 16 outputs and a slice of the features; it goes through its slice in chunks of 512
  * features, whose weights, cut, stay in L1 (24 KiB) while the batch passes by, and adds each chunk to sums of its own,
@@ -23,18 +25,21 @@
  */
 #include "backend/cpu/cpu_linear_pixels.h"
 
-#include "backend/cpu/cpu_amx.h"
-
 #if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
 
+#include <immintrin.h>
+
+#include "backend/cpu/cpu_bytes.h"
 #include "backend/cpu/cpu_conv2d.h"
 #include "backend/cpu/cpu_transpose.h"
+#include "backend/cpu/cpu_update.h"
 
 enum {
-    TILE = 16,
+    TILE = CPU_BYTES_TILE,
     STEP = CPU_PIXELS_STEP,
-    TILE_BYTES = TILE * STEP,
-    DIGITS = 3, /* h, m, l */
+    TILE_BYTES = CPU_BYTES_TILE_BYTES,
+    DIGITS = CPU_BYTES_DIGITS, /* h, m, l */
+    CENTRE = 128,              /* taken from every pixel */
     CHUNK_STEPS = 8,
     CHUNK_TERMS = CHUNK_STEPS * STEP,
     SLICE_BYTES = 768 * 1024, /* of pixels that an item goes through at most: they stay in L2 from item to item */
@@ -50,16 +55,19 @@ static const real zeros[CPU_BLOCK] __attribute__((aligned(64)));
 
 /* --- whole numbers --- */
 
-/* Per lane, from the largest of the bits of |f|: 1/u and u, powers of two. Where an f is not finite u is NaN. */
+/* Per lane, from the largest of the bits of |f|: 1/u and u, powers of two, u as small as lets F have three digits: the
+ * largest F is 127 * 65536 + 127 * 256 + 127 = 2^23 - 2^15 - 129. Where an f is not finite u is NaN. */
 struct unit {
     __m512 inverse, unit;
 };
 
 static struct unit unit_of(__m512i largest_bits)
 {
-    const __m512i smallest = _mm512_set1_epi32(23), not_finite = _mm512_set1_epi32(255);
-    __m512i exponent = _mm512_srli_epi32(largest_bits, 23); /* |f| < 2^(exponent - 126), so u = 2^(exponent - 149) */
-    __mmask16 bad = _mm512_cmpge_epi32_mask(exponent, not_finite);
+    const __m512i margin = _mm512_set1_epi32((1 << 16) + (1 << 9));
+    const __m512i smallest = _mm512_set1_epi32(23), infinity = _mm512_set1_epi32(0x7F800000);
+    __mmask16 bad = _mm512_cmpge_epi32_mask(largest_bits, infinity);
+    /* u = 2^(exponent - 149), and |f| < u (2^24 - margin) / 2 = u (2^23 - 2^15 - 2^8) */
+    __m512i exponent = _mm512_srli_epi32(_mm512_add_epi32(largest_bits, margin), 23);
     exponent = _mm512_max_epi32(exponent, smallest);
     struct unit unit;
     unit.inverse = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_sub_epi32(_mm512_set1_epi32(276), exponent), 23));
@@ -77,69 +85,41 @@ static __m512i magnitude_bits(__m512 f)
 static __m512i join_bytes(const __m512i *whole, unsigned b)
 {
     const __m512i byte = _mm512_set1_epi32(255);
-    __m512i words = _mm512_and_si512(_mm512_srai_epi32(whole[0], 8 * b), byte);
+    __m512i words = _mm512_and_si512(_mm512_srli_epi32(whole[0], 8 * b), byte);
     for (unsigned j = 1; j < 4; j++) {
-        __m512i moved = _mm512_and_si512(_mm512_srai_epi32(whole[j], 8 * b), byte);
+        __m512i moved = _mm512_and_si512(_mm512_srli_epi32(whole[j], 8 * b), byte);
         words = _mm512_or_si512(words, _mm512_slli_epi32(moved, 8 * j));
     }
     return words;
 }
 
-/* Four neighbouring terms of 16 sums, as row `row` of the tiles h, m and l. */
-static inline void cut_terms(const __m512 *terms, struct unit unit, int64_t row, uint8_t *tiles)
+/* Per lane, the sum of the four signed bytes of a word. */
+static __m512i add_bytes(__m512i words)
 {
-    __m512i whole[4];
-    for (int j = 0; j < 4; j++)
-        whole[j] = _mm512_min_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(terms[j], unit.inverse)),
-                                    _mm512_set1_epi32((1 << 23) - 1));
-    for (unsigned d = 0; d < DIGITS; d++)
-        _mm512_store_si512(tiles + d * TILE_BYTES + row * STEP, join_bytes(whole, DIGITS - 1 - d));
+    __m512i pairs = _mm512_maddubs_epi16(_mm512_set1_epi8(1), words);
+    return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 }
 
-/* --- products --- */
-
-/* Sums of products of bytes: `rows` (1 or 2) tiles of q by the tiles h, m, l, over `steps` of 64 terms. */
-struct product {
-    const int8_t *q;          /* of step 0 */
-    int64_t q_step, q_second; /* bytes from step to step, from the first tile to the second */
-    const uint8_t *tiles;     /* [steps][h, m, l][16][64] */
-    int64_t steps;
-    int rows;
-};
-
-CPU_AMX static void multiply(const struct product *product, int32_t sums[2][DIGITS][TILE * TILE])
+/* Four neighbouring terms of 16 sums, as row `row` of the tiles h, m and l. Their digits are added to sums[]. */
+static inline void cut_terms(const __m512 *terms, struct unit unit, int64_t row, int8_t *tiles, __m512i sums[DIGITS])
 {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    _tile_zero(4);
-    _tile_zero(5);
-    const int8_t *q = product->q;
-    const uint8_t *tiles = product->tiles;
-    for (int64_t s = 0; s < product->steps; s++, q += product->q_step, tiles += DIGITS * TILE_BYTES) {
-        _tile_loadd(6, q, STEP);
-        _tile_loadd(7, tiles, STEP);
-        _tile_dpbssd(0, 6, 7);
-        _tile_loadd(7, tiles + TILE_BYTES, STEP);
-        _tile_dpbsud(1, 6, 7);
-        _tile_loadd(7, tiles + 2 * TILE_BYTES, STEP);
-        _tile_dpbsud(2, 6, 7);
-        if (product->rows == 1) continue;
-        _tile_loadd(6, q + product->q_second, STEP);
-        _tile_dpbsud(5, 6, 7);
-        _tile_loadd(7, tiles + TILE_BYTES, STEP);
-        _tile_dpbsud(4, 6, 7);
-        _tile_loadd(7, tiles, STEP);
-        _tile_dpbssd(3, 6, 7);
+    const __m512i half = _mm512_set1_epi8((char)0x80); /* F + 0x808080 has the digits' 128 + h, 128 + m, 128 + l */
+    __m512i whole[4];
+    for (int j = 0; j < 4; j++)
+        whole[j] =
+            _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(terms[j], unit.inverse)), _mm512_set1_epi32(0x808080));
+    for (unsigned d = 0; d < DIGITS; d++) {
+        __m512i digits = _mm512_xor_si512(join_bytes(whole, DIGITS - 1 - d), half);
+        sums[d] = _mm512_add_epi32(sums[d], add_bytes(digits));
+        _mm512_store_si512(tiles + d * TILE_BYTES + row * STEP, digits);
     }
-    _tile_stored(0, sums[0][0], STEP);
-    _tile_stored(1, sums[0][1], STEP);
-    _tile_stored(2, sums[0][2], STEP);
-    if (product->rows == 1) return;
-    _tile_stored(3, sums[1][0], STEP);
-    _tile_stored(4, sums[1][1], STEP);
-    _tile_stored(5, sums[1][2], STEP);
+}
+
+/* What the sums of p begin with, so that they become those of q: -128 times the sum of the digits. */
+static void store_start(const __m512i sums[DIGITS], int32_t *start)
+{
+    for (int d = 0; d < DIGITS; d++)
+        _mm512_store_si512(start + d * TILE, _mm512_mullo_epi32(sums[d], _mm512_set1_epi32(-CENTRE)));
 }
 
 /* u (65536 h + 256 m + l) of a row. */
@@ -155,6 +135,7 @@ static inline __m512 row_of(int32_t sums[DIGITS][TILE * TILE], int row, __m512 u
 /* --- y --- */
 
 struct forward_task {
+    const struct cpu_bytes_engine *engine;
     const struct cpu_pixels *pixels;
     int64_t samples, features;
     const struct tensor *weight, *bias, *y;
@@ -170,26 +151,28 @@ static inline __m512 scaled_weights(const struct forward_task *task, const real 
     return _mm512_mul_ps(_mm512_load_ps(weights + k * CPU_BLOCK), _mm512_set1_ps(task->pixels->scale[k]));
 }
 
-/* The weights of 16 outputs for a chunk of features, cut; the chunk's share of the constant is added. */
-static __m512 cut_weights(const struct forward_task *task, int64_t block, int64_t step, int64_t steps, uint8_t *tiles,
-                          float *constant)
+/* The weights of 16 outputs for a chunk of features, cut, as the chunk's product takes them; its share of the constant
+ * is added. */
+static __m512 cut_weights(const struct forward_task *task, int64_t block, int64_t step, int64_t steps, int8_t *tiles,
+                          int32_t *start, float *constant)
 {
     const real *weights = (const real *)task->weight->data + block * cpu_blocks(task->features) * CPU_FILTER_BLOCK;
     int64_t first = step * STEP, last = first + steps * STEP;
-    __m512i largest = _mm512_setzero_si512();
+    __m512i largest = _mm512_setzero_si512(), digit_sums[DIGITS] = {largest, largest, largest};
     __m512 total[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
     for (int64_t k = first; k < last; k++) {
         __m512 w = scaled_weights(task, weights, k);
         largest = _mm512_max_epi32(largest, magnitude_bits(w));
-        total[k % 2] = _mm512_fmadd_ps(w, _mm512_set1_ps(CPU_PIXELS_CENTRE - task->pixels->offset[k]), total[k % 2]);
+        total[k % 2] = _mm512_fmadd_ps(w, _mm512_set1_ps(CENTRE - task->pixels->offset[k]), total[k % 2]);
     }
     _mm512_store_ps(constant, _mm512_add_ps(_mm512_load_ps(constant), _mm512_add_ps(total[0], total[1])));
     struct unit unit = unit_of(largest);
     for (int64_t k = first; k < last; k += 4) {
         __m512 terms[4];
         for (int j = 0; j < 4; j++) terms[j] = scaled_weights(task, weights, k + j);
-        cut_terms(terms, unit, (k - first) % STEP / 4, tiles + (k - first) / STEP * DIGITS * TILE_BYTES);
+        cut_terms(terms, unit, (k - first) % STEP / 4, tiles + (k - first) / STEP * DIGITS * TILE_BYTES, digit_sums);
     }
+    store_start(digit_sums, start);
     return unit.unit;
 }
 
@@ -199,18 +182,20 @@ static void forward_item(const struct forward_task *task, int64_t item)
     int64_t blocks = cpu_blocks(task->weight->shape.n), slice = item / blocks, block = item % blocks;
     int64_t first = slice * task->slice_steps, rows = cpu_pixels_rows(task->samples);
     int64_t last = min_of(first + task->slice_steps, cpu_pixels_steps(task->features));
-    uint8_t tiles[CHUNK_STEPS * DIGITS * TILE_BYTES] __attribute__((aligned(64)));
-    int32_t products[2][DIGITS][TILE * TILE] __attribute__((aligned(64)));
+    int8_t tiles[CHUNK_STEPS * DIGITS * TILE_BYTES] __attribute__((aligned(64)));
+    int32_t start[DIGITS * TILE] __attribute__((aligned(64))),
+        products[2][DIGITS][TILE * TILE] __attribute__((aligned(64)));
     float *sums = task->sums + item * rows * CPU_BLOCK, *constant = task->constants + item * CPU_BLOCK;
     _mm512_store_ps(constant, _mm512_setzero_ps());
     for (int64_t chunk = first; chunk < last; chunk += CHUNK_STEPS) {
-        struct product product = {.q_step = rows * STEP, .q_second = TILE_BYTES, .tiles = tiles};
-        product.steps = min_of(CHUNK_STEPS, last - chunk);
-        __m512 unit = cut_weights(task, block, chunk, product.steps, tiles, constant);
+        struct cpu_bytes_product product = {.a_step = rows * STEP, .a_second = TILE_BYTES, .b = tiles, .start = start};
+        int64_t steps = min_of(CHUNK_STEPS, last - chunk);
+        product.words = steps * TILE;
+        __m512 unit = cut_weights(task, block, chunk, steps, tiles, start, constant);
         for (int64_t n = 0; n < task->samples; n += 2 * TILE) {
-            product.q = task->pixels->values + (chunk * rows + n) * STEP;
+            product.a = task->pixels->values + (chunk * rows + n) * STEP;
             product.rows = n + TILE < task->samples ? 2 : 1;
-            multiply(&product, products);
+            task->engine->multiply(&product, products);
             for (int r = 0; r < product.rows * TILE; r++) {
                 __m512 sum = row_of(products[r / TILE], r % TILE, unit);
                 if (chunk > first) sum = _mm512_add_ps(sum, _mm512_load_ps(sums + (n + r) * CPU_BLOCK));
@@ -222,9 +207,10 @@ static void forward_item(const struct forward_task *task, int64_t item)
 
 static void forward_items(void *argument, int64_t first, int64_t last)
 {
-    cpu_amx_begin();
-    for (int64_t item = first; item < last; item++) forward_item(argument, item);
-    cpu_amx_end();
+    const struct forward_task *task = argument;
+    task->engine->begin();
+    for (int64_t item = first; item < last; item++) forward_item(task, item);
+    task->engine->end();
 }
 
 /* y of some blocks of outputs: bias, constants and sums, slice after slice. */
@@ -258,7 +244,8 @@ static void cut_slices(struct forward_task *task)
 void CPU_EXPORT(cpu_linear_pixels_forward)(struct backend *backend, const struct tensor *x, const struct tensor *weight,
                                            const struct tensor *bias, const struct tensor *y)
 {
-    struct forward_task task = {.pixels = x->data, .weight = weight, .bias = bias, .y = y};
+    struct forward_task task = {
+        .engine = cpu_backend_of(backend)->bytes, .pixels = x->data, .weight = weight, .bias = bias, .y = y};
     task.samples = x->shape.n, task.features = x->shape.c;
     cut_slices(&task);
     int64_t blocks = cpu_blocks(weight->shape.n), items = task.slices * blocks;
@@ -273,13 +260,16 @@ void CPU_EXPORT(cpu_linear_pixels_forward)(struct backend *backend, const struct
 /* --- dw and db --- */
 
 struct backward_task {
+    const struct cpu_bytes_engine *engine;
     const struct cpu_pixels *pixels;
     int64_t samples, features;
     const struct tensor *dy, *dweight;
-    int64_t chunks; /* of up to 512 samples */
-    uint8_t *tiles; /* [O/16][N/64][h, m, l][16][64]: dy, cut */
-    float *units;   /* [O/16][chunks][16] */
-    real *dbias;    /* [O/16][16] */
+    const struct cpu_update *update;
+    int64_t chunks;  /* of up to 512 samples */
+    int8_t *tiles;   /* [O/16][N/64][h, m, l][16][64]: dy, cut */
+    int32_t *starts; /* [O/16][chunks][h, m, l][16] */
+    float *units;    /* [O/16][chunks][16] */
+    real *dbias;     /* [O/16][16] */
 };
 
 static __m512 dy_row(const real *dy, int64_t n, int64_t count)
@@ -294,10 +284,10 @@ static void cut_dy(void *argument, int64_t first, int64_t last)
     int64_t count = task->samples, steps = cpu_pixels_steps(count);
     for (int64_t block = first; block < last; block++) {
         const real *dy = (const real *)task->dy->data + block * count * CPU_BLOCK;
-        uint8_t *tiles = task->tiles + block * steps * DIGITS * TILE_BYTES;
+        int8_t *tiles = task->tiles + block * steps * DIGITS * TILE_BYTES;
         for (int64_t chunk = 0; chunk < task->chunks; chunk++) {
             int64_t start = chunk * CHUNK_TERMS, end = min_of(start + CHUNK_TERMS, count);
-            __m512i largest = _mm512_setzero_si512();
+            __m512i largest = _mm512_setzero_si512(), digit_sums[DIGITS] = {largest, largest, largest};
             for (int64_t n = start; n < end; n++)
                 largest = _mm512_max_epi32(largest, magnitude_bits(dy_row(dy, n, count)));
             struct unit unit = unit_of(largest);
@@ -305,15 +295,16 @@ static void cut_dy(void *argument, int64_t first, int64_t last)
             for (int64_t n = start; n < cpu_pixels_rows(end); n += 4) {
                 __m512 terms[4];
                 for (int j = 0; j < 4; j++) terms[j] = dy_row(dy, n + j, count);
-                cut_terms(terms, unit, n % STEP / 4, tiles + n / STEP * DIGITS * TILE_BYTES);
+                cut_terms(terms, unit, n % STEP / 4, tiles + n / STEP * DIGITS * TILE_BYTES, digit_sums);
             }
+            store_start(digit_sums, task->starts + (block * task->chunks + chunk) * DIGITS * TILE);
         }
         vec_store(task->dbias + block * CPU_BLOCK, cpu_sum_rows(dy, count * CPU_BLOCK));
     }
 }
 
 /* Four samples of 64 features, as words of the four per feature: to[b] has features 16 b to 16 b + 15. */
-static inline void interleave(const int8_t *samples, __m512i to[4])
+static inline void interleave(const uint8_t *samples, __m512i to[4])
 {
     __m512i a = _mm512_load_si512(samples), b = _mm512_load_si512(samples + STEP);
     __m512i c = _mm512_load_si512(samples + 2 * STEP), d = _mm512_load_si512(samples + 3 * STEP);
@@ -330,7 +321,7 @@ static inline void interleave(const int8_t *samples, __m512i to[4])
 
 /* 64 samples of 64 features, [64][64], to the tiles of four blocks of features, [16 features][64 samples], `stride`
  * bytes apart. */
-static void transpose_pixels(const int8_t *pixels, int64_t stride, int8_t *tiles)
+static void transpose_pixels(const uint8_t *pixels, int64_t stride, uint8_t *tiles)
 {
     __m512i words[4][TILE];
     for (int g = 0; g < TILE; g++) {
@@ -341,24 +332,30 @@ static void transpose_pixels(const int8_t *pixels, int64_t stride, int8_t *tiles
     for (int b = 0; b < 4; b++) cpu_transpose_block((const real *)words[b], (real *)(tiles + b * stride));
 }
 
-/* dw of a tile of features, `k` the first, for a block of outputs: this chunk's products, and in the last one
- * s_k (... + c_k db). */
+/* Where dw of a tile of features, `k` the first, lies, for a block of outputs. */
+static real *gradient_at(const struct backward_task *task, int64_t block, int64_t k)
+{
+    int64_t features = cpu_blocks(task->features);
+    return (real *)task->dweight->data + (block * features + k / CPU_BLOCK) * CPU_FILTER_BLOCK;
+}
+
+/* dw of a tile of features for a block of outputs: this chunk's products, and in the last one s_k (... + c_k db). */
 static void add_products(const struct backward_task *task, int64_t block, int64_t k, int64_t chunk,
                          int32_t products[DIGITS][TILE * TILE])
 {
-    int64_t features = cpu_blocks(task->features);
-    real *dweight = (real *)task->dweight->data + (block * features + k / CPU_BLOCK) * CPU_FILTER_BLOCK;
+    real *dweight = gradient_at(task, block, k);
     __m512 unit = _mm512_load_ps(task->units + (block * task->chunks + chunk) * CPU_BLOCK);
     __m512 dbias = _mm512_load_ps(task->dbias + block * CPU_BLOCK);
     for (int r = 0; r < TILE; r++) {
         __m512 sum = row_of(products, r, unit);
         if (chunk > 0) sum = _mm512_add_ps(sum, _mm512_load_ps(dweight + r * CPU_BLOCK));
         if (chunk + 1 == task->chunks) {
-            sum = _mm512_fmadd_ps(_mm512_set1_ps(CPU_PIXELS_CENTRE - task->pixels->offset[k + r]), dbias, sum);
+            sum = _mm512_fmadd_ps(_mm512_set1_ps(CENTRE - task->pixels->offset[k + r]), dbias, sum);
             sum = _mm512_mul_ps(sum, _mm512_set1_ps(task->pixels->scale[k + r]));
         }
         _mm512_store_ps(dweight + r * CPU_BLOCK, sum);
     }
+    if (chunk + 1 == task->chunks) cpu_update_piece(task->update, dweight, CPU_FILTER_BLOCK);
 }
 
 /* An item is a step of 64 features. */
@@ -367,22 +364,28 @@ static void backward_item(const struct backward_task *task, int64_t item)
     enum { TILES_OF_STEP = STEP / TILE };
     int64_t blocks = cpu_blocks(task->dweight->shape.n), steps = cpu_pixels_steps(task->samples);
     int64_t tiles = min_of(TILES_OF_STEP, cpu_blocks(task->features) - item * TILES_OF_STEP);
-    int8_t pixels[TILES_OF_STEP][CHUNK_STEPS * TILE_BYTES] __attribute__((aligned(64)));
+    uint8_t pixels[TILES_OF_STEP][CHUNK_STEPS * TILE_BYTES] __attribute__((aligned(64)));
     int32_t products[2][DIGITS][TILE * TILE] __attribute__((aligned(64)));
-    struct product product = {.q_step = TILE_BYTES, .q_second = sizeof pixels[0]};
+    struct cpu_bytes_product product = {.a_step = TILE_BYTES, .a_second = sizeof pixels[0]};
     for (int64_t chunk = 0; chunk < task->chunks; chunk++) {
         int64_t first = chunk * CHUNK_STEPS;
-        product.steps = min_of(CHUNK_STEPS, steps - first);
-        for (int64_t s = 0; s < product.steps; s++)
+        int64_t samples = min_of(task->samples - first * STEP, CHUNK_TERMS);
+        product.words = tile_count(samples, 4);
+        const struct cpu_update *update = chunk + 1 == task->chunks ? task->update : NULL;
+        for (int64_t s = 0; s < cpu_pixels_steps(samples); s++)
             transpose_pixels(task->pixels->values + (item * steps + first + s) * STEP * STEP, sizeof pixels[0],
                              pixels[0] + s * TILE_BYTES);
         for (int64_t block = 0; block < blocks; block++) {
-            product.tiles = task->tiles + (block * steps + first) * DIGITS * TILE_BYTES;
+            product.b = task->tiles + (block * steps + first) * DIGITS * TILE_BYTES;
+            product.start = task->starts + (block * task->chunks + chunk) * DIGITS * TILE;
             for (int64_t t = 0; t < tiles; t += 2) {
-                product.q = pixels[t], product.rows = t + 1 < tiles ? 2 : 1;
-                multiply(&product, products);
-                for (int r = 0; r < product.rows; r++)
-                    add_products(task, block, item * STEP + (t + r) * TILE, chunk, products[r]);
+                int64_t k = item * STEP + t * TILE;
+                product.a = pixels[t], product.rows = t + 1 < tiles ? 2 : 1;
+                struct cpu_update_ahead ahead =
+                    cpu_update_ahead(update, gradient_at(task, block, k), 1, product.rows * CPU_FILTER_BLOCK, 0);
+                product.ahead = &ahead;
+                task->engine->multiply(&product, products);
+                for (int r = 0; r < product.rows; r++) add_products(task, block, k + r * TILE, chunk, products[r]);
             }
         }
     }
@@ -390,23 +393,28 @@ static void backward_item(const struct backward_task *task, int64_t item)
 
 static void backward_items(void *argument, int64_t first, int64_t last)
 {
-    cpu_amx_begin();
-    for (int64_t item = first; item < last; item++) backward_item(argument, item);
-    cpu_amx_end();
+    const struct backward_task *task = argument;
+    task->engine->begin();
+    for (int64_t item = first; item < last; item++) backward_item(task, item);
+    task->engine->end();
 }
 
 void CPU_EXPORT(cpu_linear_pixels_backward)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
                                             const struct tensor *dweight, const struct tensor *dbias)
 {
-    struct backward_task task = {.pixels = x->data, .dy = dy, .dweight = dweight};
+    struct backward_task task = {
+        .engine = cpu_backend_of(backend)->bytes, .pixels = x->data, .dy = dy, .dweight = dweight};
     task.samples = x->shape.n, task.features = x->shape.c;
     task.chunks = tile_count(task.samples, CHUNK_TERMS);
+    task.update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
     int64_t blocks = cpu_blocks(dy->shape.c);
     size_t tiles = (size_t)(blocks * cpu_pixels_steps(task.samples) * DIGITS * TILE_BYTES);
-    size_t units = (size_t)(blocks * task.chunks * CPU_BLOCK), sums = (size_t)(blocks * CPU_BLOCK);
-    CPU_EXPORT(cpu_scratch_reserve)(backend, tiles + (units + sums) * sizeof(float));
+    size_t units = (size_t)(blocks * task.chunks * CPU_BLOCK), starts = DIGITS * units;
+    size_t sums = (size_t)(blocks * CPU_BLOCK);
+    CPU_EXPORT(cpu_scratch_reserve)(backend, tiles + starts * sizeof(int32_t) + (units + sums) * sizeof(float));
     task.tiles = cpu_backend_of(backend)->scratch;
-    task.units = (float *)(task.tiles + tiles);
+    task.starts = (int32_t *)(task.tiles + tiles);
+    task.units = (float *)(task.starts + starts);
     task.dbias = dbias ? dbias->data : task.units + units;
     cpu_for(backend, blocks, task.samples * CPU_BLOCK, cut_dy, &task);
     cpu_for(backend, cpu_pixels_steps(task.features), STEP * task.samples * dy->shape.c, backward_items, &task);

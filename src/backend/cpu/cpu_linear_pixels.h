@@ -1,20 +1,18 @@
-/* A linear layer straight from pixels (TENSOR_PIXELS of backend.h), where the processor has AMX. */
+/* A linear layer straight from pixels (TENSOR_PIXELS of backend.h), where the processor multiplies bytes (cpu_bytes.h).
+ */
 #ifndef CPU_LINEAR_PIXELS_H
 #define CPU_LINEAR_PIXELS_H
 
 #include "backend/cpu/cpu_variant.h"
 
-enum {
-    CPU_PIXELS_STEP = 64,    /* features side by side */
-    CPU_PIXELS_CENTRE = 128, /* what gather takes from every pixel */
-};
+enum { CPU_PIXELS_STEP = 64 }; /* features side by side */
 
 /* What a TENSOR_PIXELS begins with; its bytes follow:
- *   [D/64][N up to a multiple of 64][64]   features d..d+63 of sample n, pixel - 128; 0 past D
+ *   [D/64][N up to a multiple of 64][64]   features d..d+63 of sample n; 0 past D
  * What lies past the batch is anything. */
 struct cpu_pixels {
     const real *offset, *scale; /* (D up to a multiple of 64): the data set's; both 0 past D */
-    int8_t values[] __attribute__((aligned(64)));
+    uint8_t values[] __attribute__((aligned(64)));
 };
 
 /* Of features, or of samples: multiples of 64 that hold them. */

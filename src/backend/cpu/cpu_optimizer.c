@@ -1,54 +1,33 @@
 /* The arithmetic of SGD, Adam and the moving average (formulas: struct sgd_params, struct adam_params and average_step
- * in backend.h). One pass over the flat arenas; SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the
- * average 12, so memory bandwidth is their limit. */
+ * in backend.h). SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the average 12, so memory bandwidth is
+ * their limit: in one pass over the flat arenas, or piece by piece as the gradients come (cpu_update.h), when the
+ * gradient is in a cache and the rest is fetched meanwhile. */
 #include "backend/cpu/cpu_install.h"
 
 #include <math.h>
 
-struct sgd_task {
-    struct sgd_params params;
-    real rate;
-    real *w, *velocity;
-    const real *dw;
-};
+#include "backend/cpu/cpu_update.h"
 
-static void sgd_range(void *argument, int64_t first, int64_t last)
+static void sgd_range(const struct cpu_update *update, int64_t first, int64_t last)
 {
-    const struct sgd_task *task = argument;
-    real *restrict w = task->w;
-    const real *restrict dw = task->dw;
-    real rate = task->rate, decay = (real)task->params.weight_decay;
+    real *restrict w = update->w;
+    const real *restrict dw = update->dw;
+    real rate = update->rate, decay = (real)update->sgd.weight_decay;
     for (int64_t i = first; i < last; i++) w[i] -= rate * (dw[i] + decay * w[i]);
 }
 
-static void momentum_range(void *argument, int64_t first, int64_t last)
+static void momentum_range(const struct cpu_update *update, int64_t first, int64_t last)
 {
-    const struct sgd_task *task = argument;
-    real *restrict w = task->w, *restrict velocity = task->velocity;
-    const real *restrict dw = task->dw;
-    real rate = task->rate, decay = (real)task->params.weight_decay, momentum = (real)task->params.momentum;
-    bool nesterov = task->params.nesterov;
+    real *restrict w = update->w, *restrict velocity = update->state[0];
+    const real *restrict dw = update->dw;
+    real rate = update->rate, decay = (real)update->sgd.weight_decay, momentum = (real)update->sgd.momentum;
+    bool nesterov = update->sgd.nesterov;
     for (int64_t i = first; i < last; i++) {
         real gradient = dw[i] + decay * w[i];
         velocity[i] = momentum * velocity[i] + gradient;
         w[i] -= rate * (nesterov ? gradient + momentum * velocity[i] : velocity[i]);
     }
 }
-
-static void cpu_sgd_step(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
-                         void *velocity)
-{
-    struct sgd_task task = {params, (real)cpu_backend_of(backend)->state.learning_rate, w, velocity, dw};
-    CHECK(velocity || params.momentum == 0);
-    cpu_for(backend, (int64_t)count, 2, velocity ? momentum_range : sgd_range, &task);
-}
-
-struct adam_task {
-    struct adam_params params;
-    real rate, bias1, bias2; /* bias: 1 / (1 - beta^t) */
-    real *w, *m, *v;
-    const real *dw;
-};
 
 /* What an update takes, rounded once, from double. */
 struct adam_factors {
@@ -69,11 +48,10 @@ static inline __attribute__((always_inline)) void adam_elements(const struct ada
 
 /* Four streams are more than the hardware's prefetchers keep up with: asking for lines 24 ahead takes some 8% less
  * time. */
-static void adam_range(void *argument, int64_t first, int64_t last)
+static void adam_range(const struct cpu_update *update, int64_t first, int64_t last)
 {
     enum { LINE = 64 / sizeof(real), AHEAD = 24 * LINE };
-    const struct adam_task *task = argument;
-    const struct adam_params *params = &task->params;
+    const struct adam_params *params = &update->adam;
     const struct adam_factors factors = {
         .beta1 = (real)params->beta1,
         .beta2 = (real)params->beta2,
@@ -81,12 +59,12 @@ static void adam_range(void *argument, int64_t first, int64_t last)
         .rest2 = (real)(1 - params->beta2),
         .epsilon = (real)params->epsilon,
         .decay = params->decoupled ? 0 : (real)params->weight_decay,
-        .keep = params->decoupled ? 1 - task->rate * (real)params->weight_decay : 1,
-        .rate = task->rate * task->bias1,
-        .bias2 = task->bias2,
+        .keep = params->decoupled ? 1 - update->rate * (real)params->weight_decay : 1,
+        .rate = update->rate * update->bias1,
+        .bias2 = update->bias2,
     };
-    real *w = task->w, *m = task->m, *v = task->v;
-    const real *dw = task->dw;
+    real *w = update->w, *m = update->state[0], *v = update->state[1];
+    const real *dw = update->dw;
     int64_t i = first;
     for (; i + LINE <= last; i += LINE) {
         __builtin_prefetch(w + i + AHEAD, 1);
@@ -98,22 +76,88 @@ static void adam_range(void *argument, int64_t first, int64_t last)
     adam_elements(factors, last - i, w + i, dw + i, m + i, v + i);
 }
 
-static void cpu_adam_step(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
-                          void *m, void *v)
+/* --- begin, piece by piece, end --- */
+
+static void update_range(void *argument, int64_t first, int64_t last)
+{
+    const struct cpu_update *update = argument;
+    update->range(update, first, last);
+}
+
+/* Elements first..left-1. */
+static void update_down_to(struct backend *backend, int64_t first)
+{
+    enum { COST = 4 };
+    struct cpu_update *update = cpu_backend_of(backend)->update;
+    struct cpu_update rest = *update; /* from `first` on, since loops begin at 0 */
+    rest.w += first, rest.dw += first;
+    for (int i = 0; i < 2; i++)
+        if (rest.state[i]) rest.state[i] += first;
+    cpu_for(backend, update->left - first, COST, update_range, &rest);
+    update->left = first;
+}
+
+static void cpu_update_begin(struct backend *backend, const struct update *update)
 {
     const struct step_state *state = &cpu_backend_of(backend)->state;
     double t = (double)state->step + 1;
-    struct adam_task task = {
-        .params = params,
+    struct cpu_update *begun = cpu_backend_of(backend)->update;
+    CHECK(!begun->range);
+    *begun = (struct cpu_update){
+        .w = update->w,
+        .dw = update->dw,
+        .state = {update->state[0], update->state[1]},
+        .left = (int64_t)update->count,
+        .sgd = update->sgd,
+        .adam = update->adam,
         .rate = (real)state->learning_rate,
-        .bias1 = (real)(1 / (1 - pow(params.beta1, t))),
-        .bias2 = (real)(1 / (1 - pow(params.beta2, t))),
-        .w = w,
-        .m = m,
-        .v = v,
-        .dw = dw,
     };
-    cpu_for(backend, (int64_t)count, 4, adam_range, &task);
+    if (update->rule == UPDATE_ADAM) {
+        begun->range = adam_range;
+        begun->bias1 = (real)(1 / (1 - pow(update->adam.beta1, t)));
+        begun->bias2 = (real)(1 / (1 - pow(update->adam.beta2, t)));
+    } else {
+        CHECK(update->state[0] || update->sgd.momentum == 0);
+        begun->range = update->state[0] ? momentum_range : sgd_range;
+    }
+}
+
+static void cpu_update_end(struct backend *backend)
+{
+    update_down_to(backend, 0);
+    cpu_backend_of(backend)->update->range = NULL;
+}
+
+const struct cpu_update *CPU_EXPORT(cpu_update_of)(struct backend *backend, const void *dw)
+{
+    const struct cpu_update *update = cpu_backend_of(backend)->update;
+    const real *first = dw;
+    if (!update->range || first < update->dw || first >= update->dw + update->left) return NULL;
+    return update;
+}
+
+void CPU_EXPORT(cpu_update_passed)(struct backend *backend, const struct tensor *dw)
+{
+    struct cpu_update *update = cpu_backend_of(backend)->update;
+    int64_t first = (const real *)dw->data - update->dw;
+    update_down_to(backend, first + (int64_t)backend->ops->tensor_count(backend, dw->kind, dw->shape));
+    update->left = first;
+}
+
+static void cpu_sgd_step(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
+                         void *velocity)
+{
+    struct update update = {.rule = UPDATE_SGD, .sgd = params, .count = count, .w = w, .dw = dw, .state = {velocity}};
+    cpu_update_begin(backend, &update);
+    cpu_update_end(backend);
+}
+
+static void cpu_adam_step(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
+                          void *m, void *v)
+{
+    struct update update = {.rule = UPDATE_ADAM, .adam = params, .count = count, .w = w, .dw = dw, .state = {m, v}};
+    cpu_update_begin(backend, &update);
+    cpu_update_end(backend);
 }
 
 struct average_task {
@@ -141,5 +185,7 @@ void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops)
 {
     ops->sgd_step = cpu_sgd_step;
     ops->adam_step = cpu_adam_step;
+    ops->update_begin = cpu_update_begin;
+    ops->update_end = cpu_update_end;
     ops->average_step = cpu_average_step;
 }

@@ -117,6 +117,7 @@ static inline vec vec_interleave_high(vec a, vec b)
 #endif
 }
 
+struct cpu_update;
 struct cpu_winograd;
 struct augment_move;
 
@@ -129,9 +130,10 @@ struct cpu_backend {
     struct cpu_winograd *winograd; /* its scratch memory, once a layer needs it */
     struct augment_move *moves;    /* [move_count], of gather: grows with the batch */
     int64_t move_count;
-    const struct cpu_bf16_engine *bf16; /* precision = bf16: how products of matrices are computed; else NULL */
-    bool pixels;                        /* offers a linear layer whose input is pixels: cpu_linear_pixels.h */
-    void *scratch;                      /* of one operation while it runs; see cpu_scratch_reserve */
+    const struct cpu_bf16_engine *bf16;   /* precision = bf16: how products of matrices are computed; else NULL */
+    const struct cpu_bytes_engine *bytes; /* how a linear layer whose input is pixels is computed, or NULL: it is not */
+    struct cpu_update *update;            /* that is under way: cpu_update.h */
+    void *scratch;                        /* of one operation while it runs; see cpu_scratch_reserve */
     size_t scratch_bytes;
 };
 

@@ -13,6 +13,7 @@
  * written once, V read once per column and E once per chunk, dw once.
  *
  * Every gradient is summed by one thread in an order that the number of threads does not change. */
+#include "backend/cpu/cpu_update.h"
 #include "backend/cpu/cpu_winograd.h"
 #include "backend/cpu/cpu_winograd_slab.h"
 
@@ -25,6 +26,7 @@ struct filter_task {
     real *scratch;
     int64_t chunk_blocks; /* blocks of input channels in an item */
     int64_t chunks;
+    const struct cpu_update *update; /* in the last slab */
 };
 
 /* G^T u */
@@ -65,8 +67,11 @@ static inline __attribute__((always_inline)) void multiply_rows(const int blocks
 
 /* One point: blocks first..last-1 of input channels, `blocks` of output channels from `block` on. */
 static void multiply_point(const struct filter_task *task, int point, int64_t first, int64_t last, int64_t block,
-                           int64_t blocks, real *sums)
+                           int64_t blocks, real *sums, struct cpu_update_ahead *ahead)
 {
+    /* Every call of multiply_rows fetches its share of the weights that the item will update. */
+    const int64_t lines =
+        TAPS * FILTER_BLOCK * (int64_t)sizeof(real) / 64 * blocks * GRADIENT_ROWS / CPU_BLOCK / POINTS;
     const struct winograd_slab *x = &task->inputs, *dy = &task->gradients;
     int64_t rows = x->last - x->first;
     const real *gradients = dy->points + point * dy->point_stride + block * dy->block_stride;
@@ -81,6 +86,7 @@ static void multiply_point(const struct filter_task *task, int point, int64_t fi
                                   row > 0, to);
                 else
                     multiply_rows(1, inputs, gradients + row * CPU_BLOCK, dy->block_stride, count, row > 0, to);
+                cpu_update_fetch(ahead, lines);
             }
     }
 }
@@ -120,13 +126,19 @@ static void gradient_items(void *argument, int64_t first, int64_t last)
         int64_t block = item / task->chunks * WINOGRAD_BLOCKS, blocks = min_of(WINOGRAD_BLOCKS, outputs - block);
         int64_t from = item % task->chunks * task->chunk_blocks, to = min_of(from + task->chunk_blocks, inputs);
         int64_t row_stride = blocks * CPU_BLOCK, point_stride = (to - from) * CPU_BLOCK * row_stride + SPACE;
+        real *dweight = task->dweight + (block * inputs + from) * TAPS * FILTER_BLOCK;
+        int64_t column_stride = inputs * TAPS * FILTER_BLOCK;
+        struct cpu_update_ahead ahead =
+            cpu_update_ahead(task->update, dweight, blocks, (to - from) * TAPS * FILTER_BLOCK, column_stride);
         for (int point = 0; point < POINTS; point++)
-            multiply_point(task, point, from, to, block, blocks, sums + point * point_stride);
+            multiply_point(task, point, from, to, block, blocks, sums + point * point_stride, &ahead);
         for (int64_t b = 0; b < blocks; b++)
-            for (int64_t i = from; i < to; i++)
-                transform_block(sums + (i - from) * CPU_BLOCK * row_stride + b * CPU_BLOCK, point_stride, row_stride,
-                                task->inputs.first > 0,
-                                task->dweight + ((block + b) * inputs + i) * TAPS * FILTER_BLOCK);
+            for (int64_t i = 0; i < to - from; i++) {
+                real *place = dweight + b * column_stride + i * TAPS * FILTER_BLOCK;
+                transform_block(sums + i * CPU_BLOCK * row_stride + b * CPU_BLOCK, point_stride, row_stride,
+                                task->inputs.first > 0, place);
+                cpu_update_piece(task->update, place, TAPS * FILTER_BLOCK);
+            }
     }
 }
 
@@ -156,6 +168,7 @@ void CPU_EXPORT(cpu_winograd_filter_gradient)(struct backend *backend, const str
     for (int64_t first = 0; first < rows; first += slab) {
         task.inputs.first = task.gradients.first = first;
         task.inputs.last = task.gradients.last = min_of(first + slab, rows);
+        if (task.inputs.last == rows) task.update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
         CPU_EXPORT(cpu_winograd_transform_inputs)(backend, &task.inputs);
         CPU_EXPORT(cpu_winograd_transform_gradients)(backend, &task.gradients);
         cpu_for(backend, columns * task.chunks, slab * POINTS * task.chunk_blocks * CPU_BLOCK * COLUMN, gradient_items,

@@ -1,0 +1,64 @@
+/* An optimizer's step that is taken as the gradients come: an operation that has just computed a piece of one updates
+ * the weights there while the piece is still in its cache (update_begin of backend.h). */
+#ifndef CPU_UPDATE_H
+#define CPU_UPDATE_H
+
+#include "backend/cpu/cpu_variant.h"
+
+struct cpu_update {
+    /* Elements first..last-1; NULL while no update is under way. */
+    void (*range)(const struct cpu_update *update, int64_t first, int64_t last);
+    real *w, *state[2]; /* arenas; a state may be NULL */
+    const real *dw;
+    int64_t left; /* the elements from here on have been updated */
+    struct sgd_params sgd;
+    struct adam_params adam;
+    real rate, bias1, bias2; /* bias, of Adam: 1 / (1 - beta^t) */
+};
+
+/* The update that the gradient at dw takes part in, or NULL. */
+const struct cpu_update *CPU_EXPORT(cpu_update_of)(struct backend *backend, const void *dw);
+
+/* Updates what lies behind the tensor dw, all of whose elements the caller has updated. */
+void CPU_EXPORT(cpu_update_passed)(struct backend *backend, const struct tensor *dw);
+
+/* Of the gradient at dw, which has just been computed, `count` elements. Nothing where update is NULL. */
+static inline void cpu_update_piece(const struct cpu_update *update, const real *dw, int64_t count)
+{
+    if (update) update->range(update, dw - update->dw, dw - update->dw + count);
+}
+
+/* What cpu_update_piece will read, but for the gradients, on its way into the cache: of `runs` runs of `count`
+ * elements, `stride` apart, some at a time between the multiplications that make the gradients. Asked for at once it
+ * would keep the processor waiting. */
+struct cpu_update_ahead {
+    const struct cpu_update *update;
+    int64_t runs, count, stride;
+    int64_t next, end; /* elements, of the run at hand */
+};
+
+static inline struct cpu_update_ahead cpu_update_ahead(const struct cpu_update *update, const real *dw, int64_t runs,
+                                                       int64_t count, int64_t stride)
+{
+    if (!update) return (struct cpu_update_ahead){0};
+    int64_t first = dw - update->dw;
+    return (struct cpu_update_ahead){update, runs, count, stride, first, first + count};
+}
+
+/* Asks for so many more cache lines of each arena. */
+static inline void cpu_update_fetch(struct cpu_update_ahead *ahead, int64_t lines)
+{
+    enum { LINE = 64 / sizeof(real) };
+    const struct cpu_update *update = ahead->update;
+    for (; lines > 0 && ahead->runs > 0; lines--) {
+        __builtin_prefetch(update->w + ahead->next, 0, 2);
+        if (update->state[0]) __builtin_prefetch(update->state[0] + ahead->next, 0, 2);
+        if (update->state[1]) __builtin_prefetch(update->state[1] + ahead->next, 0, 2);
+        ahead->next += LINE;
+        if (ahead->next < ahead->end) continue;
+        ahead->runs--;
+        ahead->end += ahead->stride, ahead->next = ahead->end - ahead->count;
+    }
+}
+
+#endif
