@@ -81,16 +81,19 @@ static __m512i magnitude_bits(__m512 f)
     return _mm512_and_si512(_mm512_castps_si512(f), _mm512_set1_epi32(0x7FFFFFFF));
 }
 
-/* Byte b of each of four terms, side by side in a word. */
-static __m512i join_bytes(const __m512i *whole, unsigned b)
+/* The bytes of four terms, 0 to 2 of each, into words: those of bytes 2, 1 and 0 of all. */
+static inline void join_bytes(const __m512i whole[4], __m512i words[DIGITS])
 {
-    const __m512i byte = _mm512_set1_epi32(255);
-    __m512i words = _mm512_and_si512(_mm512_srli_epi32(whole[0], 8 * b), byte);
-    for (unsigned j = 1; j < 4; j++) {
-        __m512i moved = _mm512_and_si512(_mm512_srli_epi32(whole[j], 8 * b), byte);
-        words = _mm512_or_si512(words, _mm512_slli_epi32(moved, 8 * j));
-    }
-    return words;
+    const __mmask32 upper = 0xAAAAAAAA;                 /* halves of words */
+    const __m512i even = _mm512_set1_epi32(0x00FF00FF); /* bytes */
+    __m512i low02 = _mm512_mask_blend_epi16(upper, whole[0], _mm512_slli_epi32(whole[2], 16));
+    __m512i low13 = _mm512_mask_blend_epi16(upper, whole[1], _mm512_slli_epi32(whole[3], 16));
+    __m512i high02 = _mm512_mask_blend_epi16(upper, _mm512_srli_epi32(whole[0], 16), whole[2]);
+    __m512i high13 = _mm512_mask_blend_epi16(upper, _mm512_srli_epi32(whole[1], 16), whole[3]);
+    enum { CHOOSE = 0xCA }; /* a ? b : c, bit by bit */
+    words[0] = _mm512_ternarylogic_epi32(even, high02, _mm512_slli_epi32(high13, 8), CHOOSE);
+    words[1] = _mm512_ternarylogic_epi32(even, _mm512_srli_epi32(low02, 8), low13, CHOOSE);
+    words[2] = _mm512_ternarylogic_epi32(even, low02, _mm512_slli_epi32(low13, 8), CHOOSE);
 }
 
 /* Per lane, the sum of the four signed bytes of a word. */
@@ -108,8 +111,10 @@ static inline void cut_terms(const __m512 *terms, struct unit unit, int64_t row,
     for (int j = 0; j < 4; j++)
         whole[j] =
             _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(terms[j], unit.inverse)), _mm512_set1_epi32(0x808080));
-    for (unsigned d = 0; d < DIGITS; d++) {
-        __m512i digits = _mm512_xor_si512(join_bytes(whole, DIGITS - 1 - d), half);
+    __m512i words[DIGITS];
+    join_bytes(whole, words);
+    for (int d = 0; d < DIGITS; d++) {
+        __m512i digits = _mm512_xor_si512(words[d], half);
         sums[d] = _mm512_add_epi32(sums[d], add_bytes(digits));
         _mm512_store_si512(tiles + d * TILE_BYTES + row * STEP, digits);
     }
