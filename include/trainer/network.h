@@ -104,6 +104,10 @@ int network_name_width(const struct network *network);
 /* What the model sees of an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */
 struct shape model_input_shape(const struct experiment *experiment, int64_t channels, int64_t height, int64_t width);
 
+/* Samples at once in an evaluation: train.eval_batch_size, or where that is 0 enough to keep the kernels busy, at little
+ * memory. */
+int64_t model_evaluation_batch(const struct experiment *experiment);
+
 /* The layers that [model] describes, for that input and number of classes, into a new array (free with
  * model_specs_free). Each spec's origin names the config's line, the key and the entry in its list. */
 struct layer_spec *model_specs(const struct experiment *experiment, struct shape input, int64_t classes, int *count);

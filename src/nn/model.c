@@ -128,6 +128,13 @@ struct shape model_input_shape(const struct experiment *experiment, int64_t chan
     return (struct shape){1, shape_sample_count(image), 1, 1};
 }
 
+int64_t model_evaluation_batch(const struct experiment *experiment)
+{
+    const int64_t images = 128, vectors = 512;
+    if (experiment->train.eval_batch_size > 0) return experiment->train.eval_batch_size;
+    return experiment->model.kind == MODEL_MLP ? vectors : images;
+}
+
 struct layer_spec *model_specs(const struct experiment *experiment, struct shape input, int64_t classes, int *count)
 {
     struct spec_list list = {.experiment = experiment};

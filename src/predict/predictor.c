@@ -8,17 +8,14 @@
 
 #include "trainer/memory.h"
 
-enum { BATCH = 128 }; /* enough rows to keep the kernels busy; more only takes memory */
-
 static bool build(struct predictor *predictor, const struct safetensors_file *file, struct status *status)
 {
     const struct checkpoint_input *input = &predictor->input;
     const struct experiment *experiment = &predictor->experiment;
-    int64_t wanted = experiment->train.eval_batch_size;
     struct shape shape = model_input_shape(experiment, input->channels, input->height, input->width);
     int count;
     struct layer_spec *specs = model_specs(experiment, shape, input->classes, &count);
-    shape.n = wanted > 0 ? wanted : BATCH;
+    shape.n = model_evaluation_batch(experiment);
     bool built = network_build(&predictor->network, predictor->backend, specs, count, experiment->model.loss, shape,
                                (uint64_t)experiment->experiment.seed, status);
     model_specs_free(specs, count);

@@ -8,8 +8,7 @@
 
 static int64_t evaluation_batch_size(const struct experiment *experiment, int64_t count)
 {
-    const int64_t automatic = 128; /* enough rows to keep the kernels busy; more only takes memory */
-    int64_t size = experiment->train.eval_batch_size > 0 ? experiment->train.eval_batch_size : automatic;
+    int64_t size = model_evaluation_batch(experiment);
     return size < count ? size : count;
 }
 
