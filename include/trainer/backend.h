@@ -37,7 +37,7 @@ enum winograd { WINOGRAD_AUTO, WINOGRAD_ON, WINOGRAD_OFF };
 struct backend_options {
     enum device device;
     enum precision precision;
-    enum cpu_isa cpu_isa;   /* instruction set of the CPU kernels; CPU_ISA_AMX: of bf16 products, the rest is AVX-512 */
+    enum cpu_isa cpu_isa;   /* instruction set of the CPU kernels; CPU_ISA_AMX: of products of bf16 and of bytes */
     int threads;            /* CPU threads; 0: one per core */
     enum winograd winograd; /* CPU only */
     /* The rest is for CUDA; the CPU backend gives the same bits in every run anyway. */
