@@ -107,6 +107,7 @@ static void cpu_update_begin(struct backend *backend, const struct update *updat
         .w = update->w,
         .dw = update->dw,
         .state = {update->state[0], update->state[1]},
+        .count = (int64_t)update->count,
         .left = (int64_t)update->count,
         .sgd = update->sgd,
         .adam = update->adam,
@@ -132,7 +133,8 @@ const struct cpu_update *CPU_EXPORT(cpu_update_of)(struct backend *backend, cons
 {
     const struct cpu_update *update = cpu_backend_of(backend)->update;
     const real *first = dw;
-    if (!update->range || first < update->dw || first >= update->dw + update->left) return NULL;
+    if (!update->range || first < update->dw || first >= update->dw + update->count) return NULL;
+    CHECK(first < update->dw + update->left); /* backward goes down the arenas */
     return update;
 }
 

@@ -10,7 +10,7 @@ struct cpu_update {
     void (*range)(const struct cpu_update *update, int64_t first, int64_t last);
     real *w, *state[2]; /* arenas; a state may be NULL */
     const real *dw;
-    int64_t left; /* the elements from here on have been updated */
+    int64_t count, left; /* elements in all; those from `left` on have been updated */
     struct sgd_params sgd;
     struct adam_params adam;
     real rate, bias1, bias2; /* bias, of Adam: 1 / (1 - beta^t) */
