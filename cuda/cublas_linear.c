@@ -19,9 +19,9 @@ enum { CANDIDATES = 8, ALIGNMENT = 16 };
 struct product {
     enum product_kind kind;
     int64_t rows;
-    bool with_bias;  /* as wanted */
-    bool supported;  /* cuBLASLt has a kernel */
-    bool fused;      /* with the epilogue */
+    bool with_bias; /* as wanted */
+    bool supported; /* cuBLASLt has a kernel */
+    bool fused;     /* with the epilogue */
     cublasLtMatmulDesc_t description;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
@@ -217,8 +217,7 @@ static bool multiply(struct cublas_linear *linear, enum product_kind kind, int64
 {
     struct product *product = find(linear, kind, rows, operands);
     if (!product->supported) return false;
-    if (product->fused)
-        set_attribute(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &operands->bias, sizeof(void *));
+    if (product->fused) set_attribute(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &operands->bias, sizeof(void *));
     CUBLAS_CHECK(start(linear, product, operands, &product->algorithm));
     if (fused) *fused = product->fused;
     return true;

@@ -25,8 +25,8 @@ static void channel_broadcast(struct backend *backend, double scale, const struc
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(x->shape.c == y->shape.c && y->kind == TENSOR_VECTOR);
-    CUDA_CHECK(cuda_broadcast_launch(cuda->stream, cuda_type_of(cuda, x), cuda_matrix_of(x), (float)scale, y->data,
-                                     x->data));
+    CUDA_CHECK(
+        cuda_broadcast_launch(cuda->stream, cuda_type_of(cuda, x), cuda_matrix_of(x), (float)scale, y->data, x->data));
 }
 
 static double norm(struct backend *backend, size_t count, const void *x)
@@ -58,13 +58,12 @@ static void sgd_step(struct backend *backend, struct sgd_params params, size_t c
     CUDA_CHECK(cuda_sgd_launch(cuda->stream, params, cuda->state, (int64_t)count, w, dw, velocity));
 }
 
-static void adam_step(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw, void *m,
-                      void *v)
+static void adam_step(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
+                      void *m, void *v)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     if (count == 0) return;
-    CUDA_CHECK(
-        cuda_adam_launch(cuda->stream, params, cuda->state, cuda->multiprocessors, (int64_t)count, w, dw, m, v));
+    CUDA_CHECK(cuda_adam_launch(cuda->stream, params, cuda->state, cuda->multiprocessors, (int64_t)count, w, dw, m, v));
 }
 
 static void average_step(struct backend *backend, double decay, size_t count, void *average, const void *w)

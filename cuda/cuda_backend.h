@@ -18,7 +18,7 @@ enum { CUDA_MAX_GRAPHS = 16 };
 struct cuda_recording {
     void (*body)(void *);
     void *argument;
-    uint64_t generation; /* of the memory when it was recorded or run */
+    uint64_t generation;   /* of the memory when it was recorded or run */
     cudaGraphExec_t graph; /* NULL: not recorded yet */
 };
 
@@ -33,7 +33,7 @@ struct cuda_reserve {
 struct cuda_backend {
     struct backend base; /* first: a struct backend * of this kind is a struct cuda_backend * */
     struct backend_options options;
-    enum cuda_type type;     /* of activations */
+    enum cuda_type type; /* of activations */
     int multiprocessors;
     int most_cluster; /* blocks of a thread block cluster; 1: none */
     cudaStream_t stream;

@@ -33,9 +33,8 @@ void cuda_batchnorm_forward(struct backend *backend, struct batchnorm_params par
 }
 
 static void batchnorm_evaluate(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                               const struct tensor *gamma, const struct tensor *beta,
-                               const struct tensor *running_mean, const struct tensor *running_var,
-                               const struct tensor *y)
+                               const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
+                               const struct tensor *running_var, const struct tensor *y)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(shape_equal(x->shape, y->shape));

@@ -16,8 +16,7 @@ __device__ inline float keep_statistics(const task_t &task, int64_t c, float mea
     float values = (float)task.shape.m, rstd = __frsqrt_rn(variance + task.epsilon);
     task.mean[c] = mean;
     task.rstd[c] = rstd;
-    if (task.running_mean)
-        task.running_mean[c] = (1 - task.momentum) * task.running_mean[c] + task.momentum * mean;
+    if (task.running_mean) task.running_mean[c] = (1 - task.momentum) * task.running_mean[c] + task.momentum * mean;
     if (task.running_var) {
         float unbiased = values > 1 ? values / (values - 1) : 1;
         task.running_var[c] = (1 - task.momentum) * task.running_var[c] + task.momentum * (variance * unbiased);
@@ -70,7 +69,8 @@ __device__ inline lanes<T, LANES> pooled(const task_t &task, const transform<LAN
 #pragma unroll
             for (int v = 0; v < LANES; v++) {
                 float value = to_float(from_float<T>(transformed<T, LANES>(task, k, v, x.value[v])));
-                if (value > best[v] || value != value) best[v] = value, winner.value[v] = (uint8_t)(i * pool.kernel + j);
+                if (value > best[v] || value != value)
+                    best[v] = value, winner.value[v] = (uint8_t)(i * pool.kernel + j);
             }
         }
     }
@@ -128,8 +128,8 @@ __device__ inline void gather_gradient(const task_t &task, int64_t row, int64_t 
             int64_t output = ((int64_t)at.n * pool.output_height + (unsigned)p) * pool.output_width + (unsigned)q;
             lanes<T, LANES> dy = load_lanes<LANES>((const T *)task.dy + output * task.shape.c + c);
             lanes<uint8_t, LANES> winner = load_lanes<LANES>(task.saved + output * task.shape.c + c);
-            int tap = ((int)at.h + pool.padding - p * pool.stride) * pool.kernel + (int)at.w + pool.padding -
-                      q * pool.stride;
+            int tap =
+                ((int)at.h + pool.padding - p * pool.stride) * pool.kernel + (int)at.w + pool.padding - q * pool.stride;
 #pragma unroll
             for (int v = 0; v < LANES; v++)
                 if (winner.value[v] == tap) total[v] += to_float(dy.value[v]);

@@ -13,10 +13,10 @@ template <int LANES> struct resident {
 struct seat {
     int rank; /* of the block in its cluster */
     int ty;
-    int64_t c;     /* its first channel */
-    bool active;   /* c < C */
-    int64_t row;   /* its first row; the next ones are TY apart */
-    int held;      /* rows that it has */
+    int64_t c;   /* its first channel */
+    bool active; /* c < C */
+    int64_t row; /* its first row; the next ones are TY apart */
+    int held;    /* rows that it has */
 };
 
 template <int LANES> __device__ inline struct seat seat_of(const task_t &task, int blocks)

@@ -218,8 +218,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void gradient_kernel(task_t
     gradient_constants<LANES> k;
     recall<LANES>(task, at.c, true, forward);
 #pragma unroll
-    for (int v = 0; v < LANES; v++)
-        set_constants(k, v, task, at.c + v, task.dgamma[at.c + v], task.dbeta[at.c + v]);
+    for (int v = 0; v < LANES; v++) set_constants(k, v, task, at.c + v, task.dgamma[at.c + v], task.dbeta[at.c + v]);
     for (int64_t row = at.first + at.ty; row < at.last; row += COLUMNS_UNROLL * TY) {
         lanes<T, LANES> x[COLUMNS_UNROLL], dy[COLUMNS_UNROLL];
 #pragma unroll

@@ -80,8 +80,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void bias_kernel(struct cud
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++) {
             if (row + u * TY >= at.last) continue;
-            for (int v = 0; v < LANES; v++)
-                values[u].value[v] = from_float<T>(to_float(values[u].value[v]) + added[v]);
+            for (int v = 0; v < LANES; v++) values[u].value[v] = from_float<T>(to_float(values[u].value[v]) + added[v]);
             store_lanes<LANES>(y + (row + u * TY) * shape.c + at.c, values[u]);
         }
     }

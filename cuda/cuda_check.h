@@ -8,24 +8,24 @@
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
-#define CUDA_CHECK(statement)                                                                                         \
-    do {                                                                                                              \
-        cudaError_t cuda_check_error = (statement);                                                                   \
-        if (cuda_check_error != cudaSuccess) cuda_failed(cuda_check_error, #statement, __FILE__, __LINE__);           \
+#define CUDA_CHECK(statement)                                                                                          \
+    do {                                                                                                               \
+        cudaError_t cuda_check_error = (statement);                                                                    \
+        if (cuda_check_error != cudaSuccess) cuda_failed(cuda_check_error, #statement, __FILE__, __LINE__);            \
     } while (0)
 
-#define CUDNN_CHECK(statement)                                                                                        \
-    do {                                                                                                              \
-        cudnnStatus_t cudnn_check_status = (statement);                                                               \
-        if (cudnn_check_status != CUDNN_STATUS_SUCCESS)                                                               \
-            cuda_cudnn_failed(cudnn_check_status, #statement, __FILE__, __LINE__);                                    \
+#define CUDNN_CHECK(statement)                                                                                         \
+    do {                                                                                                               \
+        cudnnStatus_t cudnn_check_status = (statement);                                                                \
+        if (cudnn_check_status != CUDNN_STATUS_SUCCESS)                                                                \
+            cuda_cudnn_failed(cudnn_check_status, #statement, __FILE__, __LINE__);                                     \
     } while (0)
 
-#define CUBLAS_CHECK(statement)                                                                                       \
-    do {                                                                                                              \
-        cublasStatus_t cublas_check_status = (statement);                                                             \
-        if (cublas_check_status != CUBLAS_STATUS_SUCCESS)                                                             \
-            cuda_cublas_failed(cublas_check_status, #statement, __FILE__, __LINE__);                                  \
+#define CUBLAS_CHECK(statement)                                                                                        \
+    do {                                                                                                               \
+        cublasStatus_t cublas_check_status = (statement);                                                              \
+        if (cublas_check_status != CUBLAS_STATUS_SUCCESS)                                                              \
+            cuda_cublas_failed(cublas_check_status, #statement, __FILE__, __LINE__);                                   \
     } while (0)
 
 _Noreturn void cuda_failed(cudaError_t error, const char *statement, const char *file, int line);

@@ -9,8 +9,7 @@ struct conv_task {
 };
 
 /* A thread per element (n,p,q,o) of y. */
-template <typename T>
-__global__ static void forward_kernel(struct conv_task t, const T *x, const T *weight, T *y)
+template <typename T> __global__ static void forward_kernel(struct conv_task t, const T *x, const T *weight, T *y)
 {
     int64_t at = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     if (at >= t.n * t.p * t.q * t.o) return;
@@ -29,8 +28,7 @@ __global__ static void forward_kernel(struct conv_task t, const T *x, const T *w
 }
 
 /* A thread per element (n,h,w,i) of dx: the windows whose tap (k,l) lies on (h,w) have p*stride = h + padding - k. */
-template <typename T>
-__global__ static void dx_kernel(struct conv_task t, const T *weight, const T *dy, T *dx)
+template <typename T> __global__ static void dx_kernel(struct conv_task t, const T *weight, const T *dy, T *dx)
 {
     int64_t at = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     if (at >= t.n * t.h * t.w * t.i) return;
@@ -51,12 +49,12 @@ __global__ static void dx_kernel(struct conv_task t, const T *weight, const T *d
 }
 
 /* A warp per element (o,k,l,i) of dweight; its threads share out the outputs (n,p,q). */
-template <typename T>
-__global__ static void dweight_kernel(struct conv_task t, const T *x, const T *dy, float *dweight)
+template <typename T> __global__ static void dweight_kernel(struct conv_task t, const T *x, const T *dy, float *dweight)
 {
     int64_t at = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) / CUDA_WARP;
     if (at >= t.o * t.kernel * t.kernel * t.i) return; /* a whole warp */
-    int64_t i = at % t.i, l = at / t.i % t.kernel, k = at / t.i / t.kernel % t.kernel, o = at / t.i / t.kernel / t.kernel;
+    int64_t i = at % t.i, l = at / t.i % t.kernel, k = at / t.i / t.kernel % t.kernel,
+            o = at / t.i / t.kernel / t.kernel;
     float sum = 0;
     for (int64_t pixel = threadIdx.x % CUDA_WARP; pixel < t.n * t.p * t.q; pixel += CUDA_WARP) {
         int64_t q = pixel % t.q, p = pixel / t.q % t.p, n = pixel / t.q / t.p;
@@ -70,8 +68,16 @@ __global__ static void dweight_kernel(struct conv_task t, const T *x, const T *d
 
 static struct conv_task make_task(const struct cuda_convolution *task)
 {
-    return {task->window.kernel, task->window.stride, task->window.padding, task->x.n, task->x.c,
-            task->x.h,           task->x.w,           task->y.c,            task->y.h, task->y.w};
+    return {task->window.kernel,
+            task->window.stride,
+            task->window.padding,
+            task->x.n,
+            task->x.c,
+            task->x.h,
+            task->x.w,
+            task->y.c,
+            task->y.h,
+            task->y.w};
 }
 
 template <typename T>

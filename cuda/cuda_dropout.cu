@@ -15,8 +15,8 @@ __global__ static void dropout_kernel(struct dropout_params params, const struct
     if (i >= rows * groups) return;
     int64_t row = i / groups, c = i % groups * WORDS, at = row * channels + c;
     int64_t padded = (channels + INDEX_CHANNELS - 1) / INDEX_CHANNELS * INDEX_CHANNELS;
-    struct philox_words words = philox_draw(params.seed, params.stream, (uint32_t)state->step,
-                                            (uint64_t)(row * padded + c) / WORDS);
+    struct philox_words words =
+        philox_draw(params.seed, params.stream, (uint32_t)state->step, (uint64_t)(row * padded + c) / WORDS);
     float rate = (float)params.rate, scale = (float)(1 / (1 - params.rate));
     if (channels % WORDS == 0) {
         lanes<T, WORDS> values = load_lanes<WORDS>(from + at);

@@ -9,7 +9,7 @@ __global__ static void flatten_kernel(bool forward, unsigned count, unsigned cha
     unsigned i = blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     if (i >= count) return;
     unsigned sample_size = channels * plane, first = i / sample_size * sample_size, element = i % sample_size;
-    unsigned source = forward ? element % plane * channels + element / plane  /* feature c*plane + p -> [p][c] */
+    unsigned source = forward ? element % plane * channels + element / plane     /* feature c*plane + p -> [p][c] */
                               : element % channels * plane + element / channels; /* [p][c] -> c*plane + p */
     to[i] = from[first + source];
 }

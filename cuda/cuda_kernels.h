@@ -80,9 +80,8 @@ struct cuda_pooling {
 };
 static inline struct cuda_pooling cuda_pooling_of(struct window window, struct shape input, struct shape output)
 {
-    struct cuda_pooling pooling = {(int)window.kernel,  (int)window.stride, (int)window.padding,
-                                   (unsigned)input.c,   (unsigned)input.h,  (unsigned)input.w,
-                                   (unsigned)output.h, (unsigned)output.w};
+    struct cuda_pooling pooling = {(int)window.kernel, (int)window.stride, (int)window.padding, (unsigned)input.c,
+                                   (unsigned)input.h,  (unsigned)input.w,  (unsigned)output.h,  (unsigned)output.w};
     return pooling;
 }
 cudaError_t cuda_pool_forward_launch(cudaStream_t stream, enum cuda_type type, struct pool_params params,
@@ -155,8 +154,8 @@ cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x,
 cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums);
 
 /* --- optimizers (cuda_optimizer.cu): fp32 --- */
-cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state, int64_t count,
-                            float *w, const float *dw, float *velocity);
+cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state,
+                            int64_t count, float *w, const float *dw, float *velocity);
 cudaError_t cuda_adam_launch(cudaStream_t stream, struct adam_params params, const struct step_state *state,
                              int multiprocessors, int64_t count, float *w, const float *dw, float *m, float *v);
 cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct step_state *state, int64_t count,

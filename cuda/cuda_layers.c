@@ -1,7 +1,6 @@
 /* Pooling, activations, dropout, flatten: shapes are checked here, the kernels are in the .cu files of their names. */
 #include "cuda_backend.h"
 
-
 /* --- pooling --- */
 
 static size_t pool_saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
@@ -27,8 +26,8 @@ static void pool_forward(struct backend *backend, struct pool_params params, con
     CUDA_CHECK(cuda_pool_forward_launch(cuda->stream, cuda->type, params, x->shape, y->shape, x->data, y->data, saved));
 }
 
-static void pool_backward(struct backend *backend, struct pool_params params, const struct tensor *dy, const void *saved,
-                          const struct tensor *dx)
+static void pool_backward(struct backend *backend, struct pool_params params, const struct tensor *dy,
+                          const void *saved, const struct tensor *dx)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     check_pool(params, dx->shape, dy->shape);
@@ -43,7 +42,8 @@ static void activation_forward(struct backend *backend, struct activation_params
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(shape_equal(x->shape, y->shape));
-    CUDA_CHECK(cuda_activation_forward_launch(cuda->stream, cuda->type, params, shape_count(x->shape), x->data, y->data));
+    CUDA_CHECK(
+        cuda_activation_forward_launch(cuda->stream, cuda->type, params, shape_count(x->shape), x->data, y->data));
 }
 
 static void activation_backward(struct backend *backend, struct activation_params params, const struct tensor *x,
@@ -61,8 +61,8 @@ static void dropout(struct backend *backend, const struct dropout_params *params
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(shape_equal(from->shape, to->shape));
     CHECK(params->rate >= 0 && params->rate < 1);
-    CUDA_CHECK(cuda_dropout_launch(cuda->stream, cuda->type, params, cuda->state, cuda_matrix_of(from), from->data,
-                                   to->data));
+    CUDA_CHECK(
+        cuda_dropout_launch(cuda->stream, cuda->type, params, cuda->state, cuda_matrix_of(from), from->data, to->data));
 }
 
 static void flatten_forward(struct backend *backend, const struct tensor *x, const struct tensor *y)

@@ -19,8 +19,8 @@ static void softmax_backward(struct backend *backend, const struct tensor *y, co
     struct cuda_backend *cuda = cuda_backend_of(backend);
     check_vectors(y, dy);
     check_vectors(y, dx);
-    CUDA_CHECK(cuda_softmax_backward_launch(cuda->stream, cuda->type, y->shape.n, y->shape.c, y->data, dy->data,
-                                            dx->data));
+    CUDA_CHECK(
+        cuda_softmax_backward_launch(cuda->stream, cuda->type, y->shape.n, y->shape.c, y->data, dy->data, dx->data));
 }
 
 static void metrics_reset(struct backend *backend)
@@ -45,8 +45,8 @@ static void loss(struct backend *backend, bool of_logits, double smoothing, cons
     struct cuda_backend *cuda = cuda_backend_of(backend);
     check_vectors(x, dx ? dx : x);
     CHECK(smoothing >= 0 && smoothing < 1);
-    CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, of_logits, smoothing, x->shape.n, x->shape.c, x->data,
-                                         labels, cuda->metrics, dx ? dx->data : NULL));
+    CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, of_logits, smoothing, x->shape.n, x->shape.c,
+                                         x->data, labels, cuda->metrics, dx ? dx->data : NULL));
 }
 
 static void cross_entropy(struct backend *backend, const struct tensor *probabilities, const int32_t *labels,

@@ -41,10 +41,11 @@ __global__ static void sgd_kernel(struct sgd_task task, const struct step_state 
     if (task.velocity) store_lanes<QUAD>(task.velocity + i, velocity);
 }
 
-cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state, int64_t count,
-                            float *w, const float *dw, float *velocity)
+cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state,
+                            int64_t count, float *w, const float *dw, float *velocity)
 {
-    struct sgd_task task = {(float)params.weight_decay, (float)params.momentum, params.nesterov, count, w, dw, velocity};
+    struct sgd_task task = {
+        (float)params.weight_decay, (float)params.momentum, params.nesterov, count, w, dw, velocity};
     launch(stream, blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, sgd_kernel, task, state);
     return cudaGetLastError();
 }
@@ -94,8 +95,7 @@ __global__ static void adam_kernel(struct adam_task task, const struct step_stat
         lanes<float, QUAD> w = load_lanes<QUAD>(task.w + i), dw = load_lanes<QUAD>(task.dw + i);
         lanes<float, QUAD> m = load_lanes<QUAD>(task.m + i), v = load_lanes<QUAD>(task.v + i);
 #pragma unroll
-        for (int k = 0; k < QUAD; k++)
-            adam_element(task, step, dw.value[k], &w.value[k], &m.value[k], &v.value[k]);
+        for (int k = 0; k < QUAD; k++) adam_element(task, step, dw.value[k], &w.value[k], &m.value[k], &v.value[k]);
         store_lanes<QUAD>(task.w + i, w);
         store_lanes<QUAD>(task.m + i, m);
         store_lanes<QUAD>(task.v + i, v);

@@ -26,8 +26,7 @@ __global__ static void max_kernel(struct pool_task task, const T *x, T *y, Tap *
     float best[LANES];
     lanes<Tap, LANES> winner;
 #pragma unroll
-    for (int v = 0; v < LANES; v++)
-        best[v] = -INFINITY, winner.value[v] = (Tap)(k_first * task.kernel + l_first);
+    for (int v = 0; v < LANES; v++) best[v] = -INFINITY, winner.value[v] = (Tap)(k_first * task.kernel + l_first);
     for (int k = k_first; k < k_last; k++) {
         for (int l = l_first; l < l_last; l++) {
             unsigned h = at.h * (unsigned)task.stride + (unsigned)(k - task.padding);
@@ -37,8 +36,7 @@ __global__ static void max_kernel(struct pool_task task, const T *x, T *y, Tap *
 #pragma unroll
             for (int v = 0; v < LANES; v++) {
                 float value = to_float(values.value[v]);
-                if (value > best[v] || value != value)
-                    best[v] = value, winner.value[v] = (Tap)(k * task.kernel + l);
+                if (value > best[v] || value != value) best[v] = value, winner.value[v] = (Tap)(k * task.kernel + l);
             }
         }
     }
@@ -92,8 +90,8 @@ __global__ static void gradient_kernel(struct pool_task task, const T *dy, const
             lanes<T, LANES> values = load_lanes<LANES>(dy + pixel * task.channels + at.c);
             lanes<Tap, LANES> winner;
             if (saved) winner = load_lanes<LANES>(saved + pixel * task.channels + at.c);
-            int tap = ((int)at.h + task.padding - p * task.stride) * task.kernel + (int)at.w + task.padding -
-                      q * task.stride;
+            int tap =
+                ((int)at.h + task.padding - p * task.stride) * task.kernel + (int)at.w + task.padding - q * task.stride;
 #pragma unroll
             for (int v = 0; v < LANES; v++)
                 if (!saved || winner.value[v] == (Tap)tap) total[v] += to_float(values.value[v]);

@@ -80,8 +80,7 @@ cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, stru
 }
 
 /* Eight elements per thread. */
-template <typename From, typename To>
-__global__ static void convert_kernel(int64_t count, const From *from, To *to)
+template <typename From, typename To> __global__ static void convert_kernel(int64_t count, const From *from, To *to)
 {
     constexpr int LANES = 8, PART_FROM = vector_lanes<From>(), PART_TO = vector_lanes<To>();
     int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;

@@ -51,8 +51,7 @@ template <typename T> __device__ inline float max_and_sum(const T *x, int64_t d,
     return most;
 }
 
-template <typename T>
-__global__ static void softmax_kernel(int64_t n, int64_t d, int group, const T *x, T *y)
+template <typename T> __global__ static void softmax_kernel(int64_t n, int64_t d, int group, const T *x, T *y)
 {
     int64_t thread = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x, sample = thread / group;
     int lane = (int)(thread % group);
@@ -76,8 +75,7 @@ __global__ static void softmax_backward_kernel(int64_t n, int64_t d, int group, 
         dx[first + i] = from_float<T>(to_float(y[first + i]) * (to_float(dy[first + i]) - dot));
 }
 
-template <typename T>
-static cudaError_t softmax(cudaStream_t stream, int64_t n, int64_t d, const void *x, void *y)
+template <typename T> static cudaError_t softmax(cudaStream_t stream, int64_t n, int64_t d, const void *x, void *y)
 {
     int group = group_size(d);
     launch(stream, blocks_for(n * group, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, softmax_kernel<T>, n, d, group,

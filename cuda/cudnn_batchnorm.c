@@ -81,9 +81,8 @@ static void batchnorm_forward(struct backend *backend, struct batchnorm_params p
     size_t bytes = 0, reserve_bytes = 0;
     struct descriptors made = make_descriptors(cuda, x->shape);
     cuda_need_workspace(cuda);
-    CUDNN_CHECK(cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(cuda->cudnn, mode_of(cuda),
-                                                                         CUDNN_BATCHNORM_OPS_BN, made.x, NULL, made.x,
-                                                                         made.channels, NULL, &bytes));
+    CUDNN_CHECK(cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
+        cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, made.x, NULL, made.x, made.channels, NULL, &bytes));
     CHECK(bytes <= cuda->workspace_bytes);
     void *reserve = reserve_of(cuda, &made, rstd->data, &reserve_bytes);
     CUDNN_CHECK(cudnnBatchNormalizationForwardTrainingEx(

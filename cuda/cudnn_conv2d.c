@@ -128,8 +128,7 @@ static struct batch *find_batch(const struct cuda_backend *cuda, struct conv2d_p
     struct batch *batch = &plan->batches[plan->batch_count++];
     struct shape input = plan->input;
     input.n = n;
-    *batch = (struct batch){
-        .n = n, .x = make_descriptor(cuda, input), .y = make_descriptor(cuda, output_of(plan, n))};
+    *batch = (struct batch){.n = n, .x = make_descriptor(cuda, input), .y = make_descriptor(cuda, output_of(plan, n))};
     return batch;
 }
 
@@ -153,13 +152,15 @@ static cudnnConvolutionDescriptor_t make_convolution(const struct cuda_backend *
 }
 
 /* The perf structures of the three passes differ in the type of `algo` alone. */
-#define TAKE_CANDIDATES(found, count, list)                                                                           \
-    for (int i = 0; i < (count); i++)                                                                                 \
-        (list)[i] = (struct candidate){                                                                               \
-            (int)(found)[i].algo,                                                                                     \
-            (found)[i].status == CUDNN_STATUS_SUCCESS &&                                                              \
-                (!cuda->options.deterministic || (found)[i].determinism == CUDNN_DETERMINISTIC),                      \
+/* clang-format off */
+#define TAKE_CANDIDATES(found, count, list)                                                                            \
+    for (int i = 0; i < (count); i++)                                                                                  \
+        (list)[i] = (struct candidate){                                                                                \
+            (int)(found)[i].algo,                                                                                      \
+            (found)[i].status == CUDNN_STATUS_SUCCESS &&                                                               \
+                (!cuda->options.deterministic || (found)[i].determinism == CUDNN_DETERMINISTIC),                       \
             (found)[i].mathType}
+/* clang-format on */
 
 static cudnnStatus_t find_forward(struct cuda_backend *cuda, struct conv2d_plan *plan, struct batch *batch,
                                   const struct operands *operands, struct candidate *list, int *count)
@@ -186,10 +187,9 @@ static cudnnStatus_t find_dx(struct cuda_backend *cuda, struct conv2d_plan *plan
         cuda->options.deterministic
             ? cudnnGetConvolutionBackwardDataAlgorithm_v7(cuda->cudnn, plan->filter, batch->y, convolution, batch->x,
                                                           CANDIDATES, count, found)
-            : cudnnFindConvolutionBackwardDataAlgorithmEx(cuda->cudnn, plan->filter, operands->filter, batch->y,
-                                                          operands->y, convolution, batch->x, operands->result,
-                                                          CANDIDATES, count, found, cuda->workspace,
-                                                          cuda->workspace_bytes);
+            : cudnnFindConvolutionBackwardDataAlgorithmEx(
+                  cuda->cudnn, plan->filter, operands->filter, batch->y, operands->y, convolution, batch->x,
+                  operands->result, CANDIDATES, count, found, cuda->workspace, cuda->workspace_bytes);
     if (status == CUDNN_STATUS_SUCCESS) TAKE_CANDIDATES(found, *count, list);
     return status;
 }
@@ -223,8 +223,8 @@ static cudnnStatus_t workspace_size(struct cuda_backend *cuda, struct conv2d_pla
                                                             (cudnnConvolutionBwdDataAlgo_t)algorithm, bytes);
     default:
         return cudnnGetConvolutionBackwardFilterWorkspaceSize(cuda->cudnn, batch->x, batch->y, convolution,
-                                                              plan->filter,
-                                                              (cudnnConvolutionBwdFilterAlgo_t)algorithm, bytes);
+                                                              plan->filter, (cudnnConvolutionBwdFilterAlgo_t)algorithm,
+                                                              bytes);
     }
 }
 
@@ -349,8 +349,8 @@ static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, i
         CUDA_CHECK(
             cuda_conv2d_dx_launch(cuda->stream, cuda->type, &task, operands->filter, operands->y, operands->result));
     else
-        CUDA_CHECK(cuda_conv2d_dweight_launch(cuda->stream, cuda->type, &task, operands->x, operands->y,
-                                              operands->result));
+        CUDA_CHECK(
+            cuda_conv2d_dweight_launch(cuda->stream, cuda->type, &task, operands->x, operands->y, operands->result));
 }
 
 /* Forward or dx: result of the activation type. */
@@ -413,8 +413,8 @@ static void conv2d_forward(struct backend *backend, struct conv2d_plan *plan, co
         run_own(cuda, plan, x->shape.n, PASS_FORWARD, &operands);
     }
     if (!bias || added) return;
-    CUDA_CHECK(cuda_bias_launch(cuda->stream, cuda->type, cuda_matrix_of(y), cuda->multiprocessors, bias->data,
-                                y->data));
+    CUDA_CHECK(
+        cuda_bias_launch(cuda->stream, cuda->type, cuda_matrix_of(y), cuda->multiprocessors, bias->data, y->data));
 }
 
 static void backward_dx(struct cuda_backend *cuda, struct conv2d_plan *plan, const void *filter,

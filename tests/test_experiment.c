@@ -222,8 +222,9 @@ Test(experiment, overrides_get_messages_of_their_own)
                             "--set train.max_steps: expected an integer from 1 to 1000000000, found \"ten\"");
     expect_override_failure("train.max_step=10", "--set train.max_step: unknown key; did you mean train.max_steps?");
     expect_override_failure("trian.max_steps=10", "--set trian.max_steps: unknown key; did you mean train.max_steps?");
-    expect_override_failure("gpu.index=1", "--set gpu.index: unknown key; known are [experiment], [data], [augment], [model], "
-                                           "[optimizer], [schedule], [train], [checkpoint], [report], [backend]");
+    expect_override_failure("gpu.index=1",
+                            "--set gpu.index: unknown key; known are [experiment], [data], [augment], [model], "
+                            "[optimizer], [schedule], [train], [checkpoint], [report], [backend]");
     expect_override_failure("max_steps=1", "--set max_steps=1: expected section.key=value");
     expect_override_failure("train.max_steps", "--set train.max_steps: expected section.key=value");
     expect_override_failure("", "--set : expected section.key=value");

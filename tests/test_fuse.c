@@ -19,42 +19,14 @@ struct fused_case {
     struct pool_params pool;
 };
 
-#define RELU                                                                                                           \
-    {                                                                                                                  \
-        ACTIVATION_RELU, 0                                                                                             \
-    }
-#define LEAKY                                                                                                          \
-    {                                                                                                                  \
-        ACTIVATION_LEAKY_RELU, 0.1                                                                                     \
-    }
-#define ELU                                                                                                            \
-    {                                                                                                                  \
-        ACTIVATION_ELU, 0.5                                                                                            \
-    }
-#define MAX(k, s, p)                                                                                                   \
-    true,                                                                                                              \
-    {                                                                                                                  \
-        POOL_MAX,                                                                                                      \
-        {                                                                                                              \
-            k, s, p                                                                                                    \
-        }                                                                                                              \
-    }
-#define AVERAGE(k, s, p)                                                                                               \
-    true,                                                                                                              \
-    {                                                                                                                  \
-        POOL_AVERAGE,                                                                                                  \
-        {                                                                                                              \
-            k, s, p                                                                                                    \
-        }                                                                                                              \
-    }
-#define NO_POOL                                                                                                        \
-    false,                                                                                                             \
-    {                                                                                                                  \
-        POOL_MAX,                                                                                                      \
-        {                                                                                                              \
-            1, 1, 0                                                                                                    \
-        }                                                                                                              \
-    }
+/* clang-format off */
+#define RELU {ACTIVATION_RELU, 0}
+#define LEAKY {ACTIVATION_LEAKY_RELU, 0.1}
+#define ELU {ACTIVATION_ELU, 0.5}
+#define MAX(k, s, p) true, {POOL_MAX, {k, s, p}}
+#define AVERAGE(k, s, p) true, {POOL_AVERAGE, {k, s, p}}
+#define NO_POOL false, {POOL_MAX, {1, 1, 0}}
+/* clang-format on */
 
 /* Vectors and images; channels below, at and above a block of 16; images and windows of every parity; pixels in no
  * window and in 25; few blocks of so many pixels that they are cut into segments. */

@@ -358,7 +358,7 @@ Test(sweep, the_help_shows_every_key)
     sweep_print_defaults(file);
     fclose(file);
     char *help = support_file_read("keys.txt", NULL);
-    const char *const parts[] = {"\n# [sweep]\n", "\n# order =", "\n# rank_by =", "\n# limit =",  "\n# jobs =",
+    const char *const parts[] = {"\n# [sweep]\n", "\n# order =", "\n# rank_by =", "\n# limit =",     "\n# jobs =",
                                  "\n# halving =", "\n# eta =",   "\n# rungs =",   "(128 | 256)^1..3"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         cr_expect_not_null(strstr(help, parts[i]), "%s", parts[i]);

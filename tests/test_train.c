@@ -164,7 +164,8 @@ Test(train, only_training_batches_are_augmented)
 /* Smoothing changes what training minimises, by the formula; what an evaluation tells, only through the parameters. */
 Test(train, an_evaluation_is_not_smoothed)
 {
-    char *smooth = memory_format("%slabel_smoothing = 0.3\n", evaluated_text), *plain = memory_format("%s", evaluated_text);
+    char *smooth = memory_format("%slabel_smoothing = 0.3\n", evaluated_text),
+         *plain = memory_format("%s", evaluated_text);
     struct session *a = session_open(smooth, 1), *b = session_open(plain, 1);
     struct evaluation of_a = trainer_evaluate(&a->trainer, &a->trainer.test_set, NULL);
     struct evaluation of_b = trainer_evaluate(&b->trainer, &b->trainer.test_set, NULL);

@@ -2,23 +2,29 @@
  * (safetensors.h), that appears whole or not at all.
  *
  * Tensors, in the boundary's order, F32 (F64 with backend.precision = fp64), under the names of PyTorch's state_dict of
- * an nn.Sequential called `layers`, where <i> is the index of the layer in the network: layers.<i>.weight (O,I,K,K) of
- * a convolution, (O,I) of a linear layer, (C) of a batch normalization layers.<i>.bias                 (O) or (C)
+ * an nn.Sequential called `layers`, where <i> is the index of the layer in the network:
+ *   layers.<i>.weight                                  (O,I,K,K) of a convolution, (O,I) of a linear layer, (C) of a
+ *                                                      batch normalization
+ *   layers.<i>.bias                                    (O) or (C)
  *   layers.<i>.running_mean, layers.<i>.running_var    (C)
  *   training.layers.<i>.weight, ...                    with train.ema_decay only: then layers.<i> are the averages, which
  *                                                      evaluations use, and these are what training goes on with
  *   optimizer.<moment>.layers.<i>.weight, ...          of each parameter; <moment>: momentum_buffer of SGD with a
  *                                                      momentum, exp_avg and exp_avg_sq of Adam
- * input.offset (C,H,W), input.scale (C)              how pixels enter the network, F32: see struct dataset_view
+ *   input.offset (C,H,W), input.scale (C)              how pixels enter the network, F32: see struct dataset_view
+ *
  * Texts, in `__metadata__`:
- *   format                "pt": Python may read it with PyTorch
- *   trainer_checkpoint    "1": the version of this description
- *   step                  steps done
- *   epoch, batch          where the next batch begins: epochs done, whole batches done of the one at hand
- *   seed, rng             of every random draw; a draw is named by (seed, stream, step, index), so that nothing else
- * needs keeping metrics_rows          rows that metrics.csv has at that step best_*                the row with the
- * highest test accuracy so far; none where metrics_rows is 0 config, config_sha256 the experiment as experiment_write
- * writes it No time and no folder is in it: the same run gives the same bytes. */
+ *   format                   "pt": Python may read it with PyTorch
+ *   trainer_checkpoint       "1": the version of this description
+ *   step                     steps done
+ *   epoch, batch             where the next batch begins: epochs done, whole batches done of the one at hand
+ *   seed, rng                the seed and the name of the generator of every random draw; a draw is named by (seed,
+ *                            stream, step, index), so that nothing else needs keeping
+ *   metrics_rows             rows that metrics.csv has at that step
+ *   best_*                   the row with the highest test accuracy so far; none where metrics_rows is 0
+ *   classes, class_names     how many classes there are, and a JSON list of their names where the data set has names
+ *   config, config_sha256    the experiment as experiment_write writes it
+ * No time and no folder is in it: the same run gives the same bytes. */
 #ifndef TRAINER_CHECKPOINT_H
 #define TRAINER_CHECKPOINT_H
 
@@ -64,7 +70,7 @@ bool checkpoint_load_weights(const struct safetensors_file *file, struct network
 /* What the network's images are, so that it can be used without the data that it was trained on. */
 struct checkpoint_input {
     int64_t channels, height, width, classes;
-    float *offset;      /* (C,H,W), (C): a pixel enters the network as (pixel - offset[c,h,w]) * scale[c]; owned */
+    float *offset; /* (C,H,W), (C): a pixel enters the network as (pixel - offset[c,h,w]) * scale[c]; owned */
     float *scale;
     char **class_names; /* (classes), or NULL where the data set has none; owned */
 };

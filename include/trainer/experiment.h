@@ -106,7 +106,7 @@ struct experiment {
         int64_t max_steps, batch_size, eval_freq, eval_batch_size;
         double label_smoothing; /* 0 with LOSS_SEPARATE */
         double ema_decay;       /* 0: no moving average of the parameters */
-        double clip_norm; /* 0: gradients are not clipped */
+        double clip_norm;       /* 0: gradients are not clipped */
     } train;
     struct {
         int64_t freq, keep; /* steps; checkpoints */

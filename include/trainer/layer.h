@@ -88,8 +88,9 @@ struct layer {
     uint64_t seed;
     struct shape input, output; /* n is the largest batch */
     int64_t multiply_adds;      /* per sample, forward */
-    bool folded; /* In evaluation: a convolution or linear layer takes parameter[].folded, in which the batch normalization
-                    after it is contained, and that one leaves its input as it is. */
+    /* In evaluation: a convolution or linear layer takes parameter[].folded, which contains the batch normalization
+     * after it; that batch normalization then leaves its input as it is. */
+    bool folded;
     int parameter_count, buffer_count;
     struct parameter parameter[LAYER_MAX_PARAMETERS];
     struct layer_buffer buffer[LAYER_MAX_BUFFERS];

@@ -23,7 +23,7 @@ struct network_observer {
 struct network_memory {
     int64_t parameters, gradients;             /* the arenas */
     int64_t activations, activation_gradients; /* for the largest batch, input and labels included */
-    int64_t scratch;                           /* running statistics, folded weights, what layers and operations keep or work in */
+    int64_t scratch; /* running statistics, folded weights, what layers and operations keep or work in */
 };
 
 struct network {

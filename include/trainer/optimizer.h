@@ -35,8 +35,8 @@ void optimizer_end(struct optimizer *optimizer);
  *   constant  base
  *   step      base * gamma^floor((s - warmup_steps) / step_size)
  *   cosine    minimum + (base - minimum) * (1 + cos(pi * (s - warmup_steps) / (max_steps - warmup_steps))) / 2
- *   linear    base + (minimum - base) * (s - warmup_steps) / (max_steps - warmup_steps); with a warm-up it is a
- * triangle */
+ *   linear    base + (minimum - base) * (s - warmup_steps) / (max_steps - warmup_steps)
+ * Linear with a warm-up is a triangle. */
 double schedule_learning_rate(const struct experiment *experiment, int64_t step);
 
 #endif

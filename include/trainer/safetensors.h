@@ -34,7 +34,7 @@ struct safetensors_tensor {
     enum safetensors_dtype dtype;
     int rank; /* 0: a single element */
     int64_t shape[SAFETENSORS_MAX_RANK];
-    int64_t count;    /* elements: the product of the shape; the writer fills nothing in and CHECKs nothing but the shape */
+    int64_t count;    /* elements: the product of the shape, which is all that the writer CHECKs of it */
     const void *data; /* row-major, little-endian; read from a file, of any alignment */
 };
 

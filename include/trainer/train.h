@@ -39,14 +39,14 @@ struct trainer {
     struct optimizer optimizer;
     struct ema ema; /* what evaluations use, where train.ema_decay is not 0 */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set may be empty */
-    struct augment_params augment; /* of the training batches */
-    bool augmented;                /* whether it changes anything */
-    int64_t optimizer_bytes;       /* of memory, moving average included */
-    int64_t data_bytes;            /* that, this and network->memory are all that the run takes, before its first step */
-    int64_t batches_per_epoch;     /* whole ones; the tail is dropped */
-    int32_t *order;                /* (train.count) of the epoch at hand */
-    int64_t epoch;                 /* of `order`; -1 before the first step */
-    int64_t step;                  /* steps done */
+    struct augment_params augment;                             /* of the training batches */
+    bool augmented;                                            /* whether it changes anything */
+    int64_t optimizer_bytes;                                   /* of memory, moving average included */
+    int64_t data_bytes;        /* of the uploaded sets; with optimizer_bytes and network->memory it is the run's peak */
+    int64_t batches_per_epoch; /* whole ones; the tail is dropped */
+    int32_t *order;            /* (train.count) of the epoch at hand */
+    int64_t epoch;             /* of `order`; -1 before the first step */
+    int64_t step;              /* steps done */
 };
 
 /* Builds network and optimizer on the backend and uploads the data; experiment, dataset and backend stay the caller's

@@ -31,15 +31,15 @@ static bool create_cpu(struct backend **backend, const struct backend_options *o
 {
     const char *separator = reason ? "; " : "", *why = reason ? reason : "";
     if (options->cudnn_batchnorm)
-        return status_fail(status, STATUS_USAGE, "model.batchnorm: cudnn needs a CUDA device; use custom%s%s", separator,
-                           why);
+        return status_fail(status, STATUS_USAGE, "model.batchnorm: cudnn needs a CUDA device; use custom%s%s",
+                           separator, why);
     if (reason && options->precision == PRECISION_TF32)
-        return status_fail(status, STATUS_USAGE, "backend.precision: tf32 needs a CUDA device; use fp32, bf16 or fp64; %s",
-                           why);
+        return status_fail(status, STATUS_USAGE,
+                           "backend.precision: tf32 needs a CUDA device; use fp32, bf16 or fp64; %s", why);
     if (!cpu_backend_create(backend, options, status)) return false;
     char *description = (*backend)->description;
     size_t used = strlen(description);
-    if (reason && tell_why) snprintf(description + used, sizeof (*backend)->description - used, " (%s)", reason);
+    if (reason && tell_why) snprintf(description + used, sizeof(*backend)->description - used, " (%s)", reason);
     return true;
 }
 

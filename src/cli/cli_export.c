@@ -106,8 +106,7 @@ const struct cli_command cli_export = {
     .summary = "Write a run's network as ONNX, safetensors or NPZ.",
     .description =
         "onnx: operator set 17. The input `images`, float32 (N,C,H,W), takes pixels of 0 to 255: the normalization is "
-        "in "
-        "the graph. The outputs, (N,classes), are `logits` and `probabilities`.\n\n"
+        "in the graph. The outputs, (N,classes), are `logits` and `probabilities`.\n\n"
         "safetensors: `layers.I.weight`, `.bias`, `.running_mean` and `.running_var` under the names and in the shapes "
         "that PyTorch gives an nn.Sequential called `layers` of the same layers; `input.offset` (C,H,W) and "
         "`input.scale` (C): a pixel enters the network as (pixel - offset) * scale.\n\n"

@@ -65,8 +65,7 @@ const struct cli_command cli_gradcheck = {
     .name = "gradcheck",
     .summary = "Check every derivative of CONFIG's network against finite differences, in double precision.",
     .description = "Each parameter's and each input's derivative on a random batch, compared with central differences; "
-                   "a layer whose "
-                   "relative error is beyond its bound fails the command.",
+                   "a layer whose relative error is beyond its bound fails the command.",
     .operands = operands,
     .options = options,
     .examples = examples,

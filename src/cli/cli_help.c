@@ -122,10 +122,11 @@ static void print_program(FILE *out)
     for (int i = 0; cli_commands[i]; i++)
         fprintf(out, "  %-10s  %s\n", cli_commands[i]->name, cli_commands[i]->summary);
     print_options(&cli_train, out);
-    fprintf(out, "\nA config is an INI file; `trainer config --defaults` lists its keys with defaults and ranges.\n"
-                 "`trainer SUBCOMMAND --help` tells more about a subcommand.\n"
-                 "Exit codes: 0 success, 1 the run failed, 2 the command line or the config is wrong, 3 a signal stopped\n"
-                 "the run, which is saved, 4 a loss or weight is not finite.\n");
+    fprintf(out,
+            "\nA config is an INI file; `trainer config --defaults` lists its keys with defaults and ranges.\n"
+            "`trainer SUBCOMMAND --help` tells more about a subcommand.\n"
+            "Exit codes: 0 success, 1 the run failed, 2 the command line or the config is wrong, 3 a signal stopped\n"
+            "the run, which is saved, 4 a loss or weight is not finite.\n");
 }
 
 void cli_print_help(const struct cli_command *command, FILE *out)

@@ -49,15 +49,11 @@ const struct cli_command cli_import = {
     .summary = "Make a run of weights that PyTorch or another program saved as safetensors.",
     .description =
         "WEIGHTS holds the tensors of CONFIG's network, F32 or F64, under the names that PyTorch gives an "
-        "nn.Sequential "
-        "called `layers` of the layers that `trainer summary` lists: `layers.I.weight` (O,I,K,K) of a convolution, "
-        "(O,I) "
-        "of a linear layer, (C) of a batch normalization; `layers.I.bias`; `layers.I.running_mean` and `.running_var`. "
-        "All "
-        "of them, and no others; `num_batches_tracked` is passed over. What does not fit is named, with the shape that "
-        "was "
-        "expected and the one found. `input.offset` and `input.scale`, which `trainer export` writes, must be the "
-        "normalization of CONFIG's data.",
+        "nn.Sequential called `layers` of the layers that `trainer summary` lists: `layers.I.weight` (O,I,K,K) of a "
+        "convolution, (O,I) of a linear layer, (C) of a batch normalization; `layers.I.bias`; `layers.I.running_mean` "
+        "and `.running_var`. All of them, and no others; `num_batches_tracked` is passed over. What does not fit is "
+        "named, with the shape that was expected and the one found. `input.offset` and `input.scale`, which `trainer "
+        "export` writes, must be the normalization of CONFIG's data.",
     .operands = operands,
     .options = options,
     .examples = examples,

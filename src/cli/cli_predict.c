@@ -155,11 +155,10 @@ const struct cli_command cli_predict = {
     .summary = "Tell what a run's network sees in pictures.",
     .description =
         "A picture is scaled to the network's input, whatever its shape, by a triangular filter that does not alias "
-        "when "
-        "it reduces (Pillow's BILINEAR). Transparent parts lie on white; a network that takes grey images gets the "
-        "luminance 0.299 R + 0.587 G + 0.114 B. Pixels are then normalized as in training. Pictures of more than 16384 "
-        "pixels on a side or 67,108,864 in all are refused. With `--json` also the logits, the scores of all classes "
-        "before the softmax.",
+        "when it reduces (Pillow's BILINEAR). Transparent parts lie on white; a network that takes grey images gets "
+        "the luminance 0.299 R + 0.587 G + 0.114 B. Pixels are then normalized as in training. Pictures of more than "
+        "16384 pixels on a side or 67,108,864 in all are refused. With `--json` also the logits, the scores of all "
+        "classes before the softmax.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -42,8 +42,7 @@ const struct cli_command cli_sweep = {
     .description =
         "Trials run side by side. Results go to results.csv in the folder as they come; a search that was stopped, "
         "however it was stopped, goes on where it was when the same command is given again. trainer-config(5) "
-        "describes "
-        "the section [sweep].",
+        "describes the section [sweep].",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -180,8 +180,8 @@ static bool refuse_sweep(const struct ini_file *ini, const char *path, struct st
 static bool load_ini(struct experiment *experiment, struct ini_file *ini, const char *path,
                      const char *const *overrides, int override_count, struct status *status)
 {
-    bool good = refuse_sweep(ini, path, status) &&
-                experiment_read(experiment, ini, path, overrides, override_count, status);
+    bool good =
+        refuse_sweep(ini, path, status) && experiment_read(experiment, ini, path, overrides, override_count, status);
     ini_free(ini);
     if (!good) return false;
     if (experiment_check(experiment, status)) return true;

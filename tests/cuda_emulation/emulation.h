@@ -4,10 +4,12 @@
  * that a recording forbids and wrong descriptors; it says nothing about speed, and races between blocks it shows only
  * where their order matters.
  *
- *   emulated_blocks.cpp    the threads of a block as fibers that take turns at barriers and shuffles, one block after
- * another; the blocks of a cluster side by side as threads of the CPU emulated_runtime.cpp   memory (full of NaN when
- * new), a stream that does its work when somebody waits for it, graphs emulated_cudnn.cpp, emulated_cublaslt.cpp   the
- * products and convolutions, straight from the formulas and descriptors
+ *   emulated_blocks.cpp     the threads of a block as fibers that take turns at barriers and shuffles, one block after
+ *                           another; the blocks of a cluster side by side as threads of the CPU
+ *   emulated_runtime.cpp    memory (full of NaN when new), a stream that does its work when its results are waited for,
+ *                           graphs
+ *   emulated_cudnn.cpp, emulated_cublaslt.cpp
+ *                           the products and convolutions, straight from the formulas and descriptors
  *
  * The variable CUDA_EMULATION_ORDER=backward lets threads and blocks run from the last to the first: results must not
  * depend on that. CUDA_EMULATION_CAPABILITY=75 is a device without clusters (usually 90).

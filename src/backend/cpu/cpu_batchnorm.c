@@ -1,10 +1,11 @@
 /* Batch normalization, with the backward pass derived by hand (definition: struct batchnorm_params in backend.h).
  *
- * Per channel, over the B = N*H*W values x_r, with r = 1/sqrt(var + eps) and xhat_s = (x_s - mu) * r, y_s = gamma
- * xhat_s + beta: dbeta  = sum_s dy_s,   dgamma = sum_s dy_s xhat_s dmu/dx_r = 1/B  and  dvar/dx_r = 2 (x_r - mu) / B
- * (the term from mu inside var vanishes: sum (x_s - mu) = 0) dxhat_s/dx_r = r (delta_rs - 1/B) - (x_s - mu) r^3 (x_r -
- * mu) / B = r (delta_rs - 1/B - xhat_s xhat_r / B) dx_r = sum_s dy_s gamma dxhat_s/dx_r = gamma r / B * (B dy_r - dbeta
- * - xhat_r dgamma).
+ * Per channel, over the B = N*H*W values x_r, with r = 1/sqrt(var + eps), xhat_s = (x_s - mu) r and
+ * y_s = gamma xhat_s + beta:
+ *   dbeta  = sum_s dy_s,   dgamma = sum_s dy_s xhat_s
+ *   dmu/dx_r = 1/B  and  dvar/dx_r = 2 (x_r - mu) / B      (the term from mu inside var vanishes: sum (x_s - mu) = 0)
+ *   dxhat_s/dx_r = r (delta_rs - 1/B) - (x_s - mu) r^3 (x_r - mu) / B = r (delta_rs - 1/B - xhat_s xhat_r / B)
+ *   dx_r = sum_s dy_s gamma dxhat_s/dx_r = gamma r / B * (B dy_r - dbeta - xhat_r dgamma).
  *
  * A block of 16 channels is one contiguous matrix of B rows. Forward reads it twice (statistics: cpu_batchnorm.h;
  * output), backward reads x and dy twice; both write once. */
@@ -13,9 +14,9 @@
 
 struct batchnorm_task {
     struct cpu_statistics statistics; /* rows: B; forward and evaluation */
-    const real *x, *dy;       /* [blocks][B][16] */
-    const real *gamma, *beta; /* (C), here and below */
-    const real *mean, *rstd;  /* backward */
+    const real *x, *dy;               /* [blocks][B][16] */
+    const real *gamma, *beta;         /* (C), here and below */
+    const real *mean, *rstd;          /* backward */
     real *y, *dx, *dgamma, *dbeta;
 };
 

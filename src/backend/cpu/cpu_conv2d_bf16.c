@@ -3,11 +3,12 @@
  *
  * Packing. A word holds the two terms of a dot product that lie 16 apart (cpu_bf16.h), so that packing takes lanes as
  * they are:
- *   rows of x or dy, for y and dx:  [C/32][pixel][N][16]       channels c and c + 16 of sample n
- *   filter, for y and dx:           [tap][16][16]              channels c and c + 16 of the source, per destination
- * channel columns of dy, for dw:          [O/16][pixel][N/32][16][16]  samples n and n + 16, per output channel rows of
- * x, for dw:              [I/16][pixel][N/32][16][16]  of each input channel, the same samples: transposed The batch is
- * filled up with zeros to whole tiles.
+ *   rows of x or dy, for y and dx:  [C/32][pixel][N][16]         channels c and c + 16 of sample n
+ *   filter, for y and dx:           [tap][16][16]                channels c and c + 16 of the source, per destination
+ *                                                                channel
+ *   columns of dy, for dw:          [O/16][pixel][N/32][16][16]  samples n and n + 16, per output channel
+ *   rows of x, for dw:              [I/16][pixel][N/32][16][16]  the same samples of each input channel: transposed
+ * The batch is filled up with zeros to whole tiles.
  *
  * Blocking. As in fp32: a sum over taps for y and dx in chunks of source channels, whose filter blocks are packed (for
  * dx transposed) into L1 as they are fetched; for dw, a tile of the filter stays in registers while a chunk of pixels

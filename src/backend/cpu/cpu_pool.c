@@ -1,8 +1,8 @@
 /* Max and average pooling.
  *
- *   max:      y[n,c,p,q] = max over the window's valid taps of x; `saved` keeps which tap won (row-major number of the
- * tap). dx[n,c,h,w] = sum of dy[n,c,p,q] over the windows in which the tap that lies on (h,w) won. average:  y[n,c,p,q]
- * = (1/K^2) sum of the valid taps; dx[n,c,h,w] = (1/K^2) sum of dy over the windows on (h,w).
+ *   max:      y[n,c,p,q] = max over the window's valid taps of x; `saved` keeps which tap won (its row-major number).
+ *             dx[n,c,h,w] = sum of dy[n,c,p,q] over the windows in which the tap that lies on (h,w) won.
+ *   average:  y[n,c,p,q] = (1/K^2) sum of the valid taps; dx[n,c,h,w] = (1/K^2) sum of dy over the windows on (h,w).
  *
  * Both directions gather: an output of the pass is written once, by one thread, so overlapping windows need no atomics
  * and no clearing. Bytes: the input is read K^2/s^2 times, from cache; the output written once. */

@@ -5,10 +5,11 @@
  * Layout. Channels come in blocks of 16. An activation (N,C,H,W) lies in memory as [C/16][H][W][N][16]: for one block
  * of channels and one pixel the whole batch is contiguous. So
  *   - a convolution is, per output pixel, a sum of small matrix products over the taps that touch the image (zero
- * padding costs nothing), with the batch as rows: the same kernel does the linear layers, whose images are 1x1;
+ *     padding costs nothing), with the batch as rows: the same kernel does the linear layers, whose images are 1x1;
  *   - everything per channel (bias, batch norm) works on 16 lanes at a time, everything per pixel (pooling) on whole
- * rows. A filter (O,I,K,K) lies as [O/16][I/16][K][K][16 i][16 o]; a vector (C) as [C/16][16]. Lanes past the last
- * channel are zero. A vector per sample (N,D,1,1) is the special case [D/16][N][16]. */
+ *     rows.
+ * A filter (O,I,K,K) lies as [O/16][I/16][K][K][16 i][16 o]; a vector (C) as [C/16][16]. Lanes past the last channel
+ * are zero. A vector per sample (N,D,1,1) is the special case [D/16][N][16]. */
 #ifndef CPU_VARIANT_H
 #define CPU_VARIANT_H
 
