@@ -1,15 +1,15 @@
-/* What computes: a table of operations over raw device addresses and plain parameter structs. A backend knows nothing
- * of networks, layers or configs; the code above it knows nothing of devices.
+/* A backend computes: it is a table of operations over raw device addresses and plain parameter structs. A backend
+ * knows nothing of networks, layers or configs, except that the errors of backend_create name a config's key. The code
+ * above it knows nothing of devices.
  *
  * Letters: N batch, C channels, H, W height and width of an input, P, Q height and width of an output, O output
- * channels, I input channels, K kernel size, D features of a vector. `dx` is the gradient of the loss with respect
- * to `x`.
+ * channels, I input channels, K kernel size, D features of a vector. `dx` is the gradient of the loss with respect to
+ * `x`.
  *
- * Layout: a backend keeps activations and filters in an order of its own (documented in its main file). Elements that
- * it adds as padding are zero and every operation but `elementwise` (a shift, a quotient) keeps them zero, so that an
- * optimizer may walk over a whole arena.
- * At the boundary (tensor_read, tensor_write) the order is N,C,H,W for activations and O,I,K,K for filters, as in
- * PyTorch.
+ * Layout: a backend keeps activations and filters in an order of its own, which cpu_variant.h and cuda_backend.h
+ * document. The elements that it adds as padding are zero. Every operation but `elementwise` (a shift, a quotient)
+ * keeps them zero, so that an optimizer may walk over a whole arena. At the boundary (tensor_read, tensor_write) the
+ * order is N,C,H,W for activations and O,I,K,K for filters, as in PyTorch.
  *
  * Errors: creating a backend can fail with a status. The operations cannot: wrong arguments are a programmer's error
  * and stop through CHECK. */
@@ -30,21 +30,21 @@ struct device_dataset; /* a backend's own: images and labels where it can gather
 enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
 enum precision { PRECISION_FP32, PRECISION_FP64, PRECISION_TF32, PRECISION_BF16 };
 enum cpu_isa { CPU_ISA_AUTO, CPU_ISA_AMX, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE };
-/* Winograd's convolution on the CPU: where it is faster, in every 3x3 convolution at stride 1 with padding 1, or
- * nowhere. */
+/* The CPU computes 3x3 convolutions at stride 1 with padding 1 by Winograd's method: where it is faster, always, or
+ * never. */
 enum winograd { WINOGRAD_AUTO, WINOGRAD_ON, WINOGRAD_OFF };
 
 struct backend_options {
     enum device device;
     enum precision precision;
-    enum cpu_isa cpu_isa;   /* instruction set of the CPU kernels; CPU_ISA_AMX: of products of bf16 and of bytes */
+    enum cpu_isa cpu_isa;   /* instruction set of the kernels; CPU_ISA_AMX adds products of bf16 and of bytes */
     int threads;            /* CPU threads; 0: one per core */
     enum winograd winograd; /* CPU only */
-    /* The rest is for CUDA; the CPU backend gives the same bits in every run anyway. */
+    /* The fields below are for CUDA; the CPU backend gives the same bits in every run anyway. */
     bool deterministic;      /* only algorithms that give the same bits in every run */
     bool eager;              /* start every operation anew instead of recording a step and replaying it */
     bool cudnn_batchnorm;    /* cuDNN's batch normalization instead of our own */
-    int64_t workspace_bytes; /* that a library's algorithm may take beside its tensors; 0: 256 MiB */
+    int64_t workspace_bytes; /* memory that a library's algorithm may take beside its tensors; 0: 256 MiB */
 
     bool fuse; /* use the operations that do the work of several, where the backend has them */
 };
@@ -80,7 +80,7 @@ struct pool_params {
     struct window window;
 };
 
-/* Batch normalization, then an activation, then, where `pooled`, a pool, as one operation: what src/nn/fuse.c makes of
+/* Batch normalization, then an activation, then, where `pooled`, a pool, as one operation. src/nn/fuse.c makes one of
  * such layers. The results are those of the three operations one after the other, to the bit on the CPU and to within
  * rounding elsewhere. */
 struct batchnorm_fused_params {
@@ -118,7 +118,7 @@ struct adam_params {
     bool decoupled; /* AdamW */
 };
 
-/* A step of an optimizer over flat arenas of `count` elements. */
+/* One step of an optimizer over flat arenas of `count` elements. */
 struct update {
     enum update_rule { UPDATE_SGD, UPDATE_ADAM } rule;
     struct sgd_params sgd;
@@ -145,11 +145,12 @@ struct elementwise_params {
     double scale, shift; /* ELEMENTWISE_AFFINE only */
 };
 
-/* What changes from step to step. Operations read it from the backend, so that a recorded step can be replayed. */
+/* The values that change from step to step. Operations read them from the backend, so that a recorded step can be
+ * replayed. */
 struct step_state {
     uint64_t step; /* steps done before this one; names the random draws, and Adam's t is step + 1 */
     double learning_rate;
-    int64_t batch_first; /* where the batch starts in the order of the epoch, or in the dataset */
+    int64_t batch_first; /* the batch's first place in the order of the epoch, or in the data set */
 };
 
 /* Sums over the samples seen since metrics_reset. */
@@ -159,8 +160,7 @@ struct metrics {
     int64_t count;
 };
 
-/* Images as a data set holds them, in host memory: labels (count), pixels (count, C,H,W) uint8. A pixel enters the
- * network as (pixel - offset[c,h,w]) * scale[c]. */
+/* Images as a data set holds them, in host memory. A pixel enters the network as (pixel - offset[c,h,w]) * scale[c]. */
 struct dataset_view {
     int64_t count;
     int64_t channels, height, width;
@@ -170,10 +170,10 @@ struct dataset_view {
     const float *scale;    /* (C) */
 };
 
-/* How the images of a training batch are changed on their way into the network. What happens to a sample is drawn from
- * Philox by (seed, RNG_STREAM_AUGMENT, step, index), `step` that of the step state, so it is the same on every backend,
- * at any number of threads and after a resume. With i the sample's place in the file order of its set, a the words of
- * index 2i, b those of index 2i + 1, and below(word, n) = floor(word * n / 2^32):
+/* How the images of a training batch are changed on their way into the network. The draws of a sample come from Philox
+ * with (seed, RNG_STREAM_AUGMENT, step, index), where `step` is that of the step state. So they are the same on every
+ * backend, at any number of threads and after a resume. With i the sample's place in the file order of its set, a the
+ * words of index 2i, b those of index 2i + 1, and below(word, n) = floor(word * n / 2^32):
  *   flipped = flip, and the highest bit of a[0] is set
  *   down = below(a[1], 2*crop + 1) - crop,  right = below(a[2], 2*crop + 1) - crop
  *   top = below(b[0], H) - floor(cutout / 2),  left = below(b[1], W) - floor(cutout / 2)
@@ -198,55 +198,55 @@ struct backend_ops {
     void *(*alloc)(struct backend *backend, size_t bytes); /* zeroed; aligned to 64 bytes at least */
     void (*free)(struct backend *backend, void *data);     /* NULL is allowed */
     void (*zero)(struct backend *backend, void *data, size_t bytes);
-    /* Elements that a tensor takes in memory, padding included; scalar_size of struct backend gives the bytes of one.
-     */
+    /* The elements that a tensor takes in memory, padding included. activation_size or scalar_size of struct backend
+     * gives the bytes of one; tensor_bytes multiplies. */
     size_t (*tensor_count)(const struct backend *backend, enum tensor_kind kind, struct shape shape);
-    void (*tensor_write)(struct backend *backend, const struct tensor *to, const double *from); /* shape's own order */
+    void (*tensor_write)(struct backend *backend, const struct tensor *to, const double *from); /* boundary's order */
     void (*tensor_read)(struct backend *backend, const struct tensor *from, double *to);
 
     /* --- steps --- */
     void (*set_state)(struct backend *backend, const struct step_state *state);
-    /* Runs body(argument): a fixed sequence of operations on fixed addresses. A backend may record the first run of a
+    /* Runs body(argument), a fixed sequence of operations on fixed addresses. A backend may record the first run of a
      * (body, argument) and replay it afterwards. */
     void (*run)(struct backend *backend, void (*body)(void *), void *argument);
 
-    /* Multiplications and additions per second that the device's arithmetic can do at most in its precision, measured
-     * now (some 0.1 s). */
+    /* Returns the multiplications and additions per second that the device's arithmetic can do at most in its
+     * precision, measured now (some 0.1 s). */
     double (*measure_peak)(struct backend *backend);
 
     /* --- data --- */
     struct device_dataset *(*dataset_upload)(struct backend *backend,
                                              const struct dataset_view *view); /* view stays valid */
     void (*dataset_free)(struct backend *backend, struct device_dataset *dataset);
-    /* The order in which gather visits the samples: a permutation of 0..count-1 in host memory, copied; NULL: file
-     * order. */
+    /* Sets the order in which gather visits the samples: a permutation of 0..count-1 in host memory, which is copied.
+     * NULL is the file order. */
     void (*dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
-    /* x (N,C,H,W) or (N,C*H*W,1,1), labels (N): samples order[batch_first .. batch_first+N-1], normalised, and changed
-     * as augment says (NULL: as they are). */
+    /* Fills x (N,C,H,W) or (N,C*H*W,1,1) and labels (N) with samples order[batch_first .. batch_first+N-1], normalised,
+     * and changed as augment says. augment may be NULL: no change. */
     void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
                    const struct tensor *x, int32_t *labels);
-    /* Optional. Whether gather, unless it augments, may leave the batch as pixels, x (N,D,1,1) of TENSOR_PIXELS, for a
-     * linear layer with that many outputs: conv2d_forward and conv2d_backward (with dx NULL) of its plan then normalise
-     * them within their products, with the same results to within rounding. Nothing else reads or writes such a tensor,
-     * and it refers to the data set. */
+    /* Optional. True where gather, unless it augments, may leave the batch as pixels, x (N,D,1,1) of TENSOR_PIXELS, for
+     * a linear layer with that many outputs. conv2d_forward and conv2d_backward (with dx NULL) of its plan then
+     * normalise them within their products, with the same results to within rounding. Nothing else reads or writes such
+     * a tensor, and it refers to the data set. */
     bool (*pixels_offered)(const struct backend *backend, struct shape x, int64_t outputs);
 
     /* --- convolution and linear --- */
-    /* A plan for inputs (n,I,H,W) with n <= input.n. */
+    /* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
     struct conv2d_plan *(*conv2d_plan_create)(struct backend *backend, struct window window, struct shape input,
                                               int64_t output_channels);
     void (*conv2d_plan_destroy)(struct backend *backend, struct conv2d_plan *plan);
     /* x (N,I,H,W), weight (O,I,K,K), bias (O) or NULL -> y (N,O,P,Q). Cross-correlation, as in PyTorch. */
     void (*conv2d_forward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
                            const struct tensor *weight, const struct tensor *bias, const struct tensor *y);
-    /* dy (N,O,P,Q) -> dx (or NULL: not wanted), dweight, dbias (or NULL); all overwritten. After conv2d_forward of the
-     * same plan with the same weight: a plan may have kept it in another form. */
+    /* dy (N,O,P,Q) -> dx, dweight, dbias; all are overwritten. dx and dbias may be NULL: not wanted. conv2d_forward of
+     * the same plan with the same weight must come before: a plan may have kept the weight in another form. */
     void (*conv2d_backward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
                             const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
                             const struct tensor *dweight, const struct tensor *dbias);
 
     /* --- pooling --- */
-    /* Bytes that pool_forward saves for pool_backward, for an output of this shape. */
+    /* The bytes that pool_forward saves for pool_backward, for an output of this shape. */
     size_t (*pool_saved_bytes)(const struct backend *backend, struct pool_params params, struct shape output);
     void (*pool_forward)(struct backend *backend, struct pool_params params, const struct tensor *x,
                          const struct tensor *y, void *saved);
@@ -254,8 +254,8 @@ struct backend_ops {
                           const void *saved, const struct tensor *dx);
 
     /* --- batch normalization --- */
-    /* gamma, beta, running_mean, running_var, mean, rstd: (C). running_mean and running_var may be NULL (not kept).
-     * mean = mu and rstd = 1/sqrt(var + eps) are saved for the backward pass. */
+    /* gamma, beta, running_mean, running_var, mean, rstd: (C). running_mean and running_var may be NULL: not kept. mean
+     * = mu and rstd = 1/sqrt(var + eps) are saved for the backward pass. */
     void (*batchnorm_forward)(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
                               const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
                               const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
@@ -269,22 +269,23 @@ struct backend_ops {
                                const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta);
 
     /* --- batch normalization fused with what follows it: optional, all of them or none --- */
-    /* Whether this combination is one that the backend has. */
+    /* True where the backend has this combination. */
     bool (*batchnorm_fused_offered)(const struct backend *backend, const struct batchnorm_fused_params *params);
-    /* x (N,C,H,W) -> y (N,C,H,W), or (N,C,P,Q) where pooled; `saved`: pool_saved_bytes for y's shape, NULL where that
-     * is 0 or nothing is pooled. The rest as in batchnorm_forward. What lies between the parts is kept nowhere. */
+    /* x (N,C,H,W) -> y (N,C,H,W), or (N,C,P,Q) where pooled. `saved` has pool_saved_bytes for y's shape; it is NULL
+     * where that is 0 or nothing is pooled. The rest is as in batchnorm_forward. The values between the parts are kept
+     * nowhere. */
     void (*batchnorm_fused_forward)(struct backend *backend, const struct batchnorm_fused_params *params,
                                     const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
                                     const struct tensor *running_mean, const struct tensor *running_var,
                                     const struct tensor *y, const struct tensor *mean, const struct tensor *rstd,
                                     void *saved);
-    /* With gamma, beta, running_mean and running_var all NULL, x is normalised already (batchnorm_fold): the activation
-     * and the pool are left. */
+    /* With gamma, beta, running_mean and running_var all NULL, x is normalised already (batchnorm_fold), and only the
+     * activation and the pool are computed. */
     void (*batchnorm_fused_evaluate)(struct backend *backend, const struct batchnorm_fused_params *params,
                                      const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
                                      const struct tensor *running_mean, const struct tensor *running_var,
                                      const struct tensor *y);
-    /* dy is shaped as y. What the activation was given is computed again from x. dx may be NULL: not wanted. */
+    /* dy is shaped as y. The activation's input is computed again from x. dx may be NULL: not wanted. */
     void (*batchnorm_fused_backward)(struct backend *backend, const struct batchnorm_fused_params *params,
                                      const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
                                      const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
@@ -292,8 +293,8 @@ struct backend_ops {
                                      const struct tensor *dbeta);
 
     /* --- batch normalization folded into the convolution before it, for evaluation: optional --- */
-    /* With s = gamma / sqrt(running_var + eps): to_weight = s * weight per output channel, to_bias = s * (bias -
-     * running_mean) + beta, so that the convolution alone yields what batchnorm_evaluate would make of its output.
+    /* With s = gamma / sqrt(running_var + eps):  to_weight = s * weight per output channel,
+     * to_bias = s * (bias - running_mean) + beta.  So the convolution alone yields batchnorm_evaluate of its output.
      * weight (O,I,K,K), all else (O). */
     void (*batchnorm_fold)(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
                            const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
@@ -338,8 +339,8 @@ struct backend_ops {
     void (*channel_broadcast)(struct backend *backend, double scale, const struct tensor *y, const struct tensor *x);
 
     /* --- flat arenas of `count` elements --- */
-    /* sqrt(sum x^2), summed in double in an order that the count alone decides; not finite where an x is not. Waits for
-     * the device. */
+    /* Returns sqrt(sum x^2), summed in double in an order that the count alone decides; not finite where an x is not.
+     * Waits for the device. */
     double (*norm)(struct backend *backend, size_t count, const void *x);
     /* x <- x * min(1, limit / (norm(x) + 1e-6)), as PyTorch's clip_grad_norm_; limit > 0. */
     void (*clip_norm)(struct backend *backend, double limit, size_t count, void *x);
@@ -349,38 +350,38 @@ struct backend_ops {
                      void *velocity /* NULL where momentum is 0 */);
     void (*adam_step)(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
                       void *m, void *v);
-    /* Optional, both or neither. The same step, to the bit, but taken while the gradients are computed: between the two
-     * each conv2d_backward whose dweight lies in update->dw may also update that weight, and whatever lies behind it in
-     * the arenas. So when it is called the gradients behind its dweight must be there, but for its own dbias, and what
-     * is there must not change any more; backward goes down the arenas. update_end updates the rest. Everything has
-     * been updated once then. The step state is that of update_begin. */
+    /* Optional, both or neither. They take the same step, to the bit, while the gradients are computed. Between the
+     * two, a conv2d_backward whose dweight lies in update->dw may also update that weight and everything behind it in
+     * the arenas. Call conv2d_backward in descending order of dweight's address. By then every gradient at a higher
+     * address, except this layer's dbias, must be final. update_end updates the rest, so that every element is updated
+     * once. The step state is that of update_begin. */
     void (*update_begin)(struct backend *backend, const struct update *update);
     void (*update_end)(struct backend *backend);
     /* Exponential moving average of a flat arena after step s of the step state (0 is the first):
      *   average <- average + (1 - d) * (w - average),  d = min(decay, (1 + s) / (10 + s))
-     * so that early in a run, where a long memory would be one of the random start, it is short (as in TensorFlow's
+     * The memory is short early in a run, where a long one would hold on to the random start (as in TensorFlow's
      * ExponentialMovingAverage with num_updates). */
     void (*average_step)(struct backend *backend, double decay, size_t count, void *average, const void *w);
 };
 
 struct backend {
     const struct backend_ops *ops;
-    size_t scalar_size; /* bytes of a parameter: of a filter or vector, of its gradient, of an optimizer's moments */
+    size_t scalar_size;     /* bytes of an element of a filter or vector, of its gradient or its moments */
     size_t activation_size; /* bytes of an element of an activation or its gradient */
-    int64_t memory_bytes;   /* of the device's memory: nothing larger can be asked of alloc */
+    int64_t memory_bytes;   /* size of the device's memory: alloc can give nothing larger */
     int64_t allocated;     /* bytes of it that alloc, plans and data sets took, less what they gave back (CUDA: took) */
-    char pci_bus_id[32];   /* of the GPU that computes, "0000:0A:00.0"; "" where none does */
-    bool fuse;             /* as in the options: whether optional entries of the table are to be used */
+    char pci_bus_id[32];   /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
+    bool fuse;             /* as in the options: use the optional entries of the table */
     char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */
 };
 
-/* The backend that the options name. A device or precision that this build or machine does not have is a STATUS_USAGE
- * error that begins with the config's key ("backend.device: ..."); `auto` always finds one. Destroy with
+/* Creates the backend that the options name. A device or precision that this build or machine does not have is a
+ * STATUS_USAGE error that begins with the config's key ("backend.device: ..."); `auto` always finds one. Destroy with
  * backend_destroy. */
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 void backend_destroy(struct backend *backend); /* NULL is allowed */
 
-/* A zeroed tensor of its own; free with tensor_free. */
+/* A zeroed tensor with memory of its own; free with tensor_free. */
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape);
 void tensor_free(struct backend *backend, struct tensor *tensor);
 size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct shape shape);

@@ -1,4 +1,4 @@
-/* Creates or refuses a backend: the one place that knows which are built. */
+/* Creates or refuses a backend. This is the one place that knows which backends are built. */
 #include "trainer/backend.h"
 
 #include <stdio.h>
@@ -12,7 +12,7 @@ static const bool tell_why = true;
 #else
 static const bool tell_why = false; /* a build for the CPU alone need not say in every run that it is one */
 
-/* What cuda_create.h would declare. */
+/* Stands for the declaration in cuda_create.h. */
 static const char *cuda_unavailable(void)
 {
     return "this trainer was built without CUDA";
@@ -25,7 +25,8 @@ static bool cuda_backend_create(struct backend **backend, const struct backend_o
 }
 #endif
 
-/* What only a CUDA device can do is an error in terms of its key; `reason` tells why there is none, or is NULL. */
+/* An option that only a CUDA device can satisfy is an error in terms of its key. `reason` tells why there is no such
+ * device, or is NULL. */
 static bool create_cpu(struct backend **backend, const struct backend_options *options, const char *reason,
                        struct status *status)
 {

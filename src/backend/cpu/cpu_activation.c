@@ -2,7 +2,7 @@
  *   relu        dx = x > 0 ? dy : 0
  *   leaky_relu  dx = x > 0 ? dy : a dy
  *   elu         dx = x > 0 ? dy : a exp(x) dy
- * All of them map 0 to 0, so padding stays zero. */
+ * All of them map 0 to 0, so padding stays zero. This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_install.h"
 

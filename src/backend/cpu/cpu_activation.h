@@ -1,4 +1,5 @@
-/* The activations of one register, and what they are made of (definitions: struct activation_params in backend.h). */
+/* The activations of one register, and the functions that they are made of (definitions: struct activation_params in
+ * backend.h). */
 #ifndef CPU_ACTIVATION_H
 #define CPU_ACTIVATION_H
 

@@ -11,8 +11,8 @@
 
 #define CPU_AMX __attribute__((target("amx-tile,amx-bf16,amx-int8")))
 
-/* What ldtilecfg reads (Intel SDM, vol. 1, 18.3): all tiles whole. In memory before anything runs: gcc's intrinsic
- * hides that it is read. */
+/* The operand of ldtilecfg (Intel SDM, vol. 1, 18.3): all tiles whole. It is a constant in memory, because gcc's
+ * intrinsic hides that the instruction reads it. */
 static const struct {
     uint8_t palette, start_row, reserved[14];
     uint16_t row_bytes[16];
@@ -23,7 +23,8 @@ static const struct {
     .rows = {16, 16, 16, 16, 16, 16, 16, 16},
 };
 
-/* Around the work with tiles, on its thread: what is in them survives no other code. */
+/* cpu_amx_begin and cpu_amx_end enclose the work with tiles, on the thread that does it. Other code may destroy the
+ * contents of the tiles. */
 CPU_AMX static inline void cpu_amx_begin(void)
 {
     _tile_loadconfig(&cpu_amx_config);

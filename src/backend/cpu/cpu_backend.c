@@ -1,4 +1,5 @@
-/* The CPU backend's memory, boundary and steps; the table of operations is put together here. */
+/* The CPU backend's memory, boundary and steps; the table of operations is put together here. This file is compiled
+ * once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 #include <malloc.h>
@@ -34,7 +35,7 @@ static void *cpu_alloc(struct backend *backend, size_t bytes)
 
 static void cpu_free(struct backend *backend, void *data)
 {
-    backend->allocated -= (int64_t)malloc_usable_size(data); /* 0 of NULL */
+    backend->allocated -= (int64_t)malloc_usable_size(data); /* 0 for NULL */
     free(data);
 }
 
@@ -64,7 +65,7 @@ static size_t cpu_tensor_count(const struct backend *backend, enum tensor_kind k
     return (size_t)(rows * cpu_blocks(shape.c) * CPU_BLOCK * shape.h * shape.w);
 }
 
-/* Where element (n,c,h,w), or (o,i,h,w) of a filter, lies. */
+/* The place of element (n,c,h,w), or (o,i,h,w) of a filter, in scalars from the start. */
 static int64_t element_offset(const struct tensor *tensor, int64_t n, int64_t c, int64_t h, int64_t w)
 {
     struct shape s = tensor->shape;

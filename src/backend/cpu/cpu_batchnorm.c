@@ -8,15 +8,17 @@
  *   dx_r = sum_s dy_s gamma dxhat_s/dx_r = gamma r / B * (B dy_r - dbeta - xhat_r dgamma).
  *
  * A block of 16 channels is one contiguous matrix of B rows. Forward reads it twice (statistics: cpu_batchnorm.h;
- * output), backward reads x and dy twice; both write once. */
+ * output), backward reads x and dy twice; both write once.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
 
 struct batchnorm_task {
-    struct cpu_statistics statistics; /* rows: B; forward and evaluation */
+    struct cpu_statistics statistics; /* of B rows; in the backward pass only the cut into rows counts */
     const real *x, *dy;               /* [blocks][B][16] */
-    const real *gamma, *beta;         /* (C), here and below */
-    const real *mean, *rstd;          /* backward */
+    const real *gamma, *beta;         /* (C), as all that follow but y and dx */
+    const real *mean, *rstd;          /* for the backward pass */
     real *y, *dx, *dgamma, *dbeta;
 };
 
@@ -56,7 +58,7 @@ static void evaluate_blocks(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* dbeta = sum dy, dgamma = sum dy xhat, of the rows of one segment */
+/* dbeta = sum dy, dgamma = sum dy xhat, over the rows of one segment */
 static void sum_segment(const real *x, const real *dy, int64_t count, vec mean, vec rstd, vec *dgamma, vec *dbeta)
 {
     *dgamma = *dbeta = (vec){0};

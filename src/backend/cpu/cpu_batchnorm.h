@@ -2,8 +2,8 @@
  *
  * A block of 16 channels is a matrix of B = N*H*W rows. Its rows are cut into segments, so that few blocks of large
  * images still make work for many threads, and a segment into chunks that fit the first-level cache. The cuts depend on
- * the shape alone. Sums are those of the chunks, added up per segment, and those of the segments: the rounding error of
- * fp32 stays small, and the number of threads changes nothing.
+ * the shape alone. The sums of the chunks are added up per segment, then the sums of the segments. So the rounding
+ * error of fp32 stays small, and the number of threads changes nothing.
  *
  * Mean and variance take one read of memory: a chunk's mean first, then, from cache, its squares around that mean. Two
  * sets of rows with counts n, m, sums S, T and squares around their own mean Q, R have together (Chan, Golub and
@@ -16,10 +16,10 @@
 
 enum {
     CPU_CHUNK_OF_ROWS = CPU_SUM_CHUNK / CPU_BLOCK,
-    CPU_MAX_SEGMENTS = 32 /* of all blocks, where a block has several */
+    CPU_MAX_SEGMENTS = 32 /* segments of all blocks together, where a block has several */
 };
 
-/* Rows per segment: all where there are enough blocks, or too few rows. */
+/* Rows per segment. A block is one segment where there are enough blocks, or too few rows. */
 static inline int64_t cpu_segment_rows(int64_t blocks, int64_t rows)
 {
     enum { ENOUGH_BLOCKS = CPU_MAX_SEGMENTS / 2, WORTHWHILE_CHUNKS = 16 };
@@ -47,8 +47,8 @@ static inline void cpu_moments_join(struct cpu_row_sums *to, int64_t n, const ve
     }
 }
 
-/* Sum and squares of some rows, which are read twice. Two parts of each, since an addition waits for the one before it.
- */
+/* Sum and squares of some rows, which are read twice. Each is summed in two parts, since an addition waits for the one
+ * before it. */
 static inline void cpu_chunk_moments(const real *x, int64_t rows, vec shift, vec *sum, vec *squares)
 {
     vec part = {0}, other = {0};
@@ -74,7 +74,7 @@ static inline void cpu_chunk_moments(const real *x, int64_t rows, vec shift, vec
     *squares = part + other;
 }
 
-/* What the statistics are made of and go to. */
+/* The inputs and outputs of the statistics. */
 struct cpu_statistics {
     struct batchnorm_params params;
     int64_t channels, rows, segment_rows; /* C, B */

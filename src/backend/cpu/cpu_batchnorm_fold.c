@@ -1,5 +1,6 @@
 /* Batch normalization folded into the weights before it (definition: batchnorm_fold in backend.h). A filter lies as
- * [O/16][I/16][K][K][16 i][16 o]: every row of 16 is scaled by the factors of its block of output channels. */
+ * [O/16][I/16][K][K][16 i][16 o]: every row of 16 is scaled by the factors of its block of output channels. This
+ * file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
 

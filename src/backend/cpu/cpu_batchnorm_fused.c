@@ -1,4 +1,5 @@
-/* Batch normalization, activation and pool in one: forward and evaluation. (Backward: cpu_batchnorm_fused_backward.c.)
+/* Batch normalization, activation and pool in one operation: forward and evaluation. The backward pass is in
+ * cpu_batchnorm_fused_backward.c.
  *
  *   b = (x - mu) gamma rstd + beta,  a = act(b),  y = a, or y[p,q] = max or average of a over the window's valid taps
  *
@@ -7,8 +8,10 @@
  * that a pixel is in. With a pool of stride 2 that is 2 reads of x and a quarter of a write, where the three operations
  * read five times and write two and a quarter.
  *
- * A block of 16 channels is one thread's from statistics to output where there are many blocks: it then mostly lies in
- * the second-level cache. Few blocks are cut into segments (cpu_batchnorm.h), and into rows of the output. */
+ * Where there are many blocks of 16 channels, one thread takes a block from statistics to output, while it mostly lies
+ * in the second-level cache. Few blocks are cut into segments (cpu_batchnorm.h), and their output into rows.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
@@ -19,7 +22,7 @@ struct fused_task {
     struct cpu_statistics statistics;
     struct tensor x, y;
     const real *gamma, *beta;     /* (C); NULL in an evaluation whose x is normalised already */
-    saved_tap *saved;             /* as y; NULL: not to be saved */
+    saved_tap *saved;             /* shaped as y; NULL: nothing is saved */
     struct cpu_row_sums *moments; /* [blocks][segments] */
 };
 
@@ -61,8 +64,8 @@ static inline void save_winner(vec_int winner, saved_tap *saved, int64_t i)
     if (saved) *(saved_taps *)(saved + i) = __builtin_convertvector(winner, saved_taps);
 }
 
-/* ReLU never falls, so it may follow the maximum: where that makes another tap the winner, both are 0 after it, and so
- * is the gradient of either. */
+/* ReLU is monotonic, so it may follow the maximum. Where that makes another tap the winner, both values are 0 after it,
+ * and so is the gradient of either. */
 static inline __attribute__((always_inline)) void relu_max_row(const struct fused_task *task,
                                                                const struct affine *affine, const int count,
                                                                const struct tap *taps, int64_t lane, real *y,
@@ -153,7 +156,7 @@ static void activate_rows(const struct fused_task *task, const struct affine *af
     }
 }
 
-/* What brings x to b: by the batch's statistics, by the running ones, or nothing. */
+/* The map from x to b: by the batch's statistics, by the running ones, or the identity. */
 static struct affine find_affine(const struct fused_task *task, int64_t c)
 {
     const struct cpu_statistics *statistics = &task->statistics;
@@ -217,7 +220,7 @@ static void output_rows(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* Scalar operations per value of x, about. */
+/* The approximate number of scalar operations per value of x. */
 static int64_t value_cost(const struct fused_task *task)
 {
     return task->params.activation.kind == ACTIVATION_ELU ? 16 : task->params.pooled ? 3 : 1;

@@ -1,13 +1,16 @@
 /* The backward pass of batch normalization, activation and pool in one (definitions: backend.h, cpu_batchnorm_fused.c).
  *
- *   g = sum of dy over the windows in which the pixel won (average: that it is in, divided by K*K); dy without a pool
+ *   g = sum of dy over the windows in which the pixel won
+ *       (average: over the windows that it is in, divided by K*K;  no pool: dy itself)
  *   h = act'(b) g                                                  with b = (x - mu) gamma rstd + beta, computed again
  *   dbeta = sum h,  dgamma = sum h xhat,  dx = gamma rstd (h - dbeta / B - xhat dgamma / B)       (cpu_batchnorm.c)
  *
- * in the order of the three operations, so the results are theirs to the bit. Two passes: the sums, then dx. Each reads
- * x and dy (and, of a max-pool, which taps won); g and h are computed in registers, twice, rather than kept. With a
- * pool of stride 2, in fp32, that is 2.75 reads of the size of x and one write, where the three operations read 5.4
- * times and write three times. */
+ * The order is that of the three operations, so the results are theirs to the bit. There are two passes: the sums, then
+ * dx. Each reads x and dy, and for a max-pool the taps that won; g and h are computed in registers, twice, rather than
+ * kept. With a pool of stride 2, in fp32, that is 2.75 reads of the size of x and one write, where the three operations
+ * read 5.4 times and write three times.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
@@ -24,7 +27,7 @@ struct fused_task {
     struct cpu_row_sums *sums; /* [blocks][segments]: dgamma, dbeta */
 };
 
-/* The lanes of one register. */
+/* The constants of one register's channels. */
 struct lanes {
     vec mean, rstd, scale, beta; /* scale = gamma rstd */
     vec mean_dgamma, mean_dbeta; /* dgamma / B, dbeta / B; for dx only */
@@ -34,7 +37,7 @@ struct lanes {
 struct cover {
     const real *dy;
     const saved_tap *saved;
-    int64_t number; /* of the tap that lies on the pixel */
+    int64_t number; /* number of the tap that lies on the pixel */
 };
 
 /* The windows that cover pixel h*W + w; without a pool, the pixel itself. */
@@ -61,7 +64,7 @@ static int64_t list_covers(const struct fused_task *task, int64_t block, int64_t
     return count;
 }
 
-/* How g is made of dy. */
+/* The ways to make g of dy. */
 enum gather { GATHER_SAME, GATHER_MAX, GATHER_AVERAGE };
 
 static inline __attribute__((always_inline)) vec gather_gradient(const enum gather gather, const int64_t count,
@@ -106,7 +109,8 @@ static inline __attribute__((always_inline)) void run_lanes(const enum gather ga
     *dgamma = gamma_part, *dbeta = beta_part;
 }
 
-/* What is fast: ReLU, by itself or with a max-pool of whose windows 1, 2 or 4 cover a pixel. */
+/* The cases with constants are fast: ReLU without a pool, or with a max-pool of which 1, 2 or 4 windows cover the
+ * pixel. */
 static void run_any(const struct fused_task *task, const struct run *run, const struct lanes *lanes, vec *dgamma,
                     vec *dbeta)
 {
@@ -129,8 +133,8 @@ static void run_any(const struct fused_task *task, const struct run *run, const 
     }
 }
 
-/* Rows first..last-1 of a block, pixel by pixel: adds to the sums (one register of lanes each), or with dx writes dx.
- */
+/* Takes rows first..last-1 of a block, pixel by pixel. Adds to the sums, one register of lanes each; with `dx` it
+ * writes dx instead. */
 static void run_rows(const struct fused_task *task, int64_t block, int64_t first, int64_t last,
                      const struct lanes *lanes, bool dx, vec *dgamma, vec *dbeta)
 {

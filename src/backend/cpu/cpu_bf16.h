@@ -28,7 +28,7 @@ struct cpu_bf16_block {
     float *c[2][2];             /* [row][column] */
 };
 
-/* The instructions that do it. */
+/* The instructions that compute such products. */
 struct cpu_bf16_engine {
     const char *name;
     void (*begin)(void); /* before the first multiply of a range of work, on its thread */
@@ -36,10 +36,10 @@ struct cpu_bf16_engine {
     void (*end)(void);
 };
 
-/* For the backend that is created with that instruction set on this machine. */
+/* The engine of a backend that is created with that instruction set on this machine. */
 const struct cpu_bf16_engine *CPU_EXPORT(cpu_bf16_engine_find)(enum cpu_isa isa);
 
-/* Round to nearest even; a NaN stays one. */
+/* Rounds to nearest even, with the result in the upper 16 bits of each lane; a NaN stays a NaN. */
 static inline vec_int cpu_bf16_round(vec value)
 {
     vec_int bits = (vec_int)value;

@@ -1,3 +1,5 @@
+/* The engines of cpu_bytes.h: AMX and AVX-512 VNNI. Other variants have none. This file is compiled once per variant
+ * (cpu_variant.h). */
 #include "backend/cpu/cpu_bytes.h"
 
 #if defined(CPU_SCALAR_f32)
@@ -61,7 +63,7 @@ static inline __m512i broadcast_word(const uint8_t *bytes)
     return _mm512_set1_epi32(word);
 }
 
-/* Rows from a on; to are theirs of the first of the three sums. */
+/* The sums of VNNI_ROWS rows of A from `a` on. `to` is their place in the first of the three sums. */
 __attribute__((target("avx512vnni"))) static void vnni_multiply_rows(const struct cpu_bytes_product *product,
                                                                      const uint8_t *a, int32_t *to)
 {

@@ -8,9 +8,12 @@
  *
  * y and dx, cpu_conv2d_sum.c, are the same sum with x and y exchanged; dw and db, cpu_conv2d_filter.c, are another.
  * A linear layer whose input is pixels is computed in cpu_linear_pixels.c.
- * Where cpu_winograd_wanted says so, all but db are computed in cpu_winograd.c and cpu_winograd_filter.c instead.
+ * With precision = bf16, all but db are computed in cpu_conv2d_bf16.c.
+ * Where cpu_winograd_wanted says so, all but db are computed in cpu_winograd.c and cpu_winograd_filter.c.
  *
- * Every output is summed by one thread in an order that neither the tile nor the number of threads changes. */
+ * Every output is summed by one thread in an order that neither the tile nor the number of threads changes.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_conv2d.h"
 
 #include <stdlib.h>
@@ -81,7 +84,7 @@ static void cpu_conv2d_forward(struct backend *backend, struct conv2d_plan *plan
         CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
 }
 
-/* dx comes first: what computes dweight may update the weight. */
+/* dx comes first, because the code that computes dweight may update the weight. */
 static void run_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
                          const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
                          const struct tensor *dweight, const struct tensor *dbias)

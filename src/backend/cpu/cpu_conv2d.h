@@ -1,5 +1,5 @@
-/* What the files of the convolution share: cpu_conv2d.c, the operations; cpu_conv2d_sum.c, y and dx;
- * cpu_conv2d_filter.c, dw and db. */
+/* The declarations that the files of the convolution share: cpu_conv2d.c has the operations, cpu_conv2d_sum.c y and dx,
+ * cpu_conv2d_filter.c dw and db, cpu_conv2d_bf16.c the sums with bf16 operands. */
 #ifndef CPU_CONV2D_H
 #define CPU_CONV2D_H
 
@@ -11,13 +11,13 @@ struct conv2d_plan {
     struct window window;
     struct shape input;
     int64_t output_channels;
-    real *transposed;     /* [threads] a chunk of the filter as dx wants it */
+    real *transposed;     /* [threads] a chunk of the filter, transposed for dx */
     size_t scratch_count; /* scalars of such a chunk */
     struct {
         uint32_t *filters;           /* [threads] a chunk of the filter, packed */
-        struct cpu_bf16_step *steps; /* [threads] those of a pixel, or of a chunk of pixels */
+        struct cpu_bf16_step *steps; /* [threads] the steps of a pixel, or of a chunk of pixels */
     } bf16;
-    real *parts, *bias_parts; /* the sums of dw's and db's parts, or NULL: there is one */
+    real *parts, *bias_parts; /* the parts of dw and db, added up at the end; NULL: there is one part */
 };
 
 /* One of the two sums over taps: destination = bias + sum of source * filter. */
@@ -33,16 +33,16 @@ void CPU_EXPORT(cpu_conv2d_sum_plan)(struct backend *backend, struct conv2d_plan
 void CPU_EXPORT(cpu_conv2d_sum)(struct backend *backend, const struct conv2d_plan *plan, const struct conv2d_sum *sum);
 
 void CPU_EXPORT(cpu_conv2d_filter_plan)(struct backend *backend, struct conv2d_plan *plan);
-/* dweight and, if it is not NULL, dbias. */
+/* Computes dweight and, if it is not NULL, dbias. */
 void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,
                                    const struct tensor *dy, const struct tensor *dweight, const struct tensor *dbias);
 
 #if defined(CPU_SCALAR_f32)
-/* The same with operands rounded to bf16, on a backend that has an engine for it. */
+/* The same sums with operands rounded to bf16, on a backend that has an engine for it. */
 void CPU_EXPORT(cpu_conv2d_bf16_plan)(struct backend *backend, struct conv2d_plan *plan);
 void CPU_EXPORT(cpu_conv2d_bf16_sum)(struct backend *backend, const struct conv2d_plan *plan,
                                      const struct conv2d_sum *sum);
-/* dw, and dx unless dx->destination.data is NULL: not wanted. */
+/* Computes dweight, and dx unless dx->destination.data is NULL. */
 void CPU_EXPORT(cpu_conv2d_bf16_backward)(struct backend *backend, const struct conv2d_plan *plan,
                                           const struct tensor *x, const struct conv2d_sum *dx,
                                           const struct tensor *dweight);

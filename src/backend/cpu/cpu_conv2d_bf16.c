@@ -1,5 +1,5 @@
-/* Convolution with operands rounded to bf16 and sums in fp32 (precision = bf16): x, w and dy are packed to bf16 where
- * they are multiplied; everything else, weights among it, stays fp32. cpu_conv2d.c has the formulas.
+/* Convolution with operands rounded to bf16 and sums in fp32 (precision = bf16). x, w and dy are packed to bf16 for the
+ * products; everything that is stored, the weights too, stays fp32. cpu_conv2d.c has the formulas.
  *
  * Packing. A word holds the two terms of a dot product that lie 16 apart (cpu_bf16.h), so that packing takes lanes as
  * they are:
@@ -10,10 +10,13 @@
  *   rows of x, for dw:              [I/16][pixel][N/32][16][16]  the same samples of each input channel: transposed
  * The batch is filled up with zeros to whole tiles.
  *
- * Blocking. As in fp32: a sum over taps for y and dx in chunks of source channels, whose filter blocks are packed (for
- * dx transposed) into L1 as they are fetched; for dw, a tile of the filter stays in registers while a chunk of pixels
- * streams past. 32 x 32 values of y or dw at a time. Arithmetic takes a fifteenth of the time of fp32 with AMX; what is
- * left is bytes: 4 + 2 per element of x, and 4 + 2 + 2 of dy, to pack them; the filter 4, three times. */
+ * Blocking is as in fp32. y and dx are sums over taps, in chunks of source channels; the chunk's filter blocks are
+ * packed into L1 as they are fetched, transposed for dx. For dw, a tile of the filter stays in registers while a chunk
+ * of pixels streams past. Both make 32 x 32 values at a time. With AMX the arithmetic takes a fifteenth of the time of
+ * fp32. The rest is bytes: packing moves 4 + 2 per element of x, 4 + 2 + 2 per element of dy, and the filter's 4 three
+ * times.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_bf16.h"
 
 #if defined(CPU_SCALAR_f32)
@@ -29,7 +32,7 @@ enum {
     WORDS = CPU_BF16_WORDS,
     TILE = CPU_BF16_TILE,
     STEP = 2 * CPU_BLOCK,        /* terms of a step: channels, or samples */
-    CHUNK_WORDS = 24 * 1024 / 4, /* of packed filter that a column keeps in L1 */
+    CHUNK_WORDS = 24 * 1024 / 4, /* words of packed filter that a column keeps in L1 */
     CHUNK_SAMPLES = 256,         /* pixels x batch in a chunk of dw */
     ITEM_ROWS = 2048,            /* pixels x batch in an item of y or dx at most */
     ITEMS_PER_THREAD = 8,
@@ -51,7 +54,7 @@ struct pack_task {
     struct tensor from;
     uint32_t *rows;       /* [C/32][pixel][N to 16][16], or NULL */
     uint32_t *columns;    /* [C/16][pixel][N/32][16][16], or NULL */
-    uint32_t *transposed; /* the same, or NULL */
+    uint32_t *transposed; /* [C/16][pixel][N/32][16][16], or NULL */
 };
 
 static size_t rows_count(struct shape s)
@@ -77,7 +80,7 @@ static void pack_words(const real *first, const real *second, uint32_t *to)
     for (int v = 0; v < CPU_BLOCK; v += CPU_LANES) cpu_bf16_pack(vec_load(first + v), vec_load(second + v), to + v);
 }
 
-/* One pixel of one block of channels, for dw. */
+/* Packs one pixel of one block of channels, for dw. */
 static void pack_columns(const real *rows, int64_t count, uint32_t *to)
 {
     for (int64_t n = 0; n < count; n += STEP)
@@ -106,7 +109,7 @@ static void pack_transposed(const real *rows, int64_t count, uint32_t *to)
     }
 }
 
-/* Iterations are pixels of pairs of blocks. */
+/* An iteration is a pixel of a pair of blocks. */
 static void pack_pixels(void *argument, int64_t first, int64_t last)
 {
     const struct pack_task *task = argument;
@@ -141,7 +144,7 @@ struct bf16_sum {
     const uint32_t *rows; /* the source, packed */
     const struct cpu_bf16_engine *engine;
     uint32_t *filters;           /* per thread: a chunk of the filter */
-    struct cpu_bf16_step *steps; /* per thread: those of a pixel and chunk */
+    struct cpu_bf16_step *steps; /* per thread: the steps of a pixel and chunk */
     int64_t chunk;               /* pairs of source blocks in a chunk */
     int64_t item_pixels;
 };
@@ -152,7 +155,8 @@ static int64_t chunk_pairs(struct window window, int64_t source_channels)
     return min_of(max_of(CHUNK_WORDS / words, 1), tile_count(source_channels, STEP));
 }
 
-/* The filter block (16 source channels, 16 destination channels) of one tap in fp32, as `to` or where it lies. */
+/* The filter block (16 source channels, 16 destination channels) of one tap in fp32: transposed into `to`, or in its
+ * place. NULL past the last source block. */
 static const real *filter_block(const struct bf16_sum *task, int64_t source, int64_t destination, int64_t tap, real *to)
 {
     int64_t window = task->sum.window.kernel * task->sum.window.kernel;
@@ -165,7 +169,7 @@ static const real *filter_block(const struct bf16_sum *task, int64_t source, int
     return to;
 }
 
-/* [column's blocks][chunk's pairs][tap][16][16] */
+/* Packs a chunk of the filter as [column's blocks][chunk's pairs][tap][16][16]. */
 static void pack_filters(const struct bf16_sum *task, int64_t column, int64_t columns, int64_t first, int64_t last,
                          uint32_t *to)
 {
@@ -224,7 +228,7 @@ static void tile_give_back(const struct partial_tile *partial)
     if (partial->tile) memcpy(partial->tile, partial->values, (size_t)partial->count * sizeof(float));
 }
 
-/* The whole batch of one pixel and column, for one chunk. */
+/* Adds one chunk's products for the whole batch of one pixel and column. */
 static void sum_pixel(const struct bf16_sum *task, struct cpu_bf16_block *block, int64_t pixel, int64_t column)
 {
     struct shape to = task->sum.destination.shape;
@@ -310,12 +314,12 @@ struct bf16_filter {
     struct tensor x, dy, dweight;
     const uint32_t *rows, *columns; /* x and dy, packed */
     const struct cpu_bf16_engine *engine;
-    struct cpu_bf16_step *steps; /* per thread: those of a chunk */
-    int64_t chunk_rows;          /* of pixels of dy */
+    struct cpu_bf16_step *steps; /* per thread: the steps of a chunk */
+    int64_t chunk_rows;          /* rows of dy's pixels in a chunk */
     const struct cpu_update *update;
 };
 
-/* Most steps of a chunk: rows of pixels that hold CHUNK_SAMPLES samples, at least one. */
+/* Rows of pixels in a chunk, at least one: so many that they hold CHUNK_SAMPLES samples. */
 static int64_t chunk_rows(struct shape dy)
 {
     return min_of(max_of(CHUNK_SAMPLES / (dy.w * round_up(dy.n, STEP)), 1), dy.h);
@@ -326,8 +330,8 @@ static int64_t chunk_steps(struct shape dy)
     return chunk_rows(dy) * dy.w * tile_count(dy.n, STEP);
 }
 
-/* The pairs of pixels that tap (k,l) joins, for rows p..p_end-1 of dy, times the batch; of the first blocks of x and
- * dy. */
+/* Lists the pairs of pixels that tap (k,l) joins, for rows p..p_end-1 of dy and the whole batch. x and dy point to the
+ * item's first blocks. */
 static int64_t list_pixels(const struct bf16_filter *task, int64_t k, int64_t l, int64_t p, int64_t p_end,
                            const uint32_t *x, const uint32_t *dy, struct cpu_bf16_step *steps)
 {

@@ -1,9 +1,11 @@
 /* dw and db of a convolution (cpu_conv2d.c has the formulas).
  *
  * Blocking of dw: one tile, CPU_TILE_ROWS input channels by a column of output channels for one tap, stays in registers
- * while a chunk of pixels with the whole batch streams past; chunks of x and dy are small enough for L1, where all taps
+ * while a chunk of pixels with the whole batch streams past. Chunks of x and dy are small enough for L1, where all taps
  * find them again; db is summed on the way. Where a filter has too few columns for the threads (a first layer), the
- * pixels are cut into parts, by the shape alone, whose sums are added up at the end. */
+ * pixels are cut into parts, by the shape alone. The sums of the parts are added up at the end.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_conv2d.h"
 
 #include "backend/cpu/cpu_tile.h"
@@ -18,10 +20,10 @@ struct filter_task {
     struct window window;
     struct tensor x, dy, dweight;
     int64_t chunk_height, chunk_width, chunks_across; /* a chunk's pixels of dy; chunks in a row of chunks */
-    int64_t chunks, part_chunks, parts;               /* in all; in a part; parts */
+    int64_t chunks, part_chunks, parts;               /* chunks in all and in a part; number of parts */
     real *part;                      /* [parts] sums as large as dweight; dweight itself if parts = 1 */
     real *bias_part;                 /* [parts] (O), dbias itself if parts = 1, or NULL: not wanted */
-    const struct cpu_update *update; /* if parts = 1 */
+    const struct cpu_update *update; /* set if parts = 1 */
 };
 
 /* Output pixels p0 <= p < p1, q0 <= q < q1. */
@@ -49,8 +51,8 @@ static inline __attribute__((always_inline)) void multiply_samples(const int row
     }
 }
 
-/* x, dy: the channel blocks at hand, input channel 0 of the tile; (k,l): the tap, for which the pixels of `valid` meet
- * the image. */
+/* Sums a tile of dw over the pixels of `valid`, which tap (k,l) moves into the image. x and dy point to the channel
+ * blocks at hand, x to the first input channel of the tile. */
 static inline __attribute__((always_inline)) void sum_pixels(const int rows, const int blocks,
                                                              const struct filter_task *task, const real *x,
                                                              const real *dy, int64_t k, int64_t l,
@@ -86,7 +88,7 @@ static void sum_pixels_tile(int64_t rows, int64_t blocks, const struct filter_ta
 #undef TILE_RUN
 }
 
-/* Of first..last-1, the output positions whose tap k meets the image. */
+/* Clips first..last-1 to the output positions whose tap k meets the image. */
 static void clip(struct window window, int64_t k, int64_t size, int64_t *first, int64_t *last)
 {
     int64_t start = window.padding - k; /* position*stride >= start */
@@ -205,7 +207,7 @@ static void run_add_parts(struct backend *backend, const real *parts, int64_t pa
     cpu_for(backend, count / CPU_LANES, part_count * CPU_LANES, add_parts, &task);
 }
 
-/* How the pixels of dy are cut up, for batches of dy.n. */
+/* Cuts the pixels of dy into chunks and parts, for batches of dy.n. */
 static void cut_pixels(struct filter_task *task, struct shape dy, struct shape filter)
 {
     int64_t pixels = max_of(CPU_CHUNK_ROWS / dy.n, 1);

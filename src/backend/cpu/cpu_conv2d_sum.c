@@ -9,7 +9,9 @@
  * the filter once; x once from L2; y once per chunk, written and read.
  *
  * dx is the same sum with x and y exchanged, over the transposed filter: its blocks are transposed in registers as a
- * chunk is fetched, into scratch memory that stays in L1. */
+ * chunk is fetched, into scratch memory that stays in L1.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_conv2d.h"
 
 #include "backend/cpu/cpu_tile.h"
@@ -18,7 +20,7 @@
 enum {
     CPU_CHUNK_FILTER = 24 * 1024, /* bytes of filter blocks that a column keeps in L1 */
     CPU_ITEM_TILES = 512,         /* tiles x columns in an item at most: their y stays in L2 from chunk to chunk */
-    CPU_ITEM_FEW_TILES = 8,       /* and at least: fetching the filter's column is worth it */
+    CPU_ITEM_FEW_TILES = 8,       /* and at least, so that fetching the filter's column pays */
     CPU_ITEMS_PER_THREAD = 8,     /* so that no thread waits long for the last item */
 };
 
@@ -27,17 +29,17 @@ struct sum_task {
     const struct conv2d_plan *plan;
     int64_t chunk_blocks;           /* blocks of source channels in a chunk */
     int64_t pixel_tiles;            /* tiles of a pixel's batch */
-    int64_t columns, column_groups; /* in all; ranges of them */
+    int64_t columns, column_groups; /* columns in all; ranges of columns */
     int64_t item_tiles;             /* tiles in an item */
 };
 
 /* One chunk of source channels, as a column of tiles sees it. */
 struct conv_chunk {
-    const real *filter;                  /* of block 0 of the chunk and of the column, tap 0 */
+    const real *filter;                  /* filter block 0 of the chunk and of the column, tap 0 */
     int64_t block_stride;                /* between the filter blocks of two source blocks */
-    int64_t column_stride;               /* ... of two blocks of the column */
-    int64_t first_channel, last_channel; /* of the source */
-    /* Where the filter of the chunk after this one lies in memory: runs of next_run scalars, next_stride apart. */
+    int64_t column_stride;               /* between those of two blocks of the column */
+    int64_t first_channel, last_channel; /* source channels */
+    /* The filter of the next chunk in memory: next_runs runs of next_run scalars, next_stride apart. */
     const real *next;
     int64_t next_runs, next_run, next_stride;
 };
@@ -63,8 +65,8 @@ static inline __attribute__((always_inline)) void multiply_add(const int rows, c
     }
 }
 
-/* The products of all taps, for each block of the chunk's channels. Of a window of one tap, as a linear layer has it,
- * only the loop over channels is left. */
+/* Adds the products of all taps, for each block of the chunk's channels. A window of one tap, such as a linear layer's,
+ * leaves only the loop over channels. */
 static inline __attribute__((always_inline)) void
 multiply_taps(const int rows, const int vecs, vec *total, const struct sum_task *task, const struct conv_chunk *chunk,
               const struct tap_range *h, const struct tap_range *w, const real *source)
@@ -72,7 +74,7 @@ multiply_taps(const int rows, const int vecs, vec *total, const struct sum_task 
     struct shape from = task->sum.source.shape;
     int64_t from_stride = cpu_block_stride(from), pixel = from.n * CPU_BLOCK, kernel = task->sum.window.kernel;
     const real *filter = chunk->filter;
-    if (h->first >= h->last || w->first >= w->last) return; /* all in the padding */
+    if (h->first >= h->last || w->first >= w->last) return; /* every tap lies in the padding */
     if (kernel == 1) source += (h->position * from.w + w->position) * pixel;
     for (int64_t c = chunk->first_channel; c < chunk->last_channel; c += CPU_BLOCK) {
         int64_t depth = min_of(CPU_BLOCK, from.c - c), row = h->position;
@@ -172,8 +174,8 @@ static void sum_chunk(const struct sum_task *task, const struct conv_chunk *chun
 
 /* --- the transposed filter --- */
 
-/* Fetches the chunk's blocks of a column into the scratch memory, [column's blocks][chunk's blocks][K*K][16 o][16 i].
- */
+/* Transposes the chunk's blocks of a column into the scratch memory, [column's blocks][chunk's blocks][K*K][16 o][16
+ * i]. */
 static void transpose_chunk(const struct sum_task *task, struct conv_chunk *chunk, int64_t block, int64_t blocks,
                             real *scratch)
 {
@@ -191,7 +193,7 @@ static void transpose_chunk(const struct sum_task *task, struct conv_chunk *chun
         }
 }
 
-/* Where the filter lies that column `column` meets in the chunk from source block `first` on. */
+/* Notes where the filter of the next chunk lies, for column `column` and the source blocks from `first` on. */
 static void set_next(const struct sum_task *task, struct conv_chunk *chunk, int64_t first, int64_t column)
 {
     struct shape to = task->sum.destination.shape, from = task->sum.source.shape;
@@ -207,8 +209,8 @@ static void set_next(const struct sum_task *task, struct conv_chunk *chunk, int6
     chunk->next_stride = inner * window * CPU_FILTER_BLOCK;
 }
 
-/* An item is a range of columns and a range of tiles. Chunk by chunk, so that source, filter and destination stay in
- * L2. */
+/* An item is a range of columns and a range of tiles. It goes chunk by chunk, so that source, filter and destination
+ * stay in L2. */
 static void sum_item(const struct sum_task *task, int64_t item)
 {
     struct shape to = task->sum.destination.shape, from = task->sum.source.shape;
@@ -260,8 +262,8 @@ void CPU_EXPORT(cpu_conv2d_sum_plan)(struct backend *backend, struct conv2d_plan
     plan->transposed = backend->ops->alloc(backend, threads * plan->scratch_count * sizeof(real));
 }
 
-/* Items enough for the threads, such that the source, which every range of columns reads, and the filter, which every
- * range of tiles reads, are read as little as can be. */
+/* Cuts items enough for the threads. Every range of columns reads the source and every range of tiles reads the filter;
+ * the cut with the fewest reads is taken. */
 static void cut_items(struct sum_task *task, int64_t items, int64_t tiles)
 {
     struct shape to = task->sum.destination.shape, from = task->sum.source.shape;

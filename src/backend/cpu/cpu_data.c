@@ -1,5 +1,5 @@
-/* Gather: a batch of normalised images, straight from the data set's bytes, and moved on the way where they are
- * augmented. */
+/* Gather makes a batch of normalised images straight from the data set's bytes. Augmentation moves the images on the
+ * way. This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 #include <stdlib.h>
@@ -14,12 +14,12 @@
 
 struct device_dataset {
     struct dataset_view view; /* the caller's memory: the host is the device */
-    int32_t *order;           /* (count): where `ordered` */
+    int32_t *order;           /* (count); read where `ordered` */
     bool ordered;             /* else file order */
     real *offset, *scale;     /* (C,H,W): the view's, one of each per pixel; then zeros up to a multiple of 64 */
 };
 
-/* Of the images, which stay where they are. */
+/* Bytes of the images and labels, which stay where they are. */
 static int64_t image_bytes(const struct dataset_view *view)
 {
     return view->count * (view->channels * view->height * view->width + 1);
@@ -74,7 +74,7 @@ static int64_t sample_index(const struct gather_task *task, int64_t n)
 typedef uint8_t pixel_vec __attribute__((vector_size(CPU_LANES), aligned(1), may_alias));
 typedef uint16_t short_vec __attribute__((vector_size(2 * CPU_LANES)));
 
-/* A register of neighbouring pixels. In one step gcc converts them one by one. */
+/* A register of neighbouring pixels. The conversion takes two steps, because gcc makes a single one pixel by pixel. */
 static inline vec load_pixels(const uint8_t *pixels)
 {
 #if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
@@ -128,9 +128,9 @@ static void gather_rows(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* Iterations are steps of 64 features, as in the layer that reads them: what a thread gathers it will multiply. Of each
- * sample they read a piece, and samples of a shuffled batch lie all over the memory: the pieces of the samples to come
- * are asked for early. */
+/* Iterations are steps of 64 features, as in the layer that reads them, so that a thread multiplies the pixels that it
+ * gathers. An iteration reads a piece of each sample. The samples of a shuffled batch lie all over the memory, so the
+ * pieces of later samples are fetched ahead. */
 static void gather_pixels(void *argument, int64_t first, int64_t last)
 {
     enum { SAMPLES_AHEAD = 16, LINE = 64 };
@@ -154,7 +154,7 @@ static void gather_pixels(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* As gather_rows, of images: a pixel comes from where the sample's move says. */
+/* gather_rows for images that are moved: a pixel comes from the place that the sample's move names. */
 static void gather_moved_images(void *argument, int64_t first, int64_t last)
 {
     const struct gather_task *task = argument;
@@ -196,7 +196,7 @@ static void gather_moved_row(const struct device_dataset *dataset, real *to, con
     }
 }
 
-/* As gather_rows, of vectors. */
+/* gather_rows for vectors that are moved. */
 static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
 {
     const struct gather_task *task = argument;
@@ -211,7 +211,7 @@ static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* What each sample of the batch meets in this step; NULL where nothing is augmented. */
+/* Draws the move of each sample of the batch in this step; NULL where nothing is augmented. */
 static const struct augment_move *draw_moves(struct backend *backend, const struct gather_task *task,
                                              const struct augment_params *augment)
 {

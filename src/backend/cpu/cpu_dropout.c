@@ -1,8 +1,10 @@
-/* Dropout: to = mask * from / (1 - rate), the mask drawn anew from its counters in both directions (struct
+/* Dropout: to = mask * from / (1 - rate). The mask is drawn anew from its counters in both directions (struct
  * dropout_params in backend.h), so nothing is stored.
  *
  * A draw gives the words of four neighbouring lanes. WORD_LANES draws are computed side by side, a register per word of
- * the counter: those of WORD_LANES / 4 rows of 16 lanes. */
+ * the counter. They serve WORD_LANES / 4 rows of 16 lanes.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 #include "trainer/philox.h"

@@ -1,5 +1,5 @@
-/* Flatten: image element (n,c,h,w) is feature (c*H + h)*W + w of sample n. Blocked layouts differ, so this moves data.
- */
+/* Flatten: image element (n,c,h,w) is feature (c*H + h)*W + w of sample n. The two blocked layouts differ, so this
+ * moves data. This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 struct flatten_task {

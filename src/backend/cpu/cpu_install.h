@@ -1,4 +1,4 @@
-/* The one exported function of each cpu_<op>.c: puts its operations into the table. */
+/* Each cpu_<op>_install puts the operations of its file into the table. */
 #ifndef CPU_INSTALL_H
 #define CPU_INSTALL_H
 
@@ -20,7 +20,8 @@ void CPU_EXPORT(cpu_primitive_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
 
-/* The threads become the backend's; options: threads and cpu_isa as they were chosen, neither 0 nor CPU_ISA_AUTO. */
+/* Creates the backend of this variant, which takes ownership of the threads. options->threads and options->cpu_isa are
+ * chosen already: neither is 0 or CPU_ISA_AUTO. */
 struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, const struct backend_options *options);
 
 #endif

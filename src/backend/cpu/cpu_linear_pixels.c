@@ -22,7 +22,8 @@
  * features, whose weights, cut, stay in L1 (24 KiB) while the batch passes by, and adds each chunk to sums of its own,
  * which are added up at the end. dw: an item is 64 features; their pixels are transposed into L1 (32 KiB for 512
  * samples), and dy, cut, passes by from L2. All cuts follow from the shape alone, and so does the order of every sum.
- */
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_linear_pixels.h"
 
 #if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
@@ -42,8 +43,8 @@ enum {
     CENTRE = 128,              /* taken from every pixel */
     CHUNK_STEPS = 8,
     CHUNK_TERMS = CHUNK_STEPS * STEP,
-    SLICE_BYTES = 768 * 1024, /* of pixels that an item goes through at most: they stay in L2 from item to item */
-    FEW_ITEMS = 8,            /* of y at least, where there are features enough */
+    SLICE_BYTES = 768 * 1024, /* bytes of pixels that an item goes through at most: they stay in L2 from item to item */
+    FEW_ITEMS = 8,            /* items of y at least, where there are features enough */
 };
 
 static int64_t tile_count(int64_t count, int64_t size)
@@ -55,8 +56,9 @@ static const real zeros[CPU_BLOCK] __attribute__((aligned(64)));
 
 /* --- whole numbers --- */
 
-/* Per lane, from the largest of the bits of |f|: 1/u and u, powers of two, u as small as lets F have three digits: the
- * largest F is 127 * 65536 + 127 * 256 + 127 = 2^23 - 2^15 - 129. Where an f is not finite u is NaN. */
+/* 1/u and u per lane, powers of two. u is as small as lets F have three digits: the largest F is 127 * 65536 + 127 *
+ * 256 + 127 = 2^23 - 2^15 - 129. Where an f is not finite, u is NaN. `largest_bits` is the largest of the bits of
+ * |f|. */
 struct unit {
     __m512 inverse, unit;
 };
@@ -81,11 +83,11 @@ static __m512i magnitude_bits(__m512 f)
     return _mm512_and_si512(_mm512_castps_si512(f), _mm512_set1_epi32(0x7FFFFFFF));
 }
 
-/* The bytes of four terms, 0 to 2 of each, into words: those of bytes 2, 1 and 0 of all. */
+/* Joins the bytes of four terms into words: words[0] has byte 2 of each term, words[1] byte 1, words[2] byte 0. */
 static inline void join_bytes(const __m512i whole[4], __m512i words[DIGITS])
 {
-    const __mmask32 upper = 0xAAAAAAAA;                 /* halves of words */
-    const __m512i even = _mm512_set1_epi32(0x00FF00FF); /* bytes */
+    const __mmask32 upper = 0xAAAAAAAA;                 /* the upper halves of words */
+    const __m512i even = _mm512_set1_epi32(0x00FF00FF); /* the even bytes */
     __m512i low02 = _mm512_mask_blend_epi16(upper, whole[0], _mm512_slli_epi32(whole[2], 16));
     __m512i low13 = _mm512_mask_blend_epi16(upper, whole[1], _mm512_slli_epi32(whole[3], 16));
     __m512i high02 = _mm512_mask_blend_epi16(upper, _mm512_srli_epi32(whole[0], 16), whole[2]);
@@ -103,7 +105,8 @@ static __m512i add_bytes(__m512i words)
     return _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
 }
 
-/* Four neighbouring terms of 16 sums, as row `row` of the tiles h, m and l. Their digits are added to sums[]. */
+/* Cuts four neighbouring terms of 16 sums into digits, as row `row` of the tiles h, m and l. The digits are added to
+ * sums[]. */
 static inline void cut_terms(const __m512 *terms, struct unit unit, int64_t row, int8_t *tiles, __m512i sums[DIGITS])
 {
     const __m512i half = _mm512_set1_epi8((char)0x80); /* F + 0x808080 has the digits' 128 + h, 128 + m, 128 + l */
@@ -120,7 +123,7 @@ static inline void cut_terms(const __m512 *terms, struct unit unit, int64_t row,
     }
 }
 
-/* What the sums of p begin with, so that they become those of q: -128 times the sum of the digits. */
+/* The sums over p begin with -128 times the sum of the digits, which makes them sums over q. */
 static void store_start(const __m512i sums[DIGITS], int32_t *start)
 {
     for (int d = 0; d < DIGITS; d++)
@@ -156,8 +159,8 @@ static inline __m512 scaled_weights(const struct forward_task *task, const real 
     return _mm512_mul_ps(_mm512_load_ps(weights + k * CPU_BLOCK), _mm512_set1_ps(task->pixels->scale[k]));
 }
 
-/* The weights of 16 outputs for a chunk of features, cut, as the chunk's product takes them; its share of the constant
- * is added. */
+/* Cuts the weights of 16 outputs for a chunk of features into tiles, as the chunk's product takes them. Adds the
+ * chunk's share of the constant. Returns u. */
 static __m512 cut_weights(const struct forward_task *task, int64_t block, int64_t step, int64_t steps, int8_t *tiles,
                           int32_t *start, float *constant)
 {
@@ -218,7 +221,7 @@ static void forward_items(void *argument, int64_t first, int64_t last)
     task->engine->end();
 }
 
-/* y of some blocks of outputs: bias, constants and sums, slice after slice. */
+/* Writes y of some blocks of outputs: bias, constants and sums, slice after slice. */
 static void add_slices(void *argument, int64_t first, int64_t last)
 {
     const struct forward_task *task = argument;
@@ -270,7 +273,7 @@ struct backward_task {
     int64_t samples, features;
     const struct tensor *dy, *dweight;
     const struct cpu_update *update;
-    int64_t chunks;  /* of up to 512 samples */
+    int64_t chunks;  /* chunks of up to 512 samples */
     int8_t *tiles;   /* [O/16][N/64][h, m, l][16][64]: dy, cut */
     int32_t *starts; /* [O/16][chunks][h, m, l][16] */
     float *units;    /* [O/16][chunks][16] */
@@ -282,7 +285,7 @@ static __m512 dy_row(const real *dy, int64_t n, int64_t count)
     return _mm512_load_ps(n < count ? dy + n * CPU_BLOCK : zeros);
 }
 
-/* dy of some blocks of outputs, cut, and its sums over the batch. */
+/* Cuts dy of some blocks of outputs, and sums it over the batch. */
 static void cut_dy(void *argument, int64_t first, int64_t last)
 {
     const struct backward_task *task = argument;
@@ -315,7 +318,7 @@ static inline void interleave(const uint8_t *samples, __m512i to[4])
     __m512i c = _mm512_load_si512(samples + 2 * STEP), d = _mm512_load_si512(samples + 3 * STEP);
     __m512i ab = _mm512_unpacklo_epi8(a, b), cd = _mm512_unpacklo_epi8(c, d);
     __m512i ab_high = _mm512_unpackhi_epi8(a, b), cd_high = _mm512_unpackhi_epi8(c, d);
-    /* Of each quarter's 16 features, four by four. */
+    /* q0 to q3 have features 0-3, 4-7, 8-11 and 12-15 of each quarter's 16. */
     __m512i q0 = _mm512_unpacklo_epi16(ab, cd), q1 = _mm512_unpackhi_epi16(ab, cd);
     __m512i q2 = _mm512_unpacklo_epi16(ab_high, cd_high), q3 = _mm512_unpackhi_epi16(ab_high, cd_high);
     __m512i even01 = _mm512_shuffle_i32x4(q0, q1, 0x88), odd01 = _mm512_shuffle_i32x4(q0, q1, 0xDD);
@@ -324,8 +327,8 @@ static inline void interleave(const uint8_t *samples, __m512i to[4])
     to[1] = _mm512_shuffle_i32x4(odd01, odd23, 0x88), to[3] = _mm512_shuffle_i32x4(odd01, odd23, 0xDD);
 }
 
-/* 64 samples of 64 features, [64][64], to the tiles of four blocks of features, [16 features][64 samples], `stride`
- * bytes apart. */
+/* Transposes 64 samples of 64 features, [64][64], into the tiles of four blocks of features, [16 features][64 samples],
+ * `stride` bytes apart. */
 static void transpose_pixels(const uint8_t *pixels, int64_t stride, uint8_t *tiles)
 {
     __m512i words[4][TILE];
@@ -337,14 +340,15 @@ static void transpose_pixels(const uint8_t *pixels, int64_t stride, uint8_t *til
     for (int b = 0; b < 4; b++) cpu_transpose_block((const real *)words[b], (real *)(tiles + b * stride));
 }
 
-/* Where dw of a tile of features, `k` the first, lies, for a block of outputs. */
+/* The place of dw for a block of outputs and the tile of features that begins with k. */
 static real *gradient_at(const struct backward_task *task, int64_t block, int64_t k)
 {
     int64_t features = cpu_blocks(task->features);
     return (real *)task->dweight->data + (block * features + k / CPU_BLOCK) * CPU_FILTER_BLOCK;
 }
 
-/* dw of a tile of features for a block of outputs: this chunk's products, and in the last one s_k (... + c_k db). */
+/* Adds this chunk's products to dw of a tile of features and a block of outputs. The last chunk makes dw of the sum:
+ * s_k (sum + c_k db). */
 static void add_products(const struct backward_task *task, int64_t block, int64_t k, int64_t chunk,
                          int32_t products[DIGITS][TILE * TILE])
 {

@@ -7,15 +7,15 @@
 
 enum { CPU_PIXELS_STEP = 64 }; /* features side by side */
 
-/* What a TENSOR_PIXELS begins with; its bytes follow:
+/* A TENSOR_PIXELS begins with this head; its bytes follow:
  *   [D/64][N up to a multiple of 64][64]   features d..d+63 of sample n; 0 past D
- * What lies past the batch is anything. */
+ * The bytes past the batch are undefined. */
 struct cpu_pixels {
     const real *offset, *scale; /* (D up to a multiple of 64): the data set's; both 0 past D */
     uint8_t values[] __attribute__((aligned(64)));
 };
 
-/* Of features, or of samples: multiples of 64 that hold them. */
+/* The steps of 64 that hold so many features or samples. */
 static inline int64_t cpu_pixels_steps(int64_t count)
 {
     return (count + CPU_PIXELS_STEP - 1) / CPU_PIXELS_STEP;
@@ -26,7 +26,7 @@ static inline int64_t cpu_pixels_rows(int64_t samples)
     return cpu_pixels_steps(samples) * CPU_PIXELS_STEP;
 }
 
-/* conv2d_forward and conv2d_backward of such an x. On a backend that offers it. */
+/* conv2d_forward and conv2d_backward for such an x, on a backend that offers it (pixels_offered). */
 void CPU_EXPORT(cpu_linear_pixels_forward)(struct backend *backend, const struct tensor *x, const struct tensor *weight,
                                            const struct tensor *bias, const struct tensor *y);
 void CPU_EXPORT(cpu_linear_pixels_backward)(struct backend *backend, const struct tensor *x, const struct tensor *dy,

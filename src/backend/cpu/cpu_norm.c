@@ -1,6 +1,6 @@
-/* The norm of an arena, and gradients scaled down to one. The arena is cut into a number of parts that depends on its
- * size alone, and their sums are added in their order: the same bits at any number of threads. One pass over the
- * memory. */
+/* The norm of an arena, and the scaling that limits it. The arena is cut into NORM_PARTS parts, whose size depends on
+ * the arena's size alone. The sums of the parts are added in their order, so the bits are the same at any number of
+ * threads. A norm is one pass over the memory. This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 #include <math.h>
@@ -12,7 +12,7 @@ enum {
 
 struct norm_task {
     const real *x;
-    int64_t count, part; /* elements, and those of a part */
+    int64_t count, part; /* elements in all and in a part */
     double sums[NORM_PARTS];
 };
 
@@ -56,7 +56,7 @@ static void cpu_clip_norm(struct backend *backend, double limit, size_t count, v
     double factor = limit / (cpu_norm(backend, count, x) + 1e-6);
     struct scale_task task = {x, (real)factor};
     CHECK(limit > 0);
-    /* Not `factor < 1`: a norm that is NaN must go on to the weights, where it is found. */
+    /* The test is not `factor < 1`, so that a norm that is NaN goes on to the weights, where it is found. */
     if (!(factor >= 1)) cpu_for(backend, (int64_t)count, 1, scale_range, &task);
 }
 

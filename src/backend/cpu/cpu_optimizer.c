@@ -1,7 +1,8 @@
 /* The arithmetic of SGD, Adam and the moving average (formulas: struct sgd_params, struct adam_params and average_step
  * in backend.h). SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the average 12, so memory bandwidth is
- * their limit: in one pass over the flat arenas, or piece by piece as the gradients come (cpu_update.h), when the
- * gradient is in a cache and the rest is fetched meanwhile. */
+ * their limit. They make one pass over the flat arenas. SGD and Adam can also go piece by piece as the gradients come
+ * (cpu_update.h): then the gradient is in a cache and the rest is fetched meanwhile. This file is compiled once per
+ * variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 #include <math.h>
@@ -29,7 +30,7 @@ static void momentum_range(const struct cpu_update *update, int64_t first, int64
     }
 }
 
-/* What an update takes, rounded once, from double. */
+/* The factors of an update, rounded once from double. */
 struct adam_factors {
     real beta1, beta2, rest1, rest2, epsilon, decay, keep, rate, bias2;
 };
@@ -84,7 +85,7 @@ static void update_range(void *argument, int64_t first, int64_t last)
     update->range(update, first, last);
 }
 
-/* Elements first..left-1. */
+/* Updates elements first..left-1. */
 static void update_down_to(struct backend *backend, int64_t first)
 {
     enum { COST = 4 };

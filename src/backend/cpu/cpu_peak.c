@@ -1,5 +1,6 @@
-/* The rate of fused multiply-adds (of separate multiplications and additions where the variant has no fused ones) that
- * all threads together reach on registers alone, or with bf16 products from L1: what the kernels are measured by. */
+/* Measures the rate of fused multiply-adds (of separate multiplications and additions where the variant has no fused
+ * ones) that all threads together reach on registers alone, or with bf16 products from L1. The rate of a kernel is
+ * judged by it. This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_bf16.h"
 #include "backend/cpu/cpu_install.h"
 
@@ -16,7 +17,7 @@ enum {
 
 struct peak_task {
     struct backend *backend;
-    vec result; /* something must be done with the sums, or the compiler drops them */
+    vec result; /* keeps the compiler from dropping the sums */
 };
 
 static void run_chains(void *argument, int64_t first, int64_t last)

@@ -5,14 +5,16 @@
  *   average:  y[n,c,p,q] = (1/K^2) sum of the valid taps; dx[n,c,h,w] = (1/K^2) sum of dy over the windows on (h,w).
  *
  * Both directions gather: an output of the pass is written once, by one thread, so overlapping windows need no atomics
- * and no clearing. Bytes: the input is read K^2/s^2 times, from cache; the output written once. */
+ * and no clearing. Bytes: the input is read K^2/s^2 times, from cache; the output written once.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_pool.h"
 
 struct pool_task {
     struct pool_params params;
     struct tensor from, to; /* x -> y forward, dy -> dx backward */
-    saved_tap *saved;       /* as y: [C/16][P][Q][N][16] */
+    saved_tap *saved;       /* shaped as y: [C/16][P][Q][N][16] */
 };
 
 /* One register's worth of lanes of one output pixel. `x` is the channel block's image at those lanes of sample n. */

@@ -1,4 +1,4 @@
-/* The geometry of a pool's windows, and how a max-pool keeps which tap won. */
+/* The geometry of a pool's windows, and the form in which a max-pool saves the taps that won. */
 #ifndef CPU_POOL_H
 #define CPU_POOL_H
 
@@ -6,7 +6,7 @@
 
 enum {
     CPU_POOL_MAX_TAPS = 65536, /* a tap's number is saved in 16 bits */
-    CPU_FUSED_MAX_TAPS = 64,   /* of a pool that is fused: their addresses are listed */
+    CPU_FUSED_MAX_TAPS = 64,   /* taps of a pool that can be fused: their addresses are listed */
 };
 
 typedef uint16_t saved_tap;
@@ -20,8 +20,8 @@ static inline void cpu_tap_range(struct window window, int64_t at, int64_t size,
     *last = min_of(window.kernel, size - start);
 }
 
-/* The windows that cover input pixel `at` along one side: first <= p < last, where tap at + padding - p*stride is
- * theirs. */
+/* The windows that cover input pixel `at` along one side: first <= p < last. The pixel is tap at + padding - p*stride
+ * of window p. */
 static inline void cpu_window_range(struct window window, int64_t at, int64_t outputs, int64_t *first, int64_t *last)
 {
     int64_t end = at + window.padding; /* p*stride <= end and p*stride > end - kernel */
@@ -30,8 +30,8 @@ static inline void cpu_window_range(struct window window, int64_t at, int64_t ou
     *first = before < 0 ? 0 : before / window.stride + 1;
 }
 
-/* Lanes of the maxima `best` so far and of the taps that they came from are replaced where `value` wins: NaN always, of
- * equal ones the first. */
+/* Replaces the lanes of the maxima `best` so far, and of the taps that they came from, where `value` wins. A NaN always
+ * wins; of equal values the first does. */
 static inline void cpu_take_larger(vec value, int64_t tap, vec *best, vec_int *winner)
 {
     vec_int wins = (value > *best) | (value != value);

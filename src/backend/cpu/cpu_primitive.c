@@ -1,5 +1,6 @@
 /* The primitives of automatic differentiation: y = a op b element by element, sums over a channel and their opposite.
- * Each is one pass over memory; that a composition of them makes many passes is what the fused operations save. */
+ * Each is one pass over memory. Operations that are written by hand save the many passes of a composition. This file
+ * is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 struct elementwise_task {

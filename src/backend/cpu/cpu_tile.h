@@ -52,7 +52,7 @@ enum {
         (CPU_TILE_MOST_BLOCKS > CPU_FLAT_BLOCKS ? CPU_TILE_MOST_BLOCKS : CPU_FLAT_BLOCKS) * CPU_BLOCK_VECS,
 };
 
-/* Calls TILE_RUN(r, b) with the constants that rows and blocks are. */
+/* TILE_SWITCH calls TILE_RUN(r, b), which the including file defines, with rows and blocks as constants. */
 #define TILE_CASE(r, b)                                                                                                \
     case (r)*8 + (b):                                                                                                  \
         if (TILE_IS_COMPILED(r, b)) TILE_RUN((TILE_IS_COMPILED(r, b) ? (r) : 1), (TILE_IS_COMPILED(r, b) ? (b) : 1));  \

@@ -1,4 +1,5 @@
-/* Turning the blocks of a filter, for gradients with respect to an input. */
+/* The transpose of a block of 16 x 16 scalars: a filter's, for gradients with respect to an input, or of an operand
+ * that is packed. */
 #ifndef CPU_TRANSPOSE_H
 #define CPU_TRANSPOSE_H
 

@@ -1,40 +1,40 @@
-/* An optimizer's step that is taken as the gradients come: an operation that has just computed a piece of one updates
- * the weights there while the piece is still in its cache (update_begin of backend.h). */
+/* An optimizer's step that is taken as the gradients come (update_begin of backend.h): an operation that has just
+ * computed a piece of a gradient updates the weights there while the piece is still in its cache. */
 #ifndef CPU_UPDATE_H
 #define CPU_UPDATE_H
 
 #include "backend/cpu/cpu_variant.h"
 
 struct cpu_update {
-    /* Elements first..last-1; NULL while no update is under way. */
+    /* Updates elements first..last-1; NULL while no update is in progress. */
     void (*range)(const struct cpu_update *update, int64_t first, int64_t last);
     real *w, *state[2]; /* arenas; a state may be NULL */
     const real *dw;
-    int64_t count, left; /* elements in all; those from `left` on have been updated */
+    int64_t count, left; /* elements in all; those from `left` on are updated */
     struct sgd_params sgd;
     struct adam_params adam;
-    real rate, bias1, bias2; /* bias, of Adam: 1 / (1 - beta^t) */
+    real rate, bias1, bias2; /* bias1 and bias2, for Adam: 1 / (1 - beta^t) */
 };
 
 /* The update that the gradient at dw takes part in, or NULL. */
 const struct cpu_update *CPU_EXPORT(cpu_update_of)(struct backend *backend, const void *dw);
 
-/* Updates what lies behind the tensor dw, all of whose elements the caller has updated. */
+/* Updates the elements behind the tensor dw. The caller has updated those of dw. */
 void CPU_EXPORT(cpu_update_passed)(struct backend *backend, const struct tensor *dw);
 
-/* Of the gradient at dw, which has just been computed, `count` elements. Nothing where update is NULL. */
+/* Updates `count` elements, whose gradient at dw the caller has just computed. Does nothing where update is NULL. */
 static inline void cpu_update_piece(const struct cpu_update *update, const real *dw, int64_t count)
 {
     if (update) update->range(update, dw - update->dw, dw - update->dw + count);
 }
 
-/* What cpu_update_piece will read, but for the gradients, on its way into the cache: of `runs` runs of `count`
- * elements, `stride` apart, some at a time between the multiplications that make the gradients. Asked for at once it
+/* Brings into the cache what cpu_update_piece will read, except the gradients: `runs` runs of `count` elements,
+ * `stride` apart. It asks for some at a time between the multiplications that make the gradients. One request for all
  * would keep the processor waiting. */
 struct cpu_update_ahead {
     const struct cpu_update *update;
     int64_t runs, count, stride;
-    int64_t next, end; /* elements, of the run at hand */
+    int64_t next, end; /* elements of the run at hand */
 };
 
 static inline struct cpu_update_ahead cpu_update_ahead(const struct cpu_update *update, const real *dw, int64_t runs,

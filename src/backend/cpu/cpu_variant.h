@@ -1,6 +1,8 @@
-/* What every cpu_<op>.c sees. Those files are compiled once per variant, a scalar type and an instruction set; the
- * build defines CPU_VARIANT_NAME (f32_avx512, ...), CPU_SCALAR_<scalar> and CPU_ISA_<isa>. A file exports one function,
- * that puts its operations into the table; everything else in it is static.
+/* Every cpu_<op>.c includes this header. These files are compiled once per variant, a scalar type and an instruction
+ * set. The build defines CPU_VARIANT_NAME (f32_avx512, ...), CPU_SCALAR_<scalar> and CPU_ISA_<isa>. A function that
+ * other files call is wrapped in CPU_EXPORT, which appends the name of the variant; every other function is static. The
+ * file of an operation exports cpu_<op>_install (cpu_install.h), which puts the operation into the table. The other
+ * files export the functions of their own header.
  *
  * Layout. Channels come in blocks of 16. An activation (N,C,H,W) lies in memory as [C/16][H][W][N][16]: for one block
  * of channels and one pixel the whole batch is contiguous. So
@@ -53,8 +55,8 @@ enum {
     CPU_BLOCK_BYTES = CPU_BLOCK * sizeof(real),
 };
 
-/* Before a loop whose bounds are constants once its function is inlined: without full unrolling an array of vectors
- * does not become registers. */
+/* Stands before a loop whose bounds are constants once its function is inlined. Without full unrolling an array of
+ * vectors does not become registers. */
 #if defined(__clang__)
 #define CPU_UNROLL _Pragma("clang loop unroll(full)")
 #else
@@ -85,7 +87,7 @@ static inline vec vec_select(vec_int mask, vec a, vec b)
     return (vec)((mask & (vec_int)a) | (~mask & (vec_int)b));
 }
 
-/* a0 b0 a1 b1 ..., of the lower and of the upper halves of a and b. */
+/* a0 b0 a1 b1 ..., from the lower or the upper halves of a and b. */
 #if defined(__clang__)
 #define VEC_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -128,13 +130,13 @@ struct cpu_backend {
     struct step_state state;
     struct metrics metrics;
     enum winograd winograd_choice;
-    struct cpu_winograd *winograd; /* its scratch memory, once a layer needs it */
-    struct augment_move *moves;    /* [move_count], of gather: grows with the batch */
+    struct cpu_winograd *winograd; /* scratch memory of Winograd's convolution, once a layer needs it */
+    struct augment_move *moves;    /* [move_count], for gather: grows with the batch */
     int64_t move_count;
-    const struct cpu_bf16_engine *bf16;   /* precision = bf16: how products of matrices are computed; else NULL */
-    const struct cpu_bytes_engine *bytes; /* how a linear layer whose input is pixels is computed, or NULL: it is not */
-    struct cpu_update *update;            /* that is under way: cpu_update.h */
-    void *scratch;                        /* of one operation while it runs; see cpu_scratch_reserve */
+    const struct cpu_bf16_engine *bf16;   /* computes products of matrices with precision = bf16; else NULL */
+    const struct cpu_bytes_engine *bytes; /* computes linear layers whose input is pixels; NULL where none is offered */
+    struct cpu_update *update;            /* the update in progress, if any: cpu_update.h */
+    void *scratch;                        /* memory of one operation while it runs; see cpu_scratch_reserve */
     size_t scratch_bytes;
 };
 
@@ -143,8 +145,8 @@ static inline struct cpu_backend *cpu_backend_of(struct backend *backend)
     return (struct cpu_backend *)backend;
 }
 
-/* Makes `scratch` at least that large; what was in it is lost. For plans, or for an operation's first use, which a
- * network rehearses: a step that is repeated asks for no memory. */
+/* Makes `scratch` at least that large; its contents are lost. A plan calls it, or an operation at its first use. A
+ * network rehearses that use, so that a repeated step asks for no memory. */
 void CPU_EXPORT(cpu_scratch_reserve)(struct backend *backend, size_t bytes);
 
 static inline real cpu_sqrt(real x)
@@ -173,7 +175,7 @@ static inline int64_t cpu_block_stride(struct shape shape)
     return shape.h * shape.w * shape.n * CPU_BLOCK;
 }
 
-/* Sums over many rows go in chunks whose sums are then added: the rounding error of fp32 stays small. */
+/* Sums over many rows go in chunks, and the sums of the chunks are added: the rounding error of fp32 stays small. */
 enum { CPU_SUM_CHUNK = 256 * CPU_BLOCK };
 
 /* The sum of the registers at x, x + 16, x + 32, ... below x + count. */
@@ -181,7 +183,7 @@ static inline vec cpu_sum_rows(const real *x, int64_t count)
 {
     vec total = {0};
     for (int64_t start = 0; start < count; start += CPU_SUM_CHUNK) {
-        vec part = {0}, other = {0}; /* two, since an addition waits for the one before it */
+        vec part = {0}, other = {0}; /* two parts, since an addition waits for the one before it */
         int64_t i = start, end = min_of(start + CPU_SUM_CHUNK, count);
         for (; i + CPU_BLOCK < end; i += 2 * CPU_BLOCK) {
             part += vec_load(x + i);
@@ -193,7 +195,8 @@ static inline vec cpu_sum_rows(const real *x, int64_t count)
     return total;
 }
 
-/* Shares out `count` iterations of about `cost` scalar operations each, in ranges that are worth a thread's while. */
+/* Shares out `count` iterations of about `cost` scalar operations each, in ranges that are large enough for a
+ * thread. */
 static inline void cpu_for(struct backend *backend, int64_t count, int64_t cost, void (*body)(void *, int64_t, int64_t),
                            void *argument)
 {

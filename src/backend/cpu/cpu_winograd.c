@@ -17,16 +17,18 @@
  *
  * Blocking. Rows (tile, sample) are handled in slabs whose transformed inputs V [36][I/16][rows][16] fit into L2 and
  * L3. First all threads transform inputs. Then an item of work is a column of WINOGRAD_BLOCKS blocks of output channels
- * for a group of rows of the slab: for a chunk of input channels it transforms the filter into scratch memory U [36][16
- * i][column] (L2; of one point: L1), multiplies all its rows with it into M [36][column][rows][16] (L2), and after the
- * last chunk transforms M into y. So a filter is read once per group of rows, and its transform never leaves the cache.
- * FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width, and about a tenth as many
- * for the transforms. Bytes per slab: x once, V written once and read once per column, the filter once per group, y
- * once.
+ * for a group of rows of the slab. For a chunk of input channels it transforms the filter into scratch memory
+ * U [36][16 i][column] (L2; one point of it: L1), and multiplies all its rows with U into M [36][column][rows][16]
+ * (L2). After the last chunk it transforms M into y. So a filter is read once per group of rows, and its transform
+ * never leaves the cache. FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width,
+ * and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once per column, the filter once
+ * per group, y once.
  *
- * The gradient of the filter: cpu_winograd_filter.c. When: the rule of cpu_winograd_wanted, with the measurements in
- * docs/performance.md. Every output is computed by one thread in an order that neither slab nor group nor the number of
- * threads changes. */
+ * cpu_winograd_filter.c has the gradient of the filter. cpu_winograd_wanted has the rule when to use the method;
+ * docs/performance.md has the measurements behind it. Every output is computed by one thread in an order that neither
+ * slab nor group nor the number of threads changes.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_winograd.h"
 
 #include <stdlib.h>
@@ -37,8 +39,8 @@
 
 /* One of the two convolutions: destination = bias + source * filter. */
 struct winograd_task {
-    bool transposed;             /* dx */
-    struct winograd_slab inputs; /* of the source */
+    bool transposed;             /* the convolution is that of dx */
+    struct winograd_slab inputs; /* the source, transformed */
     struct tensor destination;
     const real *filter; /* [O/16][I/16][3][3][16 i][16 o] */
     const real *bias;   /* (destination channels) or NULL */
@@ -84,7 +86,8 @@ static void transform_filter_block(const real *filter, const real *next, real *t
     }
 }
 
-/* What an item holds at a time: a chunk of source blocks first..last-1, for a column of destination blocks. */
+/* The part of the filter that an item holds at a time: source blocks first..last-1, for a column of destination
+ * blocks. */
 struct chunk {
     int64_t first, last, block, blocks;
 };
@@ -152,7 +155,7 @@ static inline __attribute__((always_inline)) void multiply_tile(const int blocks
     }
 }
 
-/* All rows of a group, whole tiles of them, with a chunk of the filter, point by point. */
+/* Multiplies all rows of a group, in whole tiles, with a chunk of the filter, point by point. */
 static void multiply_chunk(const struct winograd_task *task, const struct chunk *chunk, int64_t group, int64_t rows,
                            const real *filter, real *sums)
 {
@@ -186,7 +189,7 @@ static inline __attribute__((always_inline)) void transform_output(const vec *m,
     y[3] = difference + 8 * far_difference + m[5 * step];
 }
 
-/* One block of channels of a tile, for `count` samples from `sample` on. */
+/* Writes one block of channels of a tile, for `count` samples from `sample` on. */
 static void transform_output_rows(const struct winograd_task *task, int64_t tile, int64_t sample, int64_t count,
                                   const real *sums, const real *bias, real *to)
 {

@@ -4,14 +4,15 @@
 
 #include "backend/cpu/cpu_variant.h"
 
-/* Whether an input x (N,C,H,W) goes this way with backend.winograd as it is set; it depends on shapes alone. `auto`: in
- * fp32, with 16 channels or more on both sides, 8 rows (tiles * N) or more, and half the multiplications or fewer. */
+/* True where an input x (N,C,H,W) is convolved this way, with backend.winograd as it is set; it depends on shapes
+ * alone. `auto` takes this way in fp32, with 16 channels or more on both sides, 8 rows (tiles * N) or more, and half
+ * the multiplications or fewer. */
 bool CPU_EXPORT(cpu_winograd_wanted)(struct backend *backend, struct window window, struct shape x,
                                      int64_t output_channels);
 
-/* Scratch memory for layers up to this one: before the first step, once per layer. */
+/* Reserves scratch memory for layers up to this one. Called once per layer, before the first step. */
 void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape input, int64_t output_channels);
-void CPU_EXPORT(cpu_winograd_release)(struct backend *backend); /* all of it, with the backend */
+void CPU_EXPORT(cpu_winograd_release)(struct backend *backend); /* frees all of it, with the backend */
 
 /* As conv2d_forward: x (N,I,H,W), weight (O,I,3,3), bias (O) or NULL -> y (N,O,H,W). */
 void CPU_EXPORT(cpu_winograd_forward)(struct backend *backend, const struct tensor *x, const struct tensor *weight,

@@ -1,18 +1,19 @@
 /* The gradient of a 3x3 filter by Winograd's method. Through Y = A^T [ U . V ] A, U = G g G^T, V = B^T d B
- * (cpu_winograd.c;
- * "." element by element), with e = dL/dY given, the chain rule yields
+ * (cpu_winograd.c; "." element by element), with e = dL/dY given, the chain rule yields
  *
  *   dL/dU = (A e A^T) . V, summed over tiles and samples,       dL/dg = G^T (dL/dU) G.
  *
  * So each of the 36 points is a matrix product I x rows times rows x O, of V and E = A e A^T.
  *
  * Blocking. V and E of a slab of rows are made first. An item of work is a chunk of input channels and a column of
- * output channels: for each point it multiplies V with E, 128 rows at a time (both then in L1), into dU [36][16
- * i][column] (L2), and transforms that into dw, or adds it to what the slabs before have left there. FLOP: 2 * 36 *
- * tiles * N * I * O, a quarter of the taps' where 4 divides height and width. Bytes per slab: x and dy once, V and E
- * written once, V read once per column and E once per chunk, dw once.
+ * output channels. For each point it multiplies V with E, 128 rows at a time (both then in L1), into
+ * dU [36][16 i][column] (L2). It transforms that into dw, or adds it to the sum of the slabs before. FLOP:
+ * 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width. Bytes per slab: x and dy once, V
+ * and E written once, V read once per column and E once per chunk, dw once.
  *
- * Every gradient is summed by one thread in an order that the number of threads does not change. */
+ * Every gradient is summed by one thread in an order that the number of threads does not change.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_update.h"
 #include "backend/cpu/cpu_winograd.h"
 #include "backend/cpu/cpu_winograd_slab.h"
@@ -26,7 +27,7 @@ struct filter_task {
     real *scratch;
     int64_t chunk_blocks; /* blocks of input channels in an item */
     int64_t chunks;
-    const struct cpu_update *update; /* in the last slab */
+    const struct cpu_update *update; /* set in the last slab */
 };
 
 /* G^T u */
@@ -91,7 +92,7 @@ static void multiply_point(const struct filter_task *task, int point, int64_t fi
     }
 }
 
-/* Of dU [36][...][16 i][column][16 o] a block -> dw's block [3][3][16 i][16 o]. */
+/* Transforms a block of dU [36][...][16 i][column][16 o] into dw's block [3][3][16 i][16 o]. */
 static void transform_block(const real *sums, int64_t point_stride, int64_t row_stride, bool add, real *to)
 {
     for (int row = 0; row < CPU_BLOCK; row++)
@@ -142,7 +143,7 @@ static void gradient_items(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* So few blocks of input channels in an item that every thread gets some. */
+/* Makes the items so small, in blocks of input channels, that every thread gets some. */
 static void cut_items(struct backend *backend, struct filter_task *task, int64_t inputs, int64_t columns)
 {
     int64_t wanted = 4 * (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads);

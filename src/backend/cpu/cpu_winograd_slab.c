@@ -1,9 +1,11 @@
-/* Images to the points of Winograd's convolution: V = B^T d B and E = A e A^T (cpu_winograd.c), one side after the
- * other.
+/* Transforms images to the points of Winograd's convolution: V = B^T d B and E = A e A^T (cpu_winograd.c), along one
+ * side after the other.
  *
- * Blocking. An item is a block of channels of a tile; a register holds channels, so that a transform is additions of
+ * Blocking. An item is a block of channels of a tile. A register holds channels, so that a transform is additions of
  * whole registers: 36 or 16 loads, 36 stores and some 100 additions per row and block, against 36 multiply-adds for
- * every other channel in the products to come. */
+ * every other channel in the products to come.
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_winograd_slab.h"
 
 /* B^T d */
@@ -78,7 +80,7 @@ static inline __attribute__((always_inline)) void transform_square(const int sid
         }
 }
 
-/* An item is a block of channels and a tile, or what of it is in the slab. */
+/* An item is a block of channels and a tile, or the part of the tile that is in the slab. */
 static inline __attribute__((always_inline)) void transform_items(const int side,
                                                                   void (*const transform)(const vec *, int, vec *),
                                                                   const struct winograd_slab *slab, int64_t first,

@@ -1,11 +1,11 @@
-/* What the two files of Winograd's convolution share: sizes, scratch memory, and the transforms of images. The method
- * and its matrices A, B and G: cpu_winograd.c. */
+/* Sizes, scratch memory and transforms of images, which the files of Winograd's convolution share. cpu_winograd.c has
+ * the method and its matrices A, B and G. */
 #ifndef CPU_WINOGRAD_SLAB_H
 #define CPU_WINOGRAD_SLAB_H
 
 #include "backend/cpu/cpu_variant.h"
 
-/* Register tiles: rows x (blocks of channels), as in cpu_conv2d.c. */
+/* Register tiles: rows x (blocks of channels), as in cpu_tile.h. */
 #if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
 enum { WINOGRAD_ROWS = 8, WINOGRAD_BLOCKS = 2 };
 #elif defined(CPU_ISA_avx512)
@@ -20,7 +20,7 @@ enum { WINOGRAD_ROWS = 1, WINOGRAD_BLOCKS = 1 };
 
 enum {
     OUTPUTS = 4,              /* of a tile, along a side */
-    INPUTS = 6,               /* that they need */
+    INPUTS = 6,               /* inputs that they need, along a side */
     POINTS = INPUTS * INPUTS, /* of a transformed tile or filter */
     TAPS = 9,
     FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK,
@@ -28,7 +28,7 @@ enum {
     CHUNK_BLOCKS = 4,                     /* blocks of input channels in a chunk of a transformed filter */
     GROUP_TILES = 128 / WINOGRAD_ROWS,    /* register tiles of rows in an item at most */
     FEW_TILES = 32 / WINOGRAD_ROWS,       /* and at least, where there are so many */
-    SLAB_BYTES = 3 << 20,                 /* of transformed images */
+    SLAB_BYTES = 3 << 20,                 /* bytes of transformed images */
     /* Between the points of anything transformed lies a line more than it needs, so that the 36 values of a place do
      * not all fall into the same set of a cache. */
     SPACE = CPU_BLOCK,
@@ -63,21 +63,21 @@ static inline int64_t winograd_tiles(struct shape image)
     return divide_up(image.h, OUTPUTS) * divide_up(image.w, OUTPUTS);
 }
 
-/* Of `rows` rows of so many blocks of channels, those that a slab holds at most, in whole register tiles. */
+/* The rows that a slab holds at most, in whole register tiles, out of `rows` rows of so many blocks of channels. */
 static inline int64_t winograd_slab_rows(int64_t blocks, int64_t rows)
 {
     int64_t tiles = SLAB_BYTES / (POINTS * blocks * CPU_BLOCK_BYTES * WINOGRAD_ROWS);
     return min_of(max_of(tiles, FEW_TILES), divide_up(rows, WINOGRAD_ROWS)) * WINOGRAD_ROWS;
 }
 
-/* Scalars of a point: whole register tiles, of which the last may reach past the rows. */
+/* Scalars of a point: whole register tiles. The last tile may reach past the rows. */
 static inline int64_t winograd_point_count(int64_t blocks, int64_t rows)
 {
     return blocks * divide_up(rows, WINOGRAD_ROWS) * WINOGRAD_ROWS * CPU_BLOCK + SPACE;
 }
 
 /* Fills the slab, and its strides, for rows first..last-1 of its images: V = B^T d B of the 6x6 inputs d around each
- * tile, or E = A e A^T of the tile's own 4x4 gradients e. What lies outside the image is zero. */
+ * tile, or E = A e A^T of the tile's own 4x4 gradients e. Pixels outside the image are zero. */
 void CPU_EXPORT(cpu_winograd_transform_inputs)(struct backend *backend, struct winograd_slab *slab);
 void CPU_EXPORT(cpu_winograd_transform_gradients)(struct backend *backend, struct winograd_slab *slab);
 
