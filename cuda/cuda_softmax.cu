@@ -61,6 +61,12 @@ template <typename T> __global__ static void softmax_kernel(int64_t n, int64_t d
         y[sample * d + i] = from_float<T>(expf(to_float(x[sample * d + i]) - most) / sum);
 }
 
+/* y as softmax_backward reads it where dy is its gradient (see backend.h). NaN stays. */
+__device__ inline float read_probability(float y, float dy)
+{
+    return dy != 0 && y < FLT_MIN ? FLT_MIN : y;
+}
+
 template <typename T>
 __global__ static void softmax_backward_kernel(int64_t n, int64_t d, int group, const T *y, const T *dy, T *dx)
 {
@@ -69,10 +75,15 @@ __global__ static void softmax_backward_kernel(int64_t n, int64_t d, int group, 
     if (sample >= n) d = 0, sample = 0;
     int64_t first = sample * d;
     float dot = 0;
-    for (int64_t i = lane; i < d; i += group) dot += to_float(dy[first + i]) * to_float(y[first + i]);
+    for (int64_t i = lane; i < d; i += group) {
+        float gradient = to_float(dy[first + i]);
+        dot += gradient * read_probability(to_float(y[first + i]), gradient);
+    }
     dot = group_sum(dot, group);
-    for (int64_t i = lane; i < d; i += group)
-        dx[first + i] = from_float<T>(to_float(y[first + i]) * (to_float(dy[first + i]) - dot));
+    for (int64_t i = lane; i < d; i += group) {
+        float gradient = to_float(dy[first + i]);
+        dx[first + i] = from_float<T>(read_probability(to_float(y[first + i]), gradient) * (gradient - dot));
+    }
 }
 
 template <typename T> static cudaError_t softmax(cudaStream_t stream, int64_t n, int64_t d, const void *x, void *y)

@@ -322,6 +322,33 @@ Test(ops_known, cross_entropy_of_zero)
     with_each_backend(cross_entropy_of_zero);
 }
 
+/* A label whose probability underflows: through both layers the gradient is that of the two in one, (p - [d = t]) / N. */
+static void underflowed_label_learns(struct backend *backend, const struct variant *variant)
+{
+    const struct backend_ops *ops = backend->ops;
+    const struct shape shape = {3, 2, 1, 1};
+    const double far = variant->precision == PRECISION_FP64 ? 720 : 90,
+                 farther = 5 * far; /* denormal, 0, and neither */
+    struct tensor t[4] = {support_tensor(backend, TENSOR_ACTIVATION, shape, (double[]){0, far, 0, farther, 0, 1})};
+    for (int i = 1; i < 4; i++) t[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+    int32_t *labels = support_labels(backend, (double[]){0, 0, 0}, 3);
+    ops->softmax_forward(backend, &t[0], &t[1]);
+    ops->cross_entropy(backend, &t[1], labels, &t[2]);
+    ops->softmax_backward(backend, &t[1], &t[2], &t[3]);
+    double *dx = support_read(backend, &t[3]), p = 1 / (1 + exp(1));
+    const double expected[] = {-1 / 3.0, 1 / 3.0, -1 / 3.0, 1 / 3.0, (p - 1) / 3, (1 - p) / 3};
+    char message[256];
+    cr_expect(support_close(dx, expected, 6, 8 * variant->roundoff, 0, message, sizeof message), "%s: %s",
+              variant->name, message);
+    free(dx), ops->free(backend, labels);
+    for (int i = 0; i < 4; i++) tensor_free(backend, &t[i]);
+}
+
+Test(ops_known, underflowed_label_learns)
+{
+    with_each_backend(underflowed_label_learns);
+}
+
 /* softmax_cross_entropy is softmax, then cross_entropy; compared over logits at which no probability vanishes. */
 static void fused_loss_is_the_chain(struct backend *backend, const struct variant *variant)
 {

@@ -315,6 +315,9 @@ struct backend_ops {
 
     /* --- loss: vectors (N,D,1,1), labels (N) --- */
     void (*softmax_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
+    /* dx_j = y_j (dy_j - sum_i dy_i y_i). Where dy_i is not 0, a y_i below the smallest normal number of the scalar type
+     * counts as that number, as in cross_entropy: so y_i dy_i is -1/N and the label's sample learns, although its
+     * probability underflowed. */
     void (*softmax_backward)(struct backend *backend, const struct tensor *y, const struct tensor *dy,
                              const struct tensor *dx);
     void (*metrics_reset)(struct backend *backend);

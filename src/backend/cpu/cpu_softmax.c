@@ -56,6 +56,14 @@ static void cpu_softmax_forward(struct backend *backend, const struct tensor *x,
     }
 }
 
+static const double smallest_normal = sizeof(real) == sizeof(float) ? FLT_MIN : DBL_MIN;
+
+/* y as softmax_backward reads it where dy is its gradient (see backend.h). NaN stays. */
+static double read_probability(real y, real dy)
+{
+    return dy != 0 && (double)y < smallest_normal ? smallest_normal : (double)y;
+}
+
 static void cpu_softmax_backward(struct backend *backend, const struct tensor *y, const struct tensor *dy,
                                  const struct tensor *dx)
 {
@@ -68,11 +76,12 @@ static void cpu_softmax_backward(struct backend *backend, const struct tensor *y
         double dot = 0;
         for (int64_t d = 0; d < y->shape.c; d++) {
             int64_t at = feature_offset(y->shape, n, d);
-            dot += (double)gradient[at] * (double)out[at];
+            dot += (double)gradient[at] * read_probability(out[at], gradient[at]);
         }
         for (int64_t d = 0; d < cpu_blocks(y->shape.c) * CPU_BLOCK; d++) {
             int64_t at = feature_offset(y->shape, n, d);
-            to[at] = d < y->shape.c ? (real)((double)out[at] * ((double)gradient[at] - dot)) : 0;
+            double p = read_probability(out[at], gradient[at]);
+            to[at] = d < y->shape.c ? (real)(p * ((double)gradient[at] - dot)) : 0;
         }
     }
 }
@@ -113,14 +122,13 @@ static void cpu_cross_entropy(struct backend *backend, const struct tensor *prob
 {
     const real *p = probabilities->data;
     struct shape s = probabilities->shape;
-    double smallest = sizeof(real) == sizeof(float) ? FLT_MIN : DBL_MIN;
     if (dprobabilities) {
         check_vectors(probabilities, dprobabilities);
         memset(dprobabilities->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, s));
     }
     for (int64_t n = 0; n < s.n; n++) {
         int64_t at = feature_offset(s, n, labels[n]);
-        double value = (double)p[at] < smallest ? smallest : (double)p[at];
+        double value = (double)p[at] < smallest_normal ? smallest_normal : (double)p[at];
         add_sample(backend, probabilities, n, labels[n], -log(value));
         if (dprobabilities) ((real *)dprobabilities->data)[at] = (real)(-1 / ((double)s.n * value));
     }
