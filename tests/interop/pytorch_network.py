@@ -40,16 +40,18 @@ class Network(nn.Module):
         return x
 
 
-def block_of(model, width, flat):
+def block_of(model, width, flat, dropout):
     activations = {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(float(model["activation_slope"])),
                    "elu": nn.ELU(float(model["activation_slope"]))}
     for part in re.split(r",\s*", model["block"]):
         if part == "batchnorm" and model["batchnorm"] != "none":
-            yield (nn.BatchNorm1d if flat else nn.BatchNorm2d)(width, eps=float(model["batchnorm_epsilon"]))
+            yield (nn.BatchNorm1d if flat else nn.BatchNorm2d)(
+                width, eps=float(model["batchnorm_epsilon"]), momentum=float(model["batchnorm_momentum"]),
+                track_running_stats=model["batchnorm_batch_stats_only"] == "false")
         elif part == "activation":
             yield activations[model["activation"]]
         elif part == "dropout" and float(model["dropout"]) > 0:
-            yield nn.Dropout(float(model["dropout"]))
+            yield dropout(float(model["dropout"]))
 
 
 def window_of(text, usual):
@@ -59,7 +61,8 @@ def window_of(text, usual):
     return kernel, given.get("s", stride), given.get("p", padding)
 
 
-def layers_of(model, channels, height, width, classes):
+def layers_of(model, channels, height, width, classes, dropout=nn.Dropout):
+    """The layers of a resolved [model] section, in the order of their names in a checkpoint: layers.<i>."""
     layers, count = [], channels if model["kind"] == "convnet" else channels * height * width
     for feature in filter(None, re.split(r",\s*", model.get("features", ""))):
         kind, rest = re.fullmatch(r"(M|A|\d+)(.*)", feature).groups()
@@ -72,14 +75,14 @@ def layers_of(model, channels, height, width, classes):
             layers.append(nn.AvgPool2d(*window))
         else:
             window = window_of(rest, lambda k: (k or 3, 1, (k or 3) // 2))
-            layers += [nn.Conv2d(count, int(kind), *window), *block_of(model, int(kind), flat=False)]
+            layers += [nn.Conv2d(count, int(kind), *window), *block_of(model, int(kind), False, dropout)]
             count = int(kind)
         height, width = ((size + 2 * window[2] - window[0]) // window[1] + 1 for size in (height, width))
     if model["kind"] == "convnet" and (height > 1 or width > 1):
         layers.append(nn.Flatten())
         count *= height * width
     for units in map(int, filter(None, re.split(r",\s*", model.get("hidden", "")))):
-        layers += [nn.Linear(count, units), *block_of(model, units, flat=True)]
+        layers += [nn.Linear(count, units), *block_of(model, units, True, dropout)]
         count = units
     return layers + [nn.Linear(count, classes)]
 

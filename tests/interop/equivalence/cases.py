@@ -1,0 +1,150 @@
+"""The options, one at a time and in the combinations that share code: name -> changes to subject.BASE."""
+
+import itertools
+
+BATCHNORM = {"model.batchnorm": "custom"}
+MOMENTUM = {"optimizer.momentum": "0.9"}
+NESTEROV = {**MOMENTUM, "optimizer.nesterov": "true"}
+DECAY = {"optimizer.weight_decay": "0.05"}
+ADAM = {"optimizer.name": "adam", "optimizer.learning_rate": "2e-3"}
+ADAMW = {"optimizer.name": "adamw", "optimizer.learning_rate": "2e-3"}
+PERCEPTRON = {"model.kind": "mlp", "model.features": "", "model.hidden": "24, 16", "optimizer.learning_rate": "0.02"}
+COLOUR = {"data.dataset": "cifar10"}
+AUGMENT = {"augment.flip": "true", "augment.crop": "4", "augment.cutout": "8"}
+STRONG = {**COLOUR, **BATCHNORM, **NESTEROV, **AUGMENT, "model.features": "16, 16, M2, 16, M2, A8", "model.dropout": "0.1",
+          "optimizer.weight_decay": "5e-4", "schedule.name": "linear", "schedule.warmup_steps": "5",
+          "train.label_smoothing": "0.1", "train.ema_decay": "0.995", "train.clip_norm": "5"}
+
+
+def one(key, value, *others):
+    """The change of one key, over `others`."""
+    return dict(itertools.chain(*(other.items() for other in others), [(key, value)]))
+
+
+def optimizers():
+    yield "sgd", {}
+    yield "sgd, weight decay", DECAY
+    yield "sgd, momentum", MOMENTUM
+    yield "sgd, momentum, weight decay", {**MOMENTUM, **DECAY}
+    yield "sgd, nesterov, weight decay", {**NESTEROV, **DECAY}
+    yield "sgd, nesterov, weight decay, batchnorm", {**NESTEROV, **DECAY, **BATCHNORM}
+    yield "adam", ADAM
+    yield "adam, weight decay", {**ADAM, **DECAY}
+    yield "adam, weight decay, batchnorm", {**ADAM, **DECAY, **BATCHNORM}
+    yield "adam, betas", {**ADAM, "optimizer.beta1": "0.5", "optimizer.beta2": "0.9", "optimizer.epsilon": "1e-3"}
+    yield "adam, betas of 0", {**ADAM, "optimizer.beta1": "0", "optimizer.beta2": "0"}
+    yield "adamw", ADAMW
+    yield "adamw, weight decay", {**ADAMW, "optimizer.weight_decay": "0.5"}
+    yield "adamw, betas, batchnorm", {**ADAMW, **BATCHNORM, "optimizer.weight_decay": "0.5", "optimizer.beta1": "0.8",
+                                      "optimizer.beta2": "0.95", "optimizer.epsilon": "1e-6"}
+
+
+def schedules():
+    for name in ("step", "cosine", "linear"):
+        for warm_up, minimum in itertools.product((0, 1, 6), ("0",) if name == "step" else ("0", "0.01")):
+            yield f"{name}, warm-up {warm_up}, minimum {minimum}", {
+                **PERCEPTRON, "schedule.name": name, "schedule.warmup_steps": str(warm_up), "schedule.minimum": minimum,
+                "schedule.step_size": "4", "schedule.gamma": "0.5", "optimizer.learning_rate": "0.05"}
+    yield "constant, warm-up 6", one("schedule.warmup_steps", "6", PERCEPTRON)
+    yield "cosine, warm-up 19 of 20", {**PERCEPTRON, "schedule.name": "cosine", "schedule.warmup_steps": "19"}
+    yield "linear, adam, warm-up 5, batchnorm", {**ADAM, **BATCHNORM, "schedule.name": "linear", "schedule.warmup_steps": "5"}
+
+
+def batch_normalizations():
+    for kind in ("custom", "autodiff"):
+        batchnorm = {"model.batchnorm": kind}
+        yield f"batchnorm {kind}", batchnorm
+        yield f"batchnorm {kind}, perceptron", {**PERCEPTRON, **batchnorm}
+        yield f"batchnorm {kind}, momentum 0.4, epsilon 0.05", {
+            **batchnorm, "model.batchnorm_momentum": "0.4", "model.batchnorm_epsilon": "0.05"}
+        yield f"batchnorm {kind}, momentum 1", one("model.batchnorm_momentum", "1", batchnorm)
+        yield f"batchnorm {kind}, statistics of the batch", one("model.batchnorm_batch_stats_only", "true", batchnorm)
+        yield f"batchnorm {kind}, moving average", one("train.ema_decay", "0.9", batchnorm)
+    yield "batchnorm custom, not fused", one("backend.fuse", "false", BATCHNORM)
+
+
+def blocks():
+    for order in itertools.permutations(("batchnorm", "activation", "dropout")):
+        yield "block " + ", ".join(order), {**BATCHNORM, "model.block": ", ".join(order), "model.dropout": "0.25"}
+    yield "dropout, perceptron", one("model.dropout", "0.1", PERCEPTRON)
+    for activation, slope in (("relu", "0"), ("leaky_relu", "0"), ("leaky_relu", "0.3"), ("leaky_relu", "1.5"), ("elu", "0"),
+                              ("elu", "0.4")):
+        for batchnorm in ({}, BATCHNORM):
+            yield f"{activation}, slope {slope}{', batchnorm' if batchnorm else ''}", {
+                **batchnorm, "model.activation": activation, "model.activation_slope": slope}
+
+
+WINDOWS = ("8, M", "8, M2, 8, M2", "8, M3s2p1", "8, M4s3p2", "8, A2", "8, A3s2p1, 8, A8", "8, A5s1p2, M4", "8k1, M4", "8k5, M4",
+           "8k7, M4", "8k7s2p0, M", "8s2, 8s2, A", "8k5s2p2, M", "8k3p0, 8k3p2, M2", "8k3s3p1, M", "8k2, M2", "8k4s2p1, M2",
+           "8k1s2p0, 6k1p1, M2", "8k3p5, M4", "20, M2, 33, M2, 17, M", "A4, 8, M", "M, 8, A3s1p1")
+
+
+def features():
+    for windows in WINDOWS:
+        yield f"features {windows}", one("model.features", windows)
+        yield f"features {windows}, batchnorm", one("model.features", windows, BATCHNORM)
+    yield "features down to one pixel, colour", {**COLOUR, "model.features": "8, M, 8, M, 8, M, 8, M, 8, M, A"}
+    yield "features, hidden layers", {**BATCHNORM, "model.features": "8, M, 8, M4", "model.hidden": "20, 12"}
+    yield "perceptron, no hidden layer", one("model.hidden", "", PERCEPTRON)
+
+
+def training():
+    yield "label smoothing", one("train.label_smoothing", "0.2")
+    yield "label smoothing, adam, batchnorm", one("train.label_smoothing", "0.2", BATCHNORM, ADAM)
+    yield "clipped at every step", one("train.clip_norm", "0.05")
+    yield "clipped at some steps, batchnorm", one("train.clip_norm", "1.2", BATCHNORM)
+    yield "clipped, adamw, weight decay", one("train.clip_norm", "0.05", ADAMW, DECAY)
+    yield "clipped, nesterov, weight decay", one("train.clip_norm", "0.3", NESTEROV, DECAY)
+    yield "moving average", one("train.ema_decay", "0.5")
+    yield "moving average, batchnorm", one("train.ema_decay", "0.99", BATCHNORM)
+    yield "moving average, clipped, smoothed, adamw", {**BATCHNORM, **ADAMW, **DECAY, "train.ema_decay": "0.6",
+                                                       "train.clip_norm": "0.5", "train.label_smoothing": "0.1"}
+    yield "separate loss", one("model.loss", "separate")
+    yield "separate loss, adam, batchnorm", one("model.loss", "separate", BATCHNORM, ADAM)
+    yield "separate loss, perceptron", one("model.loss", "separate", PERCEPTRON)
+    yield "separate loss, probabilities underflow", {**PERCEPTRON, "model.loss": "separate", "data.normalization": "none",
+                                                     "optimizer.learning_rate": "1e-2"}
+
+
+def data():
+    for kind in ("none", "unit", "mean_image", "channel"):
+        large = kind in ("none", "mean_image")
+        yield f"normalization {kind}", {**COLOUR, "data.normalization": kind,
+                                        "optimizer.learning_rate": "1e-4" if large else "0.05"}
+        yield f"normalization {kind}, perceptron", {**PERCEPTRON, "data.normalization": kind,
+                                                    "optimizer.learning_rate": "1e-5" if large else "0.02"}
+    yield "an epoch's tail is dropped", one("train.batch_size", "64", BATCHNORM)
+    yield "an epoch without a tail", one("train.batch_size", "42", BATCHNORM)
+    yield "a batch is the whole set", one("train.batch_size", "210", PERCEPTRON)
+    yield "another seed", {**BATCHNORM, "train.batch_size": "64", "experiment.seed": "7"}
+    yield "batches of one", {"train.batch_size": "1", "optimizer.learning_rate": "5e-3"}
+    yield "batches of two, batchnorm", {**PERCEPTRON, **BATCHNORM, "train.batch_size": "2", "optimizer.learning_rate": "2e-3"}
+    for size in ("1", "7", "53", "210", "100000"):
+        yield f"evaluation in batches of {size}", one("train.eval_batch_size", size, BATCHNORM)
+    yield "mirrored", one("augment.flip", "true", COLOUR)
+    yield "moved", one("augment.crop", "4", COLOUR)
+    yield "with holes", one("augment.cutout", "9", COLOUR)
+    yield "augmented, mean image, batchnorm", {**AUGMENT, **BATCHNORM, "data.normalization": "mean_image",
+                                               "train.batch_size": "64", "optimizer.learning_rate": "0.01"}
+    yield "augmented as much as can be, perceptron", {**PERCEPTRON, "augment.flip": "true", "augment.crop": "15",
+                                                      "augment.cutout": "15"}
+    yield "strong", STRONG
+
+
+CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), training(), data()))
+
+# What continuous integration compares: every optimizer, schedule, kind of layer and option of training once.
+QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw, betas, batchnorm", "step, warm-up 6, minimum 0",
+         "cosine, warm-up 6, minimum 0.01", "linear, warm-up 1, minimum 0", "batchnorm autodiff",
+         "batchnorm custom, statistics of the batch", "block activation, dropout, batchnorm", "elu, slope 0.4, batchnorm",
+         "leaky_relu, slope 0.3", "features 8k5s2p2, M", "features 8, A3s2p1, 8, A8", "features, hidden layers",
+         "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
+         "normalization mean_image, perceptron", "an epoch's tail is dropped", "evaluation in batches of 7", "strong")
+
+# Here PyTorch gets another value of a key than the trainer, so that the comparison must tell them apart.
+MUST_DIFFER = {
+    "another weight decay": ({**ADAM, **DECAY}, {"optimizer.weight_decay": "0.0501"}),
+    "another seed of dropout": (one("model.dropout", "0.25"), {"experiment.seed": "43"}),
+    "another warm-up": ({**PERCEPTRON, "schedule.name": "cosine", "schedule.warmup_steps": "5"}, {"schedule.warmup_steps": "6"}),
+    "another memory of the moving average": (one("train.ema_decay", "0.5"), {"train.ema_decay": "0.51"}),
+}

@@ -1,0 +1,205 @@
+"""A training run as the trainer's documentation describes it, by PyTorch's own modules, losses, optimizers and schedules."""
+
+import os
+import sys
+import warnings
+
+import numpy
+import torch
+import torch.nn.functional as functional
+from torch import nn
+
+import draws
+from images import normalization
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from pytorch_network import layers_of  # noqa: E402
+
+EVALUATION_BATCH = {"convnet": 128, "mlp": 512}  # with train.eval_batch_size = 0; batch statistics depend on it
+
+
+class CountedDropout(nn.Module):
+    """Dropout with the trainer's mask, a function of the seed, the layer's number and the step."""
+
+    def __init__(self, rate):
+        super().__init__()
+        self.rate, self.seed, self.layer, self.step = rate, 0, 0, 0
+
+    def forward(self, x):
+        if not self.training:
+            return x
+        mask = draws.dropout_mask(tuple(x.shape), self.rate, self.seed, self.layer, self.step)
+        return x * torch.from_numpy(mask).to(x.dtype) / (1 - self.rate)
+
+
+class Network(nn.Module):
+    def __init__(self, settings, shape, classes):
+        super().__init__()
+        self.flat = settings.text("model.kind") == "mlp"
+        self.layers = nn.Sequential(*layers_of(settings.section("model"), *shape, classes, CountedDropout))
+        for number, layer in enumerate(self.layers):
+            if isinstance(layer, CountedDropout):
+                layer.seed, layer.layer = settings.whole("experiment.seed"), number
+
+    def forward(self, x):
+        x = x.flatten(1) if self.flat else x
+        for layer in self.layers:
+            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
+        return x
+
+    def state(self):
+        """Parameters and running statistics under the names of a checkpoint; copies."""
+        return {name: value.detach().clone() for name, value in self.state_dict().items() if "num_batches" not in name}
+
+    def draw_masks_of(self, step):
+        for layer in self.layers:
+            if isinstance(layer, CountedDropout):
+                layer.step = step
+
+
+def initial_state(settings, shape, classes):
+    """PyTorch's random start, with batch normalizations that are not at their neutral values either."""
+    torch.manual_seed(3)
+    network = Network(settings, shape, classes).double()
+    for layer in network.layers:
+        if not isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            continue
+        nn.init.uniform_(layer.weight, 0.5, 1.5)
+        nn.init.normal_(layer.bias, std=0.3)
+        if layer.running_mean is not None:
+            nn.init.normal_(layer.running_mean, std=0.3)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+    return {name: value.numpy() for name, value in network.state().items()}
+
+
+def make_optimizer(settings, parameters):
+    rate, decay = settings.real("optimizer.learning_rate"), settings.real("optimizer.weight_decay")
+    name = settings.text("optimizer.name")
+    if name == "sgd":
+        return torch.optim.SGD(parameters, rate, settings.real("optimizer.momentum"), weight_decay=decay,
+                               nesterov=settings.flag("optimizer.nesterov"))
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    return kind(parameters, rate, (settings.real("optimizer.beta1"), settings.real("optimizer.beta2")),
+                settings.real("optimizer.epsilon"), decay)
+
+
+def make_schedule(settings, optimizer):
+    """Warm-up from base / warmup_steps to base, then the schedule over the steps that are left."""
+    schedules, base = torch.optim.lr_scheduler, settings.real("optimizer.learning_rate")
+    warm_up, minimum = settings.whole("schedule.warmup_steps"), settings.real("schedule.minimum")
+    rest = settings.whole("train.max_steps") - warm_up
+    after = {
+        "constant": lambda: schedules.ConstantLR(optimizer, 1.0, 1),
+        "step": lambda: schedules.StepLR(optimizer, settings.whole("schedule.step_size"), settings.real("schedule.gamma")),
+        "cosine": lambda: schedules.CosineAnnealingLR(optimizer, rest, minimum),
+        "linear": lambda: schedules.LinearLR(optimizer, 1.0, minimum / base, rest),
+    }[settings.text("schedule.name")]
+    if warm_up == 0:
+        return after()
+    first = schedules.LinearLR(optimizer, 1 / warm_up, 1.0, max(warm_up - 1, 1))
+    if warm_up == 1:
+        first = schedules.ConstantLR(optimizer, 1.0, 1)
+    return schedules.SequentialLR(optimizer, [first, after()], [warm_up])
+
+
+def mean_loss(settings, logits, labels, smoothing=0.0, reduction="mean"):
+    if settings.text("model.loss") == "separate":
+        return functional.nll_loss(torch.log_softmax(logits, 1), labels, reduction=reduction)
+    return functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction=reduction)
+
+
+class Run:
+    """Training in the precision `dtype` from the weights `state`, on the parts `train` and `test`."""
+
+    def __init__(self, settings, train, test, classes, state, dtype):
+        self.settings, self.dtype = settings, dtype
+        offset, scale = normalization(settings.text("data.normalization"), train.images)
+        real = numpy.float64 if dtype == torch.float64 else numpy.float32
+        self.sets = [((part.images.astype(real) - offset) * scale.astype(real)[:, None, None], part.labels)
+                     for part in (train, test)]
+        shape = train.images.shape[1:]
+        self.network, self.evaluated = (Network(settings, shape, classes).to(dtype) for _ in range(2))
+        tensors = {name: torch.from_numpy(value).to(dtype) for name, value in state.items()}
+        self.network.load_state_dict(tensors, strict=False)
+        self.optimizer = make_optimizer(settings, self.network.parameters())
+        with warnings.catch_warnings():  # about calls inside of PyTorch's own schedules
+            warnings.simplefilter("ignore")
+            self.schedule = make_schedule(settings, self.optimizer)
+        self.decay = settings.real("train.ema_decay")
+        self.average = self.network.state() if self.decay > 0 else None
+        self.steps_done, self.rate = 0, settings.real("optimizer.learning_rate")
+
+    def steps_per_epoch(self):
+        """A tail that does not fill a batch is dropped."""
+        return len(self.sets[0][1]) // self.settings.whole("train.batch_size")
+
+    def batch(self):
+        pixels, labels = self.sets[0]
+        size, seed = self.settings.whole("train.batch_size"), self.settings.whole("experiment.seed")
+        epoch, place = divmod(self.steps_done, self.steps_per_epoch())
+        in_file_order = epoch == 0 and self.settings.text("data.first_epoch", "file") == "file"
+        order = list(range(len(labels))) if in_file_order else draws.permutation(len(labels), seed, epoch)
+        samples = order[place * size:(place + 1) * size]
+        return self.augmented(samples), torch.from_numpy(labels[samples]).long()
+
+    def augmented(self, samples):
+        settings, pixels = self.settings, self.sets[0][0]
+        changes = settings.flag("augment.flip"), settings.whole("augment.crop"), settings.whole("augment.cutout")
+        chosen = pixels[samples]
+        if any(changes):
+            seed = settings.whole("experiment.seed")
+            chosen = numpy.stack([draws.augmented(pixels[i], i, self.steps_done, seed, *changes) for i in samples])
+        return torch.from_numpy(numpy.ascontiguousarray(chosen))
+
+    def step(self):
+        self.network.train()
+        self.network.draw_masks_of(self.steps_done)
+        pixels, labels = self.batch()
+        self.optimizer.zero_grad()
+        smoothing = self.settings.real("train.label_smoothing")
+        mean_loss(self.settings, self.network(pixels), labels, smoothing).backward()
+        if self.settings.real("train.clip_norm") > 0:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.real("train.clip_norm"))
+        self.rate = self.optimizer.param_groups[0]["lr"]
+        self.optimizer.step()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self.schedule.step()
+        self.move_average()
+        self.steps_done += 1
+
+    def move_average(self):
+        if self.average is None:
+            return
+        decay = min(self.decay, (1 + self.steps_done) / (10 + self.steps_done))
+        for name, value in self.network.state().items():
+            self.average[name] += (1 - decay) * (value - self.average[name])
+
+    def evaluate(self):
+        """metrics.csv's figures of the training part, then of the test part: loss, accuracy."""
+        self.evaluated.load_state_dict(self.average or self.network.state(), strict=False)
+        self.evaluated.eval()
+        with torch.no_grad():
+            return [figure for pixels, labels in self.sets for figure in self.evaluate_set(pixels, labels)]
+
+    def evaluate_set(self, pixels, labels):
+        size = self.settings.whole("train.eval_batch_size") or EVALUATION_BATCH[self.settings.text("model.kind")]
+        loss, hits = 0.0, 0
+        for first in range(0, len(labels), size):
+            wanted = torch.from_numpy(labels[first:first + size]).long()
+            logits = self.evaluated(torch.from_numpy(pixels[first:first + size]))
+            loss += float(mean_loss(self.settings, logits, wanted, reduction="sum"))
+            hits += int((logits.argmax(1) == wanted).sum())
+        return loss / len(labels), hits / len(labels)
+
+    def tensors(self):
+        """Everything that a checkpoint of this step holds, under its names there."""
+        prefix = "training." if self.average else ""
+        found = {prefix + name: value for name, value in self.network.state().items()}
+        found.update(self.average or {})
+        for name, parameter in self.network.named_parameters():
+            for moment in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
+                value = self.optimizer.state[parameter].get(moment)
+                if value is not None:
+                    found[f"optimizer.{moment}.{name}"] = value
+        return {name: value.detach().double().numpy().copy() for name, value in found.items()}
