@@ -186,12 +186,24 @@ Test(cifar10, python_version_is_named)
 
 Test(cifar10, each_missing_file_is_named)
 {
-    for (int i = 0; i < FILES; i++) {
+    for (int i = 0; i < FILES - 1; i++) {
         char *folder = copy_fixture(), *path = support_path(folder, batches[i]);
         cr_assert_eq(unlink(path), 0);
         free(path);
         expect_file_error(folder, batches[i], "cannot open: No such file or directory");
     }
+}
+
+Test(cifar10, without_a_test_file_the_test_set_is_empty)
+{
+    char *folder = copy_fixture(), *path = support_path(folder, batches[FILES - 1]);
+    cr_assert_eq(unlink(path), 0);
+    struct dataset dataset = load(folder);
+    cr_expect(dataset.train.count == 320 && dataset.classes == 10);
+    cr_expect(dataset.test.count == 0 && dataset.test.pixels == NULL && dataset.test.labels == NULL);
+    dataset_free(&dataset);
+    free(path);
+    support_folder_remove(folder);
 }
 
 Test(cifar10, folder_in_place_of_a_file)

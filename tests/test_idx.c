@@ -162,6 +162,18 @@ Test(idx, loads_packed_files_and_mixtures)
     support_folder_remove(folder);
 }
 
+Test(idx, without_test_files_the_test_set_is_empty)
+{
+    char *folder = write_set();
+    free(take_file(folder, test_images).data);
+    free(take_file(folder, test_labels).data);
+    struct dataset dataset = load(folder);
+    cr_expect(dataset.train.count == TRAIN && dataset.classes == 3);
+    cr_expect(dataset.test.count == 0 && dataset.test.pixels == NULL && dataset.test.labels == NULL);
+    dataset_free(&dataset);
+    support_folder_remove(folder);
+}
+
 Test(idx, loads_packed_files_joined_end_to_end)
 {
     char *folder = write_set();

@@ -23,7 +23,7 @@ struct dataset {
     int64_t channels, height, width;
     int64_t classes;
     char **class_names;                       /* (classes) or NULL where the format has none; owned */
-    struct image_set train, validation, test; /* validation.count may be 0 */
+    struct image_set train, validation, test; /* validation and test may be empty: count 0 */
     float *offset;                            /* (C,H,W): see struct dataset_view; owned */
     float *scale;                             /* (C); owned */
 };
@@ -43,14 +43,15 @@ struct dataset_view dataset_view(const struct dataset *dataset, const struct ima
 
 /* The three loaders below fill sizes, classes and the train and test sets; offset and scale stay NULL.
  *
- * CIFAR-10 binary version: folder/data_batch_1..5.bin, test_batch.bin, batches.meta.txt (optional: class names).
+ * CIFAR-10 binary version: folder/data_batch_1..5.bin, test_batch.bin (optional: without it the test set is empty),
+ * batches.meta.txt (optional: class names).
  * Records of 3073 bytes: label 0..9, then red, green, blue planes of 32x32, row-major. 1 to 10,000 records per file.
  * Also finds the files in folder/cifar-10-batches-bin. */
 bool cifar10_load(struct dataset *dataset, const char *folder, struct status *status);
 
 /* IDX (MNIST, Fashion-MNIST): folder/train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-...,
- * t10k-labels-..., each plain or with ".gz". Classes: the largest label of the train set + 1, and no label of the test
- * set is larger. */
+ * t10k-labels-..., each plain or with ".gz". Without the two t10k files the test set is empty. Classes: the largest label of
+ * the train set + 1, and no label of the test set is larger. */
 bool idx_load(struct dataset *dataset, const char *folder, struct status *status);
 
 /* A seeded set for tests: each class has a smooth random image of its own, a sample is its class's image plus noise,

@@ -132,6 +132,7 @@ static bool load_and_evaluate(struct material *material, const char *folder, con
         return false;
     if (!dataset_load(&dataset, &material->predictor.experiment, status)) return false;
     bool good = predictor_check_data(&material->predictor, &dataset, status);
+    if (good && dataset.test.count == 0) good = status_fail(status, STATUS_RUNTIME, "the data set has no test images");
     if (good) evaluate(material, &dataset);
     dataset_free(&dataset);
     return good;

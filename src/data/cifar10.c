@@ -192,8 +192,9 @@ static bool read_class_names(struct dataset *dataset, const char *path, struct s
 
 static bool load_from(struct dataset *dataset, const char *folder, struct status *status)
 {
+    const char *const *test = file_names + TRAIN_FILES;
     if (!read_files(folder, file_names, TRAIN_FILES, &dataset->train, status)) return false;
-    if (!read_files(folder, file_names + TRAIN_FILES, FILES - TRAIN_FILES, &dataset->test, status)) return false;
+    if (folder_holds(folder, *test) && !read_files(folder, test, 1, &dataset->test, status)) return false;
     char *meta = data_path_join(folder, "batches.meta.txt");
     bool ok = !data_path_exists(meta) || read_class_names(dataset, meta, status);
     free(meta);

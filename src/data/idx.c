@@ -199,13 +199,23 @@ static bool read_set(struct dataset *dataset, struct image_set *set, const char 
     return ok;
 }
 
+/* Whether folder/name is there, plain or packed. */
+static bool folder_holds(const char *folder, const char *name)
+{
+    char *path = data_path_join(folder, name), *packed = memory_format("%s.gz", path);
+    bool holds = data_path_exists(path) || data_path_exists(packed);
+    free(path), free(packed);
+    return holds;
+}
+
 bool idx_load(struct dataset *dataset, const char *folder, struct status *status)
 {
     static const char *const train[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"};
     static const char *const test[] = {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
     *dataset = (struct dataset){.channels = 1};
-    bool ok = read_set(dataset, &dataset->train, folder, train, status) &&
-              read_set(dataset, &dataset->test, folder, test, status);
+    bool ok = read_set(dataset, &dataset->train, folder, train, status);
+    if (ok && (folder_holds(folder, test[0]) || folder_holds(folder, test[1])))
+        ok = read_set(dataset, &dataset->test, folder, test, status);
     if (!ok) dataset_free(dataset);
     return ok;
 }

@@ -66,6 +66,9 @@ static bool check_augment(const struct experiment *experiment, const struct data
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
 {
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
+    if (dataset->test.count == 0)
+        return status_fail(status, STATUS_RUNTIME, "%s: no test images found; training needs some to evaluate on",
+                           experiment->data.path);
     if (batch_size <= count) return check_augment(experiment, dataset, status);
     return experiment_fail(experiment, "train.batch_size", status,
                            "expected at most the %" PRId64 " samples of the training set, found %" PRId64, count,
@@ -95,7 +98,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
                     struct backend *backend, struct status *status)
 {
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
-    CHECK(count > 0 && count <= INT32_MAX && dataset->test.count > 0);
+    CHECK(count > 0 && count <= INT32_MAX);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
     trainer->augment = (struct augment_params){experiment->augment.flip, experiment->augment.crop,
                                                experiment->augment.cutout, (uint64_t)experiment->experiment.seed};
