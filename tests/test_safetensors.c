@@ -53,9 +53,10 @@ Test(safetensors, reads_what_it_wrote)
         const struct safetensors_tensor *tensor = safetensors_find(&file, tensors[i].name);
         cr_assert(tensor && tensor->dtype == tensors[i].dtype && tensor->rank == tensors[i].rank, "%s",
                   tensors[i].name);
-        size_t size = (size_t)tensor->count * safetensors_dtype_size(tensor->dtype);
+        int64_t size;
+        cr_assert(safetensors_dtype_bytes(tensor->dtype, tensor->count, &size));
         cr_expect_eq(memcmp(tensor->shape, tensors[i].shape, sizeof tensor->shape), 0);
-        cr_expect_eq(memcmp(tensor->data, tensors[i].data, size), 0);
+        cr_expect_eq(memcmp(tensor->data, tensors[i].data, (size_t)size), 0);
     }
     cr_expect_eq(safetensors_find(&file, "empty")->count, 0);
     cr_expect_null(safetensors_find(&file, "layers.0"));
@@ -101,6 +102,84 @@ Test(safetensors, writes_the_same_bytes_again)
     memcpy(&length, first, sizeof length);
     cr_expect_eq(length % 8, 0);
     free(first), free(second);
+}
+
+/* --- dtypes --- */
+
+/* A file with one tensor, `w`, of `shape` elements in `size` bytes. */
+static struct safetensors_file one_tensor(const char *dtype, int shape, const void *data, size_t size)
+{
+    char header[128], bytes[256] = "";
+    uint64_t length =
+        (uint64_t)snprintf(header, sizeof header, "{\"w\":{\"dtype\":\"%s\",\"shape\":[%d],\"data_offsets\":[0,%zu]}}",
+                           dtype, shape, size);
+    memcpy(bytes, &length, 8);
+    memcpy(bytes + 8, header, length);
+    memcpy(bytes + 8 + length, data, size);
+    support_file_write("w", bytes, 8 + length + size);
+    return read_good("w", SAFETENSORS_DIGEST_OPTIONAL);
+}
+
+static void expect_values(const char *dtype, const void *data, size_t size, int count, const double *expected)
+{
+    double values[8];
+    struct safetensors_file file = one_tensor(dtype, count, data, size);
+    cr_assert(safetensors_dtype_has_values(file.tensors[0].dtype));
+    cr_expect_str_eq(safetensors_dtype_name(file.tensors[0].dtype), dtype);
+    safetensors_values(&file.tensors[0], values);
+    for (int i = 0; i < count; i++)
+        cr_expect(values[i] == expected[i] && !signbit(values[i]) == !signbit(expected[i]), "%s %d: %g, not %g", dtype,
+                  i, values[i], expected[i]);
+    safetensors_free(&file);
+}
+
+Test(safetensors, converts_halves)
+{
+    /* 1, -2, the largest, the smallest normal one, the smallest, -0, infinity */
+    const uint16_t half[7] = {0x3C00, 0xC000, 0x7BFF, 0x0400, 0x0001, 0x8000, 0x7C00};
+    const double half_values[7] = {1, -2, 65504, 0x1p-14, 0x1p-24, -0.0, (double)INFINITY};
+    expect_values("F16", half, sizeof half, 7, half_values);
+    const uint16_t brain[6] = {0x3F80, 0xC000, 0x3E20, 0x0001, 0x8000, 0xFF80};
+    const double brain_values[6] = {1, -2, 0.15625, 0x1p-133, -0.0, (double)-INFINITY};
+    expect_values("BF16", brain, sizeof brain, 6, brain_values);
+    const uint16_t nan[2] = {0x7E00, 0x7C01};
+    const char *const dtypes[] = {"F16", "BF16"};
+    for (int i = 0; i < 2; i++) {
+        double values[1];
+        struct safetensors_file file = one_tensor(dtypes[i], 1, i == 0 ? &nan[1] : (const uint16_t[]){0x7FC0}, 2);
+        safetensors_values(&file.tensors[0], values);
+        cr_expect(isnan(values[0]), "%s", dtypes[i]);
+        safetensors_free(&file);
+    }
+}
+
+Test(safetensors, converts_whole_numbers)
+{
+    const uint8_t bytes[8] = {0xFF, 0x80, 0, 0, 0, 0, 0, 0};
+    expect_values("BOOL", bytes, 3, 3, (const double[]){1, 1, 0});
+    expect_values("I8", bytes, 2, 2, (const double[]){-1, -128});
+    expect_values("I16", bytes, 2, 1, (const double[]){-32513});
+    expect_values("U16", bytes, 2, 1, (const double[]){33023});
+    expect_values("U32", bytes, 4, 1, (const double[]){33023});
+    expect_values("U64", bytes, 8, 1, (const double[]){33023});
+}
+
+/* What is not needed may have any dtype: each is read, and its size is known. */
+Test(safetensors, knows_the_size_of_every_dtype)
+{
+    const struct {
+        const char *name;
+        int count;
+        size_t bytes;
+    } cases[] = {{"F4", 6, 3},      {"F6_E2M3", 4, 3},     {"F6_E3M2", 8, 6},     {"F8_E4M3", 3, 3}, {"F8_E5M2", 3, 3},
+                 {"F8_E8M0", 3, 3}, {"F8_E4M3FNUZ", 3, 3}, {"F8_E5M2FNUZ", 3, 3}, {"C64", 2, 16},    {"F4", 0, 0}};
+    const char zeros[16] = "";
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct safetensors_file file = one_tensor(cases[i].name, cases[i].count, zeros, cases[i].bytes);
+        cr_expect_str_eq(safetensors_dtype_name(file.tensors[0].dtype), cases[i].name);
+        cr_expect_not(safetensors_dtype_has_values(file.tensors[0].dtype), "%s", cases[i].name);
+        safetensors_free(&file);
+    }
 }
 
 /* --- damage --- */
@@ -215,6 +294,8 @@ Test(safetensors, refuses_tensors_that_do_not_fit)
         {W("F32", "[2]", "[0,4]"), "0 and 4"},
         {W("F32", "[2]", "[8,0]"), "8 and 0"},
         {W("F32", "[2]", "[-4,4]"), "-4 and 4"},
+        {W("F4", "[3]", "[0,2]"), "0 and 2"}, /* half a byte */
+        {W("F16", "[2]", "[0,8]"), "0 and 8"},
         {W("F64", "[2305843009213693952]", "[0,0]"), "0 and 0"}, /* 2^61 * 8 overflows */
         {W("U8", "[0]", "[-9223372036854775808,9223372036854775807]"), "-9223372036854775808 and 9223372036854775807"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
@@ -241,7 +322,8 @@ Test(safetensors, refuses_headers_of_another_form)
     expect_refusal("{\"w\":{\"dtype\":\"U8\",\"shape\":[]}}", 1, "tensor w: no data_offsets");
     expect_refusal("{\"w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1],\"x\":0}}", 1,
                    "tensor w: expected dtype, shape and data_offsets, found 4 keys");
-    expect_refusal(W("F16", "[1]", "[0,2]"), 2, "tensor w: expected a dtype of F32, F64, U8, I32, I64, found \"F16\"");
+    expect_refusal(W("F33", "[1]", "[0,2]"), 2,
+                   "tensor w: expected a dtype of the format (F32, F16, BF16, I64, ...), found \"F33\"");
     expect_refusal(W("U8", "[1.0]", "[0,1]"), 1, "tensor w: expected a shape of numbers whose product fits 63 bits");
     expect_refusal(W("U8", "[-1,-1]", "[0,1]"), 1, "tensor w: expected a shape of numbers whose product fits 63 bits");
     expect_refusal(W("U8", "[1,1,1,1,1,1,1,1,1]", "[0,1]"), 1, "tensor w: expected a shape of up to 8 numbers");

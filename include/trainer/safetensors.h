@@ -4,7 +4,7 @@
  * A file that is written here carries a digest: the first entry of its "__metadata__" is "sha256", the SHA-256 of the whole
  * file with those 64 hexadecimal digits as zeros. So whatever byte of it changes or is missing, reading it fails.
  *
- * The reader trusts nothing. It refuses, beside what is no JSON: a name given twice; a dtype that is not below; offsets
+ * The reader trusts nothing. It refuses, beside what is no JSON: a name given twice; a dtype that the format does not have; offsets
  * that do not match dtype and shape, overlap, leave a gap or do not end where the file ends; keys that the format does not know.
  * Errors are STATUS_RUNTIME, one line with the path, what was found and what was expected. */
 #ifndef TRAINER_SAFETENSORS_H
@@ -21,12 +21,32 @@
 #define SAFETENSORS_MAX_FILE (INT64_C(64) << 30)  /* bytes; a file is read into memory whole */
 enum { SAFETENSORS_MAX_RANK = 8 };
 
+/* Every dtype of the format, so that a tensor that is not needed may be of any. */
 enum safetensors_dtype {
     SAFETENSORS_F32,
     SAFETENSORS_F64,
+    SAFETENSORS_F16,
+    SAFETENSORS_BF16,
+    SAFETENSORS_BOOL,
     SAFETENSORS_U8,
+    SAFETENSORS_I8,
+    SAFETENSORS_U16,
+    SAFETENSORS_I16,
+    SAFETENSORS_U32,
     SAFETENSORS_I32,
+    SAFETENSORS_U64,
     SAFETENSORS_I64,
+    /* The dtypes from here on have names and sizes, and safetensors_values does not know them. */
+    SAFETENSORS_F4,
+    SAFETENSORS_F6_E2M3,
+    SAFETENSORS_F6_E3M2,
+    SAFETENSORS_F8_E4M3,
+    SAFETENSORS_F8_E5M2,
+    SAFETENSORS_F8_E4M3FNUZ,
+    SAFETENSORS_F8_E5M2FNUZ,
+    SAFETENSORS_F8_E8M0,
+    SAFETENSORS_C64,
+    SAFETENSORS_DTYPE_COUNT,
 };
 
 struct safetensors_tensor {
@@ -75,10 +95,17 @@ void safetensors_free(struct safetensors_file *file); /* leaves it empty; an emp
 const struct safetensors_tensor *safetensors_find(const struct safetensors_file *file, const char *name);
 const char *safetensors_metadata_find(const struct safetensors_file *file, const char *key);
 
-/* All elements of a tensor, of whatever dtype, as doubles: exact but for I64 beyond 2^53. */
+/* All elements of a tensor as doubles: exact but for I64 and U64 beyond 2^53; BOOL gives 0 and 1. The dtype is CHECKed
+ * to have values. */
 void safetensors_values(const struct safetensors_tensor *tensor, double *values);
+bool safetensors_dtype_has_values(enum safetensors_dtype dtype);
+
+/* Whether weights may have the dtype: F32, F64, F16 and BF16. */
+bool safetensors_dtype_is_real(enum safetensors_dtype dtype);
 
 const char *safetensors_dtype_name(enum safetensors_dtype dtype); /* "F32" */
-size_t safetensors_dtype_size(enum safetensors_dtype dtype);      /* bytes of an element */
+
+/* The bytes of `count` elements; false where that is no whole number of bytes, or does not fit. */
+bool safetensors_dtype_bytes(enum safetensors_dtype dtype, int64_t count, int64_t *bytes);
 
 #endif

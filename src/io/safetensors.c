@@ -9,29 +9,9 @@
 #include <unistd.h>
 
 #include "io/safetensors_private.h"
-#include "trainer/check.h"
 #include "trainer/memory.h"
 #include "util/file_regular.h"
 #include "util/sha256.h"
-
-static const struct {
-    const char *name;
-    size_t size;
-} dtypes[] = {
-    [SAFETENSORS_F32] = {"F32", 4}, [SAFETENSORS_F64] = {"F64", 8}, [SAFETENSORS_U8] = {"U8", 1},
-    [SAFETENSORS_I32] = {"I32", 4}, [SAFETENSORS_I64] = {"I64", 8},
-};
-enum { DTYPE_COUNT = sizeof dtypes / sizeof *dtypes };
-
-const char *safetensors_dtype_name(enum safetensors_dtype dtype)
-{
-    return dtypes[dtype].name;
-}
-
-size_t safetensors_dtype_size(enum safetensors_dtype dtype)
-{
-    return dtypes[dtype].size;
-}
 
 #define FAIL(file, format, ...)                                                                                        \
     status_fail(status, STATUS_RUNTIME, "%s: not a good safetensors file: " format, (file)->path, __VA_ARGS__)
@@ -42,10 +22,9 @@ static bool parse_dtype(const struct safetensors_file *file, struct safetensors_
                         struct status *status)
 {
     const char *name = json_string_value(value);
-    for (int i = 0; name && i < DTYPE_COUNT; i++)
-        if (strcmp(dtypes[i].name, name) == 0) return tensor->dtype = (enum safetensors_dtype)i, true;
-    return FAIL(file, "tensor %s: expected a dtype of F32, F64, U8, I32, I64, found \"%s\"", tensor->name,
-                name ? name : "no text");
+    if (name && safetensors_dtype_find(name, &tensor->dtype)) return true;
+    return FAIL(file, "tensor %s: expected a dtype of the format (F32, F16, BF16, I64, ...), found \"%s\"",
+                tensor->name, name ? name : "no text");
 }
 
 static bool parse_shape(const struct safetensors_file *file, struct safetensors_tensor *tensor, const json_t *value,
@@ -81,7 +60,7 @@ static bool parse_place(const struct safetensors_file *file, struct place *place
         return FAIL(file, "tensor %s: expected two data_offsets", tensor->name);
     place->begin = json_integer_value(begin), place->end = json_integer_value(end);
     int64_t size;
-    bool fits = !__builtin_mul_overflow(tensor->count, (int64_t)safetensors_dtype_size(tensor->dtype), &size);
+    bool fits = safetensors_dtype_bytes(tensor->dtype, tensor->count, &size);
     if (fits && place->begin >= 0 && place->end >= place->begin && place->end - place->begin == size) return true;
     return FAIL(file,
                 "tensor %s: expected data_offsets that are as far apart as dtype and shape say, found %" PRId64
@@ -320,33 +299,4 @@ const char *safetensors_metadata_find(const struct safetensors_file *file, const
     for (int i = 0; i < file->metadata_count; i++)
         if (strcmp(file->metadata[i].key, key) == 0) return file->metadata[i].value;
     return NULL;
-}
-
-#define CONVERT(type)                                                                                                  \
-    for (int64_t i = 0; i < tensor->count; i++) {                                                                      \
-        type value;                                                                                                    \
-        memcpy(&value, (const char *)tensor->data + (size_t)i * sizeof value, sizeof value);                           \
-        values[i] = (double)value;                                                                                     \
-    }
-
-void safetensors_values(const struct safetensors_tensor *tensor, double *values)
-{
-    switch (tensor->dtype) {
-    case SAFETENSORS_F32:
-        CONVERT(float);
-        return;
-    case SAFETENSORS_F64:
-        CONVERT(double);
-        return;
-    case SAFETENSORS_U8:
-        CONVERT(uint8_t);
-        return;
-    case SAFETENSORS_I32:
-        CONVERT(int32_t);
-        return;
-    case SAFETENSORS_I64:
-        CONVERT(int64_t);
-        return;
-    }
-    CHECK(!"a known dtype");
 }

@@ -14,10 +14,11 @@ static const char zeros[SHA256_DIGITS + 1] = "0000000000000000000000000000000000
 
 static size_t tensor_size(const struct safetensors_tensor *tensor)
 {
-    size_t size = safetensors_dtype_size(tensor->dtype);
+    int64_t count = 1, size = 0;
     for (int i = 0; i < tensor->rank; i++)
-        CHECK(tensor->shape[i] >= 0 && !__builtin_mul_overflow(size, (size_t)tensor->shape[i], &size));
-    return size;
+        CHECK(tensor->shape[i] >= 0 && !__builtin_mul_overflow(count, tensor->shape[i], &count));
+    CHECK(safetensors_dtype_bytes(tensor->dtype, count, &size));
+    return (size_t)size;
 }
 
 /* Adds `value`, which may be NULL, under a name that is not there yet; false where memory is short or text is no UTF-8.

@@ -7,17 +7,19 @@
 #include <string.h>
 #include <zip.h>
 
+#include "trainer/check.h"
 #include "trainer/memory.h"
 
 enum { ALIGNMENT = 64, MAGIC_SIZE = 10, SHAPE_SIZE = 256 };
 
+/* NumPy's name of a dtype; NULL where it has none. */
 static const char *description(enum safetensors_dtype dtype)
 {
-    static const char *const names[] = {[SAFETENSORS_F32] = "<f4",
-                                        [SAFETENSORS_F64] = "<f8",
-                                        [SAFETENSORS_U8] = "|u1",
-                                        [SAFETENSORS_I32] = "<i4",
-                                        [SAFETENSORS_I64] = "<i8"};
+    static const char *const names[SAFETENSORS_DTYPE_COUNT] = {
+        [SAFETENSORS_F32] = "<f4", [SAFETENSORS_F64] = "<f8", [SAFETENSORS_F16] = "<f2", [SAFETENSORS_BOOL] = "|b1",
+        [SAFETENSORS_U8] = "|u1",  [SAFETENSORS_I8] = "|i1",  [SAFETENSORS_U16] = "<u2", [SAFETENSORS_I16] = "<i2",
+        [SAFETENSORS_U32] = "<u4", [SAFETENSORS_I32] = "<i4", [SAFETENSORS_U64] = "<u8", [SAFETENSORS_I64] = "<i8",
+        [SAFETENSORS_C64] = "<c8"};
     return names[dtype];
 }
 
@@ -40,8 +42,9 @@ static char *npy_file(const struct safetensors_tensor *tensor, size_t *size)
     char *header =
         memory_format("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", description(tensor->dtype), shape);
     size_t used = MAGIC_SIZE + strlen(header) + 1, start = (used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-    size_t bytes = (size_t)tensor->count * safetensors_dtype_size(tensor->dtype);
-    *size = start + bytes;
+    int64_t bytes = 0;
+    CHECK(safetensors_dtype_bytes(tensor->dtype, tensor->count, &bytes));
+    *size = start + (size_t)bytes;
     char *file = memory_alloc(*size, 1);
     memcpy(file, "\x93NUMPY\x01", 8);
     file[8] = (char)((start - MAGIC_SIZE) & 0xFF);
@@ -49,7 +52,7 @@ static char *npy_file(const struct safetensors_tensor *tensor, size_t *size)
     memset(file + MAGIC_SIZE, ' ', start - MAGIC_SIZE);
     memcpy(file + MAGIC_SIZE, header, strlen(header));
     file[start - 1] = '\n';
-    memcpy(file + start, tensor->data, bytes);
+    memcpy(file + start, tensor->data, (size_t)bytes);
     free(header);
     return file;
 }
@@ -69,9 +72,19 @@ static bool add_entry(zip_t *archive, const struct safetensors_tensor *tensor)
            zip_file_set_dostime(archive, (zip_uint64_t)index, 0, first_of_1980, 0) == 0;
 }
 
+static bool check_dtypes(const char *path, const struct safetensors_tensor *tensors, int count, struct status *status)
+{
+    for (int i = 0; i < count; i++)
+        if (!description(tensors[i].dtype))
+            return status_fail(status, STATUS_RUNTIME, "%s: not written: tensor %s is %s, which NumPy does not have",
+                               path, tensors[i].name, safetensors_dtype_name(tensors[i].dtype));
+    return true;
+}
+
 bool npz_write(const char *path, const struct safetensors_tensor *tensors, int count, struct status *status)
 {
     int code = 0;
+    if (!check_dtypes(path, tensors, count, status)) return false;
     zip_t *archive = zip_open(path, ZIP_CREATE | ZIP_TRUNCATE, &code);
     if (!archive) {
         zip_error_t error;

@@ -124,8 +124,8 @@ static bool load(void *argument, const struct checkpoint_item *item)
         return status_fail(loading->status, STATUS_RUNTIME, "%s: no tensor %s, which the network has",
                            loading->file->path, item->name);
     if (!check_shape(loading, item, tensor)) return false;
-    if (tensor->dtype != SAFETENSORS_F32 && tensor->dtype != SAFETENSORS_F64)
-        return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s: expected F32 or F64, found %s",
+    if (!safetensors_dtype_is_real(tensor->dtype))
+        return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s: expected F32, F64, F16 or BF16, found %s",
                            loading->file->path, item->name, safetensors_dtype_name(tensor->dtype));
     double *values = memory_alloc((size_t)tensor->count, sizeof *values);
     safetensors_values(tensor, values);

@@ -13,9 +13,11 @@ static void use(const struct safetensors_file *file)
 {
     for (int i = 0; i < file->tensor_count; i++) {
         const struct safetensors_tensor *tensor = &file->tensors[i];
-        double *values = memory_alloc((size_t)tensor->count, sizeof *values);
-        safetensors_values(tensor, values);
-        free(values);
+        if (safetensors_dtype_has_values(tensor->dtype)) {
+            double *values = memory_alloc((size_t)tensor->count, sizeof *values);
+            safetensors_values(tensor, values);
+            free(values);
+        }
         CHECK(safetensors_find(file, tensor->name) == tensor);
     }
     for (int i = 0; i < file->metadata_count; i++)
