@@ -9,6 +9,7 @@
 #include "cli/cli_private.h"
 #include "config/text.h"
 #include "trainer/memory.h"
+#include "util/warning.h"
 
 /* One per line, so that a new one touches no other. */
 /* clang-format off */
@@ -116,14 +117,6 @@ static bool flush_output(struct status *status)
     return status_fail(status, STATUS_RUNTIME, "cannot write to the standard output: %s", strerror(errno));
 }
 
-/* File names may hold anything; an error stays one line. */
-static void report(const struct status *status)
-{
-    fputs("trainer: ", stderr);
-    for (const char *c = status->message; *c; c++) fputc((unsigned char)*c < 0x20 || *c == 0x7F ? '?' : *c, stderr);
-    fputc('\n', stderr);
-}
-
 int cli_run(int argc, char **argv)
 {
     struct status status = {.code = STATUS_OK};
@@ -131,6 +124,6 @@ int cli_run(int argc, char **argv)
     bool good = dispatch(argc, argv, &status);
     struct status output = {.code = STATUS_OK};
     if (!flush_output(&output) && good) status = output, good = false;
-    if (!good) report(&status);
+    if (!good) warning_print("%s", status.message);
     return (int)status.code;
 }

@@ -48,12 +48,18 @@ const struct cli_command cli_import = {
     .name = "import",
     .summary = "Make a run of weights that PyTorch or another program saved as safetensors.",
     .description =
-        "WEIGHTS holds the tensors of CONFIG's network, F32 or F64, under the names that PyTorch gives an "
-        "nn.Sequential called `layers` of the layers that `trainer summary` lists: `layers.I.weight` (O,I,K,K) of a "
-        "convolution, (O,I) of a linear layer, (C) of a batch normalization; `layers.I.bias`; `layers.I.running_mean` "
-        "and `.running_var`. All of them, and no others; `num_batches_tracked` is passed over. What does not fit is "
-        "named, with the shape that was expected and the one found. `input.offset` and `input.scale`, which `trainer "
-        "export` writes, must be the normalization of CONFIG's data.",
+        "WEIGHTS holds the tensors of CONFIG's network, F32, F64, F16 or BF16, under the names that PyTorch gives an "
+        "nn.Sequential of the layers that `trainer summary` lists: `layers.I.weight` (O,I,K,K) of a convolution, (O,I) "
+        "of a linear layer, (C) of a batch normalization; `layers.I.bias`; `layers.I.running_mean` and "
+        "`.running_var`.\n\n"
+        "Words that all names begin with are left out: `module.0.weight`, `_orig_mod.layers.0.weight` and `0.weight` "
+        "are the same. Where the numbers are others, because the module has an nn.Flatten more, its modules with "
+        "tensors are taken in their order, and a line says so; there must be as many as the network's.\n\n"
+        "All tensors of the network must be there, and no others. Passed over are `num_batches_tracked` and, in a "
+        "checkpoint of the trainer, the optimizer's state; a tensor of whole numbers that the network has no place for "
+        "is passed over with a line. A tensor that is missing is named with the nearest one of "
+        "the file; one that the network has no place for, or that has another shape, is named too. `input.offset` and "
+        "`input.scale`, which `trainer export` writes, must be the normalization of CONFIG's data.",
     .operands = operands,
     .options = options,
     .examples = examples,

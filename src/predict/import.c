@@ -1,13 +1,15 @@
 #include "trainer/import.h"
 
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "predict/import_names.h"
 #include "report/csv.h"
 #include "train/run_folder.h"
 #include "trainer/checkpoint.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
+#include "util/warning.h"
 
 struct import {
     const struct experiment *experiment;
@@ -17,31 +19,59 @@ struct import {
     struct run_result result;
 };
 
+/* How far a value may lie from one that was rounded to the dtype, as a part of it. */
+static double rounding(enum safetensors_dtype dtype)
+{
+    return dtype == SAFETENSORS_F16 ? 0x1p-11 : dtype == SAFETENSORS_BF16 ? 0x1p-8 : 0;
+}
+
+static bool are_same(const struct safetensors_tensor *tensor, const float *expected, int64_t count)
+{
+    const double smallest_half = 0x1p-24;
+    if (tensor->count != count || !safetensors_dtype_has_values(tensor->dtype)) return false;
+    double *values = memory_alloc((size_t)count, sizeof *values), part = rounding(tensor->dtype);
+    safetensors_values(tensor, values);
+    bool same = true;
+    for (int64_t i = 0; same && i < count; i++) {
+        double difference = fabs((double)(float)values[i] - (double)expected[i]);
+        same = difference <= part * fabs((double)expected[i]) + (part > 0 ? smallest_half : 0);
+    }
+    free(values);
+    return same;
+}
+
 /* Weights for pixels that are normalized otherwise would be of no use. */
 static bool check_values(const struct safetensors_file *file, const char *name, const float *expected, int64_t count,
                          struct status *status)
 {
     const struct safetensors_tensor *tensor = safetensors_find(file, name);
-    if (!tensor) return true;
-    bool same = tensor->dtype == SAFETENSORS_F32 && tensor->count == count &&
-                memcmp(tensor->data, expected, (size_t)count * sizeof *expected) == 0;
-    return same || status_fail(status, STATUS_RUNTIME, "%s: tensor %s: not the normalization of this config's data",
-                               file->path, name);
+    if (!tensor || are_same(tensor, expected, count)) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s: tensor %s: not the normalization of this config's data", file->path,
+                       name);
+}
+
+static bool load_file(struct import *import, struct safetensors_file *file, struct status *status)
+{
+    const struct dataset *dataset = &import->dataset;
+    int64_t pixels = dataset->channels * dataset->height * dataset->width;
+    bool good = check_values(file, "input.offset", dataset->offset, pixels, status) &&
+                check_values(file, "input.scale", dataset->scale, dataset->channels, status) &&
+                checkpoint_load_weights(file, import->trainer.network, status);
+    ema_show(&import->trainer.ema, true); /* the average, where there is one, starts with them too */
+    good = good && checkpoint_load_weights(file, import->trainer.network, status);
+    ema_show(&import->trainer.ema, false);
+    return good;
 }
 
 static bool load(struct import *import, const char *weights, struct status *status)
 {
-    const struct dataset *dataset = &import->dataset;
-    int64_t pixels = dataset->channels * dataset->height * dataset->width;
     struct safetensors_file file;
+    struct import_names names;
     if (!safetensors_read(&file, weights, SAFETENSORS_DIGEST_OPTIONAL, status)) return false;
-    bool good = check_values(&file, "input.offset", dataset->offset, pixels, status) &&
-                check_values(&file, "input.scale", dataset->scale, dataset->channels, status) &&
-                checkpoint_load_weights(&file, import->trainer.network, status);
-    ema_show(&import->trainer.ema, true); /* the average, where there is one, starts with them too */
-    good = good && checkpoint_load_weights(&file, import->trainer.network, status);
-    ema_show(&import->trainer.ema, false);
+    bool good = import_names_match(&names, &file, import->trainer.network, status) && load_file(import, &file, status);
+    for (int i = 0; good && i < names.note_count; i++) warning_print("%s", names.notes[i]);
     safetensors_free(&file);
+    import_names_free(&names);
     return good;
 }
 

@@ -3,6 +3,9 @@ tests, and takes long to start. Each line of the standard input is a JSON list; 
 
 ["logits", CONFIG, WEIGHTS, IMAGES, OUT]    WEIGHTS.safetensors, IMAGES.npy (N,C,H,W) -> OUT.npy (N,D)
 ["create", CONFIG, C, H, W, D, OUT]         a random network's state_dict -> OUT.safetensors
+["recipe", CODE, WEIGHTS, IMAGES, OUT]      the network that the Python in the file CODE makes, as "logits"
+["plain", CODE, OUT]                        its layers with an nn.Flatten before the linear one, as a plain nn.Sequential of
+                                            random tensors in half precision -> OUT.safetensors
 """
 
 import configparser
@@ -111,7 +114,7 @@ def write_safetensors(tensors, path):
     header, data = {}, b""
     for name, tensor in sorted(tensors.items(), key=lambda item: -item[1].element_size()):
         values = tensor.numpy().tobytes()
-        header[name] = {"dtype": {torch.float32: "F32", torch.int64: "I64"}[tensor.dtype], "shape": list(tensor.shape),
+        header[name] = {"dtype": {torch.float16: "F16", torch.float32: "F32", torch.int64: "I64"}[tensor.dtype], "shape": list(tensor.shape),
                         "data_offsets": [len(data), len(data) + len(values)]}
         data += values
     text = json.dumps(header).encode()
@@ -119,7 +122,44 @@ def write_safetensors(tensors, path):
         file.write(len(text).to_bytes(8, "little") + text + data)
 
 
+def run_recipe(path, weights=None):
+    """The names that the code defines. Its last line loads weights: those given, or it is left out."""
+    with open(path) as file:
+        code = file.read().replace("from safetensors.torch import load_file", "")
+    *definitions, last = code.strip().split("\n")
+    names = {"load_file": read_safetensors}
+    exec("\n".join(definitions) + (f"\nnetwork.load_state_dict(load_file({weights!r}))" if weights else ""), names)
+    assert last.startswith("network.load_state_dict(load_file("), last
+    return names
+
+
+def recipe(code, weights, images, out):
+    with torch.no_grad():
+        network = run_recipe(code, weights)["network"]
+        numpy.save(out, network(torch.from_numpy(numpy.load(images)).float()).numpy())
+
+
+def randomize(layers):
+    for layer in layers:
+        if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
+            nn.init.normal_(layer.running_mean)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, 2)
+            nn.init.normal_(layer.bias)
+
+
+def plain(code, out):
+    torch.manual_seed(1)
+    layers = list(run_recipe(code)["layers"]())
+    randomize(layers)
+    network = nn.Sequential(*layers[:-1], nn.Flatten(), layers[-1])
+    network(torch.zeros(2, 3, 32, 32))  # it is a network, with the Flatten too
+    write_safetensors(network.half().state_dict(), out)
+
+
 def main(action, config, *arguments):
+    if action in ("recipe", "plain"):
+        return globals()[action](config, *arguments)
     parser = configparser.ConfigParser(inline_comment_prefixes=("#", ";"))
     parser.read(config)
     model = parser["model"]
@@ -135,12 +175,7 @@ def main(action, config, *arguments):
     else:
         *shape, classes = map(int, arguments[:4])
         network = Network(model, *shape, classes)
-        for layer in network.layers:
-            if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)):
-                nn.init.normal_(layer.running_mean)
-                nn.init.uniform_(layer.running_var, 0.5, 2)
-                nn.init.uniform_(layer.weight, 0.5, 2)
-                nn.init.normal_(layer.bias)
+        randomize(network.layers)
         state = {name: value for name, value in network.state_dict().items() if name.startswith("layers.")}
         write_safetensors(state, arguments[4])
 

@@ -18,6 +18,7 @@ from PIL import Image
 import support
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
 
 # Every kind of layer, window and block order; section.key=value settings over support.CONFIG.
 NETWORKS = {
@@ -158,6 +159,39 @@ class Exchange(unittest.TestCase):
 
         self.with_each_network(check)
 
+    def small_convnet_ini(self):
+        """configs/convnet.ini on a few synthetic images: the path of its run, the code of docs/using-a-model.md, and pictures."""
+        settings = ["data.dataset=synthetic", "data.synthetic_train=64", "data.synthetic_test=32", "data.synthetic_classes=10",
+                    "data.synthetic_size=32", "train.max_steps=2", "train.eval_freq=2", "backend.device=cpu"]
+        support.trainer(os.path.join(ROOT, "configs", "convnet.ini"), "--out", self.path("run"), "--quiet",
+                        *[f"--set={setting}" for setting in settings])
+        with open(os.path.join(ROOT, "docs", "using-a-model.md")) as file:
+            (code,) = [block.split("```")[0] for block in file.read().split("```python\n") if "class Network" in block]
+        with open(self.path("recipe.py"), "w") as file:
+            file.write(code)
+        paths, pixels = write_pictures(self.folder, 3, 32)
+        numpy.save(self.path("pixels.npy"), pixels)
+        return self.path("run"), paths
+
+    @needs_torch
+    def test_recipe_of_the_docs_for_convnet_ini(self):
+        run, paths = self.small_convnet_ini()
+        weights = support.trainer("export", run, "--format", "safetensors").strip()
+        pytorch("recipe", self.path("recipe.py"), weights, self.path("pixels.npy"), self.path("out.npy"))
+        self.agree(numpy.load(self.path("out.npy")), logits_of(run, paths))
+
+    @needs_torch
+    def test_plain_sequential_with_a_flatten_in_half_precision(self):
+        run, paths = self.small_convnet_ini()
+        pytorch("plain", self.path("recipe.py"), self.path("plain.safetensors"))
+        support.trainer("import", os.path.join(run, "resolved.ini"), self.path("plain.safetensors"), "--output",
+                        self.path("imported"))
+        weights = support.trainer("export", self.path("imported"), "--format", "safetensors").strip()
+        made, kept = safetensors.numpy.load_file(self.path("plain.safetensors")), safetensors.numpy.load_file(weights)
+        numpy.testing.assert_array_equal(made["31.weight"].astype(numpy.float32), kept["layers.30.weight"])
+        pytorch("recipe", self.path("recipe.py"), weights, self.path("pixels.npy"), self.path("out.npy"))
+        self.agree(numpy.load(self.path("out.npy")), logits_of(self.path("imported"), paths))
+
     def test_exported_and_imported_evaluates_the_same(self):
         def check(run, *_):
             weights = support.trainer("export", run, "--format", "safetensors").strip()
@@ -174,7 +208,7 @@ class Exchange(unittest.TestCase):
         tensors = safetensors.numpy.load_file(weights)
         cases = {"layers.0.weight: expected the shape (4,3,3,3), found (4,3,3,2)": {"layers.0.weight": tensors["layers.0.weight"][..., :2].copy()},
                  "no tensor layers.1.running_var": {"layers.1.running_var": None},
-                 "tensor layers.77.weight": {"layers.77.weight": numpy.zeros(3, numpy.float32)}}
+                 "found also layers.77.weight": {"layers.77.weight": numpy.zeros(3, numpy.float32)}}
         for part, change in cases.items():
             changed = {name: value for name, value in {**tensors, **change}.items() if value is not None}
             safetensors.numpy.save_file(changed, self.path("changed.safetensors"))
