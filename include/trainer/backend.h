@@ -38,7 +38,7 @@ struct backend_options {
     enum device device;
     enum precision precision;
     enum cpu_isa cpu_isa;   /* instruction set of the kernels; CPU_ISA_AMX adds products of bf16 and of bytes */
-    int threads;            /* CPU threads; 0: one per core */
+    int threads;            /* CPU threads; 0: one for each core that the process may use */
     enum winograd winograd; /* CPU only */
     /* The fields below are for CUDA; the CPU backend gives the same bits in every run anyway. */
     bool deterministic;      /* only algorithms that give the same bits in every run */
@@ -371,7 +371,7 @@ struct backend {
     const struct backend_ops *ops;
     size_t scalar_size;     /* bytes of an element of a filter or vector, of its gradient or its moments */
     size_t activation_size; /* bytes of an element of an activation or its gradient */
-    int64_t memory_bytes;   /* size of the device's memory: alloc can give nothing larger */
+    int64_t memory_bytes;   /* the device's memory, as far as the process may use it; alloc gives nothing larger */
     int64_t allocated;     /* bytes of it that alloc, plans and data sets took, less what they gave back (CUDA: took) */
     char pci_bus_id[32];   /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
     bool fuse;             /* as in the options: use the optional entries of the table */

@@ -117,7 +117,7 @@ struct experiment {
     } report;
     struct {
         enum device device;
-        int64_t threads; /* 0: one per core */
+        int64_t threads; /* 0: one for each core that the process may use */
         enum precision precision;
         enum cpu_isa cpu_isa;
         enum winograd winograd;

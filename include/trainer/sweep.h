@@ -35,7 +35,7 @@ struct sweep_settings {
     enum sweep_order order;
     enum sweep_rank rank_by; /* the set whose accuracy ranks */
     int64_t limit;           /* trials; 0: all */
-    int64_t jobs;            /* trials side by side; 0: one per core */
+    int64_t jobs;            /* trials side by side; 0: one for each core that the process may use */
     enum sweep_halving halving;
     int64_t eta, rungs; /* of successive halving */
 };

@@ -95,7 +95,7 @@ const struct experiment_key experiment_keys[] = {
     BOOLEAN(report, histograms, "false", "With them how the weights and gradients of every layer are spread."),
 
     CHOICE(backend, device, "auto", "What computes; auto: a CUDA device where there is one.", "auto", "cpu", "cuda"),
-    INTEGER(backend, threads, "0", 0, 1024, "CPU threads; 0: one per core."),
+    INTEGER(backend, threads, "0", 0, 1024, "CPU threads; 0: one for each core that the process may use."),
     CHOICE(backend, precision, "fp32", "Arithmetic; bf16: products of bf16, the rest in fp32; tf32 needs a CUDA device.", "fp32", "fp64", "tf32", "bf16"),
     CHOICE(backend, cpu_isa, "auto", "Instruction set of the CPU kernels; auto: the best there is; amx: avx512, with AMX where that multiplies faster. In fp32 amx, and avx512 with VNNI, multiply the pixels of a perceptron's input as bytes.", "auto", "amx", "avx512",
            "avx2", "portable"),

@@ -68,7 +68,8 @@ static bool count_bytes(const struct network *network, const struct layer *layer
     int64_t total = 2 * need->parameters + need->folded + need->activations + 2 * need->largest;
     if (total <= backend->memory_bytes) return true;
     return layer_fail(layer, status,
-                      "up to this layer the network takes %.1f GiB with batches of %s samples, the device has %.1f GiB",
+                      "up to this layer the network takes %.1f GiB with batches of %s samples, expected at most the "
+                      "%.1f GiB that the process may use",
                       (double)total / 0x1p30, thousands_format(layer->output.n).text,
                       (double)backend->memory_bytes / 0x1p30);
 }

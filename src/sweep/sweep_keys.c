@@ -19,7 +19,7 @@ const struct experiment_key sweep_keys[SWEEP_KEY_COUNT] = {
     CHOICE(rank_by, "validation",
            "Set whose best accuracy ranks: the held-out data.validation_size samples, or the test set.", "validation", "test"),
     INTEGER(limit, "0", 0, SWEEP_TRIALS_MAX, "Run the first so many trials of the order; 0: all."),
-    INTEGER(jobs, "0", 0, 1024, "Trials side by side, each on one thread; 0: one per core."),
+    INTEGER(jobs, "0", 0, 1024, "Trials side by side, each on one thread; 0: one for each core that the process may use."),
     CHOICE(halving, "off",
            "Successive halving: all trials train a little, then the best 1/eta of them eta times as long, and so on.",
            "off", "on"),

@@ -15,6 +15,7 @@
 #include "trainer/memory.h"
 #include "trainer/train.h"
 #include "util/folder.h"
+#include "util/machine.h"
 
 struct runner {
     const struct sweep *sweep;
@@ -49,8 +50,7 @@ struct worker {
 
 static int job_count(const struct sweep *sweep)
 {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int64_t jobs = sweep->settings.jobs > 0 ? sweep->settings.jobs : cores > 0 ? cores : 1;
+    int64_t jobs = sweep->settings.jobs > 0 ? sweep->settings.jobs : machine_read("").cores;
     return (int)(jobs < sweep->trial_count ? jobs : sweep->trial_count);
 }
 

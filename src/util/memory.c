@@ -11,20 +11,57 @@
 #include <sys/mman.h>
 
 #include "trainer/status.h"
+#include "util/machine.h"
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* Several threads may meet it at once, and only one may exit. */
-static _Noreturn void out_of_memory(size_t count, size_t size)
+/* Smaller blocks are not compared with the limit: looking it up takes longer than they do. */
+enum { COMPARED_BYTES = 4 << 20 };
+
+/* Several threads may run out of memory at once, and only one may exit: the others wait here. */
+static void begin_ending(void)
 {
     static atomic_flag ending = ATOMIC_FLAG_INIT;
     while (atomic_flag_test_and_set(&ending)) pause();
+}
+
+static _Noreturn void out_of_memory(size_t count, size_t size)
+{
+    begin_ending();
     fprintf(stderr, "trainer: out of memory (%zu x %zu bytes wanted)\n", count, size);
+    exit(STATUS_RUNTIME);
+}
+
+/* The memory of this process that is its own, in bytes; the pages of files can be read again and do not count. */
+static int64_t memory_in_use(void)
+{
+    long long size, resident, shared;
+    FILE *file = fopen("/proc/self/statm", "re");
+    bool known = file && fscanf(file, "%lld %lld %lld", &size, &resident, &shared) == 3;
+    if (file) fclose(file);
+    return known ? (resident - shared) * sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* The kernel hands out more addresses than it has memory, and kills a process that uses too many of them. A block that
+ * cannot fit is refused before that, with a line. */
+static void compare_with_limit(size_t bytes)
+{
+    if (bytes < COMPARED_BYTES) return;
+    int64_t used = memory_in_use(), limit = machine_read("").memory_and_swap;
+    if (bytes <= (size_t)INT64_MAX && (int64_t)bytes <= limit - used) return;
+    begin_ending();
+    fprintf(stderr,
+            "trainer: out of memory: %.1f MiB more, beside the %.1f MiB in use, do not fit into the %.1f MiB that "
+            "this process may use\n",
+            (double)bytes / 0x1p20, (double)used / 0x1p20, (double)limit / 0x1p20);
     exit(STATUS_RUNTIME);
 }
 
 void *memory_alloc(size_t count, size_t size)
 {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) out_of_memory(count, size);
+    compare_with_limit(bytes);
     void *block = calloc(count ? count : 1, size ? size : 1);
     if (!block) out_of_memory(count, size);
     return block;
@@ -35,6 +72,7 @@ void *memory_alloc_aligned(size_t bytes)
     size_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : CACHE_LINE;
     if (bytes > SIZE_MAX - alignment) out_of_memory(1, bytes);
     size_t rounded = bytes > 0 ? (bytes + alignment - 1) / alignment * alignment : alignment;
+    compare_with_limit(rounded);
     void *block = aligned_alloc(alignment, rounded);
     if (!block) out_of_memory(1, bytes);
 #ifdef MADV_HUGEPAGE

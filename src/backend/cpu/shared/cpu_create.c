@@ -1,11 +1,12 @@
 #include "cpu_create.h"
 #include "cpu_threads.h"
 
-#include <unistd.h>
+#include "util/machine.h"
 
 #if defined(TRAINER_X86)
 #include <cpuid.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 /* The threads become the backend's. */
@@ -92,18 +93,6 @@ const char *cpu_isa_name(enum cpu_isa isa)
     return "auto";
 }
 
-static int core_count(void)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    return cores < 1 ? 1 : cores > 1024 ? 1024 : (int)cores;
-}
-
-static int64_t physical_memory(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page_bytes > 0 ? (int64_t)pages * page_bytes : INT64_MAX;
-}
-
 bool cpu_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
 {
     if (options->precision == PRECISION_TF32)
@@ -117,12 +106,14 @@ bool cpu_backend_create(struct backend **backend, const struct backend_options *
     if (!variant)
         return status_fail(status, STATUS_USAGE, "backend.cpu_isa: this machine or build does not have %s; use auto",
                            cpu_isa_name(options->cpu_isa));
+    struct machine machine = machine_read("");
+    int cores = machine.cores < 1024 ? machine.cores : 1024;
     struct backend_options chosen = *options;
-    chosen.threads = options->threads ? options->threads : core_count();
+    chosen.threads = options->threads ? options->threads : cores;
     chosen.cpu_isa = variant->isa;
     struct cpu_threads *team = cpu_threads_create(chosen.threads, status);
     if (!team) return false;
     *backend = (options->precision == PRECISION_FP64 ? variant->create_f64 : variant->create_f32)(team, &chosen);
-    (*backend)->memory_bytes = physical_memory();
+    (*backend)->memory_bytes = machine.memory;
     return true;
 }
