@@ -263,4 +263,5 @@ Test(machine, the_program_takes_a_thread_for_each_core_that_it_may_use)
 {
     use_one_core();
     expect_output("bench '" CONFIG_FOLDER "/mlp.ini' --steps 1", "backend: cpu, 1 thread, ");
+    expect_output("bench '" CONFIG_FOLDER "/mlp.ini' --steps 1 --set backend.threads=3", "cpu, 3 threads on 1 core, ");
 }

@@ -151,7 +151,8 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
         cpu->bf16 = CPU_EXPORT(cpu_bf16_engine_find)(options->cpu_isa), arithmetic = cpu->bf16->name;
     if (options->precision == PRECISION_FP32) cpu->bytes = CPU_EXPORT(cpu_bytes_engine_find)(options->cpu_isa);
 #endif
-    snprintf(cpu->base.description, sizeof cpu->base.description, "cpu, %d thread%s, %s, %s", options->threads,
-             options->threads == 1 ? "" : "s", isa_name, arithmetic);
+    char team[64];
+    cpu_threads_describe(threads, team, sizeof team);
+    snprintf(cpu->base.description, sizeof cpu->base.description, "cpu, %s, %s, %s", team, isa_name, arithmetic);
     return &cpu->base;
 }

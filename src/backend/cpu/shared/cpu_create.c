@@ -99,19 +99,19 @@ bool cpu_backend_create(struct backend **backend, const struct backend_options *
         return status_fail(status, STATUS_USAGE, "backend.precision: the CPU backend computes in fp32, bf16 or fp64");
     if (options->cpu_isa == CPU_ISA_AMX && options->precision == PRECISION_FP64)
         return status_fail(status, STATUS_USAGE, "backend.cpu_isa: amx is of no use to fp64; use auto");
-    if (options->threads < 0 || options->threads > 1024)
-        return status_fail(status, STATUS_USAGE, "backend.threads: expected 0 (one per core) to 1024, found %d",
-                           options->threads);
+    if (options->threads < 0 || options->threads > CPU_THREADS_MAX)
+        return status_fail(status, STATUS_USAGE, "backend.threads: expected 0 (one per core) to %d, found %d",
+                           CPU_THREADS_MAX, options->threads);
     const struct variant *variant = find_variant(options->cpu_isa, options->precision);
     if (!variant)
         return status_fail(status, STATUS_USAGE, "backend.cpu_isa: this machine or build does not have %s; use auto",
                            cpu_isa_name(options->cpu_isa));
     struct machine machine = machine_read("");
-    int cores = machine.cores < 1024 ? machine.cores : 1024;
+    int cores = machine.cores < CPU_THREADS_MAX ? machine.cores : CPU_THREADS_MAX;
     struct backend_options chosen = *options;
     chosen.threads = options->threads ? options->threads : cores;
     chosen.cpu_isa = variant->isa;
-    struct cpu_threads *team = cpu_threads_create(chosen.threads, status);
+    struct cpu_threads *team = cpu_threads_create(chosen.threads, cores, status);
     if (!team) return false;
     *backend = (options->precision == PRECISION_FP64 ? variant->create_f64 : variant->create_f32)(team, &chosen);
     (*backend)->memory_bytes = machine.memory;

@@ -1,26 +1,37 @@
-/* A loop is cut into ranges, and those into a portion per thread; a portion's `ticket` holds the number of the loop and
- * how many of its ranges nobody has taken. Taking one is a compare-and-swap of that word, so a thread that comes late
+/* A loop is cut into ranges, and those into portions; a portion's `ticket` holds the number of the loop and how many of
+ * its ranges are not yet taken. A thread takes a range by a compare-and-swap of that word, so a thread that comes late
  * finds nothing left and touches nothing, and the caller waits only for ranges that were taken: a worker that other
- * work keeps from running holds nobody up.
+ * work keeps from running holds up no other thread.
  *
- * A thread takes the ranges of its own portion first and then those that others have left. So in loops of equal cut it
- * meets the same data again, in its own cache: fetching what another core wrote last takes several times as long.
+ * There is a portion for every thread that can run at a time, which are no more than the cores that the process may use.
+ * A thread takes the ranges of its own portion first and then those that the others have left. So in loops of equal cut
+ * it meets the same data again, in its own cache: fetching data that another core wrote last takes several times as long.
  *
- * Waiting threads spin for a few microseconds, since the next loop of a training step mostly follows at once, and then
- * sleep, so that an idle trainer does not burn its cores. */
+ * A waiting thread spins at first, since the next loop of a training step mostly follows at once. While it spins it
+ * offers its core to other threads again and again: where none wants it, that costs less than a microsecond, and where
+ * another process has work for the core, that work is not kept waiting. Then it sleeps, so that an idle trainer does not
+ * burn its cores.
+ *
+ * With more threads than cores, most workers sleep at any time. A loop wakes only as many as can run beside the caller,
+ * and none while enough of them are awake: 30 workers that wake for every loop, and find their cores taken, would cost
+ * more time than the loop. */
 #include "cpu_threads.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
 
-enum { SPIN_ROUNDS = 20000 };
+enum {
+    SPIN_ROUNDS = 20000, /* about half a millisecond */
+    YIELD_ROUNDS = 64,   /* about 2 microseconds */
+};
 
 /* On a cache line of its own. */
 struct portion {
@@ -30,8 +41,9 @@ struct portion {
 
 struct cpu_threads {
     int count;
+    int width;                /* threads that run at a time: count, or the number of cores where that is smaller */
     pthread_t *workers;       /* [count - 1] */
-    struct portion *portions; /* [count] */
+    struct portion *portions; /* [width] */
 
     /* The loop at hand: written by the caller before it publishes the ticket. */
     void (*body)(void *, int64_t, int64_t);
@@ -43,8 +55,13 @@ struct cpu_threads {
 
     atomic_int started; /* workers that know their number */
     atomic_bool stop;
-    pthread_mutex_t mutex; /* guards sleeping on `wake` */
+
+    pthread_mutex_t mutex; /* guards sleeping on `wake` and `done` */
     pthread_cond_t wake;
+    pthread_cond_t done;
+    atomic_int awake;         /* workers that run or were told to; at most width - 1 */
+    int calls;                /* workers that were told to wake and have not done so yet */
+    atomic_bool caller_waits; /* on `done` */
 };
 
 static _Thread_local int current; /* 0 in every caller */
@@ -85,6 +102,17 @@ static void restore_denormals(unsigned before)
 #endif
 }
 
+/* Counts a range as done. When it was the last one, the loop may be over, and the next one under way, before this returns.
+ */
+static void finish_range(struct cpu_threads *team)
+{
+    int64_t ranges = team->ranges;
+    if (atomic_fetch_add(&team->finished, 1) + 1 != ranges || !atomic_load(&team->caller_waits)) return;
+    pthread_mutex_lock(&team->mutex);
+    pthread_cond_signal(&team->done);
+    pthread_mutex_unlock(&team->mutex);
+}
+
 /* Runs ranges of one portion of the loop at hand until none is left. */
 static void take_portion(struct cpu_threads *team, struct portion *portion)
 {
@@ -97,31 +125,59 @@ static void take_portion(struct cpu_threads *team, struct portion *portion)
             continue;
         int64_t first = (portion->end - (int64_t)(uint32_t)ticket) * team->grain, last = first + team->grain;
         team->body(team->argument, first, last < team->iterations ? last : team->iterations);
-        atomic_fetch_add_explicit(&team->finished, 1, memory_order_release);
+        finish_range(team);
         ticket = atomic_load_explicit(&portion->ticket, memory_order_acquire);
     }
 }
 
+/* Portion 0 is the caller's, the others are the workers'. */
 static void take_ranges(struct cpu_threads *team)
 {
-    for (int i = 0; i < team->count; i++) take_portion(team, &team->portions[(current + i) % team->count]);
+    int own = current == 0 ? 0 : 1 + (current - 1) % (team->width - 1);
+    for (int i = 0; i < team->width; i++) take_portion(team, &team->portions[(own + i) % team->width]);
+}
+
+/* One round of spinning. */
+static inline void spin(int round)
+{
+    if (round % YIELD_ROUNDS == 0) sched_yield();
+    cpu_relax();
 }
 
 static bool must_wait(struct cpu_threads *team, unsigned long long loop)
 {
-    return atomic_load_explicit(&team->loop, memory_order_acquire) == loop && !atomic_load(&team->stop);
+    return atomic_load(&team->loop) == loop && !atomic_load(&team->stop);
+}
+
+/* Sleeps until wake_workers calls; the mutex is held. */
+static void wait_for_call(struct cpu_threads *team)
+{
+    while (team->calls == 0 && !atomic_load(&team->stop)) pthread_cond_wait(&team->wake, &team->mutex);
+    team->calls -= team->calls > 0;
+}
+
+/* Either the caller sees that a worker less is awake, and calls one, or the worker sees the caller's new loop: both write
+ * their own word before they read the other's. */
+static void sleep_until_called(struct cpu_threads *team, unsigned long long loop)
+{
+    pthread_mutex_lock(&team->mutex);
+    atomic_fetch_sub(&team->awake, 1);
+    if (must_wait(team, loop)) {
+        wait_for_call(team);
+    } else {
+        atomic_fetch_add(&team->awake, 1);
+    }
+    pthread_mutex_unlock(&team->mutex);
 }
 
 /* Returns when there is another loop than that one, which may have ended since. */
 static void wait_for_loop(struct cpu_threads *team, unsigned long long loop)
 {
-    for (int round = 0; round < SPIN_ROUNDS; round++) {
+    for (int round = 1; round <= SPIN_ROUNDS; round++) {
         if (!must_wait(team, loop)) return;
-        cpu_relax();
+        spin(round);
     }
-    pthread_mutex_lock(&team->mutex);
-    while (must_wait(team, loop)) pthread_cond_wait(&team->wake, &team->mutex);
-    pthread_mutex_unlock(&team->mutex);
+    sleep_until_called(team, loop);
 }
 
 static void *worker_main(void *argument)
@@ -129,20 +185,27 @@ static void *worker_main(void *argument)
     struct cpu_threads *team = argument;
     current = atomic_fetch_add(&team->started, 1) + 1;
     flush_denormals();
-    unsigned long long loop = 0;
+    pthread_mutex_lock(&team->mutex);
+    wait_for_call(team);
+    pthread_mutex_unlock(&team->mutex);
     while (!atomic_load(&team->stop)) {
-        wait_for_loop(team, loop);
-        loop = atomic_load_explicit(&team->loop, memory_order_acquire);
+        unsigned long long loop = atomic_load(&team->loop);
         take_ranges(team);
+        wait_for_loop(team, loop);
     }
     return NULL;
 }
 
+/* As many as can run, and no more; see sleep_until_called. */
 static void wake_workers(struct cpu_threads *team)
 {
+    if (atomic_load(&team->awake) == team->width - 1) return;
     pthread_mutex_lock(&team->mutex);
-    pthread_cond_broadcast(&team->wake);
+    int missing = team->width - 1 - atomic_load(&team->awake);
+    team->calls += missing;
+    atomic_fetch_add(&team->awake, missing);
     pthread_mutex_unlock(&team->mutex);
+    for (int i = 0; i < missing; i++) pthread_cond_signal(&team->wake);
 }
 
 static bool start_worker(struct cpu_threads *team, struct status *status)
@@ -154,15 +217,16 @@ static bool start_worker(struct cpu_threads *team, struct status *status)
     return true;
 }
 
-struct cpu_threads *cpu_threads_create(int threads, struct status *status)
+struct cpu_threads *cpu_threads_create(int threads, int cores, struct status *status)
 {
-    CHECK(threads >= 1);
+    CHECK(threads >= 1 && cores >= 1);
     struct cpu_threads *team = memory_alloc(1, sizeof *team);
     team->count = 1;
+    team->width = threads < cores ? threads : cores;
     team->workers = memory_alloc((size_t)threads, sizeof *team->workers);
-    team->portions = memory_alloc_aligned((size_t)threads * sizeof *team->portions);
+    team->portions = memory_alloc_aligned((size_t)team->width * sizeof *team->portions);
     CHECK(pthread_mutex_init(&team->mutex, NULL) == 0);
-    CHECK(pthread_cond_init(&team->wake, NULL) == 0);
+    CHECK(pthread_cond_init(&team->wake, NULL) == 0 && pthread_cond_init(&team->done, NULL) == 0);
     while (team->count < threads) {
         if (start_worker(team, status)) continue;
         cpu_threads_destroy(team);
@@ -174,10 +238,13 @@ struct cpu_threads *cpu_threads_create(int threads, struct status *status)
 void cpu_threads_destroy(struct cpu_threads *team)
 {
     if (!team) return;
+    pthread_mutex_lock(&team->mutex);
     atomic_store(&team->stop, true);
-    wake_workers(team);
+    pthread_cond_broadcast(&team->wake);
+    pthread_mutex_unlock(&team->mutex);
     for (int i = 0; i < team->count - 1; i++) pthread_join(team->workers[i], NULL);
     pthread_cond_destroy(&team->wake);
+    pthread_cond_destroy(&team->done);
     pthread_mutex_destroy(&team->mutex);
     free(team->workers);
     free(team->portions);
@@ -189,6 +256,13 @@ int cpu_threads_count(const struct cpu_threads *team)
     return team->count;
 }
 
+void cpu_threads_describe(const struct cpu_threads *team, char *text, size_t size)
+{
+    int used = snprintf(text, size, "%d thread%s", team->count, team->count == 1 ? "" : "s");
+    if (team->width < team->count)
+        snprintf(text + used, size - (size_t)used, " on %d core%s", team->width, team->width == 1 ? "" : "s");
+}
+
 /* A loop of so many ranges may be worked on from here on. A portion that is set counts already, before the others are.
  */
 static void publish(struct cpu_threads *team, int64_t ranges)
@@ -198,13 +272,28 @@ static void publish(struct cpu_threads *team, int64_t ranges)
     atomic_store(&team->finished, 0);
     unsigned long long loop = atomic_load(&team->loop) + 1;
     int64_t first = 0;
-    for (int i = 0; i < team->count; i++) {
+    for (int i = 0; i < team->width; i++) {
         struct portion *portion = &team->portions[i];
-        portion->end = ranges * (i + 1) / team->count;
+        portion->end = ranges * (i + 1) / team->width;
         atomic_store_explicit(&portion->ticket, loop << 32 | (uint64_t)(portion->end - first), memory_order_release);
         first = portion->end;
     }
-    atomic_store_explicit(&team->loop, loop, memory_order_release);
+    atomic_store(&team->loop, loop); /* before wake_workers reads `awake` */
+}
+
+/* Returns when all ranges of the loop are done. */
+static void wait_for_ranges(struct cpu_threads *team)
+{
+    for (int round = 1; round <= SPIN_ROUNDS; round++) {
+        if (atomic_load_explicit(&team->finished, memory_order_acquire) == team->ranges) return;
+        spin(round);
+    }
+    pthread_mutex_lock(&team->mutex);
+    atomic_store(&team->caller_waits,
+                 true); /* before `finished` is read again; finish_range does it the other way round */
+    while (atomic_load(&team->finished) != team->ranges) pthread_cond_wait(&team->done, &team->mutex);
+    atomic_store(&team->caller_waits, false);
+    pthread_mutex_unlock(&team->mutex);
 }
 
 void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
@@ -212,7 +301,7 @@ void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
 {
     if (count <= 0) return;
     unsigned control = flush_denormals();
-    if (team->count == 1 || count <= grain) {
+    if (team->width == 1 || count <= grain) {
         body(argument, 0, count);
         restore_denormals(control);
         return;
@@ -223,13 +312,5 @@ void cpu_threads_for(struct cpu_threads *team, int64_t count, int64_t grain,
     wake_workers(team);
     take_ranges(team);
     restore_denormals(control);
-    /* With more threads than cores the others may need this one's core to get anywhere: after a while, let them have
-     * it. */
-    for (int round = 0; atomic_load_explicit(&team->finished, memory_order_acquire) != team->ranges; round++) {
-        if (round < SPIN_ROUNDS) {
-            cpu_relax();
-        } else {
-            sched_yield();
-        }
-    }
+    wait_for_ranges(team);
 }

@@ -2,16 +2,23 @@
 #ifndef CPU_THREADS_H
 #define CPU_THREADS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "trainer/status.h"
 
 struct cpu_threads;
 
-/* threads >= 1; 1 starts none. NULL, with the reason in `status`, where the system gives no more threads. */
-struct cpu_threads *cpu_threads_create(int threads, struct status *status);
+enum { CPU_THREADS_MAX = 1024 };
+
+/* threads >= 1, of which 1 is the caller; cores >= 1, as many as the process may use. At most that many threads work on a
+ * loop at a time. NULL, with the reason in `status`, where the system gives no more threads. */
+struct cpu_threads *cpu_threads_create(int threads, int cores, struct status *status);
 void cpu_threads_destroy(struct cpu_threads *team); /* NULL is allowed */
 int cpu_threads_count(const struct cpu_threads *team);
+
+/* "2 threads", or "8 threads on 2 cores" where there are more threads than cores. 64 bytes are enough. */
+void cpu_threads_describe(const struct cpu_threads *team, char *text, size_t size);
 
 /* Within a body: the thread's number in its team, 0..count-1, for memory of its own. */
 int cpu_threads_current(void);
