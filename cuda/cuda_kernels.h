@@ -143,7 +143,7 @@ cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type typ
                                          const void *dy, void *dx);
 /* dx may be NULL. smoothing: of logits only. */
 cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, double smoothing,
-                                      int64_t n, int64_t d, const void *x, const int32_t *labels,
+                                      int64_t skipped, int64_t n, int64_t d, const void *x, const int32_t *labels,
                                       struct cuda_metrics *metrics, void *dx);
 
 /* --- flat arenas (cuda_norm.cu): fp32 --- */

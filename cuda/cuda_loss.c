@@ -39,26 +39,27 @@ static struct metrics metrics_read(struct backend *backend)
     return (struct metrics){host.loss, host.correct, host.count};
 }
 
-static void loss(struct backend *backend, bool of_logits, double smoothing, const struct tensor *x,
+static void loss(struct backend *backend, bool of_logits, const struct loss_params *params, const struct tensor *x,
                  const int32_t *labels, const struct tensor *dx)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     check_vectors(x, dx ? dx : x);
-    CHECK(smoothing >= 0 && smoothing < 1);
-    CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, of_logits, smoothing, x->shape.n, x->shape.c,
-                                         x->data, labels, cuda->metrics, dx ? dx->data : NULL));
+    CHECK(params->smoothing >= 0 && params->smoothing < 1);
+    CHECK(params->skipped >= 0 && params->skipped < x->shape.n && !(dx && params->skipped > 0));
+    CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, of_logits, params->smoothing, params->skipped,
+                                         x->shape.n, x->shape.c, x->data, labels, cuda->metrics, dx ? dx->data : NULL));
 }
 
-static void cross_entropy(struct backend *backend, const struct tensor *probabilities, const int32_t *labels,
-                          const struct tensor *dprobabilities)
+static void cross_entropy(struct backend *backend, const struct loss_params *params, const struct tensor *probabilities,
+                          const int32_t *labels, const struct tensor *dprobabilities)
 {
-    loss(backend, false, 0, probabilities, labels, dprobabilities);
+    loss(backend, false, params, probabilities, labels, dprobabilities);
 }
 
-static void softmax_cross_entropy(struct backend *backend, double smoothing, const struct tensor *logits,
-                                  const int32_t *labels, const struct tensor *dlogits)
+static void softmax_cross_entropy(struct backend *backend, const struct loss_params *params,
+                                  const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits)
 {
-    loss(backend, true, smoothing, logits, labels, dlogits);
+    loss(backend, true, params, logits, labels, dlogits);
 }
 
 void cuda_loss_install(struct backend_ops *ops)

@@ -174,7 +174,7 @@ __device__ inline void block_totals(double *loss, int *correct)
 /* One block. A label outside of the features makes the loss NaN instead of reading what is not there. */
 template <typename T, bool OF_LOGITS>
 __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group, float smoothing,
-                                                                   const T *x, const int32_t *labels,
+                                                                   int64_t skipped, const T *x, const int32_t *labels,
                                                                    struct cuda_metrics *metrics, T *dx)
 {
     int lane = (int)threadIdx.x % group, samples = (int)blockDim.x / group;
@@ -192,34 +192,36 @@ __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, in
         float own = OF_LOGITS ? logits_loss(row, features, label, of_label, smoothing, lane, group, share, drow)
                               : probabilities_loss(features, label, of_label, lane, group, share, drow);
         bool hit = is_correct(row, features, label, of_label, lane, group);
-        if (valid && lane == 0) loss += (double)own, correct += hit;
+        if (valid && lane == 0 && sample >= skipped) loss += (double)own, correct += hit;
     }
     block_totals(&loss, &correct);
     if (threadIdx.x > 0) return;
     metrics->loss += loss;
     metrics->correct += correct;
-    metrics->count += n;
+    metrics->count += n - skipped;
 }
 
 template <typename T>
-static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, float smoothing, int64_t n, int64_t d,
-                                 const void *x, const int32_t *labels, struct cuda_metrics *metrics, void *dx)
+static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, float smoothing, int64_t skipped, int64_t n,
+                                 int64_t d, const void *x, const int32_t *labels, struct cuda_metrics *metrics,
+                                 void *dx)
 {
     int group = group_size(d);
     int64_t wanted = (n * group + CUDA_WARP - 1) / CUDA_WARP * CUDA_WARP;
     int threads = wanted < LOSS_THREADS ? (int)wanted : LOSS_THREADS;
     if (of_logits)
-        launch(stream, 1, threads, loss_kernel<T, true>, n, d, group, smoothing, (const T *)x, labels, metrics,
+        launch(stream, 1, threads, loss_kernel<T, true>, n, d, group, smoothing, skipped, (const T *)x, labels, metrics,
                (T *)dx);
     else
-        launch(stream, 1, threads, loss_kernel<T, false>, n, d, group, smoothing, (const T *)x, labels, metrics,
-               (T *)dx);
+        launch(stream, 1, threads, loss_kernel<T, false>, n, d, group, smoothing, skipped, (const T *)x, labels,
+               metrics, (T *)dx);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, double smoothing,
-                                      int64_t n, int64_t d, const void *x, const int32_t *labels,
+                                      int64_t skipped, int64_t n, int64_t d, const void *x, const int32_t *labels,
                                       struct cuda_metrics *metrics, void *dx)
 {
-    return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, (float)smoothing, n, d, x, labels, metrics, dx);
+    return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, (float)smoothing, skipped, n, d, x, labels, metrics,
+                         dx);
 }

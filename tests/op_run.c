@@ -161,11 +161,13 @@ static void run_cross_entropy(struct run *run, const struct op_case *op_case)
 {
     int32_t *labels = support_labels(run->backend, op_arrays_find(run->inputs, "labels")->values, op_case->x.n);
     struct tensor *x = in(run, "x"), *dx = out(run, "dx", x);
+    struct loss_params params = {0};
     run->ops->metrics_reset(run->backend);
     if (op_case->op == OP_CROSS_ENTROPY) {
-        run->ops->cross_entropy(run->backend, x, labels, dx);
+        run->ops->cross_entropy(run->backend, &params, x, labels, dx);
     } else {
-        run->ops->softmax_cross_entropy(run->backend, op_case->smoothing, x, labels, dx);
+        params.smoothing = op_case->smoothing;
+        run->ops->softmax_cross_entropy(run->backend, &params, x, labels, dx);
     }
     struct metrics metrics = run->ops->metrics_read(run->backend);
     double *values = op_arrays_add(run->outputs, "metrics", TENSOR_VECTOR, (struct shape){1, 3, 1, 1})->values;

@@ -205,17 +205,17 @@ static void softmax_backward(struct backend *backend, const struct tensor *y, co
     spoil_if(FAULT_SOFTMAX, backend, dx);
 }
 
-static void cross_entropy(struct backend *backend, const struct tensor *x, const int32_t *labels,
-                          const struct tensor *dx)
+static void cross_entropy(struct backend *backend, const struct loss_params *params, const struct tensor *x,
+                          const int32_t *labels, const struct tensor *dx)
 {
-    broken.original->cross_entropy(backend, x, labels, dx);
+    broken.original->cross_entropy(backend, params, x, labels, dx);
     spoil_if(FAULT_CROSS_ENTROPY, backend, dx);
 }
 
-static void softmax_cross_entropy(struct backend *backend, double smoothing, const struct tensor *x,
+static void softmax_cross_entropy(struct backend *backend, const struct loss_params *params, const struct tensor *x,
                                   const int32_t *labels, const struct tensor *dx)
 {
-    broken.original->softmax_cross_entropy(backend, smoothing, x, labels, dx);
+    broken.original->softmax_cross_entropy(backend, params, x, labels, dx);
     spoil_if(FAULT_SOFTMAX_CROSS_ENTROPY, backend, dx);
 }
 

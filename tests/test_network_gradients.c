@@ -96,7 +96,7 @@ static double mean_loss(struct network *network)
     struct backend *backend = network->backend;
     backend->ops->metrics_reset(backend);
     network_forward(network, LAYER_TRAIN);
-    network_loss(network);
+    network_loss(network, 0);
     struct metrics sums = backend->ops->metrics_read(backend);
     cr_assert_eq(sums.count, network->input.shape.n);
     return sums.loss / (double)sums.count;

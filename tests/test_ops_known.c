@@ -261,9 +261,9 @@ static double expect_hits(struct backend *backend, const struct variant *variant
     backend->ops->metrics_reset(backend);
     for (int repeat = 0; repeat < 2; repeat++) { /* without a gradient, as in an evaluation; metrics add up */
         if (fused) {
-            backend->ops->softmax_cross_entropy(backend, 0, &x, labels, NULL);
+            backend->ops->softmax_cross_entropy(backend, &(struct loss_params){0}, &x, labels, NULL);
         } else {
-            backend->ops->cross_entropy(backend, &x, labels, NULL);
+            backend->ops->cross_entropy(backend, &(struct loss_params){0}, &x, labels, NULL);
         }
     }
     struct metrics metrics = backend->ops->metrics_read(backend);
@@ -275,6 +275,36 @@ static double expect_hits(struct backend *backend, const struct variant *variant
     backend->ops->free(backend, labels);
     tensor_free(backend, &x);
     return metrics.loss / 2;
+}
+
+/* Skipped samples are in the batch, not in the metrics. */
+static void skipped_samples(struct backend *backend, const struct variant *variant)
+{
+    const struct shape shape = {5, 3, 1, 1};
+    const double rows[] = {0, 0, 0, 0.75, 0.25, 0, 0, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.5, 0.25};
+    struct tensor x = support_tensor(backend, TENSOR_ACTIVATION, shape, rows);
+    int32_t *labels = support_labels(backend, (double[]){0, 1, 2, 0, 1}, 5);
+    for (int fused = 0; fused < 2; fused++) {
+        struct metrics metrics;
+        double single = fused ? log(exp(0.5) + 2 * exp(0.25)) - 0.5 : log(2); /* of each of the last two samples */
+        backend->ops->metrics_reset(backend);
+        if (fused)
+            backend->ops->softmax_cross_entropy(backend, &(struct loss_params){.skipped = 3}, &x, labels, NULL);
+        else
+            backend->ops->cross_entropy(backend, &(struct loss_params){.skipped = 3}, &x, labels, NULL);
+        metrics = backend->ops->metrics_read(backend);
+        cr_expect(metrics.correct == 2 && metrics.count == 2, "%s: %d of %d", variant->name, (int)metrics.correct,
+                  (int)metrics.count);
+        cr_expect(fabs(metrics.loss - 2 * single) <= 16 * variant->roundoff, "%s: %.17g, expected %.17g", variant->name,
+                  metrics.loss, 2 * single);
+    }
+    backend->ops->free(backend, labels);
+    tensor_free(backend, &x);
+}
+
+Test(ops_known, losses_of_skipped_samples_do_not_count)
+{
+    with_each_backend(skipped_samples);
 }
 
 static void hits_by_hand(struct backend *backend, const struct variant *variant)
@@ -305,7 +335,7 @@ static void cross_entropy_of_zero(struct backend *backend, const struct variant 
     struct tensor dp = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     int32_t *labels = support_labels(backend, (double[]){0}, 1);
     backend->ops->metrics_reset(backend);
-    backend->ops->cross_entropy(backend, &p, labels, &dp);
+    backend->ops->cross_entropy(backend, &(struct loss_params){0}, &p, labels, &dp);
     double loss = backend->ops->metrics_read(backend).loss;
     double expected = -log(variant->precision == PRECISION_FP64 ? DBL_MIN : FLT_MIN);
     cr_expect(fabs(loss - expected) <= 8 * variant->roundoff * expected, "%s: %.17g, expected %.17g", variant->name,
@@ -333,7 +363,7 @@ static void underflowed_label_learns(struct backend *backend, const struct varia
     for (int i = 1; i < 4; i++) t[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     int32_t *labels = support_labels(backend, (double[]){0, 0, 0}, 3);
     ops->softmax_forward(backend, &t[0], &t[1]);
-    ops->cross_entropy(backend, &t[1], labels, &t[2]);
+    ops->cross_entropy(backend, &(struct loss_params){0}, &t[1], labels, &t[2]);
     ops->softmax_backward(backend, &t[1], &t[2], &t[3]);
     double *dx = support_read(backend, &t[3]), p = 1 / (1 + exp(1));
     const double expected[] = {-1 / 3.0, 1 / 3.0, -1 / 3.0, 1 / 3.0, (p - 1) / 3, (1 - p) / 3};
@@ -361,11 +391,11 @@ static void fused_loss_is_the_chain(struct backend *backend, const struct varian
     for (int i = 0; i < 4; i++) t[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     int32_t *labels = support_labels(backend, label_values, 33);
     ops->metrics_reset(backend);
-    ops->softmax_cross_entropy(backend, 0, &x, labels, &t[0]);
+    ops->softmax_cross_entropy(backend, &(struct loss_params){0}, &x, labels, &t[0]);
     struct metrics fused = ops->metrics_read(backend);
     ops->metrics_reset(backend);
     ops->softmax_forward(backend, &x, &t[1]);
-    ops->cross_entropy(backend, &t[1], labels, &t[2]);
+    ops->cross_entropy(backend, &(struct loss_params){0}, &t[1], labels, &t[2]);
     ops->softmax_backward(backend, &t[1], &t[2], &t[3]);
     struct metrics chain = ops->metrics_read(backend);
     char message[256];

@@ -191,6 +191,13 @@ struct augment_params {
     uint64_t seed;
 };
 
+/* How the losses of a batch of N samples are taken. */
+struct loss_params {
+    double smoothing; /* of the labels, 0 <= smoothing < 1; softmax_cross_entropy only */
+    int64_t
+        skipped; /* The metrics leave out the first so many samples, 0 <= skipped < N; 0 where there is a gradient. */
+};
+
 struct backend_ops {
     void (*destroy)(struct backend *backend);
 
@@ -322,16 +329,17 @@ struct backend_ops {
                              const struct tensor *dx);
     void (*metrics_reset)(struct backend *backend);
     struct metrics (*metrics_read)(struct backend *backend); /* waits for the device */
-    /* Adds the batch to the metrics, and where the gradient is not NULL sets it to that of the mean loss of the batch.
+    /* Adds the samples of the batch that are not skipped to the metrics. Where the gradient is not NULL, it becomes that of
+     * the mean loss of the batch.
      * Cross-entropy of probabilities: -log(p) with p = max(p_label, smallest normal number of the scalar type);
      * gradient -1/(N p), with the same p. */
-    void (*cross_entropy)(struct backend *backend, const struct tensor *probabilities, const int32_t *labels,
-                          const struct tensor *dprobabilities);
-    /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against labels smoothed by
-     * 0 <= smoothing < 1 (Szegedy et al. 2016; PyTorch's label_smoothing): with p = softmax(x) and the label t,
-     *   q_d = (1 - smoothing) * [d = t] + smoothing / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N */
-    void (*softmax_cross_entropy)(struct backend *backend, double smoothing, const struct tensor *logits,
-                                  const int32_t *labels, const struct tensor *dlogits);
+    void (*cross_entropy)(struct backend *backend, const struct loss_params *params, const struct tensor *probabilities,
+                          const int32_t *labels, const struct tensor *dprobabilities);
+    /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against smoothed labels (Szegedy et al.
+     * 2016; PyTorch's label_smoothing): with s = params->smoothing, p = softmax(x) and the label t,
+     *   q_d = (1 - s) * [d = t] + s / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N */
+    void (*softmax_cross_entropy)(struct backend *backend, const struct loss_params *params,
+                                  const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits);
 
     /* --- primitives --- */
     /* y = a op b, all of one shape; b is NULL where the operation takes one operand; y may be a or b. */

@@ -1,10 +1,6 @@
 #include "nn/fold.h"
 
-static bool normalizes(const struct layer *layer)
-{
-    return layer->spec.kind == LAYER_BATCHNORM || layer->spec.kind == LAYER_BATCHNORM_AUTODIFF ||
-           layer->spec.kind == LAYER_BATCHNORM_FUSED;
-}
+#include "nn/layer_private.h"
 
 /* Whether layer i is a batch normalization that the weights of the layer before it can contain: it has running
  * statistics. */
@@ -14,7 +10,7 @@ static bool is_foldable(const struct network *network, int i)
         return false;
     const struct layer *before = &network->layers[i - 1], *layer = &network->layers[i];
     bool weights = before->spec.kind == LAYER_CONV2D || before->spec.kind == LAYER_LINEAR;
-    return weights && normalizes(layer) && layer->buffer_count > 0;
+    return weights && layer_normalizes(layer) && layer->buffer_count > 0;
 }
 
 int64_t fold_bytes(const struct network *network, int i)
@@ -67,5 +63,5 @@ void network_unfold(struct network *network)
 
 bool fold_leaves_nothing(const struct layer *layer)
 {
-    return layer->folded && normalizes(layer) && layer->spec.kind != LAYER_BATCHNORM_FUSED;
+    return layer->folded && layer_normalizes(layer) && layer->spec.kind != LAYER_BATCHNORM_FUSED;
 }

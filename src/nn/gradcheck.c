@@ -127,11 +127,11 @@ static double loss_value(struct check *check, const struct tensor *gradient)
     struct network *network = check->network;
     struct backend *backend = network->backend;
     backend->ops->metrics_reset(backend);
+    struct loss_params params = {.smoothing = network->label_smoothing};
     if (network->loss == LOSS_FUSED) {
-        backend->ops->softmax_cross_entropy(backend, network->label_smoothing, &check->x.tensor, network->labels,
-                                            gradient);
+        backend->ops->softmax_cross_entropy(backend, &params, &check->x.tensor, network->labels, gradient);
     } else {
-        backend->ops->cross_entropy(backend, &check->x.tensor, network->labels, gradient);
+        backend->ops->cross_entropy(backend, &params, &check->x.tensor, network->labels, gradient);
     }
     struct metrics metrics = backend->ops->metrics_read(backend);
     return metrics.loss / (double)metrics.count;

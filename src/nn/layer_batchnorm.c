@@ -9,6 +9,12 @@ struct batchnorm_state {
     struct tensor mean, rstd; /* (C) of the batch, from forward to backward */
 };
 
+bool layer_normalizes(const struct layer *layer)
+{
+    enum layer_kind kind = layer->spec.kind;
+    return kind == LAYER_BATCHNORM || kind == LAYER_BATCHNORM_AUTODIFF || kind == LAYER_BATCHNORM_FUSED;
+}
+
 bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status)
 {
     (void)status;

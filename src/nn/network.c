@@ -281,22 +281,23 @@ void network_forward(struct network *network, enum layer_mode mode)
     }
 }
 
-/* dy (or NULL) gets the gradient of the mean loss with respect to the last activation. Smoothed labels are a means of
- * training; a loss by which runs are compared has none. */
-static void compute_loss(struct network *network, const struct tensor *dy)
+/* dy (or NULL) gets the gradient of the mean loss with respect to the last activation. */
+static void compute_loss(struct network *network, const struct loss_params *params, const struct tensor *dy)
 {
     struct backend *backend = network->backend;
     const struct tensor *y = &network->activations[network->layer_count - 1];
     if (network->loss == LOSS_FUSED)
-        backend->ops->softmax_cross_entropy(backend, dy ? network->label_smoothing : 0, y, network->labels, dy);
+        backend->ops->softmax_cross_entropy(backend, params, y, network->labels, dy);
     else
-        backend->ops->cross_entropy(backend, y, network->labels, dy);
+        backend->ops->cross_entropy(backend, params, y, network->labels, dy);
     network_observe(network, PHASE_LOSS, -1);
 }
 
-void network_loss(struct network *network)
+/* Smoothed labels are a means of training; the loss by which runs are compared has none. */
+void network_loss(struct network *network, int64_t skipped)
 {
-    compute_loss(network, NULL);
+    struct loss_params params = {.skipped = skipped};
+    compute_loss(network, &params, NULL);
 }
 
 /* The gradient of an activation is dead once its layer has turned it into the gradient of the layer's input, so two
@@ -306,7 +307,8 @@ void network_backward(struct network *network, const struct tensor *dinput)
     int last = network->layer_count - 1;
     struct tensor dy = network->activations[last];
     dy.data = network->gradient_buffer[0];
-    compute_loss(network, &dy);
+    struct loss_params params = {.smoothing = network->label_smoothing};
+    compute_loss(network, &params, &dy);
     for (int i = last; i >= 0; i--) {
         struct layer *layer = &network->layers[i];
         const struct tensor *x = i > 0 ? &network->activations[i - 1] : &network->input;

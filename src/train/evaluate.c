@@ -6,7 +6,7 @@ static void evaluation_body(void *argument)
     struct network *network = batch->network;
     network->backend->ops->gather(network->backend, batch->data, NULL, &network->input, network->labels);
     network_forward(network, LAYER_EVALUATE);
-    network_loss(network);
+    network_loss(network, 0);
 }
 
 static void evaluate_batch(struct trainer *trainer, const struct evaluation_batch *batch, int64_t first)

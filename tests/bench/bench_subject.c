@@ -180,7 +180,7 @@ static void run_forward(struct subject *s)
         ops->elementwise(s->backend, c->elementwise, &s->x, NULL, &s->y);
         break;
     case OP_SOFTMAX_CROSS_ENTROPY:
-        ops->softmax_cross_entropy(s->backend, 0, &s->x, s->labels, &s->dx);
+        ops->softmax_cross_entropy(s->backend, &(struct loss_params){0}, &s->x, s->labels, &s->dx);
         break;
     case OP_ADAM:
         ops->adam_step(s->backend, c->adam, (size_t)shape_count(c->x), s->x.data, s->dx.data, s->state[0], s->state[1]);

@@ -108,28 +108,36 @@ static bool is_correct(const struct tensor *x, int64_t n, int32_t label)
     return true;
 }
 
-static void add_sample(struct backend *backend, const struct tensor *x, int64_t n, int32_t label, double loss)
+static void check_params(const struct loss_params *params, const struct tensor *x, const struct tensor *dx)
+{
+    CHECK(params->smoothing >= 0 && params->smoothing < 1);
+    CHECK(params->skipped >= 0 && params->skipped < x->shape.n && !(dx && params->skipped > 0));
+    if (dx) check_vectors(x, dx);
+}
+
+static void add_sample(struct backend *backend, const struct loss_params *params, const struct tensor *x, int64_t n,
+                       int32_t label, double loss)
 {
     struct metrics *metrics = &cpu_backend_of(backend)->metrics;
     CHECK(label >= 0 && label < x->shape.c);
+    if (n < params->skipped) return;
     metrics->loss += loss;
     metrics->correct += is_correct(x, n, label);
     metrics->count++;
 }
 
-static void cpu_cross_entropy(struct backend *backend, const struct tensor *probabilities, const int32_t *labels,
+static void cpu_cross_entropy(struct backend *backend, const struct loss_params *params,
+                              const struct tensor *probabilities, const int32_t *labels,
                               const struct tensor *dprobabilities)
 {
     const real *p = probabilities->data;
     struct shape s = probabilities->shape;
-    if (dprobabilities) {
-        check_vectors(probabilities, dprobabilities);
-        memset(dprobabilities->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, s));
-    }
+    check_params(params, probabilities, dprobabilities);
+    if (dprobabilities) memset(dprobabilities->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, s));
     for (int64_t n = 0; n < s.n; n++) {
         int64_t at = feature_offset(s, n, labels[n]);
         double value = (double)p[at] < smallest_normal ? smallest_normal : (double)p[at];
-        add_sample(backend, probabilities, n, labels[n], -log(value));
+        add_sample(backend, params, probabilities, n, labels[n], -log(value));
         if (dprobabilities) ((real *)dprobabilities->data)[at] = (real)(-1 / ((double)s.n * value));
     }
 }
@@ -153,16 +161,16 @@ static void subtract_targets(const struct tensor *dx, int64_t n, int32_t label, 
     data[feature_offset(s, n, label)] -= (real)((1 - smoothing) / (double)s.n);
 }
 
-static void cpu_softmax_cross_entropy(struct backend *backend, double smoothing, const struct tensor *logits,
-                                      const int32_t *labels, const struct tensor *dlogits)
+static void cpu_softmax_cross_entropy(struct backend *backend, const struct loss_params *params,
+                                      const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits)
 {
     struct shape s = logits->shape;
-    CHECK(smoothing >= 0 && smoothing < 1);
-    if (dlogits) check_vectors(logits, dlogits);
+    double smoothing = params->smoothing;
+    check_params(params, logits, dlogits);
     for (int64_t n = 0; n < s.n; n++) {
         CHECK(labels[n] >= 0 && labels[n] < s.c);
         double sum, max = max_and_sum(logits, n, &sum);
-        add_sample(backend, logits, n, labels[n], max + log(sum) - target_dot(logits, n, labels[n], smoothing));
+        add_sample(backend, params, logits, n, labels[n], max + log(sum) - target_dot(logits, n, labels[n], smoothing));
         if (!dlogits) continue;
         write_softmax(logits, dlogits, n, max, sum, 1 / (double)s.n);
         subtract_targets(dlogits, n, labels[n], smoothing);
