@@ -33,6 +33,9 @@ TestSuite(predictor, .init = enter, .fini = leave);
 
 static const char convnet[] = DATA "[model]\nkind = convnet\nfeatures = 5, M, 7k2s2\nhidden = 6\nbatchnorm = custom\n"
                                    "activation = elu\ndropout = 0.2\n" REST;
+/* 43 test images in batches of 10: three are left, which are normalised with the seven before them. */
+static const char by_batch[] = DATA "[model]\nkind = mlp\nhidden = 11\nbatchnorm = custom\n"
+                                    "batchnorm_batch_stats_only = true\n" REST;
 static const char separate[] = DATA "[model]\nkind = mlp\nhidden = 11\nloss = separate\n" REST;
 static const char wide[] = DATA "[model]\nkind = mlp\nhidden = 11\n" REST "precision = fp64\n";
 
@@ -340,6 +343,39 @@ Test(predictor, program_errors_of_export)
                  "--format: expected one of onnx, safetensors, npz, found \"onx\"");
     expect_error(program_run("export", "run", "-f", "npz", "-o", "no/a.npz", NULL), 1, "no/a.npz: cannot write: ");
     expect_error(program_run("export", "run", "-f", "safetensors", "-o", "no/a", NULL), 1, "no/a");
+    session_close(session);
+}
+
+/* --- batch statistics --- */
+
+Test(predictor, a_network_without_running_statistics_evaluates_by_the_batches_of_training)
+{
+    expect_same_evaluation(by_batch);
+}
+
+Test(predictor, program_states_the_batch_of_the_statistics)
+{
+    struct session *session = run_made(by_batch);
+    json_t *value = json_of(program_run("eval", "run", "--json", NULL));
+    cr_expect_eq(number(value, "statistics_batch"), 10);
+    json_decref(value);
+    struct program_result text = program_run("eval", "run", NULL);
+    cr_expect_not_null(strstr(text.out, "batch statistics: normalised by batches of 10 images\n"), "%s", text.out);
+    free(text.out), free(text.error);
+    session_close(session);
+}
+
+/* The weights alone can still be had. */
+Test(predictor, program_refuses_to_predict_by_batch_statistics)
+{
+    struct session *session = run_made(by_batch);
+    expect_error(
+        program_run("predict", "run", "a.png", NULL), 2,
+        "model.batchnorm_batch_stats_only: expected false, as an image alone has no batch to be normalised by");
+    expect_error(program_run("eval", "run", "--set", "train.eval_batch_size=1", NULL), 2,
+                 "train.eval_batch_size: expected more than 1 image, as layer 1 (batchnorm + relu) normalises by the "
+                 "batch and would see one value per channel, found 1");
+    program_expect(program_run("export", "run", "--format", "npz", "--output", "a.npz", NULL), 0, "a.npz\n", "");
     session_close(session);
 }
 

@@ -27,7 +27,8 @@ bool predictor_open(struct predictor *predictor, const char *run, enum checkpoin
                     const char *const *overrides, int override_count, struct status *status);
 void predictor_close(struct predictor *predictor); /* leaves it empty; an empty one is allowed */
 
-/* pixels (N,C,H,W) -> logits (N,D): the scores before the softmax. Any N. */
+/* pixels (N,C,H,W) -> logits (N,D): the scores before the softmax. Any N, in batches of network->max_batch. Where
+ * network_needs_batches the scores of an image depend on the others of its batch. */
 void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits);
 
 /* Softmax of the scores of one image; logits (D) -> probabilities (D), which may be the same. */
@@ -42,10 +43,21 @@ struct predictor_visitor {
     void *argument; /* image may be NULL: nobody wants to know */
 };
 
-/* Loss (mean cross-entropy) and accuracy over an entire set, and which class was taken for which. The images must be
- * like those that the network was trained on: predictor_check_data. Free confusion afterwards. */
+/* Loss (mean cross-entropy) and accuracy over an entire set, and which class was taken for which, by the batches that
+ * trainer_evaluate takes. The set must pass predictor_check_data and predictor_check_set. Free confusion afterwards. */
 struct evaluation predictor_evaluate(struct predictor *predictor, const struct image_set *set,
                                      struct predictor_visitor visitor, struct confusion *confusion);
+
+/* Images at once in the evaluation of a set of `count` images. A network that normalises by the batch at hand takes its
+ * statistics of so many. */
+int64_t predictor_batch(const struct predictor *predictor, int64_t count);
+
+/* STATUS_USAGE where the scores of a single image would depend on the images beside it in a batch. */
+bool predictor_check_single(const struct predictor *predictor, struct status *status);
+
+/* STATUS_USAGE where a batch normalization without running statistics would see one value per channel in the evaluation of
+ * the set. */
+bool predictor_check_set(const struct predictor *predictor, const struct image_set *set, struct status *status);
 
 /* Whether a data set's images and classes are those of the network. */
 bool predictor_check_data(const struct predictor *predictor, const struct dataset *dataset, struct status *status);

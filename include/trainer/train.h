@@ -14,15 +14,17 @@
 #include "trainer/optimizer.h"
 #include "trainer/progress.h"
 
-/* Evaluates n samples of a set: what backend_ops.run may record, so it never changes. */
+/* A batch of n samples of a set, of which an evaluation counts all but the first `skipped`. backend_ops.run may record it,
+ * so it never changes. */
 struct evaluation_batch {
     struct network *network;
     const struct device_dataset *data;
-    int64_t n;
+    int64_t n, skipped;
 };
 
 /* A set on the device, and the batches that cover it: full ones, then the tail (n = 0: none). data is NULL where count
- * is 0. */
+ * is 0. Where the network normalises by the batch at hand in evaluation too (network_needs_batches), the tail is the last
+ * full.n samples of the set; those that a full batch has counted already are skipped. */
 struct evaluation_set {
     const char *name; /* for people */
     int64_t count;

@@ -22,6 +22,13 @@ static double share(int64_t part, int64_t whole)
     return whole > 0 ? (double)part / (double)whole : 0;
 }
 
+/* Images in the batch that the network normalises by; 0: it has running statistics. */
+static int64_t statistics_batch(const struct outcome *outcome)
+{
+    if (!network_needs_batches(outcome->predictor->network)) return 0;
+    return predictor_batch(outcome->predictor, confusion_total(&outcome->confusion));
+}
+
 /* --- for people --- */
 
 static int name_width(const struct predictor *predictor)
@@ -82,6 +89,8 @@ static void print_text(const struct outcome *outcome)
     int width = name_width(outcome->predictor);
     printf("%s, step %" PRId64 ", on %s\n", outcome->predictor->path, outcome->predictor->step,
            outcome->predictor->backend->description);
+    int64_t batch = statistics_batch(outcome);
+    if (batch > 0) printf("batch statistics: normalised by batches of %s images\n", thousands_format(batch).text);
     printf("%s: %s images, loss %.4f, accuracy %.2f%%\n\n", outcome->set,
            thousands_format(confusion_total(&outcome->confusion)).text, outcome->evaluation.loss,
            100 * outcome->evaluation.accuracy);
@@ -105,6 +114,7 @@ static json_t *class_object(const struct outcome *outcome, int64_t label)
 static void print_json(const struct outcome *outcome)
 {
     json_t *classes = json_array(), *matrix = json_array();
+    int64_t batch = statistics_batch(outcome);
     for (int64_t i = 0; i < outcome->confusion.classes; i++) {
         json_t *row = json_array();
         for (int64_t k = 0; k < outcome->confusion.classes; k++)
@@ -113,10 +123,11 @@ static void print_json(const struct outcome *outcome)
         json_array_append_new(classes, class_object(outcome, i));
     }
     cli_json_print(json_pack(
-        "{s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o}", "run", json_value_text(outcome->run), "checkpoint",
+        "{s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "run", json_value_text(outcome->run), "checkpoint",
         json_value_text(outcome->predictor->path), "step", (json_int_t)outcome->predictor->step, "set", outcome->set,
         "images", (json_int_t)confusion_total(&outcome->confusion), "loss", json_value_number(outcome->evaluation.loss),
-        "accuracy", json_value_number(outcome->evaluation.accuracy), "classes", classes, "confusion", matrix));
+        "accuracy", json_value_number(outcome->evaluation.accuracy), "statistics_batch",
+        batch > 0 ? json_integer((json_int_t)batch) : json_null(), "classes", classes, "confusion", matrix));
 }
 
 /* --- the subcommand --- */
@@ -141,7 +152,8 @@ static bool evaluate(struct predictor *predictor, const struct cli_arguments *ar
     struct dataset dataset;
     const struct image_set *set;
     if (!dataset_load(&dataset, &predictor->experiment, status)) return false;
-    bool good = predictor_check_data(predictor, &dataset, status) && select_set(&dataset, outcome.set, &set, status);
+    bool good = predictor_check_data(predictor, &dataset, status) && select_set(&dataset, outcome.set, &set, status) &&
+                predictor_check_set(predictor, set, status);
     if (good) {
         struct predictor_visitor nobody = {0};
         outcome.evaluation = predictor_evaluate(predictor, set, nobody, &outcome.confusion);

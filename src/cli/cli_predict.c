@@ -121,7 +121,8 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct predictor predictor;
     if (!cli_open_predictor(&predictor, arguments, status)) return false;
-    bool good = check_channels(&predictor, status) && predict_all(&predictor, arguments, status);
+    bool good = predictor_check_single(&predictor, status) && check_channels(&predictor, status) &&
+                predict_all(&predictor, arguments, status);
     predictor_close(&predictor);
     return good;
 }

@@ -133,6 +133,7 @@ static bool load_and_evaluate(struct material *material, const char *folder, con
     if (!dataset_load(&dataset, &material->predictor.experiment, status)) return false;
     bool good = predictor_check_data(&material->predictor, &dataset, status);
     if (good && dataset.test.count == 0) good = status_fail(status, STATUS_RUNTIME, "the data set has no test images");
+    good = good && predictor_check_set(&material->predictor, &dataset.test, status);
     if (good) evaluate(material, &dataset);
     dataset_free(&dataset);
     return good;

@@ -117,19 +117,37 @@ void predictor_class_name(const struct predictor *predictor, int64_t label, char
         snprintf(text, size, "%" PRId64, label);
 }
 
+int64_t predictor_batch(const struct predictor *predictor, int64_t count)
+{
+    int64_t most = predictor->network->max_batch;
+    return count < most ? count : most;
+}
+
+/* The logits of the images from `first` on, at most a batch, or what is left of the set; returns how many. A network that
+ * normalises by the batch gets the end of the set as part of the last batch of full size, as in training's evaluations
+ * (struct evaluation_set): skipped images come first in `logits`. */
+static int64_t next_logits(struct predictor *predictor, const struct image_set *set, int64_t first, double *logits,
+                           int64_t *skipped)
+{
+    const struct checkpoint_input *input = &predictor->input;
+    int64_t sample = input->channels * input->height * input->width, batch = predictor_batch(predictor, set->count);
+    int64_t count = set->count - first < batch ? set->count - first : batch;
+    *skipped = network_needs_batches(predictor->network) ? batch - count : 0;
+    predictor_logits(predictor, set->pixels + (first - *skipped) * sample, count + *skipped, logits);
+    return count;
+}
+
 struct evaluation predictor_evaluate(struct predictor *predictor, const struct image_set *set,
                                      struct predictor_visitor visitor, struct confusion *confusion)
 {
-    const struct checkpoint_input *input = &predictor->input;
-    int64_t classes = input->classes, sample = input->channels * input->height * input->width;
-    int64_t batch = predictor->network->max_batch;
+    int64_t classes = predictor->input.classes, batch = predictor_batch(predictor, set->count), count;
     double *logits = memory_alloc((size_t)(batch * classes), sizeof *logits), loss = 0;
     *confusion = confusion_create(classes);
-    for (int64_t first = 0; first < set->count; first += batch) {
-        int64_t count = set->count - first < batch ? set->count - first : batch;
-        predictor_logits(predictor, set->pixels + first * sample, count, logits);
+    for (int64_t first = 0; first < set->count; first += count) {
+        int64_t skipped;
+        count = next_logits(predictor, set, first, logits, &skipped);
         for (int64_t i = 0; i < count; i++) {
-            const double *scores = logits + i * classes;
+            const double *scores = logits + (skipped + i) * classes;
             int64_t label = set->labels[first + i];
             loss += cross_entropy(scores, classes, label);
             confusion_add(confusion, label, confusion_predicted(scores, classes));
@@ -138,6 +156,30 @@ struct evaluation predictor_evaluate(struct predictor *predictor, const struct i
     }
     free(logits);
     return (struct evaluation){loss / (double)set->count, (double)confusion_correct(confusion) / (double)set->count};
+}
+
+bool predictor_check_single(const struct predictor *predictor, struct status *status)
+{
+    if (!network_needs_batches(predictor->network)) return true;
+    return experiment_fail(
+        &predictor->experiment, "model.batchnorm_batch_stats_only", status,
+        "expected false, as an image alone has no batch to be normalised by, found true: with it the "
+        "answer for an image depends on the images beside it (trainer eval states its batches)");
+}
+
+bool predictor_check_set(const struct predictor *predictor, const struct image_set *set, struct status *status)
+{
+    int64_t batch = predictor_batch(predictor, set->count);
+    const struct layer *layer = network_find_single_value(predictor->network, batch, LAYER_EVALUATE);
+    if (!layer) return true;
+    char name[64];
+    layer_describe(layer, name, sizeof name);
+    const char *key = set->count == 1 ? "model.batchnorm_batch_stats_only" : "train.eval_batch_size";
+    return experiment_fail(
+        &predictor->experiment, key, status,
+        "expected more than 1 image, as layer %d (%s) normalises by the batch and would see one value per "
+        "channel, found 1",
+        layer->index, name);
 }
 
 bool predictor_check_data(const struct predictor *predictor, const struct dataset *dataset, struct status *status)

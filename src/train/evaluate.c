@@ -6,7 +6,7 @@ static void evaluation_body(void *argument)
     struct network *network = batch->network;
     network->backend->ops->gather(network->backend, batch->data, NULL, &network->input, network->labels);
     network_forward(network, LAYER_EVALUATE);
-    network_loss(network, 0);
+    network_loss(network, batch->skipped);
 }
 
 static void evaluate_batch(struct trainer *trainer, const struct evaluation_batch *batch, int64_t first)
@@ -33,7 +33,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
         if (progress && progress_due(progress)) progress_evaluating(progress, set->name, first, set->count);
         stopped = stop && stop();
     }
-    if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, &set->tail, first);
+    if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, &set->tail, first - set->tail.skipped);
     network_unfold(trainer->network);
     ema_show(&trainer->ema, false);
     struct metrics sums = backend->ops->metrics_read(backend);

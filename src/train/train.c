@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "report/csv.h"
+#include "train/batch_statistics.h"
 #include "train/curves.h"
 #include "train/diverged.h"
 #include "train/run_folder.h"
@@ -96,6 +97,7 @@ static void print_head(const struct run *run)
     fprintf(run->out, "backend: %s\n\n", run->backend->description);
     network_print_summary(run->trainer.network, run->out);
     experiment_print_extras(run->experiment, run->out);
+    batch_statistics_print(&run->trainer, run->out);
     trainer_print_memory(&run->trainer, run->out);
     fputc('\n', run->out);
     if (is_resumed(run)) fprintf(run->out, "going on after step %" PRId64 "\n\n", run->trainer.step);

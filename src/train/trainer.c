@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "train/batch_statistics.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/train.h"
@@ -45,8 +46,12 @@ static void upload_set(struct trainer *trainer, struct evaluation_set *set, cons
     int64_t size = evaluation_batch_size(trainer->experiment, images->count);
     set->count = images->count;
     set->data = trainer->backend->ops->dataset_upload(trainer->backend, &view);
-    set->full = (struct evaluation_batch){trainer->network, set->data, size};
-    set->tail = (struct evaluation_batch){trainer->network, set->data, images->count % size};
+    set->full = (struct evaluation_batch){.network = trainer->network, .data = set->data, .n = size};
+    set->tail = set->full;
+    set->tail.n = images->count % size;
+    if (set->tail.n == 0 || !network_needs_batches(trainer->network)) return;
+    set->tail.skipped = size - set->tail.n;
+    set->tail.n = size;
 }
 
 static bool check_augment(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
@@ -82,7 +87,7 @@ static void gather_batch(struct trainer *trainer)
     trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, augment, &network->input, network->labels);
 }
 
-/* What takes memory when it is first used has it then. */
+/* Runs each operation once, so that what is allocated on first use is there before the first step. */
 static void rehearse(struct trainer *trainer)
 {
     struct backend *backend = trainer->backend;
@@ -115,6 +120,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
     trainer->data_bytes =
         backend->allocated - before - trainer->optimizer_bytes + count * (int64_t)sizeof *trainer->order;
+    if (!batch_statistics_check(trainer, status)) return false;
     rehearse(trainer);
     backend->ops->metrics_reset(backend);
     return true;
