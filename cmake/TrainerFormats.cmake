@@ -14,7 +14,8 @@ macro(trainer_find_format name module package what)
 endmacro()
 
 trainer_find_format(PNG libpng libpng-dev "PNG images")
-trainer_find_format(JPEG libturbojpeg libturbojpeg0-dev "JPEG images")
+trainer_find_format(JPEG libjpeg libjpeg-dev "JPEG images")
+trainer_find_format(EXIF libexif libexif-dev "How photos are turned")
 trainer_find_format(ZIP libzip libzip-dev "NPZ files")
 
 # Event files for TensorBoard and ONNX files are messages of protocol buffers: protobuf-c's library and protoc-c.
@@ -53,7 +54,7 @@ function(trainer_add_messages target)
 endfunction()
 
 function(trainer_add_formats target)
-  foreach(name PNG JPEG ZIP)
+  foreach(name PNG JPEG EXIF ZIP)
     if(TRAINER_${name})
       target_compile_definitions(${target} PRIVATE TRAINER_${name})
       target_link_libraries(${target} PRIVATE PkgConfig::${name})

@@ -1,4 +1,4 @@
-/* PNG by libpng, JPEG by libjpeg-turbo; both decode to rows of red, green, blue, which become planes here. */
+/* A picture's file, its kind, and its planes. The decoders are image_png.c and image_jpeg.c. */
 #include "trainer/image.h"
 
 #include <errno.h>
@@ -7,55 +7,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#ifdef TRAINER_PNG
-#include <png.h>
-#endif
-#ifdef TRAINER_JPEG
-#include <turbojpeg.h>
-#endif
 
+#include "io/image_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "util/file_regular.h"
 
-struct source {
-    const char *path;
-    uint8_t *bytes;
-    size_t size;
-};
-
-/* Rows of interleaved red, green, blue. */
-struct rgb {
-    int64_t height, width;
-    uint8_t *pixels;
-};
-
-#define FAIL(source, ...) fail((source)->path, status, __VA_ARGS__)
-
-static bool __attribute__((format(printf, 3, 4))) fail(const char *path, struct status *status, const char *format, ...)
+bool image_fail(const struct image_source *source, struct status *status, const char *format, ...)
 {
     char message[STATUS_MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    return status_fail(status, STATUS_RUNTIME, "%s: %s", path, message);
+    return status_fail(status, STATUS_RUNTIME, "%s: %s", source->path, message);
 }
 
 /* --- the file --- */
 
-static bool read_bytes(struct source *source, FILE *file, int64_t size, struct status *status)
+static bool read_bytes(struct image_source *source, FILE *file, int64_t size, struct status *status)
 {
     if (size > IMAGE_MAX_FILE)
-        return FAIL(source, "%" PRId64 " bytes, expected at most %" PRId64, size, IMAGE_MAX_FILE);
+        return image_fail(source, status, "%" PRId64 " bytes, expected at most %" PRId64, size, IMAGE_MAX_FILE);
     source->bytes = memory_alloc((size_t)size + 1, 1);
     errno = 0;
     source->size = fread(source->bytes, 1, (size_t)size, file);
-    if (ferror(file)) return FAIL(source, "cannot read: %s", strerror(errno));
+    if (ferror(file)) return image_fail(source, status, "cannot read: %s", strerror(errno));
     return true;
 }
 
-static bool read_file(struct source *source, struct status *status)
+static bool read_file(struct image_source *source, struct status *status)
 {
     int64_t size;
     FILE *file = file_regular_stream(source->path, &size, status);
@@ -65,91 +46,94 @@ static bool read_file(struct source *source, struct status *status)
     return good;
 }
 
-/* Takes memory for the pixels of a picture that is not too large. */
-static bool take_size(const struct source *source, struct rgb *rgb, int64_t height, int64_t width,
-                      struct status *status)
+bool image_take_size(const struct image_source *source, struct image_rgb *rgb, int64_t height, int64_t width, int bytes,
+                     struct status *status)
 {
-    if (height < 1 || width < 1) return FAIL(source, "not a good picture file: it ends too early");
+    if (height < 1 || width < 1) return image_fail(source, status, "not a good picture file: it has no pixels");
     if (height > IMAGE_MAX_SIDE || width > IMAGE_MAX_SIDE || height * width > IMAGE_MAX_PIXELS)
-        return FAIL(source,
-                    "a picture of %" PRId64 "x%" PRId64 " pixels, expected at most %d on a side and %" PRId64 " in all",
-                    width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
-    *rgb = (struct rgb){height, width, memory_alloc((size_t)(height * width), 3)};
+        return image_fail(source, status,
+                          "a picture of %" PRId64 "x%" PRId64 " pixels, expected at most %d on a side and %" PRId64
+                          " in all",
+                          width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
+    rgb->height = height, rgb->width = width;
+    rgb->pixels = memory_alloc((size_t)(height * width), (size_t)bytes);
     return true;
 }
 
-/* --- formats --- */
+/* --- what kind of file it is --- */
 
-#ifdef TRAINER_PNG
-static bool decode_png(const struct source *source, struct rgb *rgb, struct status *status)
-{
-    png_image png = {.version = PNG_IMAGE_VERSION};
-    if (!png_image_begin_read_from_memory(&png, source->bytes, source->size))
-        return FAIL(source, "not a good PNG file: %s", png.message);
-    png.format = PNG_FORMAT_RGB;
-    png.flags |= PNG_IMAGE_FLAG_16BIT_sRGB; /* 16 bits without a gamma are no different from 8 */
-    const png_color white = {255, 255, 255};
-    if (!take_size(source, rgb, png.height, png.width, status)) return png_image_free(&png), false;
-    if (png_image_finish_read(&png, &white, rgb->pixels, 0, NULL)) return true;
-    return FAIL(source, "not a good PNG file: %s", png.message);
-}
-#else
-static bool decode_png(const struct source *source, struct rgb *rgb, struct status *status)
-{
-    (void)rgb;
-    return FAIL(source, "a PNG file, and this build has no libpng (Debian: libpng-dev)");
-}
-#endif
+struct magic {
+    size_t offset;
+    const char *bytes;
+    size_t size;
+    const char *name;
+};
 
-#ifdef TRAINER_JPEG
-static bool decompress_jpeg(const struct source *source, tjhandle jpeg, struct rgb *rgb, struct status *status)
+#define MAGIC(offset, bytes, name)                                                                                     \
+    {                                                                                                                  \
+        offset, bytes, sizeof bytes - 1, name                                                                          \
+    }
+
+static const struct magic png = MAGIC(0, "\x89PNG", "PNG"), jpeg = MAGIC(0, "\xFF\xD8\xFF", "JPEG");
+
+/* Kinds that people have among their pictures, and that are not read. */
+static const struct magic others[] = {
+    MAGIC(0, "BM", "a BMP picture"),
+    MAGIC(0, "GIF8", "a GIF picture"),
+    MAGIC(8, "WEBP", "a WebP picture"),
+    MAGIC(0, "II*\0", "a TIFF picture"),
+    MAGIC(0, "MM\0*", "a TIFF picture"),
+    MAGIC(4, "ftyphei", "a HEIC picture"),
+    MAGIC(4, "ftypmif1", "a HEIC picture"),
+    MAGIC(4, "ftypavif", "an AVIF picture"),
+    MAGIC(4, "jP  ", "a JPEG 2000 picture"),
+    MAGIC(0, "\xFF\x0A", "a JPEG XL picture"),
+    MAGIC(4, "JXL ", "a JPEG XL picture"),
+    MAGIC(0, "8BPS", "a Photoshop file"),
+    MAGIC(0, "%PDF", "a PDF file"),
+    MAGIC(0, "<svg", "an SVG picture"),
+    MAGIC(0, "<!DOCTYPE", "a web page"),
+    MAGIC(0, "<!doctype", "a web page"),
+    MAGIC(0, "<html", "a web page"),
+    MAGIC(0, "\x93NUMPY", "a NumPy array"),
+    MAGIC(0, "\x1F\x8B", "a gzip file"),
+    MAGIC(0, "PK\3\4", "a zip file"),
+    MAGIC(0, "version https://git-lfs", "a pointer of Git LFS to the file, not the file"),
+};
+
+static bool is_kind(const struct image_source *source, const struct magic *magic)
 {
-    int width = 0, height = 0, sampling, colors = -1; /* which a file with tables alone leaves as they are */
-    int flags = TJFLAG_ACCURATEDCT | TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS;
-    if (tjDecompressHeader3(jpeg, source->bytes, source->size, &width, &height, &sampling, &colors) != 0)
-        return FAIL(source, "not a good JPEG file: %s", tjGetErrorStr2(jpeg));
-    if (colors == TJCS_CMYK || colors == TJCS_YCCK)
-        return FAIL(source, "a JPEG file in CMYK, expected grey or colours for screens");
-    if (!take_size(source, rgb, height, width, status)) return false;
-    if (tjDecompress2(jpeg, source->bytes, source->size, rgb->pixels, width, 0, height, TJPF_RGB, flags) != 0)
-        return FAIL(source, "not a good JPEG file: %s", tjGetErrorStr2(jpeg));
-    return true;
+    return source->size >= magic->offset + magic->size &&
+           memcmp(source->bytes + magic->offset, magic->bytes, magic->size) == 0;
 }
 
-static bool decode_jpeg(const struct source *source, struct rgb *rgb, struct status *status)
+static bool fail_kind(const struct image_source *source, struct status *status)
 {
-    tjhandle jpeg = tjInitDecompress();
-    if (!jpeg) return FAIL(source, "cannot decode: %s", tjGetErrorStr());
-    bool good = decompress_jpeg(source, jpeg, rgb, status);
-    tjDestroy(jpeg);
+    if (source->size == 0) return image_fail(source, status, "expected a PNG or JPEG file, found an empty one");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (is_kind(source, &others[i]))
+            return image_fail(source, status, "expected a PNG or JPEG file, found %s", others[i].name);
+    return image_fail(source, status, "neither a PNG nor a JPEG file");
+}
+
+static bool decode(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+{
+    bool good = is_kind(source, &png)    ? image_decode_png(source, rgb, status)
+                : is_kind(source, &jpeg) ? image_decode_jpeg(source, rgb, status)
+                                         : fail_kind(source, status);
+    if (good) image_orientation_apply(rgb);
     return good;
-}
-#else
-static bool decode_jpeg(const struct source *source, struct rgb *rgb, struct status *status)
-{
-    (void)rgb;
-    return FAIL(source, "a JPEG file, and this build has no libjpeg-turbo (Debian: libturbojpeg0-dev)");
-}
-#endif
-
-static bool decode(const struct source *source, struct rgb *rgb, struct status *status)
-{
-    const uint8_t png[] = {0x89, 'P', 'N', 'G'}, jpeg[] = {0xFF, 0xD8, 0xFF};
-    if (source->size >= sizeof png && memcmp(source->bytes, png, sizeof png) == 0)
-        return decode_png(source, rgb, status);
-    if (source->size >= sizeof jpeg && memcmp(source->bytes, jpeg, sizeof jpeg) == 0)
-        return decode_jpeg(source, rgb, status);
-    return FAIL(source, "neither a PNG nor a JPEG file");
 }
 
 /* --- planes --- */
 
+/* 0.299 R + 0.587 G + 0.114 B in steps of 1/65536, as Pillow computes it. */
 static uint8_t luminance(const uint8_t *pixel)
 {
-    return (uint8_t)((299 * pixel[0] + 587 * pixel[1] + 114 * pixel[2] + 500) / 1000);
+    return (uint8_t)((19595 * pixel[0] + 38470 * pixel[1] + 7471 * pixel[2] + 0x8000) >> 16);
 }
 
-static void split_planes(struct image *image, const struct rgb *rgb)
+static void split_planes(struct image *image, const struct image_rgb *rgb)
 {
     int64_t plane = image->height * image->width;
     for (int64_t i = 0; i < plane; i++) {
@@ -161,8 +145,8 @@ static void split_planes(struct image *image, const struct rgb *rgb)
 
 bool image_read(struct image *image, const char *path, int64_t channels, struct status *status)
 {
-    struct source source = {.path = path};
-    struct rgb rgb = {0};
+    struct image_source source = {.path = path};
+    struct image_rgb rgb = {.orientation = 1};
     CHECK(channels == 1 || channels == 3);
     bool good = read_file(&source, status) && decode(&source, &rgb, status);
     *image = (struct image){0};

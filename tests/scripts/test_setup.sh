@@ -28,7 +28,7 @@ run() { # run USER_ID INSTALLED [argument of setup...]: fills calls, stdout, std
 check_calls() { diff <(printf '%s' "$1") <(sed 's/ *$//' "$CALLS") || fail "calls of apt-get differ (<expected, >found)"; }
 
 build='gcc libc6-dev cmake ninja-build pkg-config libinih-dev libjansson-dev libssl-dev zlib1g-dev gnuplot-nox'
-build+=' libprotobuf-c-dev protobuf-c-compiler libpng-dev libturbojpeg0-dev libzip-dev'
+build+=' libprotobuf-c-dev protobuf-c-compiler libpng-dev libjpeg-dev libexif-dev libzip-dev'
 
 echo "nothing missing: nothing asked for"
 run 0 "$build" && check_calls ''

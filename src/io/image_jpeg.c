@@ -1,0 +1,144 @@
+/* JPEG by libjpeg-turbo, with Pillow's pixels: the accurate transform, interpolated colours, and CMYK in Adobe's way. */
+#include "io/image_private.h"
+
+#ifdef TRAINER_JPEG
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jpeglib.h>
+
+#include <jerror.h>
+
+#include "trainer/memory.h"
+#include "util/warning.h"
+
+enum { SCANS_MAX = 500 }; /* a progressive file of more is made to take long */
+
+/* libjpeg leaves by longjmp, so all that lives on is in here. */
+struct reader {
+    struct jpeg_decompress_struct jpeg;
+    struct jpeg_error_mgr errors;
+    struct jpeg_progress_mgr progress;
+    const struct image_source *source;
+    struct image_rgb *rgb;
+    struct status *status;
+    uint8_t *row;                   /* of CMYK */
+    char message[JMSG_LENGTH_MAX];  /* what ends the reading */
+    char harmless[JMSG_LENGTH_MAX]; /* the first warning that does not, or "" */
+    jmp_buf jump;
+};
+
+static void on_error(j_common_ptr common)
+{
+    struct reader *reader = common->client_data;
+    common->err->format_message(common, reader->message);
+    longjmp(reader->jump, 1);
+}
+
+/* Whether the pixels are whole in spite of a warning. Bytes before a marker that belong to nothing are in many files of
+ * cameras and of public data sets. */
+static bool is_harmless(int code)
+{
+    return code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM ||
+           code == JWRN_BOGUS_ICC || code == JWRN_NOT_SEQUENTIAL;
+}
+
+/* A level below 0 is a warning: the file is damaged or ends too early, or it is harmless. */
+static void on_message(j_common_ptr common, int level)
+{
+    struct reader *reader = common->client_data;
+    if (level >= 0) return;
+    if (!is_harmless(common->err->msg_code)) on_error(common);
+    if (!*reader->harmless) common->err->format_message(common, reader->harmless);
+}
+
+static void check_scans(j_common_ptr common)
+{
+    struct reader *reader = common->client_data;
+    if (((j_decompress_ptr)common)->input_scan_number <= SCANS_MAX) return;
+    snprintf(reader->message, sizeof reader->message, "more than %d scans", SCANS_MAX);
+    longjmp(reader->jump, 1);
+}
+
+static void find_orientation(struct reader *reader)
+{
+    for (jpeg_saved_marker_ptr marker = reader->jpeg.marker_list; marker; marker = marker->next)
+        if (marker->data_length >= 6 && memcmp(marker->data, "Exif\0", 6) == 0) {
+            reader->rgb->orientation = image_orientation_find(reader->source, marker->data, marker->data_length);
+            return;
+        }
+}
+
+/* round(a b / 255) */
+static uint8_t scale(uint32_t a, uint32_t b)
+{
+    uint32_t product = a * b + 0x80;
+    return (uint8_t)((product + (product >> 8)) >> 8);
+}
+
+/* Adobe stores how little ink there is: 255 is none. So a colour is what its own ink and black leave of white. */
+static void write_cmyk_row(const uint8_t *cmyk, uint8_t *rgb, int64_t width)
+{
+    for (int64_t w = 0; w < width; w++)
+        for (int c = 0; c < 3; c++)
+            rgb[3 * w + c] = (uint8_t)(cmyk[4 * w + 3] - scale(255U - cmyk[4 * w + c], cmyk[4 * w + 3]));
+}
+
+static void read_rows(struct reader *reader)
+{
+    struct image_rgb *rgb = reader->rgb;
+    bool cmyk = reader->jpeg.out_color_space == JCS_CMYK;
+    if (cmyk) reader->row = memory_alloc((size_t)rgb->width, 4);
+    while (reader->jpeg.output_scanline < reader->jpeg.output_height) {
+        uint8_t *to = rgb->pixels + 3 * (int64_t)reader->jpeg.output_scanline * rgb->width;
+        JSAMPROW row = cmyk ? reader->row : to;
+        jpeg_read_scanlines(&reader->jpeg, &row, 1);
+        if (cmyk) write_cmyk_row(reader->row, to, rgb->width);
+    }
+}
+
+static bool read_picture(struct reader *reader)
+{
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    if (setjmp(reader->jump))
+        return image_fail(reader->source, reader->status, "not a good JPEG file: %s", reader->message);
+    jpeg_create_decompress(jpeg);
+    jpeg->progress = &reader->progress;
+    jpeg_mem_src(jpeg, reader->source->bytes, reader->source->size);
+    jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xFFFF);
+    jpeg_read_header(jpeg, TRUE);
+    if (!image_take_size(reader->source, reader->rgb, jpeg->image_height, jpeg->image_width, 3, reader->status))
+        return false;
+    jpeg->out_color_space = jpeg->num_components == 4 ? JCS_CMYK : JCS_RGB;
+    find_orientation(reader);
+    jpeg_start_decompress(jpeg);
+    read_rows(reader);
+    jpeg_finish_decompress(jpeg);
+    return true;
+}
+
+bool image_decode_jpeg(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+{
+    struct reader *reader = memory_alloc(1, sizeof *reader);
+    *reader = (struct reader){.source = source, .rgb = rgb, .status = status};
+    reader->jpeg.err = jpeg_std_error(&reader->errors);
+    reader->jpeg.client_data = reader;
+    reader->errors.error_exit = on_error;
+    reader->errors.emit_message = on_message;
+    reader->progress.progress_monitor = check_scans;
+    bool good = read_picture(reader);
+    if (good && *reader->harmless) warning_print("%s: read in spite of: %s", source->path, reader->harmless);
+    jpeg_destroy_decompress(&reader->jpeg);
+    free(reader->row);
+    free(reader);
+    return good;
+}
+#else
+bool image_decode_jpeg(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+{
+    (void)rgb;
+    return image_fail(source, status, "a JPEG file, and this build has no libjpeg-turbo (Debian: libjpeg-dev)");
+}
+#endif
