@@ -1,12 +1,16 @@
 /* What a trained network sees in pictures. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli_json.h"
+#include "cli/cli_pictures.h"
 #include "cli/cli_private.h"
 #include "trainer/image.h"
 #include "trainer/memory.h"
 #include "trainer/predictor.h"
+#include "util/warning.h"
 
 enum { NAME_SIZE = 256, DEFAULT_TOP = 5, MOST_CLASSES = 256 };
 
@@ -56,6 +60,8 @@ static bool predict(struct predictor *predictor, const char *file, struct predic
     return true;
 }
 
+/* --- for people --- */
+
 static void print_text(const struct predictor *predictor, const struct prediction *prediction, int64_t top)
 {
     fputs(prediction->file, stdout);
@@ -66,6 +72,54 @@ static void print_text(const struct predictor *predictor, const struct predictio
         printf("  %6.2f%%  %s\n", 100 * prediction->probabilities[prediction->order[i]], name);
     }
 }
+
+/* --- CSV --- */
+
+static void print_header(int64_t top)
+{
+    printf("file,class,name,probability,");
+    for (int64_t i = 2; i <= top; i++) printf("class_%" PRId64 ",name_%" PRId64 ",probability_%" PRId64 ",", i, i, i);
+    puts("error");
+}
+
+/* In quotes, and its own quotes doubled, where it would not be a field of one line else. */
+static void print_field(const char *text)
+{
+    if (!strpbrk(text, ",\"\r\n") && *text != ' ') {
+        fputs(text, stdout);
+        return;
+    }
+    putchar('"');
+    for (; *text; text++) {
+        if (*text == '"') putchar('"');
+        putchar(*text);
+    }
+    putchar('"');
+}
+
+static void print_row(const struct predictor *predictor, const struct prediction *prediction, int64_t top)
+{
+    print_field(prediction->file);
+    for (int64_t i = 0; i < top; i++) {
+        char name[NAME_SIZE];
+        int label = prediction->order[i];
+        predictor_class_name(predictor, label, name, sizeof name);
+        printf(",%d,", label);
+        print_field(name);
+        printf(",%.9g", prediction->probabilities[label]);
+    }
+    puts(",");
+}
+
+static void print_problem_row(const char *path, const char *problem, int64_t top)
+{
+    print_field(path);
+    for (int64_t i = 0; i < 3 * top + 1; i++) putchar(',');
+    print_field(problem);
+    putchar('\n');
+}
+
+/* --- JSON --- */
 
 static json_t *prediction_object(const struct predictor *predictor, const struct prediction *prediction, int64_t top)
 {
@@ -84,28 +138,80 @@ static json_t *prediction_object(const struct predictor *predictor, const struct
                      logits);
 }
 
-static bool predict_all(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status)
+/* --- a list of pictures --- */
+
+struct list {
+    struct predictor *predictor;
+    const struct cli_arguments *arguments;
+    int64_t top;
+    json_t *answers; /* of --json: one for each picture */
+    int64_t count, bad;
+    struct status first; /* the problem of the first picture, which is told when there is a second one, or at the end */
+};
+
+static void answer(struct list *list, const struct prediction *prediction)
 {
-    int64_t top = arguments->top > 0 ? arguments->top : DEFAULT_TOP;
-    if (top > predictor->input.classes) top = predictor->input.classes;
-    json_t *predictions = json_array();
-    bool good = true;
-    for (int i = 1; good && i < arguments->word_count; i++) {
-        struct prediction prediction;
-        good = predict(predictor, arguments->words[i], &prediction, status);
-        if (!good) break;
-        if (arguments->json)
-            json_array_append_new(predictions, prediction_object(predictor, &prediction, top));
-        else
-            print_text(predictor, &prediction, top);
+    const struct cli_arguments *arguments = list->arguments;
+    if (arguments->json)
+        json_array_append_new(list->answers, prediction_object(list->predictor, prediction, list->top));
+    else if (arguments->csv)
+        print_row(list->predictor, prediction, list->top);
+    else
+        print_text(list->predictor, prediction, list->top);
+}
+
+/* A picture that cannot be answered is told among the answers and on the standard error, and ends nothing. */
+static void answer_problem(struct list *list, const char *path, const struct status *problem)
+{
+    const struct cli_arguments *arguments = list->arguments;
+    list->bad++;
+    if (arguments->json)
+        json_array_append_new(list->answers, json_pack("{s:o, s:o}", "file", json_value_text(path), "error",
+                                                       json_value_text(problem->message)));
+    else if (arguments->csv)
+        print_problem_row(path, problem->message, list->top);
+    if (list->count == 1)
+        list->first = *problem;
+    else
+        warning_print("%s", problem->message);
+}
+
+static void visit(void *argument, const char *path, const struct status *problem)
+{
+    struct list *list = argument;
+    struct prediction prediction;
+    struct status status;
+    if (++list->count == 2 && list->bad == 1) warning_print("%s", list->first.message);
+    if (problem) {
+        answer_problem(list, path, problem);
+    } else if (!predict(list->predictor, path, &prediction, &status)) {
+        answer_problem(list, path, &status);
+    } else {
+        answer(list, &prediction);
         prediction_free(&prediction);
     }
-    if (good && arguments->json)
-        cli_json_print(json_pack("{s:o, s:o, s:I, s:O}", "run", json_value_text(arguments->words[0]), "checkpoint",
-                                 json_value_text(predictor->path), "step", (json_int_t)predictor->step, "predictions",
-                                 predictions));
-    json_decref(predictions);
-    return good;
+}
+
+static void print_answers(const struct list *list)
+{
+    cli_json_print(json_pack("{s:o, s:o, s:I, s:O}", "run", json_value_text(list->arguments->words[0]), "checkpoint",
+                             json_value_text(list->predictor->path), "step", (json_int_t)list->predictor->step,
+                             "predictions", list->answers));
+}
+
+static bool predict_all(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status)
+{
+    struct list list = {.predictor = predictor, .arguments = arguments, .answers = json_array()};
+    list.top = arguments->top > 0 ? arguments->top : arguments->csv ? 1 : DEFAULT_TOP;
+    if (list.top > predictor->input.classes) list.top = predictor->input.classes;
+    if (arguments->csv) print_header(list.top);
+    cli_pictures_visit(arguments->words + 1, arguments->word_count - 1, visit, &list);
+    if (arguments->json) print_answers(&list);
+    json_decref(list.answers);
+    if (list.bad == 0) return true;
+    if (list.count == 1) return *status = list.first, false;
+    return status_fail(status, STATUS_RUNTIME, "%" PRId64 " of %" PRId64 " pictures could not be read", list.bad,
+                       list.count);
 }
 
 static bool check_channels(const struct predictor *predictor, struct status *status)
@@ -120,6 +226,8 @@ static bool check_channels(const struct predictor *predictor, struct status *sta
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct predictor predictor;
+    if (arguments->json && arguments->csv)
+        return status_fail(status, STATUS_USAGE, "--json and --csv: expected one of them");
     if (!cli_open_predictor(&predictor, arguments, status)) return false;
     bool good = predictor_check_single(&predictor, status) && check_channels(&predictor, status) &&
                 predict_all(&predictor, arguments, status);
@@ -129,7 +237,12 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
 
 static const struct cli_operand operands[] = {
     CLI_OPERAND_RUN,
-    {.name = "IMAGE", .help = "A PNG or JPEG file.", .expected = "an image", .kind = CLI_FILE, .repeated = true},
+    {.name = "IMAGE",
+     .help = "A PNG or JPEG file; a folder, for the .png, .jpg and .jpeg files in it; or -, for a list of both on the "
+             "standard input.",
+     .expected = "an image",
+     .kind = CLI_FILE,
+     .repeated = true},
     {0},
 };
 static const struct cli_option options[] = {
@@ -137,17 +250,22 @@ static const struct cli_option options[] = {
      .letter = 't',
      .kind = CLI_NUMBER,
      .argument = "N",
-     .help = "Show the N most probable classes; default: 5.",
+     .help = "Show the N most probable classes; default: 5, with --csv 1.",
      .low = 1,
      .high = MOST_CLASSES,
      CLI_FIELD(top)},
     CLI_OPTION_CHECKPOINT,
     CLI_OPTION_JSON,
+    {.name = "csv",
+     .help = "Print a table: a line with the names of its columns, and a line for each picture.",
+     CLI_FIELD(csv)},
     CLI_OPTION_SET,
     {0},
 };
 static const struct cli_example examples[] = {
     {"trainer predict runs/convnet cat.jpg dog.png", "The five most probable classes of each picture."},
+    {"find photos -name '*.jpg' | trainer predict runs/convnet --csv - > photos.csv",
+     "A table of all photos, also of those in subfolders."},
     {0},
 };
 
@@ -156,10 +274,15 @@ const struct cli_command cli_predict = {
     .summary = "Tell what a run's network sees in pictures.",
     .description =
         "A picture is scaled to the network's input, whatever its shape, by a triangular filter that does not alias "
-        "when it reduces (Pillow's BILINEAR). Transparent parts lie on white; a network that takes grey images gets "
-        "the luminance 0.299 R + 0.587 G + 0.114 B. Pixels are then normalized as in training. Pictures of more than "
-        "16384 pixels on a side or 67,108,864 in all are refused. With `--json` also the logits, the scores of all "
-        "classes before the softmax.",
+        "when it reduces (Pillow's BILINEAR). Photos are turned upright by their EXIF orientation. Transparent parts lie "
+        "on white; a network that takes grey images gets the luminance 0.299 R + 0.587 G + 0.114 B. Pixels are then "
+        "normalized as in training. Pictures of more than 16384 pixels on a side or 67,108,864 in all are refused.\n\n"
+        "The pictures of a folder come in the order of the bytes of their names. Its subfolders and names that begin "
+        "with a dot are left out. A list on the standard input has a name in each line.\n\n"
+        "A picture that cannot be read is a line on the standard error, and the rest is answered; the exit code is then "
+        "1. With `--json` it is an object with `file` and `error`; the others also have the logits, the scores of all "
+        "classes before the softmax. With `--csv` its row has the reason in the column `error`. The other columns are "
+        "`file`, `class` (a number from 0), `name` and `probability`, then `class_2` and so on with `--top`.",
     .operands = operands,
     .options = options,
     .examples = examples,

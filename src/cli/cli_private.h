@@ -27,7 +27,7 @@ struct cli_arguments {
     const char *progress;   /* of --progress, or NULL */
     int64_t steps;          /* of --steps, or 0 */
     int64_t top;            /* of --top, or 0 */
-    bool plain, no_evaluation, quiet, help, version, defaults, json, resume, overwrite;
+    bool plain, no_evaluation, quiet, help, version, defaults, json, csv, resume, overwrite;
 };
 
 /* What a word on the command line is: decides what is refused at once, and what a shell offers for it. */
