@@ -15,16 +15,21 @@
      .choices = (const char *const[]){__VA_ARGS__, NULL}}
 
 const struct experiment_key sweep_keys[SWEEP_KEY_COUNT] = {
-    CHOICE(order, "grid", "Order of the trials: the last key changes fastest, or drawn from experiment.seed.", "grid", "random"),
+    CHOICE(order, "grid",
+           "Order of the trials. grid: the last key changes fastest; random: an order drawn from experiment.seed.",
+           "grid", "random"),
     CHOICE(rank_by, "validation",
-           "Set whose best accuracy ranks: the held-out data.validation_size samples, or the test set.", "validation", "test"),
-    INTEGER(limit, "0", 0, SWEEP_TRIALS_MAX, "Run the first so many trials of the order; 0: all."),
-    INTEGER(jobs, "0", 0, 1024, "Trials side by side, each on one thread; 0: one for each core that the process may use."),
+           "Set by whose best accuracy trials are ranked: the data.validation_size samples that are held out, or the "
+           "test set.", "validation", "test"),
+    INTEGER(limit, "0", 0, SWEEP_TRIALS_MAX, "Number of trials to run, the first of the order; 0: all."),
+    INTEGER(jobs, "0", 0, 1024,
+            "Number of trials that run at the same time, each on one thread; 0: one for each core that the process may "
+            "use."),
     CHOICE(halving, "off",
-           "Successive halving: all trials train a little, then the best 1/eta of them eta times as long, and so on.",
+           "Successive halving: all trials train for a short time, then the best 1/eta eta times as long, and so on.",
            "off", "on"),
-    INTEGER(eta, "3", 2, 100, "halving: the best 1/eta of the trials go on."),
-    INTEGER(rungs, "3", 2, 10, "halving: rounds; in the last one trials run all train.max_steps."),
+    INTEGER(eta, "3", 2, 100, "halving: the best 1/eta of the trials of a round go on."),
+    INTEGER(rungs, "3", 2, 10, "halving: number of rounds; in the last one trials run all train.max_steps."),
 };
 /* clang-format on */
 
