@@ -159,7 +159,7 @@ Test(cli, writes_pages_of_help)
     expect_output(run("help", "--format", "markdown", "--out", "pages", NULL), "");
     cr_expect(exists("pages/README.md") && exists("pages/help.md") && exists("pages/config-sweep.md"));
     char *page = support_file_read("pages/config-train.md", NULL);
-    cr_expect_not_null(strstr(page, "- `train.max_steps`<br>\n  Training steps.\n"), "%s", page);
+    cr_expect_not_null(strstr(page, "- `train.max_steps`<br>\n  Number of training steps.\n"), "%s", page);
     free(page);
     expect_error(run("help", "--format", "html", NULL), 2,
                  "--format: expected one of text, man, markdown, found \"html\"");
