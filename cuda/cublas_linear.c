@@ -1,11 +1,12 @@
-/* cuBLASLt thinks in columns: a row-major matrix (M,I) is its I x M with I as the leading dimension. So
+/* The matrix products of a linear layer through cuBLASLt. cuBLASLt thinks in columns: a row-major matrix (M,I) is its
+ * I x M with I as the leading dimension. So
  *   y  = x W^T        is   y' (O,M)  = op_T(W' (I,O)) x' (I,M)
  *   dx = dy W         is   dx' (I,M) = W' (I,O) dy' (O,M)
  *   dW = dy^T x       is   dW' (I,O) = x' (I,M) op_T(dy' (O,M))
- * The bias is added to the rows of y' by the epilogue BIAS; dbias, the sum of dy' over the M that the product sums over, is
- * the epilogue BGRADB, one value per column of dW'. Where cuBLASLt has no kernel with the epilogue, the plain product is
- * taken. The choice among its kernels is made once per product and number of rows: the first that it proposes where runs
- * are to be reproducible, else the fastest of several. */
+ * The epilogue BIAS adds the bias to the rows of y'. The epilogue BGRADB gives dbias, the sum of dy' over the M that
+ * the product sums over, one value per column of dW'. Where cuBLASLt has no kernel with the epilogue, the plain product
+ * is taken. The choice among its kernels is made once per product and number of rows: the first that it proposes where
+ * runs are to be reproducible, else the fastest of several. */
 #include "cublas_linear.h"
 
 #include <stdlib.h>
@@ -15,13 +16,13 @@
 enum product_kind { PRODUCT_FORWARD, PRODUCT_DX, PRODUCT_DWEIGHT };
 enum { CANDIDATES = 8, ALIGNMENT = 16 };
 
-/* A product with all that it takes to start it. */
+/* A product with everything that its start takes. */
 struct product {
     enum product_kind kind;
     int64_t rows;
-    bool with_bias; /* as wanted */
-    bool supported; /* cuBLASLt has a kernel */
-    bool fused;     /* with the epilogue */
+    bool with_bias; /* as the caller wants it */
+    bool supported; /* cuBLASLt has a kernel for it */
+    bool fused;     /* that kernel has the epilogue */
     cublasLtMatmulDesc_t description;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
@@ -37,7 +38,7 @@ struct cublas_linear {
 struct operands {
     const void *a, *b;
     void *d;
-    const void *bias; /* or where dbias goes */
+    const void *bias; /* the bias, or the place for dbias */
 };
 
 struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, int64_t inputs, int64_t outputs)
@@ -158,7 +159,7 @@ static bool start_trial(void *argument)
     return start(trial->linear, trial->product, trial->operands, trial->algorithm) == CUBLAS_STATUS_SUCCESS;
 }
 
-/* Leaves the kernel in the product; false: there is none. */
+/* Chooses the kernel and leaves it in the product. Returns false where there is none. */
 static bool choose_kernel(struct cublas_linear *linear, struct product *product, const struct operands *operands)
 {
     struct cuda_backend *cuda = linear->cuda;
@@ -184,7 +185,7 @@ static bool choose_kernel(struct cublas_linear *linear, struct product *product,
     return best >= 0;
 }
 
-/* Fused if it can be, plain if not. Computes the product while it is at it. */
+/* Chooses a fused kernel if there is one, else a plain one. The trials compute the product on the way. */
 static void choose(struct cublas_linear *linear, struct product *product, const struct operands *operands)
 {
     describe(linear, product);

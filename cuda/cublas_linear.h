@@ -1,5 +1,6 @@
-/* Matrix products of a linear layer, or of a 1x1 convolution, through cuBLASLt: x (M,I), weight (O,I), y (M,O), row-major.
- * x, y and the weight that a product reads are of the backend's activation type, dweight, bias and dbias are fp32. */
+/* Matrix products of a linear layer, or of a 1x1 convolution, through cuBLASLt: x (M,I), weight (O,I), y (M,O),
+ * row-major. x, y and the weight that a product reads are of the backend's activation type; dweight, bias and dbias are
+ * fp32. */
 #ifndef CUBLAS_LINEAR_H
 #define CUBLAS_LINEAR_H
 
@@ -10,8 +11,8 @@ struct cublas_linear;
 struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, int64_t inputs, int64_t outputs);
 void cublas_linear_destroy(struct cublas_linear *linear);
 
-/* False: cuBLASLt has no way to do it, and nothing was written. `fused` tells whether the bias, or dbias, was done in the
- * same kernel; where it is false on return, that is left to the caller. bias and dbias may be NULL. */
+/* Returns false where cuBLASLt has no way to compute the product; then nothing was written. `fused` tells whether the
+ * same kernel did the bias, or dbias; where it is false on return, the caller must. bias and dbias may be NULL. */
 bool cublas_linear_forward(struct cublas_linear *linear, int64_t rows, const void *x, const void *weight,
                            const float *bias, void *y, bool *fused);
 bool cublas_linear_dx(struct cublas_linear *linear, int64_t rows, const void *weight, const void *dy, void *dx);

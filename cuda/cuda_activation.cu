@@ -52,7 +52,7 @@ static void start(cudaStream_t stream, float slope, int64_t count, const void *x
     }
 }
 
-/* Forward where dy is NULL. */
+/* Runs forward where dy is NULL, else backward. */
 template <typename T>
 static cudaError_t run(cudaStream_t stream, struct activation_params params, int64_t count, const void *x,
                        const void *dy, void *out)

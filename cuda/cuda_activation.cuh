@@ -1,5 +1,5 @@
-/* Activations of one element and their gradients (formulas: cuda_activation.cu). Where `kind` is known when the file is
- * compiled, nothing is left of the choice. */
+/* Activations of one element and their gradients (formulas: cuda_activation.cu). Where `kind` is known at compile time,
+ * the compiler removes the choice. */
 #ifndef CUDA_ACTIVATION_CUH
 #define CUDA_ACTIVATION_CUH
 

@@ -1,4 +1,5 @@
-/* Making and ending the CUDA backend, its memory, and the table of its operations. Layout: cuda_backend.h. */
+/* Creates and destroys the CUDA backend, gives it memory, and puts its table of operations together. Layout:
+ * cuda_backend.h. */
 #include "cuda_backend.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@ const char *cuda_unavailable(void)
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count == 0) error = cudaErrorNoDevice;
     if (error == cudaSuccess) error = cuda_kernels_usable();
-    cudaGetLastError(); /* it has been reported: nothing later shall meet it */
+    cudaGetLastError(); /* clears the error, which is reported already */
     return error == cudaSuccess ? NULL : cuda_reason(error);
 }
 
@@ -34,7 +35,7 @@ void cuda_free(struct cuda_backend *cuda, void *data)
 {
     if (!data) return;
     CHECK(!cuda->recording);
-    CUDA_CHECK(cudaFree(data)); /* waits for what still uses it */
+    CUDA_CHECK(cudaFree(data)); /* waits for the work that still uses it */
     cuda->generation++;         /* a recorded step may have used it */
 }
 
@@ -42,7 +43,7 @@ void cuda_need_workspace(struct cuda_backend *cuda)
 {
     if (cuda->workspace || cuda->workspace_bytes == 0) return;
     CHECK(!cuda->recording);
-    CUDA_CHECK(cudaMalloc(&cuda->workspace, cuda->workspace_bytes)); /* nobody asks what is in it */
+    CUDA_CHECK(cudaMalloc(&cuda->workspace, cuda->workspace_bytes)); /* the contents do not matter */
 }
 
 static void *backend_alloc(struct backend *backend, size_t bytes)
@@ -66,7 +67,7 @@ static size_t backend_tensor_count(const struct backend *backend, enum tensor_ki
     return (size_t)shape_count(shape);
 }
 
-/* --- making and ending --- */
+/* --- creation and destruction --- */
 
 static void backend_destroy_cuda(struct backend *backend)
 {

@@ -1,9 +1,9 @@
-/* What the host files of the CUDA backend share. Everything runs on one stream, so that operations follow one another as
- * they are called.
+/* The declarations that the host files of the CUDA backend share. Everything runs on one stream, so that operations
+ * follow one another as they are called.
  *
- * Layout. An activation (N,C,H,W) lies in memory as [N][H][W][C], a filter (O,I,K,K) as [O][K][K][I], a vector (C) as it
- * is; there is no padding. Parameters, gradients and moments are fp32; activations and their gradients are fp32, or bf16
- * with backend.precision = bf16. A vector per sample (N,D,1,1) is a row-major matrix [N][D]. */
+ * Layout. An activation (N,C,H,W) lies in memory as [N][H][W][C], a filter (O,I,K,K) as [O][K][K][I], a vector (C) as
+ * it is; there is no padding. Parameters, gradients and moments are fp32; activations and their gradients are fp32, or
+ * bf16 with backend.precision = bf16. A vector per sample (N,D,1,1) is a row-major matrix [N][D]. */
 #ifndef CUDA_BACKEND_H
 #define CUDA_BACKEND_H
 
@@ -14,11 +14,11 @@
 
 enum { CUDA_MAX_GRAPHS = 16 };
 
-/* A body that backend_ops.run has met: first run as it is, then recorded, then replayed. */
+/* A body that backend_ops.run knows. It first runs as it is, is then recorded, and from then on replayed. */
 struct cuda_recording {
     void (*body)(void *);
     void *argument;
-    uint64_t generation;   /* of the memory when it was recorded or run */
+    uint64_t generation;   /* generation of the memory when it was recorded or run */
     cudaGraphExec_t graph; /* NULL: not recorded yet */
 };
 
@@ -33,9 +33,9 @@ struct cuda_reserve {
 struct cuda_backend {
     struct backend base; /* first: a struct backend * of this kind is a struct cuda_backend * */
     struct backend_options options;
-    enum cuda_type type; /* of activations */
+    enum cuda_type type; /* scalar type of activations */
     int multiprocessors;
-    int most_cluster; /* blocks of a thread block cluster; 1: none */
+    int most_cluster; /* most blocks in a thread block cluster; 1: no clusters */
     cudaStream_t stream;
     cudnnHandle_t cudnn;
     cublasLtHandle_t cublas;
@@ -45,13 +45,13 @@ struct cuda_backend {
     struct step_state host_state;
     struct cuda_metrics *metrics; /* device */
 
-    void *workspace; /* of cuDNN and cuBLAS; NULL until the first plan */
+    void *workspace; /* memory of cuDNN and cuBLAS; NULL until the first plan */
     size_t workspace_bytes;
-    struct cuda_scratch scratch; /* of the reductions over channels */
+    struct cuda_scratch scratch; /* memory of the reductions over channels */
     double *norm_sums;           /* device, [CUDA_NORM_BLOCKS] */
     struct cuda_reserve *reserves;
 
-    uint64_t generation; /* counts what makes a recorded address invalid: every free */
+    uint64_t generation; /* counts the events that make a recorded address invalid: every free */
     bool recording;      /* a step is being recorded: nothing may be allocated, freed, timed or waited for */
     int recording_count;
     struct cuda_recording recordings[CUDA_MAX_GRAPHS];
@@ -68,46 +68,46 @@ static inline enum cuda_type cuda_type_of(const struct cuda_backend *cuda, const
     return tensor->kind == TENSOR_ACTIVATION ? cuda->type : CUDA_FP32;
 }
 
-/* An activation or vector as the matrix (M,C) that it is in memory: M = N*H*W rows. */
+/* An activation or vector as the matrix (M,C) that lies in memory: M = N*H*W rows. */
 static inline struct cuda_matrix cuda_matrix_of(const struct tensor *tensor)
 {
     struct shape s = tensor->shape;
     return (struct cuda_matrix){s.n * s.h * s.w, s.c};
 }
 
-/* Device memory without a tensor: zeroed, aligned to 256 bytes. Not while a step is recorded. */
+/* Device memory without a tensor: zeroed, aligned to 256 bytes. Do not call while a step is recorded. */
 void *cuda_alloc(struct cuda_backend *cuda, size_t bytes);
 void cuda_free(struct cuda_backend *cuda, void *data);
 
-/* Memory for cuDNN and cuBLAS, shared by all plans, since the stream runs one at a time. */
+/* Makes memory for cuDNN and cuBLAS, once. All plans share it, since the stream runs one at a time. */
 void cuda_need_workspace(struct cuda_backend *cuda);
 
-/* The operations, put into the table by file. */
+/* Each puts the operations of its file into the table. */
 void cuda_boundary_install(struct backend_ops *ops);
 void cuda_graph_install(struct backend_ops *ops);
 void cuda_dataset_install(struct backend_ops *ops);
 void cuda_conv2d_install(struct backend_ops *ops);
 void cuda_layers_install(struct backend_ops *ops);
 void cuda_batchnorm_install(struct backend_ops *ops);
-void cuda_batchnorm_fused_install(struct backend_ops *ops); /* unless cuDNN's is asked for */
+void cuda_batchnorm_fused_install(struct backend_ops *ops); /* unless cuDNN's batch normalization is asked for */
 void cuda_loss_install(struct backend_ops *ops);
 void cuda_arithmetic_install(struct backend_ops *ops);
 void cuda_peak_install(struct backend_ops *ops);
-void cudnn_batchnorm_install(struct backend_ops *ops); /* instead of cuda_batchnorm_install's */
+void cudnn_batchnorm_install(struct backend_ops *ops); /* replaces part of cuda_batchnorm_install's */
 
-/* Milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch does not
- * count. Infinite where start returns false (its library refuses) or cannot be recorded. Not while a step is recorded.
- */
+/* Returns the milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch
+ * does not count. Infinite where start returns false (its library refuses) or cannot be recorded. Do not call while a
+ * step is recorded. */
 float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument);
 
 void cudnn_batchnorm_free(struct cuda_backend *cuda);
 void cuda_graphs_forget(struct cuda_backend *cuda);
 
-/* What forward, evaluate and backward have in common; gamma may be NULL. */
+/* The fields that forward, evaluate and backward have in common; gamma may be NULL. */
 struct cuda_batchnorm cuda_batchnorm_task(const struct cuda_backend *cuda, const struct tensor *x,
                                           const struct tensor *gamma);
 
-/* batchnorm_* with our own kernels; also for what cuDNN does not do. */
+/* batchnorm_* with our own kernels; also used for the cases that cuDNN cannot do. */
 void cuda_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
                             const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
                             const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,

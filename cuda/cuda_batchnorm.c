@@ -1,4 +1,4 @@
-/* Batch normalization by our own kernels (cuda_batchnorm.cu, with the derivation). */
+/* The host side of batch normalization by our own kernels; cuda_batchnorm.cu has the derivation. */
 #include "cuda_backend.h"
 
 struct cuda_batchnorm cuda_batchnorm_task(const struct cuda_backend *cuda, const struct tensor *x,

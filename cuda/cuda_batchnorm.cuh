@@ -1,6 +1,6 @@
-/* What the kernels of batch normalization share: formulas of one element, alone or fused with the activation and the pool
- * that follow. Derivation: cuda_batchnorm.cu. Values are rounded to the type of x wherever the operations one after the other
- * would store them, so that both find the same winners of a pool and the same signs. */
+/* The formulas of one element that the kernels of batch normalization share, alone or fused with the activation and the
+ * pool that follow. Derivation: cuda_batchnorm.cu. Values are rounded to the type of x wherever the operations one
+ * after the other would store them, so that both find the same winners of a pool and the same signs. */
 #ifndef CUDA_BATCHNORM_CUH
 #define CUDA_BATCHNORM_CUH
 
@@ -10,7 +10,8 @@
 
 typedef struct cuda_batchnorm task_t;
 
-/* Keeps mean and 1/sqrt(var + eps), and moves the running statistics. One thread per channel. Returns the latter. */
+/* Stores mean and rstd = 1/sqrt(var + eps), and moves the running statistics, in one thread per channel. Returns
+ * rstd. */
 __device__ inline float keep_statistics(const task_t &task, int64_t c, float mean, float variance)
 {
     float values = (float)task.shape.m, rstd = __frsqrt_rn(variance + task.epsilon);
@@ -26,7 +27,7 @@ __device__ inline float keep_statistics(const task_t &task, int64_t c, float mea
 
 /* --- forward --- */
 
-/* act((x - mean) scale + beta) */
+/* The constants of act((x - mean) scale + beta). */
 template <int LANES> struct transform {
     float mean[LANES], scale[LANES], beta[LANES];
 };
@@ -47,7 +48,7 @@ __device__ inline lanes<T, LANES> transformed(const task_t &task, const transfor
     return y;
 }
 
-/* The maximum over the window of output row `row` = (n,p,q), from channel c on, and which tap won. */
+/* The maximum over the window of output row `row` = (n,p,q), from channel c on, and the taps that won. */
 template <typename T, int LANES>
 __device__ inline lanes<T, LANES> pooled(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
                                          lanes<uint8_t, LANES> &winner)
@@ -80,7 +81,7 @@ __device__ inline lanes<T, LANES> pooled(const task_t &task, const transform<LAN
     return y;
 }
 
-/* Output rows first, first + step, ... < last of a pooled y, from channel c on. */
+/* Writes output rows first, first + step, ... < last of a pooled y, from channel c on. */
 template <typename T, int LANES>
 __device__ inline void store_pooled(const task_t &task, const transform<LANES> &k, int64_t first, int64_t last,
                                     int64_t step, int64_t c)
@@ -95,12 +96,13 @@ __device__ inline void store_pooled(const task_t &task, const transform<LANES> &
 
 /* --- backward --- */
 
-/* dx = scale dy - slope (x - mean) - shift, with scale = gamma r, slope = scale r dgamma/M and shift = scale dbeta/M. */
+/* The constants of dx = scale dy - slope (x - mean) - shift, with scale = gamma r, slope = scale r dgamma/M and shift =
+ * scale dbeta/M. */
 template <int LANES> struct gradient_constants {
     float mean[LANES], scale[LANES], slope[LANES], shift[LANES];
 };
 
-/* Channel v of the constants; the sums are complete. */
+/* Sets channel v of the constants; the sums are complete. */
 template <int LANES>
 __device__ inline void set_constants(gradient_constants<LANES> &k, int v, const task_t &task, int64_t c, float dgamma,
                                      float dbeta)
@@ -112,7 +114,7 @@ __device__ inline void set_constants(gradient_constants<LANES> &k, int v, const 
     k.shift[v] = k.scale[v] * (dbeta / values);
 }
 
-/* What the pool's gradient leaves at row (n,h,w): the sum of dy over the windows in which this pixel won. */
+/* The pool's gradient at row (n,h,w): the sum of dy over the windows in which this pixel won. */
 template <typename T, int LANES>
 __device__ inline void gather_gradient(const task_t &task, int64_t row, int64_t c, float (&total)[LANES])
 {
@@ -137,7 +139,8 @@ __device__ inline void gather_gradient(const task_t &task, int64_t row, int64_t 
     }
 }
 
-/* The gradient of what the batch normalization gave, at a row of x, from channel c on: dy itself where nothing is fused. */
+/* The gradient of the batch normalization's output, at a row of x, from channel c on: dy itself where nothing is
+ * fused. */
 template <typename T, int LANES>
 __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
                                            const lanes<T, LANES> &x)
@@ -160,7 +163,7 @@ __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<L
     return result;
 }
 
-/* The transform of the forward pass, from what it kept. */
+/* The transform of the forward pass, from the statistics that it kept. */
 template <int LANES> __device__ inline void recall(const task_t &task, int64_t c, bool active, transform<LANES> &k)
 {
 #pragma unroll
@@ -184,7 +187,7 @@ __device__ inline lanes<T, LANES> gradient_of(const lanes<T, LANES> &x, const la
     return dx;
 }
 
-/* --- launches, by the way that is taken; false: the way is closed to such a shape --- */
+/* --- launches of the two ways; batchnorm_resident returns false where it does not support the shape --- */
 
 template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, const task_t &task);
 template <typename T, int LANES> void batchnorm_streaming_forward(cudaStream_t stream, const task_t &task);

@@ -1,5 +1,5 @@
-/* Batch normalization fused with an activation and a max-pool, in training and evaluation, and folded into the convolution
- * before it. Kernels: cuda_batchnorm.cu, cuda_fold.cu. */
+/* The host side of batch normalization fused with an activation and a max-pool, in training and evaluation, and of its
+ * folding into the convolution before it. Kernels: cuda_batchnorm.cu, cuda_fold.cu. */
 #include "cuda_backend.h"
 
 static void set_fused(struct cuda_batchnorm *task, const struct batchnorm_fused_params *params, const struct tensor *x,
@@ -19,10 +19,10 @@ static void set_fused(struct cuda_batchnorm *task, const struct batchnorm_fused_
     task->pooling = cuda_pooling_of(params->pool.window, x->shape, y);
 }
 
-/* Every window of the pool computes its pixels anew, so a large one that moves in small steps is left to the pool. */
+/* Every window of the pool computes its pixels anew. So a pool whose windows overlap much is not fused. */
 static bool fused_offered(const struct backend *backend, const struct batchnorm_fused_params *params)
 {
-    const int64_t most_visits = 4; /* of a pixel, by windows */
+    const int64_t most_visits = 4; /* windows per pixel */
     struct window window = params->pool.window;
     (void)backend;
     if (!params->pooled) return true;

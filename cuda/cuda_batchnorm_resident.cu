@@ -9,9 +9,10 @@ template <int LANES> struct resident {
     enum { TX = LANES > 1 ? 2 : 8, TY = COLUMNS_THREADS / TX, TILE = TX * LANES };
 };
 
-/* Where a thread stands: cluster after cluster takes a tile of channels, its blocks take the rows between them. */
+/* The part of the matrix that a thread has: each cluster takes a tile of channels, and its blocks divide the rows among
+ * them. */
 struct seat {
-    int rank; /* of the block in its cluster */
+    int rank; /* number of the block in its cluster */
     int ty;
     int64_t c;   /* its first channel */
     bool active; /* c < C */
@@ -33,7 +34,7 @@ template <int LANES> __device__ inline struct seat seat_of(const task_t &task, i
     return at;
 }
 
-/* mean and variance of the channels whose rows the threads hold; every thread gets those of its channels. */
+/* Computes mean and variance of the channels whose rows the threads hold; every thread gets those of its channels. */
 template <typename T, int LANES, int ROWS>
 __device__ inline void resident_moments(const lanes<T, LANES> (&x)[ROWS], int blocks, int held, float values,
                                         float *shared, float *mine, float (&mean)[LANES], float (&variance)[LANES])
@@ -84,7 +85,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void resident_forward_kerne
         k.scale[v] = task.gamma[at.c + v] * __frsqrt_rn(variance[v] + task.epsilon), k.beta[v] = task.beta[at.c + v];
         if (at.rank == 0 && at.ty == 0) keep_statistics(task, at.c + v, k.mean[v], variance[v]);
     }
-    if (task.pooled) { /* its windows reach into the rows of others: x again, from the cache */
+    if (task.pooled) { /* the windows reach into the rows of other threads: x is read again, from the cache */
         int64_t share = (task.output_rows + blocks - 1) / blocks, first = at.rank * share, last = first + share;
         store_pooled<T, LANES>(task, k, first + at.ty, last < task.output_rows ? last : task.output_rows, TY, at.c);
         return;
@@ -103,7 +104,7 @@ __device__ inline void resident_constants(const task_t &task, const struct seat 
                                           const transform<LANES> &forward, float *shared, float *mine,
                                           gradient_constants<LANES> &k)
 {
-    float sums[2 * LANES] = {}; /* of dy (x - mean), then of dy */
+    float sums[2 * LANES] = {}; /* sums of dy (x - mean), then of dy */
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
         for (int v = 0; v < LANES; v++) {
@@ -161,8 +162,8 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void resident_backward_kern
 
 /* --- launches --- */
 
-/* Blocks per cluster: as many as it takes to hold the rows, then more while that occupies more multiprocessors; 0: the rows
- * do not fit. */
+/* Blocks per cluster: as many as hold the rows, then more while that occupies more multiprocessors. 0: the rows do not
+ * fit. */
 template <int LANES> static int cluster_blocks(const task_t &task, int64_t tiles)
 {
     const int64_t ty = resident<LANES>::TY, m = task.shape.m;
@@ -190,7 +191,7 @@ template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, co
     int blocks = cluster_blocks<LANES>(task, tiles);
     if (blocks == 0) return false;
     int64_t share = (task.shape.m + blocks - 1) / blocks;
-    int64_t rows = (share + resident<LANES>::TY - 1) / resident<LANES>::TY; /* of a thread */
+    int64_t rows = (share + resident<LANES>::TY - 1) / resident<LANES>::TY; /* rows of a thread */
     if (rows <= 1) return start_resident<T, LANES, 1>(stream, task, tiles, blocks);
     if (rows <= 2) return start_resident<T, LANES, 2>(stream, task, tiles, blocks);
     if (rows <= 4) return start_resident<T, LANES, 4>(stream, task, tiles, blocks);

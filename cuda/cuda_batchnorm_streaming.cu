@@ -6,14 +6,14 @@ struct moments {
     float n, mean, m2;
 };
 
-/* a and b together. */
+/* The moments of a and b together. */
 __device__ inline struct moments join(struct moments a, struct moments b)
 {
     float n = a.n + b.n, part = n > 0 ? b.n / n : 0, d = b.mean - a.mean;
     return {n, a.mean + d * part, a.m2 + b.m2 + d * d * a.n * part};
 }
 
-/* Welford down the thread's rows of a chunk. */
+/* Runs Welford's recurrence down the thread's rows of a chunk. */
 template <typename T, int LANES>
 __device__ inline void thread_moments(const task_t &task, const struct place &at, struct moments (&own)[LANES])
 {
@@ -41,7 +41,8 @@ __device__ inline void thread_moments(const task_t &task, const struct place &at
     for (int v = 0; v < LANES; v++) own[v] = {n, mean[v], m2[v]};
 }
 
-/* Joins the threads of a block: thread t < TILE returns with channel t of the tile. shared: COLUMNS_WARPS * TILE. */
+/* Joins the threads of a block: thread t < TILE returns the moments of channel t of the tile. shared: COLUMNS_WARPS *
+ * TILE. */
 template <int LANES>
 __device__ inline struct moments block_moments(struct moments (&own)[LANES], const struct place &at,
                                                struct moments *shared)
@@ -55,7 +56,7 @@ __device__ inline struct moments block_moments(struct moments (&own)[LANES], con
             struct moments other = {__shfl_down_sync(CUDA_FULL_WARP, own[v].n, offset),
                                     __shfl_down_sync(CUDA_FULL_WARP, own[v].mean, offset),
                                     __shfl_down_sync(CUDA_FULL_WARP, own[v].m2, offset)};
-            own[v] = join(own[v], other); /* of use in the lower half; lanes < TX end with the warp's */
+            own[v] = join(own[v], other); /* of use in the lower half; lanes < TX end with those of the warp */
         }
     }
     for (int v = 0; lane < TX && v < LANES; v++) shared[warp * TILE + at.tx * LANES + v] = own[v];
@@ -66,8 +67,8 @@ __device__ inline struct moments block_moments(struct moments (&own)[LANES], con
     return total;
 }
 
-/* For the block that is last: joins the chunks' means and m2, which lie in scratch memory one after the other, [chunks][C]
- * each; true in one thread per channel. shared: COLUMNS_THREADS. */
+/* Called by the last block: joins the chunks' means and m2, which lie in scratch memory one after the other,
+ * [chunks][C] each. Returns true in one thread per channel. shared: COLUMNS_THREADS. */
 template <int LANES>
 __device__ inline bool join_chunks(const task_t &task, int64_t rows, struct moments *total, struct moments *shared)
 {
@@ -115,7 +116,8 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void statistics_kernel(task
     if (writes) keep_statistics(task, c, total.mean, total.m2 / (float)task.shape.m);
 }
 
-/* In evaluation the running statistics stand for the batch's, and without gamma x is normalised already. */
+/* Sets the constants of x -> b. In evaluation the running statistics stand for the batch's, and without gamma x is
+ * normalised already. */
 template <int LANES, bool EVALUATE>
 __device__ inline void set_transform(const task_t &task, int64_t c, transform<LANES> &k)
 {
@@ -151,7 +153,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void normalize_kernel(task_
     }
 }
 
-/* The rows are those of y, `outputs` in all. */
+/* The rows are those of y, outputs.m in all. */
 template <typename T, int LANES, bool EVALUATE>
 __global__ __launch_bounds__(COLUMNS_THREADS) static void pool_kernel(task_t task, struct cuda_matrix outputs,
                                                                       int64_t rows)
@@ -173,7 +175,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void gradient_sums_kernel(t
     struct place at = place_of<LANES>(task.shape, rows);
     transform<LANES> k;
     recall<LANES>(task, at.c, at.active, k);
-    float sums[2 * LANES] = {}; /* of dy (x - mean), then of dy */
+    float sums[2 * LANES] = {}; /* sums of dy (x - mean), then of dy */
     for (int64_t row = at.first + at.ty; at.active && row < at.last; row += COLUMNS_UNROLL * TY) {
         lanes<T, LANES> x[COLUMNS_UNROLL], dy[COLUMNS_UNROLL];
 #pragma unroll
@@ -236,7 +238,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void gradient_kernel(task_t
 
 /* --- launches --- */
 
-enum { NORMALIZE_BLOCKS = 4 }; /* per multiprocessor */
+enum { NORMALIZE_BLOCKS = 4 }; /* blocks per multiprocessor */
 
 template <typename T, int LANES, bool EVALUATE> static void start_normalize(cudaStream_t stream, const task_t &task)
 {

@@ -1,5 +1,5 @@
-/* Sums and additions per channel: dbias = sum of dy over the rows (and the primitive channel_sum), y += bias. Bytes: the sum
- * reads its input once; the addition reads and writes y. */
+/* Sums and additions per channel: dbias = sum of dy over the rows (and the primitive channel_sum), y += bias. Bytes:
+ * the sum reads its input once; the addition reads and writes y. */
 #include "cuda_columns.cuh"
 
 template <typename T, int LANES>

@@ -1,5 +1,5 @@
-/* The boundary: values in the order N,C,H,W or O,I,K,K as doubles on the host, and in the backend's own order and type on the
- * device. The host converts: this is for starting values, checkpoints and tests, not for a step. */
+/* The boundary: values in the order N,C,H,W or O,I,K,K as doubles on the host, and in the backend's own order and type
+ * on the device. The host converts, because this is for starting values, checkpoints and tests, not for a step. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static float bf16_to_float(uint16_t value)
     return result;
 }
 
-/* Where element (n,c,h,w), or (o,i,h,w) of a filter, lies. */
+/* The place of element (n,c,h,w), or (o,i,h,w) of a filter, in scalars from the start. */
 static int64_t element_offset(struct shape s, int64_t n, int64_t c, int64_t h, int64_t w)
 {
     return ((n * s.h + h) * s.w + w) * s.c + c;

@@ -1,3 +1,5 @@
+/* Ends the program after an error of a CUDA library: with one line for people, or with the statement that failed
+ * (cuda_check.h). */
 #include "cuda_check.h"
 
 #include <stdbool.h>
@@ -29,7 +31,7 @@ static _Noreturn void out_of_memory(const char *text)
     exit(STATUS_RUNTIME);
 }
 
-/* Whether the machine is to blame, not the program. */
+/* True where the machine is to blame, not the program. */
 static bool is_environment(cudaError_t error)
 {
     switch (error) {
@@ -53,7 +55,7 @@ static bool is_environment(cudaError_t error)
     case cudaErrorLaunchTimeout:
     case cudaErrorCudartUnloading:
     case cudaErrorStartupFailure:
-    case cudaErrorUnknown: /* what a device gives that fell off its bus */
+    case cudaErrorUnknown: /* a device that fell off its bus gives this */
         return true;
     default:
         return false;
@@ -78,7 +80,7 @@ _Noreturn void cuda_failed(cudaError_t error, const char *statement, const char 
     stop_programmer(cudaGetErrorString(error), statement, file, line);
 }
 
-/* A library reports as its own failure what the device has met before. */
+/* A library reports an earlier error of the device as its own failure. This reports it as the device's. */
 static void blame_device(const char *statement, const char *file, int line)
 {
     cudaError_t error = cudaGetLastError();

@@ -1,6 +1,6 @@
-/* Errors of the CUDA libraries. A statement that fails stops the program: with its text, file and line where a programmer
- * is to blame, but with one line for people where the machine is: no memory left, a device that is lost or that the build
- * has no code for. */
+/* Errors of the CUDA libraries. A statement that fails stops the program. Where a programmer is to blame, it stops with
+ * its text, file and line. Where the machine is to blame (no memory left, a device that is lost or that the build has
+ * no code for), it stops with one line for people. */
 #ifndef CUDA_CHECK_H
 #define CUDA_CHECK_H
 
@@ -32,7 +32,7 @@ _Noreturn void cuda_failed(cudaError_t error, const char *statement, const char 
 _Noreturn void cuda_cudnn_failed(cudnnStatus_t status, const char *statement, const char *file, int line);
 _Noreturn void cuda_cublas_failed(cublasStatus_t status, const char *statement, const char *file, int line);
 
-/* Why there is no device to work with, in words for people. */
+/* Tells in words for people why there is no device to work with. */
 const char *cuda_reason(cudaError_t error);
 
 #endif

@@ -1,5 +1,5 @@
-/* Sums over the blocks of a thread block cluster (sm_90 and later), which read each other's shared memory. Elsewhere a cluster
- * is one block, and nothing of this is compiled. */
+/* Sums over the blocks of a thread block cluster (sm_90 and later), which read each other's shared memory. On other
+ * devices a cluster is one block, and the code for clusters is not compiled. */
 #ifndef CUDA_CLUSTER_CUH
 #define CUDA_CLUSTER_CUH
 
@@ -13,11 +13,12 @@
 #define CUDA_HAS_CLUSTERS 0
 #endif
 
-/* Clusters of up to 8 blocks are possible on every device that has clusters, of 16 on some. */
+/* Every device that has clusters can run clusters of up to 8 blocks; some can run 16. */
 enum { CUDA_PORTABLE_CLUSTER = 8 };
 
-/* As block_sum, then over the blocks, in their order; all threads of all blocks get the sums. mine: TX * N floats of shared
- * memory that no other call uses. The last call of a kernel says so: after it no block reads another's memory any more. */
+/* Sums as block_sum does, then over the blocks, in their order; all threads of all blocks get the sums. mine: TX * N
+ * floats of shared memory that no other call uses. LAST marks the last call of a kernel: after it no block reads
+ * another's memory. */
 template <int TX, int MOST, bool LAST, int N>
 __device__ inline void cluster_sum(int blocks, float (&value)[N], float *shared, float *mine)
 {
@@ -35,7 +36,7 @@ __device__ inline void cluster_sum(int blocks, float (&value)[N], float *shared,
         float total = 0;
         for (int rank = 0; rank < blocks; rank++)
             total += *cluster.map_shared_rank(mine + (int)threadIdx.x, (unsigned)rank);
-        shared[threadIdx.x] = total; /* the block's own have been read before the barrier above */
+        shared[threadIdx.x] = total; /* the barrier above comes after all reads of the block's own sums */
     }
     if (LAST)
         cluster.sync();

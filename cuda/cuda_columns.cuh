@@ -1,12 +1,13 @@
-/* How the kernels that work per channel cut up a matrix (M,C), row-major: M = N*H*W rows of C channels.
+/* The cut of a matrix (M,C) among the kernels that work per channel. It is row-major: M = N*H*W rows of C channels.
  *
- * A block takes a tile of TILE = TX * LANES channels and a chunk of rows. Its threads stand as TX across the channels, LANES
- * channels (16 bytes) each, and TY down the rows, so that a warp reads whole lines; what is per channel stays in a
- * thread's registers while the rows stream past. blockIdx.x is the tile, blockIdx.y the chunk.
+ * A block takes a tile of TILE = TX * LANES channels and a chunk of rows. Its threads stand as TX across the channels,
+ * LANES channels (16 bytes) each, and TY down the rows, so that a warp reads whole lines. The values per channel stay
+ * in a thread's registers while the rows stream past. blockIdx.x is the tile, blockIdx.y the chunk.
  *
- * Sums over the rows: in a thread, over the threads of a block (shuffles, then shared memory), over the chunks by the
- * block that finishes last, which finds the others' sums in scratch memory. Every one of these has an order that only the
- * shape and the number of multiprocessors decide. The one atomic operation counts finished blocks; it adds integers. */
+ * Sums over the rows go in three steps: in a thread; over the threads of a block (shuffles, then shared memory); over
+ * the chunks, by the block that finishes last, which finds the others' sums in scratch memory. The shape and the number
+ * of multiprocessors alone decide the order of each. The one atomic operation counts finished blocks; it adds
+ * integers. */
 #ifndef CUDA_COLUMNS_CUH
 #define CUDA_COLUMNS_CUH
 
@@ -32,7 +33,7 @@ struct columns_grid {
 static inline struct columns_grid columns_grid_of(struct cuda_matrix shape, int lane_count, int target_blocks)
 {
     int64_t tile = lane_count > 1 ? 8 * lane_count : 32, ty = COLUMNS_THREADS / (tile / lane_count);
-    int64_t tiles = (shape.c + tile - 1) / tile, least = ty * COLUMNS_UNROLL; /* rows worth a block */
+    int64_t tiles = (shape.c + tile - 1) / tile, least = ty * COLUMNS_UNROLL; /* rows that are worth a block */
     int64_t chunks = target_blocks / tiles, most = (shape.m + least - 1) / least;
     if (chunks > most) chunks = most;
     if (chunks < 1) chunks = 1;
@@ -40,11 +41,11 @@ static inline struct columns_grid columns_grid_of(struct cuda_matrix shape, int 
     return {rows, (unsigned)tiles, (unsigned)((shape.m + rows - 1) / rows)};
 }
 
-/* Where a thread stands. */
+/* The part of the matrix that a thread has. */
 struct place {
     int tx, ty;
     int64_t c;           /* its first channel */
-    bool active;         /* c < C; a thread beyond takes part in the barriers alone */
+    bool active;         /* c < C; a thread beyond takes part only in the barriers */
     int64_t first, last; /* rows of the chunk */
 };
 
@@ -61,8 +62,8 @@ template <int LANES> __device__ inline struct place place_of(struct cuda_matrix 
 
 /* Adds each value[i] over the threads of a block that share threadIdx.x % TX; the sums come back in all of them.
  * shared: (COLUMNS_WARPS + 1) * TX * MOST floats, the totals first; MOST >= N. A second call with the same MOST may
- * follow at once: its partial sums lie where nobody reads any more, and it writes the totals only after everyone has
- * read those of the first and come to its own first barrier. */
+ * follow at once. Its partial sums lie where no thread reads any more. It writes the totals only after every thread has
+ * read those of the first call and come to its own first barrier. */
 template <int TX, int MOST, int N> __device__ inline void block_sum(float (&value)[N], float *shared)
 {
     static_assert(N <= MOST && TX * MOST <= COLUMNS_THREADS, "a thread per total");
@@ -89,8 +90,8 @@ template <int TX, int MOST, int N> __device__ inline void block_sum(float (&valu
     for (int i = 0; i < N; i++) value[i] = shared[tx * N + i];
 }
 
-/* Whether this block is the last of its tile, so that all partial sums of the tile's chunks can be read (with __ldcg). Call by
- * all threads, after writing the block's own. The counter is 0 again afterwards. */
+/* True where this block is the last of its tile, so that all partial sums of the tile's chunks can be read (with
+ * __ldcg). All threads call it, after writing the block's own sums. The counter is 0 again afterwards. */
 __device__ inline bool last_of_tile(unsigned *counters)
 {
     __shared__ bool last;
@@ -105,8 +106,9 @@ __device__ inline bool last_of_tile(unsigned *counters)
     return last;
 }
 
-/* For the block that is last: value[q] = the sum over the chunks of partial[(q*chunks + chunk)*C + c], where c is channel
- * threadIdx.x % TILE of the tile; true in the threads that hold such a sum, one per channel. shared: COLUMNS_THREADS * Q. */
+/* Called by the last block: value[q] = the sum over the chunks of partial[(q*chunks + chunk)*C + c], where c is channel
+ * threadIdx.x % TILE of the tile. Returns true in the threads that hold such a sum, one per channel. shared:
+ * COLUMNS_THREADS * Q. */
 template <int LANES, int Q>
 __device__ inline bool sum_chunks(struct cuda_matrix shape, const float *partial, float (&value)[Q], float *shared)
 {

@@ -1,6 +1,6 @@
-/* Convolution without a library, for what cuDNN has no algorithm for: any window, stride, padding and number of channels, in
- * any precision; simple instead of fast. Formulas: cpu_conv2d.c. Every output is summed by one thread, or one warp, in one
- * order. x [N][H][W][I], weight [O][K][K][I], y [N][P][Q][O]. */
+/* Convolution without a library, for the cases that cuDNN has no algorithm for: any window, stride, padding and number
+ * of channels, in any precision; simple instead of fast. Formulas: cpu_conv2d.c. Every output is summed by one thread,
+ * or one warp, in one order. x [N][H][W][I], weight [O][K][K][I], y [N][P][Q][O]. */
 #include "cuda_vector.cuh"
 
 struct conv_task {
@@ -52,7 +52,7 @@ template <typename T> __global__ static void dx_kernel(struct conv_task t, const
 template <typename T> __global__ static void dweight_kernel(struct conv_task t, const T *x, const T *dy, float *dweight)
 {
     int64_t at = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) / CUDA_WARP;
-    if (at >= t.o * t.kernel * t.kernel * t.i) return; /* a whole warp */
+    if (at >= t.o * t.kernel * t.kernel * t.i) return; /* so does its whole warp */
     int64_t i = at % t.i, l = at / t.i % t.kernel, k = at / t.i / t.kernel % t.kernel,
             o = at / t.i / t.kernel / t.kernel;
     float sum = 0;

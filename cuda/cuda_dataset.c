@@ -35,7 +35,7 @@ static struct device_dataset *dataset_upload(struct backend *backend, const stru
         .width = view->width,
     };
     CUDA_CHECK(cuda_order_identity(cuda->stream, order, view->count));
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream)); /* the view may go once this returns */
+    CUDA_CHECK(cudaStreamSynchronize(cuda->stream)); /* the caller may free the view once this returns */
     return dataset;
 }
 
@@ -51,8 +51,8 @@ static void dataset_free_cuda(struct backend *backend, struct device_dataset *da
     free(dataset);
 }
 
-/* Always the same buffer, so that a recorded gather stays right. A copy from memory that is not page-locked returns once the
- * source may change. */
+/* The buffer is always the same, so that a recorded gather stays right. A copy from memory that is not page-locked
+ * returns once the source may change. */
 static void dataset_set_order(struct backend *backend, struct device_dataset *dataset, const int32_t *order)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);

@@ -1,6 +1,6 @@
-/* Dropout: to = mask * from / (1 - rate), the mask drawn anew from its counters in both directions (struct dropout_params in
- * backend.h), so nothing is stored and a replayed graph draws a new mask in every step: the step number is read from the
- * device. A thread takes the four channels that share a Philox draw. */
+/* Dropout: to = mask * from / (1 - rate). The mask is drawn anew from its counters in both directions (struct
+ * dropout_params in backend.h), so nothing is stored. A replayed graph draws a new mask in every step, because the step
+ * number is read from the device. A thread takes the four channels that share a Philox draw. */
 #include "cuda_vector.cuh"
 #include "trainer/philox.h"
 

@@ -1,5 +1,5 @@
-/* Flatten: element (n,c,p) of an image, p = h*W + w, is feature c*H*W + p of sample n. Images lie as [N][H*W][C], vectors as
- * [N][C*H*W], so this moves data; a thread per element of the destination. */
+/* Flatten: element (n,c,p) of an image, p = h*W + w, is feature c*H*W + p of sample n. Images lie as [N][H*W][C],
+ * vectors as [N][C*H*W], so this moves data; a thread per element of the destination. */
 #include "cuda_vector.cuh"
 
 template <typename T>

@@ -1,5 +1,6 @@
-/* Batch normalization folded into the filters and biases before it, for evaluation (formulas: batchnorm_fold in backend.h). A
- * thread per weight; filters lie as [O][K][K][I], so an output channel's are side by side. */
+/* Batch normalization folded into the filters and biases before it, for evaluation (formulas: batchnorm_fold in
+ * backend.h). A thread takes a weight; filters lie as [O][K][K][I], so the weights of an output channel are side by
+ * side. */
 #include "cuda_vector.cuh"
 
 __global__ static void fold_kernel(struct cuda_fold task)

@@ -1,5 +1,6 @@
-/* The state of a step, and a batch of normalised images straight from the data set's bytes: one kernel reads the place in the
- * epoch, the order and the pixels, moves them where they are augmented, normalises, converts, and writes in the layout of the network's input. */
+/* The state of a step, and a batch of normalised images straight from the data set's bytes. One kernel reads the place
+ * in the epoch, the order and the pixels, moves those that are augmented, normalises, converts, and writes in the
+ * layout of the network's input. */
 #include "cuda_vector.cuh"
 #include "trainer/augment.h"
 
@@ -33,8 +34,8 @@ cudaError_t cuda_kernels_usable(void)
     return cudaFuncGetAttributes(&attributes, identity_kernel);
 }
 
-/* A thread per value of x; the first n threads bring a label each as well. A thread draws its sample's move anew: that is less
- * than the memory that a table of moves would take to write and read. */
+/* A thread takes a value of x; the first n threads take a label each as well. A thread draws its sample's move anew,
+ * which costs less than to write and read a table of moves. */
 template <typename T, bool AUGMENTED>
 __global__ static void gather_kernel(struct cuda_images images, struct augment_params augment,
                                      const struct step_state *state, bool vectors, unsigned n, T *x, int32_t *labels)

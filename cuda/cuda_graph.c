@@ -1,10 +1,10 @@
 /* Steps: the state on the device, and bodies that are recorded as CUDA graphs.
  *
- * A body runs as it is the first time, which lets the libraries load their code, choose their algorithms and take their
- * memory. The second time its launches are recorded and become a graph; from then on the graph is launched, one call
- * instead of some hundred. What changes from step to step lies in device memory at fixed addresses: the state (set by a
- * kernel that carries it as an argument, so that nothing waits), the order of the epoch, the metrics. Whenever memory
- * is freed, a recording may hold an address of it, and every body starts over.
+ * The first time, a body runs as it is, which lets the libraries load their code, choose their algorithms and take
+ * their memory. The second time its launches are recorded and become a graph. From then on the graph is launched, one
+ * call instead of some hundred. The values that change from step to step lie in device memory at fixed addresses: the
+ * state (set by a kernel that carries it as an argument, so that nothing waits), the order of the epoch, the metrics.
+ * Whenever memory is freed, a recording may hold an address of it, so every body starts over.
  *
  * The candidates for a convolution or a product are timed the same way, as graphs. */
 #include "cuda_backend.h"
@@ -84,7 +84,7 @@ static cudaGraphExec_t record_runs(struct cuda_backend *cuda, bool (*start)(void
     cudaError_t error = cudaStreamEndCapture(cuda->stream, &graph);
     if (error == cudaSuccess && started) CUDA_CHECK(cudaGraphInstantiate(&runs, graph, 0));
     if (graph) CUDA_CHECK(cudaGraphDestroy(graph));
-    cudaGetLastError(); /* a recording that failed has been dealt with */
+    cudaGetLastError(); /* clears the error of a recording that failed */
     return runs;
 }
 

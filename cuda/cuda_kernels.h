@@ -1,7 +1,7 @@
-/* The launchers of the kernels: what the host files call, and the .cu files define. Each puts its work on the stream and
- * returns the error of the launch. Activations are described by cuda_type; a matrix (M,C) is row-major, M = N*H*W rows of C
- * channels. Pointers are aligned to 16 bytes. Counts of elements are below 2^31 (NETWORK_MAX_TENSOR), sums of sizes are
- * 64-bit. */
+/* The launchers of the kernels: the host files call them, the .cu files define them. Each puts its work on the stream
+ * and returns the error of the launch. Activations are described by cuda_type; a matrix (M,C) is row-major, M = N*H*W
+ * rows of C channels. Pointers are aligned to 16 bytes. Counts of elements are below 2^31 (NETWORK_MAX_TENSOR), sums of
+ * sizes are 64-bit. */
 #ifndef CUDA_KERNELS_H
 #define CUDA_KERNELS_H
 
@@ -25,9 +25,10 @@ struct cuda_metrics {
     int64_t correct, count;
 };
 
-/* Memory of the reductions over channels, made once: a counter per tile of channels, which is zero between launches, and
- * the partial sums of chunks of rows. Wherever there is more than one chunk, tiles times chunks are at most the number of
- * multiprocessors, and a tile has at most 64 channels, so C * chunks <= 64 * multiprocessors; two values for each. */
+/* Memory of the reductions over channels, made once: a counter per tile of channels, which is zero between launches,
+ * and the partial sums of chunks of rows, two values for each. Wherever there is more than one chunk, tiles times
+ * chunks are at most the number of multiprocessors, and a tile has at most 64 channels, so C * chunks <= 64 *
+ * multiprocessors. */
 enum { CUDA_PARTIALS_PER_MULTIPROCESSOR = 2 * 64 };
 struct cuda_scratch {
     unsigned *counters; /* [multiprocessors] */
@@ -35,7 +36,7 @@ struct cuda_scratch {
 };
 
 /* --- state and data (cuda_gather.cu) --- */
-/* Whether the build has code for the current device. */
+/* Returns an error where the build has no code for the current device. */
 cudaError_t cuda_kernels_usable(void);
 cudaError_t cuda_state_set(cudaStream_t stream, struct step_state *to, const struct step_state *value);
 cudaError_t cuda_order_identity(cudaStream_t stream, int32_t *order, int64_t count);
@@ -46,7 +47,8 @@ struct cuda_images {
     const int32_t *order;           /* (count) */
     int64_t channels, height, width;
 };
-/* x of n samples: [n][H*W][C] for images, [n][C*H*W] in the order of the file for vectors; labels (n). augment may be NULL. */
+/* x of n samples: [n][H*W][C] for images, [n][C*H*W] in the order of the file for vectors; labels (n). augment may be
+ * NULL. */
 cudaError_t cuda_gather_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_images *images,
                                const struct augment_params *augment, const struct step_state *state, bool vectors,
                                int64_t n, void *x, int32_t *labels);
@@ -98,7 +100,7 @@ cudaError_t cuda_column_sum_launch(cudaStream_t stream, enum cuda_type type, str
 /* y[m][c] += bias[c] */
 cudaError_t cuda_bias_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, int multiprocessors,
                              const float *bias, void *y);
-/* x[m][c] = scale * y[c]; y of fp32, x of the type. */
+/* x[m][c] = scale * y[c]; y is fp32, x has the type. */
 cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, float scale,
                                   const float *y, void *x);
 
@@ -108,17 +110,17 @@ struct cuda_batchnorm {
     int most_cluster; /* blocks that a cluster may have; 1: the device has no clusters */
     struct cuda_scratch scratch;
     float epsilon, momentum;
-    const void *x, *dy;                /* (M,C); dy as y */
-    const float *gamma, *beta;         /* (C), here and below; evaluate: NULL, with the running statistics, for y = x */
+    const void *x, *dy;                /* (M,C); dy shaped as y */
+    const float *gamma, *beta;         /* (C), as below; NULL in an evaluation (with running_*): x is normalised */
     float *mean, *rstd;                /* written by forward, read by backward */
     float *running_mean, *running_var; /* NULL: not kept; read by evaluate */
     void *y, *dx;                      /* (M,C), y pooled (N*P*Q,C); dx may be NULL */
     float *dgamma, *dbeta;
-    /* What is fused with it. */
+    /* The operations that are fused with it. */
     bool activated;
     enum activation activation;
     float slope;
-    bool pooled; /* then activated too */
+    bool pooled; /* only where activated */
     struct cuda_pooling pooling;
     int64_t output_rows; /* N*P*Q */
     uint8_t *saved;      /* (N*P*Q,C) taps; written by forward, NULL in evaluation */
@@ -127,7 +129,7 @@ cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type ty
 cudaError_t cuda_batchnorm_evaluate_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 cudaError_t cuda_batchnorm_backward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 
-/* All (O) but the weights, (O, inputs); fp32. */
+/* The weights are (O, inputs), all others (O); fp32. */
 struct cuda_fold {
     int64_t outputs, inputs;
     float epsilon;
@@ -141,16 +143,16 @@ cudaError_t cuda_softmax_forward_launch(cudaStream_t stream, enum cuda_type type
                                         void *y);
 cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *y,
                                          const void *dy, void *dx);
-/* dx may be NULL. smoothing: of logits only. */
+/* dx may be NULL. smoothing: for logits only. */
 cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, double smoothing,
                                       int64_t skipped, int64_t n, int64_t d, const void *x, const int32_t *labels,
                                       struct cuda_metrics *metrics, void *dx);
 
 /* --- flat arenas (cuda_norm.cu): fp32 --- */
-/* sums [CUDA_NORM_BLOCKS]: together the sum of the squares of x. */
+/* sums [CUDA_NORM_BLOCKS]: together they are the sum of the squares of x. */
 enum { CUDA_NORM_BLOCKS = 256 };
 cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x, double *sums);
-/* After cuda_norm_launch: x scaled down to the limit. */
+/* Scales x down to the limit. cuda_norm_launch must have made the sums. */
 cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums);
 
 /* --- optimizers (cuda_optimizer.cu): fp32 --- */

@@ -1,4 +1,5 @@
-/* Pooling, activations, dropout, flatten: shapes are checked here, the kernels are in the .cu files of their names. */
+/* The host side of pooling, activations, dropout and flatten: shapes are checked here, the kernels are in the .cu files
+ * of their names. */
 #include "cuda_backend.h"
 
 /* --- pooling --- */

@@ -1,11 +1,11 @@
-/* The norm of an arena, and gradients scaled down to one (formulas: backend.h). A fixed number of blocks sums the squares in
- * double, each its own elements in an order of their own, so that the bits are the same in every run; whoever needs the norm
- * adds the blocks' sums. One pass over the memory, and a second one that scales. */
+/* The norm of an arena, and the scaling that limits it (formulas: backend.h). A fixed number of blocks sums the squares
+ * in double, each block its own elements in an order of their own, so that the bits are the same in every run. The user
+ * of the norm adds the sums of the blocks. A norm is one pass over the memory; scaling is a second one. */
 #include "cuda_vector.cuh"
 
 static_assert((int)CUDA_NORM_BLOCKS == (int)CUDA_BLOCK_SIZE, "a thread per sum");
 
-/* The sum of a value of each thread, in thread 0; `shared` has CUDA_BLOCK_SIZE places. */
+/* The sum of one value per thread, for every thread; `shared` has CUDA_BLOCK_SIZE places. */
 __device__ static double block_sum(double value, double *shared)
 {
     shared[threadIdx.x] = value;

@@ -1,6 +1,7 @@
-/* The arithmetic of SGD and Adam (formulas: struct sgd_params and struct adam_params in backend.h): one pass over the flat
- * arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, so memory bandwidth is
- * their limit. Learning rate and step number are read from the device, so that a replayed graph sees each step's own. */
+/* The arithmetic of SGD, Adam and the moving average (formulas: struct sgd_params, struct adam_params and average_step
+ * in backend.h): one pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with
+ * momentum), Adam 28, the average 12, so memory bandwidth is their limit. Learning rate and step number are read from
+ * the device, so that a replayed graph sees each step's own. */
 #include "cuda_vector.cuh"
 
 enum { QUAD = 4 };
@@ -52,7 +53,7 @@ cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const
 
 struct adam_task {
     float beta1, beta2, rest1, rest2, epsilon; /* rest: 1 - beta, rounded once */
-    float decay, shrink;                       /* weight decay, of Adam and of AdamW */
+    float decay, shrink;                       /* weight decay for Adam, and for AdamW */
     double log_beta1, log_beta2;
     int64_t count;
     float *w, *m, *v;
@@ -63,7 +64,7 @@ struct adam_step {
     float rate, keep, bias2; /* rate: with the correction of m's bias; bias2: 1 / (1 - beta2^t) */
 };
 
-/* 1 - beta^t = -expm1(t log beta), in double, by one thread of a block for all. */
+/* 1 - beta^t = -expm1(t log beta), in double, computed by one thread of a block for all. */
 __device__ static struct adam_step adam_step_of(const struct adam_task &task, const struct step_state *state)
 {
     double t = (double)state->step + 1;

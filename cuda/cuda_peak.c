@@ -1,4 +1,5 @@
-/* The device's matrix rate in the backend's precision: what the fastest kernel of cuBLASLt reaches on a large product. */
+/* Measures the device's matrix rate in the backend's precision: that of the fastest kernel of cuBLASLt on a large
+ * product. */
 #include <stdlib.h>
 
 #include "cublas_linear.h"
@@ -6,7 +7,7 @@
 
 enum { SIZE = 4096, RUNS = 10 };
 
-/* Numbers that differ, since a product of zeros takes less power and runs faster than real ones do. */
+/* The numbers differ, since a product of zeros takes less power and runs faster than real ones do. */
 static struct tensor make_matrix(struct cuda_backend *cuda)
 {
     struct backend *backend = &cuda->base;

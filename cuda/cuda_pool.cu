@@ -1,19 +1,20 @@
 /* Max and average pooling over images [N][H*W][C] (definitions: struct pool_params in backend.h).
  *
- *   max:      y[n,p,q,c] = max over the window's valid taps of x; `saved` keeps which tap won (row-major number of the tap).
+ *   max:      y[n,p,q,c] = max over the window's valid taps of x; `saved` keeps the number of the tap that won.
  *             dx[n,h,w,c] = sum of dy[n,p,q,c] over the windows in which the tap that lies on (h,w) won.
  *   average:  y[n,p,q,c] = (1/K^2) sum of the valid taps; dx[n,h,w,c] = (1/K^2) sum of dy over the windows on (h,w).
  *
- * Both directions gather: an element of the result is written once, by one thread, so overlapping windows need no atomics
- * and no clearing, and the sums have one order. A thread takes 16 bytes of channels, or one channel where C is no multiple of
- * that. Bytes: the input is read K^2/s^2 times, from cache; the result and the saved taps move once. */
+ * Both directions gather: an element of the result is written once, by one thread, so overlapping windows need no
+ * atomics and no clearing, and the sums have one order. A thread takes 16 bytes of channels, or one channel where C is
+ * no multiple of that. Bytes: the input is read K^2/s^2 times, from cache; the result and the saved taps move once.
+ * Taps are numbered row by row. */
 #include "cuda_pool.cuh"
 
 struct pool_task : cuda_pooling {
     int64_t threads;
 };
 
-/* best and winner: the maximum of the window and its tap; of equal ones the first, NaN before all. */
+/* Writes the maximum of each window and the tap that won: of equal values the first, and a NaN before all. */
 template <typename T, int LANES, typename Tap>
 __global__ static void max_kernel(struct pool_task task, const T *x, T *y, Tap *saved)
 {

@@ -1,4 +1,4 @@
-/* Where the windows of a pool lie (formulas: cuda_pool.cu). */
+/* The geometry of a pool's windows (formulas: cuda_pool.cu). */
 #ifndef CUDA_POOL_CUH
 #define CUDA_POOL_CUH
 
@@ -8,7 +8,7 @@ struct pixel {
     unsigned n, h, w, c;
 };
 
-/* Pixel and first channel of the i-th group of LANES channels, of images of that height and width. */
+/* The pixel and first channel of the i-th group of LANES channels, in images of that height and width. */
 template <int LANES>
 __device__ inline struct pixel pixel_of(unsigned i, unsigned channels, unsigned height, unsigned width)
 {
@@ -24,7 +24,8 @@ __device__ inline void tap_range(const struct cuda_pooling &pooling, int at, int
     *last = min(pooling.kernel, size - start);
 }
 
-/* The windows that cover input pixel `at` along one side: first <= p < last, where tap at + padding - p*stride is theirs. */
+/* The windows that cover input pixel `at` along one side: first <= p < last. The pixel is tap at + padding - p*stride
+ * of window p. */
 __device__ inline void window_range(const struct cuda_pooling &pooling, int at, int outputs, int *first, int *last)
 {
     int end = at + pooling.padding, before = end - pooling.kernel; /* p*stride <= end and p*stride > before */

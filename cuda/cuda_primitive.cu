@@ -1,5 +1,5 @@
-/* The primitives of automatic differentiation, y = a op b element by element and a channel's value spread over its rows; and
- * the conversions of parameters between fp32 and bf16. The sum over a channel is in cuda_bias.cu. */
+/* The primitives of automatic differentiation, y = a op b element by element and a channel's value spread over its
+ * rows; and the conversions of parameters between fp32 and bf16. The sum over a channel is in cuda_bias.cu. */
 #include "cuda_vector.cuh"
 
 __device__ static float apply(struct elementwise_params params, float a, float b)
@@ -23,7 +23,7 @@ __device__ static float apply(struct elementwise_params params, float a, float b
     return 0;
 }
 
-/* y may be a or b: each thread reads what it writes before it writes. */
+/* y may be a or b: each thread reads its elements before it writes them. */
 template <typename T>
 __global__ static void elementwise_kernel(struct elementwise_params params, int64_t count, const T *a, const T *b, T *y)
 {

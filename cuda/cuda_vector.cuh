@@ -1,4 +1,5 @@
-/* What the kernels share: scalars of an activation as float and back, and loads and stores of 16 bytes at a time. */
+/* The tools that all kernels share: scalars of an activation as float and back, loads and stores of 16 bytes at a time,
+ * launches. */
 #ifndef CUDA_VECTOR_CUH
 #define CUDA_VECTOR_CUH
 
@@ -60,8 +61,8 @@ static inline unsigned blocks_for(int64_t threads, int block)
     return (unsigned)((threads + block - 1) / block);
 }
 
-/* Puts a kernel on the stream; an error of that is for cudaGetLastError. A function rather than <<< >>>, so that a
- * compiler of plain C++ can read the file too (tests/cuda_emulation). */
+/* Puts a kernel on the stream; cudaGetLastError has its error. It is a function rather than <<< >>>, so that a compiler
+ * of plain C++ can read the file too (tests/cuda_emulation). */
 template <typename... Parameters, typename... Arguments>
 static void launch(cudaStream_t stream, dim3 blocks, int threads, void (*kernel)(Parameters...), Arguments... arguments)
 {

@@ -1,6 +1,6 @@
-/* Batch normalization through cuDNN (model.batchnorm = cudnn), to compare our own kernels with: the same definition
- * (struct batchnorm_params in backend.h). Evaluation is always our own kernel's, and so is what cuDNN does not do: one value
- * per channel (its unbiased variance would be 0/0), and a backward pass without dx. */
+/* Batch normalization through cuDNN (model.batchnorm = cudnn), to compare our own kernels with, by the same definition
+ * (struct batchnorm_params in backend.h). Our own kernels do the evaluation and two cases that cuDNN cannot do: one
+ * value per channel (its unbiased variance would be 0/0), and a backward pass without dx. */
 #include <stdlib.h>
 
 #include "cuda_backend.h"
@@ -34,8 +34,8 @@ static void destroy_descriptors(struct descriptors made)
     CUDNN_CHECK(cudnnDestroyTensorDescriptor(made.channels));
 }
 
-/* What cuDNN keeps from the forward to the backward pass of a layer beside mean and rstd; the layer is known by the
- * address of its rstd. */
+/* Finds or makes the memory that cuDNN keeps from the forward to the backward pass of a layer beside mean and rstd. The
+ * address of its rstd names the layer. */
 static void *reserve_of(struct cuda_backend *cuda, const struct descriptors *made, const void *rstd, size_t *bytes)
 {
     CUDNN_CHECK(cudnnGetBatchNormalizationTrainingExReserveSpaceSize(cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN,

@@ -1,10 +1,10 @@
-/* Convolution through cuDNN, and with a 1x1 window that moves pixel by pixel, as for a linear layer, through cuBLAS
- * (formulas: cpu_conv2d.c). Each of the three passes has a choice of algorithms. It is made once per pass and batch size:
- * by timing all that run and taking the fastest, or, where runs are to be reproducible, by taking the first that runs of those
- * that cuDNN calls deterministic, in the order of speed that it expects. None may take more than the workspace. For what cuDNN has no
- * algorithm for there are simple kernels of our own (cuda_conv2d.cu).
+/* Convolution through cuDNN (formulas: cpu_conv2d.c). A 1x1 window that moves pixel by pixel, as for a linear layer,
+ * goes through cuBLAS. Each of the three passes has a choice of algorithms. It is made once per pass and batch size.
+ * Normally all that run are timed and the fastest is taken. Where runs are to be reproducible, only those that cuDNN
+ * calls deterministic count, and the first that runs is taken, in the order of speed that cuDNN expects. None may take
+ * more than the workspace. Where cuDNN has no algorithm, simple kernels of our own are used (cuda_conv2d.cu).
  *
- * In bf16 the filter is rounded into scratch memory by the forward pass, and the backward pass uses that; cuDNN's filter
+ * In bf16 the forward pass rounds the filter into scratch memory, and the backward pass uses that. cuDNN's filter
  * gradient comes in bf16 too and is widened. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,12 +17,12 @@ enum pass_kind { PASS_FORWARD, PASS_DX, PASS_DWEIGHT, PASS_COUNT };
 enum { CANDIDATES = 16 };
 static const char *const pass_names[] = {"forward", "input gradient", "filter gradient"};
 
-/* What a pass of one batch size does. */
+/* The algorithm of a pass for one batch size. */
 struct pass {
     bool chosen;
-    bool own; /* our kernels: cuDNN has none */
+    bool own; /* taken by our kernels: cuDNN has none */
     int algorithm;
-    cudnnConvolutionDescriptor_t convolution; /* with the algorithm's kind of arithmetic */
+    cudnnConvolutionDescriptor_t convolution; /* carries the algorithm's kind of arithmetic */
 };
 
 struct batch {
@@ -35,7 +35,7 @@ struct conv2d_plan {
     struct window window;
     struct shape input; /* n is the largest batch */
     int64_t output_channels;
-    struct cublas_linear *linear; /* or NULL */
+    struct cublas_linear *linear; /* for a 1x1 window; else NULL */
     void *filter16, *dfilter16;   /* bf16 only */
     cudnnFilterDescriptor_t filter;
     int batch_count;
@@ -259,7 +259,7 @@ static cudnnStatus_t run_cudnn(struct cuda_backend *cuda, struct conv2d_plan *pl
     }
 }
 
-/* Not only that there is no such algorithm. */
+/* False where there is only no such algorithm. */
 static bool is_failure(cudnnStatus_t status)
 {
     return status >= CUDNN_STATUS_INTERNAL_ERROR;
@@ -281,8 +281,8 @@ static bool start_trial(void *argument)
     return status == CUDNN_STATUS_SUCCESS;
 }
 
-/* Puts the candidate into the pass; returns how long it takes, or infinity where it does not fit or is refused, as
- * happens to what the heuristic proposes. */
+/* Puts the candidate into the pass and returns its time. Returns infinity where the candidate does not fit or is
+ * refused, as happens to some that the heuristic proposes. */
 static float try_candidate(struct trial *trial, const struct candidate *candidate)
 {
     struct cuda_backend *cuda = trial->cuda;
@@ -298,7 +298,8 @@ static float try_candidate(struct trial *trial, const struct candidate *candidat
     return cuda_time(cuda, start_trial, trial);
 }
 
-/* The fastest of the candidates, or the first that runs where every run is to choose the same; false: none does. */
+/* Chooses the fastest of the candidates, or the first that runs where every run must choose the same. Returns false
+ * where none runs. */
 static bool choose_candidate(struct trial *trial, const struct candidate *list, int count)
 {
     struct pass *pass = &trial->batch->pass[trial->kind];
@@ -336,7 +337,7 @@ static void choose(struct cuda_backend *cuda, struct conv2d_plan *plan, struct b
 
 /* --- passes --- */
 
-/* Also for what neither library does of a linear layer. */
+/* Computes a pass with our own kernels, also those of a linear layer that neither library computes. */
 static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, int64_t n, enum pass_kind kind,
                     const struct operands *operands)
 {
@@ -353,7 +354,7 @@ static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, i
             cuda_conv2d_dweight_launch(cuda->stream, cuda->type, &task, operands->x, operands->y, operands->result));
 }
 
-/* Forward or dx: result of the activation type. */
+/* Runs forward or dx, whose result has the activations' type. */
 static void run_pass(struct cuda_backend *cuda, struct conv2d_plan *plan, int64_t n, enum pass_kind kind,
                      const struct operands *operands)
 {
@@ -391,7 +392,7 @@ static void check_shapes(const struct conv2d_plan *plan, struct shape x, struct 
     CHECK(shape_equal(y, output_of(plan, x.n)));
 }
 
-/* The filter in the activations' type. */
+/* Returns the filter in the activations' type. */
 static const void *round_filter(struct cuda_backend *cuda, struct conv2d_plan *plan, const struct tensor *weight)
 {
     if (!plan->filter16) return weight->data;
