@@ -1,5 +1,5 @@
-# Which backends are built. The CPU backend always is; its operations are compiled once per variant: a scalar type and an
-# instruction set, chosen at run time (src/backend/cpu/cpu_variant.h).
+# Decides which backends are built. The CPU backend always is. Its operations are compiled once per variant, a scalar
+# type and an instruction set, chosen at run time (src/backend/cpu/cpu_variant.h).
 
 find_program(TRAINER_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATH_SUFFIXES bin PATHS /usr/local/cuda)
 set(backend ${TRAINER_BACKEND})
@@ -16,18 +16,18 @@ if(backend STREQUAL cuda)
 endif()
 set(TRAINER_BUILT_BACKEND ${backend})
 
-# Checks that are not about what computes leave the variants out: they are built in a third of the time then.
+# OFF skips the AVX2 and AVX-512 kernels; the build then takes a third of the time.
 option(TRAINER_VECTORS "Build the CPU backend's AVX2 and AVX-512 variants where the machine is an x86" ON)
 set(TRAINER_X86 OFF)
 if(TRAINER_VECTORS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(TRAINER_X86 ON)
 endif()
 
-# One object library per variant: cpu_<op>.c with CPU_VARIANT_<scalar>, named <scalar>_<isa>.
+# Makes one object library per variant: cpu_<op>.c with CPU_SCALAR_<scalar> and CPU_ISA_<isa>, named cpu_<scalar>_<isa>.
 function(trainer_add_cpu_variant target scalar isa)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backend/cpu/cpu_*.c)
-  # What is computed alone and what is computed in one operation with its neighbours is the same to the bit only where the
-  # compiler does not choose, here and there differently, which products and sums it fuses. Memory is their limit anyway.
+  # Fused and unfused batch normalization must give the same bits, so contraction into FMAs is off here. Memory is the
+  # limit of these files anyway.
   set(exact ${sources})
   list(FILTER exact INCLUDE REGEX batchnorm)
   set_source_files_properties(${exact} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS -ffp-contract=off)

@@ -1,5 +1,5 @@
-# Finds what the CUDA backend is built with and says what it found: nvcc and its toolkit, cuBLASLt and cuDNN 9, which may
-# also come from a Python environment's nvidia packages. Sets TRAINER_CUDNN_INCLUDE, TRAINER_CUDNN_LIBRARY,
+# Finds the tools and libraries of the CUDA backend and prints them: nvcc and its toolkit, cuBLASLt and cuDNN 9, which
+# may also come from a Python environment's nvidia packages. Sets TRAINER_CUDNN_INCLUDE, TRAINER_CUDNN_LIBRARY,
 # TRAINER_CUBLASLT_INCLUDE and TRAINER_CUBLASLT_LIBRARY.
 set(TRAINER_CUDNN_ROOT "" CACHE PATH "Folder of cuDNN, with include/ and lib/, where it is not in the toolkit or the system")
 
@@ -10,7 +10,7 @@ if(NOT CMAKE_CUDA_COMPILER)
   set(CMAKE_CUDA_COMPILER ${TRAINER_NVCC})
 endif()
 
-# Machine code for the architectures of 2018 to 2024 that this nvcc knows, and PTX of the newest for those to come.
+# Machine code for the architectures of 2018 to 2024 that this nvcc knows, and PTX of the newest for later ones.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   execute_process(COMMAND ${TRAINER_NVCC} --list-gpu-arch OUTPUT_VARIABLE known_architectures
                   OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
@@ -43,7 +43,8 @@ endif()
 set(hints ${TRAINER_CUDNN_ROOT} $ENV{CUDNN_ROOT} $ENV{CUDNN_PATH})
 set(toolkit ${CUDAToolkit_LIBRARY_ROOT} ${CUDAToolkit_TARGET_DIR} ${CUDAToolkit_BIN_DIR}/..)
 set(suffixes lib64 lib lib/x64 lib/${CMAKE_SYSTEM_PROCESSOR}-linux-gnu targets/${CMAKE_SYSTEM_PROCESSOR}-linux/lib)
-# First what was named, then the toolkit, then the system, then Python's. Header and library come from one place.
+# Searches the named folder first, then the toolkit, the system, and Python's packages. Header and library come from one
+# place.
 function(trainer_find_cuda name header library)
   foreach(place "${hints}" "${toolkit}" "/usr/local;/usr" "${python_folders}")
     unset(found_include CACHE)
@@ -67,7 +68,7 @@ endfunction()
 
 message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION} (${CMAKE_CUDA_COMPILER}), "
                "architectures ${CMAKE_CUDA_ARCHITECTURES}")
-# Python's packages have no link without the version.
+# Python's packages have the library only under names with its version.
 trainer_find_cuda(CUBLASLT cublasLt.h cublasLt libcublasLt.so.13 libcublasLt.so.12)
 trainer_find_cuda(CUDNN cudnn.h cudnn libcudnn.so.9)
 

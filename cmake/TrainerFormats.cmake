@@ -1,7 +1,8 @@
-# File formats by libraries that the trainer can do without: where one is missing, what needs it is refused in one line that
-# names the Debian package.
+# File formats by libraries that the trainer can do without. Where a library is missing, the program refuses the format
+# in one line that names the Debian package.
 
-# trainer_find_format(NAME module package what): TRAINER_NAME is ON where pkg-config knows the module; PkgConfig::NAME.
+# trainer_find_format(NAME module package what): sets TRAINER_NAME to ON where pkg-config knows the module, and makes
+# PkgConfig::NAME.
 macro(trainer_find_format name module package what)
   pkg_check_modules(${name} IMPORTED_TARGET ${module})
   set(TRAINER_${name} ${${name}_FOUND})
@@ -31,8 +32,8 @@ else()
 endif()
 set(TRAINER_TENSORBOARD ${TRAINER_PROTOBUF})
 
-# The generated code: its headers are tensorboard.pb-c.h and onnx.pb-c.h. Not held to the project's warnings; part of the
-# library itself, so that an installed one is whole.
+# Compiles the generated code, with the headers tensorboard.pb-c.h and onnx.pb-c.h. It is not held to the project's
+# warnings. It is part of the library itself, so that an installed library is complete.
 function(trainer_add_messages target)
   set(folder ${CMAKE_BINARY_DIR}/proto)
   file(MAKE_DIRECTORY ${folder})

@@ -1,5 +1,5 @@
-# What `cmake --install` and CPack put where. Component "program": the program, its manual pages, completions, configs;
-# component "development": the library, its headers, the pkg-config file.
+# Tells `cmake --install` and CPack which files go where. Component "program": the program, its manual pages,
+# completions, configs; component "development": the library, its headers, the pkg-config file.
 
 # Manual pages and completions come from the program's own tables.
 set(pages ${CMAKE_BINARY_DIR}/pages)
@@ -17,7 +17,7 @@ if(NOT CMAKE_CROSSCOMPILING)
   install(DIRECTORY ${pages}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT program FILES_MATCHING PATTERN *.1)
   install(DIRECTORY ${pages}/man/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man5 COMPONENT program FILES_MATCHING PATTERN *.5)
   install(FILES ${pages}/trainer DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT program)
-  # Debian's zsh looks for what packages bring in a folder of its own.
+  # Debian's zsh looks for the completions of packages in another folder.
   install(CODE "
     set(functions site-functions)
     if(CMAKE_INSTALL_PREFIX MATCHES \"/usr/?$\" AND EXISTS /etc/debian_version)
@@ -33,7 +33,7 @@ install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright COMPO
 install(TARGETS libtrainer ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 install(DIRECTORY include/trainer DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
 set(pkgconfig_folder ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
-# Relative to the file itself, so that an installation may be moved.
+# The prefix is relative to the file itself, so that an installation may be moved.
 file(RELATIVE_PATH pkgconfig_prefix /${pkgconfig_folder} /)
 string(REPLACE ";" " " pkgconfig_requires "${TRAINER_REQUIRES}")
 configure_file(cmake/trainer.pc.in trainer.pc @ONLY)

@@ -1,4 +1,4 @@
-# Warnings and sanitizers for every target, through one interface library.
+# Gives every target its warnings and sanitizers, through one interface library.
 add_library(trainer_options INTERFACE)
 target_compile_options(trainer_options INTERFACE -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes
                        -Wmissing-prototypes -Wno-psabi -Wno-string-conversion)
@@ -12,7 +12,7 @@ if(TRAINER_SANITIZE)
                          -fno-sanitize-recover=all -g)
   target_link_options(trainer_options INTERFACE -fsanitize=${TRAINER_SANITIZE})
 endif()
-# What libFuzzer steers by; only its targets (tests/fuzz) have its main function.
+# Instruments the code for libFuzzer; only its targets (tests/fuzz) have its main function.
 if(TRAINER_FUZZ)
   if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
     message(FATAL_ERROR "TRAINER_FUZZ=ON needs clang, whose library libFuzzer is")

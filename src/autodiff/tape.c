@@ -1,5 +1,5 @@
-/* The derivative of each primitive, with y the result and dy = dL/dy already complete when it is used, since the tape
- * is played backwards and everything that uses y stands behind it:
+/* The derivative of each primitive. y is the result. dy = dL/dy is complete when it is used, since the tape is played
+ * backwards and everything that uses y stands behind it:
  *
  *   y = a + b        da += dy               db += dy
  *   y = a - b        da += dy               db -= dy
@@ -9,8 +9,7 @@
  *   y = sqrt(a)      da += dy / (2 y)
  *   y = a + const    da += dy
  *   y = mean(a)      da += broadcast(dy) / B     (B = N*H*W values per channel)
- *   y = broadcast(a) da += sum(dy)
- */
+ *   y = broadcast(a) da += sum(dy) */
 #include "trainer/tape.h"
 
 #include <stdlib.h>
@@ -34,7 +33,7 @@ enum operation {
 /* A tensor with memory that outlives tape_clear. */
 struct cell {
     struct tensor tensor;
-    size_t bytes; /* of the memory behind tensor.data; 0: borrowed, or none yet */
+    size_t bytes; /* size of the memory behind tensor.data; 0: borrowed, or none yet */
 };
 
 struct node {

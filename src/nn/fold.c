@@ -1,8 +1,9 @@
+/* Folds batch normalization into the weights before it, for evaluation (network_fold in network.h). */
 #include "nn/fold.h"
 
 #include "nn/layer_private.h"
 
-/* Whether layer i is a batch normalization that the weights of the layer before it can contain: it has running
+/* True where layer i is a batch normalization that the weights of the layer before it can contain: it has running
  * statistics. */
 static bool is_foldable(const struct network *network, int i)
 {

@@ -1,3 +1,4 @@
+/* Puts one fused layer in the place of layers that one operation of the backend can do together. */
 #include "nn/fuse.h"
 
 #include <stdlib.h>
@@ -11,7 +12,7 @@ static bool offers(const struct backend *backend, const struct layer_spec *fused
     return backend->ops->batchnorm_fused_offered(backend, &params);
 }
 
-/* Fuses as many of the `left` specs from here on as can be; returns how many that were, 1: none. */
+/* Fuses as many of the `left` specs from here on as possible. Returns their number; 1: none is fused. */
 static int fuse_first(const struct backend *backend, const struct layer_spec *specs, int left, struct layer_spec *fused)
 {
     *fused = specs[0];

@@ -1,5 +1,5 @@
-/* Starting values, drawn on the host in double, in the order of O,I,K,K, from one stream per parameter: the same on
- * every backend, whatever its layout, and in every precision but for the rounding. */
+/* Starting values are drawn on the host in double, in the order of O,I,K,K, from one stream per parameter. So they are
+ * the same on every backend, whatever its layout, and in every precision but for the rounding. */
 #include <math.h>
 #include <stdlib.h>
 

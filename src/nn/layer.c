@@ -1,3 +1,4 @@
+/* The tables of the layer kinds, and the helpers that the kinds share. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

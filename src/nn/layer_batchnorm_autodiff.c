@@ -1,5 +1,5 @@
 /* Batch normalization by automatic differentiation: the forward pass is the definition (struct batchnorm_params in
- * backend.h), written in primitives on a tape; there is no backward pass to derive, the tape plays the record
+ * backend.h), written in primitives on a tape. No backward pass is derived by hand; the tape plays the record
  * backwards.
  *
  * Compare cpu_batchnorm.c, which has the derivative worked out by hand: the same numbers within rounding, in a fraction
@@ -12,7 +12,7 @@
 
 struct autodiff_state {
     struct tape *tape;
-    tape_variable x, gamma, beta, mean, variance, y; /* of the last forward pass */
+    tape_variable x, gamma, beta, mean, variance, y; /* variables of the last forward pass */
     struct tensor scratch;                           /* (C) */
 };
 

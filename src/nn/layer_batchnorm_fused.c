@@ -10,7 +10,7 @@
 
 struct fused_state {
     struct tensor mean, rstd; /* (C) of the batch, from forward to backward */
-    void *saved;              /* of the pool */
+    void *saved;              /* the taps of the pool that won; NULL: none */
 };
 
 struct batchnorm_fused_params layer_batchnorm_fused_params(const struct layer_spec *spec)
@@ -23,7 +23,7 @@ struct batchnorm_fused_params layer_batchnorm_fused_params(const struct layer_sp
     };
 }
 
-/* The activation (part 1) or the pool (part 2) as a layer of its own: for what its kind knows about it. */
+/* The activation (part 1) or the pool (part 2) as a layer of its own, for the functions of its kind. */
 static struct layer part_of(const struct layer *layer, int part)
 {
     struct layer_spec spec = {.kind = LAYER_ACTIVATION, .origin = layer->spec.origin};

@@ -1,4 +1,5 @@
-/* Convolution: x (N,I,H,W), weight (O,I,K,K), bias (O) -> y (N,O,P,Q). */
+/* Convolution: x (N,I,H,W), weight (O,I,K,K), bias (O) -> y (N,O,P,Q). The linear layer shares the functions
+ * layer_plan_*. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* From images to vectors: x (N,C,H,W) -> y (N,C*H*W,1,1), in the boundary's order. */
+/* Flatten, from images to vectors: x (N,C,H,W) -> y (N,C*H*W,1,1), in the boundary's order. */
 #include "nn/layer_private.h"
 
 static bool flatten_infer_shape(struct layer *layer, struct status *status)

@@ -1,4 +1,5 @@
-/* Max and average pooling: x (N,C,H,W) -> y (N,C,P,Q). impl: what the backend's forward saves for its backward. */
+/* Max and average pooling: x (N,C,H,W) -> y (N,C,P,Q). impl has the bytes that the backend's forward pass saves for its
+ * backward pass. */
 #include <inttypes.h>
 #include <stdio.h>
 

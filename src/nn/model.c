@@ -1,4 +1,4 @@
-/* From the [model] section to a list of layers. */
+/* Makes the list of layers that the [model] section describes. */
 #include "trainer/network.h"
 
 #include <inttypes.h>
@@ -13,10 +13,11 @@ struct spec_list {
     const struct experiment *experiment;
     struct layer_spec *specs;
     int count, capacity;
-    char origin[STATUS_MESSAGE_SIZE]; /* of the specs that are being added; each gets a copy */
+    char origin[STATUS_MESSAGE_SIZE]; /* origin of the specs that are being added; each gets a copy */
 };
 
-/* "file:line: section.key: entry": an error of the config without its end, which the layer adds if there is one. */
+/* Sets the origin to the start of an error of the config, "file:line: section.key: entry". The layer adds the end of
+ * the message if there is an error. */
 static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
@@ -75,7 +76,7 @@ static void add_dropout(struct spec_list *list)
         add(list, (struct layer_spec){.kind = LAYER_DROPOUT, .dropout = {list->experiment->model.dropout}});
 }
 
-/* What follows each convolution and hidden linear layer, in the user's order. */
+/* Adds the layers that follow each convolution and hidden linear layer, in the user's order. */
 static void add_block(struct spec_list *list)
 {
     for (int i = 0; i < BLOCK_PART_COUNT; i++) {
@@ -109,7 +110,7 @@ static void add_feature(struct spec_list *list, int64_t entry, const struct feat
     add(list, (struct layer_spec){.kind = LAYER_POOL, .pool = {max ? POOL_MAX : POOL_AVERAGE, feature->window}});
 }
 
-/* The features, then a flatten where they leave more than one pixel. */
+/* Adds the features, then a flatten where they leave more than one pixel. */
 static void add_features(struct spec_list *list, struct shape shape)
 {
     const struct feature_list *features = &list->experiment->model.features;

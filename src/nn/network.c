@@ -1,3 +1,4 @@
+/* Builds a network, holds its memory, and runs it forward and backward. */
 #include "trainer/network.h"
 
 #include <inttypes.h>
@@ -29,9 +30,9 @@ static bool check_multiply_adds(const struct layer *layer, struct status *status
                       thousands_format(NETWORK_MAX_MULTIPLY_ADDS).text);
 }
 
-/* Bytes, so far. */
+/* Bytes that the layers need, up to the one at hand. */
 struct memory_need {
-    int64_t parameters, activations, largest; /* largest: of one activation */
+    int64_t parameters, activations, largest; /* largest: the largest activation */
     int64_t folded;
 };
 
@@ -51,8 +52,8 @@ static bool count_parameters(struct network *network, const struct layer *layer,
     return true;
 }
 
-/* What the network takes of the device's memory: parameters and gradients, parameters that batch normalization is folded
- * into, activations, two gradient buffers. */
+/* Adds the layer's share of the device's memory: parameters and gradients, parameters that batch normalization is
+ * folded into, activations, two gradient buffers. Fails where the device has less. */
 static bool count_bytes(const struct network *network, const struct layer *layer, struct memory_need *need,
                         struct status *status)
 {

@@ -1,3 +1,4 @@
+/* Prints the table of a network's layers. */
 #include "trainer/network.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* The moving average of a network's parameters and running statistics (ema.h). */
 #include "trainer/ema.h"
 
 void ema_create(struct ema *ema, double decay, struct network *network)
@@ -7,7 +8,7 @@ void ema_create(struct ema *ema, double decay, struct network *network)
     struct backend *backend = network->backend;
     ema->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
     ema->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
-    /* An average of 0 that takes in all of w is w. */
+    /* With decay 0 the average becomes w. */
     backend->ops->average_step(backend, 0, network->arena_count, ema->parameters, network->parameters);
     backend->ops->average_step(backend, 0, network->buffer_count, ema->buffers, network->buffers);
 }

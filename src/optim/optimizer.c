@@ -1,3 +1,4 @@
+/* Holds an optimizer's state and lets the backend take its steps (optimizer.h). */
 #include "trainer/optimizer.h"
 
 #include "trainer/check.h"

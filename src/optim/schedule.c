@@ -1,3 +1,4 @@
+/* The learning rate of each step (formulas: optimizer.h). */
 #include <math.h>
 
 #include "trainer/check.h"

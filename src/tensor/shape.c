@@ -1,3 +1,4 @@
+/* Counts of elements, and the sizes of a window's output (shape.h). */
 #include "trainer/shape.h"
 
 #include <inttypes.h>

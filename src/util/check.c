@@ -1,3 +1,4 @@
+/* Stops the program where a CHECK does not hold. */
 #include "trainer/check.h"
 
 #include <stdio.h>

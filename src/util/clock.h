@@ -1,4 +1,4 @@
-/* Seconds on a clock that only ever goes forward; only differences mean something. */
+/* Seconds on a clock that only goes forward; only differences mean something. */
 #ifndef UTIL_CLOCK_H
 #define UTIL_CLOCK_H
 

@@ -1,3 +1,4 @@
+/* Writes durations for people (duration.h). */
 #include "util/duration.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Writes files that appear whole or not at all (file_atomic.h). */
 #include "util/file_atomic.h"
 
 #include <errno.h>
@@ -8,7 +9,7 @@
 
 #include "trainer/memory.h"
 
-/* Ends a file that is not to be. */
+/* Reports the error and discards the file. */
 static bool fail(struct file_atomic *file, const char *what, struct status *status)
 {
     status_fail(status, STATUS_RUNTIME, "%s: cannot %s: %s", file->path, what, strerror(errno));
@@ -28,7 +29,7 @@ bool file_atomic_open(struct file_atomic *file, const char *path, struct status 
     /* The process's number keeps two programs apart that write to one place. */
     *file = (struct file_atomic){.path = memory_copy_string(path),
                                  .part = memory_format("%s.%ld.part", path, (long)getpid())};
-    unlink(file->part); /* of a process that was killed and had this number */
+    unlink(file->part); /* left by a killed process that had this number */
     do {
         file->descriptor = open(file->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     } while (file->descriptor < 0 && errno == EINTR);
@@ -60,7 +61,7 @@ static bool sync_descriptor(int descriptor)
     return result == 0;
 }
 
-/* The folder's entry for the file is on the disk only then. Some file systems cannot do it, and say EINVAL. */
+/* Brings the folder's entry for the file to the disk. Some file systems cannot do that and return EINVAL. */
 static bool sync_folder(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -108,7 +109,7 @@ bool file_atomic_print(const char *path, void (*write_body)(const void *body, FI
     if (printed) {
         write_body(body, memory);
         printed = !ferror(memory);
-        printed = fclose(memory) == 0 && printed && text; /* glibc may leave no text and say nothing */
+        printed = fclose(memory) == 0 && printed && text; /* glibc may leave no text and report no error */
     }
     struct file_atomic file;
     bool written = printed ? file_atomic_open(&file, path, status) && file_atomic_write(&file, text, size, status) &&

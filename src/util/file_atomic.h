@@ -15,13 +15,13 @@ struct file_atomic {
     int descriptor;
 };
 
-/* After an error of any of these there is nothing to end; else end with file_atomic_commit or file_atomic_discard. */
+/* Each discards the file after an error. Without one, end with file_atomic_commit or file_atomic_discard. */
 bool file_atomic_open(struct file_atomic *file, const char *path, struct status *status);
 bool file_atomic_write(struct file_atomic *file, const void *bytes, size_t size, struct status *status);
 bool file_atomic_commit(struct file_atomic *file, struct status *status);
 void file_atomic_discard(struct file_atomic *file);
 
-/* All at once: what `write_body` prints. */
+/* Does all of it at once, with the text that `write_body` prints. */
 bool file_atomic_print(const char *path, void (*write_body)(const void *body, FILE *out), const void *body,
                        struct status *status);
 

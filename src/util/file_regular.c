@@ -1,3 +1,4 @@
+/* Opens regular files and refuses everything else (file_regular.h). */
 #include "util/file_regular.h"
 
 #include <errno.h>
@@ -16,7 +17,8 @@ static bool check_mode(mode_t mode, const char *path, struct status *status)
 bool file_regular_open(int *descriptor, int64_t *size, const char *path, struct status *status)
 {
     struct stat info;
-    /* O_NONBLOCK: a pipe without a writer is opened at once, and then refused. To a regular file it means nothing. */
+    /* O_NONBLOCK: a pipe without a writer is opened at once, and then refused. The flag means nothing for a regular
+     * file. */
     *descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (*descriptor < 0) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
     bool known = fstat(*descriptor, &info) == 0 ||

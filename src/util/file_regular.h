@@ -1,5 +1,5 @@
-/* Files that are read as a whole: of anything but a regular file neither size nor end is known, and a pipe that nobody
- * writes to would be waited for without end. What may also come through a pipe is opened without this. */
+/* Files that are read as a whole. Only a regular file has a known size and end; a pipe without a writer would be waited
+ * for without end. Input that may also come through a pipe is not opened with these functions. */
 #ifndef UTIL_FILE_REGULAR_H
 #define UTIL_FILE_REGULAR_H
 
@@ -16,7 +16,7 @@ bool file_regular_open(int *descriptor, int64_t *size, const char *path, struct 
 /* The same as a stream: NULL after an error. */
 FILE *file_regular_stream(const char *path, int64_t *size, struct status *status);
 
-/* Refuses what is there and is not a regular file. That nothing is there is not this function's error. */
+/* Refuses a path that exists and is not a regular file. A path that does not exist is not this function's error. */
 bool file_regular_check(const char *path, struct status *status);
 
 #endif

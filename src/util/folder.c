@@ -1,3 +1,4 @@
+/* Creates folders and locks them (folder.h). */
 #include "util/folder.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Folders: making them with their parents, and locking one against other processes. */
 #ifndef UTIL_FOLDER_H
 #define UTIL_FOLDER_H
 

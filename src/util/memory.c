@@ -1,3 +1,4 @@
+/* Allocates host memory, or ends the program (memory.h). */
 #include "trainer/memory.h"
 
 #include <stdarg.h>
@@ -76,7 +77,7 @@ void *memory_alloc_aligned(size_t bytes)
     void *block = aligned_alloc(alignment, rounded);
     if (!block) out_of_memory(1, bytes);
 #ifdef MADV_HUGEPAGE
-    /* Advice only: without huge pages the processor spends its time looking up addresses. */
+    /* This is advice only. Without huge pages the processor spends its time looking up addresses. */
     if (bytes >= HUGE_PAGE) madvise(block, rounded, MADV_HUGEPAGE);
 #endif
     return memset(block, 0, rounded);
@@ -98,7 +99,7 @@ FILE *memory_stream(char **text, size_t *size)
     return stream;
 }
 
-/* Nothing but memory can be short here. glibc's close then may succeed and leave no text. */
+/* Only memory can be short here. glibc's fclose may then succeed and leave no text. */
 void memory_stream_close(FILE *stream, char *const *text)
 {
     bool failed = fflush(stream) != 0 || ferror(stream);

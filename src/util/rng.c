@@ -1,3 +1,4 @@
+/* Random numbers for host code, from one Philox stream (rng.h). */
 #include "trainer/rng.h"
 
 #include <math.h>

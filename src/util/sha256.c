@@ -1,5 +1,5 @@
-/* libcrypto's functions of before its version 3: they ask for no memory. Those that replaced them make thousands of requests
- * when they are first called, and crash where one is refused. */
+/* SHA-256 by libcrypto's functions from before its version 3, which ask for no memory. Those that replaced them make
+ * thousands of requests for memory when they are first called, and crash where one is refused. */
 #define OPENSSL_API_COMPAT 0x10100000L
 #include "util/sha256.h"
 

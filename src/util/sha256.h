@@ -1,4 +1,4 @@
-/* SHA-256 of pieces, one after the other, by libcrypto. */
+/* SHA-256 of data that comes in pieces, by libcrypto. */
 #ifndef UTIL_SHA256_H
 #define UTIL_SHA256_H
 
@@ -18,8 +18,8 @@ struct sha256 {
 struct sha256 sha256_start(void);
 void sha256_add(struct sha256 *hash, const void *bytes, size_t size);
 
-/* Writes the hexadecimal digits in lower case; only here it shows whether libcrypto failed on the way
- * (STATUS_RUNTIME). */
+/* Writes the hexadecimal digits in lower case. Fails (STATUS_RUNTIME) where libcrypto failed in this call or an earlier
+ * one. */
 bool sha256_finish(struct sha256 *hash, char digits[SHA256_DIGITS + 1], struct status *status);
 
 #endif

@@ -1,3 +1,4 @@
+/* Fills a status (status.h). */
 #include "trainer/status.h"
 
 #include <stdarg.h>

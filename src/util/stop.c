@@ -1,3 +1,4 @@
+/* Notes the signals that ask the process to stop (stop.h). */
 #include "util/stop.h"
 
 #include <signal.h>
@@ -14,7 +15,7 @@ enum { SIGNAL_COUNT = sizeof signals / sizeof *signals };
 static volatile sig_atomic_t wanted; /* the signal, or 0 */
 static struct sigaction before[SIGNAL_COUNT];
 
-/* Only what POSIX allows in a handler. */
+/* The handler calls only functions that POSIX allows in one. */
 static void note(int number)
 {
     const struct sigaction usual = {.sa_handler = SIG_DFL};

@@ -1,14 +1,15 @@
-/* The wish to stop: the first SIGINT, SIGTERM or SIGHUP is noted, for whoever asks; the second ends the process at
- * once, as it would have without any of this. A signal that the process was started to ignore (nohup) stays ignored. */
+/* The wish to stop. The first SIGINT, SIGTERM or SIGHUP is noted, and stop_wanted tells of it. The second ends the
+ * process at once, as it would without this module. A signal that the process was started to ignore (nohup) stays
+ * ignored. */
 #ifndef UTIL_STOP_H
 #define UTIL_STOP_H
 
 #include <stdbool.h>
 
-void stop_install(void);   /* from now on, and with no wish yet */
-void stop_uninstall(void); /* the signals do again what they did before; the wish stays known */
+void stop_install(void);   /* notes signals from now on; forgets an earlier wish */
+void stop_uninstall(void); /* gives the signals their former effect; the wish stays known */
 
 bool stop_wanted(void);
-const char *stop_signal_name(void); /* "SIGTERM"; NULL where nobody wants to stop */
+const char *stop_signal_name(void); /* "SIGTERM"; NULL where no signal came */
 
 #endif

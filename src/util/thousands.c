@@ -1,3 +1,4 @@
+/* Writes large numbers for people (thousands.h). */
 #include "util/thousands.h"
 
 #include <inttypes.h>
