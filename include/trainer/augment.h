@@ -1,27 +1,27 @@
-/* Where the pixels of an augmented training image come from. Header only, because the CPU's gather inlines it and the
- * CUDA kernel compiles it for the device: both move an image alike since they run the same lines. The definition stands
- * at struct augment_params in backend.h. Letters: H height, W width, h and w a place in the image that the network
- * sees. */
+/* Finds the source of each pixel of an augmented training image. This is a header only, because the CPU's gather
+ * inlines it and the CUDA kernel compiles it for the device: both move an image alike since they run the same lines.
+ * The definition stands at struct augment_params in backend.h. Letters: H height, W width, h and w a place in the image
+ * that the network sees. */
 #ifndef TRAINER_AUGMENT_H
 #define TRAINER_AUGMENT_H
 
 #include "trainer/backend.h"
 #include "trainer/philox.h"
 
-/* What one sample meets in one step. */
+/* The draws of one sample in one step. */
 struct augment_move {
     bool flipped;
     int down, right;               /* -crop..crop */
     int hole, hole_top, hole_left; /* a square of hole x hole; parts of it may lie outside of the image */
 };
 
-/* 0..bound-1. A value's probability is off by less than bound / 2^32. */
+/* A number in 0..bound-1. The probability of each is off by less than bound / 2^32. */
 PHILOX_FUNCTION int augment_below(uint32_t word, int bound)
 {
     return (int)(((uint64_t)word * (uint64_t)bound) >> 32);
 }
 
-/* sample: its place in the data set's file order. */
+/* Draws the move of a sample. `sample` is its place in the data set's file order. */
 PHILOX_FUNCTION struct augment_move augment_draw(struct augment_params params, uint32_t step, int64_t sample,
                                                  int height, int width)
 {

@@ -1,4 +1,4 @@
-/* How fast a config's training and evaluation are on this machine, and where the time goes. */
+/* Measures how fast a config's training and evaluation are on this machine, and where the time goes. */
 #ifndef TRAINER_BENCH_H
 #define TRAINER_BENCH_H
 
@@ -7,11 +7,11 @@
 
 #include "trainer/experiment.h"
 
-/* What one part of a step takes: a layer, or what belongs to none. The FLOPs are of the whole batch: two per
- * multiplication that does not meet padding, whatever the kernel does instead; 0: not counted. */
+/* The cost of one part of a step: a layer, or work that belongs to no layer. The FLOPs are those of the whole batch:
+ * two per multiplication that does not meet padding, whatever the kernel does instead; 0: not counted. */
 struct bench_part {
     char name[64];
-    const char *kind;         /* of the layer: "conv2d", "batchnorm", ...; else the name; static */
+    const char *kind;         /* the layer's kind, "conv2d", "batchnorm", ...; else the name; static */
     double forward, backward; /* seconds, median over the steps; backward is 0 where there is none */
     double forward_flops, backward_flops;
 };
@@ -25,8 +25,8 @@ struct bench_result {
     int part_count;
     struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */
     double step;                          /* seconds of a training step, median */
-    double train_images, evaluate_images; /* per second */
-    double memory_bytes;                  /* the most that the process has held in host memory */
+    double train_images, evaluate_images; /* images per second */
+    double memory_bytes;                  /* the most host memory that the process held */
     double peak;                          /* FLOP/s that the device's arithmetic reaches at most; 0: not known */
 };
 
@@ -37,12 +37,12 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
                int steps, struct status *status);
 void bench_free(struct bench_result *result);
 
-/* For people: the parts, then what a step's time is spent on: multiplying at the peak, multiplying below it, the rest.
- */
+/* Prints for people: the parts, then the shares of a step's time: multiplying at the peak, multiplying below it, the
+ * rest. */
 void bench_print(const struct bench_result *result, FILE *out);
 
-/* For programs: an INI file with a section [bench], a section [part N] per part, and the experiment's own sections with
- * every key. Units are in the keys. */
+/* Writes for programs: an INI file with a section [bench], a section [part N] per part, and the experiment's own
+ * sections with every key. Units are in the keys. */
 void bench_write(const struct bench_result *result, const struct experiment *experiment, FILE *out);
 
 #endif

@@ -1,4 +1,4 @@
-/* Errors of the second kind: what a programmer causes (a wrong shape, a null, a library call that cannot fail here).
+/* Errors of the second kind, which a programmer causes (a wrong shape, a null, a library call that cannot fail here).
  * CHECK stops the program and prints the statement that did not hold, with file and line. */
 #ifndef TRAINER_CHECK_H
 #define TRAINER_CHECK_H

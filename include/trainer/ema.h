@@ -1,6 +1,6 @@
-/* An exponential moving average of everything that an evaluation reads of a network: its parameters and its running
- * statistics alike, as timm's ModelEmaV2 does (PyTorch's AveragedModel copies running statistics as they are; averaged
- * weights then meet the statistics of other weights). Training goes on with the network's own. */
+/* An exponential moving average of the values that an evaluation reads: a network's parameters and its running
+ * statistics alike, as timm's ModelEmaV2 does. (PyTorch's AveragedModel copies running statistics as they are; averaged
+ * weights then meet the statistics of other weights.) Training goes on with the network's own values. */
 #ifndef TRAINER_EMA_H
 #define TRAINER_EMA_H
 
@@ -13,11 +13,11 @@ struct ema {
     void *buffers;
 };
 
-/* Starts with what the network holds. Destroy with ema_destroy, before the network. */
+/* Starts with the network's values. Destroy with ema_destroy, before the network. */
 void ema_create(struct ema *ema, double decay, struct network *network);
 void ema_destroy(struct ema *ema);
 
-/* Takes in what the network holds after a step, whose number is that of the backend's state. */
+/* Takes in the network's values after a step, whose number is that of the backend's state. */
 void ema_step(struct ema *ema);
 
 /* Makes the network compute with the average, or with its own parameters again. Nothing is copied: only the addresses

@@ -32,7 +32,7 @@ struct batchnorm_spec {
     bool batch_stats_only; /* normalise by the batch at evaluation too, and keep no running statistics */
 };
 
-/* What a layer is to be, before it exists. `origin` is put before the message of a shape error ("file:line:
+/* The description of a layer before it exists. `origin` is put before the message of a shape error ("file:line:
  * section.key: entry 3 (M)"); it is borrowed and may be NULL. */
 struct layer_spec {
     enum layer_kind kind;
@@ -48,13 +48,13 @@ struct layer_spec {
             struct init_params init;
         } conv2d;
         struct pool_params pool;
-        struct batchnorm_spec batchnorm; /* of every kind: batchnorm_fused begins with it */
+        struct batchnorm_spec batchnorm; /* for every kind: batchnorm_fused begins with it */
         struct {
             struct batchnorm_spec batchnorm;
             struct activation_params activation;
             bool pooled;
             struct pool_params pool; /* where pooled */
-            const char *pool_origin; /* as origin, of the pool */
+            const char *pool_origin; /* the pool's origin */
         } batchnorm_fused;
         struct activation_params activation;
         struct {
@@ -69,7 +69,7 @@ enum { LAYER_MAX_PARAMETERS = 2, LAYER_MAX_BUFFERS = 2 };
 struct parameter {
     const char *name; /* "weight", "bias" */
     struct tensor value, gradient;
-    struct tensor folded; /* what stands for the value while layer->folded; data is NULL where that cannot be */
+    struct tensor folded; /* the value with the next batch normalization folded in; data is NULL where none can be */
 };
 
 /* State that is saved with the parameters but not trained: running statistics. */
@@ -82,31 +82,32 @@ struct layer {
     const struct layer_ops *ops;
     struct layer_spec spec;
     struct backend *backend;
-    int index; /* place among the layers as the model has them, fused or not: names it in a checkpoint, and the
-                  random stream of a dropout mask */
-    int first_parameter; /* parameters of the layers before it: names the random streams of the starting values */
+    int index; /* place among the layers as the model has them, fused or not: names the layer in a checkpoint, and
+                * the random stream of a dropout mask */
+    int first_parameter; /* number of parameters before it: names the random streams of the starting values */
     uint64_t seed;
     struct shape input, output; /* n is the largest batch */
     int64_t multiply_adds;      /* per sample, forward */
-    /* In evaluation: a convolution or linear layer takes parameter[].folded, which contains the batch normalization
-     * after it; that batch normalization then leaves its input as it is. */
+    /* In evaluation a folded convolution or linear layer takes parameter[].folded, which contains the batch
+     * normalization after it. That batch normalization is folded too and then leaves its input as it is. */
     bool folded;
     int parameter_count, buffer_count;
     struct parameter parameter[LAYER_MAX_PARAMETERS];
     struct layer_buffer buffer[LAYER_MAX_BUFFERS];
-    void *impl; /* private state of the kind; owned by it */
+    void *impl; /* private state of the kind, owned by the layer */
 };
 
 enum layer_mode { LAYER_TRAIN, LAYER_EVALUATE };
 
 struct layer_ops {
     const char *name;
-    /* In evaluation the layer changes nothing: the network hands its input on instead of calling forward. */
+    /* True where the layer changes nothing in evaluation: the network then hands its input on instead of calling
+     * forward. */
     bool identity_in_evaluation;
     /* See layer_describe. May be NULL: the name alone. */
     void (*describe)(const struct layer *layer, char *text, size_t size);
-    /* From layer->input and spec: output, multiply_adds, and the kind, name and shape of each parameter and buffer
-     * (data is NULL still). A shape that cannot be is the user's error. */
+    /* Sets output, multiply_adds, and the kind, name and shape of each parameter and buffer (data is still NULL), from
+     * layer->input and spec. An impossible shape is the user's error. */
     bool (*infer_shape)(struct layer *layer, struct status *status);
     /* Allocates private state, once parameters and buffers have their memory. May be NULL. */
     void (*create)(struct layer *layer);
@@ -114,20 +115,20 @@ struct layer_ops {
     void (*init)(struct layer *layer);
     /* x, y: shapes with the batch at hand. */
     void (*forward)(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y);
-    /* After forward with LAYER_TRAIN on the same x. Overwrites the gradients of the parameters; dx may be NULL: not
+    /* Follows a forward with LAYER_TRAIN on the same x. Overwrites the gradients of the parameters. dx may be NULL: not
      * wanted. */
     void (*backward)(struct layer *layer, const struct tensor *x, const struct tensor *y, const struct tensor *dy,
                      const struct tensor *dx);
     void (*destroy)(struct layer *layer); /* frees private state; may be NULL */
 };
 
-/* The name as the summary shows it, with what matters of the spec ("conv2d 3x3"). */
+/* Writes the name as the summary shows it, with the main sizes of the spec ("conv2d 3x3"). */
 void layer_describe(const struct layer *layer, char *text, size_t size);
 
-/* Trainable numbers. */
+/* The number of trainable scalars. */
 int64_t layer_parameter_scalars(const struct layer *layer);
 
-/* How many layers of the model a spec stands for: 1, or of a fused one how many it does the work of. */
+/* The number of the model's layers that a spec stands for: 1, or more for a fused one. */
 int layer_spec_span(const struct layer_spec *spec);
 
 /* The table of a kind: layer_linear.c, layer_conv2d.c, ... each define one. */

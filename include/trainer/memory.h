@@ -21,7 +21,7 @@ void *memory_resize(void *block, size_t count, size_t size);
 /* A copy of a string; free with free(). */
 char *memory_copy_string(const char *text);
 
-/* printf into a new string; free with free(). */
+/* Prints into a new string; free with free(). */
 char *memory_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A stream whose text is in *text, and its length in *size, once memory_stream_close has closed it; free *text. */

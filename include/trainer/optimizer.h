@@ -1,5 +1,5 @@
-/* Optimizers and learning-rate schedules. The arithmetic is in the backend's sgd_step and adam_step; here are the state
- * and the hyper-parameters. */
+/* Optimizers and learning-rate schedules. The backend has the arithmetic: sgd_step and adam_step, or update_begin to
+ * update_end where it can update during the backward pass. The state and the hyper-parameters are here. */
 #ifndef TRAINER_OPTIMIZER_H
 #define TRAINER_OPTIMIZER_H
 
@@ -14,7 +14,7 @@ struct optimizer {
     struct sgd_params sgd;
     struct adam_params adam;
     struct network *network;
-    /* Arenas beside the parameters' (network->arena_count elements), zero at the start: velocity; or m and v. */
+    /* Arenas like that of the parameters (network->arena_count elements), zero at the start: velocity; or m and v. */
     int state_count;
     void *state[2];
 };
@@ -22,11 +22,11 @@ struct optimizer {
 void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network);
 void optimizer_destroy(struct optimizer *optimizer);
 
-/* One update of every parameter from the gradients, with the step number and learning rate of the backend's state. */
+/* Updates every parameter once from the gradients, with the step number and learning rate of the backend's state. */
 void optimizer_step(struct optimizer *optimizer);
 
-/* The same, taken by the backend while a backward pass between the two computes the gradients, where it can: else
- * optimizer_begin returns false and has done nothing. */
+/* Lets the backend take the same step during the backward pass between the two calls, while it computes the gradients.
+ * Where the backend cannot, optimizer_begin returns false and does nothing. */
 bool optimizer_begin(struct optimizer *optimizer);
 void optimizer_end(struct optimizer *optimizer);
 

@@ -2,7 +2,7 @@
  * 3", SC 2011). The same key and counter give the same four words on every backend and at any number of threads, and
  * there is no state to save: a draw is named by (seed, stream, step, index).
  *
- * Header only, because the CPU kernels inline it and the CUDA kernels compile it for the device. */
+ * This is a header only, because the CPU kernels inline it and the CUDA kernels compile it for the device. */
 #ifndef TRAINER_PHILOX_H
 #define TRAINER_PHILOX_H
 
@@ -14,7 +14,7 @@
 #define PHILOX_FUNCTION static inline
 #endif
 
-/* What a draw is for. Streams never share a counter; `RNG_STREAM_LAYER + i` belongs to layer i of the network. */
+/* The purposes of draws. Streams never share a counter; `RNG_STREAM_LAYER + i` belongs to layer i of the network. */
 enum rng_stream {
     RNG_STREAM_SHUFFLE = 1,
     RNG_STREAM_SYNTHETIC = 2,

@@ -23,7 +23,7 @@ int64_t count_product(int64_t a, int64_t b);    /* a*b, both >= 0 */
 int64_t shape_count(struct shape shape);        /* n*c*h*w */
 int64_t shape_sample_count(struct shape shape); /* c*h*w */
 struct shape shape_vector(int64_t c);           /* (1,C,1,1) */
-/* A sample's for people: "64x32x32", or "10" of a vector. */
+/* Writes the shape of a sample for people: "64x32x32", or "10" for a vector. */
 void shape_format(struct shape shape, char *text, size_t size);
 bool shape_equal(struct shape a, struct shape b);
 

@@ -1,8 +1,8 @@
-/* Errors of the first kind: whatever a user can cause (a config, a file, a missing device, a full disk).
+/* Errors of the first kind, which a user can cause (a config, a file, a missing device, a full disk).
  *
  * A function that can meet one returns bool, true on success, and takes `struct status *status` as its last argument.
- * On failure it has filled `status` once, with one line that names what was wrong and what was expected; whoever calls
- * it passes the failure on untouched. Errors of the second kind, a programmer's, stop the program: see check.h. */
+ * On failure it fills `status` once, with one line that names what was wrong and what was expected; its caller passes
+ * the failure on untouched. Errors of the second kind, a programmer's, stop the program: see check.h. */
 #ifndef TRAINER_STATUS_H
 #define TRAINER_STATUS_H
 

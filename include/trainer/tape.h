@@ -1,10 +1,10 @@
 /* Reverse-mode automatic differentiation over a handful of primitive operations: the tape records each operation as it
  * is computed, and plays the record backwards to get the gradients (Griewank and Walther, "Evaluating Derivatives", ch.
- * 3). Everything composed of these primitives gets its backward pass for free; batch normalization is composed so in
- * src/nn/layer_batchnorm_autodiff.c.
+ * 3). Everything composed of these primitives gets its backward pass for free; src/nn/layer_batchnorm_autodiff.c
+ * composes batch normalization.
  *
- * A variable is a number that stands for its place on the tape. Shapes are either full, (N,C,H,W), or per channel, (C);
- * operands of one operation have one shape, and channel_mean and broadcast lead from one to the other. */
+ * A variable is a number that stands for its place on the tape. Shapes are either full, (N,C,H,W), or per channel, (C).
+ * The operands of one operation have one shape; channel_mean and broadcast lead from one shape to the other. */
 #ifndef TRAINER_TAPE_H
 #define TRAINER_TAPE_H
 
@@ -15,7 +15,7 @@ struct tape;
 typedef int tape_variable;
 
 struct tape *tape_create(struct backend *backend);
-void tape_destroy(struct tape *tape); /* NULL is allowed; before the backend */
+void tape_destroy(struct tape *tape); /* NULL is allowed; call it before backend_destroy */
 
 /* Forgets the record. The memory stays, so recording the same operations again allocates nothing. */
 void tape_clear(struct tape *tape);
@@ -37,7 +37,7 @@ tape_variable tape_broadcast(struct tape *tape, tape_variable a, tape_variable l
 /* The variable's value; valid until tape_clear. */
 const struct tensor *tape_value(const struct tape *tape, tape_variable variable);
 
-/* Gradients of a scalar L with respect to every variable, given dL/d(output) (of output's shape). */
+/* Computes the gradients of a scalar L with respect to every variable, given dL/d(output) (of output's shape). */
 void tape_backward(struct tape *tape, tape_variable output, const struct tensor *doutput);
 
 /* dL/d(variable) after tape_backward; zero where output does not depend on it. Valid until tape_clear. */

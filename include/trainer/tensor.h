@@ -9,11 +9,11 @@ enum tensor_kind {
     TENSOR_ACTIVATION, /* (N,C,H,W): a batch of images, or of vectors as (N,D,1,1) */
     TENSOR_FILTER,     /* (O,I,K,K): weights of a convolution; of a linear layer as (O,I,1,1) */
     TENSOR_VECTOR,     /* (1,C,1,1): one value per channel: bias, gamma, running mean, ... */
-    TENSOR_PIXELS,     /* (N,D,1,1): a batch of vectors as the data set's own pixels, with what normalises them */
+    TENSOR_PIXELS,     /* (N,D,1,1): a batch of vectors as the data set's own pixels, with offset and scale */
 };
 
 struct tensor {
-    void *data; /* owned by whoever allocated it; tensors are passed around as views */
+    void *data; /* owned by the code that allocated it; tensors are passed around as views */
     struct shape shape;
     enum tensor_kind kind;
 };
