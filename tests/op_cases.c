@@ -1,3 +1,4 @@
+/* The list of cases, and the inputs of each (op_cases.h). */
 #include "op_cases.h"
 
 #include <math.h>
@@ -292,7 +293,7 @@ struct op_array *op_arrays_add(struct op_arrays *arrays, const char *name, enum 
     return array;
 }
 
-/* Adds an input filled from the stream that is its place among the inputs. */
+/* Adds an input, filled from the stream whose number is its place among the inputs. */
 static double *add_input(struct op_arrays *inputs, const struct op_case *op_case, const char *name,
                          enum tensor_kind kind, struct shape shape)
 {
@@ -334,7 +335,7 @@ static void add_labels(const struct op_case *op_case, struct op_arrays *inputs)
     for (int64_t n = 0; n < shape.n; n++) labels[n] = fmod((labels[n] + 2) * 1024, (double)op_case->x.c);
 }
 
-/* Divisors keep away from 0, and nothing under a root is negative. */
+/* Adds the operands. Divisors keep away from 0, and nothing under a root is negative. */
 static void add_operands(const struct op_case *op_case, struct op_arrays *inputs)
 {
     enum elementwise op = op_case->elementwise.op;
@@ -347,7 +348,8 @@ static void add_operands(const struct op_case *op_case, struct op_arrays *inputs
     for (int64_t i = 0; op == ELEMENTWISE_DIVIDE && i < shape_count(shape); i++) b[i] += b[i] < 0 ? -0.5 : 0.5;
 }
 
-/* Every seventh gradient is zero, as for a weight that no sample reaches; their size differs from step to step. */
+/* Adds the gradients of five steps. Every seventh gradient is zero, as for a weight that no sample reaches; their size
+ * differs from step to step. */
 static void add_gradients(const struct op_case *op_case, struct op_arrays *inputs)
 {
     static const char *const names[OP_OPTIMIZER_STEPS] = {"dw0", "dw1", "dw2", "dw3", "dw4"};

@@ -1,9 +1,10 @@
-/* One list of cases for every operation of a backend, and one way to run a case. Known values (test_ops_known),
+/* One list of cases for the single operations of a backend, and one way to run a case. Known values (test_ops_known),
  * gradient checks (test_ops_gradcheck), padding (test_backend), the comparison of backends and the benchmark walk over
  * the same list; ref/make_reference.py reads it out of op_cases.c. A new case is a line there, and a run of that
- * script.
+ * script. Not in the list are the operations that do the work of several (test_fuse, test_fold, test_update), gather
+ * (test_augment, test_backend), norm and clip_norm (test_norm); they have tests of their own.
  *
- * The inputs of a case are drawn from Philox by its name (support_fill), so nobody has to store them. */
+ * The inputs of a case are drawn from Philox by its name (support_fill), so that they need not be stored. */
 #ifndef TESTS_OP_CASES_H
 #define TESTS_OP_CASES_H
 
@@ -35,8 +36,8 @@ enum { OP_OPTIMIZER_STEPS = 5 };
 struct op_case {
     const char *name; /* the line of the list, e.g. "RELU(1, 1, 1, 1)" */
     enum op op;
-    struct shape x;       /* of the main input; of the parameters for an optimizer */
-    double offset, scale; /* of the main input: offset + scale * u (support_fill) */
+    struct shape x;       /* shape of the main input; for an optimizer, of the parameters */
+    double offset, scale; /* range of the main input: offset + scale * u (support_fill) */
     union {
         struct {
             int64_t channels;
@@ -61,7 +62,7 @@ struct op_case {
 
 const struct op_case *op_case_list(int *count);
 
-/* Named arrays of doubles in the boundary's order: what goes into a case or comes out of it. */
+/* Named arrays of doubles in the boundary's order: the inputs or outputs of a case. */
 enum { OP_MAX_ARRAYS = 10 };
 struct op_array {
     const char *name; /* "x", "dweight", ... */
@@ -86,23 +87,23 @@ void op_arrays_free(struct op_arrays *arrays);
  *   batchnorm x, gamma, beta, running_mean, running_var, dy        dropout x
  *   cross_entropy x (probabilities), labels        softmax_cross_entropy x (logits), labels
  *   elementwise x, (b)        channel x, v (C)        sgd, adam w, dw0 .. dw4: the gradients of five steps
- *   average w, dw0 .. dw4: the average, and what it takes in in five steps
+ *   average w, dw0 .. dw4: the average, and the values that it takes in in five steps
  * An elementwise case of N = H = W = 1 has vectors (C). */
 void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs);
 
-/* Learning rate of an optimizer's step 0..4. */
+/* The learning rate of an optimizer's step 0..4. */
 double op_case_learning_rate(int step);
 
-/* How to run a case. */
+/* The ways to run a case. */
 struct op_run_options {
-    bool host_memory;  /* look into the memory of tensors for what op_observations tells */
-    bool forward_only; /* where the backward pass is a separate operation: leave it and its outputs out */
+    bool host_memory;  /* look into the memory of tensors for the observations of op_observations */
+    bool forward_only; /* leave out the backward pass and its outputs, where it is a separate operation */
 };
 
-/* What a run saw beside its results (with host_memory; NULL without). */
+/* The observations of a run beside its results (with host_memory; NULL without). */
 struct op_observations {
     const char *padding_not_zero; /* name of a tensor, input or output, after the last operation; NULL: none */
-    const char *input_changed; /* name of an input that is no output and is not what it was, to the bit; NULL: none */
+    const char *input_changed;    /* name of an input that is no output and that changed, to the bit; NULL: none */
 };
 
 /* Runs the operations of a case on a backend; outputs are new arrays, to be freed with op_arrays_free:

@@ -1,3 +1,4 @@
+/* Compares the outputs of a case with those of PyTorch (op_reference.h). */
 #include "op_reference.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@
  * with 1-2 ulp, are a few more. A wrong term is off by 1/n of that sum: some thousand times as much in fp32. */
 enum { OP_ROUNDINGS = 8 };
 
-/* As in make_reference.py. */
+/* The numbers are those of make_reference.py. */
 enum { SAMPLES = 128, SEGMENTS = 32, SAMPLE_STREAM = 1000, SIGN_STREAM = 1001 };
 
 struct op_reference {
@@ -24,7 +25,7 @@ struct op_reference {
     size_t size;
 };
 
-/* A position in the file. Whatever is read is inside it: a reference cut short stops the test. */
+/* A position in the file. Every read stays inside the file: a reference cut short stops the test. */
 struct cursor {
     const char *at, *end;
 };
@@ -57,7 +58,7 @@ struct stored_array {
     int64_t count;
     double magnitude;
     uint32_t stored;
-    const char *values; /* stored doubles, not aligned */
+    const char *values; /* `stored` doubles, not aligned */
 };
 
 static struct stored_array take_array(struct cursor *cursor)
@@ -88,7 +89,7 @@ void op_reference_free(struct op_reference *reference)
     free(reference->bytes), free(reference);
 }
 
-/* Leaves the cursor at the arrays of a case and returns how many there are, or -1. */
+/* Leaves the cursor at the arrays of a case and returns their number, or -1 where the case is not there. */
 static int find_case(const struct op_reference *reference, const char *name, struct cursor *cursor)
 {
     *cursor = (struct cursor){reference->bytes + 8, reference->bytes + reference->size};

@@ -1,5 +1,5 @@
-/* What PyTorch computed in double precision for the cases of op_cases.c: ref/ops.bin, written and described by
- * ref/make_reference.py. */
+/* The values that PyTorch computed in double precision for the cases of op_cases.c: ref/ops.bin, written and described
+ * by ref/make_reference.py. */
 #ifndef TESTS_OP_REFERENCE_H
 #define TESTS_OP_REFERENCE_H
 
@@ -13,8 +13,8 @@ struct op_reference;
 struct op_reference *op_reference_load(void);
 void op_reference_free(struct op_reference *reference);
 
-/* Whether the outputs of a case agree with the reference to within OP_ROUNDINGS roundings of the terms that make up
- * each element; else `message` says which does not. */
+/* True where the outputs of a case agree with the reference to within OP_ROUNDINGS roundings of the terms that make up
+ * each element. Else `message` names the output that does not. */
 bool op_reference_agrees(const struct op_reference *reference, const struct op_case *op_case,
                          const struct op_arrays *outputs, double roundoff, char *message, size_t size);
 
@@ -24,7 +24,7 @@ bool op_reference_same(const struct op_reference *reference, const struct op_cas
                        const struct op_arrays *outputs, const struct op_arrays *expected, double roundoff,
                        char *message, size_t size);
 
-/* The magnitude of an output's terms, in proportion to which rounding errors are. */
+/* The magnitude of an output's terms; rounding errors are in proportion to it. */
 double op_reference_magnitude(const struct op_reference *reference, const struct op_case *op_case, const char *output);
 
 #endif

@@ -7,7 +7,7 @@
 #include "trainer/check.h"
 #include "trainer/memory.h"
 
-/* A tensor of the run: where it comes from, where it goes to. */
+/* A tensor of the run, with the name of its input or output. */
 struct slot {
     const char *name;
     struct tensor tensor;

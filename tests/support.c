@@ -1,4 +1,4 @@
-/* nftw */
+/* Helpers of the tests (support.h). The definition below is for nftw. */
 #define _XOPEN_SOURCE 700
 #include "support.h"
 
@@ -18,7 +18,7 @@
         "cpu " scalar " " isa, DEVICE_CPU, precision, isa_value, roundoff, true, WINOGRAD_OFF                          \
     }
 
-/* Its sums of products round about ten times as much: Lavin and Gray, section 6.3. */
+/* The sums of products of Winograd's method round about ten times as much: Lavin and Gray, section 6.3. */
 #define WINOGRAD_VARIANT(scalar, isa, precision, isa_value, roundoff)                                                  \
     {                                                                                                                  \
         "cpu " scalar " " isa " winograd", DEVICE_CPU, precision, isa_value, 16 * roundoff, true, WINOGRAD_ON          \
@@ -58,7 +58,7 @@ const struct variant *variant_list(int *count)
 
 struct backend *variant_create(const struct variant *variant, int threads)
 {
-    /* Two plans of one shape shall take one algorithm, whichever was faster when it was tried. */
+    /* Two plans of one shape must take one algorithm, whichever was faster when it was tried. */
     struct backend_options options = {.device = variant->device,
                                       .precision = variant->precision,
                                       .cpu_isa = variant->cpu_isa,
@@ -72,7 +72,7 @@ struct backend *variant_create(const struct variant *variant, int threads)
 
 void support_round(const struct variant *variant, double *values, int64_t count)
 {
-    if (variant->precision != PRECISION_BF16 || variant->host_memory) return; /* there, only CUDA stores bf16 */
+    if (variant->precision != PRECISION_BF16 || variant->host_memory) return; /* only CUDA stores bf16 */
     for (int64_t i = 0; i < count; i++) {
         int exponent;
         double fraction = frexp(values[i], &exponent); /* 0.5 <= |fraction| < 1: 8 bits in all */
@@ -110,7 +110,7 @@ int32_t *support_labels(struct backend *backend, const double *labels, int64_t c
     int32_t *result = backend->ops->alloc(backend, (size_t)count * sizeof(int32_t));
     backend->ops->set_state(backend, &state);
     backend->ops->gather(backend, dataset, NULL, &x, result);
-    double *sync = support_read(backend, &x); /* waits for the device before the pixels go */
+    double *sync = support_read(backend, &x); /* waits for the device before the pixels are freed */
     free(sync), tensor_free(backend, &x);
     backend->ops->dataset_free(backend, dataset);
     free(bytes), free(pixels);

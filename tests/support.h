@@ -28,8 +28,8 @@ const struct variant *variant_list(int *count);
 /* The variant's backend with that many threads, or NULL where this build or machine does not have it. */
 struct backend *variant_create(const struct variant *variant, int threads);
 
-/* Rounds values to what an activation of the variant can hold, where that is less than fp32: with bf16 a comparison must
- * start from the same numbers, or the maximum of a window is another's. */
+/* Rounds values to those that an activation of the variant can hold, where that is less than fp32. With bf16 a
+ * comparison must start from the same numbers, or the maximum of a window is another's. */
 void support_round(const struct variant *variant, double *values, int64_t count);
 
 /* --- tensors --- */
@@ -37,25 +37,25 @@ void support_round(const struct variant *variant, double *values, int64_t count)
 /* A new tensor that holds `values` (in the boundary's order; NULL: zeros); free with tensor_free. */
 struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, const double *values);
 
-/* What a tensor holds, in the boundary's order, in a new array; free with free(). */
+/* The values of a tensor, in the boundary's order, in a new array; free with free(). */
 double *support_read(struct backend *backend, const struct tensor *tensor);
 
 /* Labels in device memory, (N), each 0..255; free with ops->free. */
 int32_t *support_labels(struct backend *backend, const double *labels, int64_t count);
 
-/* Overwrites a tensor with NaN before an operation whose result it is to be: what the operation leaves out then shows.
- * In host memory the padding of an activation is overwritten too, because the buffers of a network are shared by
+/* Overwrites a tensor with NaN before the operation that writes it, so that elements which the operation leaves out
+ * show. In host memory the padding of an activation is overwritten too, because the buffers of a network are shared by
  * tensors of many shapes. */
 void support_poison(struct backend *backend, bool host_memory, const struct tensor *tensor);
 
-/* Whether everything in the memory of a tensor that is not one of its elements is zero (host memory only): the nonzero
- * numbers in memory are, up to their order, the nonzero elements. */
+/* True where all memory of a tensor beside its elements is zero (host memory only): the nonzero numbers in memory are,
+ * up to their order, the nonzero elements. */
 bool support_padding_is_zero(struct backend *backend, const struct tensor *tensor);
 
 /* --- comparison --- */
 
-/* Whether !(|value - reference| <= absolute + relative * |reference|) holds nowhere; NaN therefore fails, and so does a
- * reference that is not finite. Where it does hold somewhere, `message` (of `size` bytes) tells the first place. */
+/* True where |value - reference| <= absolute + relative * |reference| holds everywhere. A NaN fails, and so does a
+ * reference that is not finite. Where it does not hold, `message` (of `size` bytes) tells the first place. */
 bool support_close(const double *values, const double *references, int64_t count, double absolute, double relative,
                    char *message, size_t size);
 
@@ -64,7 +64,7 @@ double support_relative_error(const double *values, const double *references, in
 
 /* --- random numbers --- */
 
-/* 64-bit FNV-1a hash of a name: the seed of what is drawn for it. */
+/* 64-bit FNV-1a hash of a name: the seed of the numbers that are drawn for it. */
 uint64_t support_seed(const char *name);
 
 /* offset + scale * u, with u a multiple of 1/1024 in [-2, 2) from the words of the stream (seed, stream, 0): exact in

@@ -1,18 +1,15 @@
-/* How long single operations take on a backend, at the shapes of the report's
- * networks, and what share that is of what the device can move or multiply.
- * Both ceilings are measured in the same run. Prints a table in markdown.
+/* Measures how long single operations take on a backend, at the shapes of the report's networks, and compares them with
+ * the rates at which the device can move and multiply. Both rates are measured in the same run. Prints a table in
+ * markdown.
  *
- * usage: bench_ops [--device cpu|cuda] [--precision fp32|tf32|bf16] [--large]
- * [--only WORD]
+ * usage: bench_ops [--device cpu|cuda] [--precision fp32|tf32|bf16] [--large] [--only WORD]
  *   --large   also tensors that no cache holds (a gigabyte of memory and more)
  *   --only    the operations whose name contains the word
  *
- * The bytes are the fewest that an operation must move: every input read once,
- * every output written once. An operation runs as in a training step, recorded
- * where the backend records, many times between two looks at the clock; the
- * median of several such runs counts. Small tensors then come from a cache, as
- * they do in a step. Batch normalization is timed beside cuDNN's where there is
- * one. */
+ * The bytes are the fewest that an operation must move: every input read once, every output written once. An operation
+ * runs as in a training step, recorded where the backend records, many times between two looks at the clock; the median
+ * of several such runs counts. Small tensors then come from a cache, as they do in a step. Batch normalization is timed
+ * beside cuDNN's where there is one. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,8 +51,8 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Seconds of one operation: as many in a row as take some milliseconds. The
- * calls have addresses of their own, so that a backend records each of them. */
+/* Returns the seconds of one operation. It runs so many in a row that they take some milliseconds. The calls have
+ * addresses of their own, so that a backend records each of them. */
 static double measure(struct subject *subject)
 {
     const double wanted = 3e-3;
@@ -88,7 +85,7 @@ static double measure_case(struct backend *backend, const struct bench_case *c)
     return seconds;
 }
 
-/* Bytes per second of a copy that no cache helps: read and written. */
+/* The bytes per second that a copy reads and writes without help of a cache. */
 static double copy_rate(struct backend *backend, bool gpu)
 {
     int64_t rows = gpu ? 2048 : 256;
@@ -136,7 +133,7 @@ static void usage(void)
     exit(2);
 }
 
-/* Its place in the list; ends the program where it is not there. */
+/* Returns the place of the word in the list; ends the program where the word is not there. */
 static int word_of(const char *word, const char *const *words)
 {
     for (int i = 0; word && words[i]; i++)

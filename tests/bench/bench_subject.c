@@ -1,3 +1,4 @@
+/* Sets up, runs and counts the work of one case of bench_ops (bench_subject.h). */
 #include "bench_subject.h"
 
 #include <string.h>
@@ -45,7 +46,7 @@ static struct tensor fresh(struct subject *subject, const struct tensor *like)
     return tensor_alloc(subject->backend, like->kind, like->shape);
 }
 
-/* The case's inputs by name. */
+/* Uploads the inputs of the case by their names. */
 static void upload(struct subject *subject, const struct op_arrays *inputs)
 {
     const struct {
@@ -104,7 +105,7 @@ void subject_open(struct subject *subject, struct backend *backend, const struct
     struct pool_params pool = c->op.op == OP_POOL ? c->op.pool : subject->fused.pool;
     if (c->op.op == OP_POOL || c->pooled) subject->saved = ops->alloc(backend, ops->pool_saved_bytes(backend, pool, y));
     if (c->pass == PASS_FORWARD || c->pass == PASS_FUSED_FORWARD) return;
-    struct bench_case forward = *c; /* what the backward pass is given */
+    struct bench_case forward = *c; /* the backward pass reads its results */
     forward.pass = c->pass == PASS_FUSED_BACKWARD ? PASS_FUSED_FORWARD : PASS_FORWARD;
     subject->c = &forward;
     subject_run(subject);
@@ -209,7 +210,7 @@ void subject_run(struct subject *s)
         ops->activation_backward(s->backend, s->c->op.activation, &s->x, &s->dy, &s->dx);
 }
 
-/* --- what it costs at least --- */
+/* --- the least cost --- */
 
 static double bytes_of(const struct subject *subject, const struct tensor *tensor)
 {

@@ -1,5 +1,4 @@
-/* What bench_ops times: one pass of one operation, with everything that it
- * takes in device memory. */
+/* A subject is one pass of one operation that bench_ops times, with its operands in device memory. */
 #ifndef BENCH_SUBJECT_H
 #define BENCH_SUBJECT_H
 
@@ -25,17 +24,16 @@ struct subject {
     struct batchnorm_fused_params fused;
     void *saved;
     int32_t *labels;
-    void *state[2]; /* an optimizer's */
+    void *state[2]; /* moments of an optimizer */
 };
 
-/* Whether the backend has what the case asks for. */
+/* True where the backend has the operations of the case. */
 bool subject_offered(const struct backend *backend, const struct bench_case *c);
 void subject_open(struct subject *subject, struct backend *backend, const struct bench_case *c);
 void subject_close(struct subject *subject);
 void subject_run(struct subject *subject);
 
-/* The fewest bytes that the pass must move, and its multiplications and
- * additions (0: not what it is about). */
+/* The fewest bytes that the pass must move, and its multiplications and additions (0: not counted). */
 double subject_bytes(const struct subject *subject);
 double subject_flops(const struct subject *subject);
 

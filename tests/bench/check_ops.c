@@ -1,5 +1,5 @@
-/* Every case of op_cases.c on a device in each of its precisions against the CPU in fp64, in one process without a test
- * framework, for tools that watch a process: compute-sanitizer, cuda-gdb.
+/* Compares every case of op_cases.c on a device, in each of its precisions, with the CPU in fp64. It is one process
+ * without a test framework, for tools that watch a process: compute-sanitizer, cuda-gdb.
  *
  * usage: check_ops [--device cpu|cuda] [--only WORD]     WORD: in the name of a case, e.g. BATCHNORM */
 #include <stdio.h>

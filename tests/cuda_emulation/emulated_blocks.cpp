@@ -1,6 +1,6 @@
 /* The threads of a block as fibers of one thread of the CPU. A fiber runs until it ends, or waits for its warp (a
- * shuffle) or for its block (a barrier); when all that are left wait for the same thing, they go on. A fiber that ends
- * is used for the next thread, so kernels without barriers take one. */
+ * shuffle) or for its block (a barrier). When all fibers that are left wait for the same thing, they go on. A fiber
+ * that ends is used for the next thread, so kernels without barriers take one. */
 #include "emulation.h"
 
 #include <csetjmp>
@@ -29,7 +29,7 @@
 enum { WARP = 32, STACK_BYTES = 256 << 10 };
 enum wait { RUNNING, AT_WARP, AT_BLOCK, ENDED };
 
-/* A place to go on from, and the stack it is on. */
+/* A place where a fiber goes on, and the stack that it is on. */
 struct place {
     jmp_buf registers;
     void *stack;
@@ -45,7 +45,7 @@ struct fiber {
 struct thread {
     wait state;
     struct fiber *fiber;
-    uint64_t handed[2]; /* to the warp, in calls of even and odd number */
+    uint64_t handed[2]; /* words handed to the warp, in calls of even and odd number */
     unsigned exchanges;
 };
 
@@ -53,14 +53,14 @@ struct thread {
 struct cluster {
     pthread_barrier_t barrier;
     unsigned blocks;
-    char **anchors; /* where each block's shared memory begins */
+    char **anchors; /* the start of each block's shared memory */
 };
 
 struct block {
     struct place scheduler;
     std::vector<thread> threads;
     unsigned current;
-    bool for_cluster; /* what waits at the barrier waits for the cluster */
+    bool for_cluster; /* the threads at the barrier wait for the cluster */
     struct cluster *cluster;
     unsigned rank;
     const std::function<void()> *kernel;
@@ -116,7 +116,7 @@ static void to_scheduler(wait state)
     switch_to(&thread->fiber->place, &block->scheduler, NULL);
 }
 
-/* A fiber's life: one thread of a kernel after another. */
+/* The life of a fiber: it runs one thread of a kernel after another. */
 static void fiber_main()
 {
 #ifdef EMULATION_ASAN
@@ -195,7 +195,7 @@ uint64_t emulated_warp_exchange(unsigned mask, uint64_t value, int source)
     return block->threads[first + (unsigned)source].handed[call % 2];
 }
 
-/* Whether all lanes of a warp wait for each other; then they may go on. */
+/* True where all lanes of a warp wait for each other; then they may go on. */
 static bool release_warp(unsigned first, unsigned last)
 {
     unsigned waiting = 0;
@@ -218,7 +218,7 @@ static void run_warp(unsigned first, unsigned last)
     } while (release_warp(first, last));
 }
 
-/* Every thread up to the next barrier; false: all have ended. */
+/* Runs every thread up to the next barrier. Returns false where all have ended. */
 static bool run_to_barrier()
 {
     unsigned count = (unsigned)block->threads.size(), warps = (count + WARP - 1) / WARP;

@@ -25,7 +25,7 @@ struct emulated_preference {
     uint32_t reductions;
 };
 
-/* Two kernels, the first of which adds its partial sums in whatever order they come. */
+/* There are two kernels. The first adds its partial sums in any order. */
 enum { ANY_ORDER = 1, ONE_ORDER = 2, WORKSPACE = 4096 };
 
 const char *cublasLtGetStatusString(cublasStatus_t status)
@@ -112,7 +112,7 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     return CUBLAS_STATUS_SUCCESS;
 }
 
-/* Sizes of op(A) and op(B) that fit, and a bias of the type that goes with D. */
+/* Checks that the sizes of op(A) and op(B) fit, and that the bias has the type that goes with D. */
 static cublasStatus_t check(const emulated_product *p, const emulated_matrix *a, const emulated_matrix *b,
                             const emulated_matrix *d)
 {
@@ -173,7 +173,7 @@ static void bias_gradient(const emulated_product &p, const emulated_matrix &b, c
     }
 }
 
-/* op(A)'s rows, or op(B)'s columns, one after the other. */
+/* The rows of op(A), or the columns of op(B), one after the other. */
 static std::vector<float> widen(const void *data, const emulated_product &p, const emulated_matrix &m, bool rows)
 {
     std::vector<float> values;

@@ -1,6 +1,6 @@
-/* cuDNN's convolutions and batch normalization straight from the descriptors, channels last, in fp32. Of the algorithms
- * that it offers the first adds in whatever order it comes, the second wants more workspace than anybody has, the third
- * is given by the heuristic but refused when it runs; windows of 5 pixels it has nothing for. */
+/* cuDNN's convolutions and batch normalization straight from the descriptors, channels last, in fp32. It offers three
+ * algorithms. The first adds in any order, the second wants more workspace than there can be, the heuristic gives the
+ * third but it refuses to run. For windows of 5 pixels it has no algorithm. */
 #include "emulation.h"
 
 #include <cmath>
@@ -121,7 +121,7 @@ cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t convoluti
 
 enum pass { FORWARD, DX, DWEIGHT };
 
-/* The three tensors of any pass, and where they lie. */
+/* The three tensors of any pass, and their addresses. */
 struct conv {
     emulated_tensor x, w, y;
     emulated_convolution how;
@@ -145,7 +145,7 @@ static float load(const void *data, const emulated_tensor &tensor, cudnnMathType
     return math == CUDNN_FMA_MATH ? value : emulation_to_tf32(value);
 }
 
-/* Calls visit(x's element, w's, y's) for all that are multiplied, in one order or the opposite. */
+/* Calls visit(x's element, w's, y's) for all triples that are multiplied, in one order or the opposite. */
 template <typename Visit> static void walk(const conv &t, bool reverse, Visit visit)
 {
     int64_t steps = t.y.n * t.y.h * t.y.w * t.w.h * t.w.w;
@@ -206,7 +206,7 @@ static cudnnStatus_t start(cudnnHandle_t handle, const conv &t, pass which, int 
     return CUDNN_STATUS_SUCCESS;
 }
 
-/* The list of a heuristic, or of a search, which runs and leaves out what cannot run. */
+/* Makes the list of a heuristic, or of a search, which runs each algorithm and leaves out those that cannot run. */
 template <typename Perf> static cudnnStatus_t list(const conv &t, bool search, int wanted, int *count, Perf *found)
 {
     *count = 0;
@@ -376,7 +376,7 @@ cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void *a
 
 /* --- batch normalization --- */
 
-/* Kept from forward to backward in what is called reserve space. */
+/* The reserve space, which is kept from forward to backward. */
 enum { RESERVE = 64, RESERVE_MARK = 0x5a };
 
 cudnnStatus_t cudnnDeriveBNTensorDescriptor(cudnnTensorDescriptor_t channels, cudnnTensorDescriptor_t x,

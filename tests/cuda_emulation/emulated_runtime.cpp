@@ -1,6 +1,6 @@
-/* The runtime's calls: one device, whose work is put off until somebody waits for it, as on a GPU, so that a missing
- * wait shows; only what a copy reads from the host is taken at once, as CUDA does with memory that is not page-locked.
- */
+/* The calls of the runtime, with one device. As on a GPU, work is put off until the host waits for it, so that a
+ * missing wait shows. Only a copy from the host reads its source at once, as CUDA does with memory that is not
+ * page-locked. */
 #include "emulation.h"
 
 #include <chrono>
@@ -14,7 +14,7 @@ struct emulated_graph {
 
 struct emulated_stream {
     std::vector<std::function<void()>> waiting;
-    struct emulated_graph *recorded; /* NULL: nothing is being recorded */
+    struct emulated_graph *recorded; /* NULL: no recording */
 };
 
 struct emulated_event {
@@ -158,7 +158,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         if (cudaError_t error = emulation_wait(stream)) return error;
         memcpy(to, from, bytes);
     } else if (kind == cudaMemcpyHostToDevice) {
-        if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported); /* what it would copy has gone */
+        if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported); /* its source would be gone */
         std::vector<char> taken((const char *)from, (const char *)from + bytes);
         emulation_enqueue(stream, [=] { memcpy(to, taken.data(), bytes); });
     } else {
@@ -279,7 +279,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 
 /* --- launches --- */
 
-/* What a device refuses. */
+/* False for a launch that a device refuses. */
 static bool launchable(const cudaLaunchConfig_t *config, unsigned cluster)
 {
     const unsigned most_blocks_yz = 65535, most_threads = 1024, most_cluster = 16;

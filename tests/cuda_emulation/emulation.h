@@ -1,7 +1,7 @@
 /* The CUDA backend on the CPU: cuda/ compiled against the headers in include/ and linked with the few files beside
  * this, so that a machine without a GPU runs the host files, every kernel, the recording of steps and the choice of
  * algorithms through the same tests as a GPU does. It shows wrong indices, missing barriers, misaligned loads, calls
- * that a recording forbids and wrong descriptors; it says nothing about speed, and races between blocks it shows only
+ * that a recording forbids and wrong descriptors. It says nothing about speed, and it shows races between blocks only
  * where their order matters.
  *
  *   emulated_blocks.cpp     the threads of a block as fibers that take turns at barriers and shuffles, one block after
@@ -14,7 +14,7 @@
  * The variable CUDA_EMULATION_ORDER=backward lets threads and blocks run from the last to the first: results must not
  * depend on that. CUDA_EMULATION_CAPABILITY=75 is a device without clusters (usually 90).
  *
- * What CUDA would leave undefined stops the program with one line that begins with "CUDA emulation:". */
+ * A call that CUDA would leave undefined stops the program with one line that begins with "CUDA emulation:". */
 #ifndef CUDA_EMULATION_H
 #define CUDA_EMULATION_H
 
@@ -26,7 +26,7 @@
 bool emulation_backward();
 int emulation_capability();
 
-/* Runs all blocks of a grid of clusters of that many blocks. */
+/* Runs all blocks of a grid, in clusters of that many blocks. */
 void emulation_run_grid(dim3 blocks, dim3 threads, unsigned cluster, const std::function<void()> &kernel);
 
 /* Puts work on a stream, or into the graph that is being recorded. */
@@ -39,7 +39,7 @@ bool emulation_recording();
 
 float emulation_bf16_to_float(uint16_t bits);
 uint16_t emulation_bf16_from_float(float value);
-/* With 10 bits behind the point. */
+/* Rounds to 10 bits behind the point. */
 float emulation_to_tf32(float value);
 
 #endif

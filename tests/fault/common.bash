@@ -1,4 +1,4 @@
-# What the fault tests share: the cases, each a small run of the program, and what must hold after a fault in one.
+# The fault tests share the cases, each a small run of the program, and the checks that must hold after a fault in one.
 # Sourced with $1 = the program.
 set -euo pipefail
 program=$(readlink -f "$1")
@@ -6,7 +6,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
-PATH_WITHOUT_GNUPLOT=/nowhere # its pictures take longer than all the rest; that there is none is a warning
+PATH_WITHOUT_GNUPLOT=/nowhere # its pictures take longer than all the rest; a missing gnuplot is a warning
 
 fail() { echo "FAILED: $*" >&2 && exit 1; }
 
@@ -54,7 +54,7 @@ mkdir data
 
 declare -A cases=([train]="train train.ini --out out" [sweep]="sweep sweep.ini --out out")
 
-# check_end CODE: out, stdout and stderr are those of a run with a fault.
+# check_end CODE: checks out, stdout and stderr after a run with a fault.
 check_end() {
     local code=$1 lines last
     lines=$(wc -l <stderr)
@@ -70,7 +70,7 @@ check_end() {
     [[ ! -d out ]] || [[ -z $(find out -name '*.part*' -o -name '*.tmp*') ]] || fail "$what: left: $(find out)"
 }
 
-# Every line of a table that is there must be whole: begin like those of the run without a fault, and end.
+# Checks that every line of a table is whole: it begins like one of the run without a fault, and it ends.
 check_tables() {
     local table
     for table in metrics.csv results.csv; do

@@ -1,7 +1,7 @@
-/* For LD_PRELOAD: an allocator that refuses one request, whoever in the process makes it, to see what becomes of that.
- *   FAULT_AT=N     the Nth request of the process and thread that begin fails; 0 or nothing: none
- *   FAULT_ON=1     and all after it
- *   FAULT_COUNT=F  at exit: the number of requests, into the file F
+/* For LD_PRELOAD: an allocator that refuses one request, from any part of the process, to see the consequence.
+ *   FAULT_AT=N     the Nth request of the process fails; 0 or nothing: none
+ *   FAULT_ON=1     all requests after it fail too
+ *   FAULT_COUNT=F  writes the number of requests into the file F at exit
  * Requests of the dynamic loader before main do not count. */
 #include <errno.h>
 #include <fcntl.h>

@@ -11,7 +11,7 @@ command -v unshare >/dev/null && "${space[@]}" mount -t tmpfs -o size=4k none di
     exit 77
 }
 
-# run BYTES: runs the case on a new disk and copies what is there then; fills code.
+# run BYTES: runs the case on a new disk and copies its files; fills code.
 run() {
     rm -rf out
     code=0

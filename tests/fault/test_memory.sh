@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Requests for memory of a small run, refused once, and with all after it.
+# Refuses requests for memory of a small run, once alone, and once with all after it.
 # usage: [FAULT_STEP=N] test_memory.sh PROGRAM SHIM
 #   FAULT_STEP  every Nth request; 1 takes a minute of a core. Default: 7
 step=${FAULT_STEP:-7}

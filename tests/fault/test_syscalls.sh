@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every system call of a small run that concerns its files or its output, made to fail once.
+# Makes every system call of a small run that concerns its files or its output fail once.
 # usage: test_syscalls.sh PROGRAM
 # Exit code 77: strace is not there, or may not trace here.
 source "$(dirname "$0")/common.bash"
@@ -8,7 +8,7 @@ command -v strace >/dev/null && strace -f -o /dev/null true 2>/dev/null || {
     exit 77
 }
 
-# call=error. Not unlink: where that fails, a part must stay.
+# call=error. unlink is not in the list: where it fails, a part must stay.
 faults=(openat=EACCES openat=EMFILE read=EIO write=ENOSPC write=EDQUOT fsync=EIO rename=EIO close=EIO mkdir=ENOSPC
     flock=ENOLCK ftruncate=EIO pread64=EIO newfstatat=EIO fstat=EIO)
 
@@ -23,7 +23,7 @@ strace=$(command -v strace)
 timeout=$(command -v timeout)
 timeout() { "$timeout" "$@"; }
 
-# ours CALL: the ordinals, in their thread, of the calls that name a file of the case or an output.
+# ours CALL: prints the ordinals, in their thread, of the calls that name a file of the case or an output.
 ours() {
     awk -v call="$1" -v work="$work" '
         index($0, " " call "(") == 0 { next }

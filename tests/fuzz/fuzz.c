@@ -1,3 +1,4 @@
+/* Helpers of the fuzz targets (fuzz.h). */
 #define _GNU_SOURCE /* memfd_create */
 #include "fuzz.h"
 

@@ -1,5 +1,5 @@
-/* A checkpoint, with a right digest where it has room for one: its texts, what it says of its images, and its tensors,
- * taken over by the network and the training session of a small experiment. */
+/* A checkpoint, with a right digest where it has room for one: its texts, its description of images, and its tensors,
+ * which the network and the training session of a small experiment take over. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
-/* The folder of CIFAR-10: six files of records and one of class names.
- * Input: for each of the seven files a byte, how many records (its low two bits) and how many bytes too many (the
- * rest); then what repeats in each file: a length byte and so many bytes. Records are large, inputs stay small. */
+/* The folder of CIFAR-10: six files of records and one of class names. Input: for each of the seven files a byte with
+ * the number of records (its low two bits) and of bytes too many (the rest); then, for each file, the bytes that repeat
+ * in it: a length byte and so many bytes. Records are large, inputs stay small. */
 #include <string.h>
 
 #include "fuzz.h"

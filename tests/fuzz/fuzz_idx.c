@@ -1,6 +1,6 @@
 /* The four IDX files of a data set. Input: a byte of flags, the lengths of the first three files (two bytes each), and
- * the files. Flags: bit i, file i is called .gz; bit 4 + i, its bytes are wrapped in a whole gzip member, so that
- * what is behind the unpacking is reached without a checksum having to be guessed. */
+ * the files. Flags: bit i, file i is called .gz; bit 4 + i, its bytes are wrapped in a whole gzip member, so that the
+ * fuzzer reaches the code behind the unpacking without guessing a checksum. */
 #include <string.h>
 #include <stdio.h>
 #include <zlib.h>
@@ -36,7 +36,7 @@ static size_t wrap(uint8_t *to, struct fuzz_bytes content)
     return used + put_number(to + used, size, 4);
 }
 
-/* A reader takes the plain file where there is one, so it is put away for the packed one to be found. */
+/* A reader takes the plain file where there is one, so it is moved away for the reader to find the packed one. */
 static void set_file(int index, bool packed, bool wrapped, struct fuzz_bytes content)
 {
     static struct fuzz_file plain[FILES], zipped[FILES];

@@ -1,5 +1,5 @@
-/* A picture, PNG or JPEG. Input: a byte whose lowest bit asks for grey, and the file. Pictures that announce many pixels
- * are left out, as decoding them takes long and nothing else: IMAGE_MAX_PIXELS has its test elsewhere. */
+/* A picture, PNG or JPEG. Input: a byte whose lowest bit asks for grey, and the file. Pictures that announce many
+ * pixels are left out, because decoding them only takes long: IMAGE_MAX_PIXELS has its test elsewhere. */
 #include <stdio.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ static bool is_large(uint64_t height, uint64_t width)
     return height * width > PIXELS_TRIED && height <= IMAGE_MAX_SIDE && width <= IMAGE_MAX_SIDE;
 }
 
-/* Of a PNG the size is in its first chunk; of a JPEG in any segment from C0 to CF, wherever that may begin. */
+/* A PNG has its size in its first chunk; a JPEG in any segment from C0 to CF, wherever that may begin. */
 static bool announces_many_pixels(const uint8_t *file, size_t size)
 {
     if (size >= 24 && file[0] == 0x89) return is_large(big_endian(file + 16, 4), big_endian(file + 20, 4));

@@ -1,4 +1,4 @@
-/* A config file: its syntax, its keys, and what it is when it is written out and read again. */
+/* A config file: its syntax, its keys, and its text when it is written out and read again. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "trainer/check.h"
 #include "trainer/ini.h"
 
-/* Whether the text is an experiment; free it with experiment_free. */
+/* True where the text is an experiment; free it with experiment_free. */
 static bool read_text(struct experiment *experiment, const char *text, size_t size)
 {
     struct ini_file ini;

@@ -1,4 +1,4 @@
-/* metrics.csv. */
+/* The reader of metrics.csv. */
 #include <stdlib.h>
 
 #include "fuzz.h"

@@ -1,4 +1,4 @@
-/* results.csv of a sweep of four trials in two rungs. */
+/* The reader of results.csv, for a sweep of four trials in two rungs. */
 #include <string.h>
 
 #include "fuzz.h"

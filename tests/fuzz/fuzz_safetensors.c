@@ -1,5 +1,6 @@
 /* A safetensors file. Input: a byte of flags, and the file. Flags: bit 0, a digest where the file has room for one is
- * made the right one, so that what is behind its check is reached without guessing; bit 1, a digest is required. */
+ * made the right one, so that the fuzzer reaches the code behind its check without guessing; bit 1, a digest is
+ * required. */
 #include <stdlib.h>
 #include <string.h>
 

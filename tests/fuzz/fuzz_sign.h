@@ -1,4 +1,4 @@
-/* What safetensors files and checkpoints share. */
+/* Signs the safetensors files and checkpoints that the fuzzer makes. */
 #ifndef TESTS_FUZZ_SIGN_H
 #define TESTS_FUZZ_SIGN_H
 
@@ -10,7 +10,7 @@
 #include "trainer/check.h"
 #include "util/sha256.h"
 
-/* Puts the right digest in its place, where the file has that. */
+/* Puts the right digest in its place, where the file has such a place. */
 static inline void fuzz_sign(uint8_t *bytes, size_t size)
 {
     const size_t place = SAFETENSORS_LENGTH_SIZE + strlen(SAFETENSORS_DIGEST_PREFIX);

@@ -1,4 +1,4 @@
-/* A config with a [sweep] section: what its alternatives are, and the experiments of the first trials. */
+/* A config with a [sweep] section: its alternatives, and the experiments of the first trials. */
 #include "fuzz.h"
 #include "sweep/sweep_read.h"
 #include "trainer/check.h"

@@ -1,5 +1,5 @@
-/* Feeds files to a fuzz target once, in any compiler's build: the regression test of what the fuzzer found.
- * usage: REPLAY FOLDER. Prints how many; a crash names the file before. */
+/* Feeds files to a fuzz target once, in any compiler's build: the regression test of the fuzzer's findings.
+ * usage: REPLAY FOLDER. Prints how many; the last path that is printed before a crash names the file. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static int is_file(const struct dirent *entry)
     return entry->d_name[0] != '.';
 }
 
-/* The bytes in a block of just their size, so that a sanitizer sees a read behind them. */
+/* Hands the bytes over in a block of just their size, so that a sanitizer sees a read behind them. */
 static void feed(const char *path)
 {
     struct stat info;

@@ -7,7 +7,7 @@
 unsigned emulated_cluster_rank();
 unsigned emulated_cluster_blocks();
 void emulated_cluster_barrier();
-/* Where the variable in shared memory at `mine` lies in the memory of another block of the cluster. */
+/* The address, in another block of the cluster, of the shared variable that this block has at `mine`. */
 void *emulated_cluster_address(void *mine, unsigned rank);
 
 namespace cooperative_groups

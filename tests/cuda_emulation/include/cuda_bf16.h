@@ -17,7 +17,7 @@ static inline float __bfloat162float(__nv_bfloat16 value)
     return result;
 }
 
-/* To the nearest, ties to even. */
+/* Rounds to the nearest, ties to even. */
 static inline __nv_bfloat16 __float2bfloat16_rn(float value)
 {
     uint32_t bits;

@@ -1,5 +1,5 @@
-/* CUDA C++ as far as the kernels in cuda/ use it, as C++ for the CPU: what a kernel sees of its place, its block, its
- * warp and its cluster, and the launch of one. */
+/* CUDA C++ as far as the kernels in cuda/ use it, as C++ for the CPU: a kernel's place, its block, its warp and its
+ * cluster, and its launch. */
 #ifndef EMULATED_KERNELS_H
 #define EMULATED_KERNELS_H
 
@@ -24,8 +24,8 @@ struct dim3 {
 extern thread_local dim3 threadIdx, blockIdx;
 extern thread_local dim3 blockDim, gridDim;
 
-/* --- what the threads of a block do together: each stops the program where CUDA would leave the result undefined ---
- */
+/* --- calls of all threads of a block together: each stops the program where CUDA would leave the result undefined
+ * --- */
 
 void emulated_block_barrier();
 /* Hands `value` to the warp and returns what lane `source` handed over in the same call. */
