@@ -56,7 +56,7 @@ __device__ inline struct moments block_moments(struct moments (&own)[LANES], con
             struct moments other = {__shfl_down_sync(CUDA_FULL_WARP, own[v].n, offset),
                                     __shfl_down_sync(CUDA_FULL_WARP, own[v].mean, offset),
                                     __shfl_down_sync(CUDA_FULL_WARP, own[v].m2, offset)};
-            own[v] = join(own[v], other); /* of use in the lower half; lanes < TX end with those of the warp */
+            own[v] = join(own[v], other); /* valid in the lower half; lanes < TX end with the moments of the warp */
         }
     }
     for (int v = 0; lane < TX && v < LANES; v++) shared[warp * TILE + at.tx * LANES + v] = own[v];
@@ -165,7 +165,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void pool_kernel(task_t tas
     store_pooled<T, LANES>(task, k, at.first + at.ty, at.last, columns<LANES>::TY, at.c);
 }
 
-/* dgamma and dbeta. */
+/* Sums dgamma and dbeta over the rows. */
 template <typename T, int LANES>
 __global__ __launch_bounds__(COLUMNS_THREADS) static void gradient_sums_kernel(task_t task, int64_t rows)
 {

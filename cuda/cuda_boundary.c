@@ -6,7 +6,7 @@
 #include "cuda_backend.h"
 #include "trainer/memory.h"
 
-/* fp32 to bf16, to the nearest, ties to even; NaN stays NaN. */
+/* Rounds fp32 to bf16, to the nearest, ties to even; NaN stays NaN. */
 static uint16_t bf16_from_float(float value)
 {
     uint32_t bits;

@@ -8,7 +8,7 @@ struct conv_task {
     int64_t n, i, h, w, o, p, q;
 };
 
-/* A thread per element (n,p,q,o) of y. */
+/* A thread computes an element (n,p,q,o) of y. */
 template <typename T> __global__ static void forward_kernel(struct conv_task t, const T *x, const T *weight, T *y)
 {
     int64_t at = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
@@ -27,7 +27,8 @@ template <typename T> __global__ static void forward_kernel(struct conv_task t, 
     y[at] = from_float<T>(sum);
 }
 
-/* A thread per element (n,h,w,i) of dx: the windows whose tap (k,l) lies on (h,w) have p*stride = h + padding - k. */
+/* A thread computes an element (n,h,w,i) of dx. The windows whose tap (k,l) lies on (h,w) have p*stride = h + padding -
+ * k. */
 template <typename T> __global__ static void dx_kernel(struct conv_task t, const T *weight, const T *dy, T *dx)
 {
     int64_t at = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
@@ -48,7 +49,7 @@ template <typename T> __global__ static void dx_kernel(struct conv_task t, const
     dx[at] = from_float<T>(sum);
 }
 
-/* A warp per element (o,k,l,i) of dweight; its threads share out the outputs (n,p,q). */
+/* A warp computes an element (o,k,l,i) of dweight; its threads share out the outputs (n,p,q). */
 template <typename T> __global__ static void dweight_kernel(struct conv_task t, const T *x, const T *dy, float *dweight)
 {
     int64_t at = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) / CUDA_WARP;

@@ -19,7 +19,7 @@ struct cuda_matrix {
     int64_t m, c;
 };
 
-/* Device twin of struct metrics. */
+/* The device's twin of struct metrics. */
 struct cuda_metrics {
     double loss;
     int64_t correct, count;

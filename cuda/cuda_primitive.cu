@@ -79,7 +79,7 @@ cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, stru
     return CUDA_DISPATCH(type, broadcast, stream, shape, scale, y, x);
 }
 
-/* Eight elements per thread. */
+/* Each thread converts eight elements. */
 template <typename From, typename To> __global__ static void convert_kernel(int64_t count, const From *from, To *to)
 {
     constexpr int LANES = 8, PART_FROM = vector_lanes<From>(), PART_TO = vector_lanes<To>();

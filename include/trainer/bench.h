@@ -31,8 +31,8 @@ struct bench_result {
 };
 
 /* Runs `steps` training steps after a few to warm up, and as many evaluation batches, on noise of the given format
- * (1,C,H,W) with the experiment's network, batch size, optimizer and backend. The noise is as many images as CIFAR-10
- * has, in random order, so that a batch comes from memory as in training. Free with bench_free. */
+ * (1,C,H,W) with the experiment's network, batch size, optimizer and backend. The noise has as many images as CIFAR-10,
+ * in random order, so that a batch comes from memory as in training. Free with bench_free. */
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
                int steps, struct status *status);
 void bench_free(struct bench_result *result);

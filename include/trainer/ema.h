@@ -21,7 +21,7 @@ void ema_destroy(struct ema *ema);
 void ema_step(struct ema *ema);
 
 /* Makes the network compute with the average, or with its own parameters again. Nothing is copied: only the addresses
- * in its layers change, so what a backend recorded with either stays right. */
+ * in its layers change, so the recordings of a backend with either stay right. */
 void ema_show(struct ema *ema, bool average);
 
 #endif

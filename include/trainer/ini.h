@@ -6,8 +6,8 @@
  *
  * One section or key per line, in the first column. Blanks around '=' and at the end of a line do not count; a value
  * may be empty. UTF-8, with or without a byte order mark; lines end with LF or CRLF and take at most 197 bytes without
- * their comment. What libinih would let pass (a section opened twice, a key given twice, a continued line, an over-long
- * line, text after ']') is an error. */
+ * their comment. Text that libinih would let pass (a section opened twice, a key given twice, a continued line, an
+ * over-long line, text after ']') is an error. */
 #ifndef TRAINER_INI_H
 #define TRAINER_INI_H
 

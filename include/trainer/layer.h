@@ -21,7 +21,8 @@ enum layer_kind {
     LAYER_SOFTMAX,
 };
 
-/* How weights start. Biases: the same uniform interval with INIT_UNIFORM_FAN_IN, 0 with INIT_NORMAL. */
+/* The starting values of weights. Biases start in the same uniform interval with INIT_UNIFORM_FAN_IN, at 0 with
+ * INIT_NORMAL. */
 struct init_params {
     bool normal; /* N(0, std^2); else uniform in +-1/sqrt(fan_in) */
     double std;

@@ -12,7 +12,8 @@
  */
 void *memory_alloc(size_t count, size_t size);
 
-/* `bytes` zeroed bytes on a 64-byte boundary (a cache line, an AVX-512 vector). Free with free(). */
+/* `bytes` zeroed bytes on a 64-byte boundary (a cache line, an AVX-512 vector), or on that of a huge page where they
+ * fill one. Free with free(). */
 void *memory_alloc_aligned(size_t bytes);
 
 /* Grows or shrinks a block of memory_alloc; new bytes are not zeroed. */

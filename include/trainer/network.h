@@ -13,13 +13,13 @@
 /* The parts of a step, for an observer that measures them. */
 enum network_phase { PHASE_GATHER, PHASE_FORWARD, PHASE_LOSS, PHASE_BACKWARD, PHASE_OPTIMIZER };
 
-/* Called after each part has been issued; layer is its index for PHASE_FORWARD and PHASE_BACKWARD, else -1. */
+/* Called after each part is issued; layer is its index for PHASE_FORWARD and PHASE_BACKWARD, else -1. */
 struct network_observer {
     void (*done)(void *argument, enum network_phase phase, int layer);
     void *argument;
 };
 
-/* Bytes of the backend's memory, all taken when the network is built and rehearsed: a step takes none. */
+/* Bytes of the backend's memory. All are taken when the network is built and rehearsed: a step takes none. */
 struct network_memory {
     int64_t parameters, gradients;             /* the arenas */
     int64_t activations, activation_gradients; /* for the largest batch, input and labels included */

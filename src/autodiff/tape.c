@@ -172,7 +172,7 @@ tape_variable tape_add_constant(struct tape *tape, tape_variable a, double const
     return record(tape, TAPE_ADD_CONSTANT, a, -1, params);
 }
 
-/* Values per channel. */
+/* The number of values per channel. */
 static double values_of(const struct tensor *full)
 {
     return (double)(full->shape.n * full->shape.h * full->shape.w);
@@ -208,14 +208,14 @@ const struct tensor *tape_gradient(const struct tape *tape, tape_variable variab
 
 /* --- backwards --- */
 
-/* y = a op b, or scale * a where b is NULL. */
+/* Computes y = a op b, or y = scale * a where b is NULL. */
 static void compute(struct tape *tape, enum elementwise op, double scale, const struct tensor *a,
                     const struct tensor *b, const struct tensor *y)
 {
     tape->backend->ops->elementwise(tape->backend, (struct elementwise_params){.op = op, .scale = scale}, a, b, y);
 }
 
-/* gradient of `variable` += scale * term */
+/* Adds scale * term to the gradient of `variable`. Overwrites the term unless scale is 1 or -1. */
 static void accumulate(struct tape *tape, tape_variable variable, double scale, const struct tensor *term)
 {
     const struct tensor *gradient = &node_of(tape, variable)->gradient.tensor;

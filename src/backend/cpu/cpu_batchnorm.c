@@ -15,7 +15,7 @@
 #include "backend/cpu/cpu_install.h"
 
 struct batchnorm_task {
-    struct cpu_statistics statistics; /* of B rows; in the backward pass only the cut into rows counts */
+    struct cpu_statistics statistics; /* B rows; the backward pass uses only their number and cut */
     const real *x, *dy;               /* [blocks][B][16] */
     const real *gamma, *beta;         /* (C), as all that follow but y and dx */
     const real *mean, *rstd;          /* for the backward pass */

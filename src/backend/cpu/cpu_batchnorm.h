@@ -29,7 +29,8 @@ static inline int64_t cpu_segment_rows(int64_t blocks, int64_t rows)
     return (chunks + segments - 1) / segments * CPU_CHUNK_OF_ROWS;
 }
 
-/* Sums over rows, one per channel of a block: of x - shift and its squares around their mean, or of gradients. */
+/* Sums over rows, one per channel of a block: sums of x - shift and of its squares around their mean, or of
+ * gradients. */
 struct cpu_row_sums {
     _Alignas(64) real first[CPU_BLOCK];
     _Alignas(64) real second[CPU_BLOCK];
@@ -120,7 +121,7 @@ static inline void cpu_move_average(real *running, vec value, double momentum)
     vec_store(running, vec_load(running) * (real)(1 - momentum) + value * (real)momentum);
 }
 
-/* Mean, deviation and running statistics of a block from the moments of its segments. */
+/* Computes mean, deviation and running statistics of a block from the moments of its segments. */
 static inline void cpu_finish_statistics(const struct cpu_statistics *to, int64_t block,
                                          const struct cpu_row_sums *segments)
 {
@@ -142,7 +143,7 @@ static inline void cpu_finish_statistics(const struct cpu_statistics *to, int64_
     }
 }
 
-/* The statistics of one block by itself. */
+/* Computes the statistics of one block by itself. */
 static inline void cpu_block_statistics(const struct cpu_statistics *to, int64_t block)
 {
     struct cpu_row_sums segments[CPU_MAX_SEGMENTS];

@@ -42,7 +42,7 @@ struct tap {
     int64_t number;
 };
 
-/* The valid taps of output pixel (p,q). */
+/* Lists the valid taps of output pixel (p,q). */
 static int64_t list_taps(const struct fused_task *task, const real *x, int64_t p, int64_t q, struct tap *taps)
 {
     struct window window = task->params.pool.window;
@@ -109,7 +109,7 @@ static void average_row(const struct fused_task *task, const struct affine *affi
     }
 }
 
-/* The lanes of one register of output pixel (p,q). The windows that most pixels have are unrolled. */
+/* Writes the lanes of one register of output pixel (p,q). The windows that most pixels have are unrolled. */
 static void pool_pixel(const struct fused_task *task, const struct affine *affine, int64_t count,
                        const struct tap *taps, int64_t lane, real *y, saved_tap *saved)
 {
@@ -169,7 +169,7 @@ static struct affine find_affine(const struct fused_task *task, int64_t c)
     return (struct affine){vec_load(statistics->running_mean + c), gamma * rstd, beta};
 }
 
-/* Rows first..last-1 of a block's output. */
+/* Writes rows first..last-1 of a block's output. */
 static void write_rows(const struct fused_task *task, int64_t block, int64_t first, int64_t last)
 {
     struct affine affines[CPU_BLOCK_VECS];

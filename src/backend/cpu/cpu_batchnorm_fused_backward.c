@@ -40,7 +40,7 @@ struct cover {
     int64_t number; /* number of the tap that lies on the pixel */
 };
 
-/* The windows that cover pixel h*W + w; without a pool, the pixel itself. */
+/* Lists the windows that cover pixel h*W + w; without a pool, the pixel itself. */
 static int64_t list_covers(const struct fused_task *task, int64_t block, int64_t pixel, struct cover *covers)
 {
     struct shape y = task->y_shape;
@@ -193,7 +193,7 @@ static int64_t segment_count(const struct fused_task *task)
     return (task->rows + task->segment_rows - 1) / task->segment_rows;
 }
 
-/* dgamma and dbeta of a block from its segments. */
+/* Adds up dgamma and dbeta of a block from its segments. */
 static void finish_sums(const struct fused_task *task, int64_t block, const struct cpu_row_sums *segments)
 {
     for (int64_t lane = 0; lane < CPU_BLOCK; lane += CPU_LANES) {

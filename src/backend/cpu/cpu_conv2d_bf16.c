@@ -247,7 +247,7 @@ static void sum_pixel(const struct bf16_sum *task, struct cpu_bf16_block *block,
     }
 }
 
-/* y = bias, before the first chunk. */
+/* Sets y = bias, before the first chunk. */
 static void start_pixels(const struct bf16_sum *task, int64_t first, int64_t last, int64_t column, int columns)
 {
     struct shape to = task->sum.destination.shape;

@@ -97,7 +97,8 @@ static void clip(struct window window, int64_t k, int64_t size, int64_t *first, 
     *last = end < 0 ? 0 : min_of(*last, end / window.stride + 1);
 }
 
-/* dw of one block of input channels and one column of output channels, from one chunk of pixels. */
+/* Computes dw of one block of input channels and one column of output channels, from one chunk of pixels. `add` keeps
+ * the sums of earlier chunks. */
 static void filter_chunk(const struct filter_task *task, int64_t x_block, int64_t dy_block, int64_t blocks,
                          int64_t chunk, bool add, real *part, struct cpu_update_ahead *ahead)
 {
@@ -121,7 +122,7 @@ static void filter_chunk(const struct filter_task *task, int64_t x_block, int64_
     }
 }
 
-/* db of a column of output channels, from one chunk of pixels. */
+/* Computes db of a column of output channels, from one chunk of pixels. `add` keeps the sums of earlier chunks. */
 static void bias_chunk(const struct filter_task *task, int64_t dy_block, int64_t blocks, int64_t chunk, bool add,
                        real *part)
 {
@@ -180,7 +181,7 @@ static void filter_items(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* The sum of some arrays, in their order. */
+/* Adds up some arrays, in their order. */
 struct part_task {
     const real *parts; /* [part_count][count] */
     int64_t part_count, count;

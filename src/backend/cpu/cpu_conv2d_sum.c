@@ -4,9 +4,9 @@
  * of rows with a 16 x 16 block of the filter per block of input channels. A register tile is CPU_TILE_ROWS samples of a
  * pixel by CPU_TILE_BLOCKS blocks of output channels (one block more where the number of blocks is odd). An item of
  * work is a range of tiles and columns. It goes through the input channels in chunks whose filter blocks fit into half
- * of L1, so that the filter comes from L1 for all tiles but the first, and adds each chunk to what the tiles hold
- * already. No term outside the image is computed: 2 FLOP per useful multiply and no more. Bytes per item: its column of
- * the filter once; x once from L2; y once per chunk, written and read.
+ * of L1, so that the filter comes from L1 for all tiles but the first, and adds each chunk to the sums that the tiles
+ * hold already. No term outside the image is computed: 2 FLOP per useful multiply and no more. Bytes per item: its
+ * column of the filter once; x once from L2; y once per chunk, written and read.
  *
  * dx is the same sum with x and y exchanged, over the transposed filter: its blocks are transposed in registers as a
  * chunk is fetched, into scratch memory that stays in L1.
@@ -126,7 +126,7 @@ static void sum_tile(int64_t rows, int64_t blocks, const struct sum_task *task, 
  * them. */
 struct prefetch {
     const real *at;
-    int64_t lines_per_tile, runs, run_lines, lines_left; /* lines_left: of the run at hand */
+    int64_t lines_per_tile, runs, run_lines, lines_left; /* lines_left: in the run at hand */
 };
 
 enum { CPU_LINE = 64 / sizeof(real) };
@@ -150,7 +150,7 @@ static void prefetch_some(struct prefetch *prefetch, const struct conv_chunk *ch
     }
 }
 
-/* The tiles first..last-1 of a column, for one chunk. */
+/* Computes the tiles first..last-1 of a column, for one chunk. */
 static void sum_chunk(const struct sum_task *task, const struct conv_chunk *chunk, int64_t first, int64_t last,
                       int64_t block, int64_t blocks)
 {
@@ -247,7 +247,7 @@ static void sum_items(void *argument, int64_t first, int64_t last)
     for (int64_t item = first; item < last; item++) sum_item(argument, item);
 }
 
-/* Blocks of source channels whose filter blocks fit into L1 together. */
+/* The number of blocks of source channels whose filter blocks fit into L1 together. */
 static int64_t chunk_blocks(struct window window, int64_t source_blocks)
 {
     int64_t bytes = window.kernel * window.kernel * CPU_TILE_BLOCKS * CPU_FILTER_BLOCK * (int64_t)sizeof(real);

@@ -84,8 +84,8 @@ static inline vec load_pixels(const uint8_t *pixels)
 #endif
 }
 
-/* A row of a vector: 16 neighbouring pixels of the sample. The next lines of the sample are fetched ahead, since the
- * samples of a shuffled batch lie all over the memory. */
+/* Gathers a row of a vector: 16 neighbouring pixels of the sample. The next lines of the sample are fetched ahead,
+ * since the samples of a shuffled batch lie all over the memory. */
 static void gather_neighbours(const struct device_dataset *dataset, real *to, const uint8_t *pixels, int64_t first)
 {
     enum { FETCH_AHEAD = 128 }; /* bytes */
@@ -96,7 +96,7 @@ static void gather_neighbours(const struct device_dataset *dataset, real *to, co
     }
 }
 
-/* Any row of 16 lanes: lane l is pixel `first + l*stride` of the sample, `lanes` of them. */
+/* Gathers any row of 16 lanes: lane l is pixel `first + l*stride` of the sample, `lanes` of them. */
 static void gather_row(const struct device_dataset *dataset, real *to, const uint8_t *pixels, int64_t first,
                        int64_t lanes, int64_t stride)
 {
@@ -177,7 +177,8 @@ static void gather_moved_images(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* 16 features of a vector from `first` on, which is pixel first % (H*W) of channel first / (H*W) in the file. */
+/* Gathers 16 features of a vector from `first` on. Feature `first` is pixel first % (H*W) of channel first / (H*W) in
+ * the file. */
 static void gather_moved_row(const struct device_dataset *dataset, real *to, const uint8_t *pixels, int64_t first,
                              int64_t lanes, const struct augment_move *move)
 {

@@ -32,7 +32,7 @@ static inline wide_vec multiply_even(wide_vec a, wide_vec b)
 #endif
 }
 
-/* high and low halves of a * factor, lane by lane */
+/* The high and low halves of a * factor, lane by lane. */
 static inline void multiply_wide(words_vec a, uint32_t factor, words_vec *high, words_vec *low)
 {
     wide_vec factors = (wide_vec){0} + factor;
@@ -69,7 +69,7 @@ struct dropout_task {
     real *to;
 };
 
-/* Rows n..n+ROWS-1 (those below `last`) of one block and pixel, `at` scalars from the start. */
+/* Writes rows n..n+ROWS-1 (those below `last`) of one block and pixel, `at` scalars from the start. */
 static void drop_rows(const struct dropout_task *task, int64_t first_index, int64_t sample_index, int64_t n,
                       int64_t last, int64_t at)
 {
@@ -82,7 +82,7 @@ static void drop_rows(const struct dropout_task *task, int64_t first_index, int6
     draw_words(params->seed, params->stream, task->step, index, word);
     for (int i = 0; i < WORD_LANES; i++)
         for (int w = 0; w < WORDS; w++) bits[i * WORDS + w] = word[w][i];
-    /* philox_uniform(bits) < rate, both times 2^24 */
+    /* The test is philox_uniform(bits) < rate, with both sides times 2^24. */
     uint32_t threshold = (uint32_t)ceilf((float)params->rate * 16777216.0f);
     vec scale = vec_set((real)(1 / (1 - params->rate)));
     for (int r = 0; r < ROWS && n + r < last; r++)

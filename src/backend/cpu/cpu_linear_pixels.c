@@ -15,7 +15,7 @@
  * the error of y and dw is below that of a sum in fp32 (tests/test_pixels.c).
  *
  * Work: three byte products per useful one, of which an instruction of AMX does 16,384, one of VNNI 64, four times as
- * many as a multiply-add of fp32. What is left is bytes: the pixels, 1 each; the weights, 4, once, since they are cut
+ * many as a multiply-add of fp32. The rest is bytes: the pixels, 1 each; the weights, 4, once, since they are cut
  * in L1 by the item that uses them.
  *
  * Blocking of y: an item is 16 outputs and a slice of the features; it goes through its slice in chunks of 512
@@ -311,7 +311,8 @@ static void cut_dy(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* Four samples of 64 features, as words of the four per feature: to[b] has features 16 b to 16 b + 15. */
+/* Interleaves four samples of 64 features into words of a feature's four samples: to[b] has features 16 b to 16 b +
+ * 15. */
 static inline void interleave(const uint8_t *samples, __m512i to[4])
 {
     __m512i a = _mm512_load_si512(samples), b = _mm512_load_si512(samples + STEP);

@@ -42,7 +42,7 @@ static void run_chains(void *argument, int64_t first, int64_t last)
 
 enum { BF16_STEPS = 64, BF16_ROUNDS = 1 << 12, BF16_FLOP = 2 * 2 * BF16_STEPS * 2 * CPU_BF16_WORDS * 32 };
 
-/* Four tiles of C, and tiles of A and B that stay in L1. */
+/* Computes four tiles of C from tiles of A and B that stay in L1. */
 static void run_bf16(void *argument, int64_t first, int64_t last)
 {
     const struct peak_task *tasks = argument;

@@ -17,7 +17,8 @@ struct pool_task {
     saved_tap *saved;       /* shaped as y: [C/16][P][Q][N][16] */
 };
 
-/* One register's worth of lanes of one output pixel. `x` is the channel block's image at those lanes of sample n. */
+/* Writes one register's worth of lanes of one output pixel. `x` is the channel block's image at those lanes of sample
+ * n. */
 static void max_lanes(const struct pool_task *task, const real *x, int64_t p, int64_t q, real *y, saved_tap *saved)
 {
     struct window window = task->params.window;

@@ -19,8 +19,8 @@ enum { CPU_TILE_ROWS = 2, CPU_TILE_BLOCKS = 1, CPU_TILE_MOST_BLOCKS = 1, CPU_FLA
 enum { CPU_TILE_ROWS = 1, CPU_TILE_BLOCKS = 1, CPU_TILE_MOST_BLOCKS = 1, CPU_FLAT_ROWS = 0, CPU_FLAT_BLOCKS = 1 };
 #endif
 
-/* Blocks of channels are cut into columns of CPU_TILE_BLOCKS; the last takes one more rather than leave one alone. Flat
- * columns take CPU_FLAT_BLOCKS, the last what is left. */
+/* Blocks of channels are cut into columns of CPU_TILE_BLOCKS. The last column takes one block more rather than leave
+ * one alone. Flat columns take CPU_FLAT_BLOCKS; the last one takes the rest. */
 static inline int64_t column_count(int64_t blocks, bool flat)
 {
     if (flat) return (blocks + CPU_FLAT_BLOCKS - 1) / CPU_FLAT_BLOCKS;

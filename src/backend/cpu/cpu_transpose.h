@@ -5,8 +5,8 @@
 
 #include "backend/cpu/cpu_variant.h"
 
-/* A block of the filter, (16 i) x (16 o), as (16 o) x (16 i). The rows of a square of CPU_LANES are interleaved, the
- * upper half with the lower, once per power of two in it: then they are its columns. */
+/* Writes a block of the filter, (16 i) x (16 o), as (16 o) x (16 i). The rows of a square of CPU_LANES are interleaved,
+ * the upper half with the lower, once per power of two in it: then they are its columns. */
 static inline void cpu_transpose_block(const real *from, real *to)
 {
     for (int row = 0; row < CPU_BLOCK; row += CPU_LANES)

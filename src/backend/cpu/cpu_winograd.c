@@ -21,8 +21,8 @@
  * U [36][16 i][column] (L2; one point of it: L1), and multiplies all its rows with U into M [36][column][rows][16]
  * (L2). After the last chunk it transforms M into y. So a filter is read once per group of rows, and its transform
  * never leaves the cache. FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width,
- * and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once per column, the filter once
- * per group, y once.
+ * and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once per column, the
+ * filter once per group, y once.
  *
  * cpu_winograd_filter.c has the gradient of the filter. cpu_winograd_wanted has the rule when to use the method;
  * docs/performance.md has the measurements behind it. Every output is computed by one thread in an order that neither
@@ -62,7 +62,7 @@ static inline __attribute__((always_inline)) void transform_filter(const vec *g,
     u[5] = g[2 * step];
 }
 
-/* A filter block [3][3][16 from][16 to] -> its place in U, [36][...][16 from][column][16 to]. */
+/* Transforms a filter block [3][3][16 from][16 to] into its place in U, [36][...][16 from][column][16 to]. */
 static void transform_filter_block(const real *filter, const real *next, real *to, int64_t point_stride,
                                    int64_t row_stride)
 {
@@ -114,8 +114,8 @@ static void transform_filter_chunk(const struct winograd_task *task, const struc
 
 /* --- products --- */
 
-/* A tile of sums, [blocks][rows][16] with `to_stride` between the blocks, of one point over `depth` blocks of source
- * channels. Always inlined with a constant number of blocks, so that the sums are registers. */
+/* Computes a tile of sums, [blocks][rows][16] with `to_stride` between the blocks, of one point over `depth` blocks of
+ * source channels. Always inlined with a constant number of blocks, so that the sums are registers. */
 static inline __attribute__((always_inline)) void multiply_tile(const int blocks, const real *inputs,
                                                                 int64_t block_stride, const real *filter, int64_t depth,
                                                                 bool add, real *sums, int64_t to_stride)

@@ -40,8 +40,8 @@ static inline __attribute__((always_inline)) void transform_filter_gradient(cons
     g[2] = sixth * (far_sum - sum) + u[5 * step];
 }
 
-/* A tile of sums, (GRADIENT_ROWS input channels) x (blocks of output channels), over `count` rows of V and of E. Always
- * inlined with a constant number of blocks, so that the sums are registers. */
+/* Computes a tile of sums, (GRADIENT_ROWS input channels) x (blocks of output channels), over `count` rows of V and of
+ * E. Always inlined with a constant number of blocks, so that the sums are registers. */
 static inline __attribute__((always_inline)) void multiply_rows(const int blocks, const real *inputs,
                                                                 const real *gradients, int64_t block_stride,
                                                                 int64_t count, bool add, real *sums)
@@ -66,7 +66,8 @@ static inline __attribute__((always_inline)) void multiply_rows(const int blocks
     for (int i = 0; i < ROWS * vecs; i++) vec_store(sums + i * CPU_LANES, total[i]);
 }
 
-/* One point: blocks first..last-1 of input channels, `blocks` of output channels from `block` on. */
+/* Computes one point, for blocks first..last-1 of input channels and `blocks` blocks of output channels from `block`
+ * on. */
 static void multiply_point(const struct filter_task *task, int point, int64_t first, int64_t last, int64_t block,
                            int64_t blocks, real *sums, struct cpu_update_ahead *ahead)
 {

@@ -52,7 +52,7 @@ static void find_pixels(const struct tensor *images, int64_t top, int64_t left, 
     }
 }
 
-/* Samples first..last-1 of a square. Always inlined with constant side and transform. */
+/* Transforms samples first..last-1 of a square. Always inlined with constant side and transform. */
 static inline __attribute__((always_inline)) void transform_square(const int side,
                                                                    void (*const transform)(const vec *, int, vec *),
                                                                    const struct square *square, int64_t first,

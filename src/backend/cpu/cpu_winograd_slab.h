@@ -19,9 +19,9 @@ enum { WINOGRAD_ROWS = 1, WINOGRAD_BLOCKS = 1 };
 #endif
 
 enum {
-    OUTPUTS = 4,              /* of a tile, along a side */
+    OUTPUTS = 4,              /* outputs of a tile, along a side */
     INPUTS = 6,               /* inputs that they need, along a side */
-    POINTS = INPUTS * INPUTS, /* of a transformed tile or filter */
+    POINTS = INPUTS * INPUTS, /* points of a transformed tile or filter */
     TAPS = 9,
     FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK,
     COLUMN = WINOGRAD_BLOCKS * CPU_BLOCK, /* channels of an item of work */
