@@ -41,9 +41,9 @@ struct cuda_backend {
     cublasLtHandle_t cublas;
     cudaEvent_t started, stopped; /* for timing candidates */
 
-    struct step_state *state; /* device */
+    struct step_state *state; /* device memory */
     struct step_state host_state;
-    struct cuda_metrics *metrics; /* device */
+    struct cuda_metrics *metrics; /* device memory */
 
     void *workspace; /* memory of cuDNN and cuBLAS; NULL until the first plan */
     size_t workspace_bytes;

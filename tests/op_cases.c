@@ -135,7 +135,7 @@ static const struct op_case cases[] = {
     MAX_POOL(2, 16, 9, 9, 2, 3, 0),        /* pixels between the windows */
     MAX_POOL(1, 3, 8, 8, 5, 1, 2),
     AVERAGE_POOL(1, 1, 1, 1, 1, 1, 0),
-    AVERAGE_POOL(7, 64, 1, 1, 1, 1, 0),    /* the report's, an identity */
+    AVERAGE_POOL(7, 64, 1, 1, 1, 1, 0),    /* the report's pool, an identity */
     AVERAGE_POOL(3, 17, 4, 6, 2, 2, 0),
     AVERAGE_POOL(2, 16, 7, 5, 2, 2, 0),
     AVERAGE_POOL(2, 37, 7, 8, 3, 2, 1),
@@ -256,7 +256,7 @@ static const struct op_case cases[] = {
     /* o, i, k, decay */
     AVERAGE(1, 1, 1, 0),
     AVERAGE(17, 3, 3, 0.99),               /* (1 + s) / (10 + s) in every step */
-    AVERAGE(37, 16, 1, 0.25),              /* that to begin with, then 0.25 */
+    AVERAGE(37, 16, 1, 0.25),              /* (1 + s) / (10 + s) at first, then 0.25 */
 };
 /* clang-format on */
 

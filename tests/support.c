@@ -41,8 +41,8 @@ static const struct variant variants[] = {
     WINOGRAD_VARIANT("fp32", "portable", PRECISION_FP32, CPU_ISA_PORTABLE, 0x1p-24),
     WINOGRAD_VARIANT("fp32", "avx2", PRECISION_FP32, CPU_ISA_AVX2, 0x1p-24),
     WINOGRAD_VARIANT("fp32", "avx512", PRECISION_FP32, CPU_ISA_AVX512, 0x1p-24),
-    CPU_VARIANT("bf16", "portable", PRECISION_BF16, CPU_ISA_PORTABLE, 0x1p-8), /* operands of products have 7 bits */
-    CPU_VARIANT("bf16", "avx2", PRECISION_BF16, CPU_ISA_AVX2, 0x1p-8),         /* behind the point */
+    CPU_VARIANT("bf16", "portable", PRECISION_BF16, CPU_ISA_PORTABLE, 0x1p-8), /* operands: 7 bits behind the point */
+    CPU_VARIANT("bf16", "avx2", PRECISION_BF16, CPU_ISA_AVX2, 0x1p-8),
     CPU_VARIANT("bf16", "avx512", PRECISION_BF16, CPU_ISA_AVX512, 0x1p-8),
     CPU_VARIANT("bf16", "amx", PRECISION_BF16, CPU_ISA_AMX, 0x1p-8),
     CUDA_VARIANT("fp32", PRECISION_FP32, 0x1p-24),

@@ -71,7 +71,7 @@ static void fused_create(struct layer *layer)
     if (layer->spec.batchnorm_fused.pooled)
         bytes = backend->ops->pool_saved_bytes(backend, layer->spec.batchnorm_fused.pool, layer->output);
     if (bytes > 0) state->saved = backend->ops->alloc(backend, bytes);
-    layer->spec.batchnorm_fused.pool_origin = NULL; /* borrowed until here */
+    layer->spec.batchnorm_fused.pool_origin = NULL; /* the caller may free it from here on */
     layer->impl = state;
 }
 

@@ -178,7 +178,7 @@ static void create_layers(struct network *network)
         struct layer *layer = &network->layers[i];
         if (layer->ops->create) layer->ops->create(layer);
         if (layer->ops->init) layer->ops->init(layer);
-        layer->spec.origin = NULL; /* borrowed until here */
+        layer->spec.origin = NULL; /* the caller may free it from here on */
     }
     fold_create(network);
     network->memory.scratch += network->backend->allocated - before;
@@ -332,7 +332,7 @@ void network_rehearse(struct network *network, int64_t n)
     network_backward(network, NULL);
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
-        if (layer->buffer_count > 0) layer->ops->init(layer); /* the running statistics have moved */
+        if (layer->buffer_count > 0) layer->ops->init(layer); /* the runs above moved the running statistics */
     }
     network->memory.scratch += backend->allocated - before;
 }

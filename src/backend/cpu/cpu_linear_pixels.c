@@ -40,7 +40,7 @@ enum {
     STEP = CPU_PIXELS_STEP,
     TILE_BYTES = CPU_BYTES_TILE_BYTES,
     DIGITS = CPU_BYTES_DIGITS, /* h, m, l */
-    CENTRE = 128,              /* taken from every pixel */
+    CENTRE = 128,              /* subtracted from every pixel */
     CHUNK_STEPS = 8,
     CHUNK_TERMS = CHUNK_STEPS * STEP,
     SLICE_BYTES = 768 * 1024, /* bytes of pixels that an item goes through at most: they stay in L2 from item to item */
