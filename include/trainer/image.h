@@ -7,7 +7,7 @@
 
 #include "trainer/status.h"
 
-/* What a picture may be at most; its header is checked before memory is taken for its pixels. */
+/* Limits of a picture. Its header is checked before memory is taken for its pixels. */
 #define IMAGE_MAX_FILE (INT64_C(256) << 20) /* bytes */
 enum { IMAGE_MAX_SIDE = 16384 };
 #define IMAGE_MAX_PIXELS (INT64_C(1) << 26)

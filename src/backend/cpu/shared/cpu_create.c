@@ -1,3 +1,4 @@
+/* Chooses the variant of the CPU backend by precision and instruction set, and creates it. */
 #include "cpu_create.h"
 #include "cpu_threads.h"
 
@@ -9,7 +10,7 @@
 #include <unistd.h>
 #endif
 
-/* The threads become the backend's. */
+/* The backend takes ownership of the threads. */
 typedef struct backend *create_function(struct cpu_threads *threads, const struct backend_options *options);
 
 create_function cpu_backend_create_f32_portable, cpu_backend_create_f64_portable;
@@ -23,7 +24,7 @@ struct variant {
     create_function *create_f32, *create_f64;
 };
 
-/* Fastest first. */
+/* The variants, the fastest first. */
 static const struct variant variants[] = {
 #ifdef TRAINER_X86
     {CPU_ISA_AMX, cpu_backend_create_f32_avx512, NULL},

@@ -4,7 +4,7 @@
 
 #include "trainer/backend.h"
 
-/* As the config has it. */
+/* The name of an instruction set in the config. */
 const char *cpu_isa_name(enum cpu_isa isa);
 
 bool cpu_backend_create(struct backend **backend, const struct backend_options *options, struct status *status);

@@ -3,14 +3,15 @@
  * finds nothing left and touches nothing, and the caller waits only for ranges that were taken: a worker that other
  * work keeps from running holds up no other thread.
  *
- * There is a portion for every thread that can run at a time, which are no more than the cores that the process may use.
- * A thread takes the ranges of its own portion first and then those that the others have left. So in loops of equal cut
- * it meets the same data again, in its own cache: fetching data that another core wrote last takes several times as long.
+ * There is a portion for every thread that can run at a time, which are no more than the cores that the process may
+ * use. A thread takes the ranges of its own portion first and then those that the others have left. So in loops of
+ * equal cut it meets the same data again, in its own cache: fetching data that another core wrote last takes several
+ * times as long.
  *
  * A waiting thread spins at first, since the next loop of a training step mostly follows at once. While it spins it
  * offers its core to other threads again and again: where none wants it, that costs less than a microsecond, and where
- * another process has work for the core, that work is not kept waiting. Then it sleeps, so that an idle trainer does not
- * burn its cores.
+ * another process has work for the core, that work is not kept waiting. Then it sleeps, so that an idle trainer does
+ * not burn its cores.
  *
  * With more threads than cores, most workers sleep at any time. A loop wakes only as many as can run beside the caller,
  * and none while enough of them are awake: 30 workers that wake for every loop, and find their cores taken, would cost
@@ -33,10 +34,10 @@ enum {
     YIELD_ROUNDS = 64,   /* about 2 microseconds */
 };
 
-/* On a cache line of its own. */
+/* Each portion has a cache line of its own. */
 struct portion {
     _Alignas(64) atomic_ullong ticket; /* loop number << 32 | ranges not yet taken */
-    int64_t end;                       /* of its ranges; the next one to take is end - those not yet taken */
+    int64_t end;                       /* end of its ranges; the next one to take is end - ranges not yet taken */
 };
 
 struct cpu_threads {
@@ -45,12 +46,12 @@ struct cpu_threads {
     pthread_t *workers;       /* [count - 1] */
     struct portion *portions; /* [width] */
 
-    /* The loop at hand: written by the caller before it publishes the ticket. */
+    /* The loop at hand. The caller writes these fields before it publishes the tickets. */
     void (*body)(void *, int64_t, int64_t);
     void *argument;
     int64_t iterations, grain, ranges;
 
-    atomic_ullong loop;    /* its number */
+    atomic_ullong loop;    /* number of the loop at hand */
     atomic_llong finished; /* ranges of the loop that are done */
 
     atomic_int started; /* workers that know their number */
@@ -61,7 +62,7 @@ struct cpu_threads {
     pthread_cond_t done;
     atomic_int awake;         /* workers that run or were told to; at most width - 1 */
     int calls;                /* workers that were told to wake and have not done so yet */
-    atomic_bool caller_waits; /* on `done` */
+    atomic_bool caller_waits; /* true while the caller waits on `done` */
 };
 
 static _Thread_local int current; /* 0 in every caller */
@@ -80,8 +81,8 @@ static inline void cpu_relax(void)
 #endif
 }
 
-/* Numbers too small for a normal float (the moments of a weight whose gradient died) take a hundred times longer to
- * compute with; inside a loop they count as zero. Returns the control word to restore. */
+/* Arithmetic with numbers too small for a normal float (the moments of a weight whose gradient died) takes a hundred
+ * times longer; inside a loop they count as zero. Returns the control word to restore. */
 static unsigned flush_denormals(void)
 {
 #if defined(__x86_64__)
@@ -102,8 +103,7 @@ static void restore_denormals(unsigned before)
 #endif
 }
 
-/* Counts a range as done. When it was the last one, the loop may be over, and the next one under way, before this returns.
- */
+/* Counts a range as done. When it was the last one, the next loop may have begun before this returns. */
 static void finish_range(struct cpu_threads *team)
 {
     int64_t ranges = team->ranges;
@@ -118,8 +118,8 @@ static void take_portion(struct cpu_threads *team, struct portion *portion)
 {
     unsigned long long ticket = atomic_load_explicit(&portion->ticket, memory_order_acquire);
     while ((uint32_t)ticket != 0) {
-        /* On failure the word is read anew; on success the loop cannot end before this range does, so its fields hold.
-         */
+        /* A failed swap reads the word anew. After a successful one the loop cannot end before this range does, so its
+         * fields hold. */
         if (!atomic_compare_exchange_weak_explicit(&portion->ticket, &ticket, ticket - 1, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
@@ -156,8 +156,8 @@ static void wait_for_call(struct cpu_threads *team)
     team->calls -= team->calls > 0;
 }
 
-/* Either the caller sees that a worker less is awake, and calls one, or the worker sees the caller's new loop: both write
- * their own word before they read the other's. */
+/* Either the caller sees that a worker less is awake, and calls one, or the worker sees the caller's new loop: both
+ * write their own word before they read the other's. */
 static void sleep_until_called(struct cpu_threads *team, unsigned long long loop)
 {
     pthread_mutex_lock(&team->mutex);
@@ -170,7 +170,7 @@ static void sleep_until_called(struct cpu_threads *team, unsigned long long loop
     pthread_mutex_unlock(&team->mutex);
 }
 
-/* Returns when there is another loop than that one, which may have ended since. */
+/* Returns when another loop than that one was published, which may have ended since. */
 static void wait_for_loop(struct cpu_threads *team, unsigned long long loop)
 {
     for (int round = 1; round <= SPIN_ROUNDS; round++) {
@@ -196,7 +196,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* As many as can run, and no more; see sleep_until_called. */
+/* Wakes as many workers as can run, and no more; see sleep_until_called. */
 static void wake_workers(struct cpu_threads *team)
 {
     if (atomic_load(&team->awake) == team->width - 1) return;
@@ -263,8 +263,8 @@ void cpu_threads_describe(const struct cpu_threads *team, char *text, size_t siz
         snprintf(text + used, size - (size_t)used, " on %d core%s", team->width, team->width == 1 ? "" : "s");
 }
 
-/* A loop of so many ranges may be worked on from here on. A portion that is set counts already, before the others are.
- */
+/* Lets the threads work on a loop of so many ranges. They may take ranges of a portion as soon as it is set, before the
+ * others are. */
 static void publish(struct cpu_threads *team, int64_t ranges)
 {
     CHECK(ranges <= UINT32_MAX);
