@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "sweep_support.h"
+#include "util/csv_field.h"
 
 TestSuite(sweep_continue, .init = enter, .fini = leave_folder);
 
@@ -39,6 +40,40 @@ Test(sweep_continue, goes_on_after_a_header_cut_off_at_any_byte)
     size_t header = strcspn(results, "\n") + 1;
     for (size_t cut = 0; cut <= header; cut += cut < header - 3 ? 31 : 1) expect_continued(results, cut, expected);
     free(expected), free(results);
+}
+
+/* As spreadsheets save a table: with a mark of UTF-8, with lines that end in CR LF, all in quotes, with numbers of their own
+ * form, and without a newline at the end. */
+static char *saved_by_spreadsheet(const char *results)
+{
+    char *text, *copy = memory_copy_string(results), *rest = copy;
+    size_t size;
+    FILE *out = memory_stream(&text, &size);
+    fputs("\xEF\xBB\xBF", out);
+    for (char *line; *rest && (line = strsep(&rest, "\n"));) {
+        const char *end = "";
+        for (char *field; (field = csv_field_next(&line)); end = ",")
+            fprintf(out, "%s\"%s\"", end, strcmp(field, "0.01") == 0 ? "1.00E-02" : field);
+        if (*rest) fputs("\r\n", out);
+    }
+    memory_stream_close(out, &text);
+    free(copy);
+    return text;
+}
+
+Test(sweep_continue, goes_on_after_a_spreadsheet_saved_the_table)
+{
+    run_sweep(config, "whole", NULL);
+    char *expected = sorted_results("whole");
+    run_sweep(config, "sweep", "sweep.limit=5");
+    char *some = read_file("sweep", "results.csv"), *saved = saved_by_spreadsheet(some);
+    cr_assert(strstr(saved, "\"1.00E-02\",\"sgd\"") && strstr(saved, "\r\n"), "%s", saved);
+    support_file_write("sweep/results.csv", saved, strlen(saved));
+    run_sweep(config, "sweep", NULL);
+    char *all = read_file("sweep", "results.csv");
+    cr_expect_eq(strncmp(all, some, strlen(some)), 0, "%s", all);
+    expect_same_results("sweep", expected);
+    free(expected), free(some), free(saved), free(all);
 }
 
 Test(sweep_continue, a_finished_sweep_trains_nothing)

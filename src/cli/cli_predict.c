@@ -10,6 +10,7 @@
 #include "trainer/image.h"
 #include "trainer/memory.h"
 #include "trainer/predictor.h"
+#include "util/csv_field.h"
 #include "util/warning.h"
 
 enum { NAME_SIZE = 256, DEFAULT_TOP = 5, MOST_CLASSES = 256 };
@@ -82,30 +83,15 @@ static void print_header(int64_t top)
     puts("error");
 }
 
-/* In quotes, and its own quotes doubled, where it would not be a field of one line else. */
-static void print_field(const char *text)
-{
-    if (!strpbrk(text, ",\"\r\n") && *text != ' ') {
-        fputs(text, stdout);
-        return;
-    }
-    putchar('"');
-    for (; *text; text++) {
-        if (*text == '"') putchar('"');
-        putchar(*text);
-    }
-    putchar('"');
-}
-
 static void print_row(const struct predictor *predictor, const struct prediction *prediction, int64_t top)
 {
-    print_field(prediction->file);
+    csv_field_write(prediction->file, stdout);
     for (int64_t i = 0; i < top; i++) {
         char name[NAME_SIZE];
         int label = prediction->order[i];
         predictor_class_name(predictor, label, name, sizeof name);
         printf(",%d,", label);
-        print_field(name);
+        csv_field_write(name, stdout);
         printf(",%.9g", prediction->probabilities[label]);
     }
     puts(",");
@@ -113,9 +99,9 @@ static void print_row(const struct predictor *predictor, const struct prediction
 
 static void print_problem_row(const char *path, const char *problem, int64_t top)
 {
-    print_field(path);
+    csv_field_write(path, stdout);
     for (int64_t i = 0; i < 3 * top + 1; i++) putchar(',');
-    print_field(problem);
+    csv_field_write(problem, stdout);
     putchar('\n');
 }
 

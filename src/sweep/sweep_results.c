@@ -6,12 +6,16 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "config/experiment_keys.h"
+#include "config/experiment_value.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/csv_field.h"
+#include "util/file_atomic.h"
 
 static const char *const outcome_names[] = {"ok", "nan", "failed"};
 enum { OUTCOME_COUNT = sizeof outcome_names / sizeof *outcome_names };
@@ -59,16 +63,13 @@ int sweep_results_compare(const void *a, const void *b)
 
 /* --- a row as text --- */
 
-/* Lists have commas in them. */
-static void write_text(FILE *out, const char *text)
-{
-    fprintf(out, strchr(text, ',') ? "\"%s\"," : "%s,", text);
-}
-
 static void write_values(const struct sweep *sweep, int32_t trial, FILE *out)
 {
     fprintf(out, "%" PRId32 ",", trial + 1);
-    for (int f = 0; f < sweep->factor_count; f++) write_text(out, sweep_value(sweep, trial, f));
+    for (int f = 0; f < sweep->factor_count; f++) {
+        csv_field_write(sweep_value(sweep, trial, f), out); /* lists have commas in them */
+        fputc(',', out);
+    }
 }
 
 static void write_header(const struct sweep *sweep, FILE *out)
@@ -121,37 +122,67 @@ static char *format_line(const struct sweep *sweep, const struct sweep_result *r
     return text;
 }
 
-/* What follows the values in a row. */
-static bool parse_figures(const char *text, struct sweep_result *result)
+/* --- a row from text, which a spreadsheet may have saved --- */
+
+static bool take_number(char **rest, double *value)
 {
-    char outcome[8];
-    int end = -1, name = 0;
-    sscanf(text, "%d,%" SCNd64 ",%7[a-z],%lf,%" SCNd64 ",%lf,%lf,%lf,%lf,%lf,%lf,%lf%n", &result->rung, &result->steps,
-           outcome, &result->best_accuracy, &result->best_step, &result->validation.accuracy, &result->validation.loss,
-           &result->test.accuracy, &result->test.loss, &result->train.accuracy, &result->train.loss, &result->seconds,
-           &end);
-    if (end < 0 || text[end] != '\0') return false;
-    while (name < OUTCOME_COUNT && strcmp(outcome, outcome_names[name]) != 0) name++;
-    result->outcome = (enum sweep_outcome)name;
-    return name < OUTCOME_COUNT;
+    char *field = csv_field_next(rest), *end;
+    if (!field || !*field) return false;
+    *value = strtod(field, &end);
+    return *end == '\0';
 }
 
-/* A line without its newline. */
-static bool parse_row(const struct sweep *sweep, const char *line, struct sweep_result *result)
+static bool take_count(char **rest, int64_t *value)
 {
-    char *end;
-    errno = 0;
-    long trial = strtol(line, &end, 10);
-    if (errno != 0 || *end != ',' || trial < 1 || trial > sweep->grid_size) return false;
+    char *field = csv_field_next(rest);
+    return field && value_parse_integer(field, value);
+}
+
+static bool take_outcome(char **rest, enum sweep_outcome *outcome)
+{
+    char *field = csv_field_next(rest);
+    for (int i = 0; field && i < OUTCOME_COUNT; i++)
+        if (strcmp(field, outcome_names[i]) == 0) return *outcome = (enum sweep_outcome)i, true;
+    return false;
+}
+
+/* Spreadsheets write 0.10 as 0.1, 1e-3 as 0.001 and true as TRUE. */
+static bool is_same_value(const char *found, const char *expected)
+{
+    double a, b;
+    if (strcasecmp(found, expected) == 0) return true;
+    return value_parse_real(found, &a) && value_parse_real(expected, &b) && a == b;
+}
+
+static bool take_values(const struct sweep *sweep, char **rest, int32_t trial)
+{
+    for (int f = 0; f < sweep->factor_count; f++) {
+        char *field = csv_field_next(rest);
+        if (!field || !is_same_value(field, sweep_value(sweep, trial, f))) return false;
+    }
+    return true;
+}
+
+static bool take_figures(char **rest, struct sweep_result *result)
+{
+    return take_number(rest, &result->best_accuracy) && take_count(rest, &result->best_step) &&
+           take_number(rest, &result->validation.accuracy) && take_number(rest, &result->validation.loss) &&
+           take_number(rest, &result->test.accuracy) && take_number(rest, &result->test.loss) &&
+           take_number(rest, &result->train.accuracy) && take_number(rest, &result->train.loss) &&
+           take_number(rest, &result->seconds) && !*rest;
+}
+
+/* A line without its newline, which is cut up. */
+static bool parse_row(const struct sweep *sweep, char *line, struct sweep_result *result)
+{
+    char *rest = line;
+    int64_t trial, rung;
+    if (!take_count(&rest, &trial) || trial < 1 || trial > sweep->grid_size) return false;
     result->trial = (int32_t)trial - 1;
-    char *values;
-    size_t size;
-    FILE *out = memory_stream(&values, &size);
-    write_values(sweep, result->trial, out);
-    memory_stream_close(out, &values);
-    bool good = strncmp(line, values, size) == 0 && parse_figures(line + size, result);
-    free(values);
-    return good && result->rung >= 1 && result->rung <= sweep_rung_count(sweep);
+    if (!take_values(sweep, &rest, result->trial)) return false;
+    if (!take_count(&rest, &rung) || rung < 1 || rung > sweep_rung_count(sweep)) return false;
+    result->rung = (int)rung;
+    return take_count(&rest, &result->steps) && take_outcome(&rest, &result->outcome) && take_figures(&rest, result);
 }
 
 /* --- the file --- */
@@ -199,20 +230,27 @@ static char *read_all(struct sweep_results *results, size_t *size, struct status
 
 static bool take_header(const struct sweep_results *results, const char *line, struct status *status)
 {
-    char *header = format_line(results->sweep, NULL);
+    char *header = format_line(results->sweep, NULL), *found = memory_copy_string(line);
     header[strlen(header) - 1] = '\0';
-    bool good = strcmp(line, header) == 0;
+    char *expected_rest = memory_copy_string(header), *found_rest = found, *expected = expected_rest, *a, *b;
+    do {
+        a = csv_field_next(&expected_rest), b = csv_field_next(&found_rest);
+    } while (a && b && strcmp(a, b) == 0);
+    bool good = !a && !b;
     if (!good)
         status_fail(status, STATUS_USAGE, "%s:1: expected the header \"%s\", found \"%s\"", results->path, header,
                     line);
-    free(header);
+    free(header), free(expected), free(found);
     return good;
 }
 
 static bool take_row(struct sweep_results *results, const char *line, int number, struct status *status)
 {
     struct sweep_result result = {0};
-    if (!parse_row(results->sweep, line, &result))
+    char *copy = memory_copy_string(line);
+    bool good = parse_row(results->sweep, copy, &result);
+    free(copy);
+    if (!good)
         return status_fail(status, STATUS_USAGE, "%s:%d: not a row of this sweep: \"%s\"", results->path, number, line);
     if (sweep_results_find(results, result.trial, result.rung))
         return status_fail(status, STATUS_USAGE, "%s:%d: trial %" PRId32 " is there twice", results->path, number,
@@ -221,32 +259,73 @@ static bool take_row(struct sweep_results *results, const char *line, int number
     return true;
 }
 
-/* Complete lines only. */
-static bool take_lines(struct sweep_results *results, char *text, struct status *status)
+/* The lines of a text; *foreign: one of them ends as a spreadsheet ends it. */
+static bool take_lines(struct sweep_results *results, char *text, bool *foreign, struct status *status)
 {
-    bool good = true;
     int number = 1;
-    for (char *line = text, *end; good && (end = strchr(line, '\n')); line = end + 1, number++) {
+    for (char *line = text, *end; *line; line = end + 1, number++) {
+        end = line + strcspn(line, "\n");
+        bool is_last = !*end;
         *end = '\0';
-        good = number == 1 ? take_header(results, line, status) : take_row(results, line, number, status);
+        if (csv_line_trim(line)) *foreign = true;
+        if (!(number == 1 ? take_header(results, line, status) : take_row(results, line, number, status))) return false;
+        if (is_last) break;
     }
-    return good;
+    return true;
+}
+
+static void print_results(const void *body, FILE *out)
+{
+    const struct sweep_results *results = body;
+    write_header(results->sweep, out);
+    for (int32_t i = 0; i < results->count; i++) write_row(results->sweep, &results->rows[i], out);
+}
+
+static bool open_file(struct sweep_results *results, struct status *status)
+{
+    results->file = open(results->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    return results->file >= 0 || fail(results, "open", status);
+}
+
+/* Writes a file that a spreadsheet saved as the trainer writes it, so that further rows fit. */
+static bool rewrite(struct sweep_results *results, struct status *status)
+{
+    close(results->file);
+    results->file = -1;
+    return file_atomic_print(results->path, print_results, results, status) && open_file(results, status);
+}
+
+/* How much of a text counts: complete lines, or all of it where a spreadsheet saved it, which may leave the last newline out
+ * but does not cut a line off. */
+static size_t count_complete(const char *text, size_t size)
+{
+    const char *end = memchr(text, '\n', size);
+    if (end && end > text && end[-1] == '\r') return size;
+    while (size > 0 && text[size - 1] != '\n') size--;
+    return size;
+}
+
+static bool read_text(struct sweep_results *results, char *text, size_t size, struct status *status)
+{
+    size_t complete = count_complete(text, size), mark = 0;
+    text[complete] = '\0';
+    if (strlen(text) != complete)
+        return status_fail(status, STATUS_USAGE, "%s: not a results.csv, it has NUL characters", results->path);
+    if (complete < size && ftruncate(results->file, (off_t)complete) != 0)
+        return fail(results, "remove the last line, which was cut off,", status);
+    if (strncmp(text, CSV_BYTE_ORDER_MARK, CSV_BYTE_ORDER_MARK_SIZE) == 0) mark = CSV_BYTE_ORDER_MARK_SIZE;
+    bool foreign = mark > 0;
+    results->has_header = complete > mark;
+    if (!take_lines(results, text + mark, &foreign, status)) return false;
+    return !foreign || rewrite(results, status);
 }
 
 static bool read_file(struct sweep_results *results, struct status *status)
 {
-    size_t size, complete;
+    size_t size;
     char *text = read_all(results, &size, status);
-    if (!text) return false;
-    for (complete = size; complete > 0 && text[complete - 1] != '\n';) complete--;
-    text[complete] = '\0';
-    bool good = strlen(text) == complete ||
-                status_fail(status, STATUS_USAGE, "%s: not a results.csv, it has NUL characters", results->path);
-    if (good && complete < size && ftruncate(results->file, (off_t)complete) != 0)
-        good = fail(results, "remove the last line, which was cut off,", status);
-    good = good && take_lines(results, text, status);
+    bool good = text && read_text(results, text, size, status);
     free(text);
-    results->has_header = complete > 0;
     return good;
 }
 
@@ -256,9 +335,7 @@ bool sweep_results_open(struct sweep_results *results, const struct sweep *sweep
     size_t slots = (size_t)sweep_rung_count(sweep) * (size_t)sweep->grid_size;
     *results = (struct sweep_results){.sweep = sweep, .path = memory_copy_string(path)};
     results->row_of = memory_alloc(slots, sizeof *results->row_of);
-    results->file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (results->file < 0) return fail(results, "open", status);
-    return read_file(results, status);
+    return open_file(results, status) && read_file(results, status);
 }
 
 void sweep_results_close(struct sweep_results *results)
