@@ -387,13 +387,27 @@ Test(plot, program_tells_runs_apart)
     EXPECT_SHOWN("curves-a-run-b-run.svg", ">a/run<", ">b/run<");
 }
 
+Test(plot, program_leaves_out_what_is_no_run)
+{
+    NEED_GNUPLOT();
+    write_run("first", HEADER ROWS), write_run("second", HEADER ROWS), write_run("bad", HEADER ROWS "x\n");
+    program_expect(program_run("plot", "first", "none", "second", "bad", NULL), 1,
+                   "curves-first-second.png\ncurves-first-second.svg\n",
+                   "trainer: none: No such file or directory; expected the folder of a run, or its metrics.csv\n"
+                   "trainer: bad/metrics.csv:4: expected 8 columns, found 1\n"
+                   "trainer: 2 of 4 runs could not be read and are left out\n");
+    EXPECT_SHOWN("curves-first-second.svg", ">2 runs<", ">first<", ">second<");
+}
+
 Test(plot, program_errors_of_usage)
 {
     write_run("first", HEADER ROWS);
     program_expect(program_run("plot", "none", NULL), 2, "",
                    "trainer: none: No such file or directory; expected the folder of a run, or its metrics.csv\n");
-    program_expect(program_run("plot", "first", "none", NULL), 2, "",
-                   "trainer: none: No such file or directory; expected the folder of a run, or its metrics.csv\n");
+    program_expect(program_run("plot", "no", "none", NULL), 2, "",
+                   "trainer: no: No such file or directory; expected the folder of a run, or its metrics.csv\n"
+                   "trainer: none: No such file or directory; expected the folder of a run, or its metrics.csv\n"
+                   "trainer: none of 2 runs could be read\n");
     program_expect(program_run("plot", "first", "--out", "", NULL), 2, "",
                    "trainer: --out: expected a path without its ending, found nothing\n");
     struct program_result result = program_run("plot", NULL);
@@ -412,7 +426,7 @@ Test(plot, program_errors_of_a_run)
     write_run("good", HEADER ROWS);
     cr_assert_eq(mkdir("no_metrics", 0777), 0);
     program_expect(program_run("plot", "empty", NULL), 1, "", "trainer: empty/metrics.csv: no evaluation in it yet\n");
-    program_expect(program_run("plot", "good", "bad", NULL), 1, "",
+    program_expect(program_run("plot", "bad", NULL), 1, "",
                    "trainer: bad/metrics.csv:4: train_loss: expected a number, found \"x\"\n");
     program_expect(program_run("plot", "cut/metrics.csv", NULL), 1, "",
                    "trainer: cut/metrics.csv:2: the line is cut off: no newline at its end\n");

@@ -59,12 +59,12 @@ static bool draw(const struct cli_source *sources, int count, const char *out, s
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
-    int count = arguments->word_count;
-    struct cli_source *sources = cli_sources_read(arguments->words, count, status);
+    int count;
+    struct cli_source *sources = cli_sources_read(arguments->words, arguments->word_count, &count, status);
     if (!sources) return false;
     bool good = draw(sources, count, arguments->folder, status);
     cli_sources_free(sources, count);
-    return good;
+    return good && cli_sources_check(count, arguments->word_count, status);
 }
 
 static const struct cli_operand operands[] = {CLI_OPERAND_RUNS, {0}};

@@ -192,8 +192,8 @@ static bool write_page(const struct cli_source *sources, struct material *materi
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
-    int count = arguments->word_count;
-    struct cli_source *sources = cli_sources_read(arguments->words, count, status);
+    int count;
+    struct cli_source *sources = cli_sources_read(arguments->words, arguments->word_count, &count, status);
     if (!sources) return false;
     struct material *materials = memory_alloc((size_t)count, sizeof *materials);
     for (int i = 0; i < count; i++) gather(&materials[i], &sources[i], arguments);
@@ -201,7 +201,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     for (int i = 0; i < count; i++) material_free(&materials[i]);
     free(materials);
     cli_sources_free(sources, count);
-    return good;
+    return good && cli_sources_check(count, arguments->word_count, status);
 }
 
 static const char *const checkpoints[] = {"best", "last", NULL};

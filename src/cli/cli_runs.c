@@ -10,6 +10,7 @@
 #include "report/csv.h"
 #include "trainer/memory.h"
 #include "util/file_regular.h"
+#include "util/warning.h"
 
 /* --- where it is --- */
 
@@ -69,17 +70,6 @@ static bool read_source(struct cli_source *source, const char *word, struct stat
     return status_fail(status, STATUS_RUNTIME, "%s: no evaluation in it yet", source->csv);
 }
 
-void cli_sources_free(struct cli_source *sources, int count)
-{
-    for (int i = 0; i < count; i++) {
-        free(sources[i].folder);
-        free(sources[i].csv);
-        free(sources[i].label);
-        free(sources[i].rows);
-    }
-    free(sources);
-}
-
 /* Names that two folders share tell nothing apart: then the words as they were given. */
 static void tell_apart(struct cli_source *sources, char **words, int count)
 {
@@ -92,17 +82,48 @@ static void tell_apart(struct cli_source *sources, char **words, int count)
     }
 }
 
-struct cli_source *cli_sources_read(char **words, int count, struct status *status)
+static void source_free(struct cli_source *source)
 {
-    struct cli_source *sources = memory_alloc((size_t)count, sizeof *sources);
-    bool good = true;
-    for (int i = 0; good && i < count; i++) good = read_source(&sources[i], words[i], status);
-    if (good) {
-        tell_apart(sources, words, count);
-        return sources;
+    free(source->folder);
+    free(source->csv);
+    free(source->label);
+    free(source->rows);
+    *source = (struct cli_source){0};
+}
+
+void cli_sources_free(struct cli_source *sources, int count)
+{
+    for (int i = 0; i < count; i++) source_free(&sources[i]);
+    free(sources);
+}
+
+/* Of several words, one that names no good run is told and left out. */
+struct cli_source *cli_sources_read(char **words, int word_count, int *count, struct status *status)
+{
+    struct cli_source *sources = memory_alloc((size_t)word_count, sizeof *sources);
+    char **good_words = memory_alloc((size_t)word_count, sizeof *good_words);
+    *count = 0;
+    for (int i = 0; i < word_count; i++) {
+        if (read_source(&sources[*count], words[i], status)) {
+            good_words[(*count)++] = words[i];
+            continue;
+        }
+        source_free(&sources[*count]);
+        if (word_count > 1) warning_print("%s", status->message);
     }
-    cli_sources_free(sources, count);
+    tell_apart(sources, good_words, *count);
+    free(good_words);
+    if (*count > 0) return sources;
+    free(sources);
+    if (word_count > 1) status_fail(status, status->code, "none of %d runs could be read", word_count);
     return NULL;
+}
+
+bool cli_sources_check(int count, int word_count, struct status *status)
+{
+    return count == word_count ||
+           status_fail(status, STATUS_RUNTIME, "%d of %d runs could not be read and are left out", word_count - count,
+                       word_count);
 }
 
 /* --- how it was meant --- */

@@ -13,9 +13,14 @@ struct cli_source {
     int row_count; /* at least 1 */
 };
 
-/* Finds and reads every run, into a new array of `count`; NULL where one of them cannot be. A word may name a pipe,
- * which brings the metrics of a run elsewhere; in a folder metrics.csv must be a regular file, as a run writes it. */
-struct cli_source *cli_sources_read(char **words, int count, struct status *status);
+/* Finds and reads the runs that the words name, into a new array of *count. Where there are several words, one that names no
+ * good run is a line on the standard error and is left out. NULL where there is no good run; then `status` says why. A word
+ * may name a pipe, which brings the metrics of a run elsewhere; in a folder metrics.csv must be a regular file, as a run
+ * writes it. Free with cli_sources_free. */
+struct cli_source *cli_sources_read(char **words, int word_count, int *count, struct status *status);
+
+/* The error, once all is done with the others, where some of the words named no good run. */
+bool cli_sources_check(int count, int word_count, struct status *status);
 void cli_sources_free(struct cli_source *sources, int count);
 
 /* The config of the run in a folder: its resolved.ini, a regular file. Free with experiment_free. */
@@ -25,7 +30,9 @@ bool cli_run_experiment(struct experiment *experiment, const char *folder, const
 /* The operand of subcommands that take runs. */
 #define CLI_OPERAND_RUNS                                                                                               \
     {                                                                                                                  \
-        .name = "RUN", .help = "The folder of a run, or its metrics.csv.",                                             \
+        .name = "RUN",                                                                                                 \
+        .help = "The folder of a run, or its metrics.csv. Of several, one that cannot be read is told and left out; "  \
+                "the exit code is then 1.",                                                                            \
         .expected = "the folder of a run, or its metrics.csv", .kind = CLI_RUN, .repeated = true                       \
     }
 
