@@ -58,7 +58,8 @@ def batch_normalizations():
         yield f"batchnorm {kind}, momentum 0.4, epsilon 0.05", {
             **batchnorm, "model.batchnorm_momentum": "0.4", "model.batchnorm_epsilon": "0.05"}
         yield f"batchnorm {kind}, momentum 1", one("model.batchnorm_momentum", "1", batchnorm)
-        yield f"batchnorm {kind}, statistics of the batch", one("model.batchnorm_batch_stats_only", "true", batchnorm)
+        yield f"batchnorm {kind}, statistics of the batch", {
+            **batchnorm, "model.batchnorm_batch_stats_only": "true", "train.eval_batch_size": "29"}
         yield f"batchnorm {kind}, moving average", one("train.ema_decay", "0.9", batchnorm)
     yield "batchnorm custom, not fused", one("backend.fuse", "false", BATCHNORM)
 

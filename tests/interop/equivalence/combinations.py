@@ -53,6 +53,7 @@ class Drawn:
         if self.choose("model.batchnorm", "none", "custom", "custom", "autodiff") != "none":
             self.choose("model.batchnorm_momentum", "0.1", "0.3", "1")
             self.choose("model.batchnorm_epsilon", "1e-5", "1e-3")
+            self.choose("model.batchnorm_batch_stats_only", "false", "false", "true")
         self.keys["model.block"] = ", ".join(self.random.sample(PARTS, 3) if self.random.random() < 0.5 else PARTS)
         self.keys["model.activation"], self.keys["model.activation_slope"] = self.random.choice(ACTIVATIONS)
         self.choose("model.dropout", "0", "0", "0.1", "0.5")

@@ -183,11 +183,13 @@ class Run:
             return [figure for pixels, labels in self.sets for figure in self.evaluate_set(pixels, labels)]
 
     def evaluate_set(self, pixels, labels):
+        """A tail is evaluated within the last `size` samples, so that statistics of the batch are those of a whole batch."""
         size = self.settings.whole("train.eval_batch_size") or EVALUATION_BATCH[self.settings.text("model.kind")]
         loss, hits = 0.0, 0
         for first in range(0, len(labels), size):
+            begin = max(min(first, len(labels) - size), 0)
+            logits = self.evaluated(torch.from_numpy(pixels[begin:begin + size]))[first - begin:]
             wanted = torch.from_numpy(labels[first:first + size]).long()
-            logits = self.evaluated(torch.from_numpy(pixels[first:first + size]))
             loss += float(mean_loss(self.settings, logits, wanted, reduction="sum"))
             hits += int((logits.argmax(1) == wanted).sum())
         return loss / len(labels), hits / len(labels)
