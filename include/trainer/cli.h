@@ -2,8 +2,9 @@
 #ifndef TRAINER_CLI_H
 #define TRAINER_CLI_H
 
-/* Does what the arguments of main say, and returns the exit code of the program: 0 success, 1 the run failed, 2 the
- * command line or the config is wrong. An error is one line on stderr that starts with "trainer: ". */
+/* Runs the program with the arguments of main and returns its exit code: 0 success, 1 the run failed, 2 the command line or
+ * the config is wrong, 3 a signal stopped the run, which is saved, 4 a loss or weight was not finite. An error is one line on
+ * stderr that starts with "trainer: ". */
 int cli_run(int argc, char **argv);
 
 #endif
