@@ -379,7 +379,7 @@ Test(cli, reports_on_runs)
     expect_output(run("tiny.ini", "--out", "a", NULL), "run    a\n");
     expect_output(run("tiny.ini", "--out", "b", NULL), "run    b\n");
     expect_output(run("report", "a", NULL), "a/report.html\n");
-    expect_in_file("a/report.html", "\"name\":\"a\",\"title\":\"MLP 3, SGD");
+    expect_in_file("a/report.html", "\"name\":\"a\",\"title\":\"MLP 3, sgd");
     expect_output(run("report", "a", "b/", NULL), "report.html\n");
     expect_in_file("report.html", "<title>a and b</title>");
     expect_output(run("report", "a", "--output", "page.html", NULL), "page.html\n");

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/experiment_keys.h"
 #include "config/experiment_value.h"
 #include "trainer/memory.h"
 #include "trainer/plot.h"
@@ -26,6 +27,15 @@ static void add_real(struct line *line, const char *before, double value)
     char text[32];
     value_format_real(value, text, sizeof text);
     add(line, "%s %s", before, text);
+}
+
+/* The value of a key whose values are names: the word that a config says. */
+static void add_choice(struct line *line, const char *before, const struct experiment *experiment, const char *section,
+                       const char *name, const char *after)
+{
+    char text[VALUE_TEXT_SIZE];
+    experiment_value_format(&experiment_keys[experiment_key_find(section, name)], experiment, text, sizeof text);
+    add(line, "%s%s%s", before, text, after);
 }
 
 static void add_mlp(struct line *line, const struct int_list *hidden)
@@ -54,34 +64,17 @@ static void add_model(struct line *line, const struct experiment *experiment)
         add_mlp(line, &experiment->model.hidden);
     else
         add_convnet(line, &experiment->model.features);
-    if (experiment->model.batchnorm == BATCHNORM_CUSTOM) add(line, ", batch norm");
-    if (experiment->model.batchnorm == BATCHNORM_AUTODIFF) add(line, ", batch norm (autodiff)");
-    if (experiment->model.batchnorm == BATCHNORM_CUDNN) add(line, ", batch norm (cuDNN)");
+    if (experiment->model.batchnorm != BATCHNORM_NONE) add(line, ", batch norm");
+    if (experiment->model.batchnorm > BATCHNORM_CUSTOM) add_choice(line, " (", experiment, "model", "batchnorm", ")");
     if (experiment->model.dropout > 0) add_real(line, ", dropout", experiment->model.dropout);
-}
-
-static const char *schedule_words(enum schedule_kind kind)
-{
-    switch (kind) {
-    case SCHEDULE_CONSTANT:
-        return "";
-    case SCHEDULE_STEP:
-        return " (step)";
-    case SCHEDULE_COSINE:
-        return " (cosine)";
-    case SCHEDULE_LINEAR:
-        return " (linear)";
-    }
-    return "";
 }
 
 static void add_optimizer(struct line *line, const struct experiment *experiment)
 {
-    static const char *const optimizers[] = {"SGD", "Adam", "AdamW"};
-    add(line, ", %s", optimizers[experiment->optimizer.name]);
+    add_choice(line, ", ", experiment, "optimizer", "name", "");
     if (experiment->optimizer.momentum > 0) add_real(line, ", momentum", experiment->optimizer.momentum);
     add_real(line, ", learning rate", experiment->optimizer.learning_rate);
-    add(line, "%s", schedule_words(experiment->schedule.name));
+    if (experiment->schedule.name != SCHEDULE_CONSTANT) add_choice(line, " (", experiment, "schedule", "name", ")");
     if (experiment->optimizer.weight_decay > 0) add_real(line, ", weight decay", experiment->optimizer.weight_decay);
 }
 
