@@ -22,6 +22,7 @@ static const char sgd64[] = DATA "[model]\nhidden = 3\nbatchnorm = autodiff\n[op
 static const struct metrics_row best = {.step = 4,
                                         .epoch = 1,
                                         .train = {0.1 + 0.2, 1.0 / 3},
+                                        .validation = EVALUATION_NONE,
                                         .test = {2.5, 7.0 / 23},
                                         .learning_rate = 1e-2,
                                         .elapsed_seconds = 5};

@@ -12,21 +12,29 @@ TestSuite(csv, .init = enter_folder, .fini = leave_folder);
 #define HEADER "step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds\n"
 #define ROW "1,0,2.5,0.25,2.75,0.125,0.001,1.500\n"
 
-static void write_rows(const char *path, const struct metrics_row *rows, int count)
+static const struct metrics_columns usual = {.test = true};
+
+static void write_columns(const char *path, struct metrics_columns columns, const struct metrics_row *rows, int count)
 {
     struct metrics_csv csv;
     struct status status = {0};
-    cr_assert(metrics_csv_open(&csv, path, &status), "%s", status.message);
+    cr_assert(metrics_csv_open(&csv, path, columns, &status), "%s", status.message);
     for (int i = 0; i < count; i++) cr_assert(metrics_csv_append(&csv, &rows[i], &status), "%s", status.message);
     metrics_csv_close(&csv);
+}
+
+static void write_rows(const char *path, const struct metrics_row *rows, int count)
+{
+    write_columns(path, usual, rows, count);
 }
 
 static struct metrics_row *read_rows(const char *path, int count)
 {
     struct metrics_row *rows;
+    struct metrics_columns columns;
     struct status status = {0};
     int found;
-    cr_assert(metrics_csv_read(path, &rows, &found, &status), "%s", status.message);
+    cr_assert(metrics_csv_read(path, &columns, &rows, &found, &status), "%s", status.message);
     cr_assert_eq(found, count);
     return rows;
 }
@@ -34,9 +42,10 @@ static struct metrics_row *read_rows(const char *path, int count)
 static void expect_refused(const char *path, const char *message)
 {
     struct metrics_row *rows = (struct metrics_row *)&rows;
+    struct metrics_columns columns;
     struct status status = {0};
     int count = 17;
-    cr_assert_not(metrics_csv_read(path, &rows, &count, &status), "%s", message);
+    cr_assert_not(metrics_csv_read(path, &columns, &rows, &count, &status), "%s", message);
     cr_expect_eq(status.code, STATUS_RUNTIME);
     cr_expect_str_eq(status.message, message, "\"%s\", not \"%s\"", status.message, message);
     cr_expect_null(rows);
@@ -57,7 +66,8 @@ static bool same_bits(double a, double b)
 static bool same_rows(const struct metrics_row *a, const struct metrics_row *b)
 {
     return a->step == b->step && a->epoch == b->epoch && same_bits(a->train.loss, b->train.loss) &&
-           same_bits(a->train.accuracy, b->train.accuracy) && same_bits(a->test.loss, b->test.loss) &&
+           same_bits(a->train.accuracy, b->train.accuracy) && same_bits(a->validation.loss, b->validation.loss) &&
+           same_bits(a->validation.accuracy, b->validation.accuracy) && same_bits(a->test.loss, b->test.loss) &&
            same_bits(a->test.accuracy, b->test.accuracy) && same_bits(a->learning_rate, b->learning_rate) &&
            same_bits(a->elapsed_seconds, b->elapsed_seconds);
 }
@@ -68,10 +78,10 @@ static bool same_rows(const struct metrics_row *a, const struct metrics_row *b)
 Test(csv, round_trip_is_exact)
 {
     const struct metrics_row rows[] = {
-        {1, 0, {2.30258509, 0.0}, {2.30258512, 1.0}, 1e-3, 0.0},
-        {2, 0, {123456789, 0.123456789}, {1.17549435e-38, 0.1}, 0.3, 0.001},
-        {3, 1, {-4.25, 0.987654321}, {3.40282347e38, 0.5}, 0.0, 86399.999},
-        {INT64_MAX, INT64_MAX, {-0.0, 0.7}, {1e300, 0.33333333}, 1e-300, 123456789.125},
+        {1, 0, {2.30258509, 0.0}, EVALUATION_NONE, {2.30258512, 1.0}, 1e-3, 0.0},
+        {2, 0, {123456789, 0.123456789}, EVALUATION_NONE, {1.17549435e-38, 0.1}, 0.3, 0.001},
+        {3, 1, {-4.25, 0.987654321}, EVALUATION_NONE, {3.40282347e38, 0.5}, 0.0, 86399.999},
+        {INT64_MAX, INT64_MAX, {-0.0, 0.7}, EVALUATION_NONE, {1e300, 0.33333333}, 1e-300, 123456789.125},
     };
     const int count = sizeof rows / sizeof *rows;
     write_rows("m.csv", rows, count);
@@ -111,7 +121,8 @@ Test(csv, floats_survive)
 /* The sign of a nan means nothing, and some libraries print it. */
 Test(csv, nan_and_infinity)
 {
-    const struct metrics_row row = {5, 1, {NAN, NAN}, {-INFINITY, copysign(NAN, -1)}, INFINITY, INFINITY};
+    const struct metrics_row row = {5,        1,       {NAN, NAN}, EVALUATION_NONE, {-INFINITY, copysign(NAN, -1)},
+                                    INFINITY, INFINITY};
     write_rows("m.csv", &row, 1);
     char *text = support_file_read("m.csv", NULL);
     cr_expect_str_eq(text, HEADER "5,1,nan,nan,-inf,nan,inf,inf\n");
@@ -124,7 +135,8 @@ Test(csv, nan_and_infinity)
 /* The ends of what a double holds, also below the normal ones. */
 Test(csv, extreme_numbers)
 {
-    const struct metrics_row row = {0, 0, {1.7976931348623157e308, 5e-324}, {-5e-324, 2e-310}, 1e-320, 0};
+    const struct metrics_row row = {0,      0, {1.7976931348623157e308, 5e-324}, EVALUATION_NONE, {-5e-324, 2e-310},
+                                    1e-320, 0};
     write_rows("m.csv", &row, 1);
     struct metrics_row *found = read_rows("m.csv", 1);
     cr_expect_float_eq(found->train.loss / row.train.loss, 1, 1e-8);
@@ -145,11 +157,11 @@ Test(csv, no_rows)
 /* Every row is on the disk as soon as it is appended, and an old file is gone. */
 Test(csv, rows_are_written_at_once)
 {
-    const struct metrics_row row = {1, 0, {2.5, 0.25}, {2.75, 0.125}, 0.001, 1.5};
+    const struct metrics_row row = {1, 0, {2.5, 0.25}, EVALUATION_NONE, {2.75, 0.125}, 0.001, 1.5};
     struct metrics_csv csv;
     struct status status = {0};
     support_file_write("m.csv", "old", 3);
-    cr_assert(metrics_csv_open(&csv, "m.csv", &status), "%s", status.message);
+    cr_assert(metrics_csv_open(&csv, "m.csv", usual, &status), "%s", status.message);
     char *text = support_file_read("m.csv", NULL);
     cr_expect_str_eq(text, HEADER);
     free(text);
@@ -160,11 +172,72 @@ Test(csv, rows_are_written_at_once)
     metrics_csv_close(&csv);
 }
 
+/* --- the sets that a run has --- */
+
+#define START "step,epoch,train_loss,train_accuracy,"
+#define END "learning_rate,elapsed_seconds\n"
+
+static void expect_columns(struct metrics_columns columns, const char *text)
+{
+    struct metrics_row row = {2, 1, {1, 0.5}, {2, 0.25}, {3, 0.125}, 0.1, 4};
+    struct metrics_columns found;
+    struct metrics_row *rows;
+    struct status status = {0};
+    int count;
+    write_columns("m.csv", columns, &row, 1);
+    char *written = support_file_read("m.csv", NULL);
+    cr_expect_str_eq(written, text, "\"%s\", not \"%s\"", written, text);
+    cr_assert(metrics_csv_read("m.csv", &found, &rows, &count, &status), "%s", status.message);
+    cr_expect(found.validation == columns.validation && found.test == columns.test);
+    if (!columns.validation) row.validation = (struct evaluation)EVALUATION_NONE;
+    if (!columns.test) row.test = (struct evaluation)EVALUATION_NONE;
+    cr_expect(count == 1 && evaluation_exists(&rows->validation) == columns.validation);
+    cr_expect(evaluation_exists(&rows->test) == columns.test);
+    cr_expect(!columns.validation || rows->validation.loss == 2);
+    cr_expect(!columns.test || rows->test.loss == 3);
+    free(written), free(rows);
+}
+
+Test(csv, has_columns_of_the_sets_that_a_run_has)
+{
+    expect_columns((struct metrics_columns){.test = true}, HEADER "2,1,1,0.5,3,0.125,0.1,4.000\n");
+    expect_columns((struct metrics_columns){.validation = true, .test = true},
+                   START "val_loss,val_accuracy,test_loss,test_accuracy," END "2,1,1,0.5,2,0.25,3,0.125,0.1,4.000\n");
+    expect_columns((struct metrics_columns){.validation = true},
+                   START "val_loss,val_accuracy," END "2,1,1,0.5,2,0.25,0.1,4.000\n");
+    expect_columns((struct metrics_columns){0}, START END "2,1,1,0.5,0.1,4.000\n");
+}
+
+/* The file of a run that an older program began, which knew no validation set. */
+Test(csv, goes_on_with_other_columns)
+{
+    const struct metrics_row next = {2, 0, {1, 0.5}, {2, 0.25}, {3, 0.125}, 0.1, 4};
+    const char *old = HEADER ROW "2,0,9,0.9,9,0.9,0.9,9.000\n3,0";
+    struct metrics_csv csv;
+    struct metrics_row *rows;
+    struct status status = {0};
+    support_file_write("m.csv", old, strlen(old));
+    cr_assert(metrics_csv_continue(&csv, "m.csv", (struct metrics_columns){.validation = true, .test = true}, 1, &rows,
+                                   &status),
+              "%s", status.message);
+    cr_expect(rows[0].test.loss == 2.75 && !evaluation_exists(&rows[0].validation));
+    cr_assert(metrics_csv_append(&csv, &next, &status), "%s", status.message);
+    metrics_csv_close(&csv);
+    char *text = support_file_read("m.csv", NULL);
+    cr_expect_str_eq(text,
+                     START "val_loss,val_accuracy,test_loss,test_accuracy," END
+                           "1,0,2.5,0.25,nan,nan,2.75,0.125,0.001,1.500\n2,0,1,0.5,2,0.25,3,0.125,0.1,4.000\n",
+                     "%s", text);
+    free(text), free(rows);
+}
+
 /* --- what is refused --- */
 
 #define EXPECTED_HEADER                                                                                                \
     "m.csv:1: expected the header "                                                                                    \
-    "\"step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds\", found "
+    "\"step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds\", or "              \
+    "that of a run with other sets (val_loss,val_accuracy before test_loss,test_accuracy, and either pair missing), "  \
+    "found "
 
 Test(csv, header_errors)
 {
@@ -211,13 +284,14 @@ Test(csv, steps_grow)
 Test(csv, truncated_files)
 {
     const char *text = HEADER ROW "2,0,1,0.5,1,0.5,0.1,2.000\n";
+    struct metrics_columns columns;
     struct metrics_row *rows;
     struct status status;
     int count, passed = 0;
     for (size_t size = 0; size < strlen(text); size++) {
         support_file_write("m.csv", text, size);
         bool whole = size > 0 && text[size - 1] == '\n';
-        cr_expect_eq(metrics_csv_read("m.csv", &rows, &count, &status), whole, "%zu bytes", size);
+        cr_expect_eq(metrics_csv_read("m.csv", &columns, &rows, &count, &status), whole, "%zu bytes", size);
         if (!whole) continue;
         cr_expect_eq(count, passed++);
         free(rows);
@@ -290,7 +364,7 @@ Test(csv, full_disk)
 {
     struct metrics_csv csv;
     struct status status = {0};
-    bool opened = metrics_csv_open(&csv, "/dev/full", &status);
+    bool opened = metrics_csv_open(&csv, "/dev/full", usual, &status);
     expect_not_written(opened, &status, "/dev/full: cannot write: No space left on device");
     metrics_csv_close(&csv);
 }
@@ -301,7 +375,7 @@ Test(csv, full_disk_at_a_row)
     const struct metrics_row row = {.step = 1};
     struct metrics_csv csv;
     struct status status = {0};
-    cr_assert(metrics_csv_open(&csv, "m.csv", &status), "%s", status.message);
+    cr_assert(metrics_csv_open(&csv, "m.csv", usual, &status), "%s", status.message);
     int full = open("/dev/full", O_WRONLY);
     cr_assert(full >= 0 && dup2(full, fileno(csv.file)) >= 0);
     close(full);
@@ -314,7 +388,7 @@ Test(csv, no_place_for_the_file)
 {
     struct metrics_csv csv;
     struct status status = {0};
-    bool opened = metrics_csv_open(&csv, "none/m.csv", &status);
+    bool opened = metrics_csv_open(&csv, "none/m.csv", usual, &status);
     expect_not_written(opened, &status, "none/m.csv: cannot create the file: No such file or directory");
     metrics_csv_close(&csv);
 }

@@ -120,10 +120,17 @@ static void expect_shown(const char *path, const char *const *parts, int count)
     expect_shown(path, (const char *const[]){__VA_ARGS__},                                                             \
                  sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
+static void expect_not_shown(const char *path, const char *part)
+{
+    char *text = read_svg(path);
+    cr_expect_null(strstr(text, part), "%s has \"%s\"", path, part);
+    free(text);
+}
+
 static const struct metrics_row some_rows[] = {
-    {1, 0, {2.5, 0.25}, {2.75, 0.125}, 0.1, 1.5},
-    {50, 1, {1.5, 0.5}, {1.75, 0.375}, 0.1, 2.5},
-    {100, 2, {0.5, 0.75}, {0.75, 0.625}, 0.1, 3.5},
+    {1, 0, {2.5, 0.25}, EVALUATION_NONE, {2.75, 0.125}, 0.1, 1.5},
+    {50, 1, {1.5, 0.5}, EVALUATION_NONE, {1.75, 0.375}, 0.1, 2.5},
+    {100, 2, {0.5, 0.75}, EVALUATION_NONE, {0.75, 0.625}, 0.1, 3.5},
 };
 static const struct plot_run some_run = {"some", some_rows, 3};
 
@@ -151,6 +158,29 @@ Test(plot, several_runs)
     expect_png("curves.png");
     EXPECT_SHOWN("curves.svg", ">3 runs<", ">first<", ">second<", ">loss<", ">accuracy (%)<", ">step<",
                  "solid: test, dashed: train");
+}
+
+/* Curves are drawn of the sets that a run has, and the legend tells which. */
+Test(plot, sets)
+{
+    NEED_GNUPLOT();
+    const struct metrics_row both[] = {{1, 0, {2.5, 0.25}, {2, 0.5}, {2.75, 0.125}, 0.1, 1.5}};
+    const struct metrics_row held_out[] = {{1, 0, {2.5, 0.25}, {2, 0.5}, EVALUATION_NONE, 0.1, 1.5}};
+    const struct metrics_row alone[] = {{1, 0, {2.5, 0.25}, EVALUATION_NONE, EVALUATION_NONE, 0.1, 1.5}};
+    const struct plot_run runs[] = {{"a", both, 1}, {"b", held_out, 1}, {"c", alone, 1}};
+    draw("a", "a", &runs[0], 1);
+    EXPECT_SHOWN("a.svg", ">train<", ">validation<", ">test<");
+    draw("b", "b", &runs[1], 1);
+    EXPECT_SHOWN("b.svg", ">train<", ">validation<");
+    expect_not_shown("b.svg", ">test<");
+    draw("c", "c", &runs[2], 1);
+    EXPECT_SHOWN("c.svg", ">train<");
+    expect_not_shown("c.svg", ">test<"), expect_not_shown("c.svg", ">validation<");
+    draw("all", "all", runs, 3);
+    EXPECT_SHOWN("all.svg", ">a<", ">b<", ">c<",
+                 "solid: test, or validation without a test set, dashed: train, dotted: validation");
+    draw("two", "two", &runs[1], 2);
+    EXPECT_SHOWN("two.svg", "solid: validation, dashed: train");
 }
 
 /* More runs than there are colours and columns in the legend. */
@@ -237,13 +267,13 @@ Test(plot, values_that_are_hard_to_draw)
     NEED_GNUPLOT();
     const struct evaluation none = {NAN, NAN}, much = {INFINITY, 1}, least = {-1e308, 0}, most = {1e308, 1};
     const struct metrics_row rows[][2] = {
-        {{1, 0, none, none, 0, 0}, {2, 0, none, none, 0, 0}},
-        {{1, 0, much, much, 0, 0}, {2, 0, {1, 1}, none, 0, 0}},
-        {{1, 0, {0, 0}, {0, 0}, 0, 0}, {2, 0, {0, 0}, {0, 0}, 0, 0}},
-        {{1, 0, {1e-9, 1e-6}, {1e9, 1}, 0, 0}, {2, 0, {1, 0.5}, {1, 0.5}, 0, 0}},
-        {{1, 0, most, most, 0, 0}, {2, 0, {1, 0}, {1, 0}, 0, 0}},
-        {{1, 0, least, most, 0, 0}, {INT64_MAX, 0, most, least, 0, 0}},
-        {{0, 0, {5e-324, 0.5}, {1, 0.5}, 0, 0}, {1, 0, {2, 0.5}, {1, 0.5}, 0, 0}},
+        {{1, 0, none, EVALUATION_NONE, none, 0, 0}, {2, 0, none, EVALUATION_NONE, none, 0, 0}},
+        {{1, 0, much, EVALUATION_NONE, much, 0, 0}, {2, 0, {1, 1}, EVALUATION_NONE, none, 0, 0}},
+        {{1, 0, {0, 0}, EVALUATION_NONE, {0, 0}, 0, 0}, {2, 0, {0, 0}, EVALUATION_NONE, {0, 0}, 0, 0}},
+        {{1, 0, {1e-9, 1e-6}, EVALUATION_NONE, {1e9, 1}, 0, 0}, {2, 0, {1, 0.5}, EVALUATION_NONE, {1, 0.5}, 0, 0}},
+        {{1, 0, most, EVALUATION_NONE, most, 0, 0}, {2, 0, {1, 0}, EVALUATION_NONE, {1, 0}, 0, 0}},
+        {{1, 0, least, EVALUATION_NONE, most, 0, 0}, {INT64_MAX, 0, most, EVALUATION_NONE, least, 0, 0}},
+        {{0, 0, {5e-324, 0.5}, EVALUATION_NONE, {1, 0.5}, 0, 0}, {1, 0, {2, 0.5}, EVALUATION_NONE, {1, 0.5}, 0, 0}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (int count = 1; count <= 2; count++) {

@@ -118,7 +118,8 @@ Test(progress, line_shows_the_figures_and_leaves_nothing_behind)
     struct terminal terminal;
     struct progress progress;
     char last[256];
-    struct metrics_row row = {.step = 300, .train = {1.25, 0.5}, .test = {1.5, 0.4375}, .elapsed_seconds = 61};
+    struct metrics_row row = {
+        .step = 300, .train = {1.25, 0.5}, .validation = EVALUATION_NONE, .test = {1.5, 0.4375}, .elapsed_seconds = 61};
     terminal_open(&terminal, 100);
     start(&progress, terminal.out, PROGRESS_BAR, 1000);
     progress_training(&progress, 250, 1.2345, 0.625, 12345);
@@ -126,7 +127,7 @@ Test(progress, line_shows_the_figures_and_leaves_nothing_behind)
     cr_assert(strstr(terminal.text, "250/1000  loss 1.2345  accuracy 62.5%  12,345 images/s"), "%s", terminal.text);
     cr_assert(strstr(terminal.text, "[=======                        ] "), "%s", terminal.text);
     progress_evaluating(&progress, "test set", 10, 20);
-    progress_row(&progress, &row);
+    progress_row(&progress, &(struct run_result){.row_count = 1, .best = row, .final = row});
     terminal_read(&terminal);
     widest(terminal.text, last);
     cr_assert_str_eq(last, "");
@@ -154,7 +155,7 @@ Test(progress, dumb_terminals_and_files_get_plain_lines)
 {
     struct terminal terminal;
     struct progress progress;
-    struct metrics_row row = {.step = 1};
+    struct metrics_row row = {.step = 1, .validation = EVALUATION_NONE};
     terminal_open(&terminal, 80);
     setenv("TERM", "dumb", 1);
     start(&progress, terminal.out, PROGRESS_BAR, 10);
@@ -165,7 +166,7 @@ Test(progress, dumb_terminals_and_files_get_plain_lines)
     progress_clear(&progress);
     terminal_read(&terminal);
     cr_assert_eq(terminal.used, 0);
-    progress_row(&progress, &row);
+    progress_row(&progress, &(struct run_result){.row_count = 1, .best = row, .final = row});
     terminal_read(&terminal);
     cr_assert_eq(strncmp(terminal.text, "step      1 ", 12), 0);
     cr_assert_null(strchr(terminal.text, '\x1b'));
@@ -176,7 +177,7 @@ static void expect_plain(enum progress_mode mode, const char *expected)
 {
     struct terminal terminal;
     struct progress progress;
-    struct metrics_row row = {.step = 1};
+    struct metrics_row row = {.step = 1, .validation = EVALUATION_NONE};
     terminal_open(&terminal, 80);
     unsetenv("NO_COLOR");
     setenv("LC_ALL", "en_US.UTF-8", 1);
@@ -185,7 +186,7 @@ static void expect_plain(enum progress_mode mode, const char *expected)
     cr_assert_not(progress_due(&progress));
     progress_training(&progress, 1, 1, 1, 1);
     progress_evaluating(&progress, "train set", 1, 2);
-    progress_row(&progress, &row);
+    progress_row(&progress, &(struct run_result){.row_count = 1, .best = row, .final = row});
     progress_close(&progress);
     terminal_read(&terminal);
     cr_assert_str_eq(terminal.text, expected);
@@ -253,7 +254,7 @@ Test(progress, colours_and_line_drawing_where_they_are_wanted)
 {
     struct terminal terminal;
     struct progress progress;
-    struct metrics_row row = {.step = 1, .test = {1, 0.5}};
+    struct metrics_row row = {.step = 1, .validation = EVALUATION_NONE, .test = {1, 0.5}};
     terminal_open(&terminal, 18);
     unsetenv("NO_COLOR");
     setenv("LC_ALL", "de_DE.UTF-8", 1);
@@ -262,8 +263,11 @@ Test(progress, colours_and_line_drawing_where_they_are_wanted)
     terminal_read(&terminal);
     cr_assert_str_eq(terminal.text, "\r\x1b[32m━━━\x1b[0;2m─────────\x1b[0m text\x1b[K");
     terminal.used = 0;
-    progress_row(&progress, &row);
-    progress_row(&progress, &row); /* not better than the best */
+    struct run_result result = {0};
+    for (int i = 0; i < 2; i++) { /* the second one is not better than the best */
+        run_result_add(&result, &row);
+        progress_row(&progress, &result);
+    }
     terminal_read(&terminal);
     cr_assert_not_null(strstr(terminal.text, "test 1.0000  \x1b[1;32m 50.00%\x1b[0m  0:00\r\n"));
     cr_assert_not_null(strstr(terminal.text, "test 1.0000   50.00%  0:00\r\n"));
@@ -280,13 +284,50 @@ Test(progress, rows_of_a_narrow_terminal_have_fewer_words)
 {
     struct terminal terminal;
     struct progress progress;
-    struct metrics_row row = {.step = 300, .train = {1.25, 0.5}, .test = {1.5, 0.4375}, .elapsed_seconds = 61};
+    struct metrics_row row = {
+        .step = 300, .train = {1.25, 0.5}, .validation = EVALUATION_NONE, .test = {1.5, 0.4375}, .elapsed_seconds = 61};
     terminal_open(&terminal, 80);
     start(&progress, terminal.out, PROGRESS_BAR, 10);
-    progress_row(&progress, &row);
+    progress_row(&progress, &(struct run_result){.row_count = 1, .best = row, .final = row});
     terminal_read(&terminal);
     cr_assert_str_eq(terminal.text, "step    300  train 1.2500   50.00%  test 1.5000   43.75%  1:01\r\n");
     terminal_close(&terminal);
+}
+
+/* The row and the summary of a run with these figures, on a terminal of that width. */
+static void expect_sets(unsigned short columns, const struct metrics_row *row, const char *expected, const char *best)
+{
+    struct terminal terminal;
+    struct progress progress;
+    struct run_result result = {.best_by = BEST_BY_VALIDATION};
+    run_result_add(&result, row);
+    terminal_open(&terminal, columns);
+    unsetenv("NO_COLOR");
+    start(&progress, terminal.out, PROGRESS_BAR, 10);
+    progress_row(&progress, &result);
+    progress_finish(&progress, &result, "run");
+    terminal_read(&terminal);
+    cr_expect_not_null(strstr(terminal.text, expected), "%s", terminal.text);
+    cr_expect_not_null(strstr(terminal.text, best), "%s", terminal.text);
+    terminal_close(&terminal);
+}
+
+Test(progress, rows_show_every_set_that_there_is)
+{
+    const struct metrics_row three = {.step = 3, .train = {1, 0.5}, .validation = {2, 0.25}, .test = {3, 0.125}};
+    const struct metrics_row two = {.step = 3, .train = {1, 0.5}, .validation = {2, 0.25}, .test = EVALUATION_NONE};
+    expect_sets(128, &three,
+                "step      3  train loss 1.0000  accuracy  50.00%  val loss 2.0000  accuracy \x1b[1;32m 25.00%\x1b[0m  "
+                "test loss 3.0000  accuracy  12.50%  0:00\r\n",
+                "  by validation accuracy\r\nfinal ");
+    expect_sets(
+        127, &three,
+        "step      3  train 1.0000   50.00%  val 2.0000  \x1b[1;32m 25.00%\x1b[0m  test 3.0000   12.50%  0:00\r\n",
+        "best   step      3  train 1.0000   50.00%  val ");
+    expect_sets(92, &two,
+                "step      3  train loss 1.0000  accuracy  50.00%  val loss 2.0000  accuracy \x1b[1;32m 25.00%\x1b[0m  "
+                "0:00\r\n",
+                "accuracy \x1b[1;32m 25.00%\x1b[0m  by validation accuracy\r\n");
 }
 
 /* --- time left --- */
@@ -312,7 +353,8 @@ Test(progress, the_summary_names_the_files_that_are_there)
 {
     struct terminal terminal;
     struct progress progress;
-    struct metrics_row row = {.step = 7, .train = {1.5, 0.25}, .test = {2.5, 0.125}, .elapsed_seconds = 61.2};
+    struct metrics_row row = {
+        .step = 7, .train = {1.5, 0.25}, .validation = EVALUATION_NONE, .test = {2.5, 0.125}, .elapsed_seconds = 61.2};
     struct run_result result = {.row_count = 1, .best = row, .final = row, .images = 50000, .train_seconds = 10};
     char *folder = support_folder(), *csv = support_path(folder, "metrics.csv");
     support_file_write(csv, "", 0);
@@ -336,12 +378,12 @@ Test(progress, the_summary_names_the_files_that_are_there)
 Test(progress, quiet_prints_nothing)
 {
     struct progress progress;
-    struct metrics_row row = {.step = 1};
+    struct metrics_row row = {.step = 1, .validation = EVALUATION_NONE};
     struct run_result result = {.row_count = 1, .best = row, .final = row};
     progress_start(&progress, NULL, 0, 10);
     cr_assert_not(progress_due(&progress));
     progress_training(&progress, 1, 1, 1, 1);
-    progress_row(&progress, &row);
+    progress_row(&progress, &result);
     progress_finish(&progress, &result, "folder");
     progress_clear(&progress);
 }
@@ -355,4 +397,38 @@ Test(progress, best_is_the_first_of_the_highest)
         run_result_add(&result, &row);
     }
     cr_assert(result.best.step == 1 && result.final.step == 3 && result.row_count == 4);
+    cr_assert_eq(result.since_best, 2);
+}
+
+/* Rows whose validation accuracy is highest at step 1, their test accuracy at step 2. */
+static struct run_result result_by(enum best_by by)
+{
+    struct run_result result = {.best_by = by};
+    const double validation[] = {0.25, 0.5, 0.375}, test[] = {0.5, 0.125, 0.75};
+    for (int i = 0; i < 3; i++) {
+        struct metrics_row row = {.step = i, .validation = {1, validation[i]}, .test = {1, test[i]}};
+        run_result_add(&result, &row);
+    }
+    return result;
+}
+
+Test(progress, best_goes_by_the_chosen_set)
+{
+    struct run_result validation = result_by(BEST_BY_VALIDATION), test = result_by(BEST_BY_TEST);
+    struct run_result none = result_by(BEST_BY_NONE);
+    cr_expect(validation.best.step == 1 && validation.since_best == 1);
+    cr_expect(test.best.step == 2 && test.since_best == 0);
+    cr_expect(none.best.step == 2 && none.since_best == 0, "without a set to choose by the last is the best");
+}
+
+/* A row from a program that knew no validation set. */
+Test(progress, a_row_without_the_chosen_set_is_worse_than_any_other)
+{
+    struct run_result result = {.best_by = BEST_BY_VALIDATION};
+    struct metrics_row old = {.step = 1, .validation = EVALUATION_NONE, .test = {1, 1}};
+    struct metrics_row new = {.step = 2, .validation = {1, 0}, .test = {1, 0}};
+    run_result_add(&result, &old);
+    run_result_add(&result, &new);
+    run_result_add(&result, &old);
+    cr_expect(result.best.step == 2 && result.since_best == 1);
 }

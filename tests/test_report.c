@@ -10,8 +10,18 @@
 #include "trainer/report.h"
 
 static const struct metrics_row rows[] = {
-    {.step = 50, .train = {1.5, 0.25}, .test = {2.5, 0.125}, .learning_rate = 1e-3, .elapsed_seconds = 2.5},
-    {.step = 100, .train = {NAN, 0.5}, .test = {INFINITY, 0.25}, .learning_rate = 5e-4, .elapsed_seconds = 4.75},
+    {.step = 50,
+     .train = {1.5, 0.25},
+     .validation = EVALUATION_NONE,
+     .test = {2.5, 0.125},
+     .learning_rate = 1e-3,
+     .elapsed_seconds = 2.5},
+    {.step = 100,
+     .train = {NAN, 0.5},
+     .validation = EVALUATION_NONE,
+     .test = {INFINITY, 0.25},
+     .learning_rate = 5e-4,
+     .elapsed_seconds = 4.75},
 };
 
 static struct report_run run_named(const char *name)
@@ -80,6 +90,22 @@ Test(report, metrics_are_as_measured_and_what_is_not_finite_is_null)
     cr_assert_eq(json_number_value(json_array_get(json_object_get(a, "elapsed_seconds"), 1)), 4.75);
     cr_assert_eq(json_integer_value(json_object_get(a, "batch_size")), 20);
     cr_assert(json_is_null(json_object_get(a, "config")) && json_is_null(json_object_get(a, "layers")));
+    json_decref(data);
+    free(page);
+}
+
+Test(report, sets_that_a_run_has_not_are_null)
+{
+    static const struct metrics_row held_out[] = {
+        {.step = 50, .train = {1.5, 0.25}, .validation = {2.5, 0.125}, .test = EVALUATION_NONE}};
+    struct report_run run = run_named("a run");
+    run.rows = held_out, run.row_count = 1, run.best_by = BEST_BY_VALIDATION;
+    char *page = page_of(&run, 1);
+    json_t *data = data_of(page), *a = run_data(data, 0);
+    cr_assert_str_eq(string_in(a, "best_by"), "validation");
+    cr_assert_eq(json_number_value(json_array_get(json_object_get(a, "validation_accuracy"), 0)), 0.125);
+    cr_assert_eq(json_number_value(json_array_get(json_object_get(a, "validation_loss"), 0)), 2.5);
+    cr_assert(json_is_null(json_array_get(json_object_get(a, "test_accuracy"), 0)));
     json_decref(data);
     free(page);
 }

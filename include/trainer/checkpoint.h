@@ -21,7 +21,9 @@
  *   seed, rng                the seed and the name of the generator of every random draw; a draw is named by (seed,
  *                            stream, step, index), so that nothing else needs keeping
  *   metrics_rows             rows that metrics.csv has at that step
- *   best_*                   the row with the highest test accuracy so far; none where metrics_rows is 0
+ *   best_*                   the best row so far, by the set of checkpoint.best_by; none where metrics_rows is 0. The
+ *                            loss and accuracy of a set that the run does not have are left out: best_train_*,
+ *                            best_validation_*, best_test_*
  *   classes, class_names     how many classes there are, and a JSON list of their names where the data set has names
  *   config, config_sha256    the experiment as experiment_write writes it
  * No time and no folder is in it: the same run gives the same bytes. */
@@ -86,7 +88,7 @@ bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *tra
 
 enum checkpoint_choice {
     CHECKPOINT_LAST, /* of the highest step */
-    CHECKPOINT_BEST, /* of the highest test accuracy */
+    CHECKPOINT_BEST, /* of the best evaluation: checkpoint.best_by */
 };
 
 /* The path of a run's checkpoint in a new string, or NULL with the reason in `status`. `run` may also be the path of a

@@ -55,7 +55,7 @@ bool cifar10_load(struct dataset *dataset, const char *folder, struct status *st
 bool idx_load(struct dataset *dataset, const char *folder, struct status *status);
 
 /* A seeded set for tests: each class has a smooth random image of its own, a sample is its class's image plus noise,
- * and sample i is of class i mod classes. At most 256 classes. */
+ * and sample i is of class i mod classes. At most 256 classes; test may be 0. */
 void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
                     int64_t size, uint64_t seed);
 

@@ -32,6 +32,7 @@ enum batchnorm_kind {
 enum init_kind { INIT_UNIFORM_FAN_IN, INIT_NORMAL };
 enum loss_kind { LOSS_FUSED, LOSS_SEPARATE };
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
+enum checkpoint_best { CHECKPOINT_BEST_AUTO, CHECKPOINT_BEST_BY_VALIDATION, CHECKPOINT_BEST_BY_TEST };
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };
 
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
@@ -111,6 +112,7 @@ struct experiment {
     struct {
         int64_t freq, keep; /* steps; checkpoints */
         bool best;
+        enum checkpoint_best best_by; /* auto: by validation where there is such a set, else by test */
     } checkpoint;
     struct {
         bool tensorboard, histograms; /* of weights and gradients; only with tensorboard */

@@ -20,7 +20,8 @@ struct plot_run {
  * Free with free(). */
 char *plot_title(const struct experiment *experiment);
 
-/* Writes `base`.png and `base`.svg: loss and accuracy, train and test, against the step, of one run or several overlaid.
+/* Writes `base`.png and `base`.svg: loss and accuracy of every set that was measured against the step, of one run or
+ * several overlaid.
  * The title's first line is large, a second one (after a newline) small below it. Losses that span more than three powers
  * of ten get a logarithmic axis, and values that are not finite are left out. The files appear whole or not at all. */
 bool plot_curves(const char *base, const char *title, const struct plot_run *runs, int run_count,

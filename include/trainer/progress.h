@@ -33,7 +33,6 @@ struct progress {
     bool terminal, colour, unicode;
     int shown; /* columns of the line that will be rewritten; 0: there is none */
     int64_t first_step, max_steps;
-    double best_accuracy;      /* of the rows so far; -1 before the first */
     double started, refreshed; /* seconds of the clock */
     struct usage usage;        /* of the processor; whoever knows a GPU starts it anew with that */
 };
@@ -54,8 +53,8 @@ void progress_evaluating(struct progress *progress, const char *set, int64_t don
 /* Rewrites the line with any text; share: 0..1 of the bar. */
 void progress_show(struct progress *progress, double share, const char *text);
 
-/* A line that stays. */
-void progress_row(struct progress *progress, const struct metrics_row *row);
+/* A line that stays: the last row of the result. */
+void progress_row(struct progress *progress, const struct run_result *result);
 
 /* The end: best and final figures, time, speed, and what the run's folder holds. */
 void progress_finish(struct progress *progress, const struct run_result *result, const char *folder);

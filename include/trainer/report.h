@@ -34,6 +34,7 @@ struct report_run {
     const char *title; /* a line about model and optimizer */
     const struct metrics_row *rows;
     int row_count;                 /* at least 1 */
+    enum best_by best_by;          /* how the best row is found */
     int64_t batch_size, max_steps; /* 0: not known */
     const char *config;            /* INI text, as experiment_write writes it */
     const struct network *network; /* for the table of its layers */

@@ -40,7 +40,7 @@ struct trainer {
     struct network *network;
     struct optimizer optimizer;
     struct ema ema; /* what evaluations use, where train.ema_decay is not 0 */
-    struct evaluation_set train_set, validation_set, test_set; /* validation_set may be empty */
+    struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct augment_params augment;                             /* of the training batches */
     bool augmented;                                            /* whether it changes anything */
     int64_t optimizer_bytes;                                   /* of memory, moving average included */
@@ -61,7 +61,7 @@ void trainer_destroy(struct trainer *trainer);
 void trainer_print_memory(const struct trainer *trainer, FILE *out);
 
 /* What about an experiment only the data can tell, which trainer_create checks first: a batch is no larger than the
- * training set, and augmentation leaves something of an image. */
+ * training set, augmentation leaves something of an image, and there is a set to find the best evaluation by. */
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status);
 
 /* One training step: gather, forward, loss, backward, optimizer, moving average. Its loss is added to the backend's
@@ -76,6 +76,17 @@ struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluat
 /* The same, but false where stop() (may be NULL) became true on the way, which is asked after each batch. */
 bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
                              bool (*stop)(void), struct evaluation *evaluation);
+
+/* The row of metrics.csv for the trainer as it stands: every set that is not empty is evaluated. elapsed_seconds stays
+ * 0. False where stop() (may be NULL) became true on the way. */
+bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bool (*stop)(void),
+                          struct metrics_row *row);
+
+/* The columns of metrics.csv beside those that are always there. */
+struct metrics_columns trainer_columns(const struct trainer *trainer);
+
+/* The set that tells which evaluation is the best, of those that a run measures: what checkpoint.best_by comes to. */
+enum best_by trainer_best_by(enum checkpoint_best wish, struct metrics_columns columns);
 
 /* What becomes of a folder that holds a run already, finished or not. */
 enum train_start {

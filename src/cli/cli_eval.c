@@ -141,7 +141,9 @@ static bool select_set(const struct dataset *dataset, const char *name, const st
            : strcmp(name, "test") == 0 ? &dataset->test
                                        : &dataset->validation;
     if ((*set)->count > 0) return true;
-    if (*set == &dataset->test) return status_fail(status, STATUS_USAGE, "--on test: the data set has no test images");
+    if (*set == &dataset->test)
+        return status_fail(status, STATUS_USAGE, "the data has no test set; expected --on %s",
+                           dataset->validation.count > 0 ? "validation" : "train");
     return status_fail(status, STATUS_USAGE, "--on %s: this run holds out no images (data.validation_size = 0)", name);
 }
 

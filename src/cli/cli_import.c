@@ -5,6 +5,21 @@
 #include "trainer/import.h"
 #include "trainer/memory.h"
 
+static void print_set(const char *before, const char *name, const struct evaluation *figures)
+{
+    if (evaluation_exists(figures))
+        printf("%s%s loss %.4f  accuracy %.2f%%", before, name, figures->loss, 100 * figures->accuracy);
+}
+
+static void print_row(const char *folder, const struct metrics_row *row)
+{
+    printf("%s:", folder);
+    print_set(" ", "train", &row->train);
+    print_set("  ", "val", &row->validation);
+    print_set("  ", "test", &row->test);
+    putchar('\n');
+}
+
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct experiment experiment;
@@ -14,9 +29,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
                                      : memory_format("runs/%s", experiment.experiment.name);
     struct metrics_row row;
     bool good = import_weights(&experiment, arguments->words[1], folder, &row, status);
-    if (good)
-        printf("%s: train loss %.4f  accuracy %.2f%%  test loss %.4f  accuracy %.2f%%\n", folder, row.train.loss,
-               100 * row.train.accuracy, row.test.loss, 100 * row.test.accuracy);
+    if (good) print_row(folder, &row);
     free(folder);
     experiment_free(&experiment);
     return good;

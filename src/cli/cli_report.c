@@ -11,6 +11,7 @@
 #include "trainer/predictor.h"
 #include "trainer/progress.h"
 #include "trainer/report.h"
+#include "trainer/train.h"
 
 /* What the page borrows of a run. */
 struct material {
@@ -81,13 +82,21 @@ struct watcher {
     struct mistakes *mistakes;
     struct progress progress; /* on the standard error, whose terminal is the one that people look at */
     int64_t count;
+    const char *set; /* for people */
 };
+
+/* The test set, or the validation set of data without one; NULL where there is neither. */
+static const struct image_set *evaluated_set(const struct dataset *dataset)
+{
+    if (dataset->test.count > 0) return &dataset->test;
+    return dataset->validation.count > 0 ? &dataset->validation : NULL;
+}
 
 static void watch_image(void *argument, int64_t index, int64_t label, const double *logits)
 {
     struct watcher *watcher = argument;
     mistakes_add(watcher->mistakes, index, label, logits);
-    if (progress_due(&watcher->progress)) progress_evaluating(&watcher->progress, "test set", index, watcher->count);
+    if (progress_due(&watcher->progress)) progress_evaluating(&watcher->progress, watcher->set, index, watcher->count);
 }
 
 static void copy_images(struct material *material, const struct image_set *set, int64_t size)
@@ -99,9 +108,10 @@ static void copy_images(struct material *material, const struct image_set *set, 
 
 static void evaluate(struct material *material, const struct dataset *dataset)
 {
-    const struct image_set *set = &dataset->test;
+    const struct image_set *set = evaluated_set(dataset);
     const struct predictor *predictor = &material->predictor;
-    struct watcher watcher = {.mistakes = &material->mistakes, .count = set->count};
+    const char *name = set == &dataset->test ? "test set" : "validation set";
+    struct watcher watcher = {.mistakes = &material->mistakes, .count = set->count, .set = name};
     struct run_output output = {stderr, PROGRESS_BAR};
     struct predictor_visitor visitor = {watch_image, &watcher};
     material->mistakes = mistakes_create(dataset->classes);
@@ -110,7 +120,7 @@ static void evaluate(struct material *material, const struct dataset *dataset)
     progress_close(&watcher.progress);
     copy_images(material, set, dataset->channels * dataset->height * dataset->width);
     material->evaluation = (struct report_evaluation){
-        .checkpoint = predictor->path, .set = "test set", .step = predictor->step, .figures = figures};
+        .checkpoint = predictor->path, .set = name, .step = predictor->step, .figures = figures};
     material->evaluation.confusion = &material->confusion;
     material->evaluation.class_names = predictor->input.class_names;
     material->evaluation.mistakes = material->mistakes.list;
@@ -132,8 +142,9 @@ static bool load_and_evaluate(struct material *material, const char *folder, con
         return false;
     if (!dataset_load(&dataset, &material->predictor.experiment, status)) return false;
     bool good = predictor_check_data(&material->predictor, &dataset, status);
-    if (good && dataset.test.count == 0) good = status_fail(status, STATUS_RUNTIME, "the data set has no test images");
-    good = good && predictor_check_set(&material->predictor, &dataset.test, status);
+    if (good && !evaluated_set(&dataset))
+        good = status_fail(status, STATUS_RUNTIME, "the data has neither a test set nor a validation set");
+    good = good && predictor_check_set(&material->predictor, evaluated_set(&dataset), status);
     if (good) evaluate(material, &dataset);
     dataset_free(&dataset);
     return good;
@@ -151,7 +162,10 @@ static void add_evaluation(struct material *material, const char *folder, const 
 static void gather(struct material *material, const struct cli_source *source, const struct cli_arguments *arguments)
 {
     material->run = (struct report_run){.name = source->label, .rows = source->rows, .row_count = source->row_count};
+    material->run.best_by = trainer_best_by(CHECKPOINT_BEST_AUTO, source->columns);
     add_config(material, source->folder);
+    if (material->config)
+        material->run.best_by = trainer_best_by(material->experiment.checkpoint.best_by, source->columns);
     add_evaluation(material, source->folder, arguments);
     add_layers(material);
 }
@@ -219,7 +233,7 @@ static const struct cli_option options[] = {
      .letter = 'c',
      .kind = CLI_CHOICE,
      .argument = "best|last",
-     .help = "Which network is evaluated; default: best, by test accuracy.",
+     .help = "Which network is evaluated; default: best, by checkpoint.best_by.",
      .choices = checkpoints,
      CLI_FIELD(checkpoint)},
     {.name = "no-evaluation",
@@ -239,8 +253,8 @@ const struct cli_command cli_report = {
     .summary = "Write a page about runs: curves, confusion matrix, mistakes, layers, config; one HTML file.",
     .description =
         "Also while a run is still going on. The file needs no server, no network and no other file. The "
-        "confusion matrix and the images are of the test set that the run's config names, by its best checkpoint; "
-        "--set changes that config. What cannot be had is left out, and the page says so.",
+        "confusion matrix and the images are of the test set that the run's config names, or of its validation set "
+        "where there is no test set, by its best checkpoint; --set changes that config. What cannot be had is left out, and the page says so.",
     .operands = operands,
     .options = options,
     .examples = examples,

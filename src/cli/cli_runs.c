@@ -65,7 +65,7 @@ static bool find_source(struct cli_source *source, const char *word, struct stat
 static bool read_source(struct cli_source *source, const char *word, struct status *status)
 {
     if (!find_source(source, word, status)) return false;
-    if (!metrics_csv_read(source->csv, &source->rows, &source->row_count, status)) return false;
+    if (!metrics_csv_read(source->csv, &source->columns, &source->rows, &source->row_count, status)) return false;
     if (source->row_count > 0) return true;
     return status_fail(status, STATUS_RUNTIME, "%s: no evaluation in it yet", source->csv);
 }

@@ -9,6 +9,7 @@
 struct cli_source {
     char *folder, *csv;
     char *label; /* tells the runs apart: the folder's name, or the word as it was given */
+    struct metrics_columns columns;
     struct metrics_row *rows;
     int row_count; /* at least 1 */
 };

@@ -77,7 +77,7 @@ const struct cli_command cli_train = {
     .summary = "Train the network that CONFIG describes; write metrics.csv, resolved.ini and pictures of the curves.",
     .description =
         "Checks CONFIG, loads its data, prints the layers, trains, and every train.eval_freq steps evaluates on the "
-        "entire train and test sets. The run's folder gets metrics.csv (a row per evaluation), resolved.ini (every key "
+        "entire training, validation and test sets, as far as there are such. The run's folder gets metrics.csv (a row per evaluation), resolved.ini (every key "
         "with the value that counted; a config that repeats the run) and the curves as pictures. The same config and "
         "seed give the same losses to the last bit, at any number of threads.\n\n"
         "Every checkpoint.freq steps, and at the end, all that the run needs to go on is saved in the folder's "

@@ -124,9 +124,17 @@ static bool check_train(struct experiment *experiment, struct status *status)
                            "expected 0, as model.loss is separate (fused can smooth)");
 }
 
+static bool check_best_by(struct experiment *experiment, struct status *status)
+{
+    if (experiment->checkpoint.best_by != CHECKPOINT_BEST_BY_VALIDATION || experiment->data.validation_size > 0)
+        return true;
+    return experiment_fail(experiment, "checkpoint.best_by", status,
+                           "validation needs samples that are held out: data.validation_size above 0, found 0");
+}
+
 bool experiment_check(struct experiment *experiment, struct status *status)
 {
     return check_name(experiment, status) && check_data(experiment, status) && check_model(experiment, status) &&
            check_optimizer(experiment, status) && check_schedule(experiment, status) &&
-           check_train(experiment, status) && check_report(experiment, status);
+           check_train(experiment, status) && check_best_by(experiment, status) && check_report(experiment, status);
 }

@@ -34,7 +34,7 @@ const struct experiment_key experiment_keys[] = {
            "none", "mean_image", "unit", "channel"),
     INTEGER(data, validation_size, "0", 0, 10000000, "First training samples held out for validation."),
     INTEGER(data, synthetic_train, "1000", 1, 10000000, "Training samples of the synthetic set."),
-    INTEGER(data, synthetic_test, "200", 1, 10000000, "Test samples of the synthetic set."),
+    INTEGER(data, synthetic_test, "200", 0, 10000000, "Test samples of the synthetic set; 0: it has no test set."),
     INTEGER(data, synthetic_classes, "10", 2, 256, "Classes of the synthetic set."),
     INTEGER(data, synthetic_channels, "3", 1, 16, "Channels of a synthetic image."),
     INTEGER(data, synthetic_size, "32", 1, 256, "Height and width of a synthetic image."),
@@ -118,7 +118,10 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(checkpoint, freq, "500", 0, 1000000000,
             "Save the run after every freq steps; 0: only at its end and when it is stopped."),
     INTEGER(checkpoint, keep, "2", 1, 1000000, "Number of checkpoints that stay, the newest ones."),
-    BOOLEAN(checkpoint, best, "true", "Also save a checkpoint at the highest test accuracy."),
+    BOOLEAN(checkpoint, best, "true", "Also save a checkpoint at the best evaluation."),
+    CHOICE(checkpoint, best_by, "auto",
+           "Set whose accuracy tells which evaluation is the best; auto: the validation set where there is one, else the "
+           "test set. Without both sets the last evaluation is the best.", "auto", "validation", "test"),
 
     BOOLEAN(report, tensorboard, "false", "Write event files for TensorBoard into the run's folder tensorboard/."),
     BOOLEAN(report, histograms, "false",

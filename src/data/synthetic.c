@@ -67,12 +67,12 @@ static void draw_samples(struct image_set *set, const float *patterns, int64_t c
 void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
                     int64_t size, uint64_t seed)
 {
-    CHECK(train >= 1 && test >= 1 && classes >= 1 && classes <= DATA_CLASSES_MAX && channels >= 1 && size >= 1);
+    CHECK(train >= 1 && test >= 0 && classes >= 1 && classes <= DATA_CLASSES_MAX && channels >= 1 && size >= 1);
     int64_t sample = channels * size * size;
     *dataset = (struct dataset){.channels = channels, .height = size, .width = size, .classes = classes};
     float *patterns = draw_patterns(classes * channels, size, seed);
     image_set_alloc(&dataset->train, train, sample);
-    image_set_alloc(&dataset->test, test, sample);
+    if (test > 0) image_set_alloc(&dataset->test, test, sample);
     draw_samples(&dataset->train, patterns, classes, sample, rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_TRAIN));
     draw_samples(&dataset->test, patterns, classes, sample, rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_TEST));
     free(patterns);

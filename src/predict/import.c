@@ -102,11 +102,12 @@ static bool write_config(const struct import *import, const char *folder, struct
     return written;
 }
 
-static bool write_metrics(const char *folder, const struct metrics_row *row, struct status *status)
+static bool write_metrics(const struct import *import, const char *folder, struct status *status)
 {
     struct metrics_csv csv;
     char *path = memory_format("%s/metrics.csv", folder);
-    bool written = metrics_csv_open(&csv, path, status) && metrics_csv_append(&csv, row, status);
+    bool written = metrics_csv_open(&csv, path, trainer_columns(&import->trainer), status) &&
+                   metrics_csv_append(&csv, &import->result.final, status);
     metrics_csv_close(&csv);
     free(path);
     return written;
@@ -114,17 +115,16 @@ static bool write_metrics(const char *folder, const struct metrics_row *row, str
 
 static bool write_run(struct import *import, const struct run_folder *folder, struct status *status)
 {
-    return write_config(import, folder->path, status) && write_metrics(folder->path, &import->result.final, status) &&
+    return write_config(import, folder->path, status) && write_metrics(import, folder->path, status) &&
            run_folder_save_best(folder, &import->trainer, &import->result, status) &&
            run_folder_save(folder, &import->trainer, &import->result, status);
 }
 
 static void evaluate(struct import *import)
 {
-    struct trainer *trainer = &import->trainer;
-    struct metrics_row row = {.learning_rate = schedule_learning_rate(import->experiment, 0)};
-    row.train = trainer_evaluate(trainer, &trainer->train_set, NULL);
-    row.test = trainer_evaluate(trainer, &trainer->test_set, NULL);
+    struct metrics_row row;
+    trainer_evaluate_row(&import->trainer, NULL, NULL, &row);
+    import->result.best_by = trainer_best_by(import->experiment->checkpoint.best_by, trainer_columns(&import->trainer));
     run_result_add(&import->result, &row);
 }
 

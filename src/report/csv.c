@@ -10,14 +10,17 @@
 
 #include "config/experiment_value.h"
 #include "trainer/memory.h"
+#include "util/file_atomic.h"
 #include "util/file_regular.h"
-
-#define HEADER "step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds"
 
 /* COUNT is an int64_t; the others are doubles. Nine digits of a NUMBER tell any two floats apart. */
 enum column_type { COUNT, NUMBER, SECONDS };
 
+/* The columns that a file has. */
+enum column_group { ALWAYS, VALIDATION, TEST };
+
 struct column {
+    enum column_group group;
     const char *name;
     size_t offset;
     enum column_type type;
@@ -25,17 +28,56 @@ struct column {
     const char *expected;
 };
 
-static const struct column columns[] = {
-    {"step", offsetof(struct metrics_row, step), COUNT, 0, 0, "a whole number"},
-    {"epoch", offsetof(struct metrics_row, epoch), COUNT, 0, 0, "a whole number"},
-    {"train_loss", offsetof(struct metrics_row, train.loss), NUMBER, -INFINITY, INFINITY, "a number"},
-    {"train_accuracy", offsetof(struct metrics_row, train.accuracy), NUMBER, 0, 1, "a number of 0..1"},
-    {"test_loss", offsetof(struct metrics_row, test.loss), NUMBER, -INFINITY, INFINITY, "a number"},
-    {"test_accuracy", offsetof(struct metrics_row, test.accuracy), NUMBER, 0, 1, "a number of 0..1"},
-    {"learning_rate", offsetof(struct metrics_row, learning_rate), NUMBER, 0, INFINITY, "a number >= 0"},
-    {"elapsed_seconds", offsetof(struct metrics_row, elapsed_seconds), SECONDS, 0, INFINITY, "a number >= 0"},
+/* clang-format off */
+#define PLACE(field) offsetof(struct metrics_row, field)
+static const struct column all_columns[] = {
+    {ALWAYS, "step", PLACE(step), COUNT, 0, 0, "a whole number"},
+    {ALWAYS, "epoch", PLACE(epoch), COUNT, 0, 0, "a whole number"},
+    {ALWAYS, "train_loss", PLACE(train.loss), NUMBER, -INFINITY, INFINITY, "a number"},
+    {ALWAYS, "train_accuracy", PLACE(train.accuracy), NUMBER, 0, 1, "a number of 0..1"},
+    {VALIDATION, "val_loss", PLACE(validation.loss), NUMBER, -INFINITY, INFINITY, "a number"},
+    {VALIDATION, "val_accuracy", PLACE(validation.accuracy), NUMBER, 0, 1, "a number of 0..1"},
+    {TEST, "test_loss", PLACE(test.loss), NUMBER, -INFINITY, INFINITY, "a number"},
+    {TEST, "test_accuracy", PLACE(test.accuracy), NUMBER, 0, 1, "a number of 0..1"},
+    {ALWAYS, "learning_rate", PLACE(learning_rate), NUMBER, 0, INFINITY, "a number >= 0"},
+    {ALWAYS, "elapsed_seconds", PLACE(elapsed_seconds), SECONDS, 0, INFINITY, "a number >= 0"},
 };
-enum { COLUMN_COUNT = sizeof columns / sizeof *columns };
+#undef PLACE
+/* clang-format on */
+enum { COLUMNS_MAX = sizeof all_columns / sizeof *all_columns };
+
+/* The columns of a file, in its order. */
+struct column_list {
+    const struct column *list[COLUMNS_MAX];
+    int count;
+};
+
+static struct column_list list_columns(struct metrics_columns columns)
+{
+    struct column_list list = {.count = 0};
+    for (int i = 0; i < COLUMNS_MAX; i++) {
+        enum column_group group = all_columns[i].group;
+        if (group == ALWAYS || (group == VALIDATION ? columns.validation : columns.test))
+            list.list[list.count++] = &all_columns[i];
+    }
+    return list;
+}
+
+/* The first line of a file, without its newline. */
+struct header {
+    char text[METRICS_CSV_LINE_LIMIT + 1];
+};
+
+static struct header header_of(struct metrics_columns columns)
+{
+    struct column_list list = list_columns(columns);
+    struct header header = {""};
+    for (int i = 0; i < list.count; i++) {
+        size_t used = strlen(header.text);
+        snprintf(header.text + used, sizeof header.text - used, "%s%s", i > 0 ? "," : "", list.list[i]->name);
+    }
+    return header;
+}
 
 /* --- writing --- */
 
@@ -44,12 +86,13 @@ static bool fail(const struct metrics_csv *csv, const char *what, struct status 
     return status_fail(status, STATUS_RUNTIME, "%s: cannot %s: %s", csv->path, what, strerror(errno));
 }
 
-bool metrics_csv_open(struct metrics_csv *csv, const char *path, struct status *status)
+bool metrics_csv_open(struct metrics_csv *csv, const char *path, struct metrics_columns columns, struct status *status)
 {
-    csv->path = memory_copy_string(path);
+    *csv = (struct metrics_csv){.path = memory_copy_string(path), .columns = columns};
     csv->file = fopen(path, "w");
     if (!csv->file) return fail(csv, "create the file", status);
-    if (fputs(HEADER "\n", csv->file) < 0 || fflush(csv->file) != 0) return fail(csv, "write", status);
+    if (fprintf(csv->file, "%s\n", header_of(columns).text) < 0 || fflush(csv->file) != 0)
+        return fail(csv, "write", status);
     return true;
 }
 
@@ -70,12 +113,18 @@ static void write_field(FILE *file, const struct column *column, const struct me
     }
 }
 
+static void write_row(FILE *file, struct metrics_columns columns, const struct metrics_row *row)
+{
+    struct column_list list = list_columns(columns);
+    for (int i = 0; i < list.count; i++) {
+        write_field(file, list.list[i], row);
+        fputc(i + 1 < list.count ? ',' : '\n', file);
+    }
+}
+
 bool metrics_csv_append(struct metrics_csv *csv, const struct metrics_row *row, struct status *status)
 {
-    for (int i = 0; i < COLUMN_COUNT; i++) {
-        write_field(csv->file, &columns[i], row);
-        fputc(i + 1 < COLUMN_COUNT ? ',' : '\n', csv->file);
-    }
+    write_row(csv->file, csv->columns, row);
     if (fflush(csv->file) != 0 || ferror(csv->file)) return fail(csv, "write", status);
     return true;
 }
@@ -104,6 +153,7 @@ struct reader {
     FILE *file;
     int line;                              /* 1 is the header */
     char text[METRICS_CSV_LINE_LIMIT + 1]; /* the line, without its newline */
+    struct metrics_columns columns;        /* that the header names */
     struct metrics_row *rows;
     int count, capacity;
 };
@@ -135,9 +185,16 @@ static bool read_header(struct reader *reader, struct status *status)
 {
     bool end;
     if (!read_line(reader, &end, status)) return false;
-    if (strcmp(reader->text, HEADER) == 0) return true;
-    return status_fail(status, STATUS_RUNTIME, "%s:1: expected the header \"" HEADER "\", found \"%s\"", reader->path,
-                       reader->text);
+    for (unsigned i = 0; i < 4; i++) {
+        reader->columns = (struct metrics_columns){.validation = i & 1, .test = i & 2};
+        if (strcmp(reader->text, header_of(reader->columns).text) == 0) return true;
+    }
+    struct metrics_columns usual = {.test = true};
+    return status_fail(
+        status, STATUS_RUNTIME,
+        "%s:1: expected the header \"%s\", or that of a run with other sets (val_loss,val_accuracy before "
+        "test_loss,test_accuracy, and either pair missing), found \"%s\"",
+        reader->path, header_of(usual).text, reader->text);
 }
 
 /* As write_field writes it. */
@@ -171,14 +228,16 @@ static bool parse_field(const struct reader *reader, const struct column *column
 
 static bool parse_row(struct reader *reader, struct metrics_row *row, struct status *status)
 {
+    struct column_list list = list_columns(reader->columns);
     int found = 1;
     for (const char *c = reader->text; *c; c++) found += *c == ',';
-    if (found != COLUMN_COUNT)
+    if (found != list.count)
         return status_fail(status, STATUS_RUNTIME, "%s:%d: expected %d columns, found %d", reader->path, reader->line,
-                           COLUMN_COUNT, found);
+                           list.count, found);
     char *rest = reader->text;
-    for (int i = 0; i < COLUMN_COUNT; i++)
-        if (!parse_field(reader, &columns[i], strsep(&rest, ","), row, status)) return false;
+    *row = (struct metrics_row){.validation = EVALUATION_NONE, .test = EVALUATION_NONE};
+    for (int i = 0; i < list.count; i++)
+        if (!parse_field(reader, list.list[i], strsep(&rest, ","), row, status)) return false;
     if (reader->count == 0 || row->step > reader->rows[reader->count - 1].step) return true;
     return status_fail(status, STATUS_RUNTIME,
                        "%s:%d: step: expected more than the %" PRId64 " of the row before, found %" PRId64,
@@ -206,13 +265,15 @@ static bool read_rows(struct reader *reader, int64_t limit, struct status *statu
     return true;
 }
 
-bool metrics_csv_read(const char *path, struct metrics_row **rows, int *row_count, struct status *status)
+bool metrics_csv_read(const char *path, struct metrics_columns *columns, struct metrics_row **rows, int *row_count,
+                      struct status *status)
 {
     struct reader reader = {.path = path, .file = fopen(path, "r")};
     *rows = NULL, *row_count = 0;
     if (!reader.file) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
     bool good = read_header(&reader, status) && read_rows(&reader, INT64_MAX, status);
     fclose(reader.file);
+    *columns = reader.columns;
     if (good)
         *rows = reader.rows, *row_count = reader.count;
     else
@@ -220,11 +281,43 @@ bool metrics_csv_read(const char *path, struct metrics_row **rows, int *row_coun
     return good;
 }
 
-bool metrics_csv_continue(struct metrics_csv *csv, const char *path, int64_t row_count, struct metrics_row **rows,
-                          struct status *status)
+/* The rows that a file keeps, for writing them with other columns. */
+struct kept {
+    struct metrics_columns columns;
+    const struct metrics_row *rows;
+    int64_t count;
+};
+
+static void print_kept(const void *argument, FILE *out)
+{
+    const struct kept *kept = argument;
+    fprintf(out, "%s\n", header_of(kept->columns).text);
+    for (int64_t i = 0; i < kept->count; i++) write_row(out, kept->columns, &kept->rows[i]);
+}
+
+/* Writes the file anew with the columns that the run has now: "nan" where a row has no such figure. */
+static bool rewrite(struct metrics_csv *csv, const struct reader *reader, struct status *status)
+{
+    struct kept kept = {csv->columns, reader->rows, reader->count};
+    fclose(csv->file);
+    csv->file = NULL;
+    if (!file_atomic_print(csv->path, print_kept, &kept, status)) return false;
+    csv->file = fopen(csv->path, "a");
+    return csv->file || fail(csv, "open", status);
+}
+
+static bool cut_back(struct metrics_csv *csv, const struct reader *reader, struct status *status)
+{
+    if (memcmp(&csv->columns, &reader->columns, sizeof csv->columns) != 0) return rewrite(csv, reader, status);
+    return (fseek(csv->file, 0, SEEK_CUR) == 0 && ftruncate(fileno(csv->file), ftell(csv->file)) == 0) ||
+           fail(csv, "cut back", status);
+}
+
+bool metrics_csv_continue(struct metrics_csv *csv, const char *path, struct metrics_columns columns, int64_t row_count,
+                          struct metrics_row **rows, struct status *status)
 {
     *rows = NULL;
-    csv->path = memory_copy_string(path);
+    *csv = (struct metrics_csv){.path = memory_copy_string(path), .columns = columns};
     if (!file_regular_check(path, status)) return false;
     csv->file = fopen(path, "r+");
     if (!csv->file) return fail(csv, "open", status);
@@ -234,8 +327,7 @@ bool metrics_csv_continue(struct metrics_csv *csv, const char *path, int64_t row
         good = status_fail(status, STATUS_RUNTIME,
                            "%s: expected at least the %" PRId64 " rows of the checkpoint, found %d", path, row_count,
                            reader.count);
-    if (good && (fseek(csv->file, 0, SEEK_CUR) != 0 || ftruncate(fileno(csv->file), ftell(csv->file)) != 0))
-        good = fail(csv, "cut back", status);
+    good = good && cut_back(csv, &reader, status);
     if (good)
         *rows = reader.rows;
     else

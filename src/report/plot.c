@@ -15,7 +15,9 @@ enum { COLOUR_COUNT = sizeof colours / sizeof *colours };
 /* Pixels. */
 enum { PANEL_HEIGHT = 400, HEAD_HEIGHT = 70, FOOT_HEIGHT = 56, LEGEND_LINE = 19, CURVES_WIDTH = 1280 };
 
-enum quantity { LOSS, ACCURACY };
+enum quantity { LOSS, ACCURACY, QUANTITY_COUNT };
+enum set { TRAIN, TEST, VALIDATION, SET_COUNT };
+static const char *const set_names[SET_COUNT] = {"train", "test", "validation"};
 
 struct curves {
     const char *title;
@@ -55,10 +57,35 @@ static void write_title_end(FILE *script)
 
 /* --- curves --- */
 
-static double value_of(const struct metrics_row *row, enum quantity quantity, bool test)
+static const struct evaluation *evaluation_of(const struct metrics_row *row, enum set set)
 {
-    const struct evaluation *evaluation = test ? &row->test : &row->train;
+    return set == TRAIN ? &row->train : set == TEST ? &row->test : &row->validation;
+}
+
+static double value_of(const struct metrics_row *row, enum quantity quantity, enum set set)
+{
+    const struct evaluation *evaluation = evaluation_of(row, set);
     return quantity == LOSS ? evaluation->loss : 100 * evaluation->accuracy;
+}
+
+/* Whether a run measured the set. */
+static bool has_set(const struct plot_run *run, enum set set)
+{
+    for (int i = 0; i < run->row_count; i++)
+        if (evaluation_exists(evaluation_of(&run->rows[i], set))) return true;
+    return false;
+}
+
+/* The set whose curve stands out: the one that says how good a run is. */
+static enum set main_set(const struct plot_run *run)
+{
+    return has_set(run, TEST) ? TEST : has_set(run, VALIDATION) ? VALIDATION : TRAIN;
+}
+
+/* The curve of the training set is drawn in any case, so that there is something to draw. */
+static bool is_shown(const struct plot_run *run, enum set set)
+{
+    return set == TRAIN || has_set(run, set);
 }
 
 /* Beyond this gnuplot fails, because it computes with differences and powers of the numbers. */
@@ -85,7 +112,12 @@ static int stride_of(const struct plot_run *run)
     return 1 + run->row_count / MOST_POINTS;
 }
 
-/* A step, then train loss, test loss, train accuracy, test accuracy: columns 1 to 5. */
+/* Columns: 1 the step, then the losses of the sets in their order, then their accuracies. */
+static int column_of(enum quantity quantity, enum set set)
+{
+    return 2 + SET_COUNT * (int)quantity + (int)set;
+}
+
 static void write_data(const struct curves *curves, FILE *script)
 {
     for (int r = 0; r < curves->run_count; r++) {
@@ -95,34 +127,38 @@ static void write_data(const struct curves *curves, FILE *script)
         for (int i = 0; i < run->row_count; i++) {
             if (i % stride != 0 && i + 1 < run->row_count) continue;
             fprintf(script, "%" PRId64, run->rows[i].step);
-            for (int column = 0; column < 4; column++)
-                write_value(script, value_of(&run->rows[i], column / 2 ? ACCURACY : LOSS, column % 2));
+            for (int column = 0; column < QUANTITY_COUNT * SET_COUNT; column++)
+                write_value(script, value_of(&run->rows[i], column / SET_COUNT, column % SET_COUNT));
             fputc('\n', script);
         }
         fprintf(script, "EOD\n");
     }
 }
 
-/* One run: a colour for train, one for test. Several: a colour each, train thin and dashed. Beyond the colours there
- * are, the marks tell apart. */
-static void write_line(const struct curves *curves, FILE *script, int run, enum quantity quantity, bool test)
+/* One run: a colour for each set. Several: a colour each; the main set's curve is solid, that of the training set thin
+ * and dashed, that of a validation set beside a test set thin and dotted. Beyond the colours there are, the marks tell
+ * apart. */
+static void write_line(const struct curves *curves, FILE *script, int run, enum quantity quantity, enum set set)
 {
     static const int marks[] = {7, 5, 9, 13, 6, 4, 8, 12};
-    enum { MARK_COUNT = sizeof marks / sizeof *marks, MOST_MARKS = 60 };
-    bool alone = curves->run_count == 1, strong = alone || test;
+    enum { MARK_COUNT = sizeof marks / sizeof *marks, MOST_MARKS = 60, SOLID = 1, DASHED = 2, DOTTED = 3 };
+    bool alone = curves->run_count == 1, strong = alone || set == main_set(&curves->runs[run]);
     int points = curves->runs[run].row_count / stride_of(&curves->runs[run]);
-    fprintf(script, "$run%d using 1:%d with %s", run, 2 + 2 * (quantity == ACCURACY) + test,
+    fprintf(script, "$run%d using 1:%d with %s", run, column_of(quantity, set),
             strong || points == 1 ? "linespoints" : "lines");
     if (strong || points == 1)
         fprintf(script, " pt %d ps 0.6 pi %d", marks[run / COLOUR_COUNT % MARK_COUNT], 1 + points / MOST_MARKS);
-    fprintf(script, " lw %s dt %d lc rgb '%s' ", strong ? "2" : "1.5", strong ? 1 : 2,
-            colours[alone ? (int)test : run % COLOUR_COUNT]);
+    fprintf(script, " lw %s dt %d lc rgb '%s' ", strong ? "2" : "1.5",
+            strong         ? SOLID
+            : set == TRAIN ? DASHED
+                           : DOTTED,
+            colours[alone ? (int)set : run % COLOUR_COUNT]);
     if (!strong) {
         fputs("notitle", script);
         return;
     }
     fputs("title ", script);
-    gnuplot_write_string(script, !alone ? curves->runs[run].label : test ? "test" : "train");
+    gnuplot_write_string(script, alone ? set_names[set] : curves->runs[run].label);
 }
 
 struct range {
@@ -134,8 +170,8 @@ static struct range find_range(const struct curves *curves, enum quantity quanti
 {
     struct range range = {INFINITY, -INFINITY};
     for (int r = 0; r < curves->run_count; r++) {
-        for (int i = 0; i < 2 * curves->runs[r].row_count; i++) {
-            double value = value_of(&curves->runs[r].rows[i / 2], quantity, i % 2);
+        for (int i = 0; i < SET_COUNT * curves->runs[r].row_count; i++) {
+            double value = value_of(&curves->runs[r].rows[i / SET_COUNT], quantity, i % SET_COUNT);
             if (!is_drawn(value)) continue;
             range.low = fmin(range.low, value), range.high = fmax(range.high, value);
         }
@@ -180,13 +216,33 @@ static void write_panel(const struct curves *curves, FILE *script, enum quantity
                 curves->legend_lines);
     else
         fputs("unset key\n", script);
-    fputs("plot ", script);
+    const char *before = "plot ";
     for (int r = 0; r < curves->run_count; r++) {
-        for (int test = 0; test < 2; test++) {
-            write_line(curves, script, r, quantity, test);
-            fputs(r + 1 < curves->run_count || !test ? ", \\\n     " : "\n", script);
+        for (enum set set = TRAIN; set < SET_COUNT; set++) {
+            if (!is_shown(&curves->runs[r], set)) continue;
+            fputs(before, script);
+            write_line(curves, script, r, quantity, set);
+            before = ", \\\n     ";
         }
     }
+    fputc('\n', script);
+}
+
+/* Which line stands for which set, where a colour is a run. */
+static char *describe_lines(const struct curves *curves)
+{
+    bool mains[SET_COUNT] = {false}, dotted = false;
+    if (curves->run_count == 1) return memory_copy_string("");
+    for (int r = 0; r < curves->run_count; r++) {
+        if (curves->runs[r].row_count == 0) continue;
+        enum set main = main_set(&curves->runs[r]);
+        mains[main] = true;
+        dotted = dotted || (main == TEST && has_set(&curves->runs[r], VALIDATION));
+    }
+    const char *solid = mains[TEST] && mains[VALIDATION] ? "test, or validation without a test set"
+                        : mains[VALIDATION]              ? "validation"
+                                                         : "test";
+    return memory_format("solid: %s, dashed: train%s", solid, dotted ? ", dotted: validation" : "");
 }
 
 static void write_curves(const void *body, FILE *script)
@@ -197,7 +253,9 @@ static void write_curves(const void *body, FILE *script)
     write_style(script);
     fprintf(script, "set multiplot layout 1,2 margins 0.07,0.975,%.4f,%.4f spacing 0.09\n", bottom,
             1 - (double)HEAD_HEIGHT / curves->height);
-    write_title(curves->title, curves->run_count > 1 ? "solid: test, dashed: train" : "", curves->height, script);
+    char *lines = describe_lines(curves);
+    write_title(curves->title, lines, curves->height, script);
+    free(lines);
     write_x_axis(curves, script);
     write_panel(curves, script, LOSS);
     write_title_end(script);

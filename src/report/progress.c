@@ -11,13 +11,13 @@
 #include "util/duration.h"
 #include "util/thousands.h"
 
-enum { ROW_WIDTH = 92 }; /* columns that a row with all its words takes, and some */
+enum { ROW_WIDTH = 20, SET_WIDTH = 36 }; /* columns that a row with all its words takes: of itself, and for each set */
 static const double refresh_seconds = 0.1;
 
 void progress_start(struct progress *progress, const struct run_output *output, int64_t first_step, int64_t max_steps)
 {
     double now = clock_seconds();
-    *progress = (struct progress){.first_step = first_step, .max_steps = max_steps, .best_accuracy = -1};
+    *progress = (struct progress){.first_step = first_step, .max_steps = max_steps};
     progress->started = progress->refreshed = now;
     usage_start(&progress->usage, "");
     if (!output || !output->file) return;
@@ -85,24 +85,37 @@ void progress_close(struct progress *progress)
 
 /* --- what stays --- */
 
-static void print_row(const struct progress *progress, const struct metrics_row *row, bool best)
+static bool is_narrow(const struct progress *progress, const struct metrics_row *row)
 {
-    const char *bright = best && progress->colour ? "\x1b[1;32m" : "", *normal = *bright ? "\x1b[0m" : "";
-    bool narrow = progress->terminal && progress_line_columns(progress) < ROW_WIDTH;
-    const char *loss = narrow ? "" : "loss ", *accuracy = narrow ? "" : "accuracy ";
-    fprintf(progress->out, "step %6" PRId64 "  train %s%.4f  %s%6.2f%%  test %s%.4f  %s%s%6.2f%%%s", row->step, loss,
-            row->train.loss, accuracy, 100 * row->train.accuracy, loss, row->test.loss, accuracy, bright,
-            100 * row->test.accuracy, normal);
+    int sets = evaluation_exists(&row->train) + evaluation_exists(&row->validation) + evaluation_exists(&row->test);
+    return progress->terminal && progress_line_columns(progress) < ROW_WIDTH + sets * SET_WIDTH;
 }
 
-void progress_row(struct progress *progress, const struct metrics_row *row)
+static void print_set(const struct progress *progress, const char *name, const struct evaluation *figures, bool narrow,
+                      bool bright)
 {
-    bool best = row->test.accuracy > progress->best_accuracy;
-    if (best) progress->best_accuracy = row->test.accuracy;
+    if (!evaluation_exists(figures)) return;
+    bright = bright && progress->colour;
+    fprintf(progress->out, "  %s %s%.4f  %s%s%6.2f%%%s", name, narrow ? "" : "loss ", figures->loss,
+            narrow ? "" : "accuracy ", bright ? "\x1b[1;32m" : "", 100 * figures->accuracy, bright ? "\x1b[0m" : "");
+}
+
+/* The accuracy that made a row the best is bright. */
+static void print_row(const struct progress *progress, const struct metrics_row *row, enum best_by by, bool best)
+{
+    bool narrow = is_narrow(progress, row);
+    fprintf(progress->out, "step %6" PRId64, row->step);
+    print_set(progress, "train", &row->train, narrow, false);
+    print_set(progress, "val", &row->validation, narrow, best && by == BEST_BY_VALIDATION);
+    print_set(progress, "test", &row->test, narrow, best && by == BEST_BY_TEST);
+}
+
+void progress_row(struct progress *progress, const struct run_result *result)
+{
     if (!progress->out || progress->mode == PROGRESS_NONE) return;
     progress_clear(progress);
-    print_row(progress, row, best);
-    fprintf(progress->out, "  %s\n", duration_format(row->elapsed_seconds).text);
+    print_row(progress, &result->final, result->best_by, result->since_best == 0);
+    fprintf(progress->out, "  %s\n", duration_format(result->final.elapsed_seconds).text);
     fflush(progress->out);
 }
 
@@ -142,9 +155,10 @@ void progress_finish(struct progress *progress, const struct run_result *result,
     double speed = result->train_seconds > 0 ? (double)result->images / result->train_seconds : 0;
     progress_clear(progress);
     fprintf(out, "\nbest   ");
-    print_row(progress, &result->best, true);
+    print_row(progress, &result->best, result->best_by, true);
+    if (result->best_by == BEST_BY_VALIDATION) fprintf(out, "  by validation accuracy");
     fprintf(out, "\nfinal  ");
-    print_row(progress, &result->final, false);
+    print_row(progress, &result->final, result->best_by, false);
     fprintf(out, "\ntime   %s in all, %s of it training: %s images/s\n",
             format_time(result->final.elapsed_seconds).text, format_time(result->train_seconds).text,
             thousands_format((int64_t)speed).text);

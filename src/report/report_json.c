@@ -26,6 +26,8 @@ struct column {
 COLUMN(step, step)
 COLUMN(train_loss, train.loss)
 COLUMN(train_accuracy, train.accuracy)
+COLUMN(validation_loss, validation.loss)
+COLUMN(validation_accuracy, validation.accuracy)
 COLUMN(test_loss, test.loss)
 COLUMN(test_accuracy, test.accuracy)
 COLUMN(learning_rate, learning_rate)
@@ -35,6 +37,8 @@ static const struct column columns[] = {
     {"step", value_of_step},
     {"train_loss", value_of_train_loss},
     {"train_accuracy", value_of_train_accuracy},
+    {"validation_loss", value_of_validation_loss},
+    {"validation_accuracy", value_of_validation_accuracy},
     {"test_loss", value_of_test_loss},
     {"test_accuracy", value_of_test_accuracy},
     {"learning_rate", value_of_learning_rate},
@@ -150,6 +154,7 @@ json_t *report_run_json(const struct report_run *run)
     json_t *json = json_object(), *missing = json_array();
     json_object_set_new(json, "name", text_json(run->name));
     json_object_set_new(json, "title", text_json(run->title));
+    json_object_set_new(json, "best_by", json_string(best_by_name(run->best_by)));
     json_object_set_new(json, "batch_size", json_integer(run->batch_size));
     json_object_set_new(json, "max_steps", json_integer(run->max_steps));
     json_object_set_new(json, "config", text_json(run->config));

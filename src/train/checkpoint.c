@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,16 +29,24 @@ static bool parse_integer(const struct checkpoint *checkpoint, const char *key, 
     return fail_text(checkpoint, key, "a whole number", status);
 }
 
+static bool parse_best_column(struct checkpoint *checkpoint, const struct checkpoint_column *column,
+                              struct status *status)
+{
+    const struct safetensors_file *file = &checkpoint->file;
+    void *place = (char *)&checkpoint->best + column->offset;
+    const char *text = safetensors_metadata_find(file, column->name);
+    if (column->count) return parse_integer(checkpoint, column->name, place, status);
+    if (!text && column->partner && !safetensors_metadata_find(file, column->partner)) {
+        *(double *)place = NAN;
+        return true;
+    }
+    return (text && value_parse_real(text, place)) || fail_text(checkpoint, column->name, "a number", status);
+}
+
 static bool parse_best(struct checkpoint *checkpoint, struct status *status)
 {
-    for (int i = 0; i < CHECKPOINT_COLUMNS; i++) {
-        const struct checkpoint_column *column = &checkpoint_columns[i];
-        void *place = (char *)&checkpoint->best + column->offset;
-        const char *text = safetensors_metadata_find(&checkpoint->file, column->name);
-        if (column->count && !parse_integer(checkpoint, column->name, place, status)) return false;
-        if (!column->count && !(text && value_parse_real(text, place)))
-            return fail_text(checkpoint, column->name, "a number", status);
-    }
+    for (int i = 0; i < CHECKPOINT_COLUMNS; i++)
+        if (!parse_best_column(checkpoint, &checkpoint_columns[i], status)) return false;
     return true;
 }
 

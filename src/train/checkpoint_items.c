@@ -8,19 +8,21 @@
 const char checkpoint_version[] = "1";
 const char checkpoint_rng[] = "philox4x32-10";
 
-#define COLUMN(label, field, is_count)                                                                                 \
-    {                                                                                                                  \
-        label, offsetof(struct metrics_row, field), is_count                                                           \
-    }
+/* clang-format off */
+#define PLACE(field) offsetof(struct metrics_row, field)
 const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS] = {
-    COLUMN("best_step", step, true),
-    COLUMN("best_epoch", epoch, true),
-    COLUMN("best_train_loss", train.loss, false),
-    COLUMN("best_train_accuracy", train.accuracy, false),
-    COLUMN("best_test_loss", test.loss, false),
-    COLUMN("best_test_accuracy", test.accuracy, false),
-    COLUMN("best_learning_rate", learning_rate, false),
+    {"best_step", PLACE(step), true, NULL},
+    {"best_epoch", PLACE(epoch), true, NULL},
+    {"best_train_loss", PLACE(train.loss), false, "best_train_accuracy"},
+    {"best_train_accuracy", PLACE(train.accuracy), false, "best_train_loss"},
+    {"best_validation_loss", PLACE(validation.loss), false, "best_validation_accuracy"},
+    {"best_validation_accuracy", PLACE(validation.accuracy), false, "best_validation_loss"},
+    {"best_test_loss", PLACE(test.loss), false, "best_test_accuracy"},
+    {"best_test_accuracy", PLACE(test.accuracy), false, "best_test_loss"},
+    {"best_learning_rate", PLACE(learning_rate), false, NULL},
 };
+#undef PLACE
+/* clang-format on */
 
 /* A linear layer's filter has two dimensions in a file, as in PyTorch, a vector one. */
 static void describe(struct checkpoint_item *item, const struct layer *layer)

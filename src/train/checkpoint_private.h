@@ -25,13 +25,15 @@ bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, cons
 bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(void *, const struct checkpoint_item *),
                             void *argument);
 
-/* The best row's columns, as `best_<name>`; COUNTs are int64_t, the others doubles. */
+/* The best row's columns, as `best_<name>`; COUNTs are int64_t, the others doubles. The two figures of a set are there
+ * together or not at all. */
 struct checkpoint_column {
     const char *name;
     size_t offset; /* in struct metrics_row */
     bool count;
+    const char *partner; /* the name of the set's other figure; NULL: always there */
 };
-enum { CHECKPOINT_COLUMNS = 7 };
+enum { CHECKPOINT_COLUMNS = 9 };
 extern const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS];
 
 extern const char checkpoint_version[], checkpoint_rng[];

@@ -130,6 +130,7 @@ static void add_best(struct texts *texts, const struct metrics_row *best)
             add_integer(texts, column->name, *(const int64_t *)place);
             continue;
         }
+        if (column->partner && isnan(*(const double *)place)) continue;
         char value[VALUE_TEXT_SIZE];
         value_format_real(*(const double *)place, value, sizeof value);
         add_text(texts, column->name, memory_copy_string(value));

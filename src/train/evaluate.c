@@ -43,6 +43,43 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     return !stopped;
 }
 
+static bool evaluate_set(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
+                         bool (*stop)(void), struct evaluation *evaluation)
+{
+    *evaluation = (struct evaluation)EVALUATION_NONE;
+    return set->count == 0 || trainer_evaluate_unless(trainer, set, progress, stop, evaluation);
+}
+
+bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bool (*stop)(void),
+                          struct metrics_row *row)
+{
+    int64_t step = trainer->step;
+    *row = (struct metrics_row){.step = step, .epoch = step / trainer->batches_per_epoch};
+    row->learning_rate = schedule_learning_rate(trainer->experiment, step > 0 ? step - 1 : 0);
+    return evaluate_set(trainer, &trainer->train_set, progress, stop, &row->train) &&
+           evaluate_set(trainer, &trainer->validation_set, progress, stop, &row->validation) &&
+           evaluate_set(trainer, &trainer->test_set, progress, stop, &row->test);
+}
+
+struct metrics_columns trainer_columns(const struct trainer *trainer)
+{
+    return (struct metrics_columns){.validation = trainer->validation_set.count > 0,
+                                    .test = trainer->test_set.count > 0};
+}
+
+enum best_by trainer_best_by(enum checkpoint_best wish, struct metrics_columns columns)
+{
+    switch (wish) {
+    case CHECKPOINT_BEST_BY_VALIDATION:
+        return BEST_BY_VALIDATION;
+    case CHECKPOINT_BEST_BY_TEST:
+        return BEST_BY_TEST;
+    case CHECKPOINT_BEST_AUTO:
+        break;
+    }
+    return columns.validation ? BEST_BY_VALIDATION : columns.test ? BEST_BY_TEST : BEST_BY_NONE;
+}
+
 struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress)
 {
     struct evaluation evaluation;

@@ -68,11 +68,11 @@ static bool remove_file(const char *folder, const char *name, struct status *sta
 /* What util/file_atomic.h had begun to write when its process was killed: "best.safetensors.1234.part". */
 static bool remove_part(const char *folder, const char *name, void *argument)
 {
-    static const char *const beginnings[] = {"step_", "best.safetensors.", "resolved.ini."};
+    static const char *const beginnings[] = {"step_", "best.safetensors.", "resolved.ini.", "metrics.csv."};
     const char ending[] = ".part";
     size_t length = strlen(name), rest = strlen(ending);
     if (length < rest || strcmp(name + length - rest, ending) != 0) return true;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0) return remove_file(folder, name, argument);
     return true;
 }

@@ -23,6 +23,7 @@ static bool may_change(const struct experiment_key *key, const struct experiment
     if (is_key(key, "train", "max_steps"))
         return experiment->schedule.name == SCHEDULE_CONSTANT || experiment->schedule.name == SCHEDULE_STEP;
     if (strcmp(key->section, "backend") == 0) return strcmp(key->name, "precision") != 0;
+    if (is_key(key, "checkpoint", "best_by")) return false;
     return strcmp(key->section, "checkpoint") == 0 || strcmp(key->section, "report") == 0;
 }
 
@@ -83,11 +84,12 @@ bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const st
 
 void run_resume_result(const struct checkpoint *checkpoint, const struct metrics_row *rows, struct run_result *result)
 {
-    *result = (struct run_result){0};
+    *result = (struct run_result){.best_by = result->best_by};
     for (int64_t i = 0; i < checkpoint->row_count; i++) run_result_add(result, &rows[i]);
-    double elapsed = 0;
-    for (int64_t i = 0; i < checkpoint->row_count; i++)
-        if (rows[i].step == checkpoint->best.step) elapsed = rows[i].elapsed_seconds;
     result->best = checkpoint->best; /* exact; the file has nine digits */
-    result->best.elapsed_seconds = elapsed;
+    result->since_best = 0;
+    for (int64_t i = 0; i < checkpoint->row_count; i++) {
+        if (rows[i].step == checkpoint->best.step) result->best.elapsed_seconds = rows[i].elapsed_seconds;
+        result->since_best += rows[i].step > checkpoint->best.step;
+    }
 }

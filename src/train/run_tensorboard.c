@@ -64,23 +64,40 @@ static bool add_histograms(struct run_tensorboard *run, const struct network *ne
     return true;
 }
 
+/* Loss and accuracy of the sets that were measured; returns how many scalars these are. */
+static int collect_figures(const struct metrics_row *row, struct tensorboard_scalar *scalars)
+{
+    const struct {
+        const char *loss, *accuracy;
+        const struct evaluation *figures;
+    } sets[] = {
+        {"loss/train", "accuracy/train", &row->train},
+        {"loss/validation", "accuracy/validation", &row->validation},
+        {"loss/test", "accuracy/test", &row->test},
+    };
+    int count = 0;
+    for (int i = 0; i < 3; i++) {
+        if (!evaluation_exists(sets[i].figures)) continue;
+        scalars[count++] = (struct tensorboard_scalar){sets[i].loss, sets[i].figures->loss};
+        scalars[count++] = (struct tensorboard_scalar){sets[i].accuracy, sets[i].figures->accuracy};
+    }
+    return count;
+}
+
 bool run_tensorboard_add(struct run_tensorboard *run, const struct network *network, const struct run_result *result,
                          struct status *status)
 {
     if (!run->board.file) return true;
     const struct metrics_row *row = &result->final;
     double seconds = result->train_seconds - run->train_seconds;
-    const struct tensorboard_scalar scalars[] = {
-        {"loss/train", row->train.loss},
-        {"loss/test", row->test.loss},
-        {"accuracy/train", row->train.accuracy},
-        {"accuracy/test", row->test.accuracy},
-        {"training/learning_rate", row->learning_rate},
-        {"training/images_per_second", seconds > 0 ? (double)(result->images - run->images) / seconds : 0},
-        {"training/epoch", (double)row->epoch},
-    };
+    double speed = seconds > 0 ? (double)(result->images - run->images) / seconds : 0;
+    struct tensorboard_scalar scalars[9];
+    int count = collect_figures(row, scalars);
+    scalars[count++] = (struct tensorboard_scalar){"training/learning_rate", row->learning_rate};
+    scalars[count++] = (struct tensorboard_scalar){"training/images_per_second", speed};
+    scalars[count++] = (struct tensorboard_scalar){"training/epoch", (double)row->epoch};
     run->images = result->images, run->train_seconds = result->train_seconds;
-    return tensorboard_add_scalars(&run->board, row->step, scalars, sizeof scalars / sizeof *scalars, status) &&
+    return tensorboard_add_scalars(&run->board, row->step, scalars, count, status) &&
            (!run->histograms || add_histograms(run, network, row->step, status));
 }
 

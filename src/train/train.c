@@ -32,7 +32,7 @@ struct run {
     struct progress progress;
     struct run_result result;
     int64_t first_step;  /* steps done before */
-    bool evaluation_due; /* the last step's was given up, because somebody wants to stop */
+    bool evaluation_due; /* the last step's evaluation was abandoned by a stop request */
     double started;      /* seconds of the clock */
     double resumed;      /* when training went on after the last evaluation */
 };
@@ -61,7 +61,9 @@ static bool is_resumed(const struct run *run)
 static bool continue_metrics(struct run *run, const char *path, struct status *status)
 {
     struct metrics_row *rows;
-    if (!metrics_csv_continue(&run->csv, path, run->checkpoint.row_count, &rows, status)) return false;
+    if (!metrics_csv_continue(&run->csv, path, trainer_columns(&run->trainer), run->checkpoint.row_count, &rows,
+                              status))
+        return false;
     run_resume_result(&run->checkpoint, rows, &run->result);
     for (int64_t i = 0; i < run->checkpoint.row_count; i++) run_curves_add(&run->curves, &rows[i]);
     free(rows);
@@ -71,7 +73,8 @@ static bool continue_metrics(struct run *run, const char *path, struct status *s
 static bool open_metrics(struct run *run, struct status *status)
 {
     char *path = memory_format("%s/metrics.csv", run->folder.path);
-    bool opened = is_resumed(run) ? continue_metrics(run, path, status) : metrics_csv_open(&run->csv, path, status);
+    bool opened = is_resumed(run) ? continue_metrics(run, path, status)
+                                  : metrics_csv_open(&run->csv, path, trainer_columns(&run->trainer), status);
     free(path);
     return opened;
 }
@@ -85,15 +88,30 @@ static bool open_files(struct run *run, struct status *status)
     return write_resolved(run, status) && open_metrics(run, status);
 }
 
+/* "50,000 training, 5,000 validation and 10,000 test images": without the sets that are empty. */
+static void print_sets(const struct dataset *dataset, FILE *out)
+{
+    const struct {
+        const char *name;
+        int64_t count;
+    } sets[] = {{"validation", dataset->validation.count}, {"test", dataset->test.count}};
+    fprintf(out, "%s training", thousands_format(dataset->train.count).text);
+    for (int i = 0; i < 2; i++) {
+        if (sets[i].count == 0) continue;
+        bool last = i == 1 || sets[1].count == 0;
+        fprintf(out, "%s %s %s", last ? " and" : ",", thousands_format(sets[i].count).text, sets[i].name);
+    }
+    fprintf(out, " images");
+}
+
 static void print_head(const struct run *run)
 {
     const struct dataset *dataset = &run->dataset;
     if (!run->out) return;
-    fprintf(run->out,
-            "%s: %s training and %s test images of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n",
-            run->experiment->experiment.name, thousands_format(dataset->train.count).text,
-            thousands_format(dataset->test.count).text, dataset->channels, dataset->height, dataset->width,
-            dataset->classes);
+    fprintf(run->out, "%s: ", run->experiment->experiment.name);
+    print_sets(dataset, run->out);
+    fprintf(run->out, " of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n", dataset->channels,
+            dataset->height, dataset->width, dataset->classes);
     fprintf(run->out, "backend: %s\n\n", run->backend->description);
     network_print_summary(run->trainer.network, run->out);
     experiment_print_extras(run->experiment, run->out);
@@ -122,6 +140,7 @@ static bool open_run(struct run *run, const char *folder, enum train_start start
     if (!experiment_backend_create(&run->backend, experiment, status)) return false;
     if (!dataset_load(&run->dataset, experiment, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
+    run->result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(&run->trainer));
     if (!restore(run, status) || !open_files(run, status)) return false;
     print_head(run);
     return true;
@@ -162,31 +181,37 @@ static bool refresh_progress(struct run *run, struct status *status)
 static bool record(struct run *run, const struct metrics_row *row, struct status *status)
 {
     run_result_add(&run->result, row);
-    progress_row(&run->progress, row);
+    progress_row(&run->progress, &run->result);
     if (!metrics_csv_append(&run->csv, row, status)) return false;
     run_curves_add(&run->curves, row);
     if (!run_tensorboard_add(&run->tensorboard, run->trainer.network, &run->result, status)) return false;
-    bool best = run->result.best.step == row->step && run->experiment->checkpoint.best;
+    bool best = run->result.since_best == 0 && run->experiment->checkpoint.best;
     return !best || run_folder_save_best(&run->folder, &run->trainer, &run->result, status);
 }
 
-/* Whoever wants to stop does not wait for it: it is then made up for when the run goes on. */
+static bool check_set(struct run *run, const char *what, const struct evaluation *evaluation, struct status *status)
+{
+    return !evaluation_exists(evaluation) || check_loss(run, what, evaluation->loss, status);
+}
+
+static bool check_row(struct run *run, const struct metrics_row *row, struct status *status)
+{
+    return check_set(run, "the loss of the train set", &row->train, status) &&
+           check_set(run, "the loss of the validation set", &row->validation, status) &&
+           check_set(run, "the loss of the test set", &row->test, status);
+}
+
+/* A stop request abandons the evaluation; it runs again when the run is resumed. */
 static bool evaluate_and_record(struct run *run, struct status *status)
 {
-    struct trainer *trainer = &run->trainer;
+    struct metrics_row row;
     struct metrics window = run->backend->ops->metrics_read(run->backend); /* waits: the rest is not training time */
     run->result.train_seconds += clock_seconds() - run->resumed;
     run->result.images = images_seen(run);
     if (!check_window(run, window, status)) return false;
-    struct metrics_row row = {.step = trainer->step, .epoch = trainer->step / trainer->batches_per_epoch};
-    run->evaluation_due =
-        !trainer_evaluate_unless(trainer, &trainer->train_set, &run->progress, stop_wanted, &row.train) ||
-        !trainer_evaluate_unless(trainer, &trainer->test_set, &run->progress, stop_wanted, &row.test);
+    run->evaluation_due = !trainer_evaluate_row(&run->trainer, &run->progress, stop_wanted, &row);
     if (run->evaluation_due) return true;
-    if (!check_loss(run, "the loss of the train set", row.train.loss, status) ||
-        !check_loss(run, "the loss of the test set", row.test.loss, status))
-        return false;
-    row.learning_rate = schedule_learning_rate(run->experiment, trainer->step - 1);
+    if (!check_row(run, &row, status)) return false;
     row.elapsed_seconds = clock_seconds() - run->started;
     if (!record(run, &row, status)) return false;
     run->resumed = clock_seconds();

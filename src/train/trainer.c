@@ -68,16 +68,26 @@ static bool check_augment(const struct experiment *experiment, const struct data
     return true;
 }
 
-bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
+static bool check_batch_size(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
 {
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
-    if (dataset->test.count == 0)
-        return status_fail(status, STATUS_RUNTIME, "%s: no test images found; training needs some to evaluate on",
-                           experiment->data.path);
-    if (batch_size <= count) return check_augment(experiment, dataset, status);
+    if (batch_size <= count) return true;
     return experiment_fail(experiment, "train.batch_size", status,
                            "expected at most the %" PRId64 " samples of the training set, found %" PRId64, count,
                            batch_size);
+}
+
+static bool check_best_by(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
+{
+    if (experiment->checkpoint.best_by != CHECKPOINT_BEST_BY_TEST || dataset->test.count > 0) return true;
+    return experiment_fail(experiment, "checkpoint.best_by", status,
+                           "expected auto or validation, as the data has no test set, found test");
+}
+
+bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
+{
+    return check_batch_size(experiment, dataset, status) && check_augment(experiment, dataset, status) &&
+           check_best_by(experiment, dataset, status);
 }
 
 static void gather_batch(struct trainer *trainer)

@@ -1,5 +1,5 @@
 // A chart of curves over steps or time. All charts of the page share the range that is shown, and the point under the
-// pointer. What a chart draws: series of {run, kind ("train" or "test"), label, x, y}; y has null where there is no number.
+// pointer. What a chart draws: series of {run, kind ("train", "validation", "test"), label, x, y}; y has null where there is no number.
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 52, right: 22, top: 10, bottom: 24 };

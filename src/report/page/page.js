@@ -40,23 +40,40 @@ function table(parent, head, numeric) {
 
 // --- summary ---
 
+// Whether the run measured a set: "train", "validation" or "test".
+const measured = (run, set) => run[set + "_accuracy"].some((accuracy) => accuracy !== null);
+
+// The sets that any of the runs measured.
+const sets = ["test", "validation", "train"].filter((set) => data.runs.some((run) => measured(run, set)));
+
+// The first row with the highest accuracy of the set that chooses; the last row where no set does.
 function bestRow(run) {
+  if (run.best_by === "none") return run.step.length - 1;
+  const accuracies = run[run.best_by + "_accuracy"];
   let best = 0;
-  run.test_accuracy.forEach((accuracy, i) => {
-    if (accuracy > run.test_accuracy[best]) best = i;
+  accuracies.forEach((accuracy, i) => {
+    if (accuracy !== null && (accuracies[best] === null || accuracy > accuracies[best])) best = i;
   });
   return best;
 }
 
+// The sets whose accuracy is shown at the best row.
+function judgedSets() {
+  const judged = sets.filter((set) => set !== "train");
+  return data.runs.some((run) => run.best_by === "validation") ? judged.reverse() : judged;
+}
+
 function showSummary() {
-  const made = element(section("Summary"), "div", "panel");
-  const head = ["run", "best test accuracy", "at step", "final test accuracy", "final train accuracy", "parameters", "steps",
+  const made = element(section("Summary"), "div", "panel"), judged = judgedSets();
+  const head = ["run", ...judged.map((set) => (judged.length > 1 ? `${set} accuracy of the best` : `best ${set} accuracy`)),
+                "at step", ...judged.map((set) => `final ${set} accuracy`), "final train accuracy", "parameters", "steps",
                 "elapsed", "images/s"];
-  const add = table(made, head, [1, 2, 3, 4, 5, 6, 7, 8]);
+  const add = table(made, head, head.map((_, i) => i).slice(1));
   made.querySelector("table").classList.add("summary");
   data.runs.forEach((run, index) => {
     const best = bestRow(run), seconds = last(run.elapsed_seconds), images = last(run.step) * run.batch_size;
-    const cells = add(["", percent(run.test_accuracy[best]), whole(run.step[best]), percent(last(run.test_accuracy)),
+    const cells = add(["", ...judged.map((set) => percent(run[set + "_accuracy"][best])), whole(run.step[best]),
+                       ...judged.map((set) => percent(last(run[set + "_accuracy"]))),
                        percent(last(run.train_accuracy)), whole(run.parameters),
                        whole(last(run.step)) + (run.max_steps > last(run.step) ? " of " + whole(run.max_steps) : ""),
                        formatTime(seconds), run.batch_size && seconds > 0 ? whole(Math.round(images / seconds)) : "–"]);
@@ -64,7 +81,9 @@ function showSummary() {
     cells[0].append(run.name);
     if (run.title) element(cells[0], "div", "hint", run.title);
   });
-  element(made, "p", "hint", "Elapsed time and images/s include the evaluations.");
+  const choice = judged.length > 1 ? ` The best evaluation is chosen by ${data.runs.map((run) => run.best_by)
+    .filter((by, i, all) => all.indexOf(by) === i).join(" or ")} accuracy.` : "";
+  element(made, "p", "hint", "Elapsed time and images/s include the evaluations." + choice);
   for (const run of data.runs)
     for (const missing of run.missing) element(page, "p", "notice", `${run.name}: ${missing}`);
 }
@@ -81,7 +100,7 @@ function throughput(run) {
 }
 
 function series(kinds) {
-  return data.runs.flatMap((run, index) => kinds.map(({ kind, of }) => ({
+  return data.runs.flatMap((run, index) => kinds.filter(({ kind }) => !kind || measured(run, kind)).map(({ kind, of }) => ({
     run: index,
     kind,
     label: (data.runs.length > 1 ? run.name + " " : "") + kind,
@@ -104,7 +123,7 @@ function showLegend(bar, charts) {
       charts.draw();
     };
   });
-  for (const kind of ["test", "train"]) {
+  for (const kind of sets) {
     const key = element(bar, "span", "key"), line = svg("svg", { viewBox: "0 0 26 8" }, key);
     svg("line", { class: kind, x1: 0, x2: 26, y1: 4, y2: 4, stroke: "currentColor", "stroke-width": 2 }, line);
     key.append(kind);
@@ -133,10 +152,10 @@ function showCurves() {
   const grid = element(made, "div", "charts");
   showLegend(bar, charts);
   showAxisChoice(bar, charts);
-  const both = (key) => [{ kind: "test", of: (run) => run["test_" + key] }, { kind: "train", of: (run) => run["train_" + key] }];
+  const each = (key) => sets.map((set) => ({ kind: set, of: (run) => run[`${set}_${key}`] }));
   const number = (y) => formatNumber(y);
-  charts.add(grid, { title: "Loss", log: true, format: number }, series(both("loss")));
-  charts.add(grid, { title: "Accuracy", format: (y, tick) => percent(y, tick ? 0 : 2) }, series(both("accuracy")));
+  charts.add(grid, { title: "Loss", log: true, format: number }, series(each("loss")));
+  charts.add(grid, { title: "Accuracy", format: (y, tick) => percent(y, tick ? 0 : 2) }, series(each("accuracy")));
   charts.add(grid, { title: "Learning rate", log: true, format: number },
              series([{ kind: "", of: (run) => run.learning_rate }]));
   charts.add(grid, { title: "Images per second, evaluations included", format: number },
