@@ -226,3 +226,100 @@ Test(sets, an_import_measures_the_sets_that_there_are)
     struct program_result resumed = program_run("resume", "imported", NULL);
     cr_expect_eq(resumed.code, 0, "%s", resumed.error);
 }
+
+/* --- a run that gets no better --- */
+
+/* The accuracies of 12 samples soon stand still. */
+#define PATIENCE "patience = 3\n"
+static const char patient[] = "[model]\nhidden = 5\n[optimizer]\nlearning_rate = 0.05\n[backend]\ndevice = cpu\n"
+                              "threads = 1\n[train]\nmax_steps = 100\nbatch_size = 16\neval_freq = 2\n" PATIENCE
+                              "[checkpoint]\nfreq = 1\nkeep = 100\n[data]\ndataset = synthetic\nsynthetic_train = 60\n"
+                              "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
+                              "validation_size = 12\nsynthetic_test = 23\n";
+
+/* The step at which the rows of a run say that one with this patience ends; -1: it does not. */
+static int64_t step_of_end(const char *folder, int patience)
+{
+    struct metrics_columns columns;
+    int count, best = 0;
+    int64_t step = -1;
+    struct metrics_row *rows = read_rows(folder, &columns, &count);
+    for (int i = 1; i < count && step < 0; i++) {
+        if (rows[i].validation.accuracy > rows[best].validation.accuracy)
+            best = i;
+        else if (i - best == patience)
+            step = rows[i].step;
+    }
+    free(rows);
+    return step;
+}
+
+static void run_again(const char *text, const char *override, const char *folder)
+{
+    struct status status = {0};
+    cr_assert(run_experiment(text, override, folder, TRAIN_RESUME, &status), "%s", status.message);
+}
+
+Test(sets, patience_ends_a_run_that_gets_no_better)
+{
+    struct run_result endless = run_with(patient, "train.patience=0", "endless");
+    struct run_result ended = run_with(patient, NULL, "ended");
+    int64_t end = step_of_end("endless", 3);
+    cr_assert(endless.final.step == 100 && end > 0 && end < 60, "%d", (int)end);
+    cr_expect(ended.final.step == end && ended.best.step == end - 6);
+    char *all = read_metrics("endless"), *some = read_metrics("ended");
+    cr_expect_eq(strncmp(all, some, strlen(some)), 0, "the same rows up to there");
+    char *last = memory_format("ended/checkpoints/step_%08d.safetensors", (int)end);
+    cr_expect(file_exists(last), "it is saved");
+    free(all), free(some), free(last);
+}
+
+/* How many evaluations were no better is known again, wherever the run is broken off. */
+Test(sets, a_run_that_is_broken_off_ends_at_the_same_step)
+{
+    run_good(patient, "whole", TRAIN_NEW);
+    int end = (int)step_of_end("whole", 3);
+    char *last = memory_format("step_%08d.safetensors", end);
+    for (int step = 1; step <= end; step += step < end - 8 ? 5 : 1) {
+        char *folder = memory_format("broken%d", step);
+        cut("whole", folder, step);
+        run_good(patient, folder, TRAIN_RESUME);
+        cr_expect(same_metrics("whole", folder) && same_checkpoints("whole", folder, last), "%s", folder);
+        free(folder);
+    }
+    free(last);
+}
+
+Test(sets, a_run_that_patience_ended_goes_on_only_with_more)
+{
+    run_with(patient, "train.patience=0", "endless");
+    run_good(patient, "run", TRAIN_NEW);
+    file_copy("run/metrics.csv", "before.csv");
+    run_again(patient, NULL, "run");
+    cr_expect(same_files("run/metrics.csv", "before.csv"), "by itself it does not");
+    run_again(patient, "train.patience=4", "run");
+    cr_expect(!same_files("run/metrics.csv", "before.csv"));
+    run_again(patient, "train.patience=0", "run");
+    cr_expect(same_metrics("run", "endless"));
+}
+
+Test(sets, the_end_by_patience_is_said_in_a_line)
+{
+    support_file_write("x.ini", patient, strlen(patient));
+    struct program_result run = program_run("x.ini", "--set", "checkpoint.freq=0", "--out", "run", NULL);
+    char *line =
+        memory_format("\nended after step %d: no better validation accuracy in 3 evaluations (train.patience)\n",
+                      (int)step_of_end("run", 3));
+    cr_expect(run.code == 0 && strstr(run.out, line), "%d: %s", run.code, run.out);
+    struct program_result again = program_run("resume", "run", NULL);
+    cr_expect(again.code == 0 && strstr(again.out, line), "%d: %s", again.code, again.out);
+    free(line);
+}
+
+Test(sets, patience_needs_a_set_to_judge_by)
+{
+    expect_run_error(
+        alone, "train.patience=3", "run", TRAIN_NEW, STATUS_USAGE,
+        "--set train.patience: expected 0, as the data has neither a validation set (data.validation_size) "
+        "nor a test set to judge an evaluation by, found 3");
+}

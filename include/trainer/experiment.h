@@ -105,6 +105,7 @@ struct experiment {
     } schedule;
     struct {
         int64_t max_steps, batch_size, eval_freq, eval_batch_size;
+        int64_t patience;       /* evaluations without a better one that end the run; 0: off */
         double label_smoothing; /* 0 with LOSS_SEPARATE */
         double ema_decay;       /* 0: no moving average of the parameters */
         double clip_norm;       /* 0: gradients are not clipped */

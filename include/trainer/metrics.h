@@ -60,4 +60,7 @@ struct run_result {
 /* Takes the next row into the result. */
 void run_result_add(struct run_result *result, const struct metrics_row *row);
 
+/* Whether the last `patience` rows brought nothing better; never where patience is 0. */
+bool run_result_is_exhausted(const struct run_result *result, int64_t patience);
+
 #endif

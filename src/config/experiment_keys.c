@@ -106,6 +106,8 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(train, eval_freq, "100", 1, 1000000000, "Evaluate after every eval_freq steps, and after the last one."),
     INTEGER(train, eval_batch_size, "0", 0, 1000000,
             "Samples in a batch of an evaluation; 0: automatic (512 for an mlp, 128 for a convnet)."),
+    INTEGER(train, patience, "0", 0, 1000000000,
+            "End the run after so many evaluations in a row without a better one, by the set of checkpoint.best_by; 0: off."),
     REAL(train, label_smoothing, "0", "Share of a label's weight that training spreads over all classes.",
          FROM(0), BELOW(1)),
     REAL(train, ema_decay, "0",

@@ -41,3 +41,8 @@ void run_result_add(struct run_result *result, const struct metrics_row *row)
     result->since_best = better ? 0 : result->since_best + 1;
     result->row_count++;
 }
+
+bool run_result_is_exhausted(const struct run_result *result, int64_t patience)
+{
+    return patience > 0 && result->since_best >= patience;
+}

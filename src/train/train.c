@@ -235,6 +235,16 @@ static bool is_evaluated(const struct run *run)
     return run->trainer.step % run->experiment->train.eval_freq == 0 || is_last(run);
 }
 
+static bool is_out_of_patience(const struct run *run)
+{
+    return run_result_is_exhausted(&run->result, run->experiment->train.patience);
+}
+
+static bool is_finished(const struct run *run)
+{
+    return is_last(run) || is_out_of_patience(run);
+}
+
 /* What follows a step. */
 static bool finish_step(struct run *run, struct status *status)
 {
@@ -244,7 +254,7 @@ static bool finish_step(struct run *run, struct status *status)
     } else if (progress_due(&run->progress) && !refresh_progress(run, status)) {
         return false;
     }
-    if (run->evaluation_due || !(is_last(run) || (freq > 0 && step % freq == 0))) return true;
+    if (run->evaluation_due || !(is_finished(run) || (freq > 0 && step % freq == 0))) return true;
     return save(run, status);
 }
 
@@ -266,6 +276,16 @@ static bool stop(struct run *run, struct status *status)
                        stop_signal_name(), run->trainer.step, run->folder.path);
 }
 
+/* A run that train.patience ends says so. */
+static void print_reason(struct run *run)
+{
+    if (!run->out || !is_out_of_patience(run)) return;
+    progress_clear(&run->progress);
+    fprintf(run->out,
+            "\nended after step %" PRId64 ": no better %s accuracy in %" PRId64 " evaluations (train.patience)\n",
+            run->trainer.step, best_by_name(run->result.best_by), run->result.since_best);
+}
+
 static void start_clocks(struct run *run)
 {
     run->started = run->resumed = clock_seconds();
@@ -275,19 +295,19 @@ static void start_clocks(struct run *run)
 static bool run_steps(struct run *run, struct status *status)
 {
     struct trainer *trainer = &run->trainer;
-    int64_t max_steps = run->experiment->train.max_steps;
-    progress_start(&run->progress, run->output, trainer->step, max_steps);
+    progress_start(&run->progress, run->output, trainer->step, run->experiment->train.max_steps);
     usage_start(&run->progress.usage, run->backend->pci_bus_id);
     start_clocks(run);
     /* Whether the evaluation of the step that the run goes on after was given up. */
     bool due = is_resumed(run) && is_evaluated(run) && run->result.final.step < trainer->step;
     if (due && !finish_step(run, status)) return false;
-    while (trainer->step < max_steps && !stop_wanted()) {
+    while (!is_finished(run) && !stop_wanted()) {
         trainer_step(trainer);
         if (!finish_step(run, status)) return false;
     }
-    if (trainer->step < max_steps || run->evaluation_due) return stop(run, status);
+    if (!is_finished(run) || run->evaluation_due) return stop(run, status);
     draw_curves(run);
+    print_reason(run);
     progress_finish(&run->progress, &run->result, run->folder.path);
     return true;
 }

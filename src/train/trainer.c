@@ -79,9 +79,15 @@ static bool check_batch_size(const struct experiment *experiment, const struct d
 
 static bool check_best_by(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
 {
-    if (experiment->checkpoint.best_by != CHECKPOINT_BEST_BY_TEST || dataset->test.count > 0) return true;
-    return experiment_fail(experiment, "checkpoint.best_by", status,
-                           "expected auto or validation, as the data has no test set, found test");
+    if (dataset->test.count > 0) return true;
+    if (experiment->checkpoint.best_by == CHECKPOINT_BEST_BY_TEST)
+        return experiment_fail(experiment, "checkpoint.best_by", status,
+                               "expected auto or validation, as the data has no test set, found test");
+    if (experiment->train.patience == 0 || dataset->validation.count > 0) return true;
+    return experiment_fail(experiment, "train.patience", status,
+                           "expected 0, as the data has neither a validation set (data.validation_size) nor a test set "
+                           "to judge an evaluation by, found %" PRId64,
+                           experiment->train.patience);
 }
 
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
