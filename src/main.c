@@ -1,6 +1,8 @@
 #include "trainer/cli.h"
+#include "util/streams.h"
 
 int main(int argc, char **argv)
 {
+    streams_open_missing();
     return cli_run(argc, argv);
 }

@@ -17,7 +17,8 @@ enum status_code {
     STATUS_DIVERGED = 4, /* a loss, a gradient or a weight is not finite */
 };
 
-enum { STATUS_MESSAGE_SIZE = 1024 };
+/* Room for two paths and words about them. */
+enum { STATUS_MESSAGE_SIZE = 3 * 4096 };
 
 struct status {
     enum status_code code;

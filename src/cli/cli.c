@@ -1,6 +1,5 @@
 #include "trainer/cli.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "cli/cli_private.h"
 #include "config/text.h"
 #include "trainer/memory.h"
+#include "util/streams.h"
 #include "util/warning.h"
 
 /* One per line, so that a new one touches no other. */
@@ -109,12 +109,13 @@ static bool dispatch(int argc, char **argv, struct status *status)
     return run_command(&cli_train, false, argc, argv, status);
 }
 
-/* A full disk under the redirected output shows only here. */
+/* The program goes on with its work when its output cannot be written, for instance to a full disk, and says so here. */
 static bool flush_output(struct status *status)
 {
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout)) return true;
-    return status_fail(status, STATUS_RUNTIME, "cannot write to the standard output: %s", strerror(errno));
+    if (streams_flush(stdout)) return true;
+    int cause = streams_error();
+    return status_fail(status, STATUS_RUNTIME, "cannot write to the standard output: %s",
+                       cause ? strerror(cause) : "part of it is lost");
 }
 
 int cli_run(int argc, char **argv)

@@ -3,6 +3,7 @@
 
 #include "cli/cli_private.h"
 #include "trainer/gradcheck.h"
+#include "util/streams.h"
 
 struct totals {
     int checks, failures;
@@ -14,7 +15,7 @@ static void print_result(void *argument, const struct gradcheck_result *result)
     struct totals *totals = argument;
     printf("%-*s  %-8s  %6" PRId64 "  %14.2e  %7.0e  %s\n", totals->name_width, result->layer, result->tensor,
            result->values, result->error, result->bound, result->passed ? "pass" : "FAIL");
-    fflush(stdout);
+    streams_flush(stdout);
     totals->checks++;
     totals->failures += !result->passed;
 }

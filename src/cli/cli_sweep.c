@@ -3,6 +3,7 @@
 #include "cli/cli_private.h"
 #include "trainer/memory.h"
 #include "trainer/sweep.h"
+#include "util/streams.h"
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
@@ -10,6 +11,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     struct run_output output;
     if (!sweep_load(&sweep, arguments->words[0], arguments->overrides, arguments->override_count, status)) return false;
     char *folder = arguments->folder ? memory_copy_string(arguments->folder) : memory_format("runs/%s", sweep.name);
+    streams_outlive_readers();
     bool good = sweep_run(&sweep, folder, cli_run_output(arguments, &output), status);
     free(folder);
     sweep_free(&sweep);

@@ -5,6 +5,7 @@
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
 #include "trainer/train.h"
+#include "util/streams.h"
 
 const char *const cli_progress_choices[] = {"bar", "plain", "none", NULL}; /* in the order of enum progress_mode */
 
@@ -26,6 +27,7 @@ bool cli_train_run(const struct cli_arguments *arguments, const struct experimen
                    enum train_start start, struct status *status)
 {
     struct run_output output;
+    streams_outlive_readers();
     return train_run(experiment, folder, start, cli_run_output(arguments, &output), NULL, status);
 }
 

@@ -12,6 +12,7 @@
 #include "trainer/check.h"
 #include "trainer/ini.h"
 #include "trainer/memory.h"
+#include "util/shell.h"
 
 static const char override_file[] = "--set";
 const char experiment_sweep_section[] = "sweep";
@@ -168,12 +169,15 @@ bool experiment_read(struct experiment *experiment, const struct ini_file *ini, 
 /* Its keys mean nothing to a single run, so a run that met them would not be what the file describes. */
 static bool refuse_sweep(const struct ini_file *ini, const char *path, struct status *status)
 {
-    for (int i = 0; i < ini->section_count; i++)
-        if (is_sweep(ini->sections[i].name))
-            return status_fail(status, STATUS_USAGE,
-                               "%s:%d: section [%s] describes a search over many trials; run it with: trainer sweep %s",
-                               path, ini->sections[i].line, experiment_sweep_section, path);
-    return true;
+    int i = 0;
+    while (i < ini->section_count && !is_sweep(ini->sections[i].name)) i++;
+    if (i == ini->section_count) return true;
+    char *word = shell_quote_path(path);
+    status_fail(status, STATUS_USAGE,
+                "%s:%d: section [%s] describes a search over many trials; run it with: trainer sweep %s", path,
+                ini->sections[i].line, experiment_sweep_section, word);
+    free(word);
+    return false;
 }
 
 /* Takes the ini file. */

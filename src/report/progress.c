@@ -9,6 +9,7 @@
 #include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/duration.h"
+#include "util/streams.h"
 #include "util/thousands.h"
 
 enum { ROW_WIDTH = 20, SET_WIDTH = 36 }; /* columns that a row with all its words takes: of itself, and for each set */
@@ -116,7 +117,7 @@ void progress_row(struct progress *progress, const struct run_result *result)
     progress_clear(progress);
     print_row(progress, &result->final, result->best_by, result->since_best == 0);
     fprintf(progress->out, "  %s\n", duration_format(result->final.elapsed_seconds).text);
-    fflush(progress->out);
+    streams_flush(progress->out);
 }
 
 /* What the folder of a run may hold, for whoever has just made it. */
@@ -164,5 +165,5 @@ void progress_finish(struct progress *progress, const struct run_result *result,
             thousands_format((int64_t)speed).text);
     fprintf(out, "run    %s\n", folder);
     print_files(out, folder);
-    fflush(out);
+    streams_flush(out);
 }

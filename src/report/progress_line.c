@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "util/clock.h"
+#include "util/streams.h"
 
 enum { MAX_WIDTH = 240, DEFAULT_WIDTH = 80, BAR_MIN = 10, BAR_MAX = 40, BAR_RANK = 5, MAX_RANK = 9 };
 
@@ -135,7 +136,7 @@ void progress_line_show(struct progress *progress, double share, const struct pr
     put(&line, text);
     put(&line, "\x1b[K");
     fwrite(line.text, 1, line.size, progress->out);
-    fflush(progress->out);
+    streams_flush(progress->out);
     progress->shown = (int)strlen(text) + (bar >= BAR_MIN ? bar + frame : 0);
     progress->refreshed = clock_seconds();
 }
@@ -147,6 +148,6 @@ void progress_line_erase(struct progress *progress)
     put_erase(&line, progress, progress_line_columns(progress));
     put(&line, "\x1b[K");
     fwrite(line.text, 1, line.size, progress->out);
-    fflush(progress->out);
+    streams_flush(progress->out);
     progress->shown = 0;
 }

@@ -8,6 +8,7 @@
 #include "trainer/check.h"
 #include "util/clock.h"
 #include "util/duration.h"
+#include "util/streams.h"
 #include "util/thousands.h"
 
 int32_t sweep_rung_trials(const struct sweep *sweep, int rung)
@@ -118,7 +119,7 @@ void sweep_progress_start(struct sweep_progress *progress, const struct sweep *s
     fprintf(out, "%s: %s trials, %s of them done; %d side by side (%s), ranked by best %s accuracy\n", sweep->name,
             thousands_format(progress->total).text, thousands_format(progress->done).text, jobs, backend,
             rank_name(sweep));
-    fflush(out);
+    streams_flush(out);
 }
 
 void sweep_progress_rung(struct sweep_progress *progress, int rung, int32_t trials)
@@ -129,7 +130,7 @@ void sweep_progress_rung(struct sweep_progress *progress, int rung, int32_t tria
     fprintf(progress->line.out, "rung %d of %d: %s trials of %s steps\n", rung, sweep_rung_count(sweep),
             thousands_format(trials).text,
             thousands_format(sweep_rung_steps(sweep, sweep->base.train.max_steps, rung)).text);
-    fflush(progress->line.out);
+    streams_flush(progress->line.out);
 }
 
 static void print_trial(const struct sweep_progress *progress, const struct sweep_result *result)
@@ -148,7 +149,7 @@ static void print_trial(const struct sweep_progress *progress, const struct swee
     else
         fprintf(out, "  failed");
     fprintf(out, "  %.1f s  %s left\n", result->seconds, duration_format(seconds_left(progress)).text);
-    fflush(out);
+    streams_flush(out);
 }
 
 /* Once each thread has done a trial of its own. */
@@ -160,7 +161,7 @@ static void print_estimate(struct sweep_progress *progress)
     progress_clear(&progress->line);
     fprintf(progress->line.out, "estimate: %s for the other %s trials\n", duration_format(seconds_left(progress)).text,
             thousands_format(left).text);
-    fflush(progress->line.out);
+    streams_flush(progress->line.out);
 }
 
 void sweep_progress_trial(struct sweep_progress *progress, const struct dataset *dataset,

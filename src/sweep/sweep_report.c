@@ -10,6 +10,7 @@
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
+#include "util/streams.h"
 #include "util/thousands.h"
 
 enum { PRINTED_ROWS = 20, FIXED_COLUMNS = 7 };
@@ -154,7 +155,7 @@ static void print_best(const struct ranking *ranking, const char *folder, FILE *
     write_ranking(ranking, rows, out);
     if (rows < ranking->count)
         fprintf(out, "... and %s more in %s/ranking.md\n", thousands_format(ranking->count - rows).text, folder);
-    fflush(out);
+    streams_flush(out);
 }
 
 bool sweep_report(const struct sweep *sweep, const struct sweep_results *results, const char *folder, FILE *out,

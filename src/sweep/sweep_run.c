@@ -16,6 +16,7 @@
 #include "trainer/train.h"
 #include "util/folder.h"
 #include "util/machine.h"
+#include "util/streams.h"
 
 struct runner {
     const struct sweep *sweep;
@@ -103,19 +104,26 @@ static bool take_trial(struct runner *runner, int32_t *trial)
     return found;
 }
 
+/* Keeps the result and shows it; false where the sweep cannot go on. */
+static bool record_result(struct runner *runner, const struct sweep_result *result, const struct status *problem,
+                          struct status *status)
+{
+    if (!sweep_results_append(&runner->results, result, status)) return false;
+    sweep_progress_trial(&runner->progress, &runner->dataset, result, problem);
+    return !streams_reader_is_gone() ||
+           status_fail(status, STATUS_RUNTIME,
+                       "stopped, since nothing reads the standard output any more; the results so far are in %s, and "
+                       "the same command goes on with the sweep",
+                       runner->results.path);
+}
+
 static void record(struct runner *runner, const struct sweep_result *result, const struct status *problem)
 {
-    struct status status;
     if (result->outcome == SWEEP_STOPPED) return;
     pthread_mutex_lock(&runner->mutex);
     /* After an error part of a row may end the file: another one behind it would make a line that is neither. */
-    bool stopped = atomic_load(&runner->stop);
-    if (!stopped && sweep_results_append(&runner->results, result, &status)) {
-        sweep_progress_trial(&runner->progress, &runner->dataset, result, problem);
-    } else if (!stopped) {
-        runner->status = status;
+    if (!atomic_load(&runner->stop) && !record_result(runner, result, problem, &runner->status))
         atomic_store(&runner->stop, true);
-    }
     pthread_mutex_unlock(&runner->mutex);
 }
 

@@ -13,6 +13,7 @@
 #include "trainer/memory.h"
 #include "util/file_regular.h"
 #include "util/folder.h"
+#include "util/shell.h"
 
 /* --- opening --- */
 
@@ -36,10 +37,12 @@ static bool refuse_run(const char *path, struct status *status)
     int64_t last = checkpoint_last_step(path, INT64_MAX);
     if (last < 0 && !has_rows(path)) return true;
     char *saved = last < 0 ? memory_copy_string("") : memory_format(", saved at step %" PRId64, last);
+    char *word = shell_quote_path(path);
     status_fail(status, STATUS_USAGE,
                 "%s: holds a run already%s; go on with it: trainer resume %s; or start anew with --overwrite, or "
                 "elsewhere with --out FOLDER",
-                path, saved, path);
+                path, saved, word);
+    free(word);
     free(saved);
     return false;
 }

@@ -14,7 +14,9 @@
 #include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/file_atomic.h"
+#include "util/shell.h"
 #include "util/stop.h"
+#include "util/streams.h"
 #include "util/thousands.h"
 
 struct run {
@@ -119,7 +121,7 @@ static void print_head(const struct run *run)
     trainer_print_memory(&run->trainer, run->out);
     fputc('\n', run->out);
     if (is_resumed(run)) fprintf(run->out, "going on after step %" PRId64 "\n\n", run->trainer.step);
-    fflush(run->out);
+    streams_flush(run->out);
 }
 
 /* The trainer's state, and what is left to do of its last step. */
@@ -201,7 +203,13 @@ static bool check_row(struct run *run, const struct metrics_row *row, struct sta
            check_set(run, "the loss of the test set", &row->test, status);
 }
 
-/* A stop request abandons the evaluation; it runs again when the run is resumed. */
+/* Whether the run is to end before its last step: by a signal, or because the reader of its output has gone away. */
+static bool is_to_end(void)
+{
+    return stop_wanted() || streams_reader_is_gone();
+}
+
+/* A run that is to end abandons the evaluation; it runs again when the run is resumed. */
 static bool evaluate_and_record(struct run *run, struct status *status)
 {
     struct metrics_row row;
@@ -209,7 +217,7 @@ static bool evaluate_and_record(struct run *run, struct status *status)
     run->result.train_seconds += clock_seconds() - run->resumed;
     run->result.images = images_seen(run);
     if (!check_window(run, window, status)) return false;
-    run->evaluation_due = !trainer_evaluate_row(&run->trainer, &run->progress, stop_wanted, &row);
+    run->evaluation_due = !trainer_evaluate_row(&run->trainer, &run->progress, is_to_end, &row);
     if (run->evaluation_due) return true;
     if (!check_row(run, &row, status)) return false;
     row.elapsed_seconds = clock_seconds() - run->started;
@@ -271,9 +279,16 @@ static void draw_curves(struct run *run)
 static bool stop(struct run *run, struct status *status)
 {
     if (!save(run, status)) return false;
-    return status_fail(status, STATUS_STOPPED,
-                       "stopped by %s after step %" PRId64 ", which is saved; go on with: trainer resume %s",
-                       stop_signal_name(), run->trainer.step, run->folder.path);
+    bool asked = stop_wanted();
+    char *cause = asked ? memory_format("stopped by %s", stop_signal_name())
+                        : memory_copy_string("stopped, since nothing reads the standard output any more,");
+    char *word = shell_quote_path(run->folder.path);
+    status_fail(status, asked ? STATUS_STOPPED : STATUS_RUNTIME,
+                "%s after step %" PRId64 ", which is saved; go on with: trainer resume %s", cause, run->trainer.step,
+                word);
+    free(word);
+    free(cause);
+    return false;
 }
 
 /* A run that train.patience ends says so. */
@@ -301,7 +316,7 @@ static bool run_steps(struct run *run, struct status *status)
     /* Whether the evaluation of the step that the run goes on after was given up. */
     bool due = is_resumed(run) && is_evaluated(run) && run->result.final.step < trainer->step;
     if (due && !finish_step(run, status)) return false;
-    while (!is_finished(run) && !stop_wanted()) {
+    while (!is_finished(run) && !is_to_end()) {
         trainer_step(trainer);
         if (!finish_step(run, status)) return false;
     }
