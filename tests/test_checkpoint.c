@@ -426,6 +426,7 @@ Test(checkpoint, finds_the_last_and_the_best_of_a_run)
     expect_not_found("run", CHECKPOINT_LAST, "run: cannot open: No such file or directory");
     cr_assert(mkdir("run", 0777) == 0);
     expect_not_found("run", CHECKPOINT_LAST, "run: no checkpoint is in run/checkpoints");
+    expect_not_found("run", CHECKPOINT_BEST, "run: no checkpoint is in run/checkpoints");
     cr_assert(mkdir("run/checkpoints", 0777) == 0);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char *path = support_path("run/checkpoints", names[i]);
@@ -433,8 +434,10 @@ Test(checkpoint, finds_the_last_and_the_best_of_a_run)
         free(path);
     }
     expect_found("run", CHECKPOINT_LAST, "run/checkpoints/step_1234567890.safetensors");
-    expect_not_found("run", CHECKPOINT_BEST,
-                     "run/checkpoints/best.safetensors: cannot open: No such file or directory");
+    expect_not_found(
+        "run", CHECKPOINT_BEST,
+        "run/checkpoints/best.safetensors: cannot open: No such file or directory; --checkpoint last takes "
+        "run/checkpoints/step_1234567890.safetensors");
     support_file_write("run/checkpoints/best.safetensors", "", 0);
     expect_found("run", CHECKPOINT_BEST, "run/checkpoints/best.safetensors");
     expect_found("run/checkpoints/step_x.safetensors", CHECKPOINT_BEST, "run/checkpoints/step_x.safetensors");

@@ -388,6 +388,59 @@ Test(cli, reports_on_runs)
                  "[--output FILE] [--checkpoint best|last] [--no-evaluation] [--set SECTION.KEY=VALUE]...");
 }
 
+/* Where checkpoint.best is false, and where a run was stopped before its first evaluation. */
+Test(cli, a_run_without_a_best_checkpoint_is_used_by_its_last)
+{
+    write_tiny_config("tiny.ini");
+    expect_output(run("tiny.ini", "--set", "checkpoint.best=false", "--out", "a", NULL), "run    a\n");
+    const char *said = "trainer: a has no best checkpoint; this is by the last one, "
+                       "a/checkpoints/step_00000004.safetensors\n";
+    static const char *const words[][3] = {
+        {"eval", "step 4"}, {"export", "a/model.onnx\n"}, {"report", "a/report.html\n"}};
+    for (int i = 0; i < 3; i++) {
+        struct result result = run(words[i][0], "a", NULL);
+        cr_expect_eq(result.code, 0);
+        cr_expect_str_eq(result.error, said, "%s", result.error);
+        cr_expect_not_null(strstr(result.out, words[i][1]), "%s", result.out);
+        result_free(&result);
+    }
+    expect_error(run("eval", "a", "--checkpoint", "best", NULL), 1,
+                 "a/checkpoints/best.safetensors: cannot open: No such file or directory; --checkpoint last takes "
+                 "a/checkpoints/step_00000004.safetensors");
+    expect_output(run("eval", "a", "--checkpoint", "last", NULL), "step 4");
+}
+
+/* A name that cannot be one is told; paths are as long as the system allows. */
+Test(cli, takes_odd_and_long_names)
+{
+    char deep[3000] = "deep";
+    write_tiny_config("exp #2.ini");
+    struct result result = run("exp #2.ini", NULL);
+    cr_expect_eq(result.code, 0);
+    cr_expect_str_eq(result.error,
+                     "trainer: experiment.name is \"exp _2\", as the name of the config's file cannot be one\n");
+    cr_expect(exists("runs/exp _2/metrics.csv"));
+    result_free(&result);
+    expect_error(run("exp #2.ini", "-q", NULL), 2,
+                 "runs/exp _2: holds a run already, saved at step 4; go on with it: trainer resume 'runs/exp _2'; or "
+                 "start anew with --overwrite, or elsewhere with --out FOLDER");
+    write_tiny_config("tiny.ini");
+    while (strlen(deep) < 2800) strcat(deep, "/a folder of a good length, for a path that is long but not too long");
+    char *set = memory_format("data.path=%s", deep);
+    result = run("tiny.ini", "-q", "--out", deep, "--set", set, NULL);
+    cr_expect_eq(result.code, 0, "%s", result.error);
+    result_free(&result);
+    char *refused = memory_format("%s: holds a run already, saved at step 4; go on with it: trainer resume '%s'; or "
+                                  "start anew with --overwrite, or elsewhere with --out FOLDER",
+                                  deep, deep);
+    expect_error(run("tiny.ini", "-q", "--out", deep, NULL), 2, refused);
+    result = run("resume", deep, "-q", NULL);
+    cr_expect_eq(result.code, 0, "%s", result.error);
+    result_free(&result);
+    expect_output(run("eval", deep, NULL), "step 4");
+    free(refused), free(set);
+}
+
 Test(cli, a_report_says_what_it_lacks)
 {
     write_tiny_config("tiny.ini");
@@ -402,5 +455,5 @@ Test(cli, a_report_says_what_it_lacks)
     expect_output(run("report", "a", "--no-evaluation", NULL), "a/report.html\n");
     expect_in_file("a/report.html", "\"no table of its layers: nowhere: neither train-images-idx3-ubyte");
     expect_output(run("report", "a", "--set", "data.synthetic_size=5", NULL), "a/report.html\n");
-    expect_in_file("a/report.html", "\"no confusion matrix and no images: a/checkpoints/best.safetensors: ");
+    expect_in_file("a/report.html", "\"no confusion matrix and no images: a: no checkpoint is in a/checkpoints");
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "support.h"
 #include "trainer/dataset.h"
@@ -172,6 +173,26 @@ Test(dataset, error_of_a_reader_is_passed_on)
 }
 
 /* --- validation split --- */
+
+/* The same run, evaluated from another folder. */
+Test(dataset, error_of_a_relative_path_says_where_it_was_looked_for)
+{
+    struct experiment experiment = synthetic_experiment(NORMALIZATION_NONE);
+    struct dataset dataset;
+    for (int idx = 0; idx < 2; idx++) {
+        struct status relative = {0}, absolute = {0};
+        char *here = getcwd(NULL, 0);
+        char *expected = memory_format(" (data.path is relative, and was looked for in %s)", here);
+        experiment.data.dataset = idx ? DATASET_IDX : DATASET_CIFAR10;
+        strcpy(experiment.data.path, "no/such/folder");
+        cr_assert_not(dataset_load(&dataset, &experiment, &relative));
+        cr_expect_not_null(strstr(relative.message, expected), "%s", relative.message);
+        strcpy(experiment.data.path, "/no/such/folder");
+        cr_assert_not(dataset_load(&dataset, &experiment, &absolute));
+        cr_expect_null(strstr(absolute.message, "relative"), "%s", absolute.message);
+        free(expected), free(here);
+    }
+}
 
 Test(dataset, validation_takes_the_first_samples)
 {

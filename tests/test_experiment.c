@@ -154,12 +154,40 @@ Test(experiment, the_name_is_that_of_the_file)
         cr_expect_str_eq(experiment.experiment.name, files[i][1]);
         experiment_free(&experiment);
     }
-    struct experiment experiment;
-    struct status status;
-    support_file_write("run #1.ini", "", 0);
-    cr_assert_not(experiment_load(&experiment, "run #1.ini", NULL, 0, &status));
-    cr_expect_str_eq(status.message, "run #1.ini: experiment.name (default): expected text without a comment sign "
-                                     "(\" #\", \" ;\"), found \"run #1\"");
+}
+
+/* The name must survive in resolved.ini, and be the name of a folder. */
+Test(experiment, a_file_name_that_cannot_be_a_name_is_made_fit)
+{
+    char longest[256], cut[256];
+    memset(longest, 'n', 251), strcpy(longest + 251, ".ini");
+    memset(cut, 'n', 251), cut[251] = '\0';
+    const char *const files[][2] = {{"exp #2.ini", "exp _2"},
+                                    {"#.ini", "_"},
+                                    {"a ;b ;c.ini", "a _b _c"},
+                                    {" a .ini", "_a_"},
+                                    {"'a'.ini", "_a_"},
+                                    {"a\tb\nc.ini", "a_b_c"},
+                                    {"a\xff"
+                                     "b.ini",
+                                     "a_b"},
+                                    {"...ini", "_"},
+                                    {"'.ini", "'"},
+                                    {"a#b.ini", "a#b"},
+                                    {longest, cut},
+                                    {"\xc3\xa9.ini", "\xc3\xa9"}};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        struct experiment experiment, again;
+        struct status status = {0};
+        support_file_write(files[i][0], "", 0);
+        cr_assert(experiment_load(&experiment, files[i][0], NULL, 0, &status), "%s", status.message);
+        cr_expect_str_eq(experiment.experiment.name, files[i][1]);
+        char *text = experiment_text(&experiment);
+        cr_assert(load_text(&again, text, &status), "%s", status.message);
+        cr_expect_str_eq(again.experiment.name, files[i][1]);
+        free(text);
+        experiment_free(&experiment), experiment_free(&again);
+    }
 }
 
 Test(experiment, features_have_the_documented_defaults)

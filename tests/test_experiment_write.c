@@ -59,15 +59,17 @@ Test(experiment_write, shipped_configs_survive_being_written)
 
 Test(experiment_write, the_longest_values_survive_being_written)
 {
-    char hidden[256] = "model.hidden=", path[256] = "data.path=", features[256] = "model.features=";
-    for (int i = 0; i < 30; i++) sprintf(hidden + strlen(hidden), "%s%d", i ? "," : "", 10000 + i);
-    for (int i = 0; i < EXPERIMENT_LIST_SIZE; i++) strcat(features, i ? ",M" : "64k9s2p0");
-    memset(path + strlen(path), 'p', VALUE_LIMIT);
-    cr_assert_gt(strlen(hidden), 190);
-    hidden[13 + VALUE_LIMIT - 1] = '\0'; /* cut within the last number */
-    const char *overrides[] = {hidden, path, features, "model.kind=convnet"};
-    struct experiment experiment = load_overrides(overrides, 4);
+    char hidden[1024] = "model.hidden=", path[16 + EXPERIMENT_TEXT_SIZE] = "data.path=";
+    char features[2048] = "model.features=", name[16 + EXPERIMENT_NAME_SIZE] = "experiment.name=";
+    for (int i = 0; i < EXPERIMENT_LIST_SIZE; i++) sprintf(hidden + strlen(hidden), "%s%d", i ? "," : "", 65535 - i);
+    for (int i = 0; i < EXPERIMENT_LIST_SIZE; i++) strcat(features, i ? ", 65536k99s98p97" : "65536k99s98p97");
+    memset(path + strlen(path), 'p', EXPERIMENT_TEXT_SIZE - 1);
+    memset(name + strlen(name), 'n', EXPERIMENT_NAME_SIZE - 1);
+    const char *overrides[] = {hidden, path, features, "model.kind=convnet", name};
+    struct experiment experiment = load_overrides(overrides, 5);
     cr_assert_eq(experiment.model.features.count, EXPERIMENT_LIST_SIZE);
+    cr_assert_eq(experiment.model.hidden.count, EXPERIMENT_LIST_SIZE);
+    cr_assert_eq(strlen(experiment.data.path), EXPERIMENT_TEXT_SIZE - 1);
     expect_round_trip(&experiment);
     experiment_free(&experiment);
 }

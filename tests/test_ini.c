@@ -134,21 +134,37 @@ Test(ini, a_value_may_hold_equals_colon_and_brackets)
     expect_value("k = \xC3\xA9t\xC3\xA9 \xF0\x9F\x98\x80", "\xC3\xA9t\xC3\xA9 \xF0\x9F\x98\x80");
 }
 
-/* libinih cuts a line of more than 197 bytes and reads the rest as another line. */
-Test(ini, a_line_takes_197_bytes_without_its_comment)
+/* libinih alone cuts a line of more than 197 bytes and reads the rest as another line. */
+Test(ini, a_value_is_as_long_as_it_is)
 {
-    char line[4096] = "k = ";
-    memset(line + 4, 'v', INI_LINE_LIMIT - 4);
-    expect_value(line, line + 4);
-    char value[INI_LINE_LIMIT];
-    memcpy(value, line + 4, sizeof value);
-    strcpy(line + INI_LINE_LIMIT, " # ");
-    memset(line + INI_LINE_LIMIT + 3, 'c', 3000);
-    expect_value(line, value);
+    for (size_t length = 1; length < 100000; length += length < 300 ? 1 : 9973) {
+        char *value = memory_alloc(length + 1, 1);
+        memset(value, 'v', length);
+        char *line = memory_format("k = %s   # %s", value, value), *tight = memory_format("k=%s\r", value);
+        expect_value(line, value);
+        expect_value(tight, value);
+        free(value), free(line), free(tight);
+    }
+}
 
-    char text[256] = "[s]\nk = ";
-    memset(text + 8, 'v', INI_LINE_LIMIT - 3);
-    expect_failure(text, strlen(text), "x.ini:2: line of 198 bytes without its comment, expected at most 197");
+Test(ini, a_key_and_a_section_take_190_bytes)
+{
+    char name[INI_NAME_LIMIT + 2] = "", *text;
+    memset(name, 'n', INI_NAME_LIMIT);
+    struct ini_file ini;
+    struct status status;
+    text = memory_format("[%s]\n%s = 1\n%s\t= 2\n", name, name + 1, name);
+    cr_assert(read_text(&ini, text, &status), "%s", status.message);
+    expect_entry(&ini.entries[1], name, name, "2", 3);
+    ini_free(&ini);
+    free(text);
+    name[INI_NAME_LIMIT] = 'n';
+    text = memory_format("[s]\n%s = 1\n", name);
+    expect_failure(text, strlen(text), "x.ini:2: key of 191 bytes, expected at most 190");
+    free(text);
+    text = memory_format("[%s]\n", name);
+    expect_failure(text, strlen(text), "x.ini:1: section name of 191 bytes, expected at most 190");
+    free(text);
 }
 
 /* libinih cuts a section's name to 49 bytes. */

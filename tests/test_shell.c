@@ -32,7 +32,7 @@ Test(shell, quotes_where_it_must)
     expect_word("- x", "./'- x'");
     expect_word("two\nlines", "$'two\\012lines'");
     expect_word("tab\t'\\", "$'tab\\011\\'\\\\'");
-    expect_word("Gr\xc3\xb6\xc3\x9f" "e", "'Gr\xc3\xb6\xc3\x9f" "e'");
+    expect_word("Gr\xc3\xb6\xc3\x9f", "'Gr\xc3\xb6\xc3\x9f'");
 }
 
 /* Every byte that a name can hold, alone and beside a letter, through bash itself. */

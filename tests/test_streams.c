@@ -73,7 +73,8 @@ Test(streams, a_run_without_them_is_the_same_run)
     cr_expect_eq(shell("\"$TRAINER\" x.ini --out none <&- >&- 2>&-"), 0);
     cr_expect_eq(shell("\"$TRAINER\" x.ini --out no_output >&-"), 0);
     cr_expect_eq(shell("\"$TRAINER\" x.ini --out no_errors 2>&- >/dev/null"), 0);
-    cr_expect(same_metrics("whole", "none") && same_metrics("whole", "no_output") && same_metrics("whole", "no_errors"));
+    cr_expect(same_metrics("whole", "none") && same_metrics("whole", "no_output") &&
+              same_metrics("whole", "no_errors"));
     cr_expect_eq(shell("\"$TRAINER\" sweep s.ini --out a >/dev/null 2>&1"), 0);
     cr_expect_eq(shell("\"$TRAINER\" sweep s.ini --out b <&- >&- 2>&-"), 0);
     cr_expect_eq(shell("cmp <(cut -d, -f1-10 a/results.csv) <(cut -d, -f1-10 b/results.csv)"), 0);

@@ -38,7 +38,7 @@ static void expect_sweep_failure(const char *text, const char *override, const c
 /* The values of factor f, with '/' between. */
 static void expect_values(const struct sweep *sweep, int f, const char *expected)
 {
-    char text[1024] = "";
+    char text[32768] = "";
     for (int v = 0; v < sweep->factors[f].value_count; v++) {
         strcat(text, v ? "/" : "");
         strcat(text, sweep->factors[f].values[v]);
@@ -67,6 +67,16 @@ Test(sweep, alternatives_are_written_out_as_the_key_writes_them)
     expect_alternatives("model.block", "batchnorm, activation, dropout | activation,batchnorm,dropout",
                         "batchnorm, activation, dropout/activation, batchnorm, dropout");
     expect_alternatives("optimizer.nesterov", "false", "false");
+}
+
+Test(sweep, a_key_may_have_many_alternatives)
+{
+    char text[32768] = "", expected[32768] = "";
+    for (int i = 1; i <= 4000; i++) {
+        sprintf(text + strlen(text), "%s%d", i > 1 ? " | " : "", i);
+        sprintf(expected + strlen(expected), "%s%d", i > 1 ? "/" : "", i);
+    }
+    expect_alternatives("experiment.seed", text, expected);
 }
 
 Test(sweep, products_are_every_list)

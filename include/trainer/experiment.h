@@ -11,7 +11,11 @@
 #include "trainer/backend.h"
 #include "trainer/status.h"
 
-enum { EXPERIMENT_TEXT_SIZE = 256, EXPERIMENT_LIST_SIZE = 64 };
+enum {
+    EXPERIMENT_NAME_SIZE = 256,  /* the longest name of a file or folder (NAME_MAX), and its zero */
+    EXPERIMENT_TEXT_SIZE = 4096, /* the longest path (PATH_MAX), with its zero */
+    EXPERIMENT_LIST_SIZE = 64,
+};
 
 enum dataset_kind { DATASET_CIFAR10, DATASET_IDX, DATASET_SYNTHETIC };
 
@@ -64,7 +68,8 @@ struct key_origin {
 
 struct experiment {
     struct {
-        char name[EXPERIMENT_TEXT_SIZE]; /* default: the file's name without folder and ending */
+        /* Default: the file's name without folder and ending, made fit (config/experiment_name.h). */
+        char name[EXPERIMENT_NAME_SIZE];
         int64_t seed;
     } experiment;
     struct {

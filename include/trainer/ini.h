@@ -5,9 +5,9 @@
  *   key = value   # a comment: '#' or ';' after a blank. "a#b" is a value
  *
  * One section or key per line, in the first column. Blanks around '=' and at the end of a line do not count; a value
- * may be empty. UTF-8, with or without a byte order mark; lines end with LF or CRLF and take at most 197 bytes without
- * their comment. Text that libinih would let pass (a section opened twice, a key given twice, a continued line, an
- * over-long line, text after ']') is an error. */
+ * may be empty. UTF-8, with or without a byte order mark; lines end with LF or CRLF. A section's name and a key take at
+ * most INI_NAME_LIMIT bytes; a value is as long as it is. Text that libinih would let pass (a section opened twice, a key given
+ * twice, a continued line, text after ']') is an error. */
 #ifndef TRAINER_INI_H
 #define TRAINER_INI_H
 
@@ -17,7 +17,7 @@
 #include "trainer/status.h"
 
 enum {
-    INI_LINE_LIMIT = 197,         /* bytes of a line; libinih cuts silently after that */
+    INI_NAME_LIMIT = 190,         /* bytes of a key or of a section's name */
     INI_FILE_LIMIT = 1024 * 1024, /* bytes of a file */
     INI_ENTRY_LIMIT = 1024,       /* keys of a file, and sections of a file */
 };

@@ -51,7 +51,7 @@ struct sweep_factor {
 };
 
 struct sweep {
-    char name[EXPERIMENT_TEXT_SIZE]; /* experiment.name */
+    char name[EXPERIMENT_NAME_SIZE]; /* experiment.name */
     struct experiment base; /* what the file says beside [sweep]; only a trial's experiment is checked as a whole */
     struct sweep_settings settings;
     struct key_origin origins[SWEEP_KEY_COUNT]; /* of the settings, in the order of their table */

@@ -4,20 +4,39 @@
 
 #include "cli/cli_private.h"
 #include "trainer/predictor.h"
+#include "util/warning.h"
 
-char *cli_find_checkpoint(const struct cli_arguments *arguments, struct status *status)
+/* A run with checkpoint.best = false, or one that was stopped before its first evaluation, has no best checkpoint. */
+static char *find_default(const char *run, struct status *status)
 {
-    const char *which = arguments->checkpoint ? arguments->checkpoint : "best", *run = arguments->words[0];
+    struct status ignored;
+    char *best = checkpoint_find(run, CHECKPOINT_BEST, &ignored);
+    if (best) return best;
+    char *last = checkpoint_find(run, CHECKPOINT_LAST, status);
+    if (last) warning_print("%s has no best checkpoint; this is by the last one, %s", run, last);
+    return last;
+}
+
+char *cli_find_checkpoint(const struct cli_arguments *arguments, const char *run, struct status *status)
+{
+    const char *which = arguments->checkpoint;
+    if (!which) return find_default(run, status);
     if (strcmp(which, "best") == 0) return checkpoint_find(run, CHECKPOINT_BEST, status);
     if (strcmp(which, "last") == 0) return checkpoint_find(run, CHECKPOINT_LAST, status);
     return checkpoint_find(which, CHECKPOINT_BEST, status);
 }
 
-bool cli_open_predictor(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status)
+bool cli_open_predictor_of(struct predictor *predictor, const struct cli_arguments *arguments, const char *run,
+                           struct status *status)
 {
-    char *path = cli_find_checkpoint(arguments, status);
+    char *path = cli_find_checkpoint(arguments, run, status);
     bool good = path && predictor_open(predictor, path, CHECKPOINT_BEST, arguments->overrides,
                                        arguments->override_count, status);
     free(path);
     return good;
+}
+
+bool cli_open_predictor(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status)
+{
+    return cli_open_predictor_of(predictor, arguments, arguments->words[0], status);
 }

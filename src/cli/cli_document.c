@@ -96,8 +96,7 @@ static const char config_syntax[] = "A config is an INI file: UTF-8, one `[secti
                                     "first column. A `#` or `;` at the start of a line or after a blank begins a "
                                     "comment. What a file leaves out has its default. An unknown or repeated key, a "
                                     "value that a key does not take, and a shape that cannot be are errors that name "
-                                    "the file, the line and the key. A line takes at most 197 bytes without its "
-                                    "comment.\n\n"
+                                    "the file, the line and the key.\n\n"
                                     "`--set SECTION.KEY=VALUE` sets a key on the command line, whatever the file says. "
                                     "`trainer config --defaults` writes a config with every key.";
 

@@ -66,7 +66,7 @@ static bool export_checkpoint(const struct checkpoint *checkpoint, const struct 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct checkpoint checkpoint;
-    char *path = cli_find_checkpoint(arguments, status);
+    char *path = cli_find_checkpoint(arguments, arguments->words[0], status);
     bool good = path && checkpoint_read(&checkpoint, path, status);
     if (good) {
         good = export_checkpoint(&checkpoint, arguments, status);

@@ -3,7 +3,6 @@
 
 #include "cli/cli_private.h"
 #include "trainer/import.h"
-#include "trainer/memory.h"
 
 static void print_set(const char *before, const char *name, const struct evaluation *figures)
 {
@@ -25,8 +24,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     struct experiment experiment;
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
-    char *folder = arguments->folder ? memory_copy_string(arguments->folder)
-                                     : memory_format("runs/%s", experiment.experiment.name);
+    char *folder = cli_run_folder(arguments, &experiment, experiment.experiment.name);
     struct metrics_row row;
     bool good = import_weights(&experiment, arguments->words[1], folder, &row, status);
     if (good) print_row(folder, &row);

@@ -76,8 +76,8 @@ struct cli_option {
 #define CLI_OPTION_CHECKPOINT                                                                                          \
     {                                                                                                                  \
         .name = "checkpoint", .letter = 'c', .kind = CLI_FILE, .argument = "WHICH",                                    \
-        .help = "best (default: the highest test accuracy), last, or a file.", .expected = "best, last or a file",     \
-        CLI_FIELD(checkpoint)                                                                                          \
+        .help = "best (the highest test accuracy), last, or a file. Default: best, or last where there is no best.",   \
+        .expected = "best, last or a file", CLI_FIELD(checkpoint)                                                      \
     }
 /* `event`: what leaves a line of its own. */
 #define CLI_OPTION_PROGRESS(event)                                                                                     \
@@ -174,8 +174,17 @@ struct predictor;
 /* The network of the first word's run, from the checkpoint that --checkpoint names; close with predictor_close. */
 bool cli_open_predictor(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status);
 
-/* The path of that checkpoint in a new string, or NULL. */
-char *cli_find_checkpoint(const struct cli_arguments *arguments, struct status *status);
+/* The same of another run. */
+bool cli_open_predictor_of(struct predictor *predictor, const struct cli_arguments *arguments, const char *run,
+                           struct status *status);
+
+/* The path of the checkpoint of `run` that --checkpoint names, in a new string, or NULL. Without --checkpoint it is the best
+ * one, or the last one where the run has no best; then a line on standard error says so. */
+char *cli_find_checkpoint(const struct cli_arguments *arguments, const char *run, struct status *status);
+
+/* The folder of a new run, in a new string: that of --out, or else runs/NAME. Says on standard error, unless --quiet, what
+ * the name became where it was made of a file name that cannot be one. */
+char *cli_run_folder(const struct cli_arguments *arguments, const struct experiment *experiment, const char *name);
 
 /* Whether `argument` is one of the choices; the error names the option or operand. */
 bool cli_check_choice(const char *name, const char *const *choices, const char *argument, struct status *status);

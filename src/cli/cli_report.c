@@ -136,10 +136,7 @@ static bool load_and_evaluate(struct material *material, const char *folder, con
                               struct status *status)
 {
     struct dataset dataset = {0};
-    bool last = arguments->checkpoint && strcmp(arguments->checkpoint, "last") == 0;
-    enum checkpoint_choice choice = last ? CHECKPOINT_LAST : CHECKPOINT_BEST;
-    if (!predictor_open(&material->predictor, folder, choice, arguments->overrides, arguments->override_count, status))
-        return false;
+    if (!cli_open_predictor_of(&material->predictor, arguments, folder, status)) return false;
     if (!dataset_load(&dataset, &material->predictor.experiment, status)) return false;
     bool good = predictor_check_data(&material->predictor, &dataset, status);
     if (good && !evaluated_set(&dataset))

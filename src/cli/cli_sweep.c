@@ -1,7 +1,6 @@
 #include <stdlib.h>
 
 #include "cli/cli_private.h"
-#include "trainer/memory.h"
 #include "trainer/sweep.h"
 #include "util/streams.h"
 
@@ -10,7 +9,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     struct sweep sweep;
     struct run_output output;
     if (!sweep_load(&sweep, arguments->words[0], arguments->overrides, arguments->override_count, status)) return false;
-    char *folder = arguments->folder ? memory_copy_string(arguments->folder) : memory_format("runs/%s", sweep.name);
+    char *folder = cli_run_folder(arguments, &sweep.base, sweep.name);
     streams_outlive_readers();
     bool good = sweep_run(&sweep, folder, cli_run_output(arguments, &output), status);
     free(folder);

@@ -3,7 +3,6 @@
 
 #include "cli/cli_private.h"
 #include "trainer/experiment.h"
-#include "trainer/memory.h"
 #include "trainer/train.h"
 #include "util/streams.h"
 
@@ -38,8 +37,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
         return status_fail(status, STATUS_USAGE, "--resume and --overwrite: expected one of them");
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
-    char *folder = arguments->folder ? memory_copy_string(arguments->folder)
-                                     : memory_format("runs/%s", experiment.experiment.name);
+    char *folder = cli_run_folder(arguments, &experiment, experiment.experiment.name);
     enum train_start start = arguments->resume ? TRAIN_RESUME : arguments->overwrite ? TRAIN_OVERWRITE : TRAIN_NEW;
     bool good = cli_train_run(arguments, &experiment, folder, start, status);
     free(folder);

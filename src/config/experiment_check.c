@@ -4,33 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/experiment_name.h"
 #include "config/experiment_value.h"
-#include "trainer/memory.h"
+#include "trainer/check.h"
 
 static bool is_default(const struct experiment *experiment, const char *section_key)
 {
     return experiment_origin(experiment, section_key).file == NULL;
 }
 
-/* The config's file name without folder and ending. */
-static bool name_from_file(struct experiment *experiment, struct status *status)
+static void name_from_file(struct experiment *experiment)
 {
-    const char *slash = strrchr(experiment->file, '/');
-    const char *base = slash ? slash + 1 : experiment->file;
-    const char *dot = strrchr(base, '.');
-    int length = dot && dot > base ? (int)(dot - base) : (int)strlen(base);
-    char *name = memory_format("%.*s", length, base);
+    char *name = experiment_name_fit(experiment->file);
     struct status problem;
     const struct experiment_key *key = &experiment_keys[experiment_key_find("experiment", "name")];
-    bool good = experiment_value_parse(key, name, experiment, &problem);
+    CHECK(experiment_value_parse(key, name, experiment, &problem));
     free(name);
-    return good || experiment_fail(experiment, "experiment.name", status, "%s", problem.message);
 }
 
 static bool check_name(struct experiment *experiment, struct status *status)
 {
     const char *name = experiment->experiment.name;
-    if (*name == '\0' && !name_from_file(experiment, status)) return false;
+    if (*name == '\0') name_from_file(experiment);
     if (!strchr(name, '/') && strcmp(name, ".") != 0 && strcmp(name, "..") != 0) return true;
     return experiment_fail(experiment, "experiment.name", status,
                            "expected the name of a folder, without \"/\", found \"%s\"", name);

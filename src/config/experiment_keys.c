@@ -9,7 +9,9 @@
     {PLACE(part, key), .type = KEY_REAL, .default_text = value, .help = words, __VA_ARGS__}
 #define BOOLEAN(part, key, value, words)                                                                              \
     {PLACE(part, key), .type = KEY_BOOLEAN, .default_text = value, .help = words}
-#define TEXT(part, key, value, words) {PLACE(part, key), .type = KEY_TEXT, .default_text = value, .help = words}
+#define TEXT(part, key, value, words)                                                                                 \
+    {PLACE(part, key), .type = KEY_TEXT, .default_text = value, .help = words,                                        \
+     .high = sizeof((struct experiment *)0)->part.key - 1}
 #define CHOICE(part, key, value, words, ...)                                                                          \
     {PLACE(part, key), .type = KEY_CHOICE, .default_text = value, .help = words,                                      \
      .choices = (const char *const[]){__VA_ARGS__, NULL}}

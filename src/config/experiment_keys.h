@@ -13,7 +13,7 @@ enum key_type {
     KEY_INTEGER,  /* int64_t */
     KEY_REAL,     /* double */
     KEY_BOOLEAN,  /* bool */
-    KEY_TEXT,     /* char[EXPERIMENT_TEXT_SIZE] */
+    KEY_TEXT,     /* char[`high` + 1] */
     KEY_CHOICE,   /* an enum */
     KEY_INTEGERS, /* struct int_list */
     KEY_FEATURES, /* struct feature_list */
@@ -24,8 +24,9 @@ struct experiment_key {
     const char *section, *name;
     enum key_type type;
     const char *default_text; /* read like a value of a file */
-    int64_t low, high;        /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value */
-    double from, to;          /* KEY_REAL */
+    int64_t low,
+        high; /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at most */
+    double from, to; /* KEY_REAL */
     bool from_excluded, to_excluded;
     const char *const *choices; /* KEY_CHOICE: names in the order of the enum's values, ended by NULL */
     size_t offset;              /* of the field in struct experiment (in struct sweep_settings for [sweep]) */

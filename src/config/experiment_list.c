@@ -7,7 +7,7 @@
 #include "config/text.h"
 #include "trainer/check.h"
 
-enum { ENTRY_SIZE = VALUE_LIMIT + 1, LARGEST_CHANNELS = 65536, LARGEST_WINDOW = 99 };
+enum { ENTRY_SIZE = 64, LARGEST_CHANNELS = 65536, LARGEST_WINDOW = 99 };
 
 const char list_features_help[] =
     "model.features lists what a convnet is made of, with commas between:\n"
@@ -21,17 +21,20 @@ const char list_features_help[] =
 
 static const char *const block_names[] = {"batchnorm", "activation", "dropout"}; /* in the order of enum block_part */
 
-/* Takes the text up to the next comma out of *rest, without the blanks around it; *rest becomes NULL after the last. */
-static void next_entry(const char **rest, char entry[ENTRY_SIZE])
+/* Takes the text up to the next comma out of *rest, without the blanks around it; *rest becomes NULL after the last. False
+ * where the entry is longer than any good one: then only its beginning is in `entry`, for a message. */
+static bool next_entry(const char **rest, char entry[ENTRY_SIZE])
 {
     const char *start = *rest, *comma = strchr(start, ',');
     size_t length = comma ? (size_t)(comma - start) : strlen(start);
     *rest = comma ? comma + 1 : NULL;
     while (length > 0 && text_is_blank(*start)) start++, length--;
     while (length > 0 && text_is_blank(start[length - 1])) length--;
-    CHECK(length < ENTRY_SIZE);
+    bool whole = length < ENTRY_SIZE;
+    if (!whole) length = ENTRY_SIZE - 1;
     memcpy(entry, start, length);
     entry[length] = '\0';
+    return whole;
 }
 
 static bool check_count(int64_t count, struct status *problem)
@@ -46,10 +49,10 @@ bool list_parse_integers(const struct experiment_key *key, const char *text, str
     char entry[ENTRY_SIZE];
     list->count = 0;
     for (const char *rest = *text ? text : NULL; rest;) {
-        next_entry(&rest, entry);
+        bool whole = next_entry(&rest, entry);
         if (!check_count(list->count, problem)) return false;
         int64_t value;
-        bool good = value_parse_integer(entry, &value) && value >= key->low && value <= key->high;
+        bool good = whole && value_parse_integer(entry, &value) && value >= key->low && value <= key->high;
         if (!good)
             return status_fail(problem, STATUS_USAGE,
                                "entry %" PRId64 ": expected an integer from %" PRId64 " to %" PRId64 ", found \"%s\"",
@@ -117,13 +120,13 @@ bool list_parse_features(const char *text, struct feature_list *list, struct sta
     char entry[ENTRY_SIZE];
     list->count = 0;
     for (const char *rest = *text ? text : NULL; rest; list->count++) {
-        next_entry(&rest, entry);
+        bool whole = next_entry(&rest, entry);
         if (!check_count(list->count, problem)) return false;
         struct feature *feature = &list->value[list->count];
         const char *expected =
             "a convolution like 64 or 64k5s2p2, a max-pool like M or M2s2p0, or an average pool like "
             "A or A4";
-        if (parse_feature(entry, feature)) expected = feature_problem(feature);
+        if (whole && parse_feature(entry, feature)) expected = feature_problem(feature);
         if (expected)
             return status_fail(problem, STATUS_USAGE, "entry %" PRId64 ": expected %s, found \"%s\"", list->count + 1,
                                expected, entry);
@@ -140,9 +143,9 @@ bool list_parse_block(const char *text, enum block_part block[BLOCK_PART_COUNT],
     for (int i = 0; i < BLOCK_PART_COUNT && good; i++) {
         int part = 0;
         *entry = '\0';
-        if (rest) next_entry(&rest, entry);
+        bool whole = !rest || next_entry(&rest, entry);
         while (part < BLOCK_PART_COUNT && strcmp(entry, block_names[part]) != 0) part++;
-        good = part < BLOCK_PART_COUNT && !seen[part];
+        good = whole && part < BLOCK_PART_COUNT && !seen[part];
         if (good) block[i] = (enum block_part)part, seen[part] = true;
     }
     if (good && !rest) return true;
@@ -159,12 +162,11 @@ static void append(char *text, size_t size, int64_t index, const char *entry)
     snprintf(text + length, size - length, "%s%s", index > 0 ? "," : "", entry);
 }
 
-/* Puts a blank after each comma, for people, as long as the value stays short enough to be read again. */
+/* Puts a blank after each comma, for people. */
 static void spread(char *text, size_t size)
 {
     size_t length = strlen(text), commas = 0;
     for (const char *c = text; *c; c++) commas += *c == ',';
-    if (length + commas > VALUE_LIMIT) return;
     CHECK(length + commas < size);
     char *to = text + length + commas, *from = text + length;
     while (to > from) {

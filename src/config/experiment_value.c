@@ -142,10 +142,12 @@ static bool fail_expected(const struct experiment_key *key, const char *found, s
 }
 
 /* Whatever text is taken must survive being written to a config file and read again. */
-static bool parse_text(const char *text, char *field, struct status *problem)
+static bool parse_text(const struct experiment_key *key, const char *text, char *field, struct status *problem)
 {
     size_t length = strlen(text);
     if (length == 0) return status_fail(problem, STATUS_USAGE, "expected text, found nothing");
+    if (length > (size_t)key->high)
+        return status_fail(problem, STATUS_USAGE, "expected at most %" PRId64 " bytes, found %zu", key->high, length);
     if (text_find_comment(text, length) < length)
         return status_fail(problem, STATUS_USAGE, "expected text without a comment sign (\" #\", \" ;\"), found \"%s\"",
                            text);
@@ -191,8 +193,6 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
     size_t length = strlen(text), bad = text_find_bad_byte(text, length, &what);
     if (bad < length)
         return status_fail(problem, STATUS_USAGE, "%s (byte 0x%02x) in the value", what, (unsigned char)text[bad]);
-    if (length > VALUE_LIMIT)
-        return status_fail(problem, STATUS_USAGE, "value of %zu bytes, expected at most %d", length, VALUE_LIMIT);
     void *field = (char *)record + key->offset;
     switch (key->type) {
     case KEY_INTEGER:
@@ -204,7 +204,7 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
     case KEY_CHOICE:
         return parse_choice(key, text, field) || fail_expected(key, text, problem);
     case KEY_TEXT:
-        return parse_text(text, field, problem);
+        return parse_text(key, text, field, problem);
     case KEY_INTEGERS:
         return list_parse_integers(key, text, field, problem);
     case KEY_FEATURES:

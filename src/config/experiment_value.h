@@ -9,12 +9,8 @@
 #include "experiment_keys.h"
 #include "trainer/status.h"
 
-enum {
-    /* Bytes of a value, so that "key = value" always fits into a line of a config file. */
-    VALUE_LIMIT = 180,
-    /* Room for any value written out. */
-    VALUE_TEXT_SIZE = 256,
-};
+/* Room for any value written out, with its zero: the longest are texts. */
+enum { VALUE_TEXT_SIZE = EXPERIMENT_TEXT_SIZE };
 
 /* Sets the key's field of `record`, a struct experiment or whatever the key's offset counts in, from `text`. The problem, if
  * there is one, reads "expected ..., found ...". */

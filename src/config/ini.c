@@ -1,5 +1,7 @@
-/* libinih splits the lines; the reader that feeds it, here, keeps the line numbers that it does not pass on, and
- * refuses every line that it would misread without a word: see ini.h. It calls the reader once per line. */
+/* libinih tells sections, keys and empty lines apart. The reader that feeds it, here, keeps the line numbers, which libinih
+ * does not pass on, and refuses every line that libinih would misread without a word: see ini.h. libinih calls the reader
+ * once per line, with a buffer of 200 bytes in Debian's package, and would cut a longer line without a word. So a line goes
+ * to it without its value, and the reader keeps the value: a path takes up to 4,096 bytes. */
 #include "trainer/ini.h"
 
 #include <errno.h>
@@ -15,10 +17,12 @@
 struct reader {
     struct ini_file *ini;
     const char *path;
-    const char *text; /* the whole file */
-    size_t size, at;  /* at: where the next line starts */
-    int line;         /* of the line read last */
-    bool failed;      /* `status` says why; libinih would go on */
+    const char *text;  /* the whole file */
+    size_t size, at;   /* at: where the next line starts */
+    int line;          /* of the line read last */
+    const char *value; /* of that line, value_length bytes of `text`; where it has a key */
+    size_t value_length;
+    bool failed; /* `status` says why; libinih would go on */
     struct status *status;
 };
 
@@ -27,6 +31,16 @@ struct line {
     const char *text;
     size_t length;
 };
+
+/* The bytes of a line that a message shows. */
+static int shown_length(struct line line)
+{
+    enum { MOST = 200 };
+    size_t length = line.length;
+    if (length > MOST)
+        for (length = MOST; length > 0 && ((unsigned char)line.text[length] & 0xC0) == 0x80;) length--;
+    return (int)length;
+}
 
 #define FAIL(reader, format, ...)                                                                                      \
     ((reader)->failed = true,                                                                                          \
@@ -44,13 +58,15 @@ static bool take_section(struct reader *reader, struct line line)
 {
     struct ini_file *ini = reader->ini;
     const char *end = memchr(line.text, ']', line.length);
-    if (!end) return FAIL(reader, "expected \"]\" at the end of \"%.*s\"", (int)line.length, line.text);
+    if (!end) return FAIL(reader, "expected \"]\" at the end of \"%.*s\"", shown_length(line), line.text);
     const char *name = line.text + 1;
     int length = (int)(end - name), rest = (int)(line.text + line.length - end) - 1;
     if (rest > 0) return FAIL(reader, "expected nothing after \"]\", found \"%.*s\"", rest, end + 1);
     if (length == 0) return FAIL(reader, "%s", "empty section name");
+    if (length > INI_NAME_LIMIT)
+        return FAIL(reader, "section name of %d bytes, expected at most %d", length, INI_NAME_LIMIT);
     if (text_is_blank(name[0]) || text_is_blank(name[length - 1]))
-        return FAIL(reader, "expected no blanks inside the brackets of \"%.*s\"", (int)line.length, line.text);
+        return FAIL(reader, "expected no blanks inside the brackets of \"%.*s\"", shown_length(line), line.text);
     for (int i = 0; i < ini->section_count; i++)
         if (strlen(ini->sections[i].name) == (size_t)length && memcmp(ini->sections[i].name, name, (size_t)length) == 0)
             return FAIL(reader, "section [%s] opened again, first in line %d", ini->sections[i].name,
@@ -61,31 +77,49 @@ static bool take_section(struct reader *reader, struct line line)
     return true;
 }
 
-static bool check_key(struct reader *reader, struct line line)
+/* Also finds the value. */
+static bool take_key(struct reader *reader, struct line line)
 {
     const char *equals = memchr(line.text, '=', line.length);
     const char *colon = memchr(line.text, ':', line.length);
     if (!equals || (colon && colon < equals)) /* libinih would take "key : value" too */
-        return FAIL(reader, "expected \"key = value\" or \"[section]\", found \"%.*s\"", (int)line.length, line.text);
+        return FAIL(reader, "expected \"key = value\" or \"[section]\", found \"%.*s\"", shown_length(line), line.text);
     if (equals == line.text) return FAIL(reader, "%s", "expected a key before \"=\"");
     int length = (int)(equals - line.text);
     while (text_is_blank(line.text[length - 1])) length--;
+    if (length > INI_NAME_LIMIT) return FAIL(reader, "key of %d bytes, expected at most %d", length, INI_NAME_LIMIT);
     if (reader->ini->section_count == 0)
         return FAIL(reader, "key \"%.*s\" before the first [section]", length, line.text);
+    const char *value = equals + 1, *end = line.text + line.length;
+    while (value < end && text_is_blank(*value)) value++;
+    reader->value = value;
+    reader->value_length = (size_t)(end - value);
     return true;
 }
 
 static bool check_line(struct reader *reader, struct line line)
 {
     if (line.length == 0) return true;
-    if (line.length > INI_LINE_LIMIT)
-        return FAIL(reader, "line of %zu bytes without its comment, expected at most %d", line.length, INI_LINE_LIMIT);
     if (text_is_blank(line.text[0])) /* libinih would take it as more of the value before */
         return FAIL(reader, "%s", "indented line; a key or [section] starts in the first column");
-    return line.text[0] == '[' ? take_section(reader, line) : check_key(reader, line);
+    return line.text[0] == '[' ? take_section(reader, line) : take_key(reader, line);
 }
 
-/* libinih's reader: the next line with its newline into `buffer`, or NULL at the end and after an error. */
+/* Puts the line into libinih's buffer: a section whole, a key with its "=". */
+static char *pass_on(struct line line, char *buffer, int size)
+{
+    const char *equals = line.length > 0 && line.text[0] != '[' ? memchr(line.text, '=', line.length) : NULL;
+    size_t length = equals ? (size_t)(equals - line.text) : line.length;
+    while (equals && text_is_blank(line.text[length - 1])) length--;
+    const char *ending = equals ? "=\n" : "\n";
+    CHECK(length + strlen(ending) < (size_t)size);
+    memcpy(buffer, line.text, length);
+    strcpy(buffer + length, ending);
+    return buffer;
+}
+
+/* libinih's reader: the next line without its value, with its newline, into `buffer`; or NULL at the end and after an
+ * error. */
 static char *read_line(char *buffer, int size, void *stream)
 {
     struct reader *reader = stream;
@@ -99,17 +133,14 @@ static char *read_line(char *buffer, int size, void *stream)
     if (!check_characters(reader, text, length)) return NULL;
     length = text_find_comment(text, length);
     while (length > 0 && text_is_blank(text[length - 1])) length--;
-    if (!check_line(reader, (struct line){text, length})) return NULL;
-    CHECK(length + 2 <= (size_t)size);
-    memcpy(buffer, text, length);
-    memcpy(buffer + length, "\n", 2);
-    return buffer;
+    struct line line = {text, length};
+    return check_line(reader, line) ? pass_on(line, buffer, size) : NULL;
 }
 
-/* libinih's handler: 1 is success. It cuts a section's name to 49 bytes, so the reader's own is taken. */
+/* libinih's handler: 1 is success. It cuts a section's name to 49 bytes and got no value, so the reader's own are taken. */
 static int take_entry(void *user, const char *section, const char *key, const char *value)
 {
-    (void)section;
+    (void)section, (void)value;
     struct reader *reader = user;
     struct ini_file *ini = reader->ini;
     if (reader->failed) return 0;
@@ -118,8 +149,11 @@ static int take_entry(void *user, const char *section, const char *key, const ch
         if (ini->entries[i].section == name && strcmp(ini->entries[i].key, key) == 0)
             return FAIL(reader, "%s.%s: given twice, first in line %d", name, key, ini->entries[i].line);
     if (ini->entry_count == INI_ENTRY_LIMIT) return FAIL(reader, "more than %d keys", INI_ENTRY_LIMIT);
-    ini->entries[ini->entry_count++] = (struct ini_entry){
-        .section = name, .key = memory_copy_string(key), .value = memory_copy_string(value), .line = reader->line};
+    ini->entries[ini->entry_count++] =
+        (struct ini_entry){.section = name,
+                           .key = memory_copy_string(key),
+                           .value = memory_format("%.*s", (int)reader->value_length, reader->value),
+                           .line = reader->line};
     return 1;
 }
 

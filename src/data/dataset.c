@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -98,9 +100,24 @@ static bool check_validation_size(const struct dataset *dataset, const struct ex
                            (long long)held_out);
 }
 
+/* A run may be evaluated from another folder than it was trained from. There a relative path leads elsewhere. */
+static bool fail_load(const struct experiment *experiment, struct status *status)
+{
+    struct stat info;
+    char *here = getcwd(NULL, 0);
+    const char *path = experiment->data.path;
+    if (here && *path != '/' && experiment->data.dataset != DATASET_SYNTHETIC && stat(path, &info) != 0) {
+        char *problem = memory_copy_string(status->message);
+        status_fail(status, status->code, "%s (data.path is relative, and was looked for in %s)", problem, here);
+        free(problem);
+    }
+    free(here);
+    return false;
+}
+
 bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
-    if (!load_files(dataset, experiment, status)) return false;
+    if (!load_files(dataset, experiment, status)) return fail_load(experiment, status);
     if (!check_classes(dataset, experiment, status) || !check_validation_size(dataset, experiment, status)) {
         dataset_free(dataset);
         return false;

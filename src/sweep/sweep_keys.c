@@ -40,8 +40,7 @@ const char sweep_factors_help[] =
     "  model.hidden = (128 | 256)^1..3                 every list of 1 to 3 entries, each 128 or 256: 14\n"
     "  model.hidden = | (128 | 256)^2                  no hidden layer, and every list of 2 entries: 5\n"
     "Every combination is a trial. Keys of [model], [optimizer], [schedule] and [train] can vary, and "
-    "experiment.seed.\n"
-    "A line has at most 197 characters.\n";
+    "experiment.seed.\n";
 
 int sweep_key_find(const char *name)
 {

@@ -11,7 +11,6 @@
 #include "sweep/sweep_read.h"
 #include "sweep/sweep_values.h"
 #include "trainer/check.h"
-#include "trainer/ini.h"
 #include "trainer/memory.h"
 #include "trainer/rng.h"
 
@@ -53,9 +52,6 @@ static bool set_factor(struct sweep *sweep, const char *name, int key, const cha
                        struct status *status)
 {
     const char *file = sweep->base.file;
-    size_t limit = INI_LINE_LIMIT - strlen(name) - strlen(" = "); /* it must fit into a line of sweep.ini */
-    if (strlen(text) > limit)
-        return sweep_fail(file, origin, name, status, "value of %zu bytes, expected at most %zu", strlen(text), limit);
     if (!may_vary(&experiment_keys[key]))
         return sweep_fail(file, origin, name, status,
                           "cannot vary from trial to trial; expected a key of [model], [optimizer], [schedule] or "

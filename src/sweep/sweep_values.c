@@ -5,12 +5,10 @@
 
 #include "config/experiment_value.h"
 #include "config/text.h"
-#include "trainer/check.h"
-#include "trainer/ini.h"
 #include "trainer/memory.h"
 #include "trainer/sweep.h"
 
-enum { PIECES_MAX = INI_LINE_LIMIT, POWER_MAX = 16 };
+enum { POWER_MAX = 16 };
 
 /* A stretch of the line, without blanks at its ends. */
 struct piece {
@@ -32,20 +30,22 @@ static struct piece trim(const char *start, const char *end)
     return (struct piece){start, (int)(end - start)};
 }
 
-/* Cuts the text at each '|' that stands in no parentheses; returns the number of pieces. */
-static int split(const char *start, const char *end, struct piece pieces[PIECES_MAX])
+/* Cuts the text at each '|' that stands in no parentheses, into a new array; returns the number of pieces. */
+static int split(const char *start, const char *end, struct piece **pieces)
 {
     int count = 0, depth = 0;
+    size_t most = 1;
     const char *first = start;
+    for (const char *c = start; c < end; c++) most += *c == '|';
+    *pieces = memory_alloc(most, sizeof **pieces);
     for (const char *c = start; c < end; c++) {
         if (*c == '(') depth++;
         if (*c == ')') depth--;
         if (*c != '|' || depth > 0) continue;
-        CHECK(count < PIECES_MAX - 1);
-        pieces[count++] = trim(first, c);
+        (*pieces)[count++] = trim(first, c);
         first = c + 1;
     }
-    pieces[count++] = trim(first, end);
+    (*pieces)[count++] = trim(first, end);
     return count;
 }
 
@@ -77,7 +77,7 @@ static bool add_value(struct parser *parser, const char *text)
 /* --- products --- */
 
 struct product {
-    struct piece entries[PIECES_MAX];
+    struct piece *entries; /* (entry_count); owned */
     int entry_count;
     int low, high; /* lengths of the lists */
 };
@@ -97,7 +97,7 @@ static bool parse_product(struct parser *parser, struct piece piece, struct prod
     bool good = close && end - close >= 3 && close[1] == '^' && !memchr(piece.start + 1, '(', (size_t)piece.length - 1);
     if (good) {
         const char *at = close + 2;
-        product->entry_count = split(piece.start + 1, close, product->entries);
+        product->entry_count = split(piece.start + 1, close, &product->entries);
         product->low = product->high = take_power(&at, end);
         if (end - at > 2 && memcmp(at, "..", 2) == 0) at += 2, product->high = take_power(&at, end);
         good = at == end && product->low >= 0 && product->high >= product->low && product->high <= POWER_MAX;
@@ -110,19 +110,29 @@ static bool parse_product(struct parser *parser, struct piece piece, struct prod
         parser->alternative, POWER_MAX, piece.length, piece.start);
 }
 
+/* The list of the entries that `digits` says, in a new string. */
+static char *join(const struct product *product, const int *digits, int length)
+{
+    char *text;
+    size_t size;
+    FILE *out = memory_stream(&text, &size);
+    for (int i = 0; i < length; i++) {
+        struct piece entry = product->entries[digits[i]];
+        fprintf(out, "%s%.*s", i ? "," : "", entry.length, entry.start);
+    }
+    memory_stream_close(out, &text);
+    return text;
+}
+
 /* Every list of `length` entries: `digits` counts through them like a number, the last digit fastest. */
 static bool add_lists(struct parser *parser, const struct product *product, int length)
 {
     int digits[POWER_MAX] = {0};
     for (;;) {
-        char text[POWER_MAX * (INI_LINE_LIMIT + 2)] = "";
-        size_t used = 0;
-        for (int i = 0; i < length; i++) {
-            struct piece entry = product->entries[digits[i]];
-            used +=
-                (size_t)snprintf(text + used, sizeof text - used, "%s%.*s", i ? "," : "", entry.length, entry.start);
-        }
-        if (!add_value(parser, text)) return false;
+        char *text = join(product, digits, length);
+        bool good = add_value(parser, text);
+        free(text);
+        if (!good) return false;
         int last = length - 1;
         while (last >= 0 && ++digits[last] == product->entry_count) digits[last--] = 0;
         if (last < 0) return true;
@@ -131,25 +141,22 @@ static bool add_lists(struct parser *parser, const struct product *product, int 
 
 static bool add_product(struct parser *parser, struct piece piece)
 {
-    struct product product;
+    struct product product = {0};
     if (parser->key->type != KEY_INTEGERS && parser->key->type != KEY_FEATURES)
         return fail(parser, "products are for keys that take lists, like model.hidden");
-    if (!parse_product(parser, piece, &product)) return false;
-    for (int length = product.low; length <= product.high; length++)
-        if (!add_lists(parser, &product, length)) return false;
-    return true;
+    bool good = parse_product(parser, piece, &product);
+    for (int length = product.low; good && length <= product.high; length++) good = add_lists(parser, &product, length);
+    free(product.entries);
+    return good;
 }
 
 bool sweep_values_parse(struct sweep_values *values, const struct experiment_key *key, const char *text,
                         struct status *problem)
 {
-    struct piece pieces[PIECES_MAX];
+    struct piece *pieces;
     struct parser parser = {.values = values, .key = key, .problem = problem};
     *values = (struct sweep_values){0};
-    size_t length = strlen(text);
-    if (length >= PIECES_MAX)
-        return status_fail(problem, STATUS_USAGE, "value of %zu bytes, expected less than %d", length, PIECES_MAX);
-    int count = split(text, text + length, pieces);
+    int count = split(text, text + strlen(text), &pieces);
     bool good = true;
     for (int i = 0; i < count && good; i++) {
         parser.alternative = i + 1;
@@ -161,6 +168,7 @@ bool sweep_values_parse(struct sweep_values *values, const struct experiment_key
             free(value);
         }
     }
+    free(pieces);
     return good;
 }
 

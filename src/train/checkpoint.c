@@ -264,12 +264,26 @@ char *checkpoint_step_path(const char *run, int64_t step)
     return memory_format("%s/checkpoints/step_%08" PRId64 ".safetensors", run, step);
 }
 
+static char *find_last(const char *run, struct status *status)
+{
+    int64_t last = checkpoint_last_step(run, INT64_MAX);
+    if (last >= 0) return checkpoint_step_path(run, last);
+    status_fail(status, STATUS_RUNTIME, "%s: no checkpoint is in %s/checkpoints", run, run);
+    return NULL;
+}
+
+/* Where the run has another checkpoint, the message says how to use that. */
 static char *find_best(const char *run, struct status *status)
 {
     struct stat info;
     char *path = memory_format("%s/checkpoints/best.safetensors", run);
     if (stat(path, &info) == 0) return path;
-    status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    int cause = errno;
+    char *last = find_last(run, status);
+    if (last)
+        status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s; --checkpoint last takes %s", path, strerror(cause),
+                    last);
+    free(last);
     free(path);
     return NULL;
 }
@@ -282,10 +296,7 @@ char *checkpoint_find(const char *run, enum checkpoint_choice choice, struct sta
         return NULL;
     }
     if (!S_ISDIR(info.st_mode)) return memory_copy_string(run);
-    if (choice == CHECKPOINT_BEST) return find_best(run, status);
-    int64_t last = checkpoint_last_step(run, INT64_MAX);
-    if (last < 0) status_fail(status, STATUS_RUNTIME, "%s: no checkpoint is in %s/checkpoints", run, run);
-    return last < 0 ? NULL : checkpoint_step_path(run, last);
+    return choice == CHECKPOINT_BEST ? find_best(run, status) : find_last(run, status);
 }
 
 bool checkpoint_open(struct checkpoint *checkpoint, const char *run, enum checkpoint_choice choice,

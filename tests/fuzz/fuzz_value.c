@@ -14,7 +14,7 @@ static union {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char text[512], written[VALUE_TEXT_SIZE], rewritten[VALUE_TEXT_SIZE];
+    char text[2 * VALUE_TEXT_SIZE], written[VALUE_TEXT_SIZE], rewritten[VALUE_TEXT_SIZE];
     struct status problem;
     if (size < 1 || size > sizeof text) return -1;
     memcpy(text, data + 1, size - 1);
