@@ -1,11 +1,14 @@
 /* Gradient checks: the derivative that each layer computes against central differences of its own forward pass, in
- * double precision, as the assignment behind the report has it:
+ * double precision:
  *
- *   numeric = (L(v + h) - L(v - h)) / 2h,  h = 1e-5,  L = sum r*y with fixed random r  (for a loss: L itself)
- *   relative error = max |analytic - numeric| / max(1e-8, |analytic| + |numeric|)
+ *   numeric = (4*D(h/2) - D(h)) / 3,  D(s) = (L(v + s) - L(v - s)) / 2s,  h = 2^-13
+ *   L = sum r*y with fixed random r  (for a loss: L itself)
+ *   relative error = max |analytic - numeric| / max(e / bound, |analytic| + |numeric|)
  *
- * over values v drawn from the layer's input and from each of its parameters. The bound is 1e-5; for the layers that
- * are linear but for a kink (ReLU, leaky ReLU) 1e-6. Inputs keep away from kinks: a derivative does not exist there. */
+ * over values v drawn from the layer's input and from each of its parameters; e is an estimate of the error of the numeric
+ * derivative, by truncation, rounding and kinks (derived at the head of src/nn/gradcheck.c). The bound is 1e-5; for the
+ * layers that are linear but for a kink (ReLU, leaky ReLU) 1e-6. Inputs keep away from kinks: a derivative does not exist
+ * there. A tensor also fails if e is too large at more than half of the values for the bound to mean anything. */
 #ifndef TRAINER_GRADCHECK_H
 #define TRAINER_GRADCHECK_H
 
@@ -16,10 +19,10 @@
 
 /* One tensor of one layer. */
 struct gradcheck_result {
-    const char *layer;  /* as in the summary; the loss has a row of its own */
-    const char *tensor; /* "input", "weight", ... */
-    int64_t values;     /* how many were checked */
-    double error, bound;
+    const char *layer;   /* as in the summary; the loss has a row of its own */
+    const char *tensor;  /* "input", "weight", ... */
+    int64_t values;      /* how many were checked */
+    double error, bound; /* error: NaN where the outputs have no derivative that can be measured */
     bool passed;
 };
 

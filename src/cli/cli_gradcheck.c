@@ -65,8 +65,10 @@ static const struct cli_example examples[] = {
 const struct cli_command cli_gradcheck = {
     .name = "gradcheck",
     .summary = "Check every derivative of CONFIG's network against finite differences, in double precision.",
-    .description = "Each parameter's and each input's derivative on a random batch, compared with central differences; "
-                   "a layer whose relative error is beyond its bound fails the command.",
+    .description = "Derivatives by each parameter and each input are compared with central differences on a random "
+                   "batch. A layer whose relative error is beyond its bound fails the command. The error of the "
+                   "differences themselves is estimated, so that a derivative which is nearly zero is not taken for a "
+                   "wrong one.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -1,5 +1,55 @@
+/* Derivatives that are computed against derivatives that are measured.
+ *
+ * A layer's outputs y_k depend on a value v of its input or of a parameter. The check takes L = sum r_k*y_k with fixed
+ * random r_k (for the loss: L is the loss itself, one output with r = 1) and compares the analytic derivative a = dL/dv
+ * with difference quotients. A quotient has errors of its own. They must be known, because a derivative can be nearly zero
+ * as a sum of terms that cancel, and then every error is large in relation to it, although nothing is wrong.
+ *
+ * The quotient. With D(s) = (L(v+s) - L(v-s)) / 2s, which is L' + s^2/6 L''' + ..., the value is taken from two steps:
+ *
+ *   n = (4*D(h/2) - D(h)) / 3                                    the terms with s^2 cancel
+ *
+ * Truncation. D(h) - D(h/2) is h^2/8 L''', many times the h^4/480 L''''' that is left in n.
+ *
+ * Kinks. If the slope of L jumps by J at v + t*h (ReLU, a maximum that changes), with 0 <= t < 1, then n is off from the
+ * slope on v's own side by
+ *
+ *   J*|3 - 7t|/6  for t < 1/2,   J*(1 - t)/6  for t >= 1/2       (t < 0 is the mirror image)
+ *
+ * and the five values L(v), L(v+-h/2), L(v+-h) show it. With the bend B(s) = (L(v+s) - 2*L(v) + L(v-s)) / s, which is
+ * s*L'' + s^3/12 L'''' + ... where L is smooth and J*(1 - t*h/s) for s > t*h where only the slope jumps,
+ *
+ *   D(h) - D(h/2)    = J*t/2       for t < 1/2,   J*(1 - t)/2  for t >= 1/2
+ *   2*B(h/2) - B(h)  = J*(1 - 3t)  for t < 1/2,   J*(t - 1)    for t >= 1/2      (smooth: -h^3/16 L'''')
+ *
+ * so |D(h) - D(h/2)| + |2*B(h/2) - B(h)|/2, the `spread`, is at least the error of n for every t, and for a smooth L no
+ * less than the truncation.
+ *
+ * Rounding. An output is a sum of T products, computed with a rounding error of about 0.3*sqrt(T)*u*|y|, where u is the
+ * distance from 1 to the next double; R = 4*sqrt(max(T, 16))*u*max|y| is more than ten times that. The errors of the outputs
+ * are independent, so they add up in L to R*sqrt(sum r_k^2); only the error of a mean or a deviation, which many outputs
+ * share, adds up to u*max|y|*sum|r_k|. Both sums go over the outputs that change with v. In n the differences are divided by
+ * 2h and h and weighted by 1/3 and 4/3: 1.5/h for both together. Outputs that do not change at all may hide a change below
+ * their last digit: the largest r_k stands for them.
+ *
+ * The analytic derivative sums the terms r_k*dy_k/dv too, at most 2^24 of them, each with a rounding error of u of their
+ * size S = sum |r_k*dy_k/dv|: sqrt(2^24)*u*S, about 1e-12*S.
+ *
+ * The comparison. With e = spread + rounding + 1e-12*S,
+ *
+ *   relative error = |a - n| / max(|a| + |n|, e / bound)
+ *
+ * must not exceed the bound: |a - n| is at most bound*(|a| + |n|), or at most e. A derivative that is nearly zero by
+ * cancellation is so judged by the terms that it is the sum of.
+ *
+ * A large e would excuse everything. Therefore a quotient counts only if e <= bound * (the largest S of the tensor): then
+ * it has the digits that the bound asks for, measured by the tensor's derivatives. At least half of the values of a tensor
+ * must count. Where they do not, the outputs are no function with a derivative, and the check fails.
+ *
+ * The step h = 2^-13 balances the errors: where a derivative is about 1, the spread and the rounding are both about 1e-9. */
 #include "trainer/gradcheck.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -7,9 +57,9 @@
 #include "trainer/memory.h"
 #include "trainer/rng.h"
 
-static const double step = 1e-5;
+static const double default_step = 0x1p-13;
 static const double smooth_bound = 1e-5, kinked_bound = 1e-6;
-enum { VALUES_PER_TENSOR = 20 };
+enum { VALUES_PER_TENSOR = 20, MOST_DRAWS = 200 };
 
 /* A tensor on the device with its host copy. */
 struct mirror {
@@ -18,12 +68,19 @@ struct mirror {
     int64_t count;
 };
 
-/* What is being checked: a scalar L of what lies in the mirrors, and how to compute it. */
+/* What is being checked: a scalar L of the values in the mirrors, and how to compute it. */
 struct check {
     struct network *network;
     struct layer *layer; /* NULL: the loss */
     struct rng rng;
     struct mirror x, y, dy, dx;
+    /* L = sum of weights * outputs, over the elements of y or over the loss alone. */
+    int64_t outputs;
+    const double *weights;        /* r */
+    double *base, *above, *below; /* outputs at v, v + s and v - s */
+    double largest;               /* max |y| */
+    double terms;                 /* T: products in an output */
+    double step;                  /* h */
     void (*report)(void *argument, const struct gradcheck_result *result);
     void *argument;
     bool passed;
@@ -100,15 +157,8 @@ static void fill_off_mean(struct mirror *mirror)
             for (int64_t n = 0; n < s.n; n++)
                 for (int64_t i = 0, at = (n * s.c + c) * plane; i < plane; i++)
                     mirror->values[at + i] = distinct_value(at + i + start);
-        } while (distance_to_mean(mirror, c) < 20 * step && ++start < PERIOD);
+        } while (distance_to_mean(mirror, c) < 4 * default_step && ++start < PERIOD);
     }
-}
-
-/* A value of which the activation or the pool lets nothing through counts only by the statistics of its channel: by the
- * means of dy and dy*xhat, which with both signs nearly cancel and drown in the rounding of the differences. */
-static void make_positive(struct mirror *mirror)
-{
-    for (int64_t i = 0; i < mirror->count; i++) mirror->values[i] = fabs(mirror->values[i]);
 }
 
 /* Rows of positive numbers that add up to 1: what a cross-entropy without its softmax expects. */
@@ -137,39 +187,97 @@ static double loss_value(struct check *check, const struct tensor *gradient)
     return metrics.loss / (double)metrics.count;
 }
 
-/* y of the layer, in the mirror's values. */
-static void run_forward(struct check *check)
-{
-    check->layer->ops->forward(check->layer, LAYER_TRAIN, &check->x.tensor, &check->y.tensor);
-    mirror_read(check->network->backend, &check->y);
-}
-
-/* L(v + h) - L(v - h) for value i of the mirror. Differences of y are summed, not sums of y subtracted: less rounding.
- */
-static double difference(struct check *check, struct mirror *mirror, int64_t i)
+static void evaluate(struct check *check, double *outputs)
 {
     struct backend *backend = check->network->backend;
-    double value = mirror->values[i], total = 0;
-    double *above = NULL;
-    for (int sign = 1; sign >= -1; sign -= 2) {
-        mirror->values[i] = value + sign * step;
-        mirror_write(backend, mirror);
-        if (!check->layer) {
-            total += sign * loss_value(check, NULL);
-            continue;
-        }
-        run_forward(check);
-        if (sign > 0) {
-            above = check->y.values;
-            check->y.values = memory_alloc((size_t)check->y.count, sizeof *above);
-        }
+    if (!check->layer) {
+        *outputs = loss_value(check, NULL);
+        return;
     }
-    for (int64_t k = 0; above && k < check->y.count; k++)
-        total += check->dy.values[k] * (above[k] - check->y.values[k]);
-    free(above);
+    check->layer->ops->forward(check->layer, LAYER_TRAIN, &check->x.tensor, &check->y.tensor);
+    backend->ops->tensor_read(backend, &check->y.tensor, outputs);
+}
+
+static double largest_of(const double *values, int64_t count)
+{
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++) largest = fmax(largest, fabs(values[i]));
+    return largest;
+}
+
+/* Computes the outputs at the values that the mirrors hold. */
+static void outputs_create(struct check *check, int64_t count, const double *weights)
+{
+    const struct layer *layer = check->layer;
+    check->outputs = count;
+    check->weights = weights;
+    check->base = memory_alloc((size_t)count, sizeof *check->base);
+    check->above = memory_alloc((size_t)count, sizeof *check->above);
+    check->below = memory_alloc((size_t)count, sizeof *check->below);
+    evaluate(check, check->base);
+    check->largest = largest_of(check->base, count);
+    check->terms = layer ? (double)layer->multiply_adds / (double)shape_sample_count(layer->output) : 0;
+    /* A loss subtracts an input from the logarithm of a sum of exponentials: its rounding error is one of the inputs. */
+    if (!layer) check->largest = fmax(check->largest, largest_of(check->x.values, check->x.count));
+}
+
+static void outputs_free(struct check *check)
+{
+    free(check->base);
+    free(check->above);
+    free(check->below);
+}
+
+/* The outputs at v + s and v - s. */
+struct difference {
+    double slope, bend;  /* D(s), B(s) */
+    double size;         /* S */
+    double sum, squares; /* sum |r|, sum r^2 of the outputs that changed */
+};
+
+/* Differences of outputs are summed, not sums of outputs subtracted: less rounding. */
+static struct difference difference_of(struct check *check, struct mirror *mirror, int64_t i, double s)
+{
+    struct backend *backend = check->network->backend;
+    double value = mirror->values[i];
+    for (int sign = 1; sign >= -1; sign -= 2) {
+        mirror->values[i] = value + sign * s;
+        mirror_write(backend, mirror);
+        evaluate(check, sign > 0 ? check->above : check->below);
+    }
     mirror->values[i] = value;
     mirror_write(backend, mirror);
-    return total;
+    struct difference d = {0};
+    for (int64_t k = 0; k < check->outputs; k++) {
+        double up = check->above[k] - check->base[k], down = check->base[k] - check->below[k];
+        if (up == 0 && down == 0) continue;
+        double r = check->weights[k], slope = r * (check->above[k] - check->below[k]) / (2 * s);
+        d.slope += slope, d.bend += r * (up - down) / s;
+        d.size += fabs(slope);
+        d.sum += fabs(r), d.squares += r * r;
+    }
+    return d;
+}
+
+/* The measured derivative. */
+struct quotient {
+    double value;  /* n */
+    double error;  /* e */
+    double size;   /* S */
+    bool constant; /* no output changed */
+};
+
+static struct quotient quotient_of(struct check *check, struct mirror *mirror, int64_t i)
+{
+    double h = check->step, largest_weight = largest_of(check->weights, check->outputs);
+    struct difference whole = difference_of(check, mirror, i, h), half = difference_of(check, mirror, i, h / 2);
+    double spread = fabs(whole.slope - half.slope) + fabs(2 * half.bend - whole.bend) / 2;
+    double alone = 4 * sqrt(fmax(check->terms, 16)) * fmax(sqrt(whole.squares), largest_weight);
+    double rounding = 1.5 / h * DBL_EPSILON * check->largest * (alone + whole.sum);
+    return (struct quotient){.value = (4 * half.slope - whole.slope) / 3,
+                             .error = spread + rounding + 1e-12 * whole.size,
+                             .size = whole.size,
+                             .constant = whole.sum == 0};
 }
 
 static const char *layer_name(const struct check *check, char *text, size_t size)
@@ -187,19 +295,48 @@ static bool has_kink(const struct check *check)
            check->layer->spec.activation.kind != ACTIVATION_ELU;
 }
 
-/* Compares `analytic`, the gradient of what the mirror holds, with differences at places drawn at random. */
+/* The largest relative error of the quotients that count; NaN where too few of them do. */
+static double compare(const struct quotient *quotients, const double *analytic, int64_t count, double bound)
+{
+    double size = 0, largest = 0;
+    int64_t counted = 0;
+    for (int64_t k = 0; k < count; k++) size = fmax(size, quotients[k].size);
+    for (int64_t k = 0; k < count; k++) {
+        double a = analytic[k], n = quotients[k].value, e = quotients[k].error;
+        if (e > bound * size && !quotients[k].constant) continue;                     /* not if one of them is NaN */
+        double error = a == n ? 0 : fabs(a - n) / fmax(fabs(a) + fabs(n), e / bound); /* e may be 0 too */
+        largest = isnan(error) || isnan(largest) ? NAN : fmax(largest, error);
+        counted++;
+    }
+    return 2 * counted >= count ? largest : NAN;
+}
+
+/* The place of value k. A small tensor is checked as a whole. In a larger one places are drawn at random, every other one
+ * among those with a derivative that is not zero: most inputs of a max-pool have none, and 20 of those would tell little. */
+static int64_t choose_place(struct check *check, const double *analytic, int64_t count, int64_t k)
+{
+    if (count <= VALUES_PER_TENSOR) return k;
+    int64_t place = rng_below(&check->rng, (uint32_t)count);
+    for (int draws = 1; k % 2 == 1 && analytic[place] == 0 && draws < MOST_DRAWS; draws++)
+        place = rng_below(&check->rng, (uint32_t)count);
+    return place;
+}
+
+/* Compares `analytic`, the gradient by the values of the mirror, with quotients at some places. */
 static void check_tensor(struct check *check, const char *name, struct mirror *mirror, const double *analytic)
 {
     char text[64];
+    struct quotient quotients[VALUES_PER_TENSOR];
+    double derivatives[VALUES_PER_TENSOR];
     struct gradcheck_result result = {.layer = layer_name(check, text, sizeof text), .tensor = name};
     result.values = mirror->count < VALUES_PER_TENSOR ? mirror->count : VALUES_PER_TENSOR;
     result.bound = has_kink(check) ? kinked_bound : smooth_bound;
     for (int64_t k = 0; k < result.values; k++) {
-        int64_t i = result.values == mirror->count ? k : rng_below(&check->rng, (uint32_t)mirror->count);
-        double numeric = difference(check, mirror, i) / (2 * step);
-        double error = fabs(analytic[i] - numeric) / fmax(1e-8, fabs(analytic[i]) + fabs(numeric));
-        result.error = isnan(error) || isnan(result.error) ? NAN : fmax(result.error, error);
+        int64_t i = choose_place(check, analytic, mirror->count, k);
+        quotients[k] = quotient_of(check, mirror, i);
+        derivatives[k] = analytic[i];
     }
+    result.error = compare(quotients, derivatives, result.values, result.bound);
     result.passed = result.error <= result.bound;
     check->passed &= result.passed;
     check->report(check->argument, &result);
@@ -234,14 +371,14 @@ static void check_layer(struct check *check, struct layer *layer)
         fill_off_zero(check, &check->x);
     }
     fill_off_zero(check, &check->dy);
-    if (layer->spec.kind == LAYER_BATCHNORM_FUSED) make_positive(&check->dy);
     mirror_write(backend, &check->x);
     mirror_write(backend, &check->dy);
-    run_forward(check);
+    outputs_create(check, check->y.count, check->dy.values);
     layer->ops->backward(layer, &check->x.tensor, &check->y.tensor, &check->dy.tensor, &check->dx.tensor);
     mirror_read(backend, &check->dx);
     check_tensor(check, "input", &check->x, check->dx.values);
     for (int p = 0; p < layer->parameter_count; p++) check_parameter(check, &layer->parameter[p]);
+    outputs_free(check);
     mirror_free(backend, &check->x);
     mirror_free(backend, &check->dx);
     mirror_free(backend, &check->y);
@@ -252,6 +389,7 @@ static void check_loss(struct check *check)
 {
     struct network *network = check->network;
     struct shape shape = network->layers[network->layer_count - 1].output;
+    const double weight = 1;
     check->layer = NULL;
     check->x = mirror_create(network->backend, TENSOR_ACTIVATION, shape);
     check->dx = mirror_create(network->backend, TENSOR_ACTIVATION, shape);
@@ -259,11 +397,14 @@ static void check_loss(struct check *check)
         fill_off_zero(check, &check->x);
     } else {
         fill_probabilities(check, &check->x);
+        check->step = default_step / (double)shape.c; /* a probability is that small */
     }
     mirror_write(network->backend, &check->x);
+    outputs_create(check, 1, &weight);
     loss_value(check, &check->dx.tensor);
     mirror_read(network->backend, &check->dx);
     check_tensor(check, "input", &check->x, check->dx.values);
+    outputs_free(check);
     mirror_free(network->backend, &check->x);
     mirror_free(network->backend, &check->dx);
 }
@@ -272,7 +413,8 @@ bool gradcheck_network(struct network *network, uint64_t seed,
                        void (*report)(void *argument, const struct gradcheck_result *result), void *argument)
 {
     CHECK(network->backend->scalar_size == sizeof(double) && network->max_batch == GRADCHECK_BATCH);
-    struct check check = {.network = network, .report = report, .argument = argument, .passed = true};
+    struct check check = {
+        .network = network, .step = default_step, .report = report, .argument = argument, .passed = true};
     check.rng = rng_create(seed, RNG_STREAM_GRADCHECK, 0);
     network->backend->ops->set_state(network->backend, &(struct step_state){0});
     for (int i = 0; i < network->layer_count; i++) check_layer(&check, &network->layers[i]);
