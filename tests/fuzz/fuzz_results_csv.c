@@ -1,5 +1,6 @@
 /* The reader of results.csv, for a sweep of four trials in two rungs. */
 #include <string.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 #include "sweep/sweep_results.h"
@@ -16,18 +17,35 @@ static void load_sweep(struct sweep *sweep, struct fuzz_file *file)
     CHECK(sweep_load(sweep, file->path, NULL, 0, &status));
 }
 
+/* A file that was read, and written anew where a spreadsheet had saved it, reads the same again. */
+static void read_again(const struct sweep_results *first)
+{
+    struct sweep_results again;
+    struct status status;
+    CHECK(sweep_results_open(&again, first->sweep, first->path, &status) && again.count == first->count);
+    for (int32_t i = 0; i < again.count; i++) {
+        CHECK(again.rows[i].trial == first->rows[i].trial && again.rows[i].rung == first->rows[i].rung);
+        CHECK(again.rows[i].steps == first->rows[i].steps && again.rows[i].outcome == first->rows[i].outcome);
+    }
+    sweep_results_close(&again);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct fuzz_file file;
+    static struct fuzz_file config_file;
     static struct sweep sweep;
+    struct fuzz_file file;
     struct sweep_results results;
     struct status status;
-    if (!*file.path) load_sweep(&sweep, &file);
+    if (!*config_file.path) load_sweep(&sweep, &config_file);
+    fuzz_folder_file(&file, "results.csv"); /* in a folder, since the file may be replaced */
     fuzz_file_set(&file, data, size);
+    close(file.file);
     if (sweep_results_open(&results, &sweep, file.path, &status)) {
         CHECK(results.count <= 2 * sweep.grid_size);
         for (int32_t i = 0; i < results.count; i++)
             CHECK(sweep_results_find(&results, results.rows[i].trial, results.rows[i].rung) == &results.rows[i]);
+        read_again(&results);
     } else {
         fuzz_check_refusal(&status, STATUS_USAGE);
     }
