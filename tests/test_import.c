@@ -170,8 +170,17 @@ Test(import, names_tensors_without_a_place)
                              "layers.12.weight, classifier.weight");
     foreign.count -= 3;
     extra.dtype = SAFETENSORS_I8;
-    add(&foreign, "ma\nsk", &extra);
-    expect_same_network(&foreign, "trainer: w: tensor ma?sk (I8) is passed over: the network has no place for it\n");
+    add(&foreign, "layers.7.mask", &extra), add(&foreign, "ma\nsk", &extra);
+    expect_same_network(&foreign,
+                        "trainer: w: tensor ma?sk (I8) is passed over: the network has no place for it\n"
+                        "trainer: w: tensor layers.7.mask (I8) is passed over: the network has no place for it\n");
+    struct foreign shifted = renamed("", 8, 1);
+    add(&shifted, "mask", &extra), add(&shifted, "7.seen", &extra);
+    expect_same_network(
+        &shifted, "trainer: w: tensor mask (I8) is passed over: the network has no place for it\n"
+                  "trainer: w: tensor 7.seen (I8) is passed over: the network has no place for it\n"
+                  "trainer: w: its modules are numbered otherwise and were taken in their order: tensor 9.weight is "
+                  "layers.8.weight\n");
 }
 
 Test(import, names_what_is_missing_and_the_nearest)

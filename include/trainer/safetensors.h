@@ -104,6 +104,9 @@ bool safetensors_dtype_has_values(enum safetensors_dtype dtype);
 /* Whether weights may have the dtype: F32, F64, F16 and BF16. */
 bool safetensors_dtype_is_real(enum safetensors_dtype dtype);
 
+/* Whether a tensor of the dtype counts or masks: whole numbers and BOOL. */
+bool safetensors_dtype_is_whole(enum safetensors_dtype dtype);
+
 const char *safetensors_dtype_name(enum safetensors_dtype dtype); /* "F32" */
 
 /* The bytes of `count` elements; false where that is no whole number of bytes, or does not fit. */

@@ -53,6 +53,11 @@ bool safetensors_dtype_is_real(enum safetensors_dtype dtype)
            dtype == SAFETENSORS_BF16;
 }
 
+bool safetensors_dtype_is_whole(enum safetensors_dtype dtype)
+{
+    return safetensors_dtype_has_values(dtype) && !safetensors_dtype_is_real(dtype);
+}
+
 bool safetensors_dtype_find(const char *name, enum safetensors_dtype *dtype)
 {
     for (int i = 0; i < SAFETENSORS_DTYPE_COUNT; i++)

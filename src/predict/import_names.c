@@ -138,13 +138,17 @@ static int compare_candidates(const void *a, const void *b)
     return order ? order : strcmp(x->name, y->name);
 }
 
+/* Counts the places that have a weight. A count or a mask makes no module. */
 static void number_modules(struct matching *matching)
 {
-    struct candidate *candidates = matching->candidates;
-    for (int i = 0; i < matching->candidate_count && candidates[i].is_place; i++) {
-        bool is_first = i == 0 || compare_places(&candidates[i - 1], &candidates[i]) != 0;
-        matching->module_count += is_first;
-        candidates[i].module = matching->module_count - 1;
+    const struct candidate *last = NULL;
+    for (int i = 0; i < matching->candidate_count && matching->candidates[i].is_place; i++) {
+        struct candidate *candidate = &matching->candidates[i];
+        candidate->module = -1;
+        if (safetensors_dtype_is_whole(matching->file->tensors[candidate->tensor].dtype)) continue;
+        matching->module_count += !last || compare_places(last, candidate) != 0;
+        candidate->module = matching->module_count - 1;
+        last = candidate;
     }
 }
 
@@ -220,12 +224,6 @@ static bool fail_missing(const struct matching *matching, const struct wanted *w
                        matching->file->path, wanted->name, shape, tensor->name, found);
 }
 
-/* Whole numbers and truth values are counts and masks; a layer's tensors are fractions. */
-static bool is_whole(enum safetensors_dtype dtype)
-{
-    return safetensors_dtype_has_values(dtype) && !safetensors_dtype_is_real(dtype);
-}
-
 static void add_note(struct import_names *names, char *note)
 {
     names->notes = memory_resize(names->notes, (size_t)names->note_count + 1, sizeof *names->notes);
@@ -237,7 +235,7 @@ static bool is_extra(struct matching *matching, const struct candidate *candidat
 {
     const struct safetensors_tensor *tensor = &matching->file->tensors[candidate->tensor];
     if (candidate->taken) return false;
-    if (!is_whole(tensor->dtype)) return true;
+    if (!safetensors_dtype_is_whole(tensor->dtype)) return true; /* else it counts or masks */
     add_note(matching->names, memory_format("%s: tensor %s (%s) is passed over: the network has no place for it",
                                             matching->file->path, tensor->name, safetensors_dtype_name(tensor->dtype)));
     return false;

@@ -144,20 +144,23 @@ static bool load(void *argument, const struct checkpoint_item *item)
     return true;
 }
 
-/* PyTorch counts the batches of a batch normalization, and uses the count only where the momentum is none. */
-static bool is_without_meaning(const char *name)
+/* Whole numbers are no weights. PyTorch counts the batches of a batch normalization, and uses the count only where the
+ * momentum is none. */
+static bool is_without_meaning(const struct safetensors_tensor *tensor)
 {
     const char ending[] = ".num_batches_tracked";
-    size_t length = strlen(name), rest = strlen(ending);
-    return length > rest && strcmp(name + length - rest, ending) == 0;
+    size_t length = strlen(tensor->name), rest = strlen(ending);
+    return safetensors_dtype_is_whole(tensor->dtype) ||
+           (length > rest && strcmp(tensor->name + length - rest, ending) == 0);
 }
 
 /* What is left over belongs to another network or optimizer. */
 static bool check_all_taken(const struct loading *loading, const char *prefix)
 {
     for (int i = 0; i < loading->file->tensor_count; i++) {
-        const char *name = loading->file->tensors[i].name;
-        if (loading->taken[i] || strncmp(name, prefix, strlen(prefix)) != 0 || is_without_meaning(name)) continue;
+        const struct safetensors_tensor *tensor = &loading->file->tensors[i];
+        const char *name = tensor->name;
+        if (loading->taken[i] || strncmp(name, prefix, strlen(prefix)) != 0 || is_without_meaning(tensor)) continue;
         return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s, which the network has not",
                            loading->file->path, name);
     }
