@@ -231,6 +231,69 @@ Test(csv, goes_on_with_other_columns)
     free(text), free(rows);
 }
 
+/* --- files that a spreadsheet saved --- */
+
+#define ROWS_OF_TWO ROW "2,0,1,0.5,1,0.5,0.1,2.000\n"
+#define QUOTED_HEADER                                                                                                  \
+    "\"step\",\"epoch\",\"train_loss\",\"train_accuracy\",\"test_loss\",\"test_accuracy\",\"learning_rate\","          \
+    "\"elapsed_seconds\"\r\n"
+
+/* The text with CR LF for each newline, in a new string. */
+static char *with_cr_lf(const char *before, const char *text)
+{
+    char *longer = memory_alloc(strlen(before) + 2 * strlen(text) + 1, 1), *to = longer + strlen(before);
+    memcpy(longer, before, strlen(before));
+    for (; *text; text++) {
+        if (*text == '\n') *to++ = '\r';
+        *to++ = *text;
+    }
+    return longer;
+}
+
+static void expect_two_rows(const char *text, size_t size)
+{
+    support_file_write("m.csv", text, size);
+    struct metrics_row *rows = read_rows("m.csv", 2);
+    cr_expect(rows[0].step == 1 && rows[0].learning_rate == 0.001 && rows[0].elapsed_seconds == 1.5);
+    cr_expect(rows[1].step == 2 && rows[1].test.accuracy == 0.5 && rows[1].elapsed_seconds == 2);
+    free(rows);
+}
+
+Test(csv, takes_what_spreadsheets_save)
+{
+    char *plain = with_cr_lf("", HEADER ROWS_OF_TWO), *marked = with_cr_lf("\xEF\xBB\xBF", HEADER ROWS_OF_TWO);
+    expect_two_rows(plain, strlen(plain));
+    expect_two_rows(plain, strlen(plain) - 1);
+    expect_two_rows(plain, strlen(plain) - 2);
+    expect_two_rows(marked, strlen(marked));
+    expect_two_rows("\xEF\xBB\xBF" HEADER ROWS_OF_TWO, strlen(HEADER ROWS_OF_TWO) + 3);
+    const char *quoted = QUOTED_HEADER "1,0,2.5,\"0.25\",2.75,0.125,1.00E-03,1.5\r\n2,0,1,0.5,1,0.5,0.1,2";
+    expect_two_rows(quoted, strlen(quoted));
+    /* What is wrong in it is said as before; a mark anywhere else is no mark. */
+    expect_text_refused(HEADER ROW "2,0,1,0.5,1,0.5,0.1\r\n", "m.csv:3: expected 8 columns, found 7");
+    expect_text_refused(HEADER "\xEF\xBB\xBF" ROW, "m.csv:2: step: expected a whole number, found \"\xEF\xBB\xBF"
+                                                   "1\"");
+    free(plain), free(marked);
+}
+
+/* A run that goes on writes the file anew, so that all lines are of one kind. */
+Test(csv, goes_on_with_a_file_that_a_spreadsheet_saved)
+{
+    const struct metrics_row next = {
+        .step = 3, .train = {1, 0.5}, .test = {1, 0.5}, .learning_rate = 0.1, .elapsed_seconds = 3};
+    char *saved = with_cr_lf("\xEF\xBB\xBF", HEADER ROWS_OF_TWO "9,0,1,0.5,1,0.5,0.1,9.000\n");
+    struct metrics_csv csv;
+    struct metrics_row *rows;
+    struct status status = {0};
+    support_file_write("m.csv", saved, strlen(saved));
+    cr_assert(metrics_csv_continue(&csv, "m.csv", usual, 2, &rows, &status), "%s", status.message);
+    cr_assert(metrics_csv_append(&csv, &next, &status), "%s", status.message);
+    metrics_csv_close(&csv);
+    char *text = support_file_read("m.csv", NULL);
+    cr_expect_str_eq(text, HEADER ROWS_OF_TWO "3,0,1,0.5,1,0.5,0.1,3.000\n", "%s", text);
+    free(saved), free(rows), free(text);
+}
+
 /* --- what is refused --- */
 
 #define EXPECTED_HEADER                                                                                                \

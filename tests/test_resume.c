@@ -72,6 +72,26 @@ Test(resume, momentum_goes_on_from_every_step)
     expect_same_from_every_step(sgd);
 }
 
+/* metrics.csv with a mark of UTF-8 and with lines that end in CR LF; the rows after the checkpoint are made again. */
+Test(resume, goes_on_after_a_spreadsheet_saved_the_metrics)
+{
+    run_good(adam, "whole", TRAIN_NEW);
+    break_off("whole", "broken", 13);
+    char *text = support_file_read("broken/metrics.csv", NULL), *saved, *rest = text;
+    size_t size;
+    FILE *out = memory_stream(&saved, &size);
+    fputs("\xEF\xBB\xBF", out);
+    for (char *line; (line = strsep(&rest, "\n"));) fprintf(out, "%s%s", line, rest ? "\r\n" : "");
+    memory_stream_close(out, &saved);
+    support_file_write("broken/metrics.csv", saved, strlen(saved));
+    run_good(adam, "broken", TRAIN_RESUME);
+    expect_same_end("whole", "broken", "saved by a spreadsheet");
+    free(text), free(saved);
+    text = support_file_read("broken/metrics.csv", NULL);
+    cr_expect(!strchr(text, '\r') && strncmp(text, "step,", 5) == 0, "%s", text);
+    free(text);
+}
+
 Test(resume, another_number_of_threads_gives_the_same)
 {
     run_good(adam, "whole", TRAIN_NEW);

@@ -10,6 +10,7 @@
 
 #include "config/experiment_value.h"
 #include "trainer/memory.h"
+#include "util/csv_field.h"
 #include "util/file_atomic.h"
 #include "util/file_regular.h"
 
@@ -153,12 +154,41 @@ struct reader {
     FILE *file;
     int line;                              /* 1 is the header */
     char text[METRICS_CSV_LINE_LIMIT + 1]; /* the line, without its newline */
+    bool foreign;                          /* a spreadsheet saved the file: a mark of UTF-8, CR LF, or quotes */
     struct metrics_columns columns;        /* that the header names */
     struct metrics_row *rows;
     int count, capacity;
 };
 
-/* The next line, which may be the end of the file: then *end. */
+/* Joins the fields of the line again, without their quotes. */
+static void take_quotes(struct reader *reader)
+{
+    char *rest = reader->text, *to = reader->text;
+    for (char *field; (field = csv_field_next(&rest));) {
+        size_t length = strlen(field);
+        memmove(to, field, length);
+        to += length;
+        if (rest) *to++ = ',';
+    }
+    *to = '\0';
+}
+
+/* Makes of a line that a spreadsheet saved what the trainer wrote. */
+static void take_habits(struct reader *reader)
+{
+    if (reader->line == 1 && strncmp(reader->text, CSV_BYTE_ORDER_MARK, CSV_BYTE_ORDER_MARK_SIZE) == 0) {
+        memmove(reader->text, reader->text + CSV_BYTE_ORDER_MARK_SIZE,
+                strlen(reader->text + CSV_BYTE_ORDER_MARK_SIZE) + 1);
+        reader->foreign = true;
+    }
+    if (csv_line_trim(reader->text)) reader->foreign = true;
+    if (!strchr(reader->text, '"')) return;
+    take_quotes(reader);
+    reader->foreign = true;
+}
+
+/* The next line, which may be the end of the file: then *end. Spreadsheets may leave the last newline out; in a file of the
+ * trainer the line is cut off. */
 static bool read_line(struct reader *reader, bool *end, struct status *status)
 {
     int used = 0, c;
@@ -175,7 +205,8 @@ static bool read_line(struct reader *reader, bool *end, struct status *status)
     if (ferror(reader->file))
         return status_fail(status, STATUS_RUNTIME, "%s: cannot read: %s", reader->path, strerror(errno));
     *end = c == EOF && used == 0;
-    if (c == EOF && used > 0)
+    take_habits(reader);
+    if (c == EOF && used > 0 && !reader->foreign)
         return status_fail(status, STATUS_RUNTIME, "%s:%d: the line is cut off: no newline at its end", reader->path,
                            reader->line);
     return true;
@@ -295,7 +326,8 @@ static void print_kept(const void *argument, FILE *out)
     for (int64_t i = 0; i < kept->count; i++) write_row(out, kept->columns, &kept->rows[i]);
 }
 
-/* Writes the file anew with the columns that the run has now: "nan" where a row has no such figure. */
+/* Writes the file anew as the trainer writes it, with the columns that the run has now: "nan" where a row has no such
+ * figure. */
 static bool rewrite(struct metrics_csv *csv, const struct reader *reader, struct status *status)
 {
     struct kept kept = {csv->columns, reader->rows, reader->count};
@@ -308,7 +340,8 @@ static bool rewrite(struct metrics_csv *csv, const struct reader *reader, struct
 
 static bool cut_back(struct metrics_csv *csv, const struct reader *reader, struct status *status)
 {
-    if (memcmp(&csv->columns, &reader->columns, sizeof csv->columns) != 0) return rewrite(csv, reader, status);
+    bool same_columns = memcmp(&csv->columns, &reader->columns, sizeof csv->columns) == 0;
+    if (!same_columns || reader->foreign) return rewrite(csv, reader, status);
     return (fseek(csv->file, 0, SEEK_CUR) == 0 && ftruncate(fileno(csv->file), ftell(csv->file)) == 0) ||
            fail(csv, "cut back", status);
 }
