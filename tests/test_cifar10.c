@@ -41,7 +41,7 @@ static void expect_error(const char *folder, const char *where, const char *what
 {
     struct dataset dataset, empty = {0};
     struct status status = {0};
-    cr_assert_not(cifar10_load(&dataset, folder, &status));
+    cr_assert_not(cifar10_load(&dataset, &(struct dataset_source){.path = folder}, &status));
     char *expected = memory_format("%s: %s", where, what);
     cr_expect_str_eq(status.message, expected);
     cr_expect_eq(status.code, STATUS_RUNTIME);
@@ -61,7 +61,7 @@ static struct dataset load(const char *folder)
 {
     struct dataset dataset;
     struct status status = {0};
-    cr_assert(cifar10_load(&dataset, folder, &status), "%s", status.message);
+    cr_assert(cifar10_load(&dataset, &(struct dataset_source){.path = folder}, &status), "%s", status.message);
     return dataset;
 }
 
@@ -166,6 +166,8 @@ Test(cifar10, nothing_there_says_how_to_get_it)
     char *folder = support_folder(), *missing = support_path(folder, "nowhere");
     expect_way_out(folder, "no CIFAR-10 found, expected data_batch_1.bin to data_batch_5.bin and test_batch.bin");
     expect_way_out(missing, "no such folder, expected CIFAR-10 there");
+    expect_error(TEST_FOLDER "/test_cifar10.c", TEST_FOLDER "/test_cifar10.c",
+                 "is a file, expected the folder that holds CIFAR-10");
     free(missing);
     support_folder_remove(folder);
 }
@@ -310,10 +312,13 @@ static void expect_label_error(const char *name, int64_t offset, uint8_t label, 
 
 Test(cifar10, label_out_of_range)
 {
-    expect_label_error(batches[0], 0, 10, "byte 0: label 10, expected 0 to 9");
-    expect_label_error(batches[1], 10 * RECORD, 10, "byte 30730: label 10, expected 0 to 9");
-    expect_label_error(batches[4], 63 * RECORD, 255, "byte 193599: label 255, expected 0 to 9");
-    expect_label_error(batches[5], 99 * RECORD, 100, "byte 304227: label 100, expected 0 to 9");
+    expect_label_error(batches[0], 0, 10, "byte 0: label 10, expected 0 to 9, as many as there are class names");
+    expect_label_error(batches[1], 10 * RECORD, 10,
+                       "byte 30730: label 10, expected 0 to 9, as many as there are class names");
+    expect_label_error(batches[4], 63 * RECORD, 255,
+                       "byte 193599: label 255, expected 0 to 9, as many as there are class names");
+    expect_label_error(batches[5], 99 * RECORD, 100,
+                       "byte 304227: label 100, expected 0 to 9, as many as there are class names");
 }
 
 static void expect_meta_error(const void *text, size_t size, const char *message)
@@ -324,14 +329,14 @@ static void expect_meta_error(const void *text, size_t size, const char *message
     expect_file_error(folder, "batches.meta.txt", message);
 }
 
-Test(cifar10, class_names_must_be_ten_lines_of_text)
+Test(cifar10, class_names_are_different_lines_of_text)
 {
-    char *longer = memory_alloc(2000, 1);
-    memset(longer, 'a', 2000);
-    expect_meta_error("", 0, "0 class names, expected 10");
-    expect_meta_error("cat\ndog\n", 8, "2 class names, expected 10");
-    expect_meta_error("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk", 21, "11 class names, expected 10");
-    expect_meta_error(longer, 2000, "more than 1024 bytes, expected 10 class names");
+    char *longer = memory_alloc(70000, 1);
+    memset(longer, 'a', 70000);
+    expect_meta_error("", 0, "0 class names, expected 2 to 256");
+    expect_meta_error("\n\n", 2, "0 class names, expected 2 to 256");
+    expect_meta_error("cat\n", 4, "1 class names, expected 2 to 256");
+    expect_meta_error(longer, 70000, "more than 65536 bytes, expected a class name per line");
     free(longer);
 }
 
@@ -348,7 +353,8 @@ Test(cifar10, class_names_hold_nothing_that_a_terminal_obeys)
                  {"a\r\nb\rc\n", 7, 2, "control character (byte 0x0d) in column 2"},
                  {"one\ttwo", 7, 1, "control character (byte 0x09) in column 4"},
                  {"\177", 1, 1, "control character (byte 0x7f) in column 1"},
-                 {"a\n\n\nb\302\2332J\n", 9, 4, "control character (byte 0xc2) in column 2"},
+                 {"a\nc\nd\nb\302\2332J\n", 11, 4, "control character (byte 0xc2) in column 2"},
+                 {"a\n \nb\n", 6, 2, "nothing"},
                  {"a\n\2332J\n", 6, 2, "invalid UTF-8 (byte 0x9b) in column 1"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char *folder = copy_fixture(), *meta = support_path(folder, "batches.meta.txt");
@@ -373,6 +379,88 @@ Test(cifar10, class_names_may_be_in_any_language)
     dataset_free(&dataset);
     free(meta);
     support_folder_remove(folder);
+}
+
+/* --- fewer and more classes than ten --- */
+
+/* The fixture with each label replaced by label % modulus + first, and so many names; NULL: no file of them. */
+static char *relabelled_fixture(int modulus, int first, const char *names)
+{
+    char *folder = copy_fixture(), *meta = support_path(folder, "batches.meta.txt");
+    for (int i = 0; i < FILES; i++) {
+        size_t size;
+        char *path = support_path(folder, batches[i]), *bytes = support_file_read(path, &size);
+        for (size_t at = 0; at < size; at += RECORD) bytes[at] = (char)((unsigned char)bytes[at] % modulus + first);
+        support_file_write(path, bytes, size);
+        free(bytes), free(path);
+    }
+    if (names)
+        support_file_write(meta, names, strlen(names));
+    else
+        cr_assert_eq(unlink(meta), 0);
+    free(meta);
+    return folder;
+}
+
+Test(cifar10, fewer_classes_by_names_or_by_labels)
+{
+    static const char *const names[] = {"cat\ndog\nbird\n", NULL};
+    for (int i = 0; i < 2; i++) {
+        char *folder = relabelled_fixture(3, 0, names[i]);
+        struct dataset dataset = load(folder);
+        cr_expect_eq(dataset.classes, 3);
+        cr_expect(i == 0 ? strcmp(dataset.class_names[2], "bird") == 0 : dataset.class_names == NULL);
+        dataset_free(&dataset);
+        support_folder_remove(folder);
+    }
+}
+
+Test(cifar10, label_beyond_the_names)
+{
+    char *folder = relabelled_fixture(3, 0, "cat\ndog\n");
+    expect_file_error(folder, batches[0], "byte 18438: label 2, expected 0 to 1, as many as there are class names");
+}
+
+Test(cifar10, labels_from_one_and_damaged_ones)
+{
+    struct dataset dataset;
+    struct status status;
+    char *folder = relabelled_fixture(10, 1, NULL), *path = support_path(folder, batches[0]);
+    const struct dataset_source from_one = {.path = folder, .first_label = 1};
+    cr_assert(cifar10_load(&dataset, &from_one, &status), "%s", status.message);
+    cr_expect(dataset.classes == 10 && dataset.train.labels[0] == 6);
+    dataset_free(&dataset);
+    expect_error(folder, path,
+                 "byte 89117: label 1 is the smallest of the training set, expected 0: set data.first_label = 1 if "
+                 "labels begin there, or data.classes (or data.class_names) if some classes have no image");
+    free(path);
+    support_folder_remove(folder);
+    folder = relabelled_fixture(10, 0, NULL);
+    path = support_path(folder, batches[4]);
+    FILE *file = fopen(path, "r+b");
+    cr_assert(file && fseek(file, 63 * RECORD, SEEK_SET) == 0 && fputc(200, file) == 200 && fclose(file) == 0);
+    free(path);
+    expect_file_error(folder, batches[4],
+                      "byte 193599: label 200, but no training image has label 10: expected labels without a gap; the "
+                      "byte may be damaged; set data.classes (or data.class_names) if some classes have no image");
+}
+
+Test(cifar10, another_kind_of_file_is_named)
+{
+    static const struct {
+        const char *bytes, *words;
+    } cases[] = {
+        {"<!DOCTYPE html><html>", "an HTML or XML page"},
+        {"version https://git-lfs.github.com/spec/v1\n", "a Git LFS pointer (git lfs pull fetches the file itself)"},
+        {"PK\003\004....", "a ZIP archive (or .npz)"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *folder = copy_fixture(), *path = support_path(folder, batches[1]);
+        char *what = memory_format("this is %s, expected 1 to 10000 records of 3073 bytes", cases[i].words);
+        support_file_write(path, cases[i].bytes, strlen(cases[i].bytes));
+        free(path);
+        expect_file_error(folder, batches[1], what);
+        free(what);
+    }
 }
 
 /* --- the whole set --- */

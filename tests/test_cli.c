@@ -453,7 +453,7 @@ Test(cli, a_report_says_what_it_lacks)
     cr_assert_eq(system("rm -r a/checkpoints"), 0); /* which would tell the layers, too */
     support_file_write("a/resolved.ini", config, strlen(config));
     expect_output(run("report", "a", "--no-evaluation", NULL), "a/report.html\n");
-    expect_in_file("a/report.html", "\"no table of its layers: nowhere: neither train-images-idx3-ubyte");
+    expect_in_file("a/report.html", "\"no table of its layers: nowhere: no such folder, expected the IDX files");
     expect_output(run("report", "a", "--set", "data.synthetic_size=5", NULL), "a/report.html\n");
     expect_in_file("a/report.html", "\"no confusion matrix and no images: a: no checkpoint is in a/checkpoints");
 }

@@ -8,70 +8,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "support.h"
-#include "trainer/dataset.h"
-#include "trainer/memory.h"
+#include "idx_support.h"
 
-enum { HEIGHT = 3, WIDTH = 2, TRAIN = 4, TEST = 2, IMAGES_HEADER = 16, LABELS_HEADER = 8 };
-enum { MAGIC_IMAGES = 0x803, MAGIC_LABELS = 0x801 };
+enum { HEIGHT = 3, WIDTH = 2, TRAIN = 4, TEST = 2 };
 
 static const char train_images[] = "train-images-idx3-ubyte", train_labels[] = "train-labels-idx1-ubyte";
 static const char test_images[] = "t10k-images-idx3-ubyte", test_labels[] = "t10k-labels-idx1-ubyte";
 static const uint8_t labels_of_train[TRAIN] = {0, 1, 2, 1}, labels_of_test[TEST] = {2, 0};
-
-/* The bytes of a file while it is put together. */
-struct bytes {
-    uint8_t *data;
-    size_t size;
-};
-
-static void append(struct bytes *bytes, const void *data, size_t size)
-{
-    bytes->data = memory_resize(bytes->data, bytes->size + size + 1, 1);
-    memcpy(bytes->data + bytes->size, data, size);
-    bytes->size += size;
-}
-
-static void put_number(uint8_t *to, uint32_t number)
-{
-    for (int i = 0; i < 4; i++) to[i] = (uint8_t)(number >> (24 - 8 * i));
-}
-
-static void append_number(struct bytes *bytes, uint32_t number)
-{
-    uint8_t four[4];
-    put_number(four, number);
-    append(bytes, four, sizeof four);
-}
-
-static uint8_t pixel(uint32_t first, uint32_t i)
-{
-    return (uint8_t)(first + 37 * i);
-}
-
-static struct bytes make_images(uint32_t count, uint32_t height, uint32_t width, uint8_t first)
-{
-    struct bytes bytes = {memory_alloc(1, 1), 0};
-    append_number(&bytes, MAGIC_IMAGES), append_number(&bytes, count);
-    append_number(&bytes, height), append_number(&bytes, width);
-    for (uint32_t i = 0; i < count * height * width; i++) append(&bytes, &(uint8_t){pixel(first, i)}, 1);
-    return bytes;
-}
-
-static struct bytes make_labels(uint32_t count, const uint8_t *labels)
-{
-    struct bytes bytes = {memory_alloc(1, 1), 0};
-    append_number(&bytes, MAGIC_LABELS), append_number(&bytes, count);
-    append(&bytes, labels, count);
-    return bytes;
-}
-
-static void write_and_free(const char *folder, const char *name, struct bytes bytes)
-{
-    char *path = support_path(folder, name);
-    support_file_write(path, bytes.data, bytes.size);
-    free(path), free(bytes.data);
-}
 
 /* A new folder with a good set in plain files. */
 static char *write_set(void)
@@ -84,36 +27,11 @@ static char *write_set(void)
     return folder;
 }
 
-static struct bytes take_file(const char *folder, const char *name)
-{
-    struct bytes bytes;
-    char *path = support_path(folder, name);
-    bytes.data = (uint8_t *)support_file_read(path, &bytes.size);
-    cr_assert(bytes.data != NULL && unlink(path) == 0);
-    free(path);
-    return bytes;
-}
-
-/* What gzip makes of `plain`, which is freed. */
-static struct bytes pack(struct bytes plain)
-{
-    z_stream stream = {0};
-    cr_assert_eq(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 9, Z_DEFAULT_STRATEGY), Z_OK);
-    struct bytes packed = {memory_alloc(deflateBound(&stream, plain.size), 1), deflateBound(&stream, plain.size)};
-    stream.next_in = plain.data, stream.avail_in = (uInt)plain.size;
-    stream.next_out = packed.data, stream.avail_out = (uInt)packed.size;
-    cr_assert_eq(deflate(&stream, Z_FINISH), Z_STREAM_END);
-    packed.size = stream.total_out;
-    cr_assert_eq(deflateEnd(&stream), Z_OK);
-    free(plain.data);
-    return packed;
-}
-
 static struct dataset load(const char *folder)
 {
     struct dataset dataset;
     struct status status = {0};
-    cr_assert(idx_load(&dataset, folder, &status), "%s", status.message);
+    cr_assert(idx_load(&dataset, &(struct dataset_source){.path = folder}, &status), "%s", status.message);
     return dataset;
 }
 
@@ -122,7 +40,8 @@ static void expect_error(char *folder, const char *name, const char *what)
 {
     struct dataset dataset, empty = {0};
     struct status status = {0};
-    cr_assert_not(idx_load(&dataset, folder, &status), "expected: %s: %s", name, what);
+    cr_assert_not(idx_load(&dataset, &(struct dataset_source){.path = folder}, &status), "expected: %s: %s", name,
+                  what);
     char *expected = *name ? memory_format("%s/%s: %s", folder, name, what) : memory_format("%s: %s", folder, what);
     cr_expect_str_eq(status.message, expected);
     cr_expect_eq(status.code, STATUS_RUNTIME);
@@ -206,11 +125,31 @@ struct damage {
 };
 
 static const struct damage damages[] = {
-    {train_images, 0, 1, {{0, 0x801}}, "byte 0: magic number 0x00000801, expected 0x00000803 (images)"},
-    {train_images, 0, 1, {{0, 0xD03}}, "byte 0: magic number 0x00000d03, expected 0x00000803 (images)"},
-    {train_images, 0, 1, {{0, 0x03080000}}, "byte 0: magic number 0x03080000, expected 0x00000803 (images)"},
-    {test_labels, 0, 1, {{0, 0x803}}, "byte 0: magic number 0x00000803, expected 0x00000801 (labels)"},
-    {train_labels, 0, 1, {{0, 0xFFFFFFFF}}, "byte 0: magic number 0xffffffff, expected 0x00000801 (labels)"},
+    {train_images,
+     0,
+     1,
+     {{0, 0x801}},
+     "this is IDX of unsigned bytes with 1 dimension, expected IDX of unsigned bytes with 3 dimensions (images)"},
+    {train_images,
+     0,
+     1,
+     {{0, 0xD03}},
+     "this is IDX of 32-bit floats with 3 dimensions, expected IDX of unsigned bytes with 3 dimensions (images)"},
+    {train_images,
+     0,
+     1,
+     {{0, 0x03080000}},
+     "this is IDX of unsigned bytes with 3 dimensions, written in little-endian order, expected IDX of unsigned bytes with 3 dimensions (images)"},
+    {test_labels,
+     0,
+     1,
+     {{0, 0x803}},
+     "this is IDX of unsigned bytes with 3 dimensions, expected IDX of unsigned bytes with 1 dimension (labels)"},
+    {train_labels,
+     0,
+     1,
+     {{0, 0xFFFFFFFF}},
+     "byte 0: magic number 0xffffffff, expected 0x00000801: IDX of unsigned bytes with 1 dimension (labels)"},
     {train_images, 0, 1, {{4, 0}}, "byte 4: count 0, expected 1 to 10000000"},
     {train_labels, 0, 1, {{4, 0}}, "byte 4: count 0, expected 1 to 10000000"},
     {train_images, 0, 1, {{4, 10000001}}, "byte 4: count 10000001, expected 1 to 10000000"},
@@ -273,16 +212,50 @@ Test(idx, test_label_out_of_range)
 
 /* --- files that are not there, or not files --- */
 
+static const char way_out[] =
+    "point data.path (--set data.path=...) at them; Debian's package dataset-fashion-mnist has "
+    "Fashion-MNIST in /usr/share/datasets/fashion-mnist";
+
 Test(idx, nothing_there_says_how_to_get_it)
 {
-    static const char rest[] =
-        "the IDX files of MNIST or Fashion-MNIST there: point data.path (--set data.path=...) at them; "
-        "Debian's package dataset-fashion-mnist has them in /usr/share/datasets/fashion-mnist";
-    char *folder = write_set();
-    free(take_file(folder, test_labels).data);
-    char *message = memory_format("neither %s nor %s.gz found, expected %s", test_labels, test_labels, rest);
-    expect_error(folder, "", message);
+    char *message = memory_format("no IDX files found, expected train-images-idx3-ubyte and train-labels-idx1-ubyte "
+                                  "(or with a dot, or .gz) as of MNIST, Fashion-MNIST or EMNIST: %s",
+                                  way_out);
+    expect_error(support_folder(), "", message);
     free(message);
+}
+
+Test(idx, no_folder_and_a_file_and_a_tilde_are_told_apart)
+{
+    static const char *const paths[] = {"%s/nowhere", "%s/t10k-labels-idx1-ubyte", "~/nowhere%s"};
+    char *folder = write_set(),
+         *no_folder =
+             memory_format("no such folder, expected the IDX files of MNIST or Fashion-MNIST there: %s", way_out);
+    const char *const messages[] = {
+        no_folder, "is a file, expected the folder that holds the IDX files of MNIST or Fashion-MNIST",
+        "no such folder: ~ stands for the home folder only where a shell replaces it, expected the path in full"};
+    for (int i = 0; i < 3; i++) {
+        struct dataset dataset;
+        struct status status = {0};
+        char *path = memory_format(paths[i], folder);
+        char *expected = memory_format("%s: %s", path, messages[i]);
+        cr_assert_not(idx_load(&dataset, &(struct dataset_source){.path = path}, &status));
+        cr_expect_str_eq(status.message, expected);
+        free(path), free(expected);
+    }
+    free(no_folder);
+    support_folder_remove(folder);
+}
+
+Test(idx, each_missing_file_is_named)
+{
+    static const char *const names[] = {train_images, train_labels, test_images, test_labels};
+    for (int i = 0; i < 4; i++) {
+        char *folder = write_set();
+        free(take_file(folder, names[i]).data);
+        expect_error(folder, names[i],
+                     "not found, nor with a dot or .gz; expected it beside the others of its data set");
+    }
 }
 
 Test(idx, folder_in_place_of_a_file)
@@ -343,7 +316,7 @@ Test(idx, truncated_gzip)
     expect_packed_error(packed, "truncated gzip file: it breaks off after 0 bytes of unpacked data");
     packed = packed_set();
     packed.size = 0;
-    expect_packed_error(packed, "truncated gzip file: it breaks off after 0 bytes of unpacked data");
+    expect_packed_error(packed, "the file ends at byte 0, expected a header of 16 bytes");
 }
 
 Test(idx, truncated_gzip_of_many_bytes)
@@ -371,8 +344,6 @@ Test(idx, damaged_gzip)
     struct bytes packed = packed_set();
     append(&packed, "more", 4);
     expect_packed_error(packed, "damaged gzip file: incorrect header check, after 40 bytes of unpacked data");
-    expect_packed_error(make_images(TRAIN, HEIGHT, WIDTH, 5), /* not packed at all */
-                        "damaged gzip file: incorrect header check, after 0 bytes of unpacked data");
 }
 
 Test(idx, packed_sizes)

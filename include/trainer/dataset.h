@@ -28,7 +28,7 @@ struct dataset {
     float *scale;                             /* (C); owned */
 };
 
-/* Loads what the experiment's [data] section names: splits off the first validation_size training samples, and computes
+/* Loads what the experiment's [data] section names, every image transposed where it says so: splits off the first validation_size training samples, and computes
  * offset and scale from the remaining train set. At least 2 classes, and validation_size less than the train set (else
  * STATUS_USAGE). Free with dataset_free.
  *   none        offset 0, scale 1
@@ -36,23 +36,43 @@ struct dataset {
  *   unit        offset 0, scale 1/255
  *   channel     offset: the mean of the channel, scale 1 / its standard deviation (biased; 1 where it is 0) */
 bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status);
+/* The same without a validation set, offset and scale. */
+bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status);
+
+/* How many classes the [data] section itself tells, by names or a number; 0: none. */
+bool dataset_classes_said(const struct experiment *experiment, int64_t *classes, struct status *status);
+
 void dataset_free(struct dataset *dataset); /* leaves it empty; an empty one is allowed */
 
 /* The view of one of its sets that a backend uploads. */
 struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);
 
+/* What a reader is told beside the files. All zeros but the path: nothing. */
+struct dataset_source {
+    const char *path;        /* data.path */
+    const char *class_names; /* data.class_names: "auto", "" or NULL, a list with commas, or the path of a file */
+    int64_t classes;         /* data.classes: 0: told by the names, else by the labels of the train set */
+    int64_t first_label;     /* data.first_label: the label in the files of class 0 */
+};
+
 /* The three loaders below fill sizes, classes and the train and test sets; offset and scale stay NULL.
  *
+ * Where only the labels tell how many classes there are (the largest label + 1), a label that leaves a gap below it is
+ * refused, and so is a largest label that occurs once among others that each occur ten times: a damaged byte. No label of
+ * the test set is larger than those of the train set. An error in what the source says itself is STATUS_USAGE, and its
+ * message begins with the key: "data.class_names: ...".
+ *
  * CIFAR-10 binary version: folder/data_batch_1..5.bin, test_batch.bin (optional: without it the test set is empty),
- * batches.meta.txt (optional: class names).
- * Records of 3073 bytes: label 0..9, then red, green, blue planes of 32x32, row-major. 1 to 10,000 records per file.
+ * batches.meta.txt (optional: class names, any number of them).
+ * Records of 3073 bytes: label, then red, green, blue planes of 32x32, row-major. 1 to 10,000 records per file.
  * Also finds the files in folder/cifar-10-batches-bin. */
-bool cifar10_load(struct dataset *dataset, const char *folder, struct status *status);
+bool cifar10_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 
-/* IDX (MNIST, Fashion-MNIST): folder/train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-...,
- * t10k-labels-..., each plain or with ".gz". Without the two t10k files the test set is empty. Classes: the largest label of
- * the train set + 1, and no label of the test set is larger. */
-bool idx_load(struct dataset *dataset, const char *folder, struct status *status);
+/* IDX (MNIST, Fashion-MNIST, EMNIST): train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-..., t10k-labels-...,
+ * each also with ".idx3" for "-idx3", and plain or packed with gzip. Without the last two the test set is empty. The path
+ * is the folder that holds the files, or raw/, gzip/ or MNIST/raw/ and the like in it, or what the names of the files
+ * begin with: folder/emnist-letters. */
+bool idx_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 
 /* A seeded set for tests: each class has a smooth random image of its own, a sample is its class's image plus noise,
  * and sample i is of class i mod classes. At most 256 classes; test may be 0. */

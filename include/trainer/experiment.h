@@ -75,6 +75,10 @@ struct experiment {
     struct {
         enum dataset_kind dataset;
         char path[EXPERIMENT_TEXT_SIZE]; /* the folder that holds the files, as given: relative to the current folder */
+        char class_names[EXPERIMENT_TEXT_SIZE]; /* "auto", or a list with commas, or the path of a file */
+        int64_t classes;                        /* 0: told by the names, else by the labels */
+        int64_t first_label;                    /* the label of class 0 in the files */
+        bool transpose;                         /* images are stored column by column */
         enum normalization normalization;
         int64_t validation_size; /* the first samples of the train set held out; 0: none */
         int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
@@ -166,6 +170,10 @@ struct key_origin experiment_origin(const struct experiment *experiment, const c
  * "file: section.key (default): ") before the message, for errors that are found after the file was read. */
 bool experiment_fail(const struct experiment *experiment, const char *section_key, struct status *status,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Passes on the problem of a part that knows keys ("data.classes: ...", STATUS_USAGE) but not where they were set: with
+ * the place as experiment_fail puts it. Other problems are passed on as they are. Returns false. */
+bool experiment_fail_placed(const struct experiment *experiment, const struct status *problem, struct status *status);
 
 /* The backend that the [backend] section describes; an error names the key and where it was set. Destroy with
  * backend_destroy. */

@@ -18,9 +18,10 @@ static void write_figures(const void *argument, FILE *file)
 
 static bool measure(const struct experiment *experiment, int steps, const char *path, struct status *status)
 {
-    struct cli_image_format format = cli_image_format(experiment);
-    struct shape image = {1, format.channels, format.height, format.width};
+    struct cli_image_format format;
     struct bench_result result;
+    if (!cli_image_format(&format, experiment, status)) return false;
+    struct shape image = {1, format.channels, format.height, format.width};
     if (!bench_run(&result, experiment, image, format.classes, steps, status)) return false;
     printf("%s, batches of %lld images\n", experiment->experiment.name, (long long)experiment->train.batch_size);
     bench_print(&result, stdout);

@@ -1,36 +1,51 @@
 /* The network of a config on a backend, without needing its data. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/cli_private.h"
 #include "trainer/dataset.h"
 
-static bool idx_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
+/* Images and classes where the files are not there: those of the format's best known data set, with the classes that the
+ * config tells. */
+static bool assumed_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
 {
-    struct dataset dataset = {0};
-    if (!idx_load(&dataset, experiment->data.path, status)) return false;
-    *format = (struct cli_image_format){dataset.channels, dataset.height, dataset.width, dataset.classes};
-    dataset_free(&dataset);
+    int64_t classes;
+    if (!dataset_classes_said(experiment, &classes, status)) return false;
+    bool colour = experiment->data.dataset == DATASET_CIFAR10;
+    *format = colour ? (struct cli_image_format){3, 32, 32, 10} : (struct cli_image_format){1, 28, 28, 10};
+    if (classes > 0) format->classes = classes;
     return true;
 }
 
 bool cli_image_format_find(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
 {
-    *format = (struct cli_image_format){3, 32, 32, 10};
-    if (experiment->data.dataset == DATASET_IDX) return idx_format(format, experiment, status);
-    if (experiment->data.dataset == DATASET_SYNTHETIC)
+    struct dataset dataset;
+    bool known = experiment->data.dataset == DATASET_CIFAR10 && access(experiment->data.path, F_OK) != 0;
+    if (experiment->data.dataset == DATASET_SYNTHETIC) {
         *format = (struct cli_image_format){experiment->data.synthetic_channels, experiment->data.synthetic_size,
                                             experiment->data.synthetic_size, experiment->data.synthetic_classes};
+        return true;
+    }
+    if (known) return assumed_format(format, experiment, status);
+    if (!dataset_load_files(&dataset, experiment, status)) return false;
+    *format = (struct cli_image_format){dataset.channels, dataset.height, dataset.width, dataset.classes};
+    dataset_free(&dataset);
     return true;
 }
 
-struct cli_image_format cli_image_format(const struct experiment *experiment)
+bool cli_image_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
 {
-    struct cli_image_format format;
-    struct status status;
-    if (cli_image_format_find(&format, experiment, &status)) return format;
-    printf("%s\nAssuming images of 1x28x28 and 10 classes.\n\n", status.message);
-    return (struct cli_image_format){1, 28, 28, 10};
+    struct status problem;
+    if (cli_image_format_find(format, experiment, &problem)) return true;
+    if (problem.code == STATUS_USAGE) {
+        *status = problem;
+        return false;
+    }
+    if (!assumed_format(format, experiment, status)) return false;
+    printf("%s\nAssuming images of %" PRId64 "x%" PRId64 "x%" PRId64 " and %" PRId64 " classes.\n\n", problem.message,
+           format->channels, format->height, format->width, format->classes);
+    return true;
 }
 
 bool cli_network_create(struct network **network, const struct experiment *experiment, struct cli_image_format format,
@@ -51,7 +66,8 @@ bool cli_network_create(struct network **network, const struct experiment *exper
 bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
                        int64_t batch, struct status *status)
 {
-    struct cli_image_format format = cli_image_format(experiment);
+    struct cli_image_format format;
+    if (!cli_image_format(&format, experiment, status)) return false;
     if (!cli_network_create(network, experiment, format, backend, batch, status)) return false;
     printf("%s: images of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n\n", experiment->experiment.name,
            format.channels, format.height, format.width, format.classes);

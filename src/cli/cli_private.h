@@ -202,12 +202,13 @@ struct cli_image_format {
     int64_t channels, height, width, classes;
 };
 
-/* What the images of a config's data look like. Fails where the files of an idx set cannot be read. */
+/* What the images of a config's data look like. Where the folder of CIFAR-10 is missing, its images are as they are known
+ * to be; other files must be there and good. */
 bool cli_image_format_find(struct cli_image_format *format, const struct experiment *experiment, struct status *status);
 
-/* The same; where the files of an idx set are missing, as MNIST's, after saying so.
- */
-struct cli_image_format cli_image_format(const struct experiment *experiment);
+/* The same; where the files are missing or damaged, a line on standard output says so, and what is assumed: the sizes of
+ * MNIST or CIFAR-10. */
+bool cli_image_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status);
 
 /* The network of a config for images of that format, in batches of up to `batch`. Destroy with network_destroy. */
 bool cli_network_create(struct network **network, const struct experiment *experiment, struct cli_image_format format,

@@ -43,7 +43,7 @@ const struct cli_command cli_resume = {
     .description =
         "The run ends with the weights and metrics, to the last bit, that it would have had without the stop. Its "
         "config is RUN/resolved.ini. Keys that would make it another run are refused; these may be set: "
-        "experiment.name, data.path, train.patience, those of [checkpoint] but best_by and of [report], those of "
+        "experiment.name, data.path, data.class_names, train.patience, those of [checkpoint] but best_by and of [report], those of "
         "[backend] but precision (another device or instruction set rounds otherwise), and, with a schedule of constant "
         "or step, train.max_steps. A run that train.patience ended goes on where that is raised or 0.",
     .operands = operands,

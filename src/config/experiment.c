@@ -53,6 +53,19 @@ bool experiment_fail(const struct experiment *experiment, const char *section_ke
     return status_fail(status, STATUS_USAGE, "%s:%d: %s: %s", origin.file, origin.line, section_key, message);
 }
 
+bool experiment_fail_placed(const struct experiment *experiment, const struct status *problem, struct status *status)
+{
+    char key[64];
+    size_t length = strcspn(problem->message, ":");
+    if (problem->code != STATUS_USAGE || strncmp(problem->message + length, ": ", 2) != 0 || length >= sizeof key) {
+        *status = *problem;
+        return false;
+    }
+    memcpy(key, problem->message, length);
+    key[length] = '\0';
+    return experiment_fail(experiment, key, status, "%s", problem->message + length + 2);
+}
+
 /* Sets a key of the table and notes where its value comes from. */
 static bool set_key(struct experiment *experiment, int index, const char *text, struct key_origin origin,
                     struct status *status)

@@ -1,20 +1,4 @@
-#include <string.h>
-
 #include "trainer/experiment.h"
-
-/* The backend speaks of keys, "backend.device: ...", and does not know where they were set. */
-static bool fail_with_place(const struct experiment *experiment, const struct status *problem, struct status *status)
-{
-    char key[64];
-    size_t length = strcspn(problem->message, ":");
-    if (problem->code != STATUS_USAGE || strncmp(problem->message + length, ": ", 2) != 0 || length >= sizeof key) {
-        *status = *problem;
-        return false;
-    }
-    memcpy(key, problem->message, length);
-    key[length] = '\0';
-    return experiment_fail(experiment, key, status, "%s", problem->message + length + 2);
-}
 
 bool experiment_backend_create(struct backend **backend, const struct experiment *experiment, struct status *status)
 {
@@ -31,5 +15,5 @@ bool experiment_backend_create(struct backend **backend, const struct experiment
         .fuse = experiment->backend.fuse,
     };
     struct status problem;
-    return backend_create(backend, &options, &problem) || fail_with_place(experiment, &problem, status);
+    return backend_create(backend, &options, &problem) || experiment_fail_placed(experiment, &problem, status);
 }

@@ -31,8 +31,25 @@ static bool check_name(struct experiment *experiment, struct status *status)
                            "expected the name of a folder, without \"/\", found \"%s\"", name);
 }
 
+/* The keys that describe files. */
+static bool check_files(const struct experiment *experiment, struct status *status)
+{
+    bool synthetic = experiment->data.dataset == DATASET_SYNTHETIC;
+    int64_t classes = experiment->data.classes;
+    if (classes == 1) return experiment_fail(experiment, "data.classes", status, "expected 0 or at least 2, found 1");
+    if (synthetic && classes != 0)
+        return experiment_fail(experiment, "data.classes", status,
+                               "expected 0, as data.dataset is synthetic, which has data.synthetic_classes");
+    if (synthetic && experiment->data.first_label != 0)
+        return experiment_fail(experiment, "data.first_label", status, "expected 0, as data.dataset is synthetic");
+    if (synthetic && experiment->data.transpose)
+        return experiment_fail(experiment, "data.transpose", status, "expected false, as data.dataset is synthetic");
+    return true;
+}
+
 static bool check_data(struct experiment *experiment, struct status *status)
 {
+    if (!check_files(experiment, status)) return false;
     if (experiment->data.dataset == DATASET_IDX && is_default(experiment, "data.path"))
         return experiment_fail(experiment, "data.path", status, "expected the folder that holds the idx files");
     if (experiment->data.dataset != DATASET_SYNTHETIC) return true;

@@ -28,7 +28,15 @@ const struct experiment_key experiment_keys[] = {
 
     CHOICE(data, dataset, "cifar10", "Format of the data set.", "cifar10", "idx", "synthetic"),
     TEXT(data, path, "data/cifar-10-batches-bin",
-         "Folder that holds the files. A relative path starts at the folder from which trainer is started."),
+         "Folder that holds the files. A relative path starts at the folder from which trainer is started. One of "
+         "several IDX sets in a folder is FOLDER/BEGINNING, for instance gzip/emnist-letters."),
+    TEXT(data, class_names, "auto",
+         "Names of the classes, in the order of their labels. A value with a comma is a list of names. Any other value "
+         "is the path of a file with a name per line. auto: the names that the data set has itself, if any."),
+    INTEGER(data, classes, "0", 0, 256,
+            "Number of classes; 0: as many as there are names, else as many as the labels of the training set tell."),
+    INTEGER(data, first_label, "0", 0, 255, "Label that the files give to the first class; 1 for EMNIST's letters."),
+    BOOLEAN(data, transpose, "false", "Swap rows and columns of every image, as EMNIST's need."),
     CHOICE(data, normalization, "mean_image",
            "How pixels (0..255) enter the network. none: as they are; mean_image: minus the mean image; unit: divided "
            "by 255; channel: mean 0 and deviation 1 per channel. Mean and deviation (the population's) are those of "

@@ -31,21 +31,45 @@ bool data_path_exists(const char *path)
     return stat(path, &info) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
-bool data_stream_open(struct data_stream *stream, const char *path, bool packed, struct status *status)
+bool data_folder_fail(const char *path, const char *expected, const char *way_out, struct status *status)
+{
+    if (data_path_exists(path))
+        return status_fail(status, STATUS_RUNTIME, "%s: is a file, expected the folder that holds %s", path, expected);
+    if (*path == '~')
+        return status_fail(status, STATUS_RUNTIME,
+                           "%s: no such folder: ~ stands for the home folder only where a shell replaces it, expected "
+                           "the path in full",
+                           path);
+    return status_fail(status, STATUS_RUNTIME, "%s: no such folder, expected %s there: %s", path, expected, way_out);
+}
+
+static bool start_unpacking(struct data_stream *stream, struct status *status)
+{
+    int result = inflateInit2(&stream->inflater, INFLATE_GZIP_ONLY);
+    if (result != Z_OK)
+        return status_fail(status, STATUS_RUNTIME, "%s: cannot unpack: %s", stream->path, zError(result));
+    stream->buffer = memory_alloc(BUFFER_SIZE, 1);
+    return stream->packed = true;
+}
+
+/* Whether the file begins as gzip's do. It is read from its start again. */
+static bool begins_packed(FILE *file)
+{
+    uint8_t bytes[2];
+    bool packed = fread(bytes, 1, 2, file) == 2 && bytes[0] == 0x1F && bytes[1] == 0x8B;
+    rewind(file);
+    return packed;
+}
+
+bool data_stream_open(struct data_stream *stream, const char *path, bool may_be_packed, struct status *status)
 {
     int64_t size;
     FILE *file = file_regular_stream(path, &size, status);
     if (file == NULL) return false;
-    *stream = (struct data_stream){.path = path, .file = file, .file_size = size, .packed = packed};
-    if (packed) {
-        int result = inflateInit2(&stream->inflater, INFLATE_GZIP_ONLY);
-        if (result != Z_OK) {
-            fclose(file);
-            return status_fail(status, STATUS_RUNTIME, "%s: cannot unpack: %s", path, zError(result));
-        }
-        stream->buffer = memory_alloc(BUFFER_SIZE, 1);
-    }
-    return true;
+    *stream = (struct data_stream){.path = path, .file = file, .file_size = size};
+    if (!may_be_packed || !begins_packed(file) || start_unpacking(stream, status)) return true;
+    fclose(file);
+    return false;
 }
 
 void data_stream_close(struct data_stream *stream)

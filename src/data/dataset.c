@@ -26,14 +26,20 @@ static void image_set_free(struct image_set *set)
     free(set->labels);
 }
 
+void dataset_take_names(struct dataset *dataset, struct class_names names)
+{
+    struct class_names before = {dataset->class_names ? dataset->classes : 0, dataset->class_names};
+    class_names_free(&before);
+    dataset->class_names = names.name;
+    dataset->classes = names.count;
+}
+
 void dataset_free(struct dataset *dataset)
 {
     image_set_free(&dataset->train);
     image_set_free(&dataset->validation);
     image_set_free(&dataset->test);
-    if (dataset->class_names != NULL)
-        for (int64_t i = 0; i < dataset->classes; i++) free(dataset->class_names[i]);
-    free(dataset->class_names);
+    dataset_take_names(dataset, (struct class_names){0});
     free(dataset->offset);
     free(dataset->scale);
     *dataset = (struct dataset){0};
@@ -53,20 +59,59 @@ struct dataset_view dataset_view(const struct dataset *dataset, const struct ima
     };
 }
 
-static bool load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+/* The names that the config gives to the synthetic set's classes. */
+static bool name_synthetic(struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
+    struct class_names names;
+    if (!class_names_read(&names, experiment->data.class_names, status)) return false;
+    if (names.count == dataset->classes) dataset_take_names(dataset, names);
+    if (names.count == 0 || names.count == dataset->classes) return true;
+    status_fail(status, STATUS_USAGE,
+                "data.class_names: %lld class names, expected %lld: one for each of data.synthetic_classes",
+                (long long)names.count, (long long)dataset->classes);
+    class_names_free(&names);
+    return false;
+}
+
+static bool read_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    const struct dataset_source source = {.path = experiment->data.path,
+                                          .class_names = experiment->data.class_names,
+                                          .classes = experiment->data.classes,
+                                          .first_label = experiment->data.first_label};
     switch (experiment->data.dataset) {
     case DATASET_CIFAR10:
-        return cifar10_load(dataset, experiment->data.path, status);
+        return cifar10_load(dataset, &source, status);
     case DATASET_IDX:
-        return idx_load(dataset, experiment->data.path, status);
+        return idx_load(dataset, &source, status);
     case DATASET_SYNTHETIC:
         synthetic_load(dataset, experiment->data.synthetic_train, experiment->data.synthetic_test,
                        experiment->data.synthetic_classes, experiment->data.synthetic_channels,
                        experiment->data.synthetic_size, (uint64_t)experiment->experiment.seed);
-        return true;
+        if (name_synthetic(dataset, experiment, status)) return true;
+        dataset_free(dataset);
+        return false;
     }
     check_failed("data.dataset is one of its values", __FILE__, __LINE__);
+}
+
+bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    struct status problem;
+    if (!read_files(dataset, experiment, &problem)) return experiment_fail_placed(experiment, &problem, status);
+    if (experiment->data.transpose) dataset_transpose(dataset);
+    return true;
+}
+
+bool dataset_classes_said(const struct experiment *experiment, int64_t *classes, struct status *status)
+{
+    struct class_names names;
+    struct status problem;
+    if (!class_names_read(&names, experiment->data.class_names, &problem))
+        return experiment_fail_placed(experiment, &problem, status);
+    *classes = names.count > 0 ? names.count : experiment->data.classes;
+    class_names_free(&names);
+    return true;
 }
 
 /* Moves the first `size` training samples to the validation set. */
@@ -106,7 +151,10 @@ static bool fail_load(const struct experiment *experiment, struct status *status
     struct stat info;
     char *here = getcwd(NULL, 0);
     const char *path = experiment->data.path;
-    if (here && *path != '/' && experiment->data.dataset != DATASET_SYNTHETIC && stat(path, &info) != 0) {
+    /* A path that is the beginning of files' paths is no folder: then the message tells whether it is the path that lacks. */
+    size_t length = strlen(path);
+    bool about_path = strncmp(status->message, path, length) == 0 && status->message[length] == ':';
+    if (here && *path != '/' && about_path && experiment->data.dataset != DATASET_SYNTHETIC && stat(path, &info) != 0) {
         char *problem = memory_copy_string(status->message);
         status_fail(status, status->code, "%s (data.path is relative, and was looked for in %s)", problem, here);
         free(problem);
@@ -117,7 +165,7 @@ static bool fail_load(const struct experiment *experiment, struct status *status
 
 bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
-    if (!load_files(dataset, experiment, status)) return fail_load(experiment, status);
+    if (!dataset_load_files(dataset, experiment, status)) return fail_load(experiment, status);
     if (!check_classes(dataset, experiment, status) || !check_validation_size(dataset, experiment, status)) {
         dataset_free(dataset);
         return false;

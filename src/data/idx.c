@@ -27,32 +27,6 @@ struct idx_file {
     int64_t count, height, width; /* of labels: 1x1 */
 };
 
-static bool fail_not_found(const char *folder, const char *name, struct status *status)
-{
-    return status_fail(status, STATUS_RUNTIME,
-                       "%s: neither %s nor %s.gz found, expected the IDX files of MNIST or Fashion-MNIST there: point "
-                       "data.path (--set data.path=...) at them; Debian's package dataset-fashion-mnist has them in "
-                       "/usr/share/datasets/fashion-mnist",
-                       folder, name, name);
-}
-
-/* Opens folder/name, or else folder/name.gz. */
-static bool open_plain_or_packed(struct idx_file *file, const char *folder, const char *name, struct status *status)
-{
-    bool packed = false;
-    file->path = data_path_join(folder, name);
-    if (!data_path_exists(file->path)) {
-        char *packed_path = memory_format("%s.gz", file->path);
-        free(file->path);
-        file->path = packed_path;
-        packed = true;
-    }
-    bool ok = data_path_exists(file->path) ? data_stream_open(&file->stream, file->path, packed, status)
-                                           : fail_not_found(folder, name, status);
-    if (!ok) free(file->path);
-    return ok;
-}
-
 static void idx_close(struct idx_file *file)
 {
     data_stream_close(&file->stream);
@@ -64,19 +38,33 @@ static int64_t big_endian(const uint8_t *bytes)
     return ((int64_t)bytes[0] << 24) | (bytes[1] << 16) | (bytes[2] << 8) | bytes[3];
 }
 
+/* Says which kind of file it is where the first bytes tell. */
+static bool fail_magic(const struct idx_file *file, const uint8_t *bytes, size_t size, int64_t magic,
+                       struct status *status)
+{
+    const char *wanted = magic == MAGIC_IMAGES ? "IDX of unsigned bytes with 3 dimensions (images)"
+                                               : "IDX of unsigned bytes with 1 dimension (labels)";
+    char *idx = file_kind_idx(bytes);
+    const char *kind = idx ? idx : file_kind(bytes, size);
+    if (kind)
+        status_fail(status, STATUS_RUNTIME, "%s: this is %s, expected %s", file->path, kind, wanted);
+    else
+        status_fail(status, STATUS_RUNTIME, "%s: byte 0: magic number 0x%08llx, expected 0x%08llx: %s", file->path,
+                    (unsigned long long)big_endian(bytes), (unsigned long long)magic, wanted);
+    free(idx);
+    return false;
+}
+
 /* Reads the magic and the numbers after it; the magic says how many there are. */
 static bool read_numbers(struct idx_file *file, int64_t magic, int64_t *number, struct status *status)
 {
-    uint8_t bytes[NUMBERS_MAX * NUMBER_SIZE];
+    uint8_t bytes[NUMBERS_MAX * NUMBER_SIZE] = {0};
     int64_t header = (1 + (magic & 0xFF)) * NUMBER_SIZE, got;
     if (!data_stream_read(&file->stream, bytes, header, &got, status)) return false;
+    if (got >= NUMBER_SIZE && big_endian(bytes) != magic) return fail_magic(file, bytes, (size_t)got, magic, status);
     if (got < header)
         return status_fail(status, STATUS_RUNTIME, "%s: the file ends at byte %lld, expected a header of %lld bytes",
                            file->path, (long long)got, (long long)header);
-    if (big_endian(bytes) != magic)
-        return status_fail(status, STATUS_RUNTIME, "%s: byte 0: magic number 0x%08llx, expected 0x%08llx (%s)",
-                           file->path, (unsigned long long)big_endian(bytes), (unsigned long long)magic,
-                           magic == MAGIC_IMAGES ? "images" : "labels");
     for (int64_t at = NUMBER_SIZE; at < header; at += NUMBER_SIZE) *number++ = big_endian(bytes + at);
     return true;
 }
@@ -122,11 +110,16 @@ static bool read_header(struct idx_file *file, int64_t magic, struct status *sta
            check_number(file, file->width, 12, "width", SIDE_MAX, status) && check_size(file, status);
 }
 
-static bool idx_open(struct idx_file *file, const char *folder, const char *name, int64_t magic, struct status *status)
+static bool idx_open(struct idx_file *file, const char *stem, enum idx_part part, enum idx_content content,
+                     struct status *status)
 {
-    if (!open_plain_or_packed(file, folder, name, status)) return false;
-    if (read_header(file, magic, status)) return true;
-    idx_close(file);
+    file->path = idx_find_file(stem, part, content);
+    if (!file->path) return idx_fail_not_found(stem, part, content, status);
+    if (data_stream_open(&file->stream, file->path, true, status)) {
+        if (read_header(file, content == IDX_IMAGES ? MAGIC_IMAGES : MAGIC_LABELS, status)) return true;
+        data_stream_close(&file->stream);
+    }
+    free(file->path);
     return false;
 }
 
@@ -156,23 +149,6 @@ static bool check_image_size(struct dataset *dataset, const struct idx_file *ima
         (long long)images->height, (long long)images->width, (long long)dataset->height, (long long)dataset->width);
 }
 
-/* The format does not say how many classes there are: the train set, which is read first, decides, and the test set
- * must keep to it. */
-static bool check_labels(struct dataset *dataset, const struct image_set *set, const struct idx_file *labels,
-                         struct status *status)
-{
-    bool first = dataset->classes == 0;
-    for (int64_t i = 0; i < set->count; i++) {
-        if (set->labels[i] < dataset->classes) continue;
-        if (!first)
-            return status_fail(status, STATUS_RUNTIME,
-                               "%s: byte %lld: label %d, expected 0 to %lld as in the train set", labels->path,
-                               (long long)(LABELS_HEADER_SIZE + i), set->labels[i], (long long)dataset->classes - 1);
-        dataset->classes = set->labels[i] + 1;
-    }
-    return true;
-}
-
 static bool read_pair(struct dataset *dataset, struct image_set *set, struct idx_file *images, struct idx_file *labels,
                       struct status *status)
 {
@@ -181,41 +157,51 @@ static bool read_pair(struct dataset *dataset, struct image_set *set, struct idx
         return status_fail(status, STATUS_RUNTIME, "%s: byte 4: %lld labels, expected %lld as in %s", labels->path,
                            (long long)labels->count, (long long)images->count, images->path);
     image_set_alloc(set, images->count, images->height * images->width);
-    return read_data(images, set->pixels, status) && read_data(labels, set->labels, status) &&
-           check_labels(dataset, set, labels, status);
+    return read_data(images, set->pixels, status) && read_data(labels, set->labels, status);
 }
 
-static bool read_set(struct dataset *dataset, struct image_set *set, const char *folder, const char *const *names,
-                     struct status *status)
+/* `place` is where the labels came from; its path is owned. */
+static bool read_set(struct dataset *dataset, struct image_set *set, const char *stem, enum idx_part part,
+                     struct label_file *place, struct status *status)
 {
     struct idx_file images, labels;
-    if (!idx_open(&images, folder, names[0], MAGIC_IMAGES, status)) return false;
-    bool ok = idx_open(&labels, folder, names[1], MAGIC_LABELS, status);
+    if (!idx_open(&images, stem, part, IDX_IMAGES, status)) return false;
+    bool ok = idx_open(&labels, stem, part, IDX_LABELS, status);
     if (ok) {
         ok = read_pair(dataset, set, &images, &labels, status);
+        *place = (struct label_file){memory_copy_string(labels.path), set, 0, set->count, LABELS_HEADER_SIZE, 1};
         idx_close(&labels);
     }
     idx_close(&images);
     return ok;
 }
 
-/* Whether folder/name is there, plain or packed. */
-static bool folder_holds(const char *folder, const char *name)
+static bool has_file(const char *stem, enum idx_part part, enum idx_content content)
 {
-    char *path = data_path_join(folder, name), *packed = memory_format("%s.gz", path);
-    bool holds = data_path_exists(path) || data_path_exists(packed);
-    free(path), free(packed);
-    return holds;
+    char *path = idx_find_file(stem, part, content);
+    if (!path) return false;
+    free(path);
+    return true;
 }
 
-bool idx_load(struct dataset *dataset, const char *folder, struct status *status)
+static bool read_sets(struct dataset *dataset, const struct dataset_source *source, const char *stem,
+                      struct status *status)
 {
-    static const char *const train[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte"};
-    static const char *const test[] = {"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+    struct label_file places[2] = {{0}};
+    int count = has_file(stem, IDX_TEST, IDX_IMAGES) || has_file(stem, IDX_TEST, IDX_LABELS) ? 2 : 1;
+    bool ok = read_set(dataset, &dataset->train, stem, IDX_TRAIN, &places[0], status);
+    ok = ok && (count == 1 || read_set(dataset, &dataset->test, stem, IDX_TEST, &places[1], status));
+    ok = ok && classes_settle(dataset, source, places, count, status);
+    for (int i = 0; i < 2; i++) free((char *)places[i].path);
+    return ok;
+}
+
+bool idx_load(struct dataset *dataset, const struct dataset_source *source, struct status *status)
+{
     *dataset = (struct dataset){.channels = 1};
-    bool ok = read_set(dataset, &dataset->train, folder, train, status);
-    if (ok && (folder_holds(folder, test[0]) || folder_holds(folder, test[1])))
-        ok = read_set(dataset, &dataset->test, folder, test, status);
+    char *stem = idx_find_stem(source->path, status);
+    bool ok = stem && read_sets(dataset, source, stem, status);
+    free(stem);
     if (!ok) dataset_free(dataset);
     return ok;
 }

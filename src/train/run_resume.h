@@ -6,7 +6,7 @@
 
 /* The last checkpoint of a run's folder, or an empty one (file.path NULL) where it has none. An experiment that would
  * give another run is refused (STATUS_USAGE), naming the key and where it was set. These may differ: the name,
- * data.path, train.patience, [checkpoint] but for best_by, [report], [backend] but for its precision, and with a
+ * data.path, data.class_names, train.patience, [checkpoint] but for best_by, [report], [backend] but for its precision, and with a
  * schedule of constant or step train.max_steps. */
 bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
                      struct status *status);

@@ -78,6 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t length[FILES];
     struct dataset dataset;
     struct status status;
+    const struct dataset_source source = {.path = fuzz_folder()};
     uint8_t flags = fuzz_take_byte(&bytes);
     for (int i = 0; i < FILES - 1; i++) {
         length[i] = fuzz_take_byte(&bytes);
@@ -88,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct fuzz_bytes content = fuzz_take(&bytes, length[i] < CONTENT_MAX ? length[i] : CONTENT_MAX);
         set_file(i, flags >> i & 1, flags >> (4 + i) & 1, content);
     }
-    if (!idx_load(&dataset, fuzz_folder(), &status)) {
+    if (!idx_load(&dataset, &source, &status)) {
         fuzz_check_refusal(&status, STATUS_RUNTIME);
         return 0;
     }

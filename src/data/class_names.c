@@ -1,0 +1,130 @@
+/* The names of classes: a list in the config, or a file with a name per line. They are printed later, on terminals too,
+ * which obey control characters, so only text is taken. */
+#include "data_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/text.h"
+#include "trainer/memory.h"
+
+enum { FILE_SIZE_MAX = 1 << 16 };
+
+void class_names_free(struct class_names *names)
+{
+    for (int64_t i = 0; i < names->count; i++) free(names->name[i]);
+    free(names->name);
+    *names = (struct class_names){0};
+}
+
+/* Where the next name stands, for messages: "file:3" or "data.class_names: name 3". */
+static char *place_of(const char *file, int64_t number)
+{
+    if (file) return memory_format("%s:%lld", file, (long long)number);
+    return memory_format("data.class_names: name %lld", (long long)number);
+}
+
+static bool check_name(const struct class_names *names, const char *text, size_t length, const char *place,
+                       enum status_code code, struct status *status)
+{
+    const char *problem;
+    size_t bad = text_find_bad_name_byte(text, length, &problem);
+    if (bad < length)
+        return status_fail(status, code, "%s: %s (byte 0x%02x) in column %zu, expected a class name", place, problem,
+                           (unsigned char)text[bad], bad + 1);
+    if (length == 0) return status_fail(status, code, "%s: nothing, expected a class name", place);
+    if (names->count == DATA_CLASSES_MAX)
+        return status_fail(status, code, "%s: one name too many, expected at most %d", place, DATA_CLASSES_MAX);
+    for (int64_t i = 0; i < names->count; i++)
+        if (strlen(names->name[i]) == length && memcmp(names->name[i], text, length) == 0)
+            return status_fail(status, code, "%s: \"%s\" is the name of class %lld already, expected another one",
+                               place, names->name[i], (long long)i);
+    return true;
+}
+
+/* Appends the name without the blanks around it. `file` is NULL for a list. */
+static bool add_name(struct class_names *names, const char *text, size_t length, const char *file,
+                     struct status *status)
+{
+    enum status_code code = file ? STATUS_RUNTIME : STATUS_USAGE;
+    while (length > 0 && text_is_blank(*text)) text++, length--;
+    while (length > 0 && text_is_blank(text[length - 1])) length--;
+    char *place = place_of(file, names->count + 1);
+    bool good = check_name(names, text, length, place, code, status);
+    free(place);
+    if (!good) return false;
+    if (!names->name) names->name = memory_alloc(DATA_CLASSES_MAX, sizeof *names->name);
+    names->name[names->count++] = memory_format("%.*s", (int)length, text);
+    return true;
+}
+
+/* Cuts the text at each `separator`. */
+static bool split(struct class_names *names, const char *text, size_t size, char separator, const char *file,
+                  struct status *status)
+{
+    for (size_t start = 0; start <= size;) {
+        const char *found = memchr(text + start, separator, size - start);
+        size_t end = found ? (size_t)(found - text) : size, length = end - start;
+        if (file && length > 0 && text[end - 1] == '\r') length--;
+        if (!add_name(names, text + start, length, file, status)) return false;
+        start = end + 1;
+    }
+    return true;
+}
+
+static bool check_count(const struct class_names *names, const char *place, enum status_code code,
+                        struct status *status)
+{
+    if (names->count >= 2) return true;
+    return status_fail(status, code, "%s: %lld class names, expected 2 to %d", place, (long long)names->count,
+                       DATA_CLASSES_MAX);
+}
+
+static bool is_line_end(char c)
+{
+    return c == '\n' || c == '\r' || text_is_blank(c);
+}
+
+static bool split_file(struct class_names *names, const char *path, const char *text, size_t size,
+                       struct status *status)
+{
+    static const char byte_order_mark[] = "\xEF\xBB\xBF"; /* editors of Windows write it */
+    if (size > FILE_SIZE_MAX)
+        return status_fail(status, STATUS_RUNTIME, "%s: more than %d bytes, expected a class name per line", path,
+                           FILE_SIZE_MAX);
+    if (size >= 3 && memcmp(text, byte_order_mark, 3) == 0) text += 3, size -= 3;
+    while (size > 0 && is_line_end(text[size - 1])) size--;
+    return (size == 0 || split(names, text, size, '\n', path, status)) &&
+           check_count(names, path, STATUS_RUNTIME, status);
+}
+
+bool class_names_read_file(struct class_names *names, const char *path, struct status *status)
+{
+    int64_t size = 0;
+    struct data_stream stream;
+    *names = (struct class_names){0};
+    if (!data_stream_open(&stream, path, false, status)) return false;
+    char *text = memory_alloc(FILE_SIZE_MAX + 1, 1); /* one byte too many tells a long file */
+    bool good = data_stream_read(&stream, (uint8_t *)text, FILE_SIZE_MAX + 1, &size, status);
+    data_stream_close(&stream);
+    good = good && split_file(names, path, text, (size_t)size, status);
+    free(text);
+    if (!good) class_names_free(names);
+    return good;
+}
+
+bool class_names_read(struct class_names *names, const char *value, struct status *status)
+{
+    *names = (struct class_names){0};
+    if (!value || !*value || strcmp(value, "auto") == 0) return true;
+    if (strchr(value, ',')) {
+        bool good = split(names, value, strlen(value), ',', NULL, status);
+        if (!good) class_names_free(names);
+        return good;
+    }
+    struct status problem;
+    if (class_names_read_file(names, value, &problem)) return true;
+    return status_fail(status, STATUS_USAGE,
+                       "data.class_names: %s; a value without a comma is the path of a file with a name per line",
+                       problem.message);
+}

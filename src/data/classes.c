@@ -1,0 +1,150 @@
+/* How many classes a data set has. Its names tell, or data.classes, or else the labels of the training set; then a label
+ * that leaves a gap below it may be a damaged byte, and is not believed without one of the two. */
+#include "data_private.h"
+
+#include <stdlib.h>
+
+#include "trainer/memory.h"
+
+enum { COMMON = 10 }; /* a class that occurs once among classes that each occur so often is not believed */
+
+struct settling {
+    struct dataset *dataset;
+    const struct dataset_source *source;
+    const struct label_file *files;
+    int file_count;
+    struct status *status;
+};
+
+static const uint8_t *labels_of(const struct label_file *file)
+{
+    return file->set->labels + file->first;
+}
+
+/* status_fail with the place of the file's label `i`, whose value is `label`. */
+#define FAIL_LABEL(settling, file, i, label, format, ...)                                                              \
+    status_fail((settling)->status, STATUS_RUNTIME, "%s: byte %lld: label %d" format, (file)->path,                    \
+                (long long)((file)->byte + (i) * (file)->stride), (int)(label), __VA_ARGS__)
+
+/* Makes the first label 0. */
+static bool shift_labels(const struct settling *settling)
+{
+    int first = (int)settling->source->first_label;
+    for (int f = 0; f < settling->file_count; f++) {
+        const struct label_file *file = &settling->files[f];
+        uint8_t *labels = file->set->labels + file->first;
+        for (int64_t i = 0; i < file->count; i++) {
+            if (labels[i] < first)
+                return FAIL_LABEL(settling, file, i, labels[i], ", expected at least the %d of data.first_label",
+                                  first);
+            labels[i] = (uint8_t)(labels[i] - first);
+        }
+    }
+    return true;
+}
+
+/* No label is beyond the classes; `because` says what tells their number. */
+static bool check_range(const struct settling *settling, bool test_only, const char *because)
+{
+    int64_t classes = settling->dataset->classes, first = settling->source->first_label;
+    for (int f = 0; f < settling->file_count; f++) {
+        const struct label_file *file = &settling->files[f];
+        if (test_only && file->set != &settling->dataset->test) continue;
+        for (int64_t i = 0; i < file->count; i++)
+            if (labels_of(file)[i] >= classes)
+                return FAIL_LABEL(settling, file, i, labels_of(file)[i] + first, ", expected %lld to %lld%s",
+                                  (long long)first, (long long)(first + classes - 1), because);
+    }
+    return true;
+}
+
+/* The first training label that is `label`. */
+static const struct label_file *find_label(const struct settling *settling, int label, int64_t *place)
+{
+    for (int f = 0; f < settling->file_count; f++) {
+        const struct label_file *file = &settling->files[f];
+        if (file->set != &settling->dataset->train) continue;
+        for (int64_t i = 0; i < file->count; i++)
+            if (labels_of(file)[i] == label) return *place = i, file;
+    }
+    return NULL;
+}
+
+static bool fail_gap(const struct settling *settling, int gap, int label)
+{
+    int64_t i = 0;
+    int first = (int)settling->source->first_label;
+    const struct label_file *file = find_label(settling, label, &i);
+    if (gap == 0)
+        return FAIL_LABEL(
+            settling, file, i, label + first,
+            " is the smallest of the training set, expected %d: set data.first_label = %d if labels begin "
+            "there, or data.classes (or data.class_names) if some classes have no image",
+            first, label + first);
+    return FAIL_LABEL(
+        settling, file, i, label + first,
+        ", but no training image has label %d: expected labels without a gap; the byte may be damaged; set "
+        "data.classes (or data.class_names) if some classes have no image",
+        gap + first);
+}
+
+/* A single image of the last class beside many of each other one. */
+static bool check_last_class(const struct settling *settling, const int64_t *count, int last)
+{
+    int64_t i = 0;
+    if (count[last] > 1 || last < 2) return true;
+    for (int c = 0; c < last; c++)
+        if (count[c] < COMMON) return true;
+    const struct label_file *file = find_label(settling, last, &i);
+    return FAIL_LABEL(
+        settling, file, i, last + settling->source->first_label,
+        " occurs once, and every other label at least %d times: the byte may be damaged; set data.classes (or "
+        "data.class_names) if this is a class",
+        COMMON);
+}
+
+static bool count_labels(const struct settling *settling)
+{
+    const struct image_set *train = &settling->dataset->train;
+    int64_t count[DATA_CLASSES_MAX] = {0};
+    int gap = 0, last = DATA_CLASSES_MAX - 1;
+    for (int64_t i = 0; i < train->count; i++) count[train->labels[i]]++;
+    while (last > 0 && count[last] == 0) last--;
+    while (gap < last && count[gap] > 0) gap++;
+    settling->dataset->classes = last + 1;
+    if (gap == last) return check_last_class(settling, count, last);
+    int above = gap;
+    while (count[above] == 0) above++;
+    return fail_gap(settling, gap, above);
+}
+
+/* The names of the config go before those of the format. */
+static bool settle_names(const struct settling *settling)
+{
+    struct class_names names;
+    struct dataset *dataset = settling->dataset;
+    if (!class_names_read(&names, settling->source->class_names, settling->status)) return false;
+    if (names.count == 0) return true;
+    dataset_take_names(dataset, names);
+    return true;
+}
+
+static bool check_count(const struct settling *settling)
+{
+    int64_t classes = settling->source->classes;
+    if (!settling->dataset->class_names || classes == 0 || classes == settling->dataset->classes) return true;
+    return status_fail(settling->status, STATUS_USAGE,
+                       "data.classes: expected %lld, as there are so many class names, found %lld",
+                       (long long)settling->dataset->classes, (long long)classes);
+}
+
+bool classes_settle(struct dataset *dataset, const struct dataset_source *source, const struct label_file *files,
+                    int file_count, struct status *status)
+{
+    const struct settling settling = {dataset, source, files, file_count, status};
+    if (!shift_labels(&settling) || !settle_names(&settling) || !check_count(&settling)) return false;
+    if (dataset->class_names) return check_range(&settling, false, ", as many as there are class names");
+    dataset->classes = source->classes;
+    if (dataset->classes > 0) return check_range(&settling, false, " by data.classes");
+    return count_labels(&settling) && check_range(&settling, true, " as in the train set");
+}
