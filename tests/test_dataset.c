@@ -174,6 +174,19 @@ Test(dataset, error_of_a_reader_is_passed_on)
 
 /* --- validation split --- */
 
+/* Whether `part` is made of samples of `whole`, in their order; marks them in `used`. */
+static void expect_subsequence(const struct image_set *part, const struct image_set *whole, size_t size, bool *used)
+{
+    int64_t at = 0;
+    for (int64_t i = 0; i < part->count; i++, at++) {
+        while (at < whole->count &&
+               memcmp(part->pixels + i * (int64_t)size, whole->pixels + at * (int64_t)size, size) != 0)
+            at++;
+        cr_assert(at < whole->count && !used[at] && part->labels[i] == whole->labels[at]);
+        used[at] = true;
+    }
+}
+
 /* The same run, evaluated from another folder. */
 Test(dataset, error_of_a_relative_path_says_where_it_was_looked_for)
 {
@@ -194,20 +207,104 @@ Test(dataset, error_of_a_relative_path_says_where_it_was_looked_for)
     }
 }
 
-Test(dataset, validation_takes_the_first_samples)
+Test(dataset, split_is_of_all_samples_in_their_order)
 {
     struct experiment experiment = fixture_experiment(NORMALIZATION_NONE), split = experiment;
     split.data.validation_size = 70;
     struct dataset whole = load(&experiment), parts = load(&split);
     size_t size = (size_t)sample_size(&whole);
+    bool used[320] = {false};
     cr_assert(parts.validation.count == 70 && parts.train.count == 250 && parts.test.count == 100);
-    cr_expect_eq(memcmp(parts.validation.pixels, whole.train.pixels, 70 * size), 0);
-    cr_expect_eq(memcmp(parts.validation.labels, whole.train.labels, 70), 0);
-    cr_expect_eq(memcmp(parts.train.pixels, whole.train.pixels + 70 * size, 250 * size), 0);
-    cr_expect_eq(memcmp(parts.train.labels, whole.train.labels + 70, 250), 0);
+    expect_subsequence(&parts.validation, &whole.train, size, used);
+    expect_subsequence(&parts.train, &whole.train, size, used);
     cr_expect_eq(memcmp(parts.test.pixels, whole.test.pixels, 100 * size), 0);
     dataset_free(&whole);
     dataset_free(&parts);
+}
+
+static void count_classes(const struct image_set *set, int count[5])
+{
+    for (int c = 0; c < 5; c++) count[c] = 0;
+    for (int64_t i = 0; i < set->count; i++) count[set->labels[i]]++;
+}
+
+/* 61 samples of 5 classes: 13, 12, 12, 12, 12. Of 17 held-out ones the shares are 3.62 and four times 3.34: three of each,
+ * one more of the first for its remainder, and one of the second, the first among equals. */
+Test(dataset, split_takes_of_each_class_its_share)
+{
+    struct experiment experiment = synthetic_experiment(NORMALIZATION_NONE);
+    experiment.data.validation_size = 17;
+    struct dataset dataset = load(&experiment);
+    int count[5];
+    count_classes(&dataset.validation, count);
+    cr_expect(count[0] == 4 && count[1] == 4 && count[2] == 3 && count[3] == 3 && count[4] == 3);
+    count_classes(&dataset.train, count);
+    cr_expect(count[0] == 9 && count[1] == 8 && count[2] == 9 && count[3] == 9 && count[4] == 9);
+    dataset_free(&dataset);
+}
+
+Test(dataset, split_depends_on_the_seed_alone)
+{
+    struct experiment experiment = fixture_experiment(NORMALIZATION_NONE);
+    experiment.data.validation_size = 50;
+    struct dataset a = load(&experiment), again = load(&experiment);
+    experiment.experiment.seed = 1;
+    struct dataset other = load(&experiment);
+    size_t bytes = 50 * (size_t)sample_size(&a);
+    cr_expect_eq(memcmp(a.validation.pixels, again.validation.pixels, bytes), 0);
+    cr_expect_neq(memcmp(a.validation.pixels, other.validation.pixels, bytes), 0);
+    dataset_free(&a), dataset_free(&again), dataset_free(&other);
+}
+
+/* A data set in file order would give validation one class and take it from training. */
+Test(dataset, split_of_sorted_samples)
+{
+    char *folder = support_folder();
+    uint8_t images[16 + 100] = {0, 0, 8, 3, 0, 0, 0, 100, 0, 0, 0, 1, 0, 0, 0, 1},
+                        labels[8 + 100] = {0, 0, 8, 1, 0, 0, 0, 100};
+    for (int i = 0; i < 100; i++) images[16 + i] = (uint8_t)i, labels[8 + i] = (uint8_t)(i / 20);
+    char *images_path = support_path(folder, "train-images-idx3-ubyte"),
+         *labels_path = support_path(folder, "train-labels-idx1-ubyte");
+    support_file_write(images_path, images, sizeof images);
+    support_file_write(labels_path, labels, sizeof labels);
+    struct experiment experiment = {.data = {.dataset = DATASET_IDX, .validation_size = 10}};
+    strcpy(experiment.data.path, folder);
+    struct dataset dataset = load(&experiment);
+    int count[5];
+    bool early = false, late = false;
+    count_classes(&dataset.validation, count);
+    for (int c = 0; c < 5; c++) cr_expect_eq(count[c], 2);
+    for (int64_t i = 0; i < 10; i++)
+        early |= dataset.validation.pixels[i] % 20 < 10, late |= dataset.validation.pixels[i] % 20 >= 10;
+    cr_expect(early && late, "drawn, not the first or last of each class");
+    dataset_free(&dataset);
+    free(images_path), free(labels_path);
+    support_folder_remove(folder);
+}
+
+/* One class has one sample, and as its share of one the largest remainder: training keeps it nevertheless. */
+Test(dataset, split_leaves_the_last_sample_of_a_class)
+{
+    char *folder = support_folder();
+    const uint8_t images[] = {0, 0, 8, 3, 0, 0, 0, 5, 0, 0, 0, 1, 0, 0, 0, 1, 1, 2, 3, 4, 5};
+    const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 5, 0, 1, 0, 0, 0};
+    char *images_path = support_path(folder, "train-images-idx3-ubyte"),
+         *labels_path = support_path(folder, "train-labels-idx1-ubyte");
+    support_file_write(images_path, images, sizeof images);
+    support_file_write(labels_path, labels, sizeof labels);
+    struct experiment experiment = {.data = {.dataset = DATASET_IDX, .validation_size = 4}};
+    strcpy(experiment.data.path, folder);
+    struct dataset dataset = load(&experiment);
+    cr_expect(dataset.train.count == 1 && dataset.validation.count == 4);
+    dataset_free(&dataset);
+    experiment.data.validation_size = 3; /* shares of 2.4 and 0.6 */
+    dataset = load(&experiment);
+    int count[5];
+    count_classes(&dataset.train, count);
+    cr_expect(count[0] == 1 && count[1] == 1);
+    dataset_free(&dataset);
+    free(images_path), free(labels_path);
+    support_folder_remove(folder);
 }
 
 Test(dataset, mean_image_leaves_the_validation_set_out)
@@ -366,28 +463,83 @@ Test(epoch_order, is_a_permutation)
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
         for (int64_t epoch = 0; epoch < 4; epoch++) {
             int32_t *order = memory_alloc((size_t)counts[i], sizeof *order);
-            epoch_order(order, counts[i], 42, epoch);
+            epoch_order(order, counts[i], FIRST_EPOCH_SHUFFLED, 42, epoch);
             expect_permutation(order, counts[i]);
             free(order);
         }
 }
 
-Test(epoch_order, first_is_file_order)
+Test(epoch_order, first_may_be_file_order)
 {
-    int32_t order[97];
-    epoch_order(order, 97, 42, 0);
+    int32_t order[97], shuffled[97];
+    epoch_order(order, 97, FIRST_EPOCH_FILE, 42, 0);
     for (int32_t i = 0; i < 97; i++) cr_assert_eq(order[i], i);
+    epoch_order(shuffled, 97, FIRST_EPOCH_SHUFFLED, 42, 0);
+    cr_expect_neq(memcmp(order, shuffled, sizeof order), 0);
+    for (int epoch = 1; epoch < 4; epoch++) {
+        epoch_order(order, 97, FIRST_EPOCH_FILE, 42, epoch);
+        epoch_order(shuffled, 97, FIRST_EPOCH_SHUFFLED, 42, epoch);
+        cr_expect_eq(memcmp(order, shuffled, sizeof order), 0, "epoch %d", epoch);
+    }
 }
 
 Test(epoch_order, depends_on_seed_and_epoch_alone)
 {
     int32_t orders[4][97], again[97];
-    for (int epoch = 0; epoch < 4; epoch++) epoch_order(orders[epoch], 97, 42, epoch);
+    for (int epoch = 0; epoch < 4; epoch++) epoch_order(orders[epoch], 97, FIRST_EPOCH_SHUFFLED, 42, epoch);
     for (int i = 0; i < 4; i++)
         for (int j = 0; j < i; j++)
             cr_expect_neq(memcmp(orders[i], orders[j], sizeof again), 0, "epochs %d and %d", i, j);
-    epoch_order(again, 97, 42, 3);
+    epoch_order(again, 97, FIRST_EPOCH_SHUFFLED, 42, 3);
     cr_expect_eq(memcmp(again, orders[3], sizeof again), 0);
-    epoch_order(again, 97, 43, 3);
+    epoch_order(again, 97, FIRST_EPOCH_SHUFFLED, 43, 3);
     cr_expect_neq(memcmp(again, orders[3], sizeof again), 0);
+}
+
+/* --- what a run's head says --- */
+
+static void expect_notes(const struct dataset *dataset, const struct experiment *experiment, const char *expected)
+{
+    char *text;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    dataset_print_notes(dataset, experiment, out);
+    fclose(out);
+    cr_expect_str_eq(text, expected, "\"%s\", not \"%s\"", text, expected);
+    free(text);
+}
+
+Test(notes, class_without_an_image)
+{
+    static char *names[] = {"ant", "bee", "cat", "dog", "elk", "fox", "gnu"};
+    uint8_t train[] = {0, 1, 2, 3, 4, 5, 6}, validation[] = {6}, test[] = {0, 1, 1, 2, 4, 5, 6};
+    struct experiment experiment = {.data = {.first_epoch = FIRST_EPOCH_SHUFFLED}, .train = {.batch_size = 1}};
+    struct dataset dataset = {.classes = 7, .train = {7, NULL, train}, .test = {7, NULL, train}};
+    expect_notes(&dataset, &experiment, "");
+    dataset.test.labels = test;
+    dataset.validation = (struct image_set){1, NULL, validation};
+    expect_notes(&dataset, &experiment,
+                 "warning: the validation set has no image of 6 of the 7 classes: 0, 1, 2, 3, 4, ...\n"
+                 "warning: the test set has no image of 1 of the 7 classes: 3\n");
+    dataset.class_names = names;
+    dataset.validation.count = 0;
+    expect_notes(&dataset, &experiment, "warning: the test set has no image of 1 of the 7 classes: dog\n");
+}
+
+Test(notes, batches_of_one_class_in_file_order)
+{
+    uint8_t sorted[] = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1}, mixed[] = {0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1, 0};
+    struct experiment experiment = {.data = {.first_epoch = FIRST_EPOCH_FILE}, .train = {.batch_size = 4}};
+    struct dataset dataset = {.classes = 2, .train = {12, NULL, sorted}};
+    expect_notes(&dataset, &experiment,
+                 "warning: 2 of the 3 batches of the first epoch hold one class only, batch 1 for instance only 0: "
+                 "data.first_epoch = shuffled mixes them\n");
+    dataset.train.labels = mixed;
+    expect_notes(&dataset, &experiment, "");
+    experiment.train.batch_size = 1; /* no order can do better */
+    expect_notes(&dataset, &experiment, "");
+    dataset.train.labels = sorted;
+    experiment.train.batch_size = 4;
+    experiment.data.first_epoch = FIRST_EPOCH_SHUFFLED;
+    expect_notes(&dataset, &experiment, "");
 }

@@ -95,19 +95,28 @@ static void assert_batch(struct session *session, const int32_t *samples)
 }
 
 /* 50 samples in batches of 16: three per epoch, and two samples that the epoch does not see. */
-Test(train, first_epoch_in_file_order_then_permutations)
+static void assert_epochs(const char *text, enum first_epoch first)
 {
-    struct session *session = session_open(convnet_text, 1); /* an MLP may take its input in another form */
+    struct session *session = session_open(text, 1);
     int32_t order[50];
     cr_assert_eq(session->trainer.batches_per_epoch, 3);
     for (int step = 0; step < 7; step++) {
         trainer_step(&session->trainer);
-        epoch_order(order, 50, 42, step / 3);
-        if (step < 3) cr_assert_eq(order[step % 3 * 16], step * 16);
+        epoch_order(order, 50, first, 42, step / 3);
+        if (step < 3 && first == FIRST_EPOCH_FILE) cr_assert_eq(order[step % 3 * 16], step * 16);
         assert_batch(session, order + step % 3 * 16);
     }
     cr_assert_eq(session->trainer.step, 7);
     session_close(session);
+}
+
+/* An MLP may take its input in another form, so it is a convnet. */
+Test(train, epochs_are_permutations_but_the_first_where_it_is_the_files)
+{
+    char *text = memory_format("[data]\nfirst_epoch = file\n%s", convnet_text + strlen("[data]\n"));
+    assert_epochs(convnet_text, FIRST_EPOCH_SHUFFLED);
+    assert_epochs(text, FIRST_EPOCH_FILE);
+    free(text);
 }
 
 /* What the data refuses of an experiment that is right otherwise. */

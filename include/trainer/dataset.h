@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "trainer/backend.h"
 #include "trainer/experiment.h"
@@ -28,8 +29,9 @@ struct dataset {
     float *scale;                             /* (C); owned */
 };
 
-/* Loads what the experiment's [data] section names, every image transposed where it says so: splits off the first validation_size training samples, and computes
- * offset and scale from the remaining train set. At least 2 classes, and validation_size less than the train set (else
+/* Loads what the experiment's [data] section names, every image transposed where it says so: splits off validation_size training samples, and computes offset and
+ * scale from the remaining train set. The held-out samples are drawn at random in each class, as many as its share of
+ * the train set (largest remainder); seed and labels alone determine them, and both parts keep the order of the files. At least 2 classes, and validation_size less than the train set (else
  * STATUS_USAGE). Free with dataset_free.
  *   none        offset 0, scale 1
  *   mean_image  offset: the mean of each pixel (C,H,W), scale 1
@@ -84,8 +86,12 @@ void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_
 void dataset_noise(struct dataset *dataset, struct shape image, int64_t classes, int64_t train, int64_t test,
                    enum normalization normalization, uint64_t seed);
 
-/* The order of epoch e (0 is the first): the first is file order, every later one a fresh random permutation that
- * (seed, e) alone determines. order has `count` elements. */
-void epoch_order(int32_t *order, int32_t count, uint64_t seed, int64_t epoch);
+/* The order of epoch e (0 is the first): a fresh random permutation that (seed, e) alone determines; with
+ * FIRST_EPOCH_FILE the first epoch has the order of the files. order has `count` elements. */
+void epoch_order(int32_t *order, int32_t count, enum first_epoch first, uint64_t seed, int64_t epoch);
+
+/* Lines on what a reader of the run's figures should know of its data: a class without an image in one of the sets, and
+ * batches of one class in a first epoch that goes in file order. Nothing where all is well. */
+void dataset_print_notes(const struct dataset *dataset, const struct experiment *experiment, FILE *out);
 
 #endif

@@ -19,6 +19,8 @@ enum {
 
 enum dataset_kind { DATASET_CIFAR10, DATASET_IDX, DATASET_SYNTHETIC };
 
+enum first_epoch { FIRST_EPOCH_FILE, FIRST_EPOCH_SHUFFLED }; /* the order of its samples */
+
 enum normalization {
     NORMALIZATION_NONE,       /* the pixel, 0..255 */
     NORMALIZATION_MEAN_IMAGE, /* minus the train set's mean image (C,H,W); no scaling: the report's */
@@ -80,7 +82,8 @@ struct experiment {
         int64_t first_label;                    /* the label of class 0 in the files */
         bool transpose;                         /* images are stored column by column */
         enum normalization normalization;
-        int64_t validation_size; /* the first samples of the train set held out; 0: none */
+        enum first_epoch first_epoch;
+        int64_t validation_size; /* samples of the train set held out; 0: none */
         int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
     } data;
     struct {

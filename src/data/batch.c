@@ -1,12 +1,12 @@
-/* In which order an epoch visits the samples. */
+/* The order in which an epoch visits the samples. */
 #include "trainer/check.h"
 #include "trainer/dataset.h"
 #include "trainer/rng.h"
 
-void epoch_order(int32_t *order, int32_t count, uint64_t seed, int64_t epoch)
+void epoch_order(int32_t *order, int32_t count, enum first_epoch first, uint64_t seed, int64_t epoch)
 {
     CHECK(count >= 0 && epoch >= 0 && epoch <= UINT32_MAX);
-    if (epoch == 0) {
+    if (epoch == 0 && first == FIRST_EPOCH_FILE) {
         for (int32_t i = 0; i < count; i++) order[i] = i;
         return;
     }

@@ -114,20 +114,6 @@ bool dataset_classes_said(const struct experiment *experiment, int64_t *classes,
     return true;
 }
 
-/* Moves the first `size` training samples to the validation set. */
-static void split_validation(struct dataset *dataset, int64_t size)
-{
-    int64_t sample = dataset->channels * dataset->height * dataset->width;
-    struct image_set *train = &dataset->train, *validation = &dataset->validation;
-    if (size == 0) return;
-    image_set_alloc(validation, size, sample);
-    memcpy(validation->pixels, train->pixels, (size_t)(size * sample));
-    memcpy(validation->labels, train->labels, (size_t)size);
-    train->count -= size;
-    memmove(train->pixels, train->pixels + size * sample, (size_t)(train->count * sample));
-    memmove(train->labels, train->labels + size, (size_t)train->count);
-}
-
 static bool check_classes(const struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
     if (dataset->classes >= 2) return true;
@@ -170,7 +156,7 @@ bool dataset_load(struct dataset *dataset, const struct experiment *experiment, 
         dataset_free(dataset);
         return false;
     }
-    split_validation(dataset, experiment->data.validation_size);
+    dataset_split(dataset, experiment->data.validation_size, (uint64_t)experiment->experiment.seed);
     dataset_normalize(dataset, experiment->data.normalization);
     return true;
 }

@@ -55,7 +55,7 @@ static void paint_epoch(struct painter *painter, const struct experiment *experi
     const struct dataset *dataset = painter->dataset;
     int64_t count = dataset->train.count, batch = experiment->train.batch_size, steps = count / batch;
     int32_t *order = memory_alloc((size_t)count, sizeof *order);
-    epoch_order(order, (int32_t)count, (uint64_t)experiment->experiment.seed, epoch);
+    epoch_order(order, (int32_t)count, experiment->data.first_epoch, (uint64_t)experiment->experiment.seed, epoch);
     for (int64_t place = 0; place < count; place++) {
         int64_t sample = order[place];
         if (sample >= rows) continue;

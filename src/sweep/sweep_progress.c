@@ -119,6 +119,7 @@ void sweep_progress_start(struct sweep_progress *progress, const struct sweep *s
     fprintf(out, "%s: %s trials, %s of them done; %d side by side (%s), ranked by best %s accuracy\n", sweep->name,
             thousands_format(progress->total).text, thousands_format(progress->done).text, jobs, backend,
             rank_name(sweep));
+    dataset_print_notes(dataset, &sweep->base, out);
     streams_flush(out);
 }
 

@@ -143,7 +143,7 @@ static int64_t train_count(struct shape image, int64_t batch_size)
 
 static void measure(struct bench_result *result, struct trainer *trainer, int steps)
 {
-    trainer->step = trainer->batches_per_epoch; /* the first epoch is in file order, every later one is not */
+    trainer->step = trainer->batches_per_epoch; /* the first epoch may be in file order, no later one is */
     result->train_batch = trainer->experiment->train.batch_size;
     result->evaluate_batch = trainer->test_set.full.n;
     result->train_count = trainer->train_set.count;

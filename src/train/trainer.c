@@ -207,8 +207,9 @@ static void step_body(void *argument)
 
 static void begin_epoch(struct trainer *trainer, int64_t epoch)
 {
-    epoch_order(trainer->order, (int32_t)trainer->train_set.count, (uint64_t)trainer->experiment->experiment.seed,
-                epoch);
+    const struct experiment *experiment = trainer->experiment;
+    epoch_order(trainer->order, (int32_t)trainer->train_set.count, experiment->data.first_epoch,
+                (uint64_t)experiment->experiment.seed, epoch);
     trainer->backend->ops->dataset_set_order(trainer->backend, trainer->train_set.data, trainer->order);
     trainer->epoch = epoch;
 }

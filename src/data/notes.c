@@ -1,0 +1,83 @@
+/* What a run's head says about its data. */
+#include "data_private.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "trainer/memory.h"
+
+enum { LISTED = 5 }; /* classes that a line names */
+
+static void count_labels(const struct image_set *set, int64_t count[DATA_CLASSES_MAX])
+{
+    for (int c = 0; c < DATA_CLASSES_MAX; c++) count[c] = 0;
+    for (int64_t i = 0; i < set->count; i++) count[set->labels[i]]++;
+}
+
+static void print_class(const struct dataset *dataset, int64_t label, FILE *out)
+{
+    if (dataset->class_names)
+        fprintf(out, "%s", dataset->class_names[label]);
+    else
+        fprintf(out, "%lld", (long long)label);
+}
+
+static void print_missing(const struct dataset *dataset, const struct image_set *set, const char *name, FILE *out)
+{
+    int64_t count[DATA_CLASSES_MAX], missing = 0;
+    count_labels(set, count);
+    for (int64_t c = 0; c < dataset->classes; c++) missing += count[c] == 0;
+    if (set->count == 0 || missing == 0) return;
+    fprintf(out, "warning: the %s has no image of %lld of the %lld classes: ", name, (long long)missing,
+            (long long)dataset->classes);
+    for (int64_t c = 0, listed = 0; c < dataset->classes && listed < LISTED; c++) {
+        if (count[c] > 0) continue;
+        fprintf(out, "%s", listed++ > 0 ? ", " : "");
+        print_class(dataset, c, out);
+    }
+    fprintf(out, "%s\n", missing > LISTED ? ", ..." : "");
+}
+
+static bool is_uniform(const uint8_t *labels, int64_t size)
+{
+    for (int64_t i = 1; i < size; i++)
+        if (labels[i] != labels[0]) return false;
+    return true;
+}
+
+/* How many batches of one class a random order has on average, all drawn with replacement. */
+static double uniform_by_chance(const struct image_set *train, int64_t batch_size)
+{
+    double chance = 0;
+    int64_t count[DATA_CLASSES_MAX];
+    count_labels(train, count);
+    for (int c = 0; c < DATA_CLASSES_MAX; c++)
+        chance += pow((double)count[c] / (double)train->count, (double)batch_size);
+    return chance * (double)(train->count / batch_size);
+}
+
+/* Batches of one class are no fault of the order where a random one would have as many. */
+static void print_uniform_batches(const struct dataset *dataset, int64_t batch_size, FILE *out)
+{
+    const struct image_set *train = &dataset->train;
+    int64_t batches = train->count / batch_size, uniform = 0, first = -1;
+    for (int64_t b = 0; b < batches; b++) {
+        if (!is_uniform(train->labels + b * batch_size, batch_size)) continue;
+        if (uniform++ == 0) first = b;
+    }
+    if (uniform == 0 || uniform_by_chance(train, batch_size) * 2 > (double)uniform) return;
+    fprintf(out,
+            "warning: %lld of the %lld batches of the first epoch hold one class only, batch %lld for instance only ",
+            (long long)uniform, (long long)batches, (long long)first + 1);
+    print_class(dataset, train->labels[first * batch_size], out);
+    fprintf(out, ": data.first_epoch = shuffled mixes them\n");
+}
+
+void dataset_print_notes(const struct dataset *dataset, const struct experiment *experiment, FILE *out)
+{
+    print_missing(dataset, &dataset->train, "training set", out);
+    print_missing(dataset, &dataset->validation, "validation set", out);
+    print_missing(dataset, &dataset->test, "test set", out);
+    if (experiment->data.first_epoch == FIRST_EPOCH_FILE)
+        print_uniform_batches(dataset, experiment->train.batch_size, out);
+}

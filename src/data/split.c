@@ -1,0 +1,82 @@
+/* Which training samples are held out for validation. A class of n among N samples gives size * n / N of them. Each class
+ * gives that number rounded down, and the samples that then lack come from the classes with the largest remainders. A
+ * class gives its last sample only where no other class can. */
+#include "data_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+#include "trainer/rng.h"
+
+struct quota {
+    int label;
+    int64_t count, taken; /* samples of the class, and those held out */
+    int64_t remainder;    /* of size * count / N, times N */
+};
+
+/* The order in which classes give one more sample. */
+static int compare_quotas(const void *a, const void *b)
+{
+    const struct quota *left = a, *right = b;
+    bool left_ends = left->count - left->taken <= 1, right_ends = right->count - right->taken <= 1;
+    if (left_ends != right_ends) return left_ends ? 1 : -1;
+    if (left->remainder != right->remainder) return left->remainder > right->remainder ? -1 : 1;
+    return left->label - right->label;
+}
+
+/* Fills held_out[label], which sum to `size`. */
+static void share_out(const struct image_set *train, int64_t size, int64_t held_out[DATA_CLASSES_MAX])
+{
+    struct quota quotas[DATA_CLASSES_MAX] = {{0}};
+    int64_t left = size;
+    for (int c = 0; c < DATA_CLASSES_MAX; c++) quotas[c].label = c;
+    for (int64_t i = 0; i < train->count; i++) quotas[train->labels[i]].count++;
+    for (int c = 0; c < DATA_CLASSES_MAX; c++) {
+        quotas[c].taken = size * quotas[c].count / train->count;
+        quotas[c].remainder = size * quotas[c].count % train->count;
+        left -= quotas[c].taken;
+    }
+    qsort(quotas, DATA_CLASSES_MAX, sizeof *quotas, compare_quotas);
+    for (int c = 0; left > 0; c = (c + 1) % DATA_CLASSES_MAX)
+        if (quotas[c].taken < quotas[c].count) quotas[c].taken++, left--;
+    for (int c = 0; c < DATA_CLASSES_MAX; c++) held_out[quotas[c].label] = quotas[c].taken;
+}
+
+/* Sets chosen[i] for the samples that are held out: the first ones of each class in a random order of all. */
+static void choose(bool *chosen, const struct image_set *train, int64_t size, uint64_t seed)
+{
+    int64_t held_out[DATA_CLASSES_MAX];
+    int32_t *order = memory_alloc((size_t)train->count, sizeof *order);
+    struct rng rng = rng_create(seed, RNG_STREAM_SPLIT, 0);
+    share_out(train, size, held_out);
+    rng_permutation(&rng, order, (int32_t)train->count);
+    for (int64_t i = 0; i < train->count; i++) {
+        int64_t *left = &held_out[train->labels[order[i]]];
+        chosen[order[i]] = *left > 0;
+        *left -= *left > 0;
+    }
+    free(order);
+}
+
+/* Puts a sample of one set behind those that another (or the same, further in front) has. */
+static void append(struct image_set *to, const struct image_set *from, int64_t place, int64_t sample)
+{
+    memmove(to->pixels + to->count * sample, from->pixels + place * sample, (size_t)sample);
+    to->labels[to->count++] = from->labels[place];
+}
+
+void dataset_split(struct dataset *dataset, int64_t size, uint64_t seed)
+{
+    int64_t sample = dataset->channels * dataset->height * dataset->width, count = dataset->train.count;
+    struct image_set *train = &dataset->train, *validation = &dataset->validation;
+    CHECK(size >= 0 && size < count && count <= INT32_MAX);
+    if (size == 0) return;
+    bool *chosen = memory_alloc((size_t)count, sizeof *chosen);
+    choose(chosen, train, size, seed);
+    image_set_alloc(validation, size, sample);
+    train->count = validation->count = 0;
+    for (int64_t i = 0; i < count; i++) append(chosen[i] ? validation : train, train, i, sample);
+    free(chosen);
+}
