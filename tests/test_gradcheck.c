@@ -55,7 +55,11 @@ static void check_config(const char *name, struct shape images)
     struct status status = {0};
     char *path = support_path(CONFIG_FOLDER, name);
     cr_assert(experiment_load(&experiment, path, NULL, 0, &status), "%s", status.message);
-    struct backend *backend = backend_of(PRECISION_FP64, 2);
+    experiment.backend.precision = PRECISION_FP64;
+    experiment.backend.device = DEVICE_CPU;
+    experiment.backend.threads = 2;
+    struct backend *backend; /* fuses layers, as the program's does */
+    cr_assert(experiment_backend_create(&backend, &experiment, &status), "%s", status.message);
     struct network *network = network_from(&experiment, backend, images, 10, &status);
     cr_assert_not_null(network, "%s", status.message);
     size_t bytes = network->arena_count * backend->scalar_size;
