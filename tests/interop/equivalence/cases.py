@@ -114,6 +114,12 @@ def data():
                                         "optimizer.learning_rate": "1e-4" if large else "0.05"}
         yield f"normalization {kind}, perceptron", {**PERCEPTRON, "data.normalization": kind,
                                                     "optimizer.learning_rate": "1e-5" if large else "0.02"}
+    for order in ("file", "shuffled"):
+        yield f"first epoch {order}", one("data.first_epoch", order)
+    yield "validation", {**BATCHNORM, "data.validation_size": "37", "experiment.seed": "7"}
+    yield "validation, mean image, moving average, augmented", {
+        **PERCEPTRON, **AUGMENT, "data.validation_size": "64", "data.normalization": "mean_image", "train.ema_decay": "0.5",
+        "optimizer.learning_rate": "1e-5", "train.batch_size": "64"}
     yield "an epoch's tail is dropped", one("train.batch_size", "64", BATCHNORM)
     yield "an epoch without a tail", one("train.batch_size", "42", BATCHNORM)
     yield "a batch is the whole set", one("train.batch_size", "210", PERCEPTRON)
@@ -140,11 +146,13 @@ QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw,
          "batchnorm custom, statistics of the batch", "block activation, dropout, batchnorm", "elu, slope 0.4, batchnorm",
          "leaky_relu, slope 0.3", "features 8k5s2p2, M", "features 8, A3s2p1, 8, A8", "features, hidden layers",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
-         "normalization mean_image, perceptron", "an epoch's tail is dropped", "evaluation in batches of 7", "strong")
+         "normalization mean_image, perceptron", "first epoch file", "validation",
+         "an epoch's tail is dropped", "evaluation in batches of 7", "strong")
 
 # Here PyTorch gets another value of a key than the trainer, so that the comparison must tell them apart.
 MUST_DIFFER = {
     "another weight decay": ({**ADAM, **DECAY}, {"optimizer.weight_decay": "0.0501"}),
+    "another order of the first epoch": (one("data.first_epoch", "file"), {"data.first_epoch": "shuffled"}),
     "another seed of dropout": (one("model.dropout", "0.25"), {"experiment.seed": "43"}),
     "another warm-up": ({**PERCEPTRON, "schedule.name": "cosine", "schedule.warmup_steps": "5"}, {"schedule.warmup_steps": "6"}),
     "another memory of the moving average": (one("train.ema_decay", "0.5"), {"train.ema_decay": "0.51"}),

@@ -29,6 +29,8 @@ class Drawn:
     def draw_data(self):
         self.choose("data.dataset", "idx", "cifar10")
         self.large = self.choose("data.normalization", "channel", "unit", "mean_image", "none") in ("mean_image", "none")
+        self.choose("data.first_epoch", "shuffled", "file")
+        self.choose("data.validation_size", "0", "37")
         self.choose("augment.flip", "false", "true")
         self.choose("augment.crop", "0", "0", "3", "15")
         self.choose("augment.cutout", "0", "0", "6", "15")

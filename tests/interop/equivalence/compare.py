@@ -10,6 +10,7 @@ import shutil
 import numpy
 import torch
 
+import draws
 import images
 from reference import Run, initial_state
 from subject import Subject
@@ -53,10 +54,10 @@ def kind_of(name):
     return "statistics" if "running" in name else "parameters"
 
 
-def reference_record(subject, sets, weights, dtype):
+def reference_record(subject, parts, weights, dtype):
     """step -> (figures of the evaluation, learning rate, tensors), for each step that the trainer evaluates."""
     settings, record = subject.settings, {}
-    run = Run(settings, *sets, images.SHAPES[settings.text("data.dataset")][0], weights, dtype)
+    run = Run(settings, parts, images.SHAPES[settings.text("data.dataset")][0], weights, dtype)
     last, frequency = settings.whole("train.max_steps"), settings.whole("train.eval_freq")
     for step in range(last + 1):
         if step > 0:
@@ -67,7 +68,7 @@ def reference_record(subject, sets, weights, dtype):
 
 
 def compare_figures(row, figures, rate, differences):
-    for column, wanted in zip(("train_loss", "train_accuracy", "test_loss", "test_accuracy"), figures):
+    for column, wanted in figures.items():
         if column.endswith("loss"):
             differences.add("loss", abs(row[column] - wanted) / abs(wanted))
         else:
@@ -102,7 +103,8 @@ def compare_run(subject, record, steps_per_epoch):
 def distance(record, twin):
     """The largest relative difference of a tensor, and of a loss, between two references."""
     tensors = max(relative(twin[step][2][name], values) for step in record for name, values in record[step][2].items())
-    losses = max(abs(twin[step][0][i] - record[step][0][i]) / record[step][0][i] for step in record for i in (0, 2))
+    losses = max(abs(twin[step][0][column] - figure) / figure for step in record
+                 for column, figure in record[step][0].items() if column.endswith("loss"))
     return tensors, losses
 
 
@@ -112,39 +114,44 @@ def moved(weights):
 
 
 def best_of(record):
-    """The first step of the highest test accuracy."""
-    return max(record, key=lambda step: (record[step][0][3], -step))
+    """The first step of the highest accuracy, of the validation set where there is one, else of the test set."""
+    column = "val_accuracy" if "val_accuracy" in record[0][0] else "test_accuracy"
+    return max(record, key=lambda step: (record[step][0][column], -step))
 
 
-def is_amplified_rounding(differences, subject, sets, weights, record):
-    twin, _ = reference_record(subject, sets, moved(weights), torch.float64)
+def is_amplified_rounding(differences, subject, parts, weights, record):
+    twin, _ = reference_record(subject, parts, moved(weights), torch.float64)
     tensors, losses = distance(record, twin)
     return (not differences.faults and differences.tensors() <= AMPLIFIED * tensors
             and differences.worst["loss"] <= FIGURE_BOUND + AMPLIFIED * losses)
 
 
-def compare_double(subject, sets, weights):
-    record, steps_per_epoch = reference_record(subject, sets, weights, torch.float64)
+def compare_double(subject, parts, weights):
+    record, steps_per_epoch = reference_record(subject, parts, weights, torch.float64)
     subject.train(weights)
     differences = compare_run(subject, record, steps_per_epoch)
     if subject.best_step() != best_of(record):
         differences.faults.append(f"best at step {subject.best_step()}, expected {best_of(record)}")
     good = not differences.faults and differences.tensors() <= TENSOR_BOUND and differences.figures() <= FIGURE_BOUND
-    return good or is_amplified_rounding(differences, subject, sets, weights, record), differences
+    return good or is_amplified_rounding(differences, subject, parts, weights, record), differences
 
 
-def compare_single(subject, sets, weights):
+def compare_single(subject, parts, weights):
     """fp32 against PyTorch in fp64: the losses may be off by as much as PyTorch's own in fp32 are, times a factor."""
-    record, steps_per_epoch = reference_record(subject, sets, weights, torch.float64)
-    _, losses = distance(record, reference_record(subject, sets, weights, torch.float32)[0])
+    record, steps_per_epoch = reference_record(subject, parts, weights, torch.float64)
+    _, losses = distance(record, reference_record(subject, parts, weights, torch.float32)[0])
     subject.train(weights)
     differences = compare_run(subject, record, steps_per_epoch)
     return (not differences.faults and differences.worst["loss"] <= SINGLE_AMPLIFIED * losses + SINGLE_ALLOWANCE), differences
 
 
-def held_out(settings, train):
-    """The part that is trained on: without the samples that are held out for validation."""
-    return train.chosen(slice(settings.whole("data.validation_size"), None))
+def parts_of(settings, train, test):
+    """The sets of a run by the names of their columns in metrics.csv."""
+    size = settings.whole("data.validation_size")
+    if size == 0:
+        return {"train": train, "test": test}
+    chosen = draws.held_out(train.labels, size, settings.whole("experiment.seed"))
+    return {"train": train.chosen(~chosen), "val": train.chosen(chosen), "test": test}
 
 
 def compare_case(trainer, folder, image_folder, changes, precision, reference_changes=None):
@@ -158,6 +165,6 @@ def compare_case(trainer, folder, image_folder, changes, precision, reference_ch
     train, test = images.make_set(*shape)
     weights = initial_state(subject.settings, shape[1:], shape[0])
     compare = compare_double if precision == "fp64" else compare_single
-    found = compare(subject, (held_out(subject.settings, train), test), weights)
+    found = compare(subject, parts_of(subject.settings, train, test), weights)
     shutil.rmtree(folder)
     return found

@@ -3,7 +3,7 @@ dropout_params of backend.h. No line here calls the trainer."""
 
 import numpy
 
-STREAM_SHUFFLE, STREAM_AUGMENT, STREAM_LAYER = 1, 3, 0x20000
+STREAM_SHUFFLE, STREAM_AUGMENT, STREAM_SPLIT, STREAM_LAYER = 1, 3, 7, 0x20000
 LOW_WORD, WORD_BITS = numpy.uint64(0xFFFFFFFF), numpy.uint64(32)
 
 
@@ -35,13 +35,38 @@ class Sequence:
                 return word % bound
 
 
-def permutation(count, seed, epoch):
+def permutation(count, seed, stream, step):
     """Fisher and Yates, from the last place to the second."""
-    order, sequence = list(range(count)), Sequence(seed, STREAM_SHUFFLE, epoch, 4 * count + 64)
+    order, sequence = list(range(count)), Sequence(seed, stream, step, 4 * count + 64)
     for place in range(count - 1, 0, -1):
         other = sequence.below(place + 1)
         order[place], order[other] = order[other], order[place]
     return order
+
+
+def epoch_order(count, seed, epoch, first_epoch):
+    """The order of an epoch's samples; first_epoch is "file" or "shuffled"."""
+    return list(range(count)) if epoch == 0 and first_epoch == "file" else permutation(count, seed, STREAM_SHUFFLE, epoch)
+
+
+def shares(labels, size):
+    """How many samples each class gives to a validation set: its share rounded down, and one more from the classes with the
+    largest remainders, except a class's last sample."""
+    counts = numpy.bincount(labels)
+    taken, remainders = size * counts // len(labels), size * counts % len(labels)
+    order = sorted(range(len(counts)), key=lambda label: (counts[label] - taken[label] <= 1, -remainders[label], label))
+    for label in order[:size - taken.sum()]:
+        taken[label] += 1
+    return taken
+
+
+def held_out(labels, size, seed):
+    """True for the samples of the validation set: of each class the first ones in a random order of all samples."""
+    left, chosen = shares(labels, size), numpy.zeros(len(labels), bool)
+    for sample in permutation(len(labels), seed, STREAM_SPLIT, 0):
+        chosen[sample] = left[labels[sample]] > 0
+        left[labels[sample]] -= chosen[sample]
+    return chosen
 
 
 def dropout_mask(shape, rate, seed, layer, step):

@@ -109,14 +109,14 @@ def mean_loss(settings, logits, labels, smoothing=0.0, reduction="mean"):
 
 
 class Run:
-    """Training in the precision `dtype` from the weights `state`, on the parts `train` and `test`."""
+    """Training in the precision `dtype` from the weights `state`. parts: "train", "test" and perhaps "val" -> Part."""
 
-    def __init__(self, settings, train, test, classes, state, dtype):
-        self.settings, self.dtype = settings, dtype
+    def __init__(self, settings, parts, classes, state, dtype):
+        self.settings, self.dtype, train = settings, dtype, parts["train"]
         offset, scale = normalization(settings.text("data.normalization"), train.images)
         real = numpy.float64 if dtype == torch.float64 else numpy.float32
-        self.sets = [((part.images.astype(real) - offset) * scale.astype(real)[:, None, None], part.labels)
-                     for part in (train, test)]
+        self.sets = {name: ((part.images.astype(real) - offset) * scale.astype(real)[:, None, None], part.labels)
+                     for name, part in parts.items()}
         shape = train.images.shape[1:]
         self.network, self.evaluated = (Network(settings, shape, classes).to(dtype) for _ in range(2))
         tensors = {name: torch.from_numpy(value).to(dtype) for name, value in state.items()}
@@ -131,19 +131,18 @@ class Run:
 
     def steps_per_epoch(self):
         """A tail that does not fill a batch is dropped."""
-        return len(self.sets[0][1]) // self.settings.whole("train.batch_size")
+        return len(self.sets["train"][1]) // self.settings.whole("train.batch_size")
 
     def batch(self):
-        pixels, labels = self.sets[0]
+        labels = self.sets["train"][1]
         size, seed = self.settings.whole("train.batch_size"), self.settings.whole("experiment.seed")
         epoch, place = divmod(self.steps_done, self.steps_per_epoch())
-        in_file_order = epoch == 0 and self.settings.text("data.first_epoch", "file") == "file"
-        order = list(range(len(labels))) if in_file_order else draws.permutation(len(labels), seed, epoch)
+        order = draws.epoch_order(len(labels), seed, epoch, self.settings.text("data.first_epoch"))
         samples = order[place * size:(place + 1) * size]
         return self.augmented(samples), torch.from_numpy(labels[samples]).long()
 
     def augmented(self, samples):
-        settings, pixels = self.settings, self.sets[0][0]
+        settings, pixels = self.settings, self.sets["train"][0]
         changes = settings.flag("augment.flip"), settings.whole("augment.crop"), settings.whole("augment.cutout")
         chosen = pixels[samples]
         if any(changes):
@@ -176,11 +175,12 @@ class Run:
             self.average[name] += (1 - decay) * (value - self.average[name])
 
     def evaluate(self):
-        """metrics.csv's figures of the training part, then of the test part: loss, accuracy."""
+        """The figures of every part, by the columns of metrics.csv."""
         self.evaluated.load_state_dict(self.average or self.network.state(), strict=False)
         self.evaluated.eval()
         with torch.no_grad():
-            return [figure for pixels, labels in self.sets for figure in self.evaluate_set(pixels, labels)]
+            return {f"{name}_{kind}": figure for name, part in self.sets.items()
+                    for kind, figure in zip(("loss", "accuracy"), self.evaluate_set(*part))}
 
     def evaluate_set(self, pixels, labels):
         """A tail is evaluated within the last `size` samples, so that statistics of the batch are those of a whole batch."""

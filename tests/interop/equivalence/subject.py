@@ -31,8 +31,8 @@ class Settings:
     def __init__(self, values):
         self.values = values
 
-    def text(self, key, missing=None):
-        return self.values[key] if missing is None else self.values.get(key, missing)
+    def text(self, key):
+        return self.values[key]
 
     def real(self, key):
         return float(self.values[key])
