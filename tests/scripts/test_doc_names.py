@@ -1,4 +1,5 @@
-"""Names in backticks in the docs exist: files, functions, structs, keys, options, scripts.
+"""Names in backticks in the docs exist: files, functions, structs, keys, options, scripts. And docs/architecture.md, the map
+of the code, has every source file.
 
 usage: test_doc_names.py SOURCE_FOLDER
 """
@@ -134,6 +135,14 @@ class Names(unittest.TestCase):
         for name in ("tensor_write", "docs/reference/", "cpu_pool.c", "model.kind", "--set", "struct shape", "conv2d_*",
                      "scripts/test", "layer_<kind>.c", "runs/quickstart"):
             self.assertTrue(judge(name), name)
+
+    def test_the_map_has_every_source_file(self):
+        page = SOURCE / "docs/architecture.md"
+        shown = {pattern_of(name) for _, span in spans(page) for name in names_of(span) if re.search(r"\w.*\.cu?$", name)}
+        files = [path for path in PATHS if re.match(r"(src|cuda)/.*\.(c|cu)$", path)]
+        lost = [path for path in files if not any(
+            fnmatch.fnmatch(path, name) or fnmatch.fnmatch(os.path.basename(path), name) for name in shown)]
+        self.assertEqual(lost, [], "docs/architecture.md, Layout, does not say what these hold:\n" + "\n".join(lost))
 
 
 if __name__ == "__main__":
