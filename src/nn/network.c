@@ -52,6 +52,8 @@ static bool count_parameters(struct network *network, const struct layer *layer,
     return true;
 }
 
+enum { MIB = 1 << 20 };
+
 /* Adds the layer's share of the device's memory: parameters and gradients, parameters that batch normalization is
  * folded into, activations, two gradient buffers. Fails where the device has less. */
 static bool count_bytes(const struct network *network, const struct layer *layer, struct memory_need *need,
@@ -68,11 +70,12 @@ static bool count_bytes(const struct network *network, const struct layer *layer
     need->folded += fold_bytes(network, (int)(layer - network->layers));
     int64_t total = 2 * need->parameters + need->folded + need->activations + 2 * need->largest;
     if (total <= backend->memory_bytes) return true;
-    return layer_fail(layer, status,
-                      "up to this layer the network takes %.1f GiB with batches of %s samples, expected at most the "
-                      "%.1f GiB that the process may use",
-                      (double)total / 0x1p30, thousands_format(layer->output.n).text,
-                      (double)backend->memory_bytes / 0x1p30);
+    return layer_fail(
+        layer, status,
+        "up to this layer the network takes %s MiB with batches of %s samples, expected at most the %s MiB "
+        "that the process may use",
+        thousands_format(total / MIB + 1).text, thousands_format(layer->output.n).text,
+        thousands_format(backend->memory_bytes / MIB).text);
 }
 
 /* Every limit is checked on the logical shapes before a backend sees them. */

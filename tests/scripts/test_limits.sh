@@ -66,5 +66,5 @@ expect() { # expect CODE TEXT ARGUMENTS...
 }
 expect 0 ""
 expect 1 "out of memory: .* do not fit into the 190.7 MiB that this process may use" --set data.synthetic_train=100000
-expect 2 "model.hidden: .* expected at most the 0.2 GiB that the process may use" --set model.hidden=20000
+expect 2 "model.hidden: .* expected at most the 190 MiB that the process may use" --set model.hidden=20000
 echo "a limit of 200 MB: runs that do not fit end with a line"
