@@ -5,10 +5,11 @@
  *   L = sum r*y with fixed random r  (for a loss: L itself)
  *   relative error = max |analytic - numeric| / max(e / bound, |analytic| + |numeric|)
  *
- * over values v drawn from the layer's input and from each of its parameters; e is an estimate of the error of the numeric
- * derivative, by truncation, rounding and kinks (derived at the head of src/nn/gradcheck.c). The bound is 1e-5; for the
- * layers that are linear but for a kink (ReLU, leaky ReLU) 1e-6. Inputs keep away from kinks: a derivative does not exist
- * there. A tensor also fails if e is too large at more than half of the values for the bound to mean anything. */
+ * over values v drawn from the layer's input and from each of its parameters; e is an estimate of the error of the
+ * numeric derivative, by truncation, rounding and kinks (derived at the head of src/nn/gradcheck.c). The bound is 1e-5;
+ * for the layers that are linear but for a kink (ReLU, leaky ReLU) 1e-6. Inputs keep away from kinks: a derivative does
+ * not exist there. A tensor also fails if e is too large at more than half of the values for the bound to mean
+ * anything. */
 #ifndef TRAINER_GRADCHECK_H
 #define TRAINER_GRADCHECK_H
 
@@ -17,21 +18,21 @@
 
 #include "trainer/network.h"
 
-/* One tensor of one layer. */
+/* The result for one tensor of one layer. */
 struct gradcheck_result {
     const char *layer;   /* as in the summary; the loss has a row of its own */
     const char *tensor;  /* "input", "weight", ... */
-    int64_t values;      /* how many were checked */
+    int64_t values;      /* number of values that were checked */
     double error, bound; /* error: NaN where the outputs have no derivative that can be measured */
     bool passed;
 };
 
-/* Samples of a batch that the checks want of a network. */
+/* The batch size that the checks need in a network. */
 enum { GRADCHECK_BATCH = 5 };
 
-/* Checks every layer and the loss of a network on a backend with fp64 precision, built for GRADCHECK_BATCH samples;
- * calls `report` for each tensor. True if all passed. Parameters are as before afterwards, running statistics are not.
- */
+/* Checks every layer and the loss of a network on a backend with fp64 precision, built for GRADCHECK_BATCH samples.
+ * Calls `report` for each tensor. Returns true if all passed. Afterwards parameters are as before; running statistics
+ * are not. */
 bool gradcheck_network(struct network *network, uint64_t seed,
                        void (*report)(void *argument, const struct gradcheck_result *result), void *argument);
 

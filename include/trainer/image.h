@@ -18,10 +18,10 @@ struct image {
 };
 
 /* Reads a PNG or JPEG file, whatever its name, with 3 channels (red, green, blue) or 1 (0.299 R + 0.587 G + 0.114 B,
- * rounded). The pixels are those of Pillow's ImageOps.exif_transpose, then alpha_composite on white, then convert: upright by
- * the EXIF orientation of a JPEG or PNG; what is transparent lies on white; the upper 8 of 16 bits; no gamma and no colour
- * profile is applied; CMYK is taken for Adobe's, which is inverted. docs/using-a-model.md says where Pillow differs.
- * Bytes in a JPEG that belong to nothing are named on the standard error, and the picture is read.
+ * rounded). The pixels are those of Pillow's ImageOps.exif_transpose, then alpha_composite on white, then convert:
+ * upright by the EXIF orientation of a JPEG or PNG; transparent pixels lie on white; the upper 8 of 16 bits; no gamma
+ * and no colour profile is applied; CMYK is taken for Adobe's, which is inverted. docs/using-a-model.md says where
+ * Pillow differs. Bytes in a JPEG that belong to nothing are named on the standard error, and the picture is read.
  * Errors (STATUS_RUNTIME) name the file and the cause, also of a file that is damaged or ends too early, of a kind of
  * picture that is not read, and of a pipe or device, which is not waited for. Free with image_free. */
 bool image_read(struct image *image, const char *path, int64_t channels, struct status *status);

@@ -6,8 +6,8 @@
  *
  * One section or key per line, in the first column. Blanks around '=' and at the end of a line do not count; a value
  * may be empty. UTF-8, with or without a byte order mark; lines end with LF or CRLF. A section's name and a key take at
- * most INI_NAME_LIMIT bytes; a value is as long as it is. Text that libinih would let pass (a section opened twice, a key given
- * twice, a continued line, text after ']') is an error. */
+ * most INI_NAME_LIMIT bytes; a value is as long as it is. Text that libinih would let pass (a section opened twice, a
+ * key given twice, a continued line, text after ']') is an error. */
 #ifndef TRAINER_INI_H
 #define TRAINER_INI_H
 

@@ -1,7 +1,7 @@
 /* Host memory. Out of memory is the one run-time failure that is not carried in a status: these functions print one
  * line to stderr and exit with STATUS_RUNTIME, so callers need no check. A block of 4 MiB or more also counts as too
- * large when it does not fit, beside the memory in use, into what the process may use (util/machine.h); without that the
- * kernel would kill the process when it writes to the block. */
+ * large when it does not fit, beside the memory in use, into the memory that the process may use (util/machine.h);
+ * without that the kernel would kill the process when it writes to the block. */
 #ifndef TRAINER_MEMORY_H
 #define TRAINER_MEMORY_H
 

@@ -86,16 +86,16 @@ void network_forward(struct network *network, enum layer_mode mode);
 void network_fold(struct network *network);
 void network_unfold(struct network *network);
 
-/* Adds the loss of the last activation to the backend's metrics, without label smoothing; no gradient. The first `skipped`
- * samples of the batch are left out. */
+/* Adds the loss of the last activation to the backend's metrics, without label smoothing; no gradient. The first
+ * `skipped` samples of the batch are left out. */
 void network_loss(struct network *network, int64_t skipped);
 
-/* Whether an evaluation depends on how samples are batched: a batch normalization without running statistics normalises by
- * the batch at hand. */
+/* True where an evaluation depends on how samples are batched: a batch normalization without running statistics
+ * normalises by the batch at hand. */
 bool network_needs_batches(const struct network *network);
 
-/* The first batch normalization that would normalise a batch of n samples by itself and see one value per channel, of which
- * nothing is left then but its bias; NULL: none. */
+/* The first batch normalization that would normalise a batch of n samples by itself and see one value per channel, of
+ * which nothing is left then but its bias; NULL: none. */
 const struct layer *network_find_single_value(const struct network *network, int64_t n, enum layer_mode mode);
 
 /* Adds the loss that training minimises, with label smoothing, to the metrics. Then runs the backward pass through all

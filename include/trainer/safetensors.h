@@ -101,10 +101,10 @@ const char *safetensors_metadata_find(const struct safetensors_file *file, const
 void safetensors_values(const struct safetensors_tensor *tensor, double *values);
 bool safetensors_dtype_has_values(enum safetensors_dtype dtype);
 
-/* Whether weights may have the dtype: F32, F64, F16 and BF16. */
+/* True for the dtypes that weights may have: F32, F64, F16 and BF16. */
 bool safetensors_dtype_is_real(enum safetensors_dtype dtype);
 
-/* Whether a tensor of the dtype counts or masks: whole numbers and BOOL. */
+/* True for the dtypes of tensors that count or mask: whole numbers and BOOL. */
 bool safetensors_dtype_is_whole(enum safetensors_dtype dtype);
 
 const char *safetensors_dtype_name(enum safetensors_dtype dtype); /* "F32" */

@@ -2,8 +2,8 @@
  *
  * A layer's outputs y_k depend on a value v of its input or of a parameter. The check takes L = sum r_k*y_k with fixed
  * random r_k (for the loss: L is the loss itself, one output with r = 1) and compares the analytic derivative a = dL/dv
- * with difference quotients. A quotient has errors of its own. They must be known, because a derivative can be nearly zero
- * as a sum of terms that cancel, and then every error is large in relation to it, although nothing is wrong.
+ * with difference quotients. A quotient has errors of its own. They must be known, because a derivative can be nearly
+ * zero as a sum of terms that cancel, and then every error is large in relation to it, although nothing is wrong.
  *
  * The quotient. With D(s) = (L(v+s) - L(v-s)) / 2s, which is L' + s^2/6 L''' + ..., the value is taken from two steps:
  *
@@ -11,8 +11,8 @@
  *
  * Truncation. D(h) - D(h/2) is h^2/8 L''', many times the h^4/480 L''''' that is left in n.
  *
- * Kinks. If the slope of L jumps by J at v + t*h (ReLU, a maximum that changes), with 0 <= t < 1, then n is off from the
- * slope on v's own side by
+ * Kinks. If the slope of L jumps by J at v + t*h (ReLU, a maximum that changes), with 0 <= t < 1, then n is off from
+ * the slope on v's own side by
  *
  *   J*|3 - 7t|/6  for t < 1/2,   J*(1 - t)/6  for t >= 1/2       (t < 0 is the mirror image)
  *
@@ -26,14 +26,14 @@
  * less than the truncation.
  *
  * Rounding. An output is a sum of T products, computed with a rounding error of about 0.3*sqrt(T)*u*|y|, where u is the
- * distance from 1 to the next double; R = 4*sqrt(max(T, 16))*u*max|y| is more than ten times that. The errors of the outputs
- * are independent, so they add up in L to R*sqrt(sum r_k^2); only the error of a mean or a deviation, which many outputs
- * share, adds up to u*max|y|*sum|r_k|. Both sums go over the outputs that change with v. In n the differences are divided by
- * 2h and h and weighted by 1/3 and 4/3: 1.5/h for both together. Outputs that do not change at all may hide a change below
- * their last digit: the largest r_k stands for them.
+ * distance from 1 to the next double; R = 4*sqrt(max(T, 16))*u*max|y| is more than ten times that. The errors of the
+ * outputs are independent, so they add up in L to R*sqrt(sum r_k^2); only the error of a mean or a deviation, which
+ * many outputs share, adds up to u*max|y|*sum|r_k|. Both sums go over the outputs that change with v. In n the
+ * differences are divided by 2h and h and weighted by 1/3 and 4/3: 1.5/h for both together. Outputs that do not change
+ * at all may hide a change below their last digit: the largest r_k stands for them.
  *
- * The analytic derivative sums the terms r_k*dy_k/dv too, at most 2^24 of them, each with a rounding error of u of their
- * size S = sum |r_k*dy_k/dv|: sqrt(2^24)*u*S, about 1e-12*S.
+ * The analytic derivative sums the terms r_k*dy_k/dv too, at most 2^24 of them, each with a rounding error of u of
+ * their size S = sum |r_k*dy_k/dv|: sqrt(2^24)*u*S, about 1e-12*S.
  *
  * The comparison. With e = spread + rounding + 1e-12*S,
  *
@@ -42,11 +42,12 @@
  * must not exceed the bound: |a - n| is at most bound*(|a| + |n|), or at most e. A derivative that is nearly zero by
  * cancellation is so judged by the terms that it is the sum of.
  *
- * A large e would excuse everything. Therefore a quotient counts only if e <= bound * (the largest S of the tensor): then
- * it has the digits that the bound asks for, measured by the tensor's derivatives. At least half of the values of a tensor
- * must count. Where they do not, the outputs are no function with a derivative, and the check fails.
+ * A large e would excuse everything. Therefore a quotient counts only if e <= bound * (the largest S of the tensor):
+ * then it has the digits that the bound asks for, measured by the tensor's derivatives. At least half of the values of
+ * a tensor must count. Where they do not, the outputs are no function with a derivative, and the check fails.
  *
- * The step h = 2^-13 balances the errors: where a derivative is about 1, the spread and the rounding are both about 1e-9. */
+ * The step h = 2^-13 balances the errors: where a derivative is about 1, the spread and the rounding are both about
+ * 1e-9. */
 #include "trainer/gradcheck.h"
 
 #include <float.h>
@@ -68,7 +69,7 @@ struct mirror {
     int64_t count;
 };
 
-/* What is being checked: a scalar L of the values in the mirrors, and how to compute it. */
+/* The state of a check: a scalar L is a function of the values in the mirrors. */
 struct check {
     struct network *network;
     struct layer *layer; /* NULL: the loss */
@@ -145,8 +146,8 @@ static double distance_to_mean(const struct mirror *mirror, int64_t c)
     return nearest;
 }
 
-/* Distinct values of which none is the mean of its channel: batch normalization makes that 0, the kink of the
- * activation that is fused with it. Every channel starts its values where that holds. */
+/* Distinct values of which none is the mean of its channel. Batch normalization turns the mean into 0, the kink of the
+ * activation that is fused with it. Every channel starts its values at a place where none is the mean. */
 static void fill_off_mean(struct mirror *mirror)
 {
     struct shape s = mirror->tensor.shape; /* (N,C,H,W) */
@@ -161,7 +162,7 @@ static void fill_off_mean(struct mirror *mirror)
     }
 }
 
-/* Rows of positive numbers that add up to 1: what a cross-entropy without its softmax expects. */
+/* Rows of positive numbers that add up to 1, which a cross-entropy without its softmax expects. */
 static void fill_probabilities(struct check *check, struct mirror *mirror)
 {
     int64_t classes = mirror->tensor.shape.c;
@@ -217,7 +218,8 @@ static void outputs_create(struct check *check, int64_t count, const double *wei
     evaluate(check, check->base);
     check->largest = largest_of(check->base, count);
     check->terms = layer ? (double)layer->multiply_adds / (double)shape_sample_count(layer->output) : 0;
-    /* A loss subtracts an input from the logarithm of a sum of exponentials: its rounding error is one of the inputs. */
+    /* A loss subtracts an input from the logarithm of a sum of exponentials: its rounding error is one of the
+     * inputs. */
     if (!layer) check->largest = fmax(check->largest, largest_of(check->x.values, check->x.count));
 }
 
@@ -235,7 +237,7 @@ struct difference {
     double sum, squares; /* sum |r|, sum r^2 of the outputs that changed */
 };
 
-/* Differences of outputs are summed, not sums of outputs subtracted: less rounding. */
+/* Sums the differences of outputs, which rounds less than the difference of two sums. */
 static struct difference difference_of(struct check *check, struct mirror *mirror, int64_t i, double s)
 {
     struct backend *backend = check->network->backend;
@@ -311,8 +313,9 @@ static double compare(const struct quotient *quotients, const double *analytic, 
     return 2 * counted >= count ? largest : NAN;
 }
 
-/* The place of value k. A small tensor is checked as a whole. In a larger one places are drawn at random, every other one
- * among those with a derivative that is not zero: most inputs of a max-pool have none, and 20 of those would tell little. */
+/* The place of value k. A small tensor is checked as a whole. In a larger one places are drawn at random, every other
+ * one among those with a derivative that is not zero: most inputs of a max-pool have none, and 20 of those would tell
+ * little. */
 static int64_t choose_place(struct check *check, const double *analytic, int64_t count, int64_t k)
 {
     if (count <= VALUES_PER_TENSOR) return k;

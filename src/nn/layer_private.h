@@ -31,7 +31,7 @@ void layer_plan_destroy(struct layer *layer);
 
 /* Every kind of batch normalization has the same parameters (weight is gamma, bias is beta, as PyTorch calls them) and
  * running statistics; the two that are not fused evaluate alike. */
-bool layer_normalizes(const struct layer *layer); /* whether it is one of these kinds */
+bool layer_normalizes(const struct layer *layer); /* true for each of these kinds */
 bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status);
 void layer_batchnorm_init(struct layer *layer);
 void layer_batchnorm_evaluate(struct layer *layer, const struct tensor *x, const struct tensor *y);

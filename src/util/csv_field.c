@@ -1,3 +1,4 @@
+/* Reads and writes fields of comma-separated values (csv_field.h). */
 #include "util/csv_field.h"
 
 #include <string.h>

@@ -8,11 +8,11 @@
 /* Writes a field, in quotes where it would not be one field of one line without them. */
 void csv_field_write(const char *text, FILE *out);
 
-/* The next field of a line, without its quotes, which are taken off in place, or NULL where there is none. *rest is where
- * the line goes on, or NULL at its end. */
+/* Returns the next field of a line, without its quotes, which are taken off in place; NULL where there is none.
+ * Afterwards *rest is where the line goes on, or NULL at its end. */
 char *csv_field_next(char **rest);
 
-/* Takes the carriage return off the end of a line; whether it had one. */
+/* Takes the carriage return off the end of a line. Returns true where there was one. */
 bool csv_line_trim(char *line);
 
 /* The mark of UTF-8 that some programs put before the first line, and its length. */

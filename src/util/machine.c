@@ -1,7 +1,7 @@
-/* Linux tells a process its limits in three places: the affinity mask, which already holds what a `cpuset` group allows;
- * /proc/self/cgroup, the process's group in each hierarchy; and /proc/self/mountinfo, the folders where the hierarchies
- * are mounted. A group is the folder (mount point)/(path of the group below the mount's root), and a limit of any group
- * above it counts too. Inside a container the mount's root often is the container's own group. */
+/* Linux tells a process its limits in three places: the affinity mask, which already holds the limits of a `cpuset`
+ * group; /proc/self/cgroup, the process's group in each hierarchy; and /proc/self/mountinfo, the folders where the
+ * hierarchies are mounted. A group is the folder (mount point)/(path of the group below the mount's root), and a limit
+ * of any group above it counts too. Inside a container the mount's root often is the container's own group. */
 #define _GNU_SOURCE /* sched_getaffinity */
 #include "util/machine.h"
 
@@ -93,7 +93,7 @@ static void read_v2(const char *folder, struct limits *limits)
 
 /* --- from the process to its groups --- */
 
-/* Whether the comma-separated list holds the word. */
+/* True where the comma-separated list holds the word. */
 static bool list_holds(const char *list, const char *word)
 {
     size_t length = strlen(word);

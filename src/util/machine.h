@@ -17,10 +17,10 @@ struct machine {
     int64_t memory_and_swap;
 };
 
-/* Reads the affinity mask and the files below /proc and the control groups' mount points (versions 1 and 2). Every group
- * on the path from the process's own one up to the mount point counts. A file that is absent, unreadable or does not hold
- * a number sets no limit. `root` is put in front of every path that is read: "" for the machine itself, a folder for
- * tests. */
+/* Reads the affinity mask and the files below /proc and the control groups' mount points (versions 1 and 2). Every
+ * group on the path from the process's own one up to the mount point counts. A file that is absent, unreadable or does
+ * not hold a number sets no limit. `root` is put in front of every path that is read: "" for the machine itself, a
+ * folder for tests. */
 struct machine machine_read(const char *root);
 
 #endif

@@ -1,3 +1,4 @@
+/* Quotes names for a shell (shell.h). */
 #include "util/shell.h"
 
 #include <stdbool.h>
@@ -10,7 +11,7 @@ static bool is_control(char c)
     return (unsigned char)c < 0x20 || c == 0x7F;
 }
 
-/* Whether no shell sees more in the text than its characters. */
+/* True where every character of the text stands for itself in every shell. */
 static bool is_plain(const char *text)
 {
     const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./:@%+,-";

@@ -1,3 +1,4 @@
+/* Keeps the three standard streams usable (streams.h). */
 #include "util/streams.h"
 
 #include <errno.h>

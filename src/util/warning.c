@@ -1,3 +1,4 @@
+/* Prints warnings on the standard error (warning.h). */
 #include "util/warning.h"
 
 #include <stdarg.h>

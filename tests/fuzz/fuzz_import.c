@@ -1,5 +1,5 @@
-/* Weights of another program, with any names: what the tensors of a small network are called in a safetensors file. A file
- * whose names fit gives a tensor to each of the network's, and can be loaded but for its dtypes. */
+/* Weights of another program, with any names: the input names the tensors of a small network in a safetensors file. A
+ * file whose names fit gives a tensor to each of the network's, and can be loaded but for its dtypes. */
 #include <stdlib.h>
 #include <string.h>
 
