@@ -168,7 +168,7 @@ Test(allocations, the_plan_is_what_is_taken)
 }
 
 /* By hand: 3*8*8 = 192 inputs, 48 and 10 outputs; 192*48 + 48 + 10*48 + 10, the last layer's padded to 16 outputs.
- * Blocks of this size come with a few bytes more than was asked for. */
+ * Blocks of this size come with a few bytes more than was asked for, not always as many. */
 Test(allocations, parts_of_a_plan)
 {
     static struct session session;
@@ -181,8 +181,10 @@ Test(allocations, parts_of_a_plan)
     const int64_t parameters = 4 * (192 * 48 + 48 + 16 * 48 + 16), batch = 16, slack = 64;
     cr_expect(memory->parameters >= parameters && memory->parameters <= parameters + slack, "%lld",
               (long long)memory->parameters);
-    cr_expect_eq(memory->gradients, memory->parameters);
-    cr_expect_eq(session.trainer.optimizer_bytes, 2 * memory->parameters);
+    cr_expect(memory->gradients >= parameters && memory->gradients <= parameters + slack, "%lld",
+              (long long)memory->gradients);
+    int64_t moments = session.trainer.optimizer_bytes;
+    cr_expect(moments >= 2 * parameters && moments <= 2 * (parameters + slack), "%lld", (long long)moments);
     /* input, linear, relu, linear, softmax; labels */
     const int64_t activations = 4 * batch * (192 + 48 + 48 + 16 + 16) + 4 * batch;
     cr_expect(memory->activations >= activations && memory->activations <= activations + 6 * slack, "%lld",
