@@ -143,10 +143,16 @@ cudaError_t cuda_softmax_forward_launch(cudaStream_t stream, enum cuda_type type
                                         void *y);
 cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *y,
                                          const void *dy, void *dx);
-/* dx may be NULL. smoothing: for logits only. */
-cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, double smoothing,
-                                      int64_t skipped, int64_t n, int64_t d, const void *x, const int32_t *labels,
-                                      struct cuda_metrics *metrics, void *dx);
+/* struct loss_params as a kernel takes it. */
+struct cuda_loss_params {
+    float smoothing; /* for logits only */
+    int64_t skipped;
+    const float *class_weights; /* (d), device memory, or NULL */
+};
+/* dx may be NULL. */
+cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits,
+                                      struct cuda_loss_params params, int64_t n, int64_t d, const void *x,
+                                      const int32_t *labels, struct cuda_metrics *metrics, void *dx);
 
 /* --- flat arenas (cuda_norm.cu): fp32 --- */
 /* sums [CUDA_NORM_BLOCKS]: together they are the sum of the squares of x. */

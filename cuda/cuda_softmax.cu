@@ -1,9 +1,10 @@
 /* Softmax, cross-entropy and both in one, over the d features of each of n samples; t is the label.
  *
  *   softmax        y_i = exp(x_i - m) / sum_k exp(x_k - m), m = max x;  dx_j = y_j (dy_j - sum_i dy_i y_i)
- *   cross-entropy  L = -(1/N) sum_n log p[n,t_n];  dp[n,i] = -delta_it / (N p[n,t])
- *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - sum_i q_i x_i), q_i = (1-s) delta_it + s/D;
- *                  dx_i = (softmax(x)_i - q_i) / N;  s: the smoothing
+ *   cross-entropy  L = -(1/W) sum_n w_t log p[n,t_n];  dp[n,i] = -w_t delta_it / (W p[n,t])
+ *   fused          L = (1/W) sum_n (S (m + log sum_k exp(x_k - m)) - sum_i w_i q_i x_i), q_i = (1-s) delta_it + s/D;
+ *                  dx_i = (S softmax(x)_i - w_i q_i) / W, S = sum_i w_i q_i;  s: the smoothing
+ *   W = sum_n w_t; without class weights w is 1, S is 1 and W is N.
  *
  * A group of 4 or 32 neighbouring threads takes a sample, by the number of features. The losses are added by one block, in
  * double and in one order, so a batch is one launch without atomics. */
@@ -129,30 +130,74 @@ __device__ inline bool is_correct(const T *x, int64_t d, int64_t label, float of
     return group_all(correct, group);
 }
 
-/* The loss of a sample of logits, and its gradient where dx is not NULL. All threads of a warp have the same smoothing. */
-template <typename T>
-__device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float of_label, float smoothing, int lane,
-                                    int group, float share, T *dx)
+/* The sum over the block, added up in one order; every thread gets it. All threads must call. */
+__device__ inline double block_sum(double value)
 {
-    float sum, most = max_and_sum(x, d, lane, group, &sum), every = smoothing / (float)d;
+    __shared__ double sums[LOSS_WARPS];
+    for (int offset = CUDA_WARP / 2; offset > 0; offset /= 2) value += __shfl_down_sync(CUDA_FULL_WARP, value, offset);
+    if (threadIdx.x % CUDA_WARP == 0) sums[threadIdx.x / CUDA_WARP] = value;
+    __syncthreads();
+    double total = 0;
+    for (int w = 0; w < (int)blockDim.x / CUDA_WARP; w++) total += sums[w];
+    __syncthreads(); /* before a next call writes there */
+    return total;
+}
+
+/* The weights of a batch's terms. */
+struct weighing {
+    const float *weights;  /* (d); NULL: all 1 */
+    float smoothing, mean; /* s; the mean of the d weights */
+    float share;           /* 1/W; 0 where W is 0 */
+    double per_sample;     /* N/W, or 0: the factor of a sample's loss in the metrics */
+};
+
+__device__ inline float class_weight(const struct weighing *w, int64_t i)
+{
+    return w->weights ? w->weights[i] : 1;
+}
+
+__device__ static struct weighing weigh(const struct cuda_loss_params *params, int64_t n, int64_t d,
+                                        const int32_t *labels)
+{
+    struct weighing w = {params->class_weights, params->smoothing, 1, 1 / (float)n, 1};
+    if (!w.weights) return w;
+    double total = 0, sum = 0;
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
+        total += labels[i] >= 0 && labels[i] < d ? (double)w.weights[labels[i]] : NAN;
+    for (int64_t i = threadIdx.x; i < d; i += blockDim.x) sum += (double)w.weights[i];
+    total = block_sum(total);
+    w.mean = (float)(block_sum(sum) / (double)d);
+    w.per_sample = total == 0 ? 0 : (double)n / total;
+    w.share = total == 0 ? 0 : (float)(1 / total);
+    return w;
+}
+
+/* The loss of a sample of logits, and its gradient where dx is not NULL. All threads of a warp have the same
+ * weighing. */
+template <typename T>
+__device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float of_label, float weight,
+                                    const struct weighing *w, int lane, int group, T *dx)
+{
+    float sum, most = max_and_sum(x, d, lane, group, &sum), every = w->smoothing / (float)d;
+    float targets = w->weights ? (1 - w->smoothing) * weight + w->smoothing * w->mean : 1; /* S */
     for (int64_t i = lane; dx && i < d; i += group) {
-        float p = expf(to_float(x[i]) - most) / sum - every;
-        dx[i] = from_float<T>((i == label ? p - (1 - smoothing) : p) * share);
+        float p = expf(to_float(x[i]) - most) / sum * targets - every * class_weight(w, i);
+        dx[i] = from_float<T>((i == label ? p - (1 - w->smoothing) * weight : p) * w->share);
     }
-    float loss = most - of_label + logf(sum);
-    if (smoothing == 0) return loss; /* whatever the other features are */
-    float below = 0;                 /* sum_i x_t - x_i */
-    for (int64_t i = lane; i < d; i += group) below += of_label - to_float(x[i]);
+    float loss = targets * (most - of_label + logf(sum));
+    if (w->smoothing == 0) return loss; /* whatever the other features are */
+    float below = 0;                    /* sum_i w_i (x_t - x_i) */
+    for (int64_t i = lane; i < d; i += group) below += class_weight(w, i) * (of_label - to_float(x[i]));
     return loss + every * group_sum(below, group);
 }
 
 template <typename T>
-__device__ inline float probabilities_loss(int64_t d, int64_t label, float of_label, int lane, int group, float share,
-                                           T *dx)
+__device__ inline float probabilities_loss(int64_t d, int64_t label, float of_label, float weight,
+                                           const struct weighing *w, int lane, int group, T *dx)
 {
     float p = of_label < FLT_MIN ? FLT_MIN : of_label; /* NaN stays */
-    for (int64_t i = lane; dx && i < d; i += group) dx[i] = from_float<T>(i == label ? -share / p : 0);
-    return -logf(p);
+    for (int64_t i = lane; dx && i < d; i += group) dx[i] = from_float<T>(i == label ? -weight * w->share / p : 0);
+    return -weight * logf(p);
 }
 
 /* Adds up over the block; thread 0 gets the sums. */
@@ -173,12 +218,13 @@ __device__ inline void block_totals(double *loss, int *correct)
 
 /* One block. A label outside of the features makes the loss NaN instead of reading what is not there. */
 template <typename T, bool OF_LOGITS>
-__global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group, float smoothing,
-                                                                   int64_t skipped, const T *x, const int32_t *labels,
-                                                                   struct cuda_metrics *metrics, T *dx)
+__global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group,
+                                                                   struct cuda_loss_params params, const T *x,
+                                                                   const int32_t *labels, struct cuda_metrics *metrics,
+                                                                   T *dx)
 {
     int lane = (int)threadIdx.x % group, samples = (int)blockDim.x / group;
-    float share = 1 / (float)n;
+    struct weighing w = weigh(&params, n, d, labels);
     double loss = 0;
     int correct = 0;
     for (int64_t first = 0; first < n; first += samples) { /* the same number of rounds for every thread */
@@ -188,21 +234,21 @@ __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, in
         const T *row = x + (valid ? sample * d : 0);
         T *drow = dx && valid ? dx + sample * d : NULL;
         bool known = label >= 0 && label < d;
-        float of_label = valid && known ? to_float(row[label]) : NAN;
-        float own = OF_LOGITS ? logits_loss(row, features, label, of_label, smoothing, lane, group, share, drow)
-                              : probabilities_loss(features, label, of_label, lane, group, share, drow);
+        float of_label = valid && known ? to_float(row[label]) : NAN, weight = known ? class_weight(&w, label) : NAN;
+        float own = OF_LOGITS ? logits_loss(row, features, label, of_label, weight, &w, lane, group, drow)
+                              : probabilities_loss(features, label, of_label, weight, &w, lane, group, drow);
         bool hit = is_correct(row, features, label, of_label, lane, group);
-        if (valid && lane == 0 && sample >= skipped) loss += (double)own, correct += hit;
+        if (valid && lane == 0 && sample >= params.skipped) loss += (double)own * w.per_sample, correct += hit;
     }
     block_totals(&loss, &correct);
     if (threadIdx.x > 0) return;
     metrics->loss += loss;
     metrics->correct += correct;
-    metrics->count += n - skipped;
+    metrics->count += n - params.skipped;
 }
 
 template <typename T>
-static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, float smoothing, int64_t skipped, int64_t n,
+static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, struct cuda_loss_params params, int64_t n,
                                  int64_t d, const void *x, const int32_t *labels, struct cuda_metrics *metrics,
                                  void *dx)
 {
@@ -210,18 +256,15 @@ static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, float smoo
     int64_t wanted = (n * group + CUDA_WARP - 1) / CUDA_WARP * CUDA_WARP;
     int threads = wanted < LOSS_THREADS ? (int)wanted : LOSS_THREADS;
     if (of_logits)
-        launch(stream, 1, threads, loss_kernel<T, true>, n, d, group, smoothing, skipped, (const T *)x, labels, metrics,
-               (T *)dx);
+        launch(stream, 1, threads, loss_kernel<T, true>, n, d, group, params, (const T *)x, labels, metrics, (T *)dx);
     else
-        launch(stream, 1, threads, loss_kernel<T, false>, n, d, group, smoothing, skipped, (const T *)x, labels,
-               metrics, (T *)dx);
+        launch(stream, 1, threads, loss_kernel<T, false>, n, d, group, params, (const T *)x, labels, metrics, (T *)dx);
     return cudaGetLastError();
 }
 
-cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits, double smoothing,
-                                      int64_t skipped, int64_t n, int64_t d, const void *x, const int32_t *labels,
-                                      struct cuda_metrics *metrics, void *dx)
+cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits,
+                                      struct cuda_loss_params params, int64_t n, int64_t d, const void *x,
+                                      const int32_t *labels, struct cuda_metrics *metrics, void *dx)
 {
-    return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, (float)smoothing, skipped, n, d, x, labels, metrics,
-                         dx);
+    return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, params, n, d, x, labels, metrics, dx);
 }

@@ -41,11 +41,17 @@
     VECTOR_("SOFTMAX_CROSS_ENTROPY(" #__VA_ARGS__ ")", OP_SOFTMAX_CROSS_ENTROPY, __VA_ARGS__)
 #define SMOOTHED(...) SMOOTHED_("SMOOTHED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define SMOOTHED_(text, n, d, factor, smoothing_)                                                                      \
-    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .smoothing = smoothing_)
+    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {.smoothing = smoothing_})
+#define WEIGHTED(...) WEIGHTED_("WEIGHTED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define WEIGHTED_(text, n, d, factor, smoothing_)                                                                      \
+    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {smoothing_, true})
 #define VECTOR_(text, kind, n, d, factor) CASE(text, kind, n, d, 1, 1, 0, factor, .pool = {0})
 /* 1/4 * u + 1/2 + 1/4096 is in (0, 1]. */
 #define CROSS_ENTROPY(...) CROSS_ENTROPY_("CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define CROSS_ENTROPY_(text, n, d) CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .pool = {0})
+#define CROSS_ENTROPY_(text, n, d) CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {0})
+#define WEIGHTED_CROSS_ENTROPY(...) WEIGHTED_CROSS_ENTROPY_("WEIGHTED_CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define WEIGHTED_CROSS_ENTROPY_(text, n, d)                                                                            \
+    CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {.weighted = true})
 #define ADD(...) ELEMENTWISE_("ADD(" #__VA_ARGS__ ")", ELEMENTWISE_ADD, __VA_ARGS__, 0, 0)
 #define SUBTRACT(...) ELEMENTWISE_("SUBTRACT(" #__VA_ARGS__ ")", ELEMENTWISE_SUBTRACT, __VA_ARGS__, 0, 0)
 #define MULTIPLY(...) ELEMENTWISE_("MULTIPLY(" #__VA_ARGS__ ")", ELEMENTWISE_MULTIPLY, __VA_ARGS__, 0, 0)
@@ -200,6 +206,12 @@ static const struct op_case cases[] = {
     CROSS_ENTROPY(7, 17),
     CROSS_ENTROPY(2, 100),
 
+    /* n, d */
+    WEIGHTED_CROSS_ENTROPY(1, 1),
+    WEIGHTED_CROSS_ENTROPY(33, 10),
+    WEIGHTED_CROSS_ENTROPY(7, 17),
+    WEIGHTED_CROSS_ENTROPY(2, 100),
+
     /* n, d, scale */
     SOFTMAX_CROSS_ENTROPY(1, 1, 1),
     SOFTMAX_CROSS_ENTROPY(1, 10, 1),
@@ -216,6 +228,19 @@ static const struct op_case cases[] = {
     SMOOTHED(7, 17, 4, 0.2),
     SMOOTHED(2, 100, 1, 0.9),
     SMOOTHED(7, 10, 4096, 0.1),
+
+    /* n, d, scale, smoothing */
+    WEIGHTED(1, 1, 1, 0),
+    WEIGHTED(1, 10, 1, 0),
+    WEIGHTED(33, 10, 1, 0),
+    WEIGHTED(7, 17, 4, 0),
+    WEIGHTED(200, 16, 1, 0),
+    WEIGHTED(7, 10, 4096, 0),
+    WEIGHTED(1, 1, 1, 0.1),
+    WEIGHTED(33, 10, 1, 0.1),
+    WEIGHTED(7, 17, 4, 0.2),
+    WEIGHTED(2, 100, 1, 0.9),
+    WEIGHTED(7, 10, 4096, 0.1),
 
     /* n, c, h, w, (scale, shift) */
     ADD(7, 17, 3, 3),
@@ -333,6 +358,10 @@ static void add_labels(const struct op_case *op_case, struct op_arrays *inputs)
     struct shape shape = {op_case->x.n, 1, 1, 1};
     double *labels = add_input(inputs, op_case, "labels", TENSOR_ACTIVATION, shape);
     for (int64_t n = 0; n < shape.n; n++) labels[n] = fmod((labels[n] + 2) * 1024, (double)op_case->x.c);
+    if (!op_case->loss.weighted) return;
+    shape = (struct shape){1, op_case->x.c, 1, 1};
+    double *weights = add_input(inputs, op_case, "weights", TENSOR_VECTOR, shape);
+    for (int64_t d = 0; d < shape.c; d++) weights[d] = weights[d] + 2 + 0x1p-9; /* above 0, up to 4 */
 }
 
 /* Adds the operands. Divisors keep away from 0, and nothing under a root is negative. */

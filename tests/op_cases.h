@@ -53,7 +53,10 @@ struct op_case {
         } dropout;
         struct elementwise_params elementwise;
         double channel_scale;
-        double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
+        struct {
+            double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
+            bool weighted;    /* by class */
+        } loss;
         struct sgd_params sgd;
         struct adam_params adam;
         double decay; /* OP_AVERAGE */
@@ -85,7 +88,7 @@ void op_arrays_free(struct op_arrays *arrays);
 /* The inputs of a case; free with op_arrays_free.
  *   conv2d x, weight, (bias), dy        pool, activation, softmax x, dy        flatten x, dy (N,C*H*W,1,1)
  *   batchnorm x, gamma, beta, running_mean, running_var, dy        dropout x
- *   cross_entropy x (probabilities), labels        softmax_cross_entropy x (logits), labels
+ *   cross_entropy x (probabilities), labels, (weights (C))        softmax_cross_entropy x (logits), labels, (weights)
  *   elementwise x, (b)        channel x, v (C)        sgd, adam w, dw0 .. dw4: the gradients of five steps
  *   average w, dw0 .. dw4: the average, and the values that it takes in in five steps
  * An elementwise case of N = H = W = 1 has vectors (C). */

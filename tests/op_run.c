@@ -160,13 +160,13 @@ static void run_channel(struct run *run, const struct op_case *op_case)
 static void run_cross_entropy(struct run *run, const struct op_case *op_case)
 {
     int32_t *labels = support_labels(run->backend, op_arrays_find(run->inputs, "labels")->values, op_case->x.n);
-    struct tensor *x = in(run, "x"), *dx = out(run, "dx", x);
-    struct loss_params params = {0};
+    struct tensor *x = in(run, "x"), *dx = out(run, "dx", x), *weights = in(run, "weights");
+    struct loss_params params = {.class_weights = weights};
     run->ops->metrics_reset(run->backend);
     if (op_case->op == OP_CROSS_ENTROPY) {
         run->ops->cross_entropy(run->backend, &params, x, labels, dx);
     } else {
-        params.smoothing = op_case->smoothing;
+        params.smoothing = op_case->loss.smoothing;
         run->ops->softmax_cross_entropy(run->backend, &params, x, labels, dx);
     }
     struct metrics metrics = run->ops->metrics_read(run->backend);

@@ -15,6 +15,7 @@ enum {
     EXPERIMENT_NAME_SIZE = 256,  /* the longest name of a file or folder (NAME_MAX), and its zero */
     EXPERIMENT_TEXT_SIZE = 4096, /* the longest path (PATH_MAX), with its zero */
     EXPERIMENT_LIST_SIZE = 64,
+    EXPERIMENT_CLASSES_MAX = 256,
 };
 
 enum dataset_kind { DATASET_CIFAR10, DATASET_IDX, DATASET_SYNTHETIC };
@@ -60,6 +61,14 @@ struct feature {
 struct feature_list {
     int64_t count;
     struct feature value[EXPERIMENT_LIST_SIZE];
+};
+
+/* train.class_weights: how much a sample of each class counts in training's loss. */
+enum class_weighting { CLASS_WEIGHTS_NONE, CLASS_WEIGHTS_BALANCED, CLASS_WEIGHTS_LISTED };
+struct class_weights {
+    enum class_weighting kind;
+    int64_t count; /* CLASS_WEIGHTS_LISTED only */
+    double value[EXPERIMENT_CLASSES_MAX];
 };
 
 /* Where a key's value came from: a line of the file, --set on the command line, or the default. */
@@ -119,8 +128,9 @@ struct experiment {
         int64_t max_steps, batch_size, eval_freq, eval_batch_size;
         int64_t patience;       /* evaluations without a better one that end the run; 0: off */
         double label_smoothing; /* 0 with LOSS_SEPARATE */
-        double ema_decay;       /* 0: no moving average of the parameters */
-        double clip_norm;       /* 0: gradients are not clipped */
+        struct class_weights class_weights;
+        double ema_decay; /* 0: no moving average of the parameters */
+        double clip_norm; /* 0: gradients are not clipped */
     } train;
     struct {
         int64_t freq, keep; /* steps; checkpoints */

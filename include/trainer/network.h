@@ -32,6 +32,7 @@ struct network {
     struct layer *layers;
     enum loss_kind loss;          /* LOSS_SEPARATE: the last layer is a softmax */
     double label_smoothing;       /* smoothing of training's loss; 0 until it is set, and 0 with LOSS_SEPARATE */
+    struct tensor class_weights;  /* (D) for training's loss; data is NULL where every class weighs 1 */
     struct tensor input;          /* (N,C,H,W), filled by gather or by its owner; shape.n is the batch at hand */
     int32_t *labels;              /* (N) device memory */
     struct tensor *activations;   /* [layer_count]: output of each layer */
@@ -86,8 +87,8 @@ void network_forward(struct network *network, enum layer_mode mode);
 void network_fold(struct network *network);
 void network_unfold(struct network *network);
 
-/* Adds the loss of the last activation to the backend's metrics, without label smoothing; no gradient. The first
- * `skipped` samples of the batch are left out. */
+/* Adds the loss of the last activation to the backend's metrics, without label smoothing and class weights; no
+ * gradient. The first `skipped` samples of the batch are left out. */
 void network_loss(struct network *network, int64_t skipped);
 
 /* True where an evaluation depends on how samples are batched: a batch normalization without running statistics
@@ -98,9 +99,16 @@ bool network_needs_batches(const struct network *network);
  * which nothing is left then but its bias; NULL: none. */
 const struct layer *network_find_single_value(const struct network *network, int64_t n, enum layer_mode mode);
 
-/* Adds the loss that training minimises, with label smoothing, to the metrics. Then runs the backward pass through all
- * layers, which fills the gradients arena. Follows a forward with LAYER_TRAIN. dinput (or NULL) gets the gradient with
- * respect to the input. */
+/* Makes training's loss weigh a sample by its class from here on (struct loss_params). weights (D) are copied. Call it
+ * once at most. */
+void network_set_class_weights(struct network *network, const double *weights);
+
+/* The parameters of training's loss. */
+struct loss_params network_loss_params(const struct network *network);
+
+/* Adds the loss that training minimises, with label smoothing and class weights, to the metrics. Then runs the
+ * backward pass through all layers, which fills the gradients arena. Follows a forward with LAYER_TRAIN. dinput (or
+ * NULL) gets the gradient with respect to the input. */
 void network_backward(struct network *network, const struct tensor *dinput);
 
 /* Tells the observer, if there is one, that a part is issued. */

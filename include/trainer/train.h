@@ -61,7 +61,8 @@ void trainer_destroy(struct trainer *trainer);
 void trainer_print_memory(const struct trainer *trainer, FILE *out);
 
 /* What about an experiment only the data can tell, which trainer_create checks first: a batch is no larger than the
- * training set, augmentation leaves something of an image, and the set by which evaluations are to be judged is there. */
+ * training set, augmentation leaves something of an image, class weights fit the classes, and the set by which
+ * evaluations are to be judged is there. */
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status);
 
 /* One training step: gather, forward, loss, backward, optimizer, moving average. Its loss is added to the backend's

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "cli/cli_private.h"
+#include "train/class_weights.h"
 #include "trainer/dataset.h"
 
 /* Images and classes where the files are not there: those of the format's best known data set, with the classes that the
@@ -53,6 +54,7 @@ bool cli_network_create(struct network **network, const struct experiment *exper
 {
     struct shape input = model_input_shape(experiment, format.channels, format.height, format.width);
     int count;
+    if (!class_weights_check_list(experiment, format.classes, status)) return false;
     struct layer_spec *specs = model_specs(experiment, input, format.classes, &count);
     input.n = batch;
     bool good = network_build(network, backend, specs, count, experiment->model.loss, input,
@@ -60,6 +62,8 @@ bool cli_network_create(struct network **network, const struct experiment *exper
     model_specs_free(specs, count);
     if (!good) return false;
     (*network)->label_smoothing = experiment->train.label_smoothing;
+    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_LISTED)
+        network_set_class_weights(*network, experiment->train.class_weights.value);
     return true;
 }
 

@@ -13,6 +13,10 @@ void experiment_print_extras(const struct experiment *experiment, FILE *out)
         fprintf(out, "%scutout %" PRId64, separator, experiment->augment.cutout), separator = comma;
     if (experiment->train.label_smoothing > 0)
         fprintf(out, "%slabel smoothing %g", separator, experiment->train.label_smoothing), separator = comma;
+    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_BALANCED)
+        fprintf(out, "%sbalanced class weights", separator), separator = comma;
+    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_LISTED)
+        fprintf(out, "%sclass weights", separator), separator = comma;
     if (experiment->train.ema_decay > 0)
         fprintf(out, "%smoving average of the weights %g", separator, experiment->train.ema_decay), separator = comma;
     if (separator == comma) fputc('\n', out);

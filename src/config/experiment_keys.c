@@ -124,6 +124,10 @@ const struct experiment_key experiment_keys[] = {
             "End the run after so many evaluations in a row without a better one, by the set of checkpoint.best_by; 0: off."),
     REAL(train, label_smoothing, "0", "Share of a label's weight that training spreads over all classes.",
          FROM(0), BELOW(1)),
+    {PLACE(train, class_weights), .type = KEY_WEIGHTS, .default_text = "none", FROM(0), TO(1e6),
+     .choices = (const char *const[]){"none", "balanced", NULL},
+     .help = "Weight of each class in training's loss. balanced: samples / (classes * samples of the class), counted over "
+             "the training part. The figures of evaluations are not weighed."},
     REAL(train, ema_decay, "0",
          "Decay per step of the moving average of the weights that evaluations use; 0: no average.", FROM(0),
          BELOW(1)),

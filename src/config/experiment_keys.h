@@ -18,6 +18,7 @@ enum key_type {
     KEY_INTEGERS, /* struct int_list */
     KEY_FEATURES, /* struct feature_list */
     KEY_BLOCK,    /* enum block_part[BLOCK_PART_COUNT] */
+    KEY_WEIGHTS,  /* struct class_weights */
 };
 
 struct experiment_key {
@@ -26,11 +27,12 @@ struct experiment_key {
     const char *default_text; /* read like a value of a file */
     int64_t low,
         high; /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at most */
-    double from, to; /* KEY_REAL */
+    double from, to; /* KEY_REAL, and the entries of KEY_WEIGHTS */
     bool from_excluded, to_excluded;
-    const char *const *choices; /* KEY_CHOICE: names in the order of the enum's values, ended by NULL */
-    size_t offset;              /* of the field in struct experiment (in struct sweep_settings for [sweep]) */
-    const char *help;           /* a line, without the range */
+    /* KEY_CHOICE, and the words of KEY_WEIGHTS: names in the order of the enum's values, ended by NULL */
+    const char *const *choices;
+    size_t offset;    /* of the field in struct experiment (in struct sweep_settings for [sweep]) */
+    const char *help; /* a line, without the range */
 };
 
 extern const struct experiment_key experiment_keys[];

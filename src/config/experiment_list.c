@@ -1,4 +1,5 @@
-/* Values that are lists: "512, 128, 384"; "64, M, 128, M2s2p0, 256k5s2p2, A"; "activation, batchnorm, dropout". */
+/* Values that are lists: "512, 128, 384"; "64, M, 128, M2s2p0, 256k5s2p2, A"; "activation, batchnorm, dropout";
+ * "1, 0.5, 19". */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,6 +155,49 @@ bool list_parse_block(const char *text, enum block_part block[BLOCK_PART_COUNT],
                        text);
 }
 
+/* A list must fit into VALUE_TEXT_SIZE once its numbers are written in their shortest form, with ", " between. */
+static bool check_weights(const struct class_weights *weights, struct status *problem)
+{
+    size_t length = 0;
+    double largest = 0;
+    for (int64_t i = 0; i < weights->count; i++) {
+        char entry[32];
+        value_format_real(weights->value[i], entry, sizeof entry);
+        length += strlen(entry) + 2;
+        if (weights->value[i] > largest) largest = weights->value[i];
+    }
+    if (largest == 0) return status_fail(problem, STATUS_USAGE, "expected a weight above 0, found none");
+    if (length <= VALUE_TEXT_SIZE) return true;
+    return status_fail(problem, STATUS_USAGE, "expected weights that take at most %d bytes when written, found %zu",
+                       VALUE_TEXT_SIZE, length);
+}
+
+bool list_parse_weights(const struct experiment_key *key, const char *text, struct class_weights *weights,
+                        struct status *problem)
+{
+    char entry[ENTRY_SIZE];
+    *weights = (struct class_weights){0};
+    for (int i = 0; key->choices[i]; i++) {
+        weights->kind = (enum class_weighting)i;
+        if (strcmp(text, key->choices[i]) == 0) return true;
+    }
+    weights->kind = CLASS_WEIGHTS_LISTED;
+    for (const char *rest = text; rest;) {
+        bool whole = next_entry(&rest, entry);
+        double value;
+        if (weights->count == EXPERIMENT_CLASSES_MAX)
+            return status_fail(problem, STATUS_USAGE, "expected at most %d entries", EXPERIMENT_CLASSES_MAX);
+        if (!whole || !value_parse_real(entry, &value) || value < key->from || value > key->to)
+            return status_fail(problem, STATUS_USAGE,
+                               "entry %" PRId64
+                               ": expected none, balanced, or weights from %g to %g with commas between, "
+                               "found \"%s\"",
+                               weights->count + 1, key->from, key->to, entry);
+        weights->value[weights->count++] = value == 0 ? 0 : value; /* -0 */
+    }
+    return check_weights(weights, problem);
+}
+
 /* Appends an entry with the separator before it. */
 static void append(char *text, size_t size, int64_t index, const char *entry)
 {
@@ -228,5 +272,17 @@ void list_format_block(const enum block_part block[BLOCK_PART_COUNT], char *text
 {
     *text = '\0';
     for (int i = 0; i < BLOCK_PART_COUNT; i++) append(text, size, i, block_names[block[i]]);
+    spread(text, size);
+}
+
+void list_format_weights(const struct experiment_key *key, const struct class_weights *weights, char *text, size_t size)
+{
+    *text = '\0';
+    if (weights->kind != CLASS_WEIGHTS_LISTED) append(text, size, 0, key->choices[weights->kind]);
+    for (int64_t i = 0; i < weights->count; i++) {
+        char entry[32];
+        value_format_real(weights->value[i], entry, sizeof entry);
+        append(text, size, i, entry);
+    }
     spread(text, size);
 }

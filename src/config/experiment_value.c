@@ -131,6 +131,10 @@ void experiment_key_expects(const struct experiment_key *key, char *text, size_t
     case KEY_BLOCK:
         snprintf(text, size, "batchnorm, activation and dropout, each once");
         break;
+    case KEY_WEIGHTS:
+        snprintf(text, size, "none, balanced, or a weight from %g to %g per class with commas between", key->from,
+                 key->to);
+        break;
     }
 }
 
@@ -211,6 +215,8 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
         return list_parse_features(text, field, problem);
     case KEY_BLOCK:
         return list_parse_block(text, field, problem);
+    case KEY_WEIGHTS:
+        return list_parse_weights(key, text, field, problem);
     }
     check_failed("a key's type", __FILE__, __LINE__);
 }
@@ -244,6 +250,9 @@ void experiment_value_format(const struct experiment_key *key, const void *recor
         break;
     case KEY_BLOCK:
         list_format_block(field, text, size);
+        break;
+    case KEY_WEIGHTS:
+        list_format_weights(key, field, text, size);
         break;
     }
 }

@@ -178,7 +178,7 @@ static double loss_value(struct check *check, const struct tensor *gradient)
     struct network *network = check->network;
     struct backend *backend = network->backend;
     backend->ops->metrics_reset(backend);
-    struct loss_params params = {.smoothing = network->label_smoothing};
+    struct loss_params params = network_loss_params(network);
     if (network->loss == LOSS_FUSED) {
         backend->ops->softmax_cross_entropy(backend, &params, &check->x.tensor, network->labels, gradient);
     } else {

@@ -239,6 +239,7 @@ void network_destroy(struct network *network)
     backend->ops->free(backend, network->buffers);
     backend->ops->free(backend, network->labels);
     tensor_free(backend, &network->input);
+    tensor_free(backend, &network->class_weights);
     free(network->activations);
     free(network->layers);
     free(network);
@@ -255,6 +256,23 @@ void network_take_pixels(struct network *network)
     tensor_free(backend, &network->input);
     network->input = tensor_alloc(backend, TENSOR_PIXELS, shape);
     network->memory.activations += backend->allocated - before;
+}
+
+void network_set_class_weights(struct network *network, const double *weights)
+{
+    struct backend *backend = network->backend;
+    struct shape classes = shape_vector(network->layers[network->layer_count - 1].output.c);
+    int64_t before = backend->allocated;
+    CHECK(!network->class_weights.data);
+    network->class_weights = tensor_alloc(backend, TENSOR_VECTOR, classes);
+    backend->ops->tensor_write(backend, &network->class_weights, weights);
+    network->memory.scratch += backend->allocated - before;
+}
+
+struct loss_params network_loss_params(const struct network *network)
+{
+    return (struct loss_params){.smoothing = network->label_smoothing,
+                                .class_weights = network->class_weights.data ? &network->class_weights : NULL};
 }
 
 /* --- run --- */
@@ -297,7 +315,7 @@ static void compute_loss(struct network *network, const struct loss_params *para
     network_observe(network, PHASE_LOSS, -1);
 }
 
-/* Smoothed labels are a means of training; the loss by which runs are compared has none. */
+/* Smoothed labels and class weights are means of training; the loss by which runs are compared has neither. */
 void network_loss(struct network *network, int64_t skipped)
 {
     struct loss_params params = {.skipped = skipped};
@@ -311,7 +329,7 @@ void network_backward(struct network *network, const struct tensor *dinput)
     int last = network->layer_count - 1;
     struct tensor dy = network->activations[last];
     dy.data = network->gradient_buffer[0];
-    struct loss_params params = {.smoothing = network->label_smoothing};
+    struct loss_params params = network_loss_params(network);
     compute_loss(network, &params, &dy);
     for (int i = last; i >= 0; i--) {
         struct layer *layer = &network->layers[i];

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "train/batch_statistics.h"
+#include "train/class_weights.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/train.h"
@@ -33,6 +34,9 @@ static bool build_network(struct trainer *trainer, struct status *status)
     model_specs_free(specs, count);
     if (!built) return false;
     trainer->network->label_smoothing = experiment->train.label_smoothing;
+    double *weights = class_weights_create(experiment, dataset);
+    if (weights) network_set_class_weights(trainer->network, weights);
+    free(weights);
     if (!trainer->augmented) network_take_pixels(trainer->network);
     return true;
 }
@@ -93,7 +97,7 @@ static bool check_best_by(const struct experiment *experiment, const struct data
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
 {
     return check_batch_size(experiment, dataset, status) && check_augment(experiment, dataset, status) &&
-           check_best_by(experiment, dataset, status);
+           check_best_by(experiment, dataset, status) && class_weights_check(experiment, dataset, status);
 }
 
 static void gather_batch(struct trainer *trainer)

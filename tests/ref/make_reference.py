@@ -243,20 +243,35 @@ def metrics(losses, x, labels):
     return torch.tensor([float(losses.sum()), float(correct), float(len(labels))], dtype=torch.float64)
 
 
-def cross_entropy(draw, n, d):
+def class_weights(draw, d, weighted):
+    return draw.units(d) + 2 + 2.0**-9 if weighted else None
+
+
+def cross_entropy(draw, n, d, weighted=False):
     p, labels = 0.5 + 2.0**-12 + 0.25 * draw.units(n, d), draw.labels(n, d)
-    rows = torch.arange(n)
-    (_, dp) = differentiate(lambda leaf: -torch.log(leaf[rows, labels]).mean(), [p], None)
-    losses = -torch.log(p[rows, labels])
-    return {"metrics": (metrics(losses, p, labels), largest(losses.sum())), "dx": (dp, 0.0)}
+    weights = class_weights(draw, d, weighted)
+    loss = lambda leaf, reduction="mean": F.nll_loss(torch.log(leaf), labels, weight=weights, reduction=reduction)
+    (_, dp) = differentiate(loss, [p], None)
+    losses = of_the_mean(loss(p, "none"), labels, weights)
+    return {"metrics": (metrics(losses, p, labels), largest(losses.abs().sum())), "dx": (dp, 0.0)}
 
 
-def softmax_cross_entropy(draw, n, d, scale, smoothing=0.0):
+def softmax_cross_entropy(draw, n, d, scale, smoothing=0.0, weighted=False):
     x, labels = scale * draw.units(n, d), draw.labels(n, d)
-    losses = F.cross_entropy(x, labels, reduction="none", label_smoothing=smoothing)
-    (_, dx) = differentiate(lambda leaf: F.cross_entropy(leaf, labels, label_smoothing=smoothing), [x], None)
-    size = (x.max(1)[0].abs() + x[torch.arange(n), labels].abs() + 1).sum()  # of the terms in the sum of the losses
-    return {"metrics": (metrics(losses, x, labels), largest(size)), "dx": (dx, 1 / n)}
+    weights = class_weights(draw, d, weighted)
+    loss = lambda leaf, reduction="mean": F.cross_entropy(
+        leaf, labels, weight=weights, reduction=reduction, label_smoothing=smoothing
+    )
+    (_, dx) = differentiate(loss, [x], None)
+    losses = of_the_mean(loss(x, "none"), labels, weights)
+    most = weights.max() * n / weights[labels].sum() if weighted else 1  # what a term may be multiplied by
+    size = (x.max(1)[0].abs() + x[torch.arange(n), labels].abs() + 1).sum() * most  # of the terms in the sum of the losses
+    return {"metrics": (metrics(losses, x, labels), largest(size)), "dx": (dx, float(most) / n)}
+
+
+def of_the_mean(losses, labels, weights):
+    """Losses scaled so that their plain mean is PyTorch's weighted one, which divides by the weights of the labels."""
+    return losses if weights is None else losses * len(labels) / weights[labels].sum()
 
 
 def optimize(draw, make, outputs, o, i, k):
@@ -321,6 +336,8 @@ KINDS = {
     "CROSS_ENTROPY": cross_entropy,
     "SOFTMAX_CROSS_ENTROPY": softmax_cross_entropy,
     "SMOOTHED": softmax_cross_entropy,
+    "WEIGHTED": lambda draw, *a: softmax_cross_entropy(draw, *a, weighted=True),
+    "WEIGHTED_CROSS_ENTROPY": lambda draw, *a: cross_entropy(draw, *a, weighted=True),
     "ADD": lambda draw, *a: elementwise(draw, torch.add, 2, *a),
     "SUBTRACT": lambda draw, *a: elementwise(draw, torch.sub, 2, *a),
     "MULTIPLY": lambda draw, *a: elementwise(draw, torch.mul, 2, *a),

@@ -2,9 +2,11 @@
  *
  *   softmax        y_i = exp(x_i - m) / sum_k exp(x_k - m), m = max x;  dy_i/dx_j = y_i (delta_ij - y_j), so
  *                  dx_j = y_j (dy_j - sum_i dy_i y_i)
- *   cross-entropy  L = -(1/N) sum_n log p[n,t_n];  dp[n,i] = -delta_it / (N p[n,t])
- *   fused          L = (1/N) sum_n (m + log sum_k exp(x_k - m) - sum_i q_i x_i), q_i = (1-s) delta_it + s/D, since
- *                  -sum_i q_i log softmax(x)_i with sum_i q_i = 1;  dx_i = (softmax(x)_i - q_i) / N;  s: the smoothing
+ *   cross-entropy  L = -(1/W) sum_n w_t log p[n,t_n];  dp[n,i] = -w_t delta_it / (W p[n,t])
+ *   fused          L = (1/W) sum_n (S (m + log sum_k exp(x_k - m)) - sum_i w_i q_i x_i), q_i = (1-s) delta_it + s/D,
+ *                  since that is -sum_i w_i q_i log softmax(x)_i with S = sum_i w_i q_i;
+ *                  dx_i = (S softmax(x)_i - w_i q_i) / W;  s: the smoothing
+ *   W = sum_n w_t; without class weights w is 1, S is 1 and W is N.
  *
  * A sample's features lie 16 at a time, N*16 scalars apart. One thread adds up the losses, in the order of the samples.
  */
@@ -108,8 +110,45 @@ static bool is_correct(const struct tensor *x, int64_t n, int32_t label)
     return true;
 }
 
+/* The weights of a batch's terms. */
+struct weighing {
+    const real *weights; /* (D); NULL: all 1 */
+    double smoothing;    /* s */
+    double mean;         /* of the D weights */
+    double total;        /* W; infinite where it would be 0, so that what is divided by it is 0 */
+    double per_sample;   /* N/W: what a sample's loss counts in the metrics */
+};
+
+static double class_weight(const struct weighing *weighing, int64_t d)
+{
+    return weighing->weights ? (double)weighing->weights[d] : 1;
+}
+
+static struct weighing weigh(const struct loss_params *params, struct shape shape, const int32_t *labels)
+{
+    struct weighing w = {NULL, params->smoothing, 1, (double)shape.n, 1};
+    if (!params->class_weights) return w;
+    w.weights = params->class_weights->data;
+    w.mean = w.total = 0;
+    for (int64_t d = 0; d < shape.c; d++) w.mean += class_weight(&w, d) / (double)shape.c;
+    for (int64_t n = 0; n < shape.n; n++) {
+        CHECK(labels[n] >= 0 && labels[n] < shape.c);
+        w.total += class_weight(&w, labels[n]);
+    }
+    if (w.total == 0) w.total = INFINITY;
+    w.per_sample = (double)shape.n / w.total;
+    return w;
+}
+
+/* S of a sample with this label. */
+static double target_sum(const struct weighing *w, int32_t label)
+{
+    return w->weights ? (1 - w->smoothing) * class_weight(w, label) + w->smoothing * w->mean : 1;
+}
+
 static void check_params(const struct loss_params *params, const struct tensor *x, const struct tensor *dx)
 {
+    CHECK(!params->class_weights || params->class_weights->shape.c == x->shape.c);
     CHECK(params->smoothing >= 0 && params->smoothing < 1);
     CHECK(params->skipped >= 0 && params->skipped < x->shape.n && !(dx && params->skipped > 0));
     if (dx) check_vectors(x, dx);
@@ -134,46 +173,50 @@ static void cpu_cross_entropy(struct backend *backend, const struct loss_params 
     struct shape s = probabilities->shape;
     check_params(params, probabilities, dprobabilities);
     if (dprobabilities) memset(dprobabilities->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, s));
+    struct weighing w = weigh(params, s, labels);
     for (int64_t n = 0; n < s.n; n++) {
         int64_t at = feature_offset(s, n, labels[n]);
         double value = (double)p[at] < smallest_normal ? smallest_normal : (double)p[at];
-        add_sample(backend, params, probabilities, n, labels[n], -log(value));
-        if (dprobabilities) ((real *)dprobabilities->data)[at] = (real)(-1 / ((double)s.n * value));
+        double weight = class_weight(&w, labels[n]);
+        add_sample(backend, params, probabilities, n, labels[n], -log(value) * (weight * w.per_sample));
+        if (dprobabilities) ((real *)dprobabilities->data)[at] = (real)(-weight / (w.total * value));
     }
 }
 
-/* sum_i q_i x_i. */
-static double target_dot(const struct tensor *x, int64_t n, int32_t label, double smoothing)
+/* sum_i w_i q_i x_i. */
+static double target_dot(const struct tensor *x, int64_t n, int32_t label, const struct weighing *w)
 {
     const real *data = x->data;
-    double of_label = (double)data[feature_offset(x->shape, n, label)], total = 0;
-    if (smoothing == 0) return of_label; /* whatever the others are */
-    for (int64_t d = 0; d < x->shape.c; d++) total += (double)data[feature_offset(x->shape, n, d)];
-    return (1 - smoothing) * of_label + smoothing / (double)x->shape.c * total;
+    double of_label = class_weight(w, label) * (double)data[feature_offset(x->shape, n, label)], total = 0;
+    if (w->smoothing == 0) return of_label; /* whatever the others are */
+    for (int64_t d = 0; d < x->shape.c; d++) total += class_weight(w, d) * (double)data[feature_offset(x->shape, n, d)];
+    return (1 - w->smoothing) * of_label + w->smoothing / (double)x->shape.c * total;
 }
 
-static void subtract_targets(const struct tensor *dx, int64_t n, int32_t label, double smoothing)
+static void subtract_targets(const struct tensor *dx, int64_t n, int32_t label, const struct weighing *w)
 {
     struct shape s = dx->shape;
     real *data = dx->data;
-    real every = (real)(smoothing / (double)(s.c * s.n));
-    for (int64_t d = 0; smoothing > 0 && d < s.c; d++) data[feature_offset(s, n, d)] -= every;
-    data[feature_offset(s, n, label)] -= (real)((1 - smoothing) / (double)s.n);
+    double every = w->smoothing / ((double)s.c * w->total);
+    for (int64_t d = 0; w->smoothing > 0 && d < s.c; d++)
+        data[feature_offset(s, n, d)] -= (real)(class_weight(w, d) * every);
+    data[feature_offset(s, n, label)] -= (real)(class_weight(w, label) * (1 - w->smoothing) / w->total);
 }
 
 static void cpu_softmax_cross_entropy(struct backend *backend, const struct loss_params *params,
                                       const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits)
 {
     struct shape s = logits->shape;
-    double smoothing = params->smoothing;
     check_params(params, logits, dlogits);
+    struct weighing w = weigh(params, s, labels);
     for (int64_t n = 0; n < s.n; n++) {
         CHECK(labels[n] >= 0 && labels[n] < s.c);
-        double sum, max = max_and_sum(logits, n, &sum);
-        add_sample(backend, params, logits, n, labels[n], max + log(sum) - target_dot(logits, n, labels[n], smoothing));
+        double sum, max = max_and_sum(logits, n, &sum), targets = target_sum(&w, labels[n]);
+        double loss = targets * (max + log(sum)) - target_dot(logits, n, labels[n], &w);
+        add_sample(backend, params, logits, n, labels[n], loss * w.per_sample);
         if (!dlogits) continue;
-        write_softmax(logits, dlogits, n, max, sum, 1 / (double)s.n);
-        subtract_targets(dlogits, n, labels[n], smoothing);
+        write_softmax(logits, dlogits, n, max, sum, targets / w.total);
+        subtract_targets(dlogits, n, labels[n], &w);
     }
 }
 
