@@ -211,6 +211,12 @@ Test(predictor, program_evaluates)
         images += number(json_array_get(classes, i), "images");
     }
     cr_expect(correct / 43 == expected.accuracy && images == 43);
+    double recall = 0;
+    for (size_t i = 0; i < 3; i++) recall += number(json_array_get(classes, i), "recall") / 3;
+    cr_expect(fabs(number(value, "balanced_accuracy") - recall) < 1e-12);
+    cr_expect(number(json_object_get(value, "top"), "k") == 2);
+    cr_expect(number(json_object_get(value, "top"), "accuracy") >= expected.accuracy);
+    cr_expect(json_is_number(json_object_get(json_object_get(value, "macro"), "f1")));
     json_decref(value);
     value = json_of(program_run("eval", "run", "--on", "train", "--checkpoint", "last", "--json", NULL));
     cr_expect(number(value, "images") == 90 && number(value, "step") == 7);
@@ -234,6 +240,26 @@ Test(predictor, program_errors_of_eval)
     expect_error(program_run("eval", "run", "--checkpoint", "x.safetensors", NULL), 1,
                  "x.safetensors: cannot open: No such file");
     expect_error(program_run("eval", "run", "--set", "data.synthetic_size=10", NULL), 1, "the data set has 3x10x10");
+    session_close(session);
+}
+
+/* Class 2 has no image in a set of two, and may have no prediction either. No NaN is printed. */
+Test(predictor, figures_that_are_not_defined_are_dashes_and_null)
+{
+    struct session *session = run_made(convnet);
+    const char *two = "data.synthetic_test=2"; /* sample i is of class i mod 3 */
+    json_t *value = json_of(program_run("eval", "run", "--json", "--set", two, NULL));
+    const json_t *absent = json_array_get(json_object_get(value, "classes"), 2);
+    cr_expect(json_is_null(json_object_get(absent, "recall")) && json_is_null(json_object_get(absent, "accuracy")));
+    cr_expect(json_is_number(json_object_get(value, "balanced_accuracy")));
+    json_decref(value);
+    struct program_result text = program_run("eval", "run", "--set", two, NULL);
+    cr_expect_not_null(strstr(text.out, "        -"), "%s", text.out);
+    cr_expect_null(strstr(text.out, "nan"), "%s", text.out);
+    cr_expect_not_null(strstr(text.out, "\nbalanced accuracy "), "%s", text.out);
+    cr_expect_not_null(strstr(text.out, ", top-2 accuracy "), "%s", text.out);
+    cr_expect_not_null(strstr(text.out, "\nmacro average "), "%s", text.out);
+    free(text.out), free(text.error);
     session_close(session);
 }
 

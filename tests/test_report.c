@@ -220,6 +220,10 @@ Test(report, the_confusion_matrix_is_in_the_page)
     cr_assert_eq(json_integer_value(json_object_get(evaluated, "step")), 70);
     cr_assert_eq(json_integer_value(json_object_get(evaluated, "count")), 3);
     cr_assert(json_is_null(json_object_get(evaluated, "loss")));
+    json_t *first = json_array_get(json_object_get(a, "class_figures"), 0);
+    cr_assert(json_is_null(json_object_get(first, "precision"))); /* never predicted */
+    cr_assert_eq(json_number_value(json_object_get(first, "recall")), 0);
+    cr_assert_eq(json_number_value(json_object_get(evaluated, "balanced_accuracy")), 0);
     free(matrix);
     json_decref(data);
     free(page);

@@ -1,14 +1,19 @@
-/* Which class is taken for which: one count per pair. */
+/* Which class is taken for which: one count per pair; and the figures that follow from it. */
 #ifndef TRAINER_CONFUSION_H
 #define TRAINER_CONFUSION_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { CONFUSION_TOP_MAX = 5 };
+
 struct confusion {
     int64_t classes;
     int64_t *counts; /* (classes, classes + 1): row: the label; column: the class predicted, the last one: none, as an
                       * output was no number. Owned */
+    int64_t top; /* k of the top-k accuracy: CONFUSION_TOP_MAX, or classes - 1 where that is smaller, but 1 at least */
+    int64_t
+        top_correct; /* samples whose label is among the k largest outputs, of those that confusion_add_outputs got */
 };
 
 struct confusion confusion_create(int64_t classes);
@@ -19,14 +24,43 @@ int64_t confusion_predicted(const double *outputs, int64_t classes);
 
 void confusion_add(struct confusion *confusion, int64_t label, int64_t predicted);
 
+/* Adds a sample by its outputs (classes), for the top-k accuracy too. Of equal outputs the first class comes first;
+ * where one is NaN the label is not among the largest. */
+void confusion_add_outputs(struct confusion *confusion, int64_t label, const double *outputs);
+
 /* Samples of the label, and of them those predicted as a class. */
 int64_t confusion_label_count(const struct confusion *confusion, int64_t label);
 int64_t confusion_count(const struct confusion *confusion, int64_t label, int64_t predicted);
+
+/* Samples predicted as a class, whatever their label. */
+int64_t confusion_predicted_count(const struct confusion *confusion, int64_t predicted);
 
 int64_t confusion_total(const struct confusion *confusion);
 int64_t confusion_correct(const struct confusion *confusion);
 
 /* The class that the label is most often mistaken for, the first of equal ones, or -1: none. */
 int64_t confusion_worst(const struct confusion *confusion, int64_t label);
+
+/* With T samples of a class predicted as that class, R samples of the class and P samples predicted as it:
+ *   precision = T / P    recall = T / R    f1 = 2 T / (P + R)
+ * A quotient by 0 is not defined, and is NaN here: the precision of a class that is never predicted, the recall of a
+ * class without samples, the F1 of a class with neither. */
+struct class_figures {
+    double precision, recall, f1;
+};
+struct class_figures confusion_class_figures(const struct confusion *confusion, int64_t label);
+
+/* Means in which each class weighs the same, however many samples it has.
+ *   precision, recall, f1 (macro averages): over the classes that have samples or are predicted; a figure that is not
+ *     defined counts as 0 (scikit-learn's average="macro" with its default zero_division)
+ *   balanced_accuracy: the mean recall of the classes that have samples (scikit-learn's balanced_accuracy_score)
+ * NaN where there is no sample. */
+struct macro_figures {
+    double precision, recall, f1, balanced_accuracy;
+};
+struct macro_figures confusion_macro_figures(const struct confusion *confusion);
+
+/* top_correct as a share of all samples; NaN where there is none. */
+double confusion_top_accuracy(const struct confusion *confusion);
 
 #endif

@@ -43,8 +43,8 @@ struct predictor_visitor {
     void *argument; /* image may be NULL: nobody wants to know */
 };
 
-/* Loss (mean cross-entropy) and accuracy over an entire set, and which class was taken for which, by the batches that
- * trainer_evaluate takes. The set must pass predictor_check_data and predictor_check_set. Free confusion afterwards. */
+/* Loss (mean cross-entropy) and accuracy over an entire set, and which class was taken for which, with top-k hits, by
+ * the batches that trainer_evaluate takes. The set must pass predictor_check_data and predictor_check_set. Free confusion afterwards. */
 struct evaluation predictor_evaluate(struct predictor *predictor, const struct image_set *set,
                                      struct predictor_visitor visitor, struct confusion *confusion);
 

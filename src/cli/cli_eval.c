@@ -1,5 +1,6 @@
-/* A trained network on one of its data sets: loss, accuracy, and which class is taken for which. */
+/* A trained network on one of its data sets: loss, accuracy, figures of each class, confusion matrix. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,11 +18,6 @@ struct outcome {
     struct confusion confusion;
 };
 
-static double share(int64_t part, int64_t whole)
-{
-    return whole > 0 ? (double)part / (double)whole : 0;
-}
-
 /* Images in the batch that the network normalises by; 0: it has running statistics. */
 static int64_t statistics_batch(const struct outcome *outcome)
 {
@@ -31,9 +27,11 @@ static int64_t statistics_batch(const struct outcome *outcome)
 
 /* --- for people --- */
 
+static const char macro_name[] = "macro average"; /* the last line of the table of classes */
+
 static int name_width(const struct predictor *predictor)
 {
-    int widest = 5; /* "class" */
+    int widest = (int)strlen(macro_name);
     for (int64_t i = 0; i < predictor->input.classes; i++) {
         char name[NAME_SIZE];
         predictor_class_name(predictor, i, name, sizeof name);
@@ -43,26 +41,43 @@ static int name_width(const struct predictor *predictor)
     return widest;
 }
 
+/* A share in percent, or "-" where it is not defined. */
+static void print_share(double share)
+{
+    if (isnan(share))
+        printf("  %9s", "-");
+    else
+        printf("  %8.2f%%", 100 * share);
+}
+
+static void print_worst(const struct outcome *outcome, int64_t label)
+{
+    const struct confusion *confusion = &outcome->confusion;
+    int64_t count = confusion_label_count(confusion, label), worst = confusion_worst(confusion, label);
+    char name[NAME_SIZE];
+    if (worst < 0) return;
+    predictor_class_name(outcome->predictor, worst, name, sizeof name);
+    printf("  %s (%.2f%%)", name, 100 * (double)confusion_count(confusion, label, worst) / (double)count);
+}
+
 static void print_classes(const struct outcome *outcome, int width)
 {
     const struct confusion *confusion = &outcome->confusion;
-    printf("%-*s  %8s  %8s  %s\n", width, "class", "images", "accuracy", "most often taken for");
+    struct macro_figures macro = confusion_macro_figures(confusion);
+    printf("%-*s  %8s  %9s  %9s  %9s  %s\n", width, "class", "images", "precision", "recall", "F1",
+           "most often taken for");
     for (int64_t i = 0; i < confusion->classes; i++) {
-        char name[NAME_SIZE], taken_for[NAME_SIZE];
-        int64_t count = confusion_label_count(confusion, i), worst = confusion_worst(confusion, i);
+        char name[NAME_SIZE];
+        struct class_figures figures = confusion_class_figures(confusion, i);
         predictor_class_name(outcome->predictor, i, name, sizeof name);
-        printf("%-*s  %8s", width, name, thousands_format(count).text);
-        if (count == 0) {
-            puts("         -");
-            continue;
-        }
-        printf("  %7.2f%%", 100 * share(confusion_count(confusion, i, i), count));
-        if (worst >= 0) {
-            predictor_class_name(outcome->predictor, worst, taken_for, sizeof taken_for);
-            printf("  %s (%.2f%%)", taken_for, 100 * share(confusion_count(confusion, i, worst), count));
-        }
+        printf("%-*s  %8s", width, name, thousands_format(confusion_label_count(confusion, i)).text);
+        print_share(figures.precision), print_share(figures.recall), print_share(figures.f1);
+        print_worst(outcome, i);
         putchar('\n');
     }
+    printf("%-*s  %8s", width, macro_name, "");
+    print_share(macro.precision), print_share(macro.recall), print_share(macro.f1);
+    putchar('\n');
 }
 
 static void print_matrix(const struct outcome *outcome, int width)
@@ -86,14 +101,19 @@ static void print_matrix(const struct outcome *outcome, int width)
 
 static void print_text(const struct outcome *outcome)
 {
+    const struct confusion *confusion = &outcome->confusion;
     int width = name_width(outcome->predictor);
     printf("%s, step %" PRId64 ", on %s\n", outcome->predictor->path, outcome->predictor->step,
            outcome->predictor->backend->description);
     int64_t batch = statistics_batch(outcome);
     if (batch > 0) printf("batch statistics: normalised by batches of %s images\n", thousands_format(batch).text);
-    printf("%s: %s images, loss %.4f, accuracy %.2f%%\n\n", outcome->set,
-           thousands_format(confusion_total(&outcome->confusion)).text, outcome->evaluation.loss,
+    printf("%s: %s images, loss %.4f, accuracy %.2f%%\n", outcome->set,
+           thousands_format(confusion_total(confusion)).text, outcome->evaluation.loss,
            100 * outcome->evaluation.accuracy);
+    printf("balanced accuracy %.2f%%", 100 * confusion_macro_figures(confusion).balanced_accuracy);
+    if (confusion->top > 1)
+        printf(", top-%" PRId64 " accuracy %.2f%%", confusion->top, 100 * confusion_top_accuracy(confusion));
+    fputs("\n\n", stdout);
     print_classes(outcome, width);
     print_matrix(outcome, width);
 }
@@ -104,30 +124,61 @@ static json_t *class_object(const struct outcome *outcome, int64_t label)
 {
     char name[NAME_SIZE];
     const struct confusion *confusion = &outcome->confusion;
-    int64_t count = confusion_label_count(confusion, label), correct = confusion_count(confusion, label, label);
+    struct class_figures figures = confusion_class_figures(confusion, label);
+    json_int_t count = confusion_label_count(confusion, label), correct = confusion_count(confusion, label, label);
     predictor_class_name(outcome->predictor, label, name, sizeof name);
-    return json_pack("{s:I, s:o, s:I, s:I, s:o}", "class", (json_int_t)label, "name", json_value_text(name), "images",
-                     (json_int_t)count, "correct", (json_int_t)correct, "accuracy",
-                     count > 0 ? json_value_number(share(correct, count)) : json_null());
+    return json_pack("{s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "class", (json_int_t)label, "name",
+                     json_value_text(name), "images", count, "correct", correct, "predicted",
+                     (json_int_t)confusion_predicted_count(confusion, label), "accuracy",
+                     json_value_number(figures.recall), "precision", json_value_number(figures.precision), "recall",
+                     json_value_number(figures.recall), "f1", json_value_number(figures.f1));
+}
+
+static json_t *classes_array(const struct outcome *outcome)
+{
+    json_t *classes = json_array();
+    for (int64_t i = 0; i < outcome->confusion.classes; i++) json_array_append_new(classes, class_object(outcome, i));
+    return classes;
+}
+
+static json_t *matrix_array(const struct confusion *confusion)
+{
+    json_t *matrix = json_array();
+    for (int64_t i = 0; i < confusion->classes; i++) {
+        json_t *row = json_array();
+        for (int64_t k = 0; k < confusion->classes; k++)
+            json_array_append_new(row, json_integer((json_int_t)confusion_count(confusion, i, k)));
+        json_array_append_new(matrix, row);
+    }
+    return matrix;
+}
+
+static void add_figures(json_t *json, const struct outcome *outcome)
+{
+    const struct confusion *confusion = &outcome->confusion;
+    struct macro_figures macro = confusion_macro_figures(confusion);
+    json_object_set_new(json, "loss", json_value_number(outcome->evaluation.loss));
+    json_object_set_new(json, "accuracy", json_value_number(outcome->evaluation.accuracy));
+    json_object_set_new(json, "balanced_accuracy", json_value_number(macro.balanced_accuracy));
+    json_object_set_new(json, "macro",
+                        json_pack("{s:o, s:o, s:o}", "precision", json_value_number(macro.precision), "recall",
+                                  json_value_number(macro.recall), "f1", json_value_number(macro.f1)));
+    json_object_set_new(json, "top",
+                        json_pack("{s:I, s:o}", "k", (json_int_t)confusion->top, "accuracy",
+                                  json_value_number(confusion_top_accuracy(confusion))));
 }
 
 static void print_json(const struct outcome *outcome)
 {
-    json_t *classes = json_array(), *matrix = json_array();
     int64_t batch = statistics_batch(outcome);
-    for (int64_t i = 0; i < outcome->confusion.classes; i++) {
-        json_t *row = json_array();
-        for (int64_t k = 0; k < outcome->confusion.classes; k++)
-            json_array_append_new(row, json_integer((json_int_t)confusion_count(&outcome->confusion, i, k)));
-        json_array_append_new(matrix, row);
-        json_array_append_new(classes, class_object(outcome, i));
-    }
-    cli_json_print(json_pack(
-        "{s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:o}", "run", json_value_text(outcome->run), "checkpoint",
-        json_value_text(outcome->predictor->path), "step", (json_int_t)outcome->predictor->step, "set", outcome->set,
-        "images", (json_int_t)confusion_total(&outcome->confusion), "loss", json_value_number(outcome->evaluation.loss),
-        "accuracy", json_value_number(outcome->evaluation.accuracy), "statistics_batch",
-        batch > 0 ? json_integer((json_int_t)batch) : json_null(), "classes", classes, "confusion", matrix));
+    json_t *json = json_pack("{s:o, s:o, s:I, s:s, s:I}", "run", json_value_text(outcome->run), "checkpoint",
+                             json_value_text(outcome->predictor->path), "step", (json_int_t)outcome->predictor->step,
+                             "set", outcome->set, "images", (json_int_t)confusion_total(&outcome->confusion));
+    add_figures(json, outcome);
+    json_object_set_new(json, "statistics_batch", batch > 0 ? json_integer((json_int_t)batch) : json_null());
+    json_object_set_new(json, "classes", classes_array(outcome));
+    json_object_set_new(json, "confusion", matrix_array(&outcome->confusion));
+    cli_json_print(json);
 }
 
 /* --- the subcommand --- */
@@ -192,15 +243,23 @@ static const struct cli_option options[] = {
     {0},
 };
 static const struct cli_example examples[] = {
-    {"trainer eval runs/quickstart", "Accuracy of each class, and the confusion matrix."},
+    {"trainer eval runs/quickstart", "Precision and recall of each class, and the confusion matrix."},
     {"trainer eval runs/quickstart --set data.path=/elsewhere --json", "Data in another folder; for a program."},
     {0},
 };
 
 const struct cli_command cli_eval = {
     .name = "eval",
-    .summary = "Evaluate a run's network: loss, accuracy of each class, confusion matrix.",
-    .description = "On all images of the set, with the data that the run's config names. `--set` changes that config.",
+    .summary = "Evaluate a run's network: loss, accuracy, figures of each class, confusion matrix.",
+    .description =
+        "On all images of the set, with the data that the run's config names. `--set` changes that config.\n\n"
+        "Precision is the share of a class's predictions that are right, recall the share of its images that are "
+        "found, F1 their harmonic mean. A figure that is not defined is `-`, in JSON null: the precision of a class "
+        "that is never predicted, the recall of a class without images. In the macro averages every class that has "
+        "images or is predicted weighs the same, and such a figure counts as 0, as in scikit-learn. The balanced "
+        "accuracy is the mean recall of the classes that have images. The top-5 accuracy is the share of the images "
+        "whose class is among the 5 with the largest scores; with 5 classes or fewer, k is one less than the classes. "
+        "`train.class_weights` weighs none of these figures.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -150,7 +150,7 @@ struct evaluation predictor_evaluate(struct predictor *predictor, const struct i
             const double *scores = logits + (skipped + i) * classes;
             int64_t label = set->labels[first + i];
             loss += cross_entropy(scores, classes, label);
-            confusion_add(confusion, label, confusion_predicted(scores, classes));
+            confusion_add_outputs(confusion, label, scores);
             if (visitor.image) visitor.image(visitor.argument, first + i, label, scores);
         }
     }

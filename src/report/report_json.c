@@ -111,6 +111,30 @@ static json_t *classes_json(const struct report_evaluation *evaluation)
     return names;
 }
 
+/* Precision, recall and F1 of each class; null where one is not defined. */
+static json_t *class_figures_json(const struct confusion *confusion)
+{
+    json_t *list = json_array();
+    for (int64_t i = 0; i < confusion->classes; i++) {
+        struct class_figures figures = confusion_class_figures(confusion, i);
+        json_array_append_new(list,
+                              json_pack("{s:o, s:o, s:o}", "precision", json_value_number(figures.precision), "recall",
+                                        json_value_number(figures.recall), "f1", json_value_number(figures.f1)));
+    }
+    return list;
+}
+
+static void add_means(json_t *evaluated, const struct confusion *confusion)
+{
+    struct macro_figures macro = confusion_macro_figures(confusion);
+    json_object_set_new(evaluated, "macro",
+                        json_pack("{s:o, s:o, s:o}", "precision", json_value_number(macro.precision), "recall",
+                                  json_value_number(macro.recall), "f1", json_value_number(macro.f1)));
+    json_object_set_new(evaluated, "balanced_accuracy", json_value_number(macro.balanced_accuracy));
+    json_object_set_new(evaluated, "top", json_integer(confusion->top));
+    json_object_set_new(evaluated, "top_accuracy", json_value_number(confusion_top_accuracy(confusion)));
+}
+
 static json_t *mistakes_json(const struct report_evaluation *evaluation)
 {
     json_t *list = json_array();
@@ -141,7 +165,9 @@ static void add_evaluation(json_t *run_json, const struct report_evaluation *eva
     json_object_set_new(evaluated, "count", json_integer(confusion_total(evaluation->confusion)));
     json_object_set_new(evaluated, "loss", json_value_number(evaluation->figures.loss));
     json_object_set_new(evaluated, "accuracy", json_value_number(evaluation->figures.accuracy));
+    add_means(evaluated, evaluation->confusion);
     json_object_set_new(run_json, "evaluated", evaluated);
+    json_object_set_new(run_json, "class_figures", class_figures_json(evaluation->confusion));
     json_object_set_new(run_json, "classes", classes_json(evaluation));
     json_object_set_new(run_json, "confusion", confusion_json(evaluation->confusion));
     json_object_set_new(run_json, "mistakes", mistakes_json(evaluation));

@@ -190,7 +190,8 @@ const className = (run, label) => (label >= run.classes.length ? "none" : run.cl
 function showEvaluated(panel, run) {
   const e = run.evaluated;
   element(panel, "p", "hint", `${e.checkpoint}, after step ${whole(e.step)}: ${whole(e.count)} images of the ${e.set}, loss ` +
-          `${formatNumber(e.loss)}, accuracy ${percent(e.accuracy)}`).style.margin = "0 0 10px";
+          `${formatNumber(e.loss)}, accuracy ${percent(e.accuracy)}, balanced accuracy ${percent(e.balanced_accuracy)}` +
+          (e.top > 1 ? `, top-${e.top} accuracy ${percent(e.top_accuracy)}` : "")).style.margin = "0 0 10px";
 }
 
 // --- which class is taken for which ---
@@ -224,6 +225,13 @@ function showMostConfused(parent, run) {
   if (wrong.length === 0) add(["none", ""]);
 }
 
+function showClassFigures(parent, run) {
+  const add = table(parent, ["class", "precision", "recall", "F1"], [1, 2, 3]);
+  const shares = (figures) => [figures.precision, figures.recall, figures.f1].map((share) => percent(share, 1));
+  run.class_figures.forEach((figures, label) => add([className(run, label), ...shares(figures)]));
+  add(["macro average", ...shares(run.evaluated.macro)], "total");
+}
+
 function showConfusion(panel, run) {
   const widest = 40; // classes; beyond that a matrix is no picture any more
   showEvaluated(panel, run);
@@ -231,6 +239,7 @@ function showConfusion(panel, run) {
   if (run.confusion.length <= widest) showMatrix(columns, run);
   else element(columns, "p", "hint", `A matrix of ${run.confusion.length} classes is not drawn.`);
   showMostConfused(columns, run);
+  showClassFigures(columns, run);
 }
 
 function showMistakes(panel, run) {
