@@ -95,6 +95,18 @@ Test(streams, a_full_disk_under_the_output_is_named)
     expect_file("last", expected);
 }
 
+/* The print that fails may leave nothing to flush: stdio drops the rest of a text that did not fit into its buffer. */
+Test(streams, the_cause_is_found_where_nothing_is_left_to_flush)
+{
+    char buffer[16];
+    FILE *full = fopen("/dev/full", "w");
+    cr_assert(full && setvbuf(full, buffer, _IOFBF, sizeof buffer) == 0);
+    fputs("ten bytes,", full), fputs("then twenty, dropped", full);
+    cr_expect_not(streams_flush(full));
+    cr_expect_eq(streams_error(), ENOSPC, "%d", streams_error());
+    fclose(full);
+}
+
 /* As in `trainer CONFIG | head`: the run saves what it has. */
 Test(streams, a_run_that_nothing_listens_to_is_saved)
 {

@@ -33,10 +33,18 @@ void streams_outlive_readers(void)
     sigaction(SIGPIPE, &action, NULL);
 }
 
+/* Why a print failed, 0 where that is not known any more. stdio has dropped the bytes and keeps no cause; one more byte
+ * fails for the same one. */
+static int cause_of_lost_print(FILE *out)
+{
+    return fputc('\n', out) == EOF || fflush(out) != 0 ? errno : 0;
+}
+
 bool streams_flush(FILE *out)
 {
-    if (fflush(out) == 0) return !ferror(out);
-    if (first_error == 0) first_error = errno;
+    bool flushed = fflush(out) == 0;
+    if (flushed && !ferror(out)) return true;
+    if (first_error == 0) first_error = flushed ? cause_of_lost_print(out) : errno;
     return false;
 }
 
