@@ -143,7 +143,7 @@ cudaError_t cuda_softmax_forward_launch(cudaStream_t stream, enum cuda_type type
                                         void *y);
 cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type type, int64_t n, int64_t d, const void *y,
                                          const void *dy, void *dx);
-/* struct loss_params as a kernel takes it. */
+/* The device's twin of struct loss_params. */
 struct cuda_loss_params {
     float smoothing; /* for logits only */
     int64_t skipped;

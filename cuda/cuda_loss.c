@@ -1,4 +1,4 @@
-/* Softmax, the losses and the metrics, which are summed in device memory until somebody reads them. */
+/* The host side of softmax, the losses and the metrics. The metrics are summed in device memory until they are read. */
 #include "cuda_backend.h"
 
 static void check_vectors(const struct tensor *a, const struct tensor *b)

@@ -6,21 +6,22 @@
  *                  dx_i = (S softmax(x)_i - w_i q_i) / W, S = sum_i w_i q_i;  s: the smoothing
  *   W = sum_n w_t; without class weights w is 1, S is 1 and W is N.
  *
- * A group of 4 or 32 neighbouring threads takes a sample, by the number of features. The losses are added by one block, in
- * double and in one order, so a batch is one launch without atomics. */
+ * A group of 4 or 32 neighbouring threads takes a sample, by the number of features. The losses are added by one block,
+ * in double and in one order, so a batch is one launch without atomics. */
 #include <float.h>
 
 #include "cuda_vector.cuh"
 
 enum { LOSS_THREADS = 1024, LOSS_WARPS = LOSS_THREADS / CUDA_WARP };
 
-/* Threads that share a sample. */
+/* The number of threads that share a sample. */
 static int group_size(int64_t d)
 {
     return d <= 16 ? 4 : CUDA_WARP;
 }
 
-/* Over the threads of a group; every one gets the result. All threads of a warp must call. */
+/* group_sum, group_max and group_all combine the values of the threads of a group; every thread gets the result. All
+ * threads of a warp must call them. */
 __device__ inline float group_sum(float value, int group)
 {
     for (int offset = group / 2; offset > 0; offset /= 2) value += __shfl_xor_sync(CUDA_FULL_WARP, value, offset);
@@ -41,7 +42,7 @@ __device__ inline bool group_all(bool value, int group)
     return both != 0;
 }
 
-/* m and sum_k exp(x_k - m) of a sample. With d = 0 (no such sample) nothing is read. */
+/* Returns m, and in `sum` sum_k exp(x_k - m), for a sample. With d = 0 (no such sample) nothing is read. */
 template <typename T> __device__ inline float max_and_sum(const T *x, int64_t d, int lane, int group, float *sum)
 {
     float most = -INFINITY, total = 0;
@@ -56,7 +57,7 @@ template <typename T> __global__ static void softmax_kernel(int64_t n, int64_t d
 {
     int64_t thread = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x, sample = thread / group;
     int lane = (int)(thread % group);
-    if (sample >= n) d = 0, sample = 0; /* still takes part in the shuffles */
+    if (sample >= n) d = 0, sample = 0; /* the thread still takes part in the shuffles */
     float sum, most = max_and_sum(x + sample * d, d, lane, group, &sum);
     for (int64_t i = lane; i < d; i += group)
         y[sample * d + i] = from_float<T>(expf(to_float(x[sample * d + i]) - most) / sum);
@@ -118,7 +119,7 @@ cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type typ
 
 /* --- losses --- */
 
-/* The largest output is the label's: no other is larger, none before it is as large, none is NaN. */
+/* True where the largest output is the label's: no other is larger, none before it is as large, none is NaN. */
 template <typename T>
 __device__ inline bool is_correct(const T *x, int64_t d, int64_t label, float of_label, int lane, int group)
 {
@@ -172,8 +173,8 @@ __device__ static struct weighing weigh(const struct cuda_loss_params *params, i
     return w;
 }
 
-/* The loss of a sample of logits, and its gradient where dx is not NULL. All threads of a warp have the same
- * weighing. */
+/* Returns the loss of a sample of logits, and writes its gradient where dx is not NULL. All threads of a warp have the
+ * same weighing. */
 template <typename T>
 __device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float of_label, float weight,
                                     const struct weighing *w, int lane, int group, T *dx)
@@ -185,7 +186,7 @@ __device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float 
         dx[i] = from_float<T>((i == label ? p - (1 - w->smoothing) * weight : p) * w->share);
     }
     float loss = targets * (most - of_label + logf(sum));
-    if (w->smoothing == 0) return loss; /* whatever the other features are */
+    if (w->smoothing == 0) return loss; /* the other features may be infinite */
     float below = 0;                    /* sum_i w_i (x_t - x_i) */
     for (int64_t i = lane; i < d; i += group) below += class_weight(w, i) * (of_label - to_float(x[i]));
     return loss + every * group_sum(below, group);
@@ -195,7 +196,7 @@ template <typename T>
 __device__ inline float probabilities_loss(int64_t d, int64_t label, float of_label, float weight,
                                            const struct weighing *w, int lane, int group, T *dx)
 {
-    float p = of_label < FLT_MIN ? FLT_MIN : of_label; /* NaN stays */
+    float p = of_label < FLT_MIN ? FLT_MIN : of_label; /* NaN stays NaN */
     for (int64_t i = lane; dx && i < d; i += group) dx[i] = from_float<T>(i == label ? -weight * w->share / p : 0);
     return -weight * logf(p);
 }
@@ -216,7 +217,8 @@ __device__ inline void block_totals(double *loss, int *correct)
     for (int w = 1; w < (int)blockDim.x / CUDA_WARP; w++) *loss += losses[w], *correct += hits[w];
 }
 
-/* One block. A label outside of the features makes the loss NaN instead of reading what is not there. */
+/* One block computes the whole batch. A label outside of the features makes the loss NaN instead of a read outside of
+ * x. */
 template <typename T, bool OF_LOGITS>
 __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group,
                                                                    struct cuda_loss_params params, const T *x,

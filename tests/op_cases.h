@@ -55,7 +55,7 @@ struct op_case {
         double channel_scale;
         struct {
             double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
-            bool weighted;    /* by class */
+            bool weighted;    /* weighted by class */
         } loss;
         struct sgd_params sgd;
         struct adam_params adam;

@@ -191,12 +191,11 @@ struct augment_params {
     uint64_t seed;
 };
 
-/* How the losses of a batch of N samples are taken. */
+/* The parameters of a loss over a batch of N samples. */
 struct loss_params {
-    double smoothing;                   /* of the labels, 0 <= smoothing < 1; softmax_cross_entropy only */
+    double smoothing;                   /* smoothing of the labels, 0 <= smoothing < 1; softmax_cross_entropy only */
     const struct tensor *class_weights; /* (D), none negative; NULL: every class weighs 1 */
-    int64_t
-        skipped; /* The metrics leave out the first so many samples, 0 <= skipped < N; 0 where there is a gradient. */
+    int64_t skipped; /* first samples that the metrics leave out, 0 <= skipped < N; 0 where there is a gradient */
 };
 
 struct backend_ops {
@@ -323,23 +322,23 @@ struct backend_ops {
 
     /* --- loss: vectors (N,D,1,1), labels (N) --- */
     void (*softmax_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
-    /* dx_j = y_j (dy_j - sum_i dy_i y_i). Where dy_i is not 0, a y_i below the smallest normal number of the scalar type
-     * counts as that number, as in cross_entropy: so y_i dy_i is -w_t/W and the label's sample learns, although its
-     * probability underflowed. */
+    /* dx_j = y_j (dy_j - sum_i dy_i y_i). Where dy_i is not 0, a y_i below the smallest normal number of the scalar
+     * type counts as that number, as in cross_entropy: so y_i dy_i is -w_t/W and the label's sample learns, although
+     * its probability underflowed. */
     void (*softmax_backward)(struct backend *backend, const struct tensor *y, const struct tensor *dy,
                              const struct tensor *dx);
     void (*metrics_reset)(struct backend *backend);
     struct metrics (*metrics_read)(struct backend *backend); /* waits for the device */
-    /* Adds the samples of the batch that are not skipped to the metrics. Where the gradient is not NULL, it becomes that of
-     * the mean loss of the batch. With class weights w the mean is (sum of the samples' weighted losses) / W, where W
-     * is the sum of the weights of the N labels (PyTorch's reduction = "mean"). A sample then adds N/W times its
-     * weighted loss to the metrics, so that their sum over N is that mean. Where W is 0, losses and gradients are 0.
-     * Cross-entropy of probabilities: -w_t log(p) with p = max(p_t, smallest normal number of the scalar type) and the
-     * label t; gradient -w_t/(W p), with the same p; without weights w_t = 1 and W = N. */
+    /* Adds the samples of the batch that are not skipped to the metrics. Where the gradient is not NULL, it becomes
+     * that of the mean loss of the batch. With class weights w the mean is (sum of the samples' weighted losses) / W,
+     * where W is the sum of the weights of the N labels (PyTorch's reduction = "mean"). A sample then adds N/W times
+     * its weighted loss to the metrics, so that their sum over N is that mean. Where W is 0, losses and gradients are
+     * 0. Cross-entropy of probabilities: -w_t log(p) with p = max(p_t, smallest normal number of the scalar type) and
+     * the label t; gradient -w_t/(W p), with the same p; without weights w_t = 1 and W = N. */
     void (*cross_entropy)(struct backend *backend, const struct loss_params *params, const struct tensor *probabilities,
                           const int32_t *labels, const struct tensor *dprobabilities);
-    /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against smoothed labels (Szegedy et al.
-     * 2016; PyTorch's label_smoothing): with s = params->smoothing, p = softmax(x) and the label t,
+    /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against smoothed labels (Szegedy et
+     * al. 2016; PyTorch's label_smoothing): with s = params->smoothing, p = softmax(x) and the label t,
      *   q_d = (1 - s) * [d = t] + s / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N
      * With class weights each term of the sum weighs as its class d does, as in PyTorch:
      *   L = -sum_d w_d q_d log p_d,  gradient_d = (S p_d - w_d q_d) / W,  S = sum_d w_d q_d */

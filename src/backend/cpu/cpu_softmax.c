@@ -9,7 +9,8 @@
  *   W = sum_n w_t; without class weights w is 1, S is 1 and W is N.
  *
  * A sample's features lie 16 at a time, N*16 scalars apart. One thread adds up the losses, in the order of the samples.
- */
+ *
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
 #include <float.h>
@@ -20,7 +21,7 @@ static int64_t feature_offset(struct shape shape, int64_t n, int64_t d)
     return (d / CPU_BLOCK * shape.n + n) * CPU_BLOCK + d % CPU_BLOCK;
 }
 
-/* m and sum_k exp(x_k - m) of one sample. */
+/* Returns m, and in `sum` sum_k exp(x_k - m), for one sample. */
 static double max_and_sum(const struct tensor *x, int64_t n, double *sum)
 {
     const real *data = x->data;
@@ -98,7 +99,7 @@ static struct metrics cpu_metrics_read(struct backend *backend)
     return cpu_backend_of(backend)->metrics;
 }
 
-/* The largest output is the label's: no other is larger, none before it is as large, none is NaN. */
+/* True where the largest output is the label's: no other is larger, none before it is as large, none is NaN. */
 static bool is_correct(const struct tensor *x, int64_t n, int32_t label)
 {
     const real *data = x->data;
@@ -114,9 +115,9 @@ static bool is_correct(const struct tensor *x, int64_t n, int32_t label)
 struct weighing {
     const real *weights; /* (D); NULL: all 1 */
     double smoothing;    /* s */
-    double mean;         /* of the D weights */
-    double total;        /* W; infinite where it would be 0, so that what is divided by it is 0 */
-    double per_sample;   /* N/W: what a sample's loss counts in the metrics */
+    double mean;         /* mean of the D weights */
+    double total;        /* W; infinite where it would be 0, so that quotients by it are 0 */
+    double per_sample;   /* N/W: the factor of a sample's loss in the metrics */
 };
 
 static double class_weight(const struct weighing *weighing, int64_t d)
@@ -140,7 +141,7 @@ static struct weighing weigh(const struct loss_params *params, struct shape shap
     return w;
 }
 
-/* S of a sample with this label. */
+/* Returns S of a sample with this label. */
 static double target_sum(const struct weighing *w, int32_t label)
 {
     return w->weights ? (1 - w->smoothing) * class_weight(w, label) + w->smoothing * w->mean : 1;
@@ -183,12 +184,12 @@ static void cpu_cross_entropy(struct backend *backend, const struct loss_params 
     }
 }
 
-/* sum_i w_i q_i x_i. */
+/* Returns sum_i w_i q_i x_i. */
 static double target_dot(const struct tensor *x, int64_t n, int32_t label, const struct weighing *w)
 {
     const real *data = x->data;
     double of_label = class_weight(w, label) * (double)data[feature_offset(x->shape, n, label)], total = 0;
-    if (w->smoothing == 0) return of_label; /* whatever the others are */
+    if (w->smoothing == 0) return of_label; /* the others may be infinite */
     for (int64_t d = 0; d < x->shape.c; d++) total += class_weight(w, d) * (double)data[feature_offset(x->shape, n, d)];
     return (1 - w->smoothing) * of_label + w->smoothing / (double)x->shape.c * total;
 }
