@@ -192,13 +192,19 @@ __device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float 
     return loss + every * group_sum(below, group);
 }
 
+/* The same for probabilities; logits (or NULL) are those of the sample. A label's probability that has underflowed is
+ * computed anew from them. All threads of a warp have logits, or none has. */
 template <typename T>
-__device__ inline float probabilities_loss(int64_t d, int64_t label, float of_label, float weight,
+__device__ inline float probabilities_loss(const T *logits, int64_t d, int64_t label, float of_label, float weight,
                                            const struct weighing *w, int lane, int group, T *dx)
 {
-    float p = of_label < FLT_MIN ? FLT_MIN : of_label; /* NaN stays NaN */
+    float p = of_label < FLT_MIN ? FLT_MIN : of_label, loss = -logf(p); /* NaN stays NaN */
     for (int64_t i = lane; dx && i < d; i += group) dx[i] = from_float<T>(i == label ? -weight * w->share / p : 0);
-    return -weight * logf(p);
+    if (logits) {
+        float sum, most = max_and_sum(logits, d, lane, group, &sum);
+        if (of_label < FLT_MIN) loss = most - to_float(logits[label]) + logf(sum);
+    }
+    return weight * loss;
 }
 
 /* Adds up over the block; thread 0 gets the sums. */
@@ -234,11 +240,12 @@ __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, in
         bool valid = sample < n;
         int64_t label = valid ? labels[sample] : 0, features = valid ? d : 0;
         const T *row = x + (valid ? sample * d : 0);
+        const T *logits = params.logits ? (const T *)params.logits + (valid ? sample * d : 0) : NULL;
         T *drow = dx && valid ? dx + sample * d : NULL;
         bool known = label >= 0 && label < d;
         float of_label = valid && known ? to_float(row[label]) : NAN, weight = known ? class_weight(&w, label) : NAN;
         float own = OF_LOGITS ? logits_loss(row, features, label, of_label, weight, &w, lane, group, drow)
-                              : probabilities_loss(features, label, of_label, weight, &w, lane, group, drow);
+                              : probabilities_loss(logits, features, label, of_label, weight, &w, lane, group, drow);
         bool hit = is_correct(row, features, label, of_label, lane, group);
         if (valid && lane == 0 && sample >= params.skipped) loss += (double)own * w.per_sample, correct += hit;
     }

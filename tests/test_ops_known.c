@@ -352,7 +352,8 @@ Test(ops_known, cross_entropy_of_zero)
     with_each_backend(cross_entropy_of_zero);
 }
 
-/* A label whose probability underflows: through both layers the gradient is that of the two in one, (p - [d = t]) / N. */
+/* A label whose probability underflows: through both layers loss and gradient are those of the two in one, and the
+ * gradient is (p - [d = t]) / N. */
 static void underflowed_label_learns(struct backend *backend, const struct variant *variant)
 {
     const struct backend_ops *ops = backend->ops;
@@ -363,8 +364,11 @@ static void underflowed_label_learns(struct backend *backend, const struct varia
     for (int i = 1; i < 4; i++) t[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     int32_t *labels = support_labels(backend, (double[]){0, 0, 0}, 3);
     ops->softmax_forward(backend, &t[0], &t[1]);
-    ops->cross_entropy(backend, &(struct loss_params){0}, &t[1], labels, &t[2]);
+    ops->metrics_reset(backend);
+    ops->cross_entropy(backend, &(struct loss_params){.logits = &t[0]}, &t[1], labels, &t[2]);
     ops->softmax_backward(backend, &t[1], &t[2], &t[3]);
+    double loss = ops->metrics_read(backend).loss, total = far + farther + log(1 + exp(1));
+    cr_expect(fabs(loss - total) <= 8 * variant->roundoff * total, "%s: loss %.17g", variant->name, loss);
     double *dx = support_read(backend, &t[3]), p = 1 / (1 + exp(1));
     const double expected[] = {-1 / 3.0, 1 / 3.0, -1 / 3.0, 1 / 3.0, (p - 1) / 3, (1 - p) / 3};
     char message[256];

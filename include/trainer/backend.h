@@ -196,6 +196,7 @@ struct loss_params {
     double smoothing;                   /* smoothing of the labels, 0 <= smoothing < 1; softmax_cross_entropy only */
     const struct tensor *class_weights; /* (D), none negative; NULL: every class weighs 1 */
     int64_t skipped; /* first samples that the metrics leave out, 0 <= skipped < N; 0 where there is a gradient */
+    const struct tensor *logits; /* (N,D,1,1), the input of the softmax before a cross_entropy; NULL: there is none */
 };
 
 struct backend_ops {
@@ -334,7 +335,9 @@ struct backend_ops {
      * where W is the sum of the weights of the N labels (PyTorch's reduction = "mean"). A sample then adds N/W times
      * its weighted loss to the metrics, so that their sum over N is that mean. Where W is 0, losses and gradients are
      * 0. Cross-entropy of probabilities: -w_t log(p) with p = max(p_t, smallest normal number of the scalar type) and
-     * the label t; gradient -w_t/(W p), with the same p; without weights w_t = 1 and W = N. */
+     * the label t; gradient -w_t/(W p), with the same p; without weights w_t = 1 and W = N. Where p_t is below that
+     * number and there are params->logits, the loss is w_t (log-sum-exp of the logits - logit of t), which does not
+     * underflow. */
     void (*cross_entropy)(struct backend *backend, const struct loss_params *params, const struct tensor *probabilities,
                           const int32_t *labels, const struct tensor *dprobabilities);
     /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against smoothed labels (Szegedy et

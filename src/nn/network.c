@@ -303,23 +303,34 @@ void network_forward(struct network *network, enum layer_mode mode)
     }
 }
 
+/* The input of the softmax that ends a network with LOSS_SEPARATE; NULL where an evaluation does not write it. */
+static const struct tensor *logits_of(const struct network *network)
+{
+    int before = network->layer_count - 2;
+    if (before < 0) return &network->input;
+    const struct layer *layer = &network->layers[before];
+    bool skipped = layer->ops->identity_in_evaluation || fold_leaves_nothing(layer);
+    return skipped ? NULL : &network->activations[before];
+}
+
 /* dy (or NULL) gets the gradient of the mean loss with respect to the last activation. */
-static void compute_loss(struct network *network, const struct loss_params *params, const struct tensor *dy)
+static void compute_loss(struct network *network, struct loss_params params, const struct tensor *dy)
 {
     struct backend *backend = network->backend;
     const struct tensor *y = &network->activations[network->layer_count - 1];
-    if (network->loss == LOSS_FUSED)
-        backend->ops->softmax_cross_entropy(backend, params, y, network->labels, dy);
-    else
-        backend->ops->cross_entropy(backend, params, y, network->labels, dy);
+    if (network->loss == LOSS_FUSED) {
+        backend->ops->softmax_cross_entropy(backend, &params, y, network->labels, dy);
+    } else {
+        params.logits = logits_of(network);
+        backend->ops->cross_entropy(backend, &params, y, network->labels, dy);
+    }
     network_observe(network, PHASE_LOSS, -1);
 }
 
 /* Smoothed labels and class weights are means of training; the loss by which runs are compared has neither. */
 void network_loss(struct network *network, int64_t skipped)
 {
-    struct loss_params params = {.skipped = skipped};
-    compute_loss(network, &params, NULL);
+    compute_loss(network, (struct loss_params){.skipped = skipped}, NULL);
 }
 
 /* The gradient of an activation is dead once its layer has turned it into the gradient of the layer's input, so two
@@ -329,8 +340,7 @@ void network_backward(struct network *network, const struct tensor *dinput)
     int last = network->layer_count - 1;
     struct tensor dy = network->activations[last];
     dy.data = network->gradient_buffer[0];
-    struct loss_params params = network_loss_params(network);
-    compute_loss(network, &params, &dy);
+    compute_loss(network, network_loss_params(network), &dy);
     for (int i = last; i >= 0; i--) {
         struct layer *layer = &network->layers[i];
         const struct tensor *x = i > 0 ? &network->activations[i - 1] : &network->input;

@@ -150,6 +150,7 @@ static double target_sum(const struct weighing *w, int32_t label)
 static void check_params(const struct loss_params *params, const struct tensor *x, const struct tensor *dx)
 {
     CHECK(!params->class_weights || params->class_weights->shape.c == x->shape.c);
+    CHECK(!params->logits || shape_equal(params->logits->shape, x->shape));
     CHECK(params->smoothing >= 0 && params->smoothing < 1);
     CHECK(params->skipped >= 0 && params->skipped < x->shape.n && !(dx && params->skipped > 0));
     if (dx) check_vectors(x, dx);
@@ -166,6 +167,19 @@ static void add_sample(struct backend *backend, const struct loss_params *params
     metrics->count++;
 }
 
+/* -log of the label's probability in sample n. A probability that has underflowed is computed anew from the logits, if
+ * there are any. */
+static double label_loss(const struct loss_params *params, const struct tensor *probabilities, int64_t n, int32_t label)
+{
+    const struct tensor *x = params->logits;
+    int64_t at = feature_offset(probabilities->shape, n, label);
+    double p = (double)((const real *)probabilities->data)[at];
+    if (!(p < smallest_normal)) return -log(p); /* NaN too */
+    if (!x) return -log(smallest_normal);
+    double sum, max = max_and_sum(x, n, &sum);
+    return max + log(sum) - (double)((const real *)x->data)[at];
+}
+
 static void cpu_cross_entropy(struct backend *backend, const struct loss_params *params,
                               const struct tensor *probabilities, const int32_t *labels,
                               const struct tensor *dprobabilities)
@@ -179,7 +193,8 @@ static void cpu_cross_entropy(struct backend *backend, const struct loss_params 
         int64_t at = feature_offset(s, n, labels[n]);
         double value = (double)p[at] < smallest_normal ? smallest_normal : (double)p[at];
         double weight = class_weight(&w, labels[n]);
-        add_sample(backend, params, probabilities, n, labels[n], -log(value) * (weight * w.per_sample));
+        double loss = label_loss(params, probabilities, n, labels[n]);
+        add_sample(backend, params, probabilities, n, labels[n], loss * (weight * w.per_sample));
         if (dprobabilities) ((real *)dprobabilities->data)[at] = (real)(-weight / (w.total * value));
     }
 }
