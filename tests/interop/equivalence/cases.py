@@ -103,8 +103,11 @@ def training():
     yield "separate loss", one("model.loss", "separate")
     yield "separate loss, adam, batchnorm", one("model.loss", "separate", BATCHNORM, ADAM)
     yield "separate loss, perceptron", one("model.loss", "separate", PERCEPTRON)
+    for loss in ("fused", "separate"):
+        yield f"class weights, {loss} loss", {"model.loss": loss, "train.class_weights": "1, 2, 0.5, 1, 3, 0, 0.25"}
+    yield "class weights, balanced, smoothed", {**BATCHNORM, "train.class_weights": "balanced", "train.label_smoothing": "0.1"}
     yield "separate loss, probabilities underflow", {**PERCEPTRON, "model.loss": "separate", "data.normalization": "none",
-                                                     "optimizer.learning_rate": "1e-2"}
+                                                     "optimizer.learning_rate": "1"}
 
 
 def data():
@@ -146,8 +149,8 @@ QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw,
          "batchnorm custom, statistics of the batch", "block activation, dropout, batchnorm", "elu, slope 0.4, batchnorm",
          "leaky_relu, slope 0.3", "features 8k5s2p2, M", "features 8, A3s2p1, 8, A8", "features, hidden layers",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
-         "normalization mean_image, perceptron", "first epoch file", "validation",
-         "an epoch's tail is dropped", "evaluation in batches of 7", "strong")
+         "normalization mean_image, perceptron", "first epoch file", "validation", "class weights, fused loss",
+         "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "strong")
 
 # Here PyTorch gets another value of a key than the trainer, so that the comparison must tell them apart.
 MUST_DIFFER = {

@@ -84,6 +84,7 @@ class Drawn:
         self.choose("train.batch_size", smallest, "14", "32", "64", "100", "150")
         self.choose("train.eval_batch_size", "0", "0", "17", "1000")
         self.choose("train.label_smoothing", *(("0", "0.1") if self.keys["model.loss"] == "fused" else ("0",)))
+        self.choose("train.class_weights", "none", "none", "balanced")
         self.choose("train.ema_decay", "0", "0", "0.3", "0.99")
         self.choose("train.clip_norm", "0", "0", "0.1", "2")
         self.choose("experiment.seed", "42", "0", "1234567890")

@@ -102,10 +102,20 @@ def make_schedule(settings, optimizer):
     return schedules.SequentialLR(optimizer, [first, after()], [warm_up])
 
 
-def mean_loss(settings, logits, labels, smoothing=0.0, reduction="mean"):
+def class_weights(settings, labels, classes, dtype):
+    """The weights of the classes in the training loss; None: all are 1."""
+    text = settings.text("train.class_weights")
+    if text == "none":
+        return None
+    if text == "balanced":
+        return torch.from_numpy(len(labels) / (classes * numpy.bincount(labels, minlength=classes))).to(dtype)
+    return torch.tensor([float(weight) for weight in text.split(",")], dtype=dtype)
+
+
+def mean_loss(settings, logits, labels, smoothing=0.0, weights=None, reduction="mean"):
     if settings.text("model.loss") == "separate":
-        return functional.nll_loss(torch.log_softmax(logits, 1), labels, reduction=reduction)
-    return functional.cross_entropy(logits, labels, label_smoothing=smoothing, reduction=reduction)
+        return functional.nll_loss(torch.log_softmax(logits, 1), labels, weights, reduction=reduction)
+    return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing, reduction=reduction)
 
 
 class Run:
@@ -117,6 +127,7 @@ class Run:
         real = numpy.float64 if dtype == torch.float64 else numpy.float32
         self.sets = {name: ((part.images.astype(real) - offset) * scale.astype(real)[:, None, None], part.labels)
                      for name, part in parts.items()}
+        self.weights = class_weights(settings, train.labels, classes, dtype)
         shape = train.images.shape[1:]
         self.network, self.evaluated = (Network(settings, shape, classes).to(dtype) for _ in range(2))
         tensors = {name: torch.from_numpy(value).to(dtype) for name, value in state.items()}
@@ -156,7 +167,7 @@ class Run:
         pixels, labels = self.batch()
         self.optimizer.zero_grad()
         smoothing = self.settings.real("train.label_smoothing")
-        mean_loss(self.settings, self.network(pixels), labels, smoothing).backward()
+        mean_loss(self.settings, self.network(pixels), labels, smoothing, self.weights).backward()
         if self.settings.real("train.clip_norm") > 0:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.real("train.clip_norm"))
         self.rate = self.optimizer.param_groups[0]["lr"]
