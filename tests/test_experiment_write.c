@@ -141,3 +141,20 @@ Test(experiment_write, survives_damaged_configs)
     }
     free(whole);
 }
+
+Test(experiment_write, a_key_younger_than_a_saved_config_has_the_value_of_before)
+{
+    struct experiment experiment;
+    struct status status;
+    const char text[] = "[data]\ndataset = synthetic\n"; /* as a program wrote it that had no data.first_epoch */
+    cr_assert(experiment_load_saved(&experiment, "saved.ini", text, NULL, 0, &status), "%s", status.message);
+    cr_expect(experiment.data.first_epoch == FIRST_EPOCH_FILE);
+    experiment_free(&experiment);
+    cr_assert(experiment_load_text(&experiment, "new.ini", text, NULL, 0, &status), "%s", status.message);
+    cr_expect(experiment.data.first_epoch == FIRST_EPOCH_SHUFFLED);
+    experiment_free(&experiment);
+    const char shuffled[] = "[data]\ndataset = synthetic\nfirst_epoch = shuffled\n";
+    cr_assert(experiment_load_saved(&experiment, "saved.ini", shuffled, NULL, 0, &status), "%s", status.message);
+    cr_expect(experiment.data.first_epoch == FIRST_EPOCH_SHUFFLED);
+    experiment_free(&experiment);
+}

@@ -164,6 +164,12 @@ bool experiment_load(struct experiment *experiment, const char *path, const char
 /* The same from a text that was read before; `path` is for messages. */
 bool experiment_load_text(struct experiment *experiment, const char *path, const char *text,
                           const char *const *overrides, int override_count, struct status *status);
+
+/* The same from a config that a run saved with experiment_write, a text or (NULL) the file at `path`. Such a config has
+ * every key of the program that wrote it. A key that it lacks is younger, and takes the value that the older program
+ * computed with, which need not be today's default. */
+bool experiment_load_saved(struct experiment *experiment, const char *path, const char *text,
+                           const char *const *overrides, int override_count, struct status *status);
 void experiment_free(struct experiment *experiment);
 
 /* Writes every key with its value, in a form that experiment_load reads back to the same experiment. */

@@ -132,8 +132,8 @@ bool cli_run_experiment(struct experiment *experiment, const char *folder, const
                         int override_count, struct status *status)
 {
     char *config = memory_format("%s/resolved.ini", folder);
-    bool good =
-        file_regular_check(config, status) && experiment_load(experiment, config, overrides, override_count, status);
+    bool good = file_regular_check(config, status) &&
+                experiment_load_saved(experiment, config, NULL, overrides, override_count, status);
     free(config);
     return good;
 }

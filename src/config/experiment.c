@@ -95,13 +95,15 @@ static bool set_named(struct experiment *experiment, const char *section, const 
                        suggestion);
 }
 
-static void set_defaults(struct experiment *experiment)
+/* A config that a run saved holds every key that the program had then: a key that it lacks is younger than the run. */
+static void set_defaults(struct experiment *experiment, bool saved)
 {
     for (int i = 0; i < experiment_key_count; i++) {
         const struct experiment_key *key = &experiment_keys[i];
-        bool from_file_name = key->type == KEY_TEXT && *key->default_text == '\0';
+        const char *text = saved && key->before ? key->before : key->default_text;
+        bool from_file_name = key->type == KEY_TEXT && *text == '\0';
         struct status problem;
-        CHECK(from_file_name || experiment_value_parse(key, key->default_text, experiment, &problem));
+        CHECK(from_file_name || experiment_value_parse(key, text, experiment, &problem));
     }
 }
 
@@ -165,18 +167,24 @@ static bool apply_override(struct experiment *experiment, const char *override, 
     return good;
 }
 
-bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
+static bool read_ini(struct experiment *experiment, const struct ini_file *ini, const char *path, bool saved,
                      const char *const *overrides, int override_count, struct status *status)
 {
     memset(experiment, 0, sizeof *experiment);
     experiment->file = memory_copy_string(path);
     experiment->origins = memory_alloc((size_t)experiment_key_count, sizeof *experiment->origins);
-    set_defaults(experiment);
+    set_defaults(experiment, saved);
     bool good = apply_file(experiment, ini, status);
     for (int i = 0; good && i < override_count; i++)
         if (overrides[i]) good = apply_override(experiment, overrides[i], i + 1, status);
     if (!good) experiment_free(experiment);
     return good;
+}
+
+bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
+                     const char *const *overrides, int override_count, struct status *status)
+{
+    return read_ini(experiment, ini, path, false, overrides, override_count, status);
 }
 
 /* Its keys mean nothing to a single run, so a run that met them would not be what the file describes. */
@@ -194,11 +202,11 @@ static bool refuse_sweep(const struct ini_file *ini, const char *path, struct st
 }
 
 /* Takes the ini file. */
-static bool load_ini(struct experiment *experiment, struct ini_file *ini, const char *path,
+static bool load_ini(struct experiment *experiment, struct ini_file *ini, const char *path, bool saved,
                      const char *const *overrides, int override_count, struct status *status)
 {
     bool good =
-        refuse_sweep(ini, path, status) && experiment_read(experiment, ini, path, overrides, override_count, status);
+        refuse_sweep(ini, path, status) && read_ini(experiment, ini, path, saved, overrides, override_count, status);
     ini_free(ini);
     if (!good) return false;
     if (experiment_check(experiment, status)) return true;
@@ -206,21 +214,32 @@ static bool load_ini(struct experiment *experiment, struct ini_file *ini, const 
     return false;
 }
 
-bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
-                     struct status *status)
+/* text is NULL where the file at `path` is to be read. */
+static bool load(struct experiment *experiment, const char *path, const char *text, bool saved,
+                 const char *const *overrides, int override_count, struct status *status)
 {
     struct ini_file ini;
     memset(experiment, 0, sizeof *experiment);
-    return ini_read(&ini, path, status) && load_ini(experiment, &ini, path, overrides, override_count, status);
+    bool good = text ? ini_read_text(&ini, path, text, strlen(text), status) : ini_read(&ini, path, status);
+    return good && load_ini(experiment, &ini, path, saved, overrides, override_count, status);
+}
+
+bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
+                     struct status *status)
+{
+    return load(experiment, path, NULL, false, overrides, override_count, status);
 }
 
 bool experiment_load_text(struct experiment *experiment, const char *path, const char *text,
                           const char *const *overrides, int override_count, struct status *status)
 {
-    struct ini_file ini;
-    memset(experiment, 0, sizeof *experiment);
-    return ini_read_text(&ini, path, text, strlen(text), status) &&
-           load_ini(experiment, &ini, path, overrides, override_count, status);
+    return load(experiment, path, text, false, overrides, override_count, status);
+}
+
+bool experiment_load_saved(struct experiment *experiment, const char *path, const char *text,
+                           const char *const *overrides, int override_count, struct status *status)
+{
+    return load(experiment, path, text, true, overrides, override_count, status);
 }
 
 void experiment_copy(struct experiment *to, const struct experiment *from)

@@ -42,9 +42,10 @@ const struct experiment_key experiment_keys[] = {
            "by 255; channel: mean 0 and deviation 1 per channel. Mean and deviation (the population's) are those of "
            "the training part.",
            "none", "mean_image", "unit", "channel"),
-    CHOICE(data, first_epoch, "shuffled",
-           "Order of the samples in the first epoch. shuffled: a random one, as in every later epoch; file: that of the "
-           "files. Files are often sorted by class, and a network that sees class after class learns the last one.", "file", "shuffled"),
+    {PLACE(data, first_epoch), .type = KEY_CHOICE, .default_text = "shuffled", .before = "file",
+     .choices = (const char *const[]){"file", "shuffled", NULL},
+     .help = "Order of the samples in the first epoch. shuffled: a random one, as in every later epoch; file: that of the "
+             "files. Files are often sorted by class, and a network that sees class after class learns the last one."},
     INTEGER(data, validation_size, "0", 0, 10000000,
             "Training samples held out for validation. The seed draws them, and each class gives its share."),
     INTEGER(data, synthetic_train, "1000", 1, 10000000, "Training samples of the synthetic set."),

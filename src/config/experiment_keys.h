@@ -25,6 +25,7 @@ struct experiment_key {
     const char *section, *name;
     enum key_type type;
     const char *default_text; /* read like a value of a file */
+    const char *before;       /* the value that programs without the key computed with; NULL: the default */
     int64_t low,
         high; /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at most */
     double from, to; /* KEY_REAL, and the entries of KEY_WEIGHTS */

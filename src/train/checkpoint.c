@@ -92,8 +92,8 @@ void checkpoint_free(struct checkpoint *checkpoint)
 bool checkpoint_experiment(const struct checkpoint *checkpoint, const char *const *overrides, int override_count,
                            struct experiment *experiment, struct status *status)
 {
-    return experiment_load_text(experiment, checkpoint->file.path, checkpoint->config, overrides, override_count,
-                                status);
+    return experiment_load_saved(experiment, checkpoint->file.path, checkpoint->config, overrides, override_count,
+                                 status);
 }
 
 /* --- tensors --- */
