@@ -513,6 +513,7 @@ Test(plot, run_without_gnuplot_succeeds)
     hide_gnuplot();
     cr_assert_eq(mkdir("run", 0777), 0);
     support_file_write("run/curves.png", "old", 3), support_file_write("run/curves.svg", "old", 3);
+    support_file_write("run/resolved.ini", "", 0); /* makes it the folder of a run */
     support_file_write("x.ini", tiny_text, strlen(tiny_text));
     program_expect(program_run("train", "x.ini", "--out", "run", "--quiet", NULL), 0, "",
                    "trainer: no picture of the curves: run/curves.png: " NO_GNUPLOT "\n");

@@ -3,10 +3,13 @@
 #include <jansson.h>
 #include <math.h>
 #include <png.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "program_support.h"
 #include "session_support.h"
+#include "trainer/import.h"
 #include "trainer/predictor.h"
 
 static char *folder;
@@ -452,5 +455,67 @@ Test(predictor, program_errors_of_import)
                  "w: tensor input.offset: not the normalization of this config's data");
     cr_expect_neq(access("runs", F_OK), 0, "nothing is left of what failed");
     expect_error(program_run("import", "c.ini", "w", "--output", "run", NULL), 2, "run");
+    session_close(session);
+}
+
+/* The exported weights with one value that is not finite. */
+static void write_damaged(const char *from, const char *to)
+{
+    struct safetensors_file file;
+    struct status status = {0};
+    cr_assert(safetensors_read(&file, from, SAFETENSORS_DIGEST_OPTIONAL, &status), "%s", status.message);
+    const float bad[] = {NAN};
+    for (int i = 0; i < file.tensor_count; i++)
+        if (strcmp(file.tensors[i].name, "layers.0.weight") == 0) memcpy((void *)file.tensors[i].data, bad, sizeof bad);
+    cr_assert(safetensors_write(to, file.tensors, file.tensor_count, NULL, 0, &status), "%s", status.message);
+    safetensors_free(&file);
+}
+
+Test(predictor, program_leaves_nothing_of_an_import_that_fails)
+{
+    struct session *session = run_made(convnet);
+    write_config(convnet);
+    program_expect(program_run("export", "run", "-f", "safetensors", "-o", "w", NULL), 0, "w\n", "");
+    write_damaged("w", "bad");
+    expect_error(program_run("import", "c.ini", "bad", "--out", "i", NULL), 4,
+                 "bad: tensor layers.0.weight holds a value that is not finite");
+    cr_expect_neq(access("i", F_OK), 0);
+    struct program_result result = program_run("import", "c.ini", "w", "--out", "i", NULL);
+    cr_expect_eq(result.code, 0, "%s", result.error);
+    free(result.out), free(result.error);
+    expect_error(program_run("import", "c.ini", "w", "--out", "i", NULL), 2,
+                 "i: holds a run already, saved at step 0; go on with it: trainer resume i; or start anew with "
+                 "--overwrite, or elsewhere with --out FOLDER");
+    size_t before_size, after_size;
+    char *before = support_file_read("i/checkpoints/best.safetensors", &before_size);
+    expect_error(program_run("import", "c.ini", "bad", "--out", "i", "--overwrite", NULL), 4, "bad: ");
+    char *after = support_file_read("i/checkpoints/best.safetensors", &after_size);
+    cr_expect(after && before_size == after_size && memcmp(before, after, before_size) == 0, "the run is as it was");
+    result = program_run("import", "c.ini", "w", "--out", "i", "--overwrite", NULL);
+    cr_expect_eq(result.code, 0, "%s", result.error);
+    free(result.out), free(result.error), free(before), free(after);
+    session_close(session);
+}
+
+/* The limit to the size of files stands for a full disk. */
+Test(predictor, a_full_disk_leaves_nothing_of_an_import)
+{
+    const struct rlimit low = {.rlim_cur = 1000, .rlim_max = RLIM_INFINITY};
+    struct session *session = run_made(convnet);
+    struct experiment experiment;
+    struct metrics_row row;
+    struct status status = {0};
+    write_config(convnet);
+    program_expect(program_run("export", "run", "-f", "safetensors", "-o", "w", NULL), 0, "w\n", "");
+    cr_assert(experiment_load(&experiment, "c.ini", NULL, 0, &status), "%s", status.message);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert(mkdir("mine", 0777) == 0 && setrlimit(RLIMIT_FSIZE, &low) == 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_not(import_weights(&experiment, "w", i ? "mine" : "new", TRAIN_NEW, &row, &status));
+        cr_expect_not_null(strstr(status.message, "File too large"), "%s", status.message);
+    }
+    cr_expect_neq(access("new", F_OK), 0);
+    cr_expect_eq(rmdir("mine"), 0, "nothing is left in it");
+    experiment_free(&experiment);
     session_close(session);
 }

@@ -8,6 +8,8 @@
 
 #include "run_support.h"
 
+#include "train/run_folder.h"
+
 TestSuite(resume, .init = enter_without_gnuplot, .fini = leave_folder);
 
 /* 30 steps of 3 an epoch; every piece of state there is: running statistics, dropout, moments, a moving average,
@@ -337,6 +339,60 @@ Test(resume, a_run_can_be_made_longer)
 }
 
 /* --- what is refused --- */
+
+/* A copy of a run without its checkpoints: for a scheduler it starts anew, for a person it is refused. */
+Test(resume, rows_without_a_checkpoint_are_not_lost_by_resume)
+{
+    run_good(sgd, "run", TRAIN_NEW);
+    file_copy("run/metrics.csv", "before.csv");
+    cr_assert_eq(system("/bin/rm run/checkpoints/*"), 0);
+    expect_run_error(sgd, NULL, "run", TRAIN_CONTINUE, STATUS_USAGE,
+                     "run: metrics.csv has evaluations, but no checkpoint to go on from is in run/checkpoints; start "
+                     "the run anew with: trainer run/resolved.ini --out run --overwrite");
+    cr_expect(same_files("run/metrics.csv", "before.csv"));
+    cr_assert(freopen("stderr.txt", "w", stderr));
+    run_good(sgd, "run", TRAIN_RESUME);
+    fflush(stderr);
+    char *said = support_file_read("stderr.txt", NULL);
+    cr_expect_not_null(strstr(said, "trainer: run: no checkpoint to go on from is in its checkpoints/, so the run "
+                                    "starts anew at step 0\n"),
+                       "%s", said);
+    cr_expect(same_metrics("run", "run") && file_exists("run/checkpoints/step_00000030.safetensors"));
+    free(said);
+}
+
+/* A slip of --out must not write into, or with --overwrite remove from, a folder of something else. */
+Test(resume, a_folder_of_something_else_is_refused)
+{
+    static const enum train_start starts[] = {TRAIN_NEW, TRAIN_OVERWRITE, TRAIN_RESUME, TRAIN_CONTINUE};
+    cr_assert(mkdir("other", 0777) == 0 && mkdir("other/checkpoints", 0777) == 0);
+    support_file_write("other/checkpoints/model.pt", "mine", 4);
+    for (int i = 0; i < 4; i++)
+        expect_run_error(sgd, NULL, "other", starts[i], STATUS_USAGE,
+                         "other: is not the folder of a run: it holds \"checkpoints\" and nothing of a run; choose a "
+                         "new or empty folder with --out FOLDER");
+    expect_run_error(sgd, NULL, "/", TRAIN_OVERWRITE, STATUS_USAGE, NULL);
+    expect_run_error(sgd, NULL, ".", TRAIN_OVERWRITE, STATUS_USAGE, NULL);
+    cr_expect_eq(system("PATH=/usr/bin:/bin; test \"$(find other -type f)\" = other/checkpoints/model.pt"), 0);
+    cr_expect(!file_exists("resolved.ini") && !file_exists("checkpoints"));
+    cr_assert_eq(mkdir("empty", 0777), 0);
+    run_good(sgd, "empty", TRAIN_NEW);
+}
+
+/* The folder is the first thing that a run makes. A second process that finds it locked has no right to it. */
+Test(resume, a_refused_process_removes_nothing)
+{
+    struct run_folder first, second;
+    struct status status = {0};
+    cr_assert(run_folder_open(&first, "run", TRAIN_NEW, &status), "%s", status.message);
+    cr_expect_not(run_folder_open(&second, "run", TRAIN_NEW, &status));
+    second.created = true; /* it looked before the first one made the folder */
+    run_folder_close(&second);
+    cr_expect(file_exists("run"));
+    cr_expect(run_folder_check(&first, &status), "%s", status.message);
+    run_folder_close(&first);
+    cr_expect_not(file_exists("run"));
+}
 
 Test(resume, another_experiment_is_refused_with_its_key)
 {

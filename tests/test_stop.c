@@ -92,6 +92,41 @@ Test(stop, each_signal_saves_and_the_run_goes_on)
     }
 }
 
+/* --- a folder that goes away --- */
+
+/* A forgotten run goes on in a folder that its owner removed or moved, and where a new run is. */
+static void expect_end_without_a_trace(bool moved)
+{
+    const char *fate = moved ? "moved to " : "removed or replaced ";
+    pid_t child = start_program_with("job", "train.max_steps=1000000");
+    wait_for_row("job");
+    cr_assert_eq(system(moved ? "/bin/mv job old" : "/bin/rm -r job"), 0);
+    cr_assert_eq(mkdir("job", 0777), 0);
+    support_file_write("job/metrics.csv", "new", 3);
+    int status = wait_for_end(child);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == STATUS_RUNTIME, "status %d", status);
+    char *message = support_file_read("stderr.txt", NULL);
+    char *start = memory_format("trainer: job: the folder of this run was %s", fate);
+    cr_expect_eq(strncmp(message, start, strlen(start)), 0, "%s", message);
+    cr_expect_not_null(strstr(message, " while it was going on, so it ends here\n"), "%s", message);
+    cr_expect_eq(
+        system("PATH=/usr/bin:/bin; test \"$(ls job)\" = metrics.csv && test \"$(cat job/metrics.csv)\" = new"), 0);
+    free(message), free(start);
+}
+
+Test(stop, a_run_whose_folder_is_removed_ends)
+{
+    expect_end_without_a_trace(false);
+}
+
+Test(stop, a_run_whose_folder_is_moved_ends_and_can_go_on_there)
+{
+    expect_end_without_a_trace(true);
+    cr_expect(file_exists("old/resolved.ini"));
+}
+
+/* --- two signals --- */
+
 /* Both signals wait while the process is held, so that the second one meets it right after the first. */
 Test(stop, the_second_signal_ends_it_at_once)
 {

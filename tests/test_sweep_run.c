@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -26,6 +27,17 @@ Test(sweep_run, results_depend_on_neither_jobs_nor_order)
     run_sweep(config, "random", "sweep.order=random");
     expect_same_results("random", expected);
     free(expected);
+}
+
+Test(sweep_run, a_folder_of_something_else_is_refused)
+{
+    cr_assert_eq(mkdir("other", 0777), 0);
+    support_file_write("other/notes.txt", "mine", 4);
+    expect_refused(
+        config, "other", NULL,
+        "other: is not the folder of a sweep: it holds \"notes.txt\" and nothing of a sweep; choose a new or "
+        "empty folder with --out FOLDER");
+    cr_expect_eq(system("test \"$(/bin/ls other)\" = notes.txt"), 0);
 }
 
 /* The row of a trial, or NULL. */

@@ -93,7 +93,8 @@ enum best_by trainer_best_by(enum checkpoint_best wish, struct metrics_columns c
 enum train_start {
     TRAIN_NEW,       /* refused (STATUS_USAGE) */
     TRAIN_OVERWRITE, /* the run is removed */
-    TRAIN_RESUME,    /* it goes on from its last checkpoint, or from the start where it has none */
+    TRAIN_RESUME,    /* it goes on from its last checkpoint, or from the start where it has none, and says so */
+    TRAIN_CONTINUE,  /* the same, but refused (STATUS_USAGE) where it has rows in metrics.csv and no checkpoint */
 };
 
 /* A whole run in `folder` (created with its parents, and locked: a second run in it is an error), with its summary and

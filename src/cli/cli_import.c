@@ -26,7 +26,8 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
         return false;
     char *folder = cli_run_folder(arguments, &experiment, experiment.experiment.name);
     struct metrics_row row;
-    bool good = import_weights(&experiment, arguments->words[1], folder, &row, status);
+    enum train_start start = arguments->overwrite ? TRAIN_OVERWRITE : TRAIN_NEW;
+    bool good = import_weights(&experiment, arguments->words[1], folder, start, &row, status);
     if (good) print_row(folder, &row);
     free(folder);
     experiment_free(&experiment);
@@ -40,17 +41,24 @@ static const struct cli_operand operands[] = {
 };
 static const struct cli_option options[] = {
     CLI_OPTION_SET,
-    {.name = "output",
+    {.name = "out",
      .letter = 'o',
      .kind = CLI_FOLDER,
-     .argument = "RUN",
+     .argument = "FOLDER",
      .help = "Make this folder the run, instead of runs/<experiment.name>.",
      .expected = "a folder",
      CLI_FIELD(folder)},
+    {.name = "output",
+     .kind = CLI_FOLDER,
+     .argument = "FOLDER",
+     .help = "The same as --out.",
+     .expected = "a folder",
+     CLI_FIELD(folder)},
+    {.name = "overwrite", .help = "Replace the run that the folder holds.", CLI_FIELD(overwrite)},
     {0},
 };
 static const struct cli_example examples[] = {
-    {"trainer import configs/convnet.ini from-pytorch.safetensors --output runs/imported",
+    {"trainer import configs/convnet.ini from-pytorch.safetensors --out runs/imported",
      "A run that can be evaluated, exported, and trained further with trainer resume."},
     {0},
 };

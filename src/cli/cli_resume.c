@@ -16,7 +16,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     good = good && cli_run_experiment(&experiment, folder, arguments->overrides, arguments->override_count, status);
     free(config);
     if (!good) return false;
-    good = cli_train_run(arguments, &experiment, folder, TRAIN_RESUME, status);
+    good = cli_train_run(arguments, &experiment, folder, TRAIN_CONTINUE, status);
     experiment_free(&experiment);
     return good;
 }

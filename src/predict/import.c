@@ -5,6 +5,7 @@
 
 #include "predict/import_names.h"
 #include "report/csv.h"
+#include "train/checkpoint_private.h"
 #include "train/run_folder.h"
 #include "trainer/checkpoint.h"
 #include "trainer/memory.h"
@@ -63,12 +64,38 @@ static bool load_file(struct import *import, struct safetensors_file *file, stru
     return good;
 }
 
+struct finite_check {
+    const char *path;
+    struct backend *backend;
+    struct status *status;
+};
+
+static bool check_finite(void *argument, const struct checkpoint_item *item)
+{
+    const struct finite_check *check = argument;
+    int64_t count = shape_count(item->tensor.shape), i = 0;
+    double *values = memory_alloc((size_t)count, sizeof *values);
+    check->backend->ops->tensor_read(check->backend, &item->tensor, values);
+    while (i < count && isfinite(values[i])) i++;
+    free(values);
+    return i == count || status_fail(check->status, STATUS_DIVERGED, "%s: tensor %s holds a value that is not finite",
+                                     check->path, item->name);
+}
+
+/* Before anything is written: with --overwrite a run would be lost for weights that are of no use. */
+static bool check_weights(struct import *import, const char *path, struct status *status)
+{
+    struct finite_check check = {path, import->backend, status};
+    return checkpoint_each_weight(import->trainer.network, check_finite, &check);
+}
+
 static bool load(struct import *import, const char *weights, struct status *status)
 {
     struct safetensors_file file;
     struct import_names names;
     if (!safetensors_read(&file, weights, SAFETENSORS_DIGEST_OPTIONAL, status)) return false;
-    bool good = import_names_match(&names, &file, import->trainer.network, status) && load_file(import, &file, status);
+    bool good = import_names_match(&names, &file, import->trainer.network, status) &&
+                load_file(import, &file, status) && check_weights(import, weights, status);
     for (int i = 0; good && i < names.note_count; i++) warning_print("%s", names.notes[i]);
     safetensors_free(&file);
     import_names_free(&names);
@@ -113,11 +140,14 @@ static bool write_metrics(const struct import *import, const char *folder, struc
     return written;
 }
 
+/* The weights first and the config, which makes the folder a run that can be resumed, last: an import that was killed in
+ * between leaves no run that would train from random weights. */
 static bool write_run(struct import *import, const struct run_folder *folder, struct status *status)
 {
-    return write_config(import, folder->path, status) && write_metrics(import, folder->path, status) &&
+    return run_folder_check(folder, status) && run_folder_clear(folder, status) &&
            run_folder_save_best(folder, &import->trainer, &import->result, status) &&
-           run_folder_save(folder, &import->trainer, &import->result, status);
+           run_folder_save(folder, &import->trainer, &import->result, status) &&
+           write_metrics(import, folder->path, status) && write_config(import, folder->path, status);
 }
 
 static void evaluate(struct import *import)
@@ -129,18 +159,19 @@ static void evaluate(struct import *import)
 }
 
 bool import_weights(const struct experiment *experiment, const char *weights, const char *folder,
-                    struct metrics_row *row, struct status *status)
+                    enum train_start start, struct metrics_row *row, struct status *status)
 {
     struct import *import = memory_alloc(1, sizeof *import); /* its trainer must not move */
     import->experiment = experiment;
     bool good = open_session(import, status) && load(import, weights, status);
     if (good) {
         struct run_folder place;
-        good = run_folder_open(&place, folder, TRAIN_NEW, status);
+        good = run_folder_open(&place, folder, start, status);
         if (good) {
             evaluate(import);
             *row = import->result.final;
             good = write_run(import, &place, status);
+            if (!good) run_folder_abandon(&place);
         }
         run_folder_close(&place);
     }

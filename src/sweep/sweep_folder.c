@@ -174,6 +174,12 @@ static bool has_results(const char *path)
     return stat(path, &info) == 0 && info.st_size > 0;
 }
 
+bool sweep_folder_is_mark(const char *folder, const char *name)
+{
+    (void)folder;
+    return strncmp(name, "sweep.ini", strlen("sweep.ini")) == 0 || strcmp(name, "results.csv") == 0;
+}
+
 bool sweep_folder_claim(const struct sweep *sweep, const char *folder, struct status *status)
 {
     char *path = memory_format("%s/sweep.ini", folder), *results = memory_format("%s/results.csv", folder);

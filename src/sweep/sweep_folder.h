@@ -9,6 +9,9 @@
  * limit. */
 bool sweep_folder_claim(const struct sweep *sweep, const char *folder, struct status *status);
 
+/* Whether an entry of a folder is one that a sweep writes first; for folder_check_marks. */
+bool sweep_folder_is_mark(const char *folder, const char *name);
+
 /* Writes the sweep as a config that sweep_load reads back. Defaults are comments. */
 void sweep_write(const struct sweep *sweep, FILE *out);
 

@@ -21,7 +21,8 @@
 struct runner {
     const struct sweep *sweep;
     const struct run_output *output; /* NULL: nothing is printed */
-    int lock;
+    const char *folder;
+    int lock; /* of the folder */
     struct sweep_results results;
 
     bool prepared; /* the next four are there */
@@ -108,6 +109,7 @@ static bool take_trial(struct runner *runner, int32_t *trial)
 static bool record_result(struct runner *runner, const struct sweep_result *result, const struct status *problem,
                           struct status *status)
 {
+    if (!folder_check(runner->folder, "sweep", runner->lock, status)) return false;
     if (!sweep_results_append(&runner->results, result, status)) return false;
     sweep_progress_trial(&runner->progress, &runner->dataset, result, problem);
     return !streams_reader_is_gone() ||
@@ -248,21 +250,24 @@ static void close_runner(struct runner *runner)
     free(runner->backends);
     dataset_free(&runner->dataset);
     sweep_results_close(&runner->results);
-    if (runner->lock >= 0) close(runner->lock);
+    folder_unlock(&runner->lock);
     CHECK(pthread_mutex_destroy(&runner->mutex) == 0);
     CHECK(pthread_cond_destroy(&runner->ended) == 0);
 }
 
 bool sweep_run(const struct sweep *sweep, const char *folder, const struct run_output *output, struct status *status)
 {
-    struct runner runner = {.sweep = sweep, .output = output, .lock = -1, .results = {.file = -1}};
+    struct runner runner = {.sweep = sweep, .output = output, .folder = folder, .lock = -1, .results = {.file = -1}};
     CHECK(pthread_mutex_init(&runner.mutex, NULL) == 0);
     CHECK(pthread_cond_init(&runner.ended, NULL) == 0);
     char *path = memory_format("%s/results.csv", folder);
-    bool good = folder_lock(folder, "sweep", &runner.lock, status) && sweep_folder_claim(sweep, folder, status) &&
-                sweep_results_open(&runner.results, sweep, path, status) && run_trials(&runner, status);
+    bool good = folder_lock(folder, "sweep", &runner.lock, status) &&
+                folder_check_marks(folder, "sweep", sweep_folder_is_mark, status) &&
+                sweep_folder_claim(sweep, folder, status) && sweep_results_open(&runner.results, sweep, path, status) &&
+                run_trials(&runner, status);
     if (good && runner.prepared) sweep_progress_finish(&runner.progress);
-    good = good && sweep_report(sweep, &runner.results, folder, output ? output->file : NULL, status);
+    good = good && folder_check(folder, "sweep", runner.lock, status) &&
+           sweep_report(sweep, &runner.results, folder, output ? output->file : NULL, status);
     free(path);
     close_runner(&runner);
     return good;

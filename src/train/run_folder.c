@@ -32,6 +32,44 @@ static bool has_rows(const char *folder)
     return lines >= 2;
 }
 
+/* Calls `visit` for each entry of a folder, which need not be there. */
+static bool each_entry(const char *folder, bool (*visit)(const char *folder, const char *name, void *argument),
+                       void *argument)
+{
+    DIR *entries = opendir(folder);
+    bool good = true;
+    for (const struct dirent *entry; good && entries && (entry = readdir(entries));)
+        good = visit(folder, entry->d_name, argument);
+    if (entries) closedir(entries);
+    return good;
+}
+
+static bool is_checkpoint(const char *name)
+{
+    int64_t step;
+    return checkpoint_step_of(name, &step) || strcmp(name, "best.safetensors") == 0;
+}
+
+static bool is_no_checkpoint(const char *folder, const char *name, void *argument)
+{
+    (void)folder, (void)argument;
+    return !is_checkpoint(name);
+}
+
+/* Other programs call their folders "checkpoints" too, so that it holds one of a run counts. The part of a resolved.ini
+ * is all that a process left which was killed while it wrote its first file. */
+static bool is_mark(const char *folder, const char *name)
+{
+    const char part[] = "resolved.ini.";
+    if (strcmp(name, "resolved.ini") == 0 || strcmp(name, "metrics.csv") == 0) return true;
+    if (strncmp(name, part, strlen(part)) == 0) return true;
+    if (strcmp(name, "checkpoints") != 0) return false;
+    char *checkpoints = memory_format("%s/%s", folder, name);
+    bool none = each_entry(checkpoints, is_no_checkpoint, NULL);
+    free(checkpoints);
+    return !none;
+}
+
 static bool refuse_run(const char *path, struct status *status)
 {
     int64_t last = checkpoint_last_step(path, INT64_MAX);
@@ -45,18 +83,6 @@ static bool refuse_run(const char *path, struct status *status)
     free(word);
     free(saved);
     return false;
-}
-
-/* Calls `visit` for each entry of a folder, which need not be there. */
-static bool each_entry(const char *folder, bool (*visit)(const char *folder, const char *name, void *argument),
-                       void *argument)
-{
-    DIR *entries = opendir(folder);
-    bool good = true;
-    for (const struct dirent *entry; good && entries && (entry = readdir(entries));)
-        good = visit(folder, entry->d_name, argument);
-    if (entries) closedir(entries);
-    return good;
 }
 
 static bool remove_file(const char *folder, const char *name, struct status *status)
@@ -80,30 +106,64 @@ static bool remove_part(const char *folder, const char *name, void *argument)
     return true;
 }
 
+/* A run whose rows are all that is left of it would begin again, and lose them. */
+static bool refuse_start(const char *path, struct status *status)
+{
+    if (checkpoint_last_step(path, INT64_MAX) >= 0 || !has_rows(path)) return true;
+    char *config = memory_format("%s/resolved.ini", path);
+    char *config_word = shell_quote_path(config), *word = shell_quote_path(path);
+    status_fail(status, STATUS_USAGE,
+                "%s: metrics.csv has evaluations, but no checkpoint to go on from is in %s/checkpoints; start the run "
+                "anew with: trainer %s --out %s --overwrite",
+                path, path, config_word, word);
+    free(config), free(config_word), free(word);
+    return false;
+}
+
+static bool find_any(const char *folder, const char *name, void *argument)
+{
+    (void)folder, (void)argument;
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+static bool check_start(const char *path, enum train_start start, struct status *status)
+{
+    if (!folder_check_marks(path, "run", is_mark, status)) return false;
+    if (start == TRAIN_NEW) return refuse_run(path, status);
+    return start != TRAIN_CONTINUE || refuse_start(path, status);
+}
+
 bool run_folder_open(struct run_folder *folder, const char *path, enum train_start start, struct status *status)
 {
     struct stat info;
-    *folder = (struct run_folder){.path = path, .lock = -1, .created = stat(path, &info) != 0};
+    *folder = (struct run_folder){.path = path, .created = stat(path, &info) != 0};
     if (!folder_lock(path, "run", &folder->lock, status)) return false;
-    if (start == TRAIN_NEW && !refuse_run(path, status)) return false;
+    folder->empty = each_entry(path, find_any, NULL);
+    if (!check_start(path, start, status)) return false;
     char *checkpoints = memory_format("%s/checkpoints", path);
     bool good = each_entry(path, remove_part, status) && each_entry(checkpoints, remove_part, status);
     free(checkpoints);
     return good;
 }
 
+bool run_folder_check(const struct run_folder *folder, struct status *status)
+{
+    return folder_check(folder->path, "run", folder->lock, status);
+}
+
 void run_folder_close(struct run_folder *folder)
 {
-    if (folder->created) (void)rmdir(folder->path); /* fails where something is in it, as it should */
-    if (folder->lock >= 0) close(folder->lock);
+    struct status ignored;
+    /* A process that was refused the lock has nothing to remove: the folder may be the first thing of the other one. */
+    if (folder->created && folder->lock >= 0 && run_folder_check(folder, &ignored))
+        (void)rmdir(folder->path); /* fails where something is in it, as it should */
+    folder_unlock(&folder->lock);
     *folder = (struct run_folder){.lock = -1};
 }
 
 static bool remove_checkpoint(const char *folder, const char *name, void *argument)
 {
-    int64_t step;
-    if (!checkpoint_step_of(name, &step) && strcmp(name, "best.safetensors") != 0) return true;
-    return remove_file(folder, name, argument);
+    return !is_checkpoint(name) || remove_file(folder, name, argument);
 }
 
 bool run_folder_clear(const struct run_folder *folder, struct status *status)
@@ -112,6 +172,18 @@ bool run_folder_clear(const struct run_folder *folder, struct status *status)
     bool good = each_entry(checkpoints, remove_checkpoint, status);
     free(checkpoints);
     return good;
+}
+
+void run_folder_abandon(const struct run_folder *folder)
+{
+    struct status ignored;
+    if (!folder->empty || !run_folder_check(folder, &ignored)) return;
+    char *checkpoints = memory_format("%s/checkpoints", folder->path);
+    (void)run_folder_clear(folder, &ignored);
+    (void)rmdir(checkpoints);
+    (void)remove_file(folder->path, "metrics.csv", &ignored);
+    (void)remove_file(folder->path, "resolved.ini", &ignored);
+    free(checkpoints);
 }
 
 /* --- saving --- */
@@ -161,7 +233,8 @@ bool run_folder_save(const struct run_folder *folder, struct trainer *trainer, c
 {
     char *checkpoints = memory_format("%s/checkpoints", folder->path);
     char *path = checkpoint_step_path(folder->path, trainer->step);
-    bool saved = folder_create(checkpoints, status) && checkpoint_write(path, trainer, result, status) &&
+    bool saved = run_folder_check(folder, status) && folder_create_last(checkpoints, status) &&
+                 checkpoint_write(path, trainer, result, status) &&
                  remove_old(folder->path, checkpoints, trainer->experiment->checkpoint.keep, status);
     free(path);
     free(checkpoints);
@@ -173,7 +246,8 @@ bool run_folder_save_best(const struct run_folder *folder, struct trainer *train
 {
     char *checkpoints = memory_format("%s/checkpoints", folder->path);
     char *path = memory_format("%s/best.safetensors", checkpoints);
-    bool saved = folder_create(checkpoints, status) && checkpoint_write(path, trainer, result, status);
+    bool saved = run_folder_check(folder, status) && folder_create_last(checkpoints, status) &&
+                 checkpoint_write(path, trainer, result, status);
     free(path);
     free(checkpoints);
     return saved;

@@ -18,6 +18,7 @@
 #include "util/stop.h"
 #include "util/streams.h"
 #include "util/thousands.h"
+#include "util/warning.h"
 
 struct run {
     const struct experiment *experiment;
@@ -83,11 +84,13 @@ static bool open_metrics(struct run *run, struct status *status)
 
 static bool open_files(struct run *run, struct status *status)
 {
+    if (!run_folder_check(&run->folder, status)) return false;
     if (!is_resumed(run) && !run_folder_clear(&run->folder, status)) return false;
+    if (!write_resolved(run, status)) return false; /* first: it marks the folder as a run's */
     if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder.path, run->trainer.step, status))
         return false;
     run_curves_start(&run->curves, run->experiment, run->folder.path);
-    return write_resolved(run, status) && open_metrics(run, status);
+    return open_metrics(run, status);
 }
 
 /* "50,000 training, 5,000 validation and 10,000 test images": without the sets that are empty. */
@@ -135,11 +138,22 @@ static bool restore(struct run *run, struct status *status)
     return true;
 }
 
+/* A run that begins again although its folder holds one says so: a scheduler may have killed it before its first save. */
+static bool open_checkpoint(struct run *run, enum train_start start, struct status *status)
+{
+    if (start != TRAIN_RESUME && start != TRAIN_CONTINUE) return true;
+    if (!run_resume_open(&run->checkpoint, run->folder.path, run->experiment, status)) return false;
+    if (!is_resumed(run) && !run->folder.empty)
+        warning_print("%s: no checkpoint to go on from is in its checkpoints/, so the run starts anew at step 0",
+                      run->folder.path);
+    return true;
+}
+
 static bool open_run(struct run *run, const char *folder, enum train_start start, struct status *status)
 {
     const struct experiment *experiment = run->experiment;
     if (!run_folder_open(&run->folder, folder, start, status)) return false;
-    if (start == TRAIN_RESUME && !run_resume_open(&run->checkpoint, folder, experiment, status)) return false;
+    if (!open_checkpoint(run, start, status)) return false;
     if (!experiment_backend_create(&run->backend, experiment, status)) return false;
     if (!dataset_load(&run->dataset, experiment, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
@@ -185,7 +199,7 @@ static bool record(struct run *run, const struct metrics_row *row, struct status
 {
     run_result_add(&run->result, row);
     progress_row(&run->progress, &run->result);
-    if (!metrics_csv_append(&run->csv, row, status)) return false;
+    if (!run_folder_check(&run->folder, status) || !metrics_csv_append(&run->csv, row, status)) return false;
     run_curves_add(&run->curves, row);
     if (!run_tensorboard_add(&run->tensorboard, run->trainer.network, &run->result, status)) return false;
     bool best = run->result.since_best == 0 && run->experiment->checkpoint.best;
@@ -322,6 +336,7 @@ static bool run_steps(struct run *run, struct status *status)
         if (!finish_step(run, status)) return false;
     }
     if (!is_finished(run) || run->evaluation_due) return stop(run, status);
+    if (!run_folder_check(&run->folder, status)) return false;
     draw_curves(run);
     print_reason(run);
     progress_finish(&run->progress, &run->result, run->folder.path);
