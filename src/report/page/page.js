@@ -199,7 +199,7 @@ function showEvaluated(panel, run) {
 function showMatrix(parent, run) {
   const counts = run.confusion, unknown = counts.some((row) => row[counts.length] > 0);
   const columns = unknown ? counts.length + 1 : counts.length;
-  const made = element(element(parent, "div", "scroll"), "table", "matrix"), head = made.createTHead().insertRow();
+  const made = element(element(parent, "div", "scroll natural"), "table", "matrix"), head = made.createTHead().insertRow();
   element(head, "th", "", "is \\ taken for");
   for (let k = 0; k < columns; k++) element(element(head, "th"), "span", "", className(run, k));
   element(element(head, "th"), "span", "", "correct");
