@@ -25,6 +25,9 @@
  *                            loss and accuracy of a set that the run does not have are left out: best_train_*,
  *                            best_validation_*, best_test_*
  *   classes, class_names     how many classes there are, and a JSON list of their names where the data set has names
+ *   data_train,              the data of the run: for each set that is not empty "COUNT IMAGES LABELS", the number of its
+ *   data_validation,         images and the SHA-256 of all their pixels and of all their labels, bytes in the order of the
+ *   data_test                set. A run goes on only with the same ones. Checkpoints of before have none of the three.
  *   config, config_sha256    the experiment as experiment_write writes it
  * No time and no folder is in it: the same run gives the same bytes. */
 #ifndef TRAINER_CHECKPOINT_H
@@ -74,7 +77,8 @@ struct checkpoint_input {
     int64_t channels, height, width, classes;
     float *offset; /* (C,H,W), (C): a pixel enters the network as (pixel - offset[c,h,w]) * scale[c]; owned */
     float *scale;
-    char **class_names; /* (classes), or NULL where the data set has none; owned */
+    char **class_names;         /* (classes), or NULL where the data set has none; owned */
+    struct dataset_digest data; /* of the run; train.count is 0 where an older checkpoint does not tell */
 };
 
 /* Free with checkpoint_input_free; after an error there is nothing to free. */

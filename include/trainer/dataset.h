@@ -20,6 +20,16 @@ struct image_set {
     uint8_t *labels; /* (count), each < classes; owned */
 };
 
+/* What a set of images is known by: empty texts where count is 0. */
+enum { DIGEST_DIGITS = 64 };
+struct image_digest {
+    int64_t count;
+    char images[DIGEST_DIGITS + 1], labels[DIGEST_DIGITS + 1]; /* hexadecimal digits of the SHA-256 of all its bytes */
+};
+struct dataset_digest {
+    struct image_digest train, validation, test;
+};
+
 struct dataset {
     int64_t channels, height, width;
     int64_t classes;
@@ -27,6 +37,7 @@ struct dataset {
     struct image_set train, validation, test; /* validation and test may be empty: count 0 */
     float *offset;                            /* (C,H,W): see struct dataset_view; owned */
     float *scale;                             /* (C); owned */
+    struct dataset_digest digest;             /* dataset_load computes it; else all counts are 0 */
 };
 
 /* Loads what the experiment's [data] section names, every image transposed where it says so: splits off validation_size training samples, and computes offset and
@@ -45,6 +56,11 @@ bool dataset_load_files(struct dataset *dataset, const struct experiment *experi
 bool dataset_classes_said(const struct experiment *experiment, int64_t *classes, struct status *status);
 
 void dataset_free(struct dataset *dataset); /* leaves it empty; an empty one is allowed */
+
+/* The difference between two data sets (two sets) in words, in a new string: which of number, images and labels is
+ * another one, and of which set. NULL where there is none. `name` is "training", "validation" or "test". */
+char *dataset_digest_difference(const struct dataset_digest *before, const struct dataset_digest *now);
+char *image_digest_difference(const struct image_digest *before, const struct image_digest *now, const char *name);
 
 /* The view of one of its sets that a backend uploads. */
 struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);

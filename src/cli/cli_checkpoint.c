@@ -40,3 +40,23 @@ bool cli_open_predictor(struct predictor *predictor, const struct cli_arguments 
 {
     return cli_open_predictor_of(predictor, arguments, arguments->words[0], status);
 }
+
+static bool asks_for_other_data(const struct cli_arguments *arguments)
+{
+    for (int i = 0; i < arguments->override_count; i++) {
+        const char *override = arguments->overrides[i];
+        if (strncmp(override, "data.", 5) == 0 || strncmp(override, "experiment.seed", 15) == 0) return true;
+    }
+    return false;
+}
+
+void cli_warn_of_other_data(const struct predictor *predictor, const struct dataset *dataset,
+                            const struct cli_arguments *arguments)
+{
+    const struct dataset_digest *before = &predictor->input.data;
+    if (before->train.count == 0 || asks_for_other_data(arguments)) return;
+    char *difference = dataset_digest_difference(before, &dataset->digest);
+    if (!difference) return;
+    warning_print("the data set is no longer the one that %s was trained with: %s", predictor->path, difference);
+    free(difference);
+}

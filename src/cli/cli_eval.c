@@ -208,6 +208,7 @@ static bool evaluate(struct predictor *predictor, const struct cli_arguments *ar
     bool good = predictor_check_data(predictor, &dataset, status) && select_set(&dataset, outcome.set, &set, status) &&
                 predictor_check_set(predictor, set, status);
     if (good) {
+        cli_warn_of_other_data(predictor, &dataset, arguments);
         struct predictor_visitor nobody = {0};
         outcome.evaluation = predictor_evaluate(predictor, set, nobody, &outcome.confusion);
         if (arguments->json)

@@ -198,6 +198,11 @@ const struct run_output *cli_run_output(const struct cli_arguments *arguments, s
 bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,
                    enum train_start start, struct status *status);
 
+/* Says in a line on the standard error that the data set is not the one that the network was trained with, and how it
+ * differs, where the command line does not ask for other data itself. */
+void cli_warn_of_other_data(const struct predictor *predictor, const struct dataset *dataset,
+                            const struct cli_arguments *arguments);
+
 struct cli_image_format {
     int64_t channels, height, width, classes;
 };

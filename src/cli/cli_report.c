@@ -142,7 +142,10 @@ static bool load_and_evaluate(struct material *material, const char *folder, con
     if (good && !evaluated_set(&dataset))
         good = status_fail(status, STATUS_RUNTIME, "the data has neither a test set nor a validation set");
     good = good && predictor_check_set(&material->predictor, evaluated_set(&dataset), status);
-    if (good) evaluate(material, &dataset);
+    if (good) {
+        cli_warn_of_other_data(&material->predictor, &dataset, arguments);
+        evaluate(material, &dataset);
+    }
     dataset_free(&dataset);
     return good;
 }

@@ -95,6 +95,9 @@ char *idx_find_stem(const char *path, struct status *status);
 char *idx_find_file(const char *stem, enum idx_part part, enum idx_content content);
 bool idx_fail_not_found(const char *stem, enum idx_part part, enum idx_content content, struct status *status);
 
+/* Fills the digest from the three sets. */
+bool dataset_digest_compute(struct dataset *dataset, struct status *status);
+
 /* Moves `size` training samples, less than all, to the validation set: see dataset_load. */
 void dataset_split(struct dataset *dataset, int64_t size, uint64_t seed);
 

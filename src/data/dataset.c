@@ -158,5 +158,7 @@ bool dataset_load(struct dataset *dataset, const struct experiment *experiment, 
     }
     dataset_split(dataset, experiment->data.validation_size, (uint64_t)experiment->experiment.seed);
     dataset_normalize(dataset, experiment->data.normalization);
-    return true;
+    if (dataset_digest_compute(dataset, status)) return true;
+    dataset_free(dataset);
+    return false;
 }

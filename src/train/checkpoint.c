@@ -89,6 +89,11 @@ void checkpoint_free(struct checkpoint *checkpoint)
     *checkpoint = (struct checkpoint){0};
 }
 
+bool checkpoint_is_before_shuffling(const struct checkpoint *checkpoint)
+{
+    return strstr(checkpoint->config, "\nfirst_epoch = ") == NULL; /* else every key is there */
+}
+
 bool checkpoint_experiment(const struct checkpoint *checkpoint, const char *const *overrides, int override_count,
                            struct experiment *experiment, struct status *status)
 {
@@ -224,7 +229,9 @@ static bool check_position(const struct checkpoint *checkpoint, const struct tra
 
 bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status)
 {
-    if (!check_position(checkpoint, trainer, status)) return false;
+    if (!checkpoint_data_check(&checkpoint->file, trainer->dataset, status) ||
+        !check_position(checkpoint, trainer, status))
+        return false;
     struct loading loading = start_loading(&checkpoint->file, trainer->backend, status);
     bool loaded = checkpoint_each_trained(trainer, load, &loading) &&
                   checkpoint_each_moment(&trainer->optimizer, load, &loading) &&

@@ -6,7 +6,7 @@
 
 #include "config/experiment_value.h"
 #include "config/text.h"
-#include "trainer/checkpoint.h"
+#include "train/checkpoint_private.h"
 #include "trainer/memory.h"
 
 enum { CLASSES_MAX = 256 }; /* labels are bytes */
@@ -91,7 +91,7 @@ bool checkpoint_input_read(struct checkpoint_input *input, const struct safetens
     bool good = input->offset && input->scale;
     if (good && channels != input->channels)
         good = fail(file, "input.offset and input.scale have different numbers of channels", status);
-    if (good && read_classes(input, file, status)) return true;
+    if (good && read_classes(input, file, status) && checkpoint_data_read(&input->data, file, status)) return true;
     checkpoint_input_free(input);
     return false;
 }

@@ -36,6 +36,23 @@ struct checkpoint_column {
 enum { CHECKPOINT_COLUMNS = 9 };
 extern const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS];
 
+/* Whether an older version wrote it: the run's first epoch was in the order of the files, which its config does not say, and
+ * its validation set the first samples of the training set. */
+bool checkpoint_is_before_shuffling(const struct checkpoint *checkpoint);
+
+/* The texts data_train, data_validation and data_test. */
+enum { CHECKPOINT_SETS = 3 };
+const char *checkpoint_data_key(int set);
+
+/* The value in a new string; NULL where the set is empty. */
+char *checkpoint_data_text(const struct dataset_digest *digest, int set);
+
+/* Reads them; train.count is 0 where an older checkpoint has none. */
+bool checkpoint_data_read(struct dataset_digest *digest, const struct safetensors_file *file, struct status *status);
+
+/* Whether the data set is the one that the file was written with: STATUS_RUNTIME, naming the difference. */
+bool checkpoint_data_check(const struct safetensors_file *file, const struct dataset *dataset, struct status *status);
+
 extern const char checkpoint_version[], checkpoint_rng[];
 
 /* The highest step below `before` (INT64_MAX: of all) that a run's folder has a checkpoint of, or -1. */

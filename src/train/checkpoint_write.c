@@ -102,7 +102,7 @@ static void free_collection(struct collection *collection)
 
 /* --- texts --- */
 
-enum { TEXT_LIMIT = 12 + CHECKPOINT_COLUMNS };
+enum { TEXT_LIMIT = 12 + CHECKPOINT_COLUMNS + CHECKPOINT_SETS };
 
 struct texts {
     struct safetensors_metadata entries[TEXT_LIMIT]; /* values are owned */
@@ -167,6 +167,14 @@ static void add_class_names(struct texts *texts, const struct dataset *dataset)
         free(lines);
 }
 
+static void add_data(struct texts *texts, const struct dataset_digest *digest)
+{
+    for (int i = 0; i < CHECKPOINT_SETS; i++) {
+        char *text = checkpoint_data_text(digest, i);
+        if (text) add_text(texts, checkpoint_data_key(i), text);
+    }
+}
+
 static bool add_texts(struct texts *texts, const struct trainer *trainer, const struct run_result *result,
                       struct status *status)
 {
@@ -181,6 +189,7 @@ static bool add_texts(struct texts *texts, const struct trainer *trainer, const 
     if (result->row_count > 0) add_best(texts, &result->best);
     add_integer(texts, "classes", trainer->dataset->classes);
     add_class_names(texts, trainer->dataset);
+    add_data(texts, &trainer->dataset->digest);
     return add_config(texts, trainer->experiment, status);
 }
 

@@ -42,13 +42,32 @@ static bool compare_key(const struct experiment_key *key, const struct experimen
     return false;
 }
 
-static bool compare(const struct experiment *there, const struct experiment *here, const char *folder,
-                    struct status *status)
+/* The order of the first epoch matters to a run that is still in it. */
+static bool is_past(const struct experiment_key *key, const struct checkpoint *checkpoint)
 {
-    for (int i = 0; i < experiment_key_count; i++)
-        if (!may_change(&experiment_keys[i], here) && !compare_key(&experiment_keys[i], there, here, folder, status))
-            return false;
+    const char *epoch = safetensors_metadata_find(&checkpoint->file, "epoch");
+    return is_key(key, "data", "first_epoch") && epoch && strcmp(epoch, "0") != 0;
+}
+
+static bool compare(const struct checkpoint *checkpoint, const struct experiment *there, const struct experiment *here,
+                    const char *folder, struct status *status)
+{
+    for (int i = 0; i < experiment_key_count; i++) {
+        const struct experiment_key *key = &experiment_keys[i];
+        if (may_change(key, here) || is_past(key, checkpoint)) continue;
+        if (!compare_key(key, there, here, folder, status)) return false;
+    }
     return true;
+}
+
+static bool check_split(const struct checkpoint *checkpoint, const struct experiment *experiment, const char *folder,
+                        struct status *status)
+{
+    if (experiment->data.validation_size == 0 || !checkpoint_is_before_shuffling(checkpoint)) return true;
+    return experiment_fail(experiment, "data.validation_size", status,
+                           "an older version of trainer began the run in %s and held out the first images for "
+                           "validation; they are drawn now, so that it cannot go on",
+                           folder);
 }
 
 static bool check(const struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
@@ -56,7 +75,8 @@ static bool check(const struct checkpoint *checkpoint, const char *folder, const
 {
     struct experiment there;
     if (!checkpoint_experiment(checkpoint, NULL, 0, &there, status)) return false;
-    bool same = compare(&there, experiment, folder, status);
+    bool same =
+        compare(checkpoint, &there, experiment, folder, status) && check_split(checkpoint, experiment, folder, status);
     experiment_free(&there);
     if (!same || checkpoint->step <= experiment->train.max_steps) return same;
     return experiment_fail(experiment, "train.max_steps", status,

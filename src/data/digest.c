@@ -1,0 +1,56 @@
+/* What a data set is known by: SHA-256 of the pixels and of the labels of each of its sets. */
+#include "data_private.h"
+
+#include <string.h>
+
+#include "trainer/memory.h"
+#include "util/sha256.h"
+
+_Static_assert((int)DIGEST_DIGITS == (int)SHA256_DIGITS, "the digits of a SHA-256");
+
+static bool digest_bytes(char digits[DIGEST_DIGITS + 1], const uint8_t *bytes, int64_t size, struct status *status)
+{
+    struct sha256 hash = sha256_start();
+    sha256_add(&hash, bytes, (size_t)size);
+    return sha256_finish(&hash, digits, status);
+}
+
+static bool digest_set(struct image_digest *digest, const struct image_set *set, int64_t sample, struct status *status)
+{
+    *digest = (struct image_digest){.count = set->count};
+    return set->count == 0 || (digest_bytes(digest->images, set->pixels, set->count * sample, status) &&
+                               digest_bytes(digest->labels, set->labels, set->count, status));
+}
+
+bool dataset_digest_compute(struct dataset *dataset, struct status *status)
+{
+    struct dataset_digest *digest = &dataset->digest;
+    int64_t sample = dataset->channels * dataset->height * dataset->width;
+    return digest_set(&digest->train, &dataset->train, sample, status) &&
+           digest_set(&digest->validation, &dataset->validation, sample, status) &&
+           digest_set(&digest->test, &dataset->test, sample, status);
+}
+
+char *image_digest_difference(const struct image_digest *before, const struct image_digest *now, const char *name)
+{
+    bool images = strcmp(before->images, now->images) != 0, labels = strcmp(before->labels, now->labels) != 0;
+    if (before->count != now->count)
+        return memory_format("the %s set has %lld images, not %lld", name, (long long)now->count,
+                             (long long)before->count);
+    if (!images && !labels) return NULL;
+    return memory_format("the %s of the %s set are other ones%s",
+                         images && labels ? "images and labels"
+                         : images         ? "images"
+                                          : "labels",
+                         name,
+                         images && labels ? ""
+                         : images         ? ", the labels are the same"
+                                          : ", the images are the same");
+}
+
+char *dataset_digest_difference(const struct dataset_digest *before, const struct dataset_digest *now)
+{
+    char *difference = image_digest_difference(&before->train, &now->train, "training");
+    if (!difference) difference = image_digest_difference(&before->validation, &now->validation, "validation");
+    return difference ? difference : image_digest_difference(&before->test, &now->test, "test");
+}
