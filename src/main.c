@@ -1,3 +1,4 @@
+/* The program's main function. src/cli does the work. */
 #include "trainer/cli.h"
 #include "util/streams.h"
 

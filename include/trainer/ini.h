@@ -1,4 +1,4 @@
-/* The syntax of a config file, and nothing of its meaning: sections, keys, values and the lines they stand in.
+/* Reads the syntax of a config file: sections, keys, values and the lines they stand in. Their meaning is experiment.h's.
  *
  *   # a comment; it may be indented
  *   [section]
@@ -6,8 +6,8 @@
  *
  * One section or key per line, in the first column. Blanks around '=' and at the end of a line do not count; a value
  * may be empty. UTF-8, with or without a byte order mark; lines end with LF or CRLF. A section's name and a key take at
- * most INI_NAME_LIMIT bytes; a value is as long as it is. Text that libinih would let pass (a section opened twice, a
- * key given twice, a continued line, text after ']') is an error. */
+ * most INI_NAME_LIMIT bytes; a value has no limit of its own. A section opened twice, a key given twice, a continued
+ * line and text after ']', which libinih would let pass, are errors. */
 #ifndef TRAINER_INI_H
 #define TRAINER_INI_H
 
@@ -40,11 +40,11 @@ struct ini_file {
     int entry_count;
 };
 
-/* Reads `path`. An error (STATUS_USAGE) reads "path:line: ...", or "path: ..." where no line is to blame. Free with
- * ini_free. */
+/* Reads `path`. The message of an error (STATUS_USAGE) begins with "path:line: ", or with "path: " where the error is in
+ * no line. Free with ini_free. */
 bool ini_read(struct ini_file *ini, const char *path, struct status *status);
 
-/* The same from `size` bytes of text, at most INI_FILE_LIMIT; `path` is for messages. */
+/* Reads `size` bytes of text, at most INI_FILE_LIMIT, instead; `path` is for messages. */
 bool ini_read_text(struct ini_file *ini, const char *path, const char *text, size_t size, struct status *status);
 void ini_free(struct ini_file *ini);
 

@@ -1,12 +1,12 @@
 /* Named tensors and strings in one file, in the safetensors format, which Python reads with its own library
  * (https://github.com/huggingface/safetensors): 8 bytes with the length of the header, the header (JSON), the data.
  *
- * A file that is written here carries a digest: the first entry of its "__metadata__" is "sha256", the SHA-256 of the
- * whole file with those 64 hexadecimal digits as zeros. So whatever byte of it changes or is missing, reading it fails.
+ * Files written here carry a digest: the first entry of their "__metadata__" is "sha256", the SHA-256 of the whole file
+ * with those 64 hexadecimal digits as zeros. So reading fails when any byte of such a file changes or is missing.
  *
- * The reader trusts nothing. It refuses, beside what is no JSON: a name given twice; a dtype that the format does not
- * have; offsets that do not match dtype and shape, overlap, leave a gap or do not end where the file ends; keys that
- * the format does not know. Errors are STATUS_RUNTIME, one line with the path, what was found and what was expected. */
+ * The reader trusts nothing. It refuses a header that is no JSON, a name given twice, a dtype or key that the format does
+ * not know, and offsets that do not match dtype and shape, overlap, leave a gap or do not end where the file ends. Errors
+ * are STATUS_RUNTIME, one line with the path, the expected and the found. */
 #ifndef TRAINER_SAFETENSORS_H
 #define TRAINER_SAFETENSORS_H
 
@@ -16,12 +16,12 @@
 
 #include "trainer/status.h"
 
-/* Limits of a file that is read. */
+/* Limits of a file that the reader takes. */
 #define SAFETENSORS_MAX_HEADER (INT64_C(8) << 20) /* bytes; parsed, JSON takes up to 20 times that much memory */
 #define SAFETENSORS_MAX_FILE (INT64_C(64) << 30)  /* bytes; a file is read into memory whole */
 enum { SAFETENSORS_MAX_RANK = 8 };
 
-/* Every dtype of the format, so that a tensor that is not needed may be of any. */
+/* Every dtype of the format: a file may hold tensors of dtypes that the program does not use. */
 enum safetensors_dtype {
     SAFETENSORS_F32,
     SAFETENSORS_F64,
@@ -54,16 +54,16 @@ struct safetensors_tensor {
     enum safetensors_dtype dtype;
     int rank; /* 0: a single element */
     int64_t shape[SAFETENSORS_MAX_RANK];
-    int64_t count;    /* elements: the product of the shape; the writer CHECKs that alone */
-    const void *data; /* row-major, little-endian; read from a file, of any alignment */
+    int64_t count;    /* elements, the product of the shape; the reader sets it, the writer ignores it */
+    const void *data; /* row-major, little-endian; in a file that was read, at any alignment */
 };
 
 struct safetensors_metadata {
     const char *key, *value; /* UTF-8 */
 };
 
-/* The same tensors and metadata, in the same order, give the same bytes. Names and keys are CHECKed to differ; "sha256"
- * and "__metadata__" are taken. The file appears whole or not at all (see util/file_atomic.h). */
+/* Writes a file, which appears whole or not at all (util/file_atomic.h). The same tensors and metadata in the same order
+ * give the same bytes. Names and keys are CHECKed to differ from each other and from "__metadata__" and "sha256". */
 bool safetensors_write(const char *path, const struct safetensors_tensor *tensors, int tensor_count,
                        const struct safetensors_metadata *metadata, int metadata_count, struct status *status);
 
@@ -74,7 +74,7 @@ struct safetensors_file {
     struct safetensors_tensor *tensors; /* in the order of their data */
     int metadata_count;
     struct safetensors_metadata *metadata; /* in the file's order, without the digest */
-    bool has_digest;                       /* a digest is there, and it is right */
+    bool has_digest;                       /* the file has a digest, and it is right */
     void *bytes, *header;                  /* the file; its parsed header, which owns the strings */
 };
 
@@ -92,12 +92,12 @@ bool safetensors_parse(struct safetensors_file *file, const char *path, void *by
                        enum safetensors_digest digest, struct status *status);
 void safetensors_free(struct safetensors_file *file); /* leaves it empty; an empty one is allowed */
 
-/* Return NULL where there is none of that name. */
+/* Return the tensor, or the metadata's value, of that name, or NULL. */
 const struct safetensors_tensor *safetensors_find(const struct safetensors_file *file, const char *name);
 const char *safetensors_metadata_find(const struct safetensors_file *file, const char *key);
 
-/* All elements of a tensor as doubles: exact but for I64 and U64 beyond 2^53; BOOL gives 0 and 1. The dtype is CHECKed
- * to have values. */
+/* Fills `values` with all elements of a tensor, exact but for I64 and U64 beyond 2^53; BOOL gives 0 and 1. The dtype is
+ * CHECKed to have values. */
 void safetensors_values(const struct safetensors_tensor *tensor, double *values);
 bool safetensors_dtype_has_values(enum safetensors_dtype dtype);
 
@@ -109,7 +109,7 @@ bool safetensors_dtype_is_whole(enum safetensors_dtype dtype);
 
 const char *safetensors_dtype_name(enum safetensors_dtype dtype); /* "F32" */
 
-/* The bytes of `count` elements; false where that is no whole number of bytes, or does not fit. */
+/* Gives the bytes of `count` elements; false where that is no whole number of bytes, or does not fit. */
 bool safetensors_dtype_bytes(enum safetensors_dtype dtype, int64_t count, int64_t *bytes);
 
 #endif

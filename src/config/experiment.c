@@ -1,3 +1,4 @@
+/* Builds an experiment from a config: the defaults, then the file, then the overrides, then the checks of all together. */
 #include "trainer/experiment.h"
 
 #include <stdarg.h>
@@ -66,7 +67,7 @@ bool experiment_fail_placed(const struct experiment *experiment, const struct st
     return experiment_fail(experiment, key, status, "%s", problem->message + length + 2);
 }
 
-/* Sets a key of the table and notes where its value comes from. */
+/* Sets the key in row `index` of the table and notes where its value comes from. */
 static bool set_key(struct experiment *experiment, int index, const char *text, struct key_origin origin,
                     struct status *status)
 {
@@ -95,7 +96,7 @@ static bool set_named(struct experiment *experiment, const char *section, const 
                        suggestion);
 }
 
-/* A config that a run saved holds every key that the program had then: a key that it lacks is younger than the run. */
+/* A config that a run saved holds every key that the program had then. So a key that it lacks is younger than the run. */
 static void set_defaults(struct experiment *experiment, bool saved)
 {
     for (int i = 0; i < experiment_key_count; i++) {
@@ -131,7 +132,7 @@ static bool apply_file(struct experiment *experiment, const struct ini_file *ini
     return true;
 }
 
-/* Cuts "section.key=value" into its three parts, without the blanks around them; false where it has not that form. */
+/* Cuts "section.key=value" into its three parts, without the blanks around them; false: `text` does not have that form. */
 static bool split_override(char *text, char **section, char **name, char **value)
 {
     char *equals = strchr(text, '=');
@@ -187,7 +188,7 @@ bool experiment_read(struct experiment *experiment, const struct ini_file *ini, 
     return read_ini(experiment, ini, path, false, overrides, override_count, status);
 }
 
-/* Its keys mean nothing to a single run, so a run that met them would not be what the file describes. */
+/* The keys of a sweep mean nothing to a single run, so such a run would not be the one that the file describes. */
 static bool refuse_sweep(const struct ini_file *ini, const char *path, struct status *status)
 {
     int i = 0;
@@ -201,7 +202,7 @@ static bool refuse_sweep(const struct ini_file *ini, const char *path, struct st
     return false;
 }
 
-/* Takes the ini file. */
+/* Takes over the ini file and frees it. */
 static bool load_ini(struct experiment *experiment, struct ini_file *ini, const char *path, bool saved,
                      const char *const *overrides, int override_count, struct status *status)
 {
@@ -214,7 +215,7 @@ static bool load_ini(struct experiment *experiment, struct ini_file *ini, const 
     return false;
 }
 
-/* text is NULL where the file at `path` is to be read. */
+/* Reads the file at `path` where `text` is NULL. */
 static bool load(struct experiment *experiment, const char *path, const char *text, bool saved,
                  const char *const *overrides, int override_count, struct status *status)
 {

@@ -1,3 +1,4 @@
+/* Creates the backend that an experiment's [backend] section describes. */
 #include "trainer/experiment.h"
 
 bool experiment_backend_create(struct backend **backend, const struct experiment *experiment, struct status *status)

@@ -1,3 +1,4 @@
+/* The rules between keys, which no row of the table can hold. */
 #include "config/experiment_check.h"
 
 #include <inttypes.h>
@@ -31,7 +32,7 @@ static bool check_name(struct experiment *experiment, struct status *status)
                            "expected the name of a folder, without \"/\", found \"%s\"", name);
 }
 
-/* The keys that describe files. */
+/* Checks the keys that describe a data set's files. */
 static bool check_files(const struct experiment *experiment, struct status *status)
 {
     bool synthetic = experiment->data.dataset == DATASET_SYNTHETIC;

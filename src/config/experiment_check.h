@@ -5,8 +5,8 @@
 
 #include "trainer/experiment.h"
 
-/* What depends on several keys: first the defaults that do (name, hidden, activation_slope), then the rules. A value
- * that another key makes meaningless is an error, not a surprise. */
+/* Sets the defaults that depend on other keys (name, hidden, activation_slope), then checks the rules between keys. A
+ * value that another key makes meaningless is an error. */
 bool experiment_check(struct experiment *experiment, struct status *status);
 
 #endif

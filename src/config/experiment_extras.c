@@ -1,3 +1,4 @@
+/* Prints the parts of training that the description of the network does not show. */
 #include <inttypes.h>
 
 #include "trainer/experiment.h"

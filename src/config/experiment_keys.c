@@ -1,7 +1,7 @@
 #include "config/experiment_keys.h"
 
 /* clang-format off */
-/* A key's field has the key's own name: struct experiment has a struct per section. */
+/* A key's field has the key's own name, and struct experiment has a struct per section. */
 #define PLACE(part, key) .section = #part, .name = #key, .offset = offsetof(struct experiment, part.key)
 #define INTEGER(part, key, value, smallest, largest, words)                                                           \
     {PLACE(part, key), .type = KEY_INTEGER, .default_text = value, .low = smallest, .high = largest, .help = words}

@@ -1,4 +1,4 @@
-/* The table of keys: everything about a key that is not a relation to another one. */
+/* The table of keys. It holds everything about a key but its relations to other keys (experiment_check.c). */
 #ifndef TRAINER_CONFIG_EXPERIMENT_KEYS_H
 #define TRAINER_CONFIG_EXPERIMENT_KEYS_H
 
@@ -24,7 +24,7 @@ enum key_type {
 struct experiment_key {
     const char *section, *name;
     enum key_type type;
-    const char *default_text; /* read like a value of a file */
+    const char *default_text; /* is read like a value of a file */
     const char *before;       /* the value that programs without the key computed with; NULL: the default */
     int64_t low,
         high; /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at most */
@@ -32,29 +32,30 @@ struct experiment_key {
     bool from_excluded, to_excluded;
     /* KEY_CHOICE, and the words of KEY_WEIGHTS: names in the order of the enum's values, ended by NULL */
     const char *const *choices;
-    size_t offset;    /* of the field in struct experiment (in struct sweep_settings for [sweep]) */
+    size_t offset;    /* bytes before the field in struct experiment (in struct sweep_settings for [sweep]) */
     const char *help; /* a line, without the range */
 };
 
 extern const struct experiment_key experiment_keys[];
 extern const int experiment_key_count;
 
-/* Index in the table, or -1. */
+/* Returns the key's index in the table, or -1. */
 int experiment_key_find(const char *section, const char *name);
 
 bool experiment_section_exists(const char *section);
 
-/* The sentence end that helps after an unknown section or key: "; did you mean train.max_steps?". */
+/* Write the end of a sentence that helps after an unknown section or key: "; did you mean train.max_steps?". */
 void experiment_suggest_section(const char *section, char *text, size_t size);
 void experiment_suggest_key(const char *section, const char *name, char *text, size_t size);
 
-/* The key with its default, after comments that say what it means and takes; `commented`: the key is one too. */
+/* Prints the key with its default, after comments that give its meaning and its range. With `commented` the key is a
+ * comment too. */
 void experiment_key_print(const struct experiment_key *key, bool commented, FILE *out);
 
-/* Lines as comments of a config. */
+/* Prints lines as comments of a config. */
 void experiment_comment_print(const char *lines, FILE *out);
 
-/* What the key takes, in words: "an integer from 1 to 10", "one of mlp, convnet". */
+/* Writes in words which values the key takes: "an integer from 1 to 10", "one of mlp, convnet". */
 void experiment_key_expects(const struct experiment_key *key, char *text, size_t size);
 
 #endif

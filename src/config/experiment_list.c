@@ -1,5 +1,5 @@
-/* Values that are lists: "512, 128, 384"; "64, M, 128, M2s2p0, 256k5s2p2, A"; "activation, batchnorm, dropout";
- * "1, 0.5, 19". */
+/* Reads and writes values that are lists: "512, 128, 384"; "64, M, 128, M2s2p0, 256k5s2p2, A";
+ * "activation, batchnorm, dropout"; "1, 0.5, 19". */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,8 +22,8 @@ const char list_features_help[] =
 
 static const char *const block_names[] = {"batchnorm", "activation", "dropout"}; /* in the order of enum block_part */
 
-/* Takes the text up to the next comma out of *rest, without the blanks around it; *rest becomes NULL after the last. False
- * where the entry is longer than any good one: then only its beginning is in `entry`, for a message. */
+/* Takes the text up to the next comma out of *rest, without the blanks around it; *rest becomes NULL after the last
+ * entry. Returns false for an entry that is longer than any good one; `entry` then holds its beginning, for a message. */
 static bool next_entry(const char **rest, char entry[ENTRY_SIZE])
 {
     const char *start = *rest, *comma = strchr(start, ',');
@@ -63,7 +63,8 @@ bool list_parse_integers(const struct experiment_key *key, const char *text, str
     return true;
 }
 
-/* The number at *text, which moves behind it: -1 where there is none, LARGEST_CHANNELS + 1 for all that are larger. */
+/* Returns the number at *text and moves *text behind it: -1 where no number stands there, a number above LARGEST_CHANNELS
+ * for all larger ones. */
 static int64_t take_number(const char **text)
 {
     if (**text < '0' || **text > '9') return -1;
@@ -73,7 +74,8 @@ static int64_t take_number(const char **text)
     return number;
 }
 
-/* The number after `letter`, or the default where the letter is not there; -1 where the letter has no number. */
+/* Returns the number after `letter`, the default where *text does not begin with the letter, or -1 for a letter without
+ * a number. */
 static int64_t take_option(const char **text, char letter, int64_t default_value)
 {
     if (**text != letter) return default_value;
@@ -104,7 +106,7 @@ static bool parse_feature(const char *text, struct feature *feature)
     return *text == '\0' && window->kernel >= 0 && window->stride >= 0 && window->padding >= 0;
 }
 
-/* What is wrong with a feature that has the right form, or NULL. */
+/* Returns the fault of a feature that has the right form, or NULL: the feature is good. */
 static const char *feature_problem(const struct feature *feature)
 {
     struct window window = feature->window;
@@ -155,7 +157,7 @@ bool list_parse_block(const char *text, enum block_part block[BLOCK_PART_COUNT],
                        text);
 }
 
-/* A list must fit into VALUE_TEXT_SIZE once its numbers are written in their shortest form, with ", " between. */
+/* Checks that the list, written in its numbers' shortest form with ", " between, fits into VALUE_TEXT_SIZE. */
 static bool check_weights(const struct class_weights *weights, struct status *problem)
 {
     size_t length = 0;
@@ -193,7 +195,7 @@ bool list_parse_weights(const struct experiment_key *key, const char *text, stru
                                ": expected none, balanced, or weights from %g to %g with commas between, "
                                "found \"%s\"",
                                weights->count + 1, key->from, key->to, entry);
-        weights->value[weights->count++] = value == 0 ? 0 : value; /* -0 */
+        weights->value[weights->count++] = value == 0 ? 0 : value; /* -0 becomes 0 */
     }
     return check_weights(weights, problem);
 }
@@ -231,7 +233,7 @@ void list_format_integers(const struct int_list *list, char *text, size_t size)
     spread(text, size);
 }
 
-/* "k5" where the value is not the default. */
+/* Appends "k5" where the value is not the default. */
 static void append_option(char *entry, size_t size, const char *letter, int64_t value, int64_t default_value)
 {
     size_t length = strlen(entry);

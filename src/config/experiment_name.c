@@ -1,3 +1,4 @@
+/* Makes experiment.name from a config's file name. */
 #include "config/experiment_name.h"
 
 #include <stdbool.h>
@@ -17,7 +18,7 @@ char *experiment_name_of_file(const char *path)
     return memory_format("%.*s", length, base);
 }
 
-/* Cuts the name to its room, before a character that would be cut in two. */
+/* Cuts the name to EXPERIMENT_NAME_SIZE - 1 bytes, or to fewer so that no UTF-8 character is cut in two. */
 static void shorten(char *name)
 {
     size_t length = EXPERIMENT_NAME_SIZE - 1;

@@ -1,13 +1,13 @@
-/* experiment.name where the config does not say it: made of the config's file name. */
+/* The default of experiment.name, which is made from the config's file name. */
 #ifndef TRAINER_CONFIG_EXPERIMENT_NAME_H
 #define TRAINER_CONFIG_EXPERIMENT_NAME_H
 
-/* The file's name without folder and ending, in a new string. */
+/* Returns the file's name without folder and ending, in a new string. */
 char *experiment_name_of_file(const char *path);
 
-/* The same as a name that a config can hold and a folder can have, of at most EXPERIMENT_NAME_SIZE - 1 bytes: each byte that
- * a value may not have in its place (a comment sign, a blank or a quotation mark at an end, a control character, invalid
- * UTF-8) is "_". */
+/* Returns the same name in a form that fits a config and a folder, in at most EXPERIMENT_NAME_SIZE - 1 bytes: "_"
+ * replaces each byte that a value may not have in its place (a comment sign, a blank or a quotation mark at an end, a
+ * control character, invalid UTF-8). */
 char *experiment_name_fit(const char *path);
 
 #endif

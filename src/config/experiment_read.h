@@ -10,12 +10,12 @@
 /* The section that belongs to a sweep and that an experiment alone refuses. */
 extern const char experiment_sweep_section[];
 
-/* Defaults, then the file (its [sweep] section is left to the caller), then the overrides that are not NULL; what depends
- * on several keys is not checked: experiment_check does. On success free with experiment_free. */
+/* Sets the defaults, then the file's values (the [sweep] section is left to the caller), then the overrides that are not
+ * NULL. Does not check the rules between keys: see experiment_check. On success free with experiment_free. */
 bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
                      const char *const *overrides, int override_count, struct status *status);
 
-/* An experiment of its own; free with experiment_free. */
+/* Makes `to` a copy that shares no memory with `from`; free with experiment_free. */
 void experiment_copy(struct experiment *to, const struct experiment *from);
 
 #endif

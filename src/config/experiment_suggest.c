@@ -1,4 +1,4 @@
-/* Finding keys by name, and the nearest known name to one that is not there. */
+/* Finds keys by name, and the known name that is nearest to an unknown one. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,7 @@ bool experiment_section_exists(const char *section)
     return false;
 }
 
-/* Appends to a text; what does not fit is cut. */
+/* Appends `before` and `word` to a text and cuts the part that does not fit. */
 static void append(char *text, size_t size, const char *before, const char *word)
 {
     size_t length = strlen(text);
@@ -48,8 +48,8 @@ void experiment_suggest_section(const char *section, char *text, size_t size)
     }
 }
 
-/* How far a typed key is from a known one. A slip in the name counts most: the right name in the wrong section comes
- * before a slip within the section. */
+/* Returns the distance of a typed key from a known one. A slip in the name counts most: the right name in the wrong
+ * section comes before a slip within the section. */
 static int key_distance(const char *section, const char *name, const struct experiment_key *key)
 {
     bool same_name = strcmp(name, key->name) == 0;

@@ -1,3 +1,4 @@
+/* Turns text into the field of a key and back. Lists are in experiment_list.c. */
 #include "config/experiment_value.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ bool value_parse_integer(const char *text, int64_t *value)
     return errno == 0;
 }
 
-/* strtod alone would take blanks, hexadecimal, "inf" and "nan". */
+/* strtod alone would take blanks, hexadecimal numbers, "inf" and "nan" too. */
 static bool is_decimal(const char *text)
 {
     const char *whole = text + (*text == '-');
@@ -76,7 +77,7 @@ void value_format_real(double value, char *text, size_t size)
         snprintf(shortest, sizeof shortest, "%.*g", ++digits, value);
     } while (digits < 17 && strtod(shortest, NULL) != value);
     double magnitude = fabs(value);
-    for (int whole = 1; whole <= 6 && magnitude >= 1; whole++, magnitude /= 10) /* 100, not 1e2 */
+    for (int whole = 1; whole <= 6 && magnitude >= 1; whole++, magnitude /= 10) /* writes 100, not 1e2 */
         if (magnitude < 10 && whole > digits) digits = whole;
     snprintf(shortest, sizeof shortest, "%.*g", digits, value);
     shorten_exponent(shortest);
@@ -145,7 +146,7 @@ static bool fail_expected(const struct experiment_key *key, const char *found, s
     return status_fail(problem, STATUS_USAGE, "expected %s, found \"%s\"", expected, found);
 }
 
-/* Whatever text is taken must survive being written to a config file and read again. */
+/* Takes only a text that comes back the same when a config file holds it. */
 static bool parse_text(const struct experiment_key *key, const char *text, char *field, struct status *problem)
 {
     size_t length = strlen(text);
@@ -185,7 +186,7 @@ static bool parse_integer(const struct experiment_key *key, const char *text, in
 static bool parse_real(const struct experiment_key *key, const char *text, double *field)
 {
     if (!value_parse_real(text, field)) return false;
-    if (*field == 0) *field = 0; /* -0 */
+    if (*field == 0) *field = 0; /* -0 becomes 0 */
     bool above = key->from_excluded ? *field > key->from : *field >= key->from;
     bool below = key->to_excluded ? *field < key->to : *field <= key->to;
     return above && below;

@@ -1,4 +1,4 @@
-/* The keys for people: an experiment written out, and the table as help. */
+/* Writes keys for people to read: an experiment as a config, and the table of keys as help. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
 
-/* "[section]" before the first key of each. */
+/* Writes "[section]" before the first key of each section. */
 static void write_section(const struct experiment_key *key, FILE *out)
 {
     bool first = key == experiment_keys;
@@ -34,7 +34,7 @@ void experiment_key_print(const struct experiment_key *key, bool commented, FILE
     fprintf(out, "%s%s =%s%s\n", commented ? "# " : "", key->name, *key->default_text ? " " : "", key->default_text);
 }
 
-/* "# " before each of the lines. */
+/* Writes "# " before each of the lines. */
 void experiment_comment_print(const char *lines, FILE *out)
 {
     while (*lines) {
@@ -48,7 +48,7 @@ void experiment_print_defaults(FILE *out)
 {
     for (int i = 0; i < experiment_key_count; i++) {
         const struct experiment_key *key = &experiment_keys[i];
-        bool has_no_value = key->type == KEY_TEXT && *key->default_text == '\0'; /* from the file's name */
+        bool has_no_value = key->type == KEY_TEXT && *key->default_text == '\0'; /* the file's name gives it */
         write_section(key, out);
         if (key->type == KEY_FEATURES) experiment_comment_print(list_features_help, out);
         experiment_key_print(key, has_no_value, out);

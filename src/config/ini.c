@@ -1,7 +1,7 @@
-/* libinih tells sections, keys and empty lines apart. The reader that feeds it, here, keeps the line numbers, which libinih
- * does not pass on, and refuses every line that libinih would misread without a word: see ini.h. libinih calls the reader
- * once per line, with a buffer of 200 bytes in Debian's package, and would cut a longer line without a word. So a line goes
- * to it without its value, and the reader keeps the value: a path takes up to 4,096 bytes. */
+/* Reads config files by libinih, which tells sections, keys and empty lines apart. The reader here feeds it line by line.
+ * It keeps the line numbers, which libinih does not pass on, and refuses every line that libinih would misread without a
+ * message (ini.h). libinih's buffer has 200 bytes in Debian's package, and a longer line would be cut without a message.
+ * So libinih gets a line without its value, and the reader keeps the value, which may be a path of 4,095 bytes. */
 #include "trainer/ini.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@ struct reader {
     const char *path;
     const char *text;  /* the whole file */
     size_t size, at;   /* at: where the next line starts */
-    int line;          /* of the line read last */
-    const char *value; /* of that line, value_length bytes of `text`; where it has a key */
+    int line;          /* number of the line read last */
+    const char *value; /* value of that line, where it has a key: value_length bytes of `text` */
     size_t value_length;
     bool failed; /* `status` says why; libinih would go on */
     struct status *status;
@@ -32,7 +32,7 @@ struct line {
     size_t length;
 };
 
-/* The bytes of a line that a message shows. */
+/* Returns how many bytes of the line a message shows. */
 static int shown_length(struct line line)
 {
     enum { MOST = 200 };
@@ -77,7 +77,7 @@ static bool take_section(struct reader *reader, struct line line)
     return true;
 }
 
-/* Also finds the value. */
+/* Checks a line with a key, and finds its value. */
 static bool take_key(struct reader *reader, struct line line)
 {
     const char *equals = memchr(line.text, '=', line.length);
@@ -105,7 +105,7 @@ static bool check_line(struct reader *reader, struct line line)
     return line.text[0] == '[' ? take_section(reader, line) : take_key(reader, line);
 }
 
-/* Puts the line into libinih's buffer: a section whole, a key with its "=". */
+/* Puts the line into libinih's buffer: a section's line whole, another one up to the "=" behind its key. */
 static char *pass_on(struct line line, char *buffer, int size)
 {
     const char *equals = line.length > 0 && line.text[0] != '[' ? memchr(line.text, '=', line.length) : NULL;
@@ -118,8 +118,8 @@ static char *pass_on(struct line line, char *buffer, int size)
     return buffer;
 }
 
-/* libinih's reader: the next line without its value, with its newline, into `buffer`; or NULL at the end and after an
- * error. */
+/* libinih's reader: puts the next line, without its value but with its newline, into `buffer`. Returns NULL at the end
+ * and after an error. */
 static char *read_line(char *buffer, int size, void *stream)
 {
     struct reader *reader = stream;
@@ -137,7 +137,8 @@ static char *read_line(char *buffer, int size, void *stream)
     return check_line(reader, line) ? pass_on(line, buffer, size) : NULL;
 }
 
-/* libinih's handler: 1 is success. It cuts a section's name to 49 bytes and got no value, so the reader's own are taken. */
+/* libinih's handler: 1 is success. libinih cuts a section's name to 49 bytes and got no value, so both come from the
+ * reader. */
 static int take_entry(void *user, const char *section, const char *key, const char *value)
 {
     (void)section, (void)value;
@@ -157,7 +158,7 @@ static int take_entry(void *user, const char *section, const char *key, const ch
     return 1;
 }
 
-/* The whole file, up to the limit: a config is small, and a pipe has no size to ask for. */
+/* Reads the whole file, up to the limit. A pipe is read the same way, since it has no size to ask for. */
 static bool read_file(const char *path, char *text, size_t *size, struct status *status)
 {
     FILE *file = fopen(path, "rb");
@@ -183,7 +184,7 @@ static bool parse(struct reader *reader)
     if (reader->size >= 3 && memcmp(reader->text, byte_order_mark, 3) == 0) reader->at = 3;
     int result = ini_parse_stream(read_line, reader, take_entry, reader);
     if (reader->failed) return false;
-    if (result > 0) /* a line that the checks above let pass and libinih does not */
+    if (result > 0) /* the checks above let the line pass, libinih does not */
         return status_fail(reader->status, STATUS_USAGE, "%s:%d: expected \"key = value\" or \"[section]\"",
                            reader->path, result);
     if (result < 0) return status_fail(reader->status, STATUS_RUNTIME, "%s: libinih failed", reader->path);

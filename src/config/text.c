@@ -1,11 +1,12 @@
+/* Finds characters, comments and slips in text that a user wrote. */
 #include "config/text.h"
 
 #include <limits.h>
 #include <stdint.h>
 #include <string.h>
 
-/* Bytes of the UTF-8 character at `s` and its code, or 0 where it is not one (cut off, over-long, a surrogate, too
- * big). */
+/* Returns the length in bytes of the UTF-8 character at `s` and stores its code, or returns 0 for bytes that are none
+ * (cut off, over-long, a surrogate, too big). */
 static size_t decode_utf8(const unsigned char *s, size_t size, uint32_t *code)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};

@@ -1,4 +1,5 @@
-/* A picture's file, its kind, and its planes. The decoders are image_png.c and image_jpeg.c. */
+/* Reads a picture's file, finds its kind, and sorts the pixels into planes. The decoders are in image_png.c and
+ * image_jpeg.c. */
 #include "trainer/image.h"
 
 #include <errno.h>
@@ -76,7 +77,7 @@ struct magic {
 
 static const struct magic png = MAGIC(0, "\x89PNG", "PNG"), jpeg = MAGIC(0, "\xFF\xD8\xFF", "JPEG");
 
-/* Kinds that people have among their pictures, and that are not read. */
+/* Kinds of files that are common among pictures and that the program does not read. */
 static const struct magic others[] = {
     MAGIC(0, "BM", "a BMP picture"),
     MAGIC(0, "GIF8", "a GIF picture"),

@@ -1,4 +1,5 @@
-/* JPEG by libjpeg-turbo, with Pillow's pixels: the accurate transform, interpolated colours, and CMYK in Adobe's way. */
+/* Reads JPEG files by libjpeg-turbo and gives Pillow's pixels: the accurate transform, interpolated colours, and CMYK in
+ * Adobe's way. */
 #include "io/image_private.h"
 
 #ifdef TRAINER_JPEG
@@ -14,9 +15,9 @@
 #include "trainer/memory.h"
 #include "util/warning.h"
 
-enum { SCANS_MAX = 500 }; /* a progressive file of more is made to take long */
+enum { SCANS_MAX = 500 }; /* progressive files with more scans are made to take long */
 
-/* libjpeg leaves by longjmp, so all that lives on is in here. */
+/* libjpeg leaves by longjmp, so everything that must outlive the jump is in here. */
 struct reader {
     struct jpeg_decompress_struct jpeg;
     struct jpeg_error_mgr errors;
@@ -24,9 +25,9 @@ struct reader {
     const struct image_source *source;
     struct image_rgb *rgb;
     struct status *status;
-    uint8_t *row;                   /* of CMYK */
-    char message[JMSG_LENGTH_MAX];  /* what ends the reading */
-    char harmless[JMSG_LENGTH_MAX]; /* the first warning that does not, or "" */
+    uint8_t *row;                   /* one row of CMYK pixels */
+    char message[JMSG_LENGTH_MAX];  /* the error that ends the reading */
+    char harmless[JMSG_LENGTH_MAX]; /* the first harmless warning, or "" */
     jmp_buf jump;
 };
 
@@ -37,15 +38,15 @@ static void on_error(j_common_ptr common)
     longjmp(reader->jump, 1);
 }
 
-/* Whether the pixels are whole in spite of a warning. Bytes before a marker that belong to nothing are in many files of
- * cameras and of public data sets. */
+/* Tells whether the pixels are whole in spite of the warning. Many files of cameras and of public data sets have bytes
+ * before a marker that belong to nothing. */
 static bool is_harmless(int code)
 {
     return code == JWRN_EXTRANEOUS_DATA || code == JWRN_JFIF_MAJOR || code == JWRN_ADOBE_XFORM ||
            code == JWRN_BOGUS_ICC || code == JWRN_NOT_SEQUENTIAL;
 }
 
-/* A level below 0 is a warning: the file is damaged or ends too early, or it is harmless. */
+/* A level below 0 is a warning. It ends the reading unless it is harmless. */
 static void on_message(j_common_ptr common, int level)
 {
     struct reader *reader = common->client_data;
@@ -71,14 +72,14 @@ static void find_orientation(struct reader *reader)
         }
 }
 
-/* round(a b / 255) */
+/* Returns round(a b / 255). */
 static uint8_t scale(uint32_t a, uint32_t b)
 {
     uint32_t product = a * b + 0x80;
     return (uint8_t)((product + (product >> 8)) >> 8);
 }
 
-/* Adobe stores how little ink there is: 255 is none. So a colour is what its own ink and black leave of white. */
+/* Adobe's CMYK counts downwards: 255 is no ink. So a colour is the product of its own value and black's, over 255. */
 static void write_cmyk_row(const uint8_t *cmyk, uint8_t *rgb, int64_t width)
 {
     for (int64_t w = 0; w < width; w++)

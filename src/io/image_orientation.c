@@ -1,4 +1,4 @@
-/* How a camera was held: the tag Orientation of EXIF, and pixels that are turned by it. */
+/* Reads EXIF's tag Orientation, which tells how the camera was held, and turns pixels by it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ int image_orientation_find(const struct image_source *source, const uint8_t *blo
     (void)source;
     ExifData *data = exif_data_new();
     if (!data) return 1;
-    exif_data_unset_option(data, EXIF_DATA_OPTION_FOLLOW_SPECIFICATION); /* else it adds tags that the file has not */
+    exif_data_unset_option(data, EXIF_DATA_OPTION_FOLLOW_SPECIFICATION); /* else libexif adds tags */
     exif_data_load_data(data, block, (unsigned)size);
     int orientation = orientation_of(data);
     exif_data_unref(data);
@@ -39,7 +39,8 @@ int image_orientation_find(const struct image_source *source, const uint8_t *blo
 }
 #endif
 
-/* Where the pixel at (h,w) of the upright picture lies among the stored ones: height and width are the stored ones.
+/* Returns the place among the stored pixels of the pixel at (h,w) of the upright picture. height and width are those of
+ * the stored picture.
  *
  *   1 upright    2 mirrored left and right     3 upside down             4 mirrored top and bottom
  *   5 mirrored along the diagonal that falls   6 turned left: turn it right by 90 degrees

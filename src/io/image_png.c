@@ -1,5 +1,5 @@
-/* PNG by libpng, with Pillow's pixels: numbers count as they stand, whatever gAMA, sRGB or iCCP say of them; 16 bits become
- * the upper 8; and what is transparent is laid on white in the same numbers. */
+/* Reads PNG files by libpng and gives Pillow's pixels. The chunks gAMA, sRGB and iCCP change no number, 16 bits become
+ * the upper 8, and transparent pixels are laid on white in the stored numbers. */
 #include "io/image_private.h"
 
 #ifdef TRAINER_PNG
@@ -10,12 +10,12 @@
 
 #include "trainer/memory.h"
 
-/* libpng leaves by longjmp, so all that lives on is in here. */
+/* libpng leaves by longjmp, so everything that must outlive the jump is in here. */
 struct reader {
     const struct image_source *source;
     struct image_rgb *rgb;
     struct status *status;
-    size_t offset; /* the file's bytes that libpng has taken */
+    size_t offset; /* bytes of the file that libpng took so far */
     png_structp png;
     png_infop info;
     png_bytep *rows;
@@ -32,7 +32,7 @@ static void on_error(png_structp png, png_const_charp message)
 
 static void on_warning(png_structp png, png_const_charp message)
 {
-    (void)png, (void)message; /* about chunks that the pixels do not depend on */
+    (void)png, (void)message; /* the warnings concern chunks that the pixels do not depend on */
 }
 
 static void read_data(png_structp png, png_bytep to, size_t size)
@@ -43,7 +43,7 @@ static void read_data(png_structp png, png_bytep to, size_t size)
     reader->offset += size;
 }
 
-/* Every kind of PNG becomes rows of red, green, blue and alpha, 8 bits each. */
+/* Makes libpng turn every kind of PNG into rows of red, green, blue and alpha, 8 bits each. */
 static void ask_for_rgba(png_structp png)
 {
     png_set_expand(png);
@@ -53,7 +53,7 @@ static void ask_for_rgba(png_structp png)
     png_set_interlace_handling(png);
 }
 
-/* round((a s + (255 - a) 255) / 255) in whole numbers, for the alpha a and the sample s. */
+/* Returns round((a s + (255 - a) 255) / 255) in whole numbers, for the alpha a and the sample s. */
 static uint8_t on_white(uint8_t sample, uint8_t alpha)
 {
     uint32_t sum = (uint32_t)alpha * sample + (255U - alpha) * 255 + 0x80;
@@ -68,7 +68,7 @@ static void drop_alpha(struct image_rgb *rgb)
         for (int c = 0; c < 3; c++) *to++ = on_white(from[c], from[3]);
 }
 
-/* PNG has the block without the six letters that it begins with in a JPEG. */
+/* Reads the EXIF block. In a PNG it lacks the six letters that begin it in a JPEG. */
 static void find_orientation(struct reader *reader)
 {
 #ifdef PNG_eXIf_SUPPORTED

@@ -1,4 +1,5 @@
-/* Along one direction at a time: a weighted mean of the neighbours, the weights falling linearly with the distance. */
+/* Resizes along one direction at a time: an output is a weighted mean of its neighbours, whose weights fall linearly with
+ * the distance. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -6,7 +7,7 @@
 #include "trainer/image.h"
 #include "trainer/memory.h"
 
-/* The weights of the inputs first .. first+count-1 for an output; they sum to 1. */
+/* The weights of the inputs first .. first+count-1 in one output; they sum to 1. */
 struct window_weights {
     int64_t first, count;
     double *weight;
@@ -16,7 +17,7 @@ static struct window_weights weights_of(int64_t output, int64_t from, int64_t to
 {
     double scale = (double)from / (double)to, reach = fmax(scale, 1), centre = ((double)output + 0.5) * scale, sum = 0;
     int64_t first = (int64_t)fmax(floor(centre - reach + 0.5), 0);
-    int64_t last = (int64_t)fmin(floor(centre + reach + 0.5), (double)from); /* excluded */
+    int64_t last = (int64_t)fmin(floor(centre + reach + 0.5), (double)from); /* the input after the last one */
     struct window_weights weights = {first, last - first, memory_alloc((size_t)(last - first), sizeof(double))};
     for (int64_t i = 0; i < weights.count; i++) {
         weights.weight[i] = fmax(1 - fabs((double)(first + i) + 0.5 - centre) / reach, 0);
@@ -26,7 +27,7 @@ static struct window_weights weights_of(int64_t output, int64_t from, int64_t to
     return weights;
 }
 
-/* from (outer, from_size, inner) -> to (outer, to_size, inner) */
+/* Resizes from (outer, from_size, inner) to (outer, to_size, inner). */
 static void resize_direction(const double *from, double *to, int64_t outer, int64_t from_size, int64_t to_size,
                              int64_t inner)
 {
@@ -43,7 +44,7 @@ static void resize_direction(const double *from, double *to, int64_t outer, int6
     }
 }
 
-/* One plane after the other, so that a large picture takes little memory besides its own. */
+/* Resizes one plane. A large picture is done plane by plane, so that it takes little memory beside its own. */
 static void resize_plane(const uint8_t *from, int64_t from_height, int64_t from_width, uint8_t *to, int64_t height,
                          int64_t width)
 {

@@ -1,3 +1,4 @@
+/* Writes a picture as PNG by libpng. */
 #include "trainer/image.h"
 
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 #ifdef TRAINER_PNG
 #include <png.h>
 
-/* The channels of a pixel side by side. */
+/* Returns the picture with the channels of a pixel side by side, in new memory. */
 static uint8_t *interleave(const struct image *image)
 {
     int64_t plane = image->height * image->width;

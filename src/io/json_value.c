@@ -1,3 +1,4 @@
+/* Makes JSON values of bytes and numbers that JSON may not be able to hold. */
 #include "io/json_value.h"
 
 #include <math.h>
@@ -12,7 +13,7 @@ json_t *json_value_text(const char *bytes)
 {
     const char replacement[] = "\xEF\xBF\xBD";
     size_t size = strlen(bytes), used = 0;
-    char *text = memory_alloc(3 * size + 1, 1); /* each byte may become three */
+    char *text = memory_alloc(3 * size + 1, 1); /* each byte may become the three of U+FFFD */
     for (size_t at = 0; at < size;) {
         size_t length = text_utf8_length(bytes + at, size - at);
         if (length > 0)

@@ -1,13 +1,13 @@
-/* What JSON has no word for. */
+/* JSON values of bytes and numbers that JSON may not be able to hold. */
 #ifndef IO_JSON_VALUE_H
 #define IO_JSON_VALUE_H
 
 #include <jansson.h>
 
-/* Any bytes, such as a file's name: what is no UTF-8 becomes U+FFFD. */
+/* Returns a string of any bytes, such as a file's name. Each byte that is no UTF-8 becomes U+FFFD. */
 json_t *json_value_text(const char *bytes);
 
-/* null where it is not finite. */
+/* Returns a number, or null for a value that is not finite. */
 json_t *json_value_number(double value);
 
 #endif

@@ -1,4 +1,4 @@
-/* Reading: the file as a whole, then its header, then the digest. */
+/* Reads safetensors files: the file as a whole, then its header, then the digest. */
 #include "trainer/safetensors.h"
 
 #include <errno.h>
@@ -45,7 +45,7 @@ static bool parse_shape(const struct safetensors_file *file, struct safetensors_
     return true;
 }
 
-/* Where the data of a tensor lies, from the first byte after the header. */
+/* A tensor and the place of its data, counted from the first byte after the header. */
 struct place {
     int64_t begin, end;
     struct safetensors_tensor tensor;
@@ -105,10 +105,10 @@ static int compare_places(const void *a, const void *b)
     const struct place *x = a, *y = b;
     if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
     if (x->end != y->end) return x->end < y->end ? -1 : 1;
-    return strcmp(x->tensor.name, y->tensor.name); /* so that empty ones have an order too */
+    return strcmp(x->tensor.name, y->tensor.name); /* gives empty tensors an order too */
 }
 
-/* The data, byte after byte, must belong to one tensor each. */
+/* Checks that each byte of the data belongs to exactly one tensor. */
 static bool take_places(struct safetensors_file *file, struct place *places, int count, const char *data, int64_t size,
                         struct status *status)
 {
@@ -177,7 +177,7 @@ static bool begins_with_digest(const char *header, size_t length)
            header[prefix + SHA256_DIGITS] == '"';
 }
 
-/* The length of the header, once it is known to lie in the file. */
+/* Reads the length of the header and checks that the header lies in the file. */
 static bool check_length(const struct safetensors_file *file, const void *bytes, size_t size, uint64_t *length,
                          struct status *status)
 {
@@ -247,7 +247,7 @@ static bool open_file(const char *path, int *descriptor, size_t *size, struct st
     return true;
 }
 
-/* What is no such file at all shows in its first bytes; the rest is read only after them. */
+/* Reads the first bytes before the rest, because they already show a file of another format. */
 static bool read_file(int descriptor, const char *path, size_t size, void **bytes, struct status *status)
 {
     struct safetensors_file file = {.path = (char *)path};

@@ -77,7 +77,7 @@ bool safetensors_dtype_bytes(enum safetensors_dtype dtype, int64_t count, int64_
 
 /* --- values --- */
 
-/* The sign, five bits of exponent with a bias of 15, ten bits of fraction (IEEE 754 binary16). */
+/* Converts IEEE 754 binary16: a sign, five bits of exponent with a bias of 15, ten bits of fraction. */
 static double half_value(uint16_t bits)
 {
     int exponent = bits >> 10 & 0x1F, fraction = bits & 0x3FF;
@@ -89,7 +89,7 @@ static double half_value(uint16_t bits)
     return bits & 0x8000 ? -value : value;
 }
 
-/* The upper half of a float. */
+/* Converts bfloat16, the upper half of a float. */
 static double bfloat_value(uint16_t bits)
 {
     uint32_t wide = (uint32_t)bits << 16;

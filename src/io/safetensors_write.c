@@ -1,3 +1,4 @@
+/* Writes safetensors files whose header holds a digest of the whole file. */
 #include "trainer/safetensors.h"
 
 #include <jansson.h>
@@ -21,8 +22,8 @@ static size_t tensor_size(const struct safetensors_tensor *tensor)
     return (size_t)size;
 }
 
-/* Adds `value`, which may be NULL, under a name that is not there yet; false where memory is short or text is no UTF-8.
- */
+/* Adds `value` under a name that the object does not have yet. A `value` of NULL (memory is short, or a text is no UTF-8)
+ * gives false. */
 static bool add(json_t *object, const char *name, json_t *value)
 {
     CHECK(!json_object_get(object, name));
@@ -54,7 +55,8 @@ static json_t *describe_tensor(const struct safetensors_tensor *tensor, size_t b
     return NULL;
 }
 
-/* The header's text with zeros for a digest, or NULL. The data begins on a multiple of 8 bytes. */
+/* Returns the header's text with zeros for a digest, or NULL. Blanks at its end let the data begin at a multiple of 8
+ * bytes. */
 static char *describe_file(const struct safetensors_tensor *tensors, int tensor_count,
                            const struct safetensors_metadata *metadata, int metadata_count)
 {
@@ -73,7 +75,7 @@ static char *describe_file(const struct safetensors_tensor *tensors, int tensor_
     return padded;
 }
 
-/* Puts the digest of the file in its place in the header. */
+/* Writes the digest of the file into its place in the header. */
 static bool sign(const struct safetensors_tensor *tensors, int tensor_count, uint64_t length, char *header,
                  struct status *status)
 {
