@@ -20,6 +20,7 @@ FIGURE_BOUND = 5.1e-9  # metrics.csv has nine digits
 AMPLIFIED = 30         # times the distance between PyTorch and its moved twin
 SINGLE_AMPLIFIED = 20  # in fp32: times the distance between PyTorch in fp32 and in fp64
 SINGLE_ALLOWANCE = 1e-6
+SINGLE_JUMP = 1e-3
 
 
 class Differences:
@@ -137,12 +138,20 @@ def compare_double(subject, parts, weights):
 
 
 def compare_single(subject, parts, weights):
-    """fp32 against PyTorch in fp64: the losses may be off by as much as PyTorch's own in fp32 are, times a factor."""
+    """fp32 against PyTorch in fp64: the losses may be off by as much as PyTorch's own in fp32 are, times a factor. Where
+    rounding decides a ReLU or a maximum otherwise, a run jumps. Such a jump is small, and the plain kernels, which round
+    in another order, must be within the bound."""
     record, steps_per_epoch = reference_record(subject, parts, weights, torch.float64)
     _, losses = distance(record, reference_record(subject, parts, weights, torch.float32)[0])
+    bound = SINGLE_AMPLIFIED * losses + SINGLE_ALLOWANCE
     subject.train(weights)
     differences = compare_run(subject, record, steps_per_epoch)
-    return (not differences.faults and differences.worst["loss"] <= SINGLE_AMPLIFIED * losses + SINGLE_ALLOWANCE), differences
+    good = not differences.faults and differences.worst["loss"] <= bound
+    if good or differences.faults or differences.worst["loss"] > SINGLE_JUMP:
+        return good, differences
+    subject.train(weights, "--set", "backend.cpu_isa=portable")
+    plain = compare_run(subject, record, steps_per_epoch)
+    return not plain.faults and plain.worst["loss"] <= bound, differences
 
 
 def parts_of(settings, train, test):
