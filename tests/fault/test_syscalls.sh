@@ -44,6 +44,8 @@ for name in "${!cases[@]}"; do
         for at in $(ours "$call"); do
             what="$name, $call number $at: ${fault#*=}"
             run -e trace="$call" -e inject="$call:error=${fault#*=}:when=$at"
+            # Each thread counts its own calls, so a call of a worker can be one of the loader in the first thread.
+            ! grep -q 'error while loading shared libraries' stderr || continue
             check_end "$code"
             check_tables
             count=$((count + 1))
