@@ -2,8 +2,8 @@
 #ifndef TRAINER_CLI_H
 #define TRAINER_CLI_H
 
-/* Runs the program with the arguments of main and returns its exit code. An error is one line on stderr that starts with
- * "trainer: ".
+/* Runs the program with the arguments of main and returns its exit code. An error is one line on stderr that starts
+ * with "trainer: ".
  *   0  success
  *   1  the run failed
  *   2  the command line or the config is wrong

@@ -178,8 +178,8 @@ void experiment_write(const struct experiment *experiment, FILE *out);
 /* The same in a new string; free it with free(). */
 char *experiment_text(const struct experiment *experiment);
 
-/* A line that tells what training does beside the network itself: augmentation, label smoothing, the moving average of the
- * weights. Nothing where it does none of that. */
+/* A line that tells what training does beside the network itself: augmentation, label smoothing, the moving average of
+ * the weights. Nothing where it does none of that. */
 void experiment_print_extras(const struct experiment *experiment, FILE *out);
 
 /* Where a key's value came from; CHECKs that "section.key" exists. */

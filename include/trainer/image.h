@@ -24,8 +24,8 @@ struct image {
  *   - Of 16 bits the upper 8 count. No gamma and no colour profile is applied.
  *   - CMYK is taken for Adobe's, which is inverted.
  * docs/using-a-model.md says where Pillow differs. A JPEG with bytes that belong to nothing is read, and a line on the
- * standard error names them. Errors (STATUS_RUNTIME) name the file and the cause. Damaged and cut-off files, other kinds
- * of pictures, pipes and devices are errors; the reader does not wait for a pipe. Free with image_free. */
+ * standard error names them. Errors (STATUS_RUNTIME) name the file and the cause. Damaged and cut-off files, other
+ * kinds of pictures, pipes and devices are errors; the reader does not wait for a pipe. Free with image_free. */
 bool image_read(struct image *image, const char *path, int64_t channels, struct status *status);
 
 /* Scales to height x width without keeping the ratio of the sides. Each output pixel is the mean of the input pixels
@@ -33,7 +33,8 @@ bool image_read(struct image *image, const char *path, int64_t channels, struct 
  * bilinear interpolation for a larger output and avoids aliasing for a smaller one (Pillow's BILINEAR). */
 void image_resize(struct image *image, int64_t height, int64_t width);
 
-/* Writes an image of 1 or 3 channels as a PNG file, which appears whole or not at all. Errors name the file and the cause. */
+/* Writes an image of 1 or 3 channels as a PNG file, which appears whole or not at all. Errors name the file and the
+ * cause. */
 bool image_write_png(const struct image *image, const char *path, struct status *status);
 
 void image_free(struct image *image); /* leaves it empty; an empty one is allowed */

@@ -1,4 +1,5 @@
-/* Reads the syntax of a config file: sections, keys, values and the lines they stand in. Their meaning is experiment.h's.
+/* Reads the syntax of a config file: sections, keys, values and the lines they stand in. Their meaning is
+ * experiment.h's.
  *
  *   # a comment; it may be indented
  *   [section]
@@ -40,8 +41,8 @@ struct ini_file {
     int entry_count;
 };
 
-/* Reads `path`. The message of an error (STATUS_USAGE) begins with "path:line: ", or with "path: " where the error is in
- * no line. Free with ini_free. */
+/* Reads `path`. The message of an error (STATUS_USAGE) begins with "path:line: ", or with "path: " where the error is
+ * in no line. Free with ini_free. */
 bool ini_read(struct ini_file *ini, const char *path, struct status *status);
 
 /* Reads `size` bytes of text, at most INI_FILE_LIMIT, instead; `path` is for messages. */

@@ -4,9 +4,9 @@
  * Files written here carry a digest: the first entry of their "__metadata__" is "sha256", the SHA-256 of the whole file
  * with those 64 hexadecimal digits as zeros. So reading fails when any byte of such a file changes or is missing.
  *
- * The reader trusts nothing. It refuses a header that is no JSON, a name given twice, a dtype or key that the format does
- * not know, and offsets that do not match dtype and shape, overlap, leave a gap or do not end where the file ends. Errors
- * are STATUS_RUNTIME, one line with the path, the expected and the found. */
+ * The reader trusts nothing. It refuses a header that is no JSON, a name given twice, a dtype or key that the format
+ * does not know, and offsets that do not match dtype and shape, overlap, leave a gap or do not end where the file ends.
+ * Errors are STATUS_RUNTIME, one line with the path, the expected and the found. */
 #ifndef TRAINER_SAFETENSORS_H
 #define TRAINER_SAFETENSORS_H
 
@@ -62,8 +62,9 @@ struct safetensors_metadata {
     const char *key, *value; /* UTF-8 */
 };
 
-/* Writes a file, which appears whole or not at all (util/file_atomic.h). The same tensors and metadata in the same order
- * give the same bytes. Names and keys are CHECKed to differ from each other and from "__metadata__" and "sha256". */
+/* Writes a file, which appears whole or not at all (util/file_atomic.h). The same tensors and metadata in the same
+ * order give the same bytes. Names and keys are CHECKed to differ from each other and from "__metadata__" and
+ * "sha256". */
 bool safetensors_write(const char *path, const struct safetensors_tensor *tensors, int tensor_count,
                        const struct safetensors_metadata *metadata, int metadata_count, struct status *status);
 

@@ -1,4 +1,5 @@
-/* Builds an experiment from a config: the defaults, then the file, then the overrides, then the checks of all together. */
+/* Builds an experiment from a config: the defaults, then the file, then the overrides, then the checks of all
+ * together. */
 #include "trainer/experiment.h"
 
 #include <stdarg.h>
@@ -96,7 +97,8 @@ static bool set_named(struct experiment *experiment, const char *section, const 
                        suggestion);
 }
 
-/* A config that a run saved holds every key that the program had then. So a key that it lacks is younger than the run. */
+/* A config that a run saved holds every key that the program had then. So a key that it lacks is younger than the
+ * run. */
 static void set_defaults(struct experiment *experiment, bool saved)
 {
     for (int i = 0; i < experiment_key_count; i++) {
@@ -132,7 +134,8 @@ static bool apply_file(struct experiment *experiment, const struct ini_file *ini
     return true;
 }
 
-/* Cuts "section.key=value" into its three parts, without the blanks around them; false: `text` does not have that form. */
+/* Cuts "section.key=value" into its three parts, without the blanks around them; false: `text` does not have that
+ * form. */
 static bool split_override(char *text, char **section, char **name, char **value)
 {
     char *equals = strchr(text, '=');

@@ -23,7 +23,8 @@ const char list_features_help[] =
 static const char *const block_names[] = {"batchnorm", "activation", "dropout"}; /* in the order of enum block_part */
 
 /* Takes the text up to the next comma out of *rest, without the blanks around it; *rest becomes NULL after the last
- * entry. Returns false for an entry that is longer than any good one; `entry` then holds its beginning, for a message. */
+ * entry. Returns false for an entry that is longer than any good one; `entry` then holds its beginning, for a
+ * message. */
 static bool next_entry(const char **rest, char entry[ENTRY_SIZE])
 {
     const char *start = *rest, *comma = strchr(start, ',');
@@ -63,8 +64,8 @@ bool list_parse_integers(const struct experiment_key *key, const char *text, str
     return true;
 }
 
-/* Returns the number at *text and moves *text behind it: -1 where no number stands there, a number above LARGEST_CHANNELS
- * for all larger ones. */
+/* Returns the number at *text and moves *text behind it: -1 where no number stands there, a number above
+ * LARGEST_CHANNELS for all larger ones. */
 static int64_t take_number(const char **text)
 {
     if (**text < '0' || **text > '9') return -1;

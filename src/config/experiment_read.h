@@ -10,8 +10,8 @@
 /* The section that belongs to a sweep and that an experiment alone refuses. */
 extern const char experiment_sweep_section[];
 
-/* Sets the defaults, then the file's values (the [sweep] section is left to the caller), then the overrides that are not
- * NULL. Does not check the rules between keys: see experiment_check. On success free with experiment_free. */
+/* Sets the defaults, then the file's values (the [sweep] section is left to the caller), then the overrides that are
+ * not NULL. Does not check the rules between keys: see experiment_check. On success free with experiment_free. */
 bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
                      const char *const *overrides, int override_count, struct status *status);
 

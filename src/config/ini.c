@@ -1,7 +1,8 @@
-/* Reads config files by libinih, which tells sections, keys and empty lines apart. The reader here feeds it line by line.
- * It keeps the line numbers, which libinih does not pass on, and refuses every line that libinih would misread without a
- * message (ini.h). libinih's buffer has 200 bytes in Debian's package, and a longer line would be cut without a message.
- * So libinih gets a line without its value, and the reader keeps the value, which may be a path of 4,095 bytes. */
+/* Reads config files by libinih, which tells sections, keys and empty lines apart. The reader here feeds it line by
+ * line. It keeps the line numbers, which libinih does not pass on, and refuses every line that libinih would misread
+ * without a message (ini.h). libinih's buffer has 200 bytes in Debian's package, and a longer line would be cut without
+ * a message. So libinih gets a line without its value, and the reader keeps the value, which may be a path of 4,095
+ * bytes. */
 #include "trainer/ini.h"
 
 #include <errno.h>

@@ -15,8 +15,8 @@ size_t text_find_bad_byte(const char *text, size_t size, const char **problem);
 /* The same for a name that stands between others in a line or a table, where the tab has no place either. */
 size_t text_find_bad_name_byte(const char *text, size_t size, const char **problem);
 
-/* Returns the offset of a comment (the '#' or ';' that is first in the line or follows a blank), or `size`: the line has
- * none. */
+/* Returns the offset of a comment (the '#' or ';' that is first in the line or follows a blank), or `size`: the line
+ * has none. */
 size_t text_find_comment(const char *text, size_t size);
 
 bool text_is_blank(char c); /* true for a space and a tab */

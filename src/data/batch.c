@@ -1,4 +1,4 @@
-/* The order in which an epoch visits the samples. */
+/* Draws the order in which an epoch visits the samples. */
 #include "trainer/check.h"
 #include "trainer/dataset.h"
 #include "trainer/rng.h"

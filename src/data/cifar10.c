@@ -1,4 +1,4 @@
-/* CIFAR-10, binary version, and other data sets of 2 to 256 classes in its layout. */
+/* Reads the binary version of CIFAR-10, and other data sets of 2 to 256 classes in its layout. */
 #include "data_private.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ enum {
     PIXELS = CHANNELS * SIZE * SIZE,
     RECORD_SIZE = 1 + PIXELS,
     RECORDS_MAX = 10000, /* per file, as in the original */
-    KIND_SIZE = 512,     /* bytes that tell which kind of file it is */
+    KIND_SIZE = 512,     /* first bytes of a file, which show its kind */
 };
 
 static const char *const file_names[FILES] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
@@ -31,7 +31,8 @@ static bool folder_holds(const char *folder, const char *name)
     return exists;
 }
 
-/* One of the files is enough: which others are missing is then worth a message of its own. */
+/* Tells whether the folder holds at least one of the files. The message on an incomplete folder names the missing
+ * ones. */
 static bool folder_holds_batches(const char *folder)
 {
     for (int i = 0; i < FILES; i++)
@@ -57,7 +58,7 @@ static bool fail_nothing_found(const char *folder, struct status *status)
                        folder, way_out);
 }
 
-/* The folder that holds the files, in a new string; NULL where there is none. */
+/* Returns the folder that holds the files, in a new string, or NULL: there is none. */
 static char *find_batches(const char *folder, struct status *status)
 {
     if (folder_holds_batches(folder)) return memory_copy_string(folder);
@@ -68,7 +69,7 @@ static char *find_batches(const char *folder, struct status *status)
     return NULL;
 }
 
-/* A file of the wrong size: says which kind of file it is where the first bytes tell. */
+/* Fails for a file of the wrong size; the message names its kind where the first bytes show it. */
 static bool fail_size(struct data_stream *stream, struct status *status)
 {
     uint8_t bytes[KIND_SIZE];
@@ -90,7 +91,7 @@ static bool fail_size(struct data_stream *stream, struct status *status)
                        path, (long long)(size - rest), (long long)rest, RECORD_SIZE);
 }
 
-/* How many records the file has, by its size alone. */
+/* Computes the number of records in the file from its size. */
 static bool count_records(struct data_stream *stream, int64_t *count, struct status *status)
 {
     int64_t size = stream->file_size;
@@ -104,7 +105,7 @@ static bool read_record(struct data_stream *stream, uint8_t *label, uint8_t *pix
     int64_t got_label = 0, got_pixels = 0;
     if (!data_stream_read(stream, label, 1, &got_label, status)) return false;
     if (!data_stream_read(stream, pixels, PIXELS, &got_pixels, status)) return false;
-    if (got_label + got_pixels != RECORD_SIZE) /* its size was checked before */
+    if (got_label + got_pixels != RECORD_SIZE) /* count_records checked the size before */
         return status_fail(status, STATUS_RUNTIME, "%s: byte %lld: the file became shorter while it was read",
                            stream->path, (long long)stream->offset);
     return true;
@@ -120,7 +121,7 @@ static bool read_records(struct data_stream *stream, int64_t count, struct image
     return true;
 }
 
-/* Files that are read into one set. */
+/* Files whose records become one set. */
 struct batches {
     struct data_stream streams[FILES];
     char *paths[FILES];
@@ -128,7 +129,7 @@ struct batches {
     int files, opened;
 };
 
-/* All sizes are checked before memory is taken. */
+/* Opens all files and checks their sizes before the caller takes memory for the set. */
 static bool open_batches(struct batches *batches, const char *folder, const char *const *names, int64_t *total,
                          struct status *status)
 {
@@ -143,8 +144,8 @@ static bool open_batches(struct batches *batches, const char *folder, const char
     return true;
 }
 
-/* Reads files into one set, which stays the caller's to free even after a failure. `places` are where their labels lie;
- * the paths are owned. */
+/* Reads files into one set, which the caller frees even after a failure. Fills `places` with the places of the files'
+ * labels; the caller frees their paths. */
 static bool read_files(const char *folder, const char *const *names, int files, struct image_set *set,
                        struct label_file *places, struct status *status)
 {

@@ -1,5 +1,5 @@
-/* The names of classes: a list in the config, or a file with a name per line. They are printed later, on terminals too,
- * which obey control characters, so only text is taken. */
+/* Reads the names of classes from a list in the config or from a file with a name per line. The names are printed
+ * later, on terminals too, which obey control characters, so only text is taken. */
 #include "data_private.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ void class_names_free(struct class_names *names)
     *names = (struct class_names){0};
 }
 
-/* Where the next name stands, for messages: "file:3" or "data.class_names: name 3". */
+/* Returns the place of the name with that number, for messages: "file:3" or "data.class_names: name 3". */
 static char *place_of(const char *file, int64_t number)
 {
     if (file) return memory_format("%s:%lld", file, (long long)number);
@@ -88,7 +88,7 @@ static bool is_line_end(char c)
 static bool split_file(struct class_names *names, const char *path, const char *text, size_t size,
                        struct status *status)
 {
-    static const char byte_order_mark[] = "\xEF\xBB\xBF"; /* editors of Windows write it */
+    static const char byte_order_mark[] = "\xEF\xBB\xBF"; /* some editors on Windows write it */
     if (size > FILE_SIZE_MAX)
         return status_fail(status, STATUS_RUNTIME, "%s: more than %d bytes, expected a class name per line", path,
                            FILE_SIZE_MAX);
@@ -104,7 +104,7 @@ bool class_names_read_file(struct class_names *names, const char *path, struct s
     struct data_stream stream;
     *names = (struct class_names){0};
     if (!data_stream_open(&stream, path, false, status)) return false;
-    char *text = memory_alloc(FILE_SIZE_MAX + 1, 1); /* one byte too many tells a long file */
+    char *text = memory_alloc(FILE_SIZE_MAX + 1, 1); /* the extra byte shows a file that is too long */
     bool good = data_stream_read(&stream, (uint8_t *)text, FILE_SIZE_MAX + 1, &size, status);
     data_stream_close(&stream);
     good = good && split_file(names, path, text, (size_t)size, status);

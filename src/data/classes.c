@@ -1,12 +1,12 @@
-/* How many classes a data set has. Its names tell, or data.classes, or else the labels of the training set; then a label
- * that leaves a gap below it may be a damaged byte, and is not believed without one of the two. */
+/* Finds the number of classes of a data set, from its names, from data.classes, or from the labels of the training set.
+ * With labels alone a damaged byte could make a class, so doubtful labels are refused. */
 #include "data_private.h"
 
 #include <stdlib.h>
 
 #include "trainer/memory.h"
 
-enum { COMMON = 10 }; /* a class that occurs once among classes that each occur so often is not believed */
+enum { COMMON = 10 }; /* least count of every other class that makes a last class of one image doubtful */
 
 struct settling {
     struct dataset *dataset;
@@ -21,12 +21,12 @@ static const uint8_t *labels_of(const struct label_file *file)
     return file->set->labels + file->first;
 }
 
-/* status_fail with the place of the file's label `i`, whose value is `label`. */
+/* Calls status_fail with the place of the file's label `i`, whose value is `label`. */
 #define FAIL_LABEL(settling, file, i, label, format, ...)                                                              \
     status_fail((settling)->status, STATUS_RUNTIME, "%s: byte %lld: label %d" format, (file)->path,                    \
                 (long long)((file)->byte + (i) * (file)->stride), (int)(label), __VA_ARGS__)
 
-/* Makes the first label 0. */
+/* Subtracts data.first_label from every label, so that classes count from 0. */
 static bool shift_labels(const struct settling *settling)
 {
     int first = (int)settling->source->first_label;
@@ -43,7 +43,7 @@ static bool shift_labels(const struct settling *settling)
     return true;
 }
 
-/* No label is beyond the classes; `because` says what tells their number. */
+/* Checks that no label is beyond the classes; `because` names the source of their number in the message. */
 static bool check_range(const struct settling *settling, bool test_only, const char *because)
 {
     int64_t classes = settling->dataset->classes, first = settling->source->first_label;
@@ -58,7 +58,7 @@ static bool check_range(const struct settling *settling, bool test_only, const c
     return true;
 }
 
-/* The first training label that is `label`. */
+/* Returns the file and the place of the first training sample with that label. */
 static const struct label_file *find_label(const struct settling *settling, int label, int64_t *place)
 {
     for (int f = 0; f < settling->file_count; f++) {
@@ -88,7 +88,7 @@ static bool fail_gap(const struct settling *settling, int gap, int label)
         gap + first);
 }
 
-/* A single image of the last class beside many of each other one. */
+/* Refuses a single image of the last class beside many of each other one. */
 static bool check_last_class(const struct settling *settling, const int64_t *count, int last)
 {
     int64_t i = 0;
@@ -118,7 +118,7 @@ static bool count_labels(const struct settling *settling)
     return fail_gap(settling, gap, above);
 }
 
-/* The names of the config go before those of the format. */
+/* Takes the names of the config, if there are any, in place of the format's. */
 static bool settle_names(const struct settling *settling)
 {
     struct class_names names;

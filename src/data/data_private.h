@@ -1,4 +1,4 @@
-/* What the readers of data sets share. Everything here is for src/data only. */
+/* The parts that the readers of data sets share, for src/data only. */
 #ifndef DATA_PRIVATE_H
 #define DATA_PRIVATE_H
 
@@ -11,43 +11,44 @@
 
 enum { DATA_CLASSES_MAX = 256 }; /* labels are bytes */
 
-/* folder/name in a new string; free with free(). An empty folder is the current one. */
+/* Returns folder/name in a new string; free with free(). An empty folder is the current one. */
 char *data_path_join(const char *folder, const char *name);
 
-/* Whether something is there, readable or not: what exists and cannot be read is an error of its own later. */
+/* Tells whether the path exists, readable or not. A file that cannot be read is an error of its own later. */
 bool data_path_exists(const char *path);
 
-/* Fails where data.path is no folder, and says why it is none. `expected` names the files that should be in it. */
+/* Fails where data.path is no folder, with the reason. `expected` names the files that should be in the folder. */
 bool data_folder_fail(const char *path, const char *expected, const char *way_out, struct status *status);
 
-/* Which kind of file begins with these bytes, in words ("an HTML page"); NULL where they tell nothing. */
+/* Returns in words the kind of file that begins with these bytes ("an HTML page"), or NULL: they show none. */
 const char *file_kind(const uint8_t *bytes, size_t size);
 
-/* The same for the four bytes that an IDX file begins with, in a new string. */
+/* Describes the four bytes that an IDX file begins with, in a new string. */
 char *file_kind_idx(const uint8_t bytes[4]);
 
-/* Zeroed memory for `count` samples of `sample_size` pixels each. */
+/* Allocates zeroed memory for `count` samples of `sample_size` pixels each. */
 void image_set_alloc(struct image_set *set, int64_t count, int64_t sample_size);
 
-/* A file read from front to back, plain or unpacked with gzip on the way. Offsets count unpacked bytes. */
+/* A file that is read from front to back, and unpacked on the way if it is packed with gzip. Offsets count unpacked
+ * bytes. */
 struct data_stream {
     const char *path; /* the caller's, valid as long as the stream */
     FILE *file;
     int64_t file_size; /* bytes on disk */
-    int64_t offset;    /* of the next byte */
-    bool packed;       /* with gzip: the first bytes tell, not the name */
+    int64_t offset;    /* offset of the next byte */
+    bool packed;       /* the first bytes, not the name, show that gzip packed the file */
     bool member_ended; /* packed: the file may end here and nowhere else */
     z_stream inflater;
     uint8_t *buffer;
 };
 
-/* Refuses what is not a regular file: a folder cannot be read, and a pipe or device need not ever end. With may_be_packed
- * a file that begins as gzip's do is unpacked. A stream that was opened is closed with data_stream_close; after a failure
- * there is nothing to close. */
+/* Opens a regular file. Refuses a folder, and a pipe or device, which may never end. With may_be_packed a file that
+ * begins like a gzip file is unpacked. Close with data_stream_close; after a failure there is nothing to close. */
 bool data_stream_open(struct data_stream *stream, const char *path, bool may_be_packed, struct status *status);
 void data_stream_close(struct data_stream *stream);
 
-/* Reads `bytes` bytes, or fewer where the data ends before; `got` says how many. At most `bytes` are ever unpacked. */
+/* Reads `bytes` bytes, or fewer where the data ends before, and puts their number into `got`. Unpacks no byte beyond
+ * them. */
 bool data_stream_read(struct data_stream *stream, uint8_t *to, int64_t bytes, int64_t *got, struct status *status);
 
 /* --- classes --- */
@@ -57,28 +58,28 @@ struct class_names {
     char **name; /* (count); owned */
 };
 
-/* The names that data.class_names gives: a list with commas, or a file with a name per line; none where it is "auto",
- * empty or NULL. STATUS_USAGE, and the message begins with the key. Free with class_names_free; after an error there is nothing
- * to free. */
+/* Reads the names from the value of data.class_names: a list with commas, or the path of a file with a name per line.
+ * "auto", an empty value and NULL give no names. An error is STATUS_USAGE, and its message begins with the key.
+ * Free with class_names_free; after an error there is nothing to free. */
 bool class_names_read(struct class_names *names, const char *value, struct status *status);
 
-/* The names of a file: 2 to 256 different ones, one per line. STATUS_RUNTIME. */
+/* Reads the names in a file: 2 to 256 different ones, one per line. Errors are STATUS_RUNTIME. */
 bool class_names_read_file(struct class_names *names, const char *path, struct status *status);
 void class_names_free(struct class_names *names); /* leaves it empty */
 
-/* Replaces the data set's names and its number of classes. */
+/* Replaces the data set's names and its number of classes, and takes over the names. */
 void dataset_take_names(struct dataset *dataset, struct class_names names);
 
-/* Where the labels of samples first to first + count - 1 of a set lie in a file: label i at byte + i * stride. */
+/* The place in a file of the labels of samples first to first + count - 1 of a set: label i at byte + i * stride. */
 struct label_file {
     const char *path;
-    struct image_set *set; /* of the dataset: train or test */
+    struct image_set *set; /* the dataset's train or test set */
     int64_t first, count;
     int64_t byte, stride;
 };
 
-/* Sets the number of classes (dataset_source says from what), takes over names, makes the first label 0, and checks
- * every label. An error in a label (STATUS_RUNTIME) names its file and byte. */
+/* Sets the number of classes and the names from their sources (struct dataset_source), makes the first label 0, and
+ * checks every label. An error in a label (STATUS_RUNTIME) names its file and byte. */
 bool classes_settle(struct dataset *dataset, const struct dataset_source *source, const struct label_file *files,
                     int file_count, struct status *status);
 
@@ -87,21 +88,21 @@ bool classes_settle(struct dataset *dataset, const struct dataset_source *source
 enum idx_part { IDX_TRAIN, IDX_TEST };
 enum idx_content { IDX_IMAGES, IDX_LABELS };
 
-/* What the paths of a data set's files begin with, in a new string: data.path is a folder, or that beginning without
- * its last dash. NULL where no data set is there, or more than one. */
+/* Returns the beginning that the paths of a data set's files share, in a new string. `path` is a folder, or that
+ * beginning without its last dash. Fails with NULL where there is no data set, or more than one. */
 char *idx_find_stem(const char *path, struct status *status);
 
-/* The path of one of its files in a new string, or NULL: there is none. */
+/* Returns the path of one of the data set's files in a new string, or NULL: there is none. */
 char *idx_find_file(const char *stem, enum idx_part part, enum idx_content content);
 bool idx_fail_not_found(const char *stem, enum idx_part part, enum idx_content content, struct status *status);
 
-/* Fills the digest from the three sets. */
+/* Computes dataset->digest from the three sets. */
 bool dataset_digest_compute(struct dataset *dataset, struct status *status);
 
 /* Moves `size` training samples, less than all, to the validation set: see dataset_load. */
 void dataset_split(struct dataset *dataset, int64_t size, uint64_t seed);
 
-/* Turns every image over its main diagonal: rows become columns. */
+/* Mirrors every image at its main diagonal: rows become columns. */
 void dataset_transpose(struct dataset *dataset);
 
 /* Sets offset and scale of the dataset from its train set. */

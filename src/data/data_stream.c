@@ -1,6 +1,6 @@
-/* Files read from front to back, plain or gzip. zlib's gzread is not used: it takes a file whose checksum is cut off
- * for a complete one where the last read ends exactly with the data, and it skips garbage after the compressed stream.
- */
+/* Reads files from front to back, plain or packed with gzip. zlib's gzread does not do for that. It takes a file whose
+ * checksum is cut off for a complete one where the last read ends exactly with the data, and it skips garbage after the
+ * compressed stream. */
 #include "data_private.h"
 
 #include <errno.h>
@@ -52,7 +52,7 @@ static bool start_unpacking(struct data_stream *stream, struct status *status)
     return stream->packed = true;
 }
 
-/* Whether the file begins as gzip's do. It is read from its start again. */
+/* Tells whether the file begins like a gzip file, and leaves it at its start. */
 static bool begins_packed(FILE *file)
 {
     uint8_t bytes[2];
@@ -76,7 +76,7 @@ void data_stream_close(struct data_stream *stream)
 {
     if (stream->packed) CHECK(inflateEnd(&stream->inflater) == Z_OK);
     free(stream->buffer);
-    (void)fclose(stream->file); /* only read from: nothing can be lost */
+    (void)fclose(stream->file); /* the file was only read, so nothing can be lost */
     *stream = (struct data_stream){0};
 }
 
@@ -97,11 +97,12 @@ static bool refill(struct data_stream *stream, struct status *status)
     return true;
 }
 
-/* Unpacks some bytes to `to` from a buffer that is not empty: none where that part of the file holds only framing. */
+/* Unpacks up to `bytes` bytes to `to` from a buffer that is not empty. A part of the file that holds only framing gives
+ * none. */
 static bool inflate_piece(struct data_stream *stream, uint8_t *to, int64_t bytes, struct status *status)
 {
     z_stream *inflater = &stream->inflater;
-    if (stream->member_ended) CHECK(inflateReset(inflater) == Z_OK); /* gzip files may be joined end to end */
+    if (stream->member_ended) CHECK(inflateReset(inflater) == Z_OK); /* gzip files may stand end to end */
     uInt piece = bytes < INFLATE_PIECE ? (uInt)bytes : INFLATE_PIECE;
     inflater->next_out = to;
     inflater->avail_out = piece;

@@ -1,4 +1,4 @@
-/* From the [data] section of an experiment to images in memory. */
+/* Loads the images that the [data] section of an experiment describes. */
 #include "data_private.h"
 
 #include <stdlib.h>
@@ -59,7 +59,7 @@ struct dataset_view dataset_view(const struct dataset *dataset, const struct ima
     };
 }
 
-/* The names that the config gives to the synthetic set's classes. */
+/* Gives the synthetic set's classes the names of the config. */
 static bool name_synthetic(struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
     struct class_names names;
@@ -131,13 +131,14 @@ static bool check_validation_size(const struct dataset *dataset, const struct ex
                            (long long)held_out);
 }
 
-/* A run may be evaluated from another folder than it was trained from. There a relative path leads elsewhere. */
+/* Adds the current folder to a message on a relative path. A run may be evaluated from another folder than it was
+ * trained from, where the path leads elsewhere. */
 static bool fail_load(const struct experiment *experiment, struct status *status)
 {
     struct stat info;
     char *here = getcwd(NULL, 0);
     const char *path = experiment->data.path;
-    /* A path that is the beginning of files' paths is no folder: then the message tells whether it is the path that lacks. */
+    /* The path may be no folder but the beginning of the files' paths. So the message's beginning shows its subject. */
     size_t length = strlen(path);
     bool about_path = strncmp(status->message, path, length) == 0 && status->message[length] == ':';
     if (here && *path != '/' && about_path && experiment->data.dataset != DATASET_SYNTHETIC && stat(path, &info) != 0) {

@@ -1,4 +1,4 @@
-/* What a data set is known by: SHA-256 of the pixels and of the labels of each of its sets. */
+/* Computes and compares the identity of a data set: the SHA-256 of the pixels and of the labels of each of its sets. */
 #include "data_private.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Which kind of file a reader was given in place of its own: most often one that a browser, git or an archive left. */
+/* Recognises the kind of a file that a reader got in place of its own, most often one that a browser, git or an archive
+ * left. */
 #include "data_private.h"
 
 #include <string.h>
@@ -41,7 +42,7 @@ static const struct signature signatures[] = {
               "a program"),
 };
 
-/* Skips blanks, line ends and the mark that Windows' editors put first. */
+/* Skips blanks, line ends and the byte order mark that some editors put first. */
 static const uint8_t *skip_blanks(const uint8_t *bytes, const uint8_t *end)
 {
     if (end - bytes >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) bytes += 3;

@@ -1,4 +1,4 @@
-/* IDX, the format of MNIST and Fashion-MNIST: numbers in big-endian order.
+/* Reads IDX, the format of MNIST and Fashion-MNIST. Its numbers are big-endian.
  *   images: magic 0x00000803, count, height, width (4 bytes each), then the pixels (count,H,W)
  *   labels: magic 0x00000801, count, then the labels (count) */
 #include "data_private.h"
@@ -24,7 +24,7 @@ enum {
 struct idx_file {
     char *path;
     struct data_stream stream;
-    int64_t count, height, width; /* of labels: 1x1 */
+    int64_t count, height, width; /* labels have height and width 1 */
 };
 
 static void idx_close(struct idx_file *file)
@@ -38,7 +38,7 @@ static int64_t big_endian(const uint8_t *bytes)
     return ((int64_t)bytes[0] << 24) | (bytes[1] << 16) | (bytes[2] << 8) | bytes[3];
 }
 
-/* Says which kind of file it is where the first bytes tell. */
+/* Fails for a file with another magic; the message names the file's kind where its first bytes show it. */
 static bool fail_magic(const struct idx_file *file, const uint8_t *bytes, size_t size, int64_t magic,
                        struct status *status)
 {
@@ -55,7 +55,7 @@ static bool fail_magic(const struct idx_file *file, const uint8_t *bytes, size_t
     return false;
 }
 
-/* Reads the magic and the numbers after it; the magic says how many there are. */
+/* Reads the magic and the numbers after it. The magic's last byte is their count. */
 static bool read_numbers(struct idx_file *file, int64_t magic, int64_t *number, struct status *status)
 {
     uint8_t bytes[NUMBERS_MAX * NUMBER_SIZE] = {0};
@@ -77,7 +77,7 @@ static bool check_number(const struct idx_file *file, int64_t number, int offset
                        (long long)number, (long long)maximum);
 }
 
-/* Whether a file of this size can hold what its header says: no memory is taken on the word of a header alone. */
+/* Checks that a file of this size can hold as much as its header says, before memory is taken for it. */
 static bool check_size(const struct idx_file *file, struct status *status)
 {
     int64_t bytes = file->count * file->height * file->width; /* at most 10^7 * 2^32 < 2^63 */
@@ -123,7 +123,7 @@ static bool idx_open(struct idx_file *file, const char *stem, enum idx_part part
     return false;
 }
 
-/* Reads the data behind the header, and makes sure that nothing follows it. */
+/* Reads the data behind the header and checks that nothing follows it. */
 static bool read_data(struct idx_file *file, uint8_t *to, struct status *status)
 {
     uint8_t extra;
@@ -160,7 +160,7 @@ static bool read_pair(struct dataset *dataset, struct image_set *set, struct idx
     return read_data(images, set->pixels, status) && read_data(labels, set->labels, status);
 }
 
-/* `place` is where the labels came from; its path is owned. */
+/* Reads the images and labels of one set. `place` becomes the place of its labels; the caller frees its path. */
 static bool read_set(struct dataset *dataset, struct image_set *set, const char *stem, enum idx_part part,
                      struct label_file *place, struct status *status)
 {

@@ -1,10 +1,10 @@
-/* Where the IDX files of a data set are. Their publishers, the programs that unpack them and the libraries that download
- * them call them differently:
+/* Finds the IDX files of a data set. Publishers, the programs that unpack the files and the libraries that download
+ * them use different names:
  *   train-images-idx3-ubyte          MNIST, Fashion-MNIST
  *   train-images.idx3-ubyte          MNIST, unpacked by 7-Zip or macOS, and Kaggle's
  *   emnist-letters-train-images-...  EMNIST: six sets in one folder
  *   MNIST/raw/..., gzip/...          torchvision's folders, EMNIST's archive
- * each plain or with ".gz", and the test set's with t10k or test in place of train. */
+ * A name may end in ".gz". The test set's names have t10k or test in place of train. */
 #include "data_private.h"
 
 #include <dirent.h>
@@ -22,7 +22,8 @@ static const char *const roles[] = {"train", "t10k", "test"};
 static const char *const contents[] = {"images", "labels"};
 static const char *const endings[] = {"-idx3-ubyte", ".idx3-ubyte", "-idx1-ubyte", ".idx1-ubyte"};
 
-/* The beginnings of paths that data sets have in common: ".../", ".../emnist-letters-". */
+/* The stems of data sets. A stem is the beginning that the paths of a data set's files share: ".../" or
+ * ".../emnist-letters-". */
 struct stems {
     char *stem[STEMS_MAX];
     int count;
@@ -34,7 +35,7 @@ static void stems_free(struct stems *stems)
     stems->count = 0;
 }
 
-/* Takes the stem. */
+/* Adds a stem that is not there yet, and takes it over. */
 static void stems_add(struct stems *stems, char *stem)
 {
     bool known = stems->count == STEMS_MAX;
@@ -45,7 +46,7 @@ static void stems_add(struct stems *stems, char *stem)
         stems->stem[stems->count++] = stem;
 }
 
-/* Whether `name` ends in `ending`, which is then cut off its length. */
+/* Tells whether the first `length` bytes of `name` end in `ending`, and then takes the ending off the length. */
 static bool cut_ending(const char *name, size_t *length, const char *ending)
 {
     size_t size = strlen(ending);
@@ -54,7 +55,7 @@ static bool cut_ending(const char *name, size_t *length, const char *ending)
     return true;
 }
 
-/* Whether a file's name is that of a part of a data set, and how long the beginning is that the parts share. */
+/* Tells whether a file's name is that of a part of a data set, and gives the length of the stem in it. */
 static bool parse_name(const char *name, size_t *stem)
 {
     bool ends = false, holds = false, set = false;
@@ -82,7 +83,8 @@ static void add_folder(struct stems *stems, const char *folder, const char *begi
     if (entries) closedir(entries);
 }
 
-/* A folder may hold MNIST's files beside others: names without a beginning of their own go first. */
+/* Leaves only the plain stem, without a beginning of its own, where a folder holds such files (MNIST's) beside
+ * others. */
 static void prefer_plain(struct stems *stems, const char *folder)
 {
     char *plain = data_path_join(folder, "");
@@ -128,7 +130,7 @@ static bool fail_nothing(const char *path, struct status *status)
                        path, way_out);
 }
 
-/* A path that is no folder may be the beginning of the files' paths: folder/emnist-letters. */
+/* Adds the stem of a path that is no folder but the beginning of the files' paths: folder/emnist-letters. */
 static void add_beginning(struct stems *stems, const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -194,7 +196,7 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-/* The first of the four spellings that is there, files before folders; NULL: none. */
+/* Returns the first spelling of the file's path that exists, files before folders, or NULL: there is none. */
 static char *find_spelling(const char *stem, const char *role, enum idx_content content)
 {
     static const char *const spellings[] = {"-", "."}, *const packings[] = {"", ".gz"};

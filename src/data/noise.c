@@ -1,4 +1,4 @@
-/* Images of noise: for measuring speed, where only their number and size matter. */
+/* Makes images of noise for measuring speed, where only their number and size matter. */
 #include "data_private.h"
 
 #include <string.h>

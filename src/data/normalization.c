@@ -1,4 +1,4 @@
-/* Offset and scale of a dataset, from its train set. */
+/* Computes offset and scale of a dataset from its train set. */
 #include "data_private.h"
 
 #include <math.h>
@@ -22,8 +22,8 @@ static void subtract_mean_image(struct dataset *dataset)
     free(sum);
 }
 
-/* How often each value occurs in the plane `c` of the train set. With it a constant channel has a deviation of exactly
- * 0. */
+/* Counts each value of a pixel in channel `c` of the train set. Sums over these counts give a constant channel a
+ * deviation of exactly 0. */
 static void count_values(const struct dataset *dataset, int64_t c, int64_t occurrences[PIXEL_VALUES])
 {
     int64_t plane = dataset->height * dataset->width;

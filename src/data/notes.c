@@ -1,4 +1,4 @@
-/* What a run's head says about its data. */
+/* Prints the warnings about its data at the head of a run. */
 #include "data_private.h"
 
 #include <math.h>
@@ -45,7 +45,7 @@ static bool is_uniform(const uint8_t *labels, int64_t size)
     return true;
 }
 
-/* How many batches of one class a random order has on average, all drawn with replacement. */
+/* Returns the mean number of batches of one class in a random order, as if samples were drawn with replacement. */
 static double uniform_by_chance(const struct image_set *train, int64_t batch_size)
 {
     double chance = 0;
@@ -56,7 +56,7 @@ static double uniform_by_chance(const struct image_set *train, int64_t batch_siz
     return chance * (double)(train->count / batch_size);
 }
 
-/* Batches of one class are no fault of the order where a random one would have as many. */
+/* Warns of batches of one class, unless a random order would have about as many. */
 static void print_uniform_batches(const struct dataset *dataset, int64_t batch_size, FILE *out)
 {
     const struct image_set *train = &dataset->train;

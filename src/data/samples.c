@@ -1,3 +1,4 @@
+/* Draws a picture of training images and of their augmented forms. */
 #include "trainer/samples.h"
 
 #include <math.h>
@@ -17,7 +18,7 @@ struct painter {
     int64_t zoom; /* pixels of the picture per pixel of an image */
 };
 
-/* The byte that normalises to 0, or to what is nearest to it. */
+/* Returns the byte whose normalised value is nearest to 0. */
 static uint8_t hole_value(const struct dataset *dataset, int64_t pixel)
 {
     float value = roundf(dataset->offset[pixel]);
@@ -31,7 +32,7 @@ static void paint_pixel(struct painter *painter, int64_t channel, int64_t top, i
     for (int64_t i = 0; i < painter->zoom; i++) memset(to + i * picture->width, value, (size_t)painter->zoom);
 }
 
-/* Image `sample` into the grid's place; move NULL: as it is. */
+/* Paints image `sample` into its place in the grid, moved by `move`, or unchanged where `move` is NULL. */
 static void paint(struct painter *painter, int64_t sample, int64_t row, int64_t column, const struct augment_move *move)
 {
     const struct dataset *dataset = painter->dataset;
@@ -49,7 +50,7 @@ static void paint(struct painter *painter, int64_t sample, int64_t row, int64_t 
             }
 }
 
-/* One column: how the rows' images enter the network in this epoch. */
+/* Paints one column: the rows' images as they enter the network in this epoch. */
 static void paint_epoch(struct painter *painter, const struct experiment *experiment, int64_t epoch, int64_t rows)
 {
     const struct dataset *dataset = painter->dataset;

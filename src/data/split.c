@@ -1,6 +1,6 @@
-/* Which training samples are held out for validation. A class of n among N samples gives size * n / N of them. Each class
- * gives that number rounded down, and the samples that then lack come from the classes with the largest remainders. A
- * class gives its last sample only where no other class can. */
+/* Holds out training samples for validation. A class of n among N samples gives size * n / N of them, rounded down. The
+ * samples that then lack come from the classes with the largest remainders. A class gives its last sample only where no
+ * other class can give one. */
 #include "data_private.h"
 
 #include <stdlib.h>
@@ -12,11 +12,11 @@
 
 struct quota {
     int label;
-    int64_t count, taken; /* samples of the class, and those held out */
-    int64_t remainder;    /* of size * count / N, times N */
+    int64_t count, taken; /* samples of the class, and held-out ones */
+    int64_t remainder;    /* size * count mod N */
 };
 
-/* The order in which classes give one more sample. */
+/* Sorts classes in the order in which they give one more sample. */
 static int compare_quotas(const void *a, const void *b)
 {
     const struct quota *left = a, *right = b;
@@ -60,7 +60,7 @@ static void choose(bool *chosen, const struct image_set *train, int64_t size, ui
     free(order);
 }
 
-/* Puts a sample of one set behind those that another (or the same, further in front) has. */
+/* Appends a sample of one set to another set. The two may be the same set that closes its gaps. */
 static void append(struct image_set *to, const struct image_set *from, int64_t place, int64_t sample)
 {
     memmove(to->pixels + to->count * sample, from->pixels + place * sample, (size_t)sample);

@@ -1,6 +1,6 @@
-/* A data set that needs no files: class c shows a smooth pattern of its own, a sum of a few slow waves per channel, and
- * a sample is that pattern plus noise. Sample i is of class i mod classes, so that every class occurs, equally often.
- */
+/* Makes a data set that needs no files. Class c shows a smooth pattern of its own, a sum of a few slow waves per
+ * channel, and a sample is that pattern plus noise. Sample i belongs to class i mod classes, so classes occur equally
+ * often. */
 #include "data_private.h"
 
 #include <math.h>
@@ -10,15 +10,15 @@
 #include "trainer/memory.h"
 #include "trainer/rng.h"
 
-/* Steps of the random stream: what a draw is for. */
+/* Steps of the random stream, one for each purpose of a draw. */
 enum { STEP_PATTERNS, STEP_TRAIN, STEP_TEST };
 
 enum { WAVES = 3 };
 
 static const double two_pi = 6.283185307179586;
 static const double wave_amplitude = 24;
-static const double cycles_max = 2;       /* over the image: slow enough to be smooth */
-static const double noise_deviation = 32; /* about that of the patterns, so that no single pixel gives a class away */
+static const double cycles_max = 2;       /* cycles over the image: few, so that patterns are smooth */
+static const double noise_deviation = 32; /* about the patterns' own, so that no single pixel shows the class */
 
 /* Adds one wave of random direction, frequency and phase to a plane (S,S). */
 static void add_wave(struct rng *rng, float *plane, int64_t size)
@@ -32,7 +32,7 @@ static void add_wave(struct rng *rng, float *plane, int64_t size)
         }
 }
 
-/* The patterns (classes,C,S,S), around the middle of the range of a pixel. */
+/* Returns the patterns (classes,C,S,S), around the middle of the range of a pixel. */
 static float *draw_patterns(int64_t planes, int64_t size, uint64_t seed)
 {
     struct rng rng = rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_PATTERNS);
@@ -43,8 +43,8 @@ static float *draw_patterns(int64_t planes, int64_t size, uint64_t seed)
     return patterns;
 }
 
-/* Nearly normal with mean 0 and deviation 1: the sum of the four bytes of a word. A whole normal deviate per pixel
- * would take most of the time of a test. */
+/* Draws a nearly normal number with mean 0 and deviation 1 from the sum of the four bytes of a word. An exactly normal
+ * one per pixel would take most of the time of a test. */
 static double draw_noise(struct rng *rng)
 {
     uint32_t word = rng_next(rng);

@@ -1,4 +1,4 @@
-/* Images that are stored column by column, as EMNIST's are. */
+/* Transposes images that a data set stores column by column, as EMNIST does. */
 #include "data_private.h"
 
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 
 #include "trainer/memory.h"
 
-/* planes (count,H,W) become (count,W,H); `scratch` holds one plane. */
+/* Turns planes (count,H,W) into (count,W,H); `scratch` holds one plane. */
 static void transpose_planes(uint8_t *planes, int64_t count, int64_t height, int64_t width, uint8_t *scratch)
 {
     size_t size = (size_t)(height * width);

@@ -1,5 +1,5 @@
-/* Reads JPEG files by libjpeg-turbo and gives Pillow's pixels: the accurate transform, interpolated colours, and CMYK in
- * Adobe's way. */
+/* Reads JPEG files by libjpeg-turbo and gives Pillow's pixels: the accurate transform, interpolated colours, and CMYK
+ * in Adobe's way. */
 #include "io/image_private.h"
 
 #ifdef TRAINER_JPEG

@@ -35,8 +35,8 @@ bool image_take_size(const struct image_source *source, struct image_rgb *rgb, i
 bool image_decode_png(const struct image_source *source, struct image_rgb *rgb, struct status *status);
 bool image_decode_jpeg(const struct image_source *source, struct image_rgb *rgb, struct status *status);
 
-/* Returns the orientation in a block of EXIF that begins with "Exif\0\0", or 1 where the block has no valid one. A build
- * without libexif says on the standard error that the block was not read. */
+/* Returns the orientation in a block of EXIF that begins with "Exif\0\0", or 1 where the block has no valid one. A
+ * build without libexif says on the standard error that the block was not read. */
 int image_orientation_find(const struct image_source *source, const uint8_t *block, size_t size);
 
 /* Turns and mirrors the pixels until they are upright. */

@@ -1,5 +1,5 @@
-/* Resizes along one direction at a time: an output is a weighted mean of its neighbours, whose weights fall linearly with
- * the distance. */
+/* Resizes along one direction at a time: an output is a weighted mean of its neighbours, whose weights fall linearly
+ * with the distance. */
 #include <math.h>
 #include <stdlib.h>
 

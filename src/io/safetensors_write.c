@@ -22,8 +22,8 @@ static size_t tensor_size(const struct safetensors_tensor *tensor)
     return (size_t)size;
 }
 
-/* Adds `value` under a name that the object does not have yet. A `value` of NULL (memory is short, or a text is no UTF-8)
- * gives false. */
+/* Adds `value` under a name that the object does not have yet. A `value` of NULL (memory is short, or a text is no
+ * UTF-8) gives false. */
 static bool add(json_t *object, const char *name, json_t *value)
 {
     CHECK(!json_object_get(object, name));
