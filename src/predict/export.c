@@ -1,3 +1,4 @@
+/* Writes a network's tensors as safetensors or NPZ. */
 #include "predict/export_private.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* ONNX: the list of layers as a graph, its nodes one after the other. The messages are protobuf-c's; all that they
- * point to is allocated, so that protobuf-c frees the whole tree. */
+/* Exports ONNX: the list of layers becomes a graph, its nodes one after the other. The messages are protobuf-c's. All
+ * that they point to is allocated, so that protobuf-c frees the whole tree. */
 #include "trainer/export.h"
 
 #ifdef TRAINER_ONNX
@@ -21,11 +21,11 @@ struct graph {
     Onnx__GraphProto *proto;
     size_t node_capacity, tensor_capacity;
     char *last;     /* the name of the value that the next layer takes; owned */
-    bool is_vector; /* it is (N,D), else (N,C,H,W) */
+    bool is_vector; /* the value is (N,D), else (N,C,H,W) */
     int layer;      /* the index of the layer at hand: names its node, its output and its tensors */
 };
 
-/* The arrays of a message that protobuf-c frees must be grown one by one. */
+/* Makes room for one more pointer. protobuf-c frees each array of a message, so each grows on its own. */
 static void *grow(void *array, size_t count, size_t *capacity)
 {
     if (count < *capacity) return array;
@@ -33,7 +33,7 @@ static void *grow(void *array, size_t count, size_t *capacity)
     return memory_resize(array, *capacity, sizeof(void *));
 }
 
-/* A node from `inputs` (ended by NULL) to `output`. */
+/* Adds a node from `inputs` (ended by NULL) to `output`. */
 static Onnx__NodeProto *add_node(struct graph *graph, const char *op, const char *const *inputs, const char *output)
 {
     Onnx__GraphProto *proto = graph->proto;
@@ -83,7 +83,7 @@ static void add_real(Onnx__NodeProto *node, const char *name, double value)
     attribute->f = (float)value;
 }
 
-/* `count` times the same value. */
+/* Adds a list that holds the same value `count` times. */
 static void add_integers(Onnx__NodeProto *node, const char *name, int64_t value, size_t count)
 {
     Onnx__AttributeProto *attribute = add_attribute(node, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
@@ -92,7 +92,7 @@ static void add_integers(Onnx__NodeProto *node, const char *name, int64_t value,
     for (size_t i = 0; i < count; i++) attribute->ints[i] = value;
 }
 
-/* float32; `values` (count) are taken over. */
+/* Adds a float32 tensor; takes over `values` (count). */
 static void add_initializer(struct graph *graph, const char *name, int rank, const int64_t *shape, float *values,
                             int64_t count)
 {
@@ -120,7 +120,7 @@ static float *to_floats(const struct safetensors_tensor *tensor)
     return floats;
 }
 
-/* (N, then `shape`) */
+/* Describes a float32 value of shape (N, then `shape`), in a new array with room for a second one. */
 static Onnx__ValueInfoProto **value_info(const char *name, int rank, const int64_t *shape)
 {
     Onnx__ValueInfoProto *value = memory_alloc(1, sizeof *value);
@@ -154,7 +154,7 @@ static Onnx__ValueInfoProto **value_info(const char *name, int rank, const int64
 
 /* --- layers --- */
 
-/* A node from the last value and tensors of the layer, to the layer's output. */
+/* Adds a node from the last value and the layer's tensors to the layer's output. */
 static Onnx__NodeProto *add_layer(struct graph *graph, const struct export_model *model, const char *op,
                                   const char *const *tensors)
 {
@@ -162,7 +162,7 @@ static Onnx__NodeProto *add_layer(struct graph *graph, const struct export_model
     for (int i = 0; tensors[i]; i++) {
         names[i + 1] = memory_format("layers.%d.%s", graph->layer, tensors[i]);
         const struct safetensors_tensor *tensor = safetensors_find(&model->checkpoint->file, names[i + 1]);
-        CHECK(tensor); /* checkpoint_load_weights has found it */
+        CHECK(tensor); /* checkpoint_load_weights found it already */
         add_initializer(graph, names[i + 1], tensor->rank, tensor->shape, to_floats(tensor), tensor->count);
     }
     char *output = memory_format("layers.%d", graph->layer);
@@ -239,8 +239,8 @@ static bool add_spec(struct graph *graph, const struct export_model *model, cons
         free(output);
         return true;
     }
-    case LAYER_DROPOUT: /* does nothing after training */
-    case LAYER_SOFTMAX: /* export_onnx's own, after the logits */
+    case LAYER_DROPOUT: /* dropout does nothing after training */
+    case LAYER_SOFTMAX: /* add_outputs adds its own after the logits */
         return true;
     case LAYER_BATCHNORM_FUSED: /* only network_build makes it */
         break;
@@ -248,7 +248,7 @@ static bool add_spec(struct graph *graph, const struct export_model *model, cons
     check_failed("a kind of layer", __FILE__, __LINE__);
 }
 
-/* (images - offset) * scale, and for a perceptron the pixels in one row. */
+/* Adds (images - offset) * scale, and for a perceptron puts the pixels in one row. */
 static void add_input(struct graph *graph, const struct export_model *model)
 {
     const struct checkpoint_input *input = model->input;
@@ -266,7 +266,7 @@ static void add_input(struct graph *graph, const struct export_model *model)
     if (model->experiment->model.kind == MODEL_MLP) add_flatten(graph, "input.flat");
 }
 
-/* The last value gets the name that it has outside, and the probabilities follow. */
+/* Renames the last value to "logits", adds the probabilities, and declares the graph's inputs and outputs. */
 static void add_outputs(struct graph *graph, const struct export_model *model)
 {
     Onnx__GraphProto *proto = graph->proto;
@@ -341,7 +341,7 @@ static Onnx__ModelProto *model_message(const struct export_model *model)
 static bool write_message(const Onnx__ModelProto *proto, const char *path, struct status *status)
 {
     size_t size = onnx__model_proto__get_packed_size(proto);
-    if (size > INT32_MAX) /* protocol buffers end there */
+    if (size > INT32_MAX) /* protocol buffers hold no more */
         return status_fail(status, STATUS_RUNTIME, "%s: not written: %zu bytes, and an ONNX file has less than 2 GiB",
                            path, size);
     uint8_t *bytes = memory_alloc(size, 1);

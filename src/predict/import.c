@@ -1,3 +1,4 @@
+/* Makes a run from the weights of another program: the first checkpoint of a run that never trained. */
 #include "trainer/import.h"
 
 #include <math.h>
@@ -20,7 +21,7 @@ struct import {
     struct run_result result;
 };
 
-/* How far a value may lie from one that was rounded to the dtype, as a part of it. */
+/* Returns the largest relative error of a value that was rounded to the dtype. */
 static double rounding(enum safetensors_dtype dtype)
 {
     return dtype == SAFETENSORS_F16 ? 0x1p-11 : dtype == SAFETENSORS_BF16 ? 0x1p-8 : 0;
@@ -41,7 +42,7 @@ static bool are_same(const struct safetensors_tensor *tensor, const float *expec
     return same;
 }
 
-/* Weights for pixels that are normalized otherwise would be of no use. */
+/* Refuses a file whose pixels are normalized otherwise than the data set's: its weights would be of no use. */
 static bool check_values(const struct safetensors_file *file, const char *name, const float *expected, int64_t count,
                          struct status *status)
 {
@@ -58,7 +59,7 @@ static bool load_file(struct import *import, struct safetensors_file *file, stru
     bool good = check_values(file, "input.offset", dataset->offset, pixels, status) &&
                 check_values(file, "input.scale", dataset->scale, dataset->channels, status) &&
                 checkpoint_load_weights(file, import->trainer.network, status);
-    ema_show(&import->trainer.ema, true); /* the average, where there is one, starts with them too */
+    ema_show(&import->trainer.ema, true); /* the moving average, if any, starts with these weights too */
     good = good && checkpoint_load_weights(file, import->trainer.network, status);
     ema_show(&import->trainer.ema, false);
     return good;
@@ -82,7 +83,7 @@ static bool check_finite(void *argument, const struct checkpoint_item *item)
                                      check->path, item->name);
 }
 
-/* Before anything is written: with --overwrite a run would be lost for weights that are of no use. */
+/* Checks the weights before anything is written: with --overwrite a run would be lost for useless weights. */
 static bool check_weights(struct import *import, const char *path, struct status *status)
 {
     struct finite_check check = {path, import->backend, status};
@@ -140,8 +141,8 @@ static bool write_metrics(const struct import *import, const char *folder, struc
     return written;
 }
 
-/* The weights first and the config, which makes the folder a run that can be resumed, last: an import that was killed in
- * between leaves no run that would train from random weights. */
+/* Writes the weights first, and last the config, which makes the folder a run that can be resumed. A killed import
+ * therefore leaves no run that would train from random weights. */
 static bool write_run(struct import *import, const struct run_folder *folder, struct status *status)
 {
     return run_folder_check(folder, status) && run_folder_clear(folder, status) &&

@@ -1,3 +1,4 @@
+/* Finds the network's tensors in a file of another program by name and by order (import_names.h). */
 #include "predict/import_names.h"
 
 #include <ctype.h>
@@ -16,12 +17,12 @@ enum { DEPTH_MAX = 8, DIGITS_MAX = 9 };
 /* A tensor of the file that may belong to a layer. */
 struct candidate {
     int tensor;           /* its index in the file */
-    const char *name;     /* within the tensor's own, after the words that all begin with: "0.weight" */
+    const char *name;     /* the tensor's name without the words that all names begin with: "0.weight" */
     const char *leaf;     /* "weight" */
-    bool is_place;        /* the words before the leaf are numbers, */
-    int depth;            /* so many, */
-    int place[DEPTH_MAX]; /* these: an nn.Sequential within another has two */
-    int module;           /* the place's rank among all places */
+    bool is_place;        /* true where all words before the leaf are numbers */
+    int depth;            /* number of those words */
+    int place[DEPTH_MAX]; /* those words: an nn.Sequential within another has two */
+    int module;           /* rank of the place among all places; -1 where the tensor only counts or masks */
     bool taken;
 };
 
@@ -29,9 +30,9 @@ struct candidate {
 struct wanted {
     char *name; /* "layers.<i>.<leaf>"; owned */
     const char *leaf;
-    int rank, module; /* its layer's place among the layers that have tensors */
+    int rank, module; /* module: the layer's rank among the layers that have tensors */
     int64_t shape[4];
-    struct candidate *found; /* what it is in the file, or NULL */
+    struct candidate *found; /* its tensor in the file, or NULL */
 };
 
 struct matching {
@@ -76,28 +77,28 @@ static bool ends_with(const char *text, const char *end)
     return length >= rest && strcmp(text + length - rest, end) == 0;
 }
 
-/* Whether a tensor is no part of a network's weights: PyTorch's count of batches, which matters only to a momentum of
- * none, and what a checkpoint of the trainer's own has beside them. */
+/* Returns true where a tensor is no weight of a layer. PyTorch counts batches for batch normalizations without a
+ * momentum. The trainer's own checkpoints hold the states of optimizer and training too. */
 static bool is_passed_over(const char *name)
 {
     return ends_with(name, "num_batches_tracked") || begins_with(name, "optimizer.") ||
            begins_with(name, "training.layers.");
 }
 
-/* How the pixels enter the network; import.c compares it with the data. */
+/* Returns true for the tensors that say how pixels enter the network; import.c compares them with the data. */
 static bool is_input(const char *name)
 {
     return strcmp(name, "input.offset") == 0 || strcmp(name, "input.scale") == 0;
 }
 
-/* The length of a word and its dot at the start of a name, 0 where it is a number or the last one. */
+/* Returns the length of a name's first word and its dot. It is 0 where that word is a number or the last one. */
 static size_t word_length(const char *name)
 {
     const char *dot = strchr(name, '.');
     return !dot || isdigit((unsigned char)*name) ? 0 : (size_t)(dot + 1 - name);
 }
 
-/* Moves all names past the words that each of them begins with. */
+/* Moves every name past the words that all names begin with. */
 static void skip_common(const char **names, int count)
 {
     size_t length;
@@ -108,7 +109,7 @@ static void skip_common(const char **names, int count)
     }
 }
 
-/* "3.0.weight" is the place 3, 0. */
+/* Takes a name apart: "3.0.weight" has the place 3, 0 and the leaf "weight". */
 static void parse_place(struct candidate *candidate, const char *name)
 {
     const char *word = name, *last = strrchr(word, '.');
@@ -138,7 +139,7 @@ static int compare_candidates(const void *a, const void *b)
     return order ? order : strcmp(x->name, y->name);
 }
 
-/* Counts the places that have a weight. A count or a mask makes no module. */
+/* Numbers the places that hold weights. A count or a mask makes no module. */
 static void number_modules(struct matching *matching)
 {
     const struct candidate *last = NULL;
@@ -152,8 +153,8 @@ static void number_modules(struct matching *matching)
     }
 }
 
-/* The tensors that may belong to layers, with their names without the words that all of them begin with. "layers." is left
- * out even where a name is without it, so that such a name is the one that is told. */
+/* Lists the tensors that may belong to layers, with their names without the words that all of them begin with.
+ * "layers." is removed from single names too, so that an error shows the name that lacks it. */
 static void gather_candidates(struct matching *matching)
 {
     struct safetensors_file *file = matching->file;
@@ -193,7 +194,7 @@ static bool same_shape(const struct wanted *wanted, const struct safetensors_ten
            memcmp(wanted->shape, tensor->shape, (size_t)wanted->rank * sizeof *wanted->shape) == 0;
 }
 
-/* How far a tensor of the file is from one that is missing: the shape counts most, then the last word of the name. */
+/* Returns how far a tensor of the file is from a missing one. The shape counts most, then the last word of the name. */
 static int64_t distance(const struct matching *matching, const struct wanted *wanted, const struct candidate *candidate)
 {
     const struct safetensors_tensor *tensor = &matching->file->tensors[candidate->tensor];
@@ -230,12 +231,13 @@ static void add_note(struct import_names *names, char *note)
     names->notes[names->note_count++] = note;
 }
 
-/* Whether the network has no place for a tensor that may be a layer's. */
+/* Returns true where a tensor holds weights that no layer takes. Adds a note on one that counts or masks. */
 static bool is_extra(struct matching *matching, const struct candidate *candidate)
 {
     const struct safetensors_tensor *tensor = &matching->file->tensors[candidate->tensor];
     if (candidate->taken) return false;
-    if (!safetensors_dtype_is_whole(tensor->dtype)) return true; /* else it counts or masks */
+    /* A tensor of whole numbers or truth values counts or masks. */
+    if (!safetensors_dtype_is_whole(tensor->dtype)) return true;
     add_note(matching->names, memory_format("%s: tensor %s (%s) is passed over: the network has no place for it",
                                             matching->file->path, tensor->name, safetensors_dtype_name(tensor->dtype)));
     return false;
@@ -275,7 +277,7 @@ static bool check_shape(const struct matching *matching, const struct wanted *wa
 
 /* --- matching --- */
 
-/* The number of a layer in the network. */
+/* Returns the layer's index in the network. */
 static int layer_number(const struct wanted *wanted)
 {
     return atoi(wanted->name + strlen("layers."));
@@ -302,7 +304,7 @@ static bool has_every_number(const struct matching *matching)
     return true;
 }
 
-/* The first module whose number in the file is not that of its layer. */
+/* Adds a note on the first module whose number in the file differs from its layer's. */
 static void note_numbers(struct matching *matching)
 {
     for (int i = 0; i < matching->wanted_count; i++) {
@@ -316,7 +318,7 @@ static void note_numbers(struct matching *matching)
     }
 }
 
-/* Finds the tensor of the file for each tensor of the network; the first one without is an error. */
+/* Finds the file's tensor for each tensor of the network. Fails at the first missing one, after it has tried all. */
 static bool assign(struct matching *matching, bool by_number)
 {
     const struct wanted *missing = NULL;

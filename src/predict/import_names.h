@@ -1,4 +1,4 @@
-/* The names of tensors in files of other programs, and the tensors of a network that they stand for. */
+/* Matches the names of tensors in files of other programs with the tensors of a network. */
 #ifndef PREDICT_IMPORT_NAMES_H
 #define PREDICT_IMPORT_NAMES_H
 
@@ -9,21 +9,21 @@
 
 /* Gives the tensors of `file` the names that checkpoint.h describes, as far as the network needs them.
  *
- * - The words that all names begin with ("module.", "_orig_mod.", "model.", ...) are left out; then those that all names of
- *   layers begin with ("layers.", "net.", ...). What is left is the place of a module and its tensor: "0.weight".
- * - Where every tensor of the network is there under its own number, the numbers count. Else, where the file has as many
- *   modules with tensors as the network has layers with tensors, the first is the first: an nn.Flatten or nn.Identity more
- *   or less does no harm, and a note says so. Shapes never decide what a tensor is.
- * - num_batches_tracked and the rest of a checkpoint of the trainer's own (optimizer.*, training.layers.*) are passed over.
- *   A tensor of whole numbers or truth values that the network has no place for is passed over with a note.
+ * - It removes the words that all names begin with ("module.", "_orig_mod.", "model.", ...), then those that all names
+ *   of layers begin with ("layers.", "net.", ...). The rest is the place of a module and its tensor: "0.weight".
+ * - Where the file has every tensor of the network under its own number, the numbers count. Otherwise, where the file
+ *   has as many modules with tensors as the network has layers with tensors, their order counts. An nn.Flatten or
+ *   nn.Identity more or less then does no harm, and a note says so. Shapes never decide which tensor is which.
+ * - It passes over num_batches_tracked and the rest of a checkpoint of the trainer's own (optimizer.*,
+ *   training.layers.*). It passes over a superfluous tensor of whole numbers or truth values too, with a note.
  *
- * Errors are STATUS_RUNTIME and name the file and the tensor: one that the network needs and that is missing, with the
- * nearest that the file has; those that the network has no place for; one whose shape is another one. Free with
- * import_names_free, in any case, after the file was used for the last time. */
+ * Errors are STATUS_RUNTIME and name the file and the tensor. They are: a tensor that the network needs is missing (the
+ * message names the nearest one of the file); the network has no place for a tensor; a shape differs. Free with
+ * import_names_free, in any case, after the last use of the file. */
 struct import_names {
-    char **text;  /* the new names; [count], NULL where a tensor keeps its own */
+    char **text;  /* the new names; [count], NULL where a tensor keeps its own name */
     int count;    /* the file's tensors */
-    char **notes; /* what the user should know, a line each; [note_count] */
+    char **notes; /* messages for the user, a line each; [note_count] */
     int note_count;
 };
 

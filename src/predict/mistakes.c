@@ -1,3 +1,4 @@
+/* Collects the wrong answers that a network is surest of. */
 #include "trainer/mistakes.h"
 
 #include <stdlib.h>

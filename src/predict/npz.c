@@ -1,4 +1,4 @@
-/* NPZ: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html. The archive is libzip's work. */
+/* Writes NPZ (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html); libzip writes the archive. */
 #include "predict/export_private.h"
 
 #ifdef TRAINER_ZIP
@@ -12,7 +12,7 @@
 
 enum { ALIGNMENT = 64, MAGIC_SIZE = 10, SHAPE_SIZE = 256 };
 
-/* NumPy's name of a dtype; NULL where it has none. */
+/* Returns NumPy's name of a dtype; NULL where NumPy has no such dtype. */
 static const char *description(enum safetensors_dtype dtype)
 {
     static const char *const names[SAFETENSORS_DTYPE_COUNT] = {
@@ -23,7 +23,7 @@ static const char *description(enum safetensors_dtype dtype)
     return names[dtype];
 }
 
-/* The literal of a Python tuple: "(3, 4, )". */
+/* Writes the shape as a Python tuple: "(3, 4, )". */
 static void format_shape(const struct safetensors_tensor *tensor, char text[SHAPE_SIZE])
 {
     snprintf(text, SHAPE_SIZE, "(");
@@ -34,7 +34,7 @@ static void format_shape(const struct safetensors_tensor *tensor, char text[SHAP
     strcat(text, ")");
 }
 
-/* A .npy file in memory, of *size bytes: magic, version, length of the header, header, data. */
+/* Returns a new .npy file of *size bytes: magic, version, length of the header, header, data. */
 static char *npy_file(const struct safetensors_tensor *tensor, size_t *size)
 {
     char shape[SHAPE_SIZE];
@@ -57,7 +57,7 @@ static char *npy_file(const struct safetensors_tensor *tensor, size_t *size)
     return file;
 }
 
-/* With no time of its own: the same tensors give the same bytes. */
+/* Adds a tensor. The entry has a fixed date, so that the same tensors give the same bytes. */
 static bool add_entry(zip_t *archive, const struct safetensors_tensor *tensor)
 {
     const zip_uint16_t first_of_1980 = 1 << 5 | 1;
@@ -95,7 +95,8 @@ bool npz_write(const char *path, const struct safetensors_tensor *tensors, int c
     }
     bool good = true;
     for (int i = 0; good && i < count; i++) good = add_entry(archive, &tensors[i]);
-    if (good && zip_close(archive) == 0) return true; /* only now the file is written, and takes its place whole */
+    /* zip_close writes the file, which appears whole or not at all. */
+    if (good && zip_close(archive) == 0) return true;
     status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, zip_strerror(archive));
     zip_discard(archive);
     return false;

@@ -1,3 +1,4 @@
+/* Answers with a trained network: scores of images, and an evaluation of a whole set. */
 #include "trainer/predictor.h"
 
 #include <inttypes.h>
@@ -52,7 +53,8 @@ void predictor_close(struct predictor *predictor)
     *predictor = (struct predictor){0};
 }
 
-/* In the arithmetic of the backend's gather, so that the network sees the same bits as in training. */
+/* Normalizes pixels in the arithmetic of the backend's gather, so that the network sees the same bits as in
+ * training. */
 static void normalize(struct predictor *predictor, const uint8_t *pixels, int64_t n)
 {
     const struct checkpoint_input *input = &predictor->input;
@@ -65,7 +67,7 @@ static void normalize(struct predictor *predictor, const uint8_t *pixels, int64_
     }
 }
 
-/* Where the last layer is a softmax the scores are what goes into it. */
+/* Returns the scores. Where the last layer is a softmax, they are its input. */
 static const struct tensor *output_of(const struct network *network)
 {
     return &network->activations[network->layer_count - (network->loss == LOSS_SEPARATE ? 2 : 1)];
@@ -87,7 +89,7 @@ void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_
     }
 }
 
-/* The sum of exponentials after the maximum is taken off, so that nothing overflows. */
+/* Returns the sum of exponentials of the logits less the maximum, so that nothing overflows. */
 static double sum_of_exponentials(const double *logits, int64_t classes, double *largest)
 {
     double sum = 0;
@@ -123,9 +125,9 @@ int64_t predictor_batch(const struct predictor *predictor, int64_t count)
     return count < most ? count : most;
 }
 
-/* The logits of the images from `first` on, at most a batch, or what is left of the set; returns how many. A network that
- * normalises by the batch gets the end of the set as part of the last batch of full size, as in training's evaluations
- * (struct evaluation_set): skipped images come first in `logits`. */
+/* Computes the logits of the images from `first` on, at most a batch; returns their number. A network that normalises
+ * by the batch gets the end of the set as part of a batch of full size, as in training's evaluations (struct
+ * evaluation_set). The `skipped` images then come first in `logits`. */
 static int64_t next_logits(struct predictor *predictor, const struct image_set *set, int64_t first, double *logits,
                            int64_t *skipped)
 {
