@@ -1,3 +1,4 @@
+/* Writes metrics.csv, and reads it, also after a spreadsheet saved it. */
 #include "report/csv.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@
 /* COUNT is an int64_t; the others are doubles. Nine digits of a NUMBER tell any two floats apart. */
 enum column_type { COUNT, NUMBER, SECONDS };
 
-/* The columns that a file has. */
+/* A group of columns that a file has or lacks as a whole. */
 enum column_group { ALWAYS, VALIDATION, TEST };
 
 struct column {
@@ -25,7 +26,7 @@ struct column {
     const char *name;
     size_t offset;
     enum column_type type;
-    double low, high; /* nan is in every range */
+    double low, high; /* the range of valid values; nan is in every range */
     const char *expected;
 };
 
@@ -47,7 +48,7 @@ static const struct column all_columns[] = {
 /* clang-format on */
 enum { COLUMNS_MAX = sizeof all_columns / sizeof *all_columns };
 
-/* The columns of a file, in its order. */
+/* The columns of one file, in its order. */
 struct column_list {
     const struct column *list[COLUMNS_MAX];
     int count;
@@ -106,7 +107,8 @@ static void write_field(FILE *file, const struct column *column, const struct me
     }
     double value = *(const double *)place;
     if (isnan(value)) {
-        fputs("nan", file); /* the sign that some libraries print before it means nothing */
+        /* Some libraries print a sign before nan, which means nothing. */
+        fputs("nan", file);
     } else if (column->type == SECONDS) {
         fprintf(file, "%.3f", value);
     } else {
@@ -136,7 +138,7 @@ bool metrics_csv_sync(struct metrics_csv *csv, struct status *status)
     do {
         result = fsync(fileno(csv->file));
     } while (result != 0 && errno == EINTR);
-    /* EINVAL: a pipe or the like, that has no disk. */
+    /* EINVAL: the file is a pipe or the like, which has no disk. */
     return result == 0 || errno == EINVAL || fail(csv, "write", status);
 }
 
@@ -154,13 +156,13 @@ struct reader {
     FILE *file;
     int line;                              /* 1 is the header */
     char text[METRICS_CSV_LINE_LIMIT + 1]; /* the line, without its newline */
-    bool foreign;                          /* a spreadsheet saved the file: a mark of UTF-8, CR LF, or quotes */
-    struct metrics_columns columns;        /* that the header names */
+    bool foreign;                          /* a spreadsheet saved the file: it has a UTF-8 mark, CR LF, or quotes */
+    struct metrics_columns columns;        /* the columns that the header names */
     struct metrics_row *rows;
     int count, capacity;
 };
 
-/* Joins the fields of the line again, without their quotes. */
+/* Removes the quotes around the line's fields. */
 static void take_quotes(struct reader *reader)
 {
     char *rest = reader->text, *to = reader->text;
@@ -173,7 +175,7 @@ static void take_quotes(struct reader *reader)
     *to = '\0';
 }
 
-/* Makes of a line that a spreadsheet saved what the trainer wrote. */
+/* Turns a line that a spreadsheet saved into the line that the trainer wrote. */
 static void take_habits(struct reader *reader)
 {
     if (reader->line == 1 && strncmp(reader->text, CSV_BYTE_ORDER_MARK, CSV_BYTE_ORDER_MARK_SIZE) == 0) {
@@ -187,8 +189,8 @@ static void take_habits(struct reader *reader)
     reader->foreign = true;
 }
 
-/* The next line, which may be the end of the file: then *end. Spreadsheets may leave the last newline out; in a file of the
- * trainer the line is cut off. */
+/* Reads the next line; *end becomes true at the end of the file. Spreadsheets may leave the last newline out. In a file
+ * of the trainer a line without one is cut off. */
 static bool read_line(struct reader *reader, bool *end, struct status *status)
 {
     int used = 0, c;
@@ -228,7 +230,7 @@ static bool read_header(struct reader *reader, struct status *status)
         reader->path, header_of(usual).text, reader->text);
 }
 
-/* As write_field writes it. */
+/* Reads a number as write_field writes it. */
 static bool parse_number(const char *text, double *value)
 {
     if (strcmp(text, "nan") == 0) return *value = NAN, true;
@@ -236,7 +238,8 @@ static bool parse_number(const char *text, double *value)
     if (strcmp(text, "-inf") == 0) return *value = -INFINITY, true;
     errno = 0;
     if (value_parse_real(text, value)) return true;
-    return errno == ERANGE && fabs(*value) < 1; /* below the normal doubles: imprecise, but what was written */
+    /* A number below the normal doubles is imprecise, but it is the one that was written. */
+    return errno == ERANGE && fabs(*value) < 1;
 }
 
 static bool parse_field(const struct reader *reader, const struct column *column, const char *text,
@@ -275,7 +278,7 @@ static bool parse_row(struct reader *reader, struct metrics_row *row, struct sta
                        reader->path, reader->line, reader->rows[reader->count - 1].step, row->step);
 }
 
-/* Rows up to the end of the file, or up to `limit` of them. */
+/* Reads rows up to the end of the file, or up to `limit` of them. */
 static bool read_rows(struct reader *reader, int64_t limit, struct status *status)
 {
     while (reader->count < limit) {
@@ -312,7 +315,7 @@ bool metrics_csv_read(const char *path, struct metrics_columns *columns, struct 
     return good;
 }
 
-/* The rows that a file keeps, for writing them with other columns. */
+/* The rows that a rewritten file keeps. */
 struct kept {
     struct metrics_columns columns;
     const struct metrics_row *rows;
@@ -326,8 +329,7 @@ static void print_kept(const void *argument, FILE *out)
     for (int64_t i = 0; i < kept->count; i++) write_row(out, kept->columns, &kept->rows[i]);
 }
 
-/* Writes the file anew as the trainer writes it, with the columns that the run has now: "nan" where a row has no such
- * figure. */
+/* Writes the file anew with the columns that the run has now: "nan" where a row lacks a figure. */
 static bool rewrite(struct metrics_csv *csv, const struct reader *reader, struct status *status)
 {
     struct kept kept = {csv->columns, reader->rows, reader->count};

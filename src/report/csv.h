@@ -1,5 +1,5 @@
-/* metrics.csv: one row per evaluation, on the disk as soon as it is known. Errors are STATUS_RUNTIME with path and
- * cause. */
+/* metrics.csv: one row per evaluation. A row reaches the file as soon as it is known. Errors are STATUS_RUNTIME with
+ * path and cause. */
 #ifndef REPORT_CSV_H
 #define REPORT_CSV_H
 
@@ -15,33 +15,32 @@ struct metrics_csv {
     struct metrics_columns columns;
 };
 
-/* A new file with its header. Close it in any case. */
+/* Creates the file with its header. Close it in any case. */
 bool metrics_csv_open(struct metrics_csv *csv, const char *path, struct metrics_columns columns, struct status *status);
 bool metrics_csv_append(struct metrics_csv *csv, const struct metrics_row *row, struct status *status);
 
-/* The file of a run that goes on, cut back to its first row_count rows, which go to a new array as with
- * metrics_csv_read. A file that ends in the middle of a row is no error; one that has fewer rows, or is no regular file,
- * is. A file with other columns, from a program that knew no validation set, is written anew with these, and so is one that a
- * spreadsheet saved. Close it in any
- * case. */
+/* Opens the file of a run that goes on, and cuts it back to its first row_count rows, which go to a new array as with
+ * metrics_csv_read. A file that ends in the middle of a row is no error. A file with fewer rows is an error, and so is
+ * one that is no regular file. The file is written anew where it has other columns (from a program that knew no
+ * validation set) or where a spreadsheet saved it. Close it in any case. */
 bool metrics_csv_continue(struct metrics_csv *csv, const char *path, struct metrics_columns columns, int64_t row_count,
                           struct metrics_row **rows, struct status *status);
 
-/* Brings what was written to the disk. */
+/* Forces the written rows to the disk. */
 bool metrics_csv_sync(struct metrics_csv *csv, struct status *status);
 
-/* Also frees. Every row has been flushed and checked, so there is nothing left to fail. */
+/* Closes the file and frees its path. Every row was flushed and checked, so nothing is left to fail. */
 void metrics_csv_close(struct metrics_csv *csv);
 
-/* What a file that is read may be at most. */
+/* The longest line and the most rows that a file may have. */
 enum { METRICS_CSV_LINE_LIMIT = 255, METRICS_CSV_ROW_LIMIT = 1000000 };
 
-/* The rows of a file as the functions above write it, in a new array (free with free(); NULL where there is none), and
- * which columns it has; a row has EVALUATION_NONE for a set without columns.
- * Strict: this header, these columns, numbers that begin and end with their column ("nan" and "inf" are numbers), steps
- * that grow, accuracies of 0..1, and a newline after the last row, without which it may be cut off. What spreadsheets do to a
- * table that they save is taken: lines that end in CR LF, a mark of UTF-8 in front, fields in quotes, and then no newline at
- * the end. Errors say path:line. */
+/* Reads the rows of a file that the functions above wrote, into a new array (free with free(); NULL where there is
+ * none), and tells which columns it has. A row has EVALUATION_NONE for a set without columns. The reader is strict: it
+ * expects this header, these columns, numbers that begin and end with their column ("nan" and "inf" are numbers), steps
+ * that grow, accuracies of 0..1, and a newline after the last row, without which the row may be cut off. It accepts the
+ * changes of spreadsheets: lines that end in CR LF, a UTF-8 mark in front, fields in quotes, and then no newline at the
+ * end. Errors say path:line. */
 bool metrics_csv_read(const char *path, struct metrics_columns *columns, struct metrics_row **rows, int *row_count,
                       struct status *status);
 

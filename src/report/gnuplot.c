@@ -1,3 +1,4 @@
+/* Runs gnuplot as a child process without a shell, and checks that its picture is complete. */
 #include "report/gnuplot.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ static const double patience_seconds = 60;
 
 struct format {
     const char *ending, *terminal, *font;
-    const char *last_bytes; /* of a complete file, but for newlines */
+    const char *last_bytes; /* the end of a complete file, without its newlines */
 };
 
 static const struct format formats[] = {
@@ -28,11 +29,12 @@ static const struct format formats[] = {
     {"svg", "svg", "sans-serif", "</svg>"},
 };
 
-/* Single quotes would need less, but gnuplot 5.4 rejects such a string that begins with a quote or has two in a row. */
+/* Writes a character of a string in double quotes. Single quotes would need less, but gnuplot 5.4 rejects such a string
+ * that begins with a quote or has two in a row. */
 static void write_character(FILE *script, char c)
 {
-    if (c == '`')
-        fputs("\\140", script); /* gnuplot runs what is in backquotes before it looks at backslashes */
+    if (c == '`') /* gnuplot runs text in backquotes before it looks at backslashes. */
+        fputs("\\140", script);
     else
         fprintf(script, c == '"' || c == '\\' ? "\\%c" : "%c", c);
 }
@@ -51,7 +53,7 @@ void gnuplot_write_string(FILE *script, const char *text)
     fputc('"', script);
 }
 
-/* In a process group of its own: a ^C for the run is none for the picture of what the run has done. */
+/* Starts gnuplot in a process group of its own, so that a ^C for the run does not end the picture of it. */
 static int spawn_gnuplot(FILE *script, FILE *picture, FILE *errors, pid_t *child)
 {
     posix_spawn_file_actions_t actions;
@@ -72,7 +74,7 @@ static int spawn_gnuplot(FILE *script, FILE *picture, FILE *errors, pid_t *child
     return error;
 }
 
-/* Waits for the child's end; false where it had to be killed. */
+/* Waits for the child's end; returns false where it had to be killed. */
 static bool wait_for(pid_t child, int *result)
 {
     const struct timespec pause = {.tv_nsec = 2000000};
@@ -90,7 +92,7 @@ static bool wait_for(pid_t child, int *result)
     }
 }
 
-/* The last line with words in it, for an error message: before it may stand warnings and the command. */
+/* Reads gnuplot's last line with words in it, for an error message; warnings and the command may stand before it. */
 static void read_complaint(FILE *errors, char *complaint, size_t size)
 {
     char line[256];
@@ -126,7 +128,7 @@ static bool run_gnuplot(FILE *script, FILE *picture, const char *path, struct st
     return good;
 }
 
-/* gnuplot does not say when the disk is full. */
+/* Checks the end of the file, because gnuplot does not say when the disk is full. */
 static bool is_complete(FILE *picture, const struct format *format)
 {
     char tail[16];

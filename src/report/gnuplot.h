@@ -8,13 +8,13 @@
 #include "trainer/status.h"
 
 /* Draws the same picture twice, as base.png and base.svg. `write_body(body, script)` writes the script for a terminal
- * that is set already; a font without a name in it (',14') is the terminal's in that size. Sizes are in pixels. A
- * picture replaces the one that is there when it is complete, so that nobody ever sees half of it. */
+ * that is set already; a font without a name in it (',14') is the terminal's in that size. Sizes are in pixels. A new
+ * picture replaces the old one only when it is complete. */
 bool gnuplot_draw(const char *base, int width, int height, void (*write_body)(const void *body, FILE *script),
                   const void *body, struct status *status);
 
-/* A string literal of gnuplot's that stands for exactly this text. Bytes that are no text (control
- * characters, invalid UTF-8) become '?'. */
+/* Writes a string literal of gnuplot's that stands for exactly this text. Bytes that are no text (control characters,
+ * invalid UTF-8) become '?'. */
 void gnuplot_write_string(FILE *script, const char *text);
 
 #endif

@@ -1,3 +1,4 @@
+/* Writes gnuplot's scripts: the curves of runs, and the panels of a sweep's factors. */
 #include "trainer/plot.h"
 
 #include <inttypes.h>
@@ -8,11 +9,11 @@
 #include "report/gnuplot.h"
 #include "trainer/memory.h"
 
-/* Colours that stay apart in print and for colour-blind eyes (Okabe and Ito). */
+/* Colours that differ in print and for colour-blind eyes (Okabe and Ito). */
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"};
 enum { COLOUR_COUNT = sizeof colours / sizeof *colours };
 
-/* Pixels. */
+/* Sizes in pixels. */
 enum { PANEL_HEIGHT = 400, HEAD_HEIGHT = 70, FOOT_HEIGHT = 56, LEGEND_LINE = 19, CURVES_WIDTH = 1280 };
 
 enum quantity { LOSS, ACCURACY, QUANTITY_COUNT };
@@ -23,7 +24,7 @@ struct curves {
     const char *title;
     const struct plot_run *runs;
     int run_count;
-    int legend_lines; /* below the panels, where there are several runs */
+    int legend_lines; /* rows of the legend below the panels, where there are several runs */
     int height;
 };
 
@@ -35,7 +36,7 @@ static void write_style(FILE *script)
           script);
 }
 
-/* The first line large, the rest small below it, above all panels. */
+/* Writes the title above all panels: its first line large, the rest small below it. */
 static void write_title(const char *title, const char *hint, int height, FILE *script)
 {
     const char *newline = strchr(title, '\n');
@@ -68,7 +69,7 @@ static double value_of(const struct metrics_row *row, enum quantity quantity, en
     return quantity == LOSS ? evaluation->loss : 100 * evaluation->accuracy;
 }
 
-/* Whether a run measured the set. */
+/* Returns true where the run measured the set. */
 static bool has_set(const struct plot_run *run, enum set set)
 {
     for (int i = 0; i < run->row_count; i++)
@@ -76,19 +77,20 @@ static bool has_set(const struct plot_run *run, enum set set)
     return false;
 }
 
-/* The set whose curve stands out: the one that says how good a run is. */
+/* Returns the set that tells how good a run is; its curve stands out. */
 static enum set main_set(const struct plot_run *run)
 {
     return has_set(run, TEST) ? TEST : has_set(run, VALIDATION) ? VALIDATION : TRAIN;
 }
 
-/* The curve of the training set is drawn in any case, so that there is something to draw. */
+/* Returns true where the set's curve is drawn. That of the training set always is, so that there is something to
+ * draw. */
 static bool is_shown(const struct plot_run *run, enum set set)
 {
     return set == TRAIN || has_set(run, set);
 }
 
-/* Beyond this gnuplot fails, because it computes with differences and powers of the numbers. */
+/* Beyond this value gnuplot fails, because it computes with differences and powers of the numbers. */
 static const double largest_drawn = 1e100;
 
 static bool is_drawn(double value)
@@ -96,7 +98,7 @@ static bool is_drawn(double value)
     return fabs(value) <= largest_drawn;
 }
 
-/* gnuplot leaves a gap where a value is NaN. */
+/* Writes a value, or NaN where gnuplot must leave a gap. */
 static void write_value(FILE *script, double value)
 {
     if (is_drawn(value))
@@ -105,14 +107,15 @@ static void write_value(FILE *script, double value)
         fputs(" NaN", script);
 }
 
-/* A picture has some 550 pixels across for a curve, so of very long runs every k-th row will do. */
+/* Returns k where every k-th row is drawn: a picture has some 550 pixels across for a curve. */
 static int stride_of(const struct plot_run *run)
 {
     enum { MOST_POINTS = 4000 };
     return 1 + run->row_count / MOST_POINTS;
 }
 
-/* Columns: 1 the step, then the losses of the sets in their order, then their accuracies. */
+/* Returns the data's column: 1 is the step, then follow the losses of the sets in their order, then their
+ * accuracies. */
 static int column_of(enum quantity quantity, enum set set)
 {
     return 2 + SET_COUNT * (int)quantity + (int)set;
@@ -135,9 +138,9 @@ static void write_data(const struct curves *curves, FILE *script)
     }
 }
 
-/* One run: a colour for each set. Several: a colour each; the main set's curve is solid, that of the training set thin
- * and dashed, that of a validation set beside a test set thin and dotted. Beyond the colours there are, the marks tell
- * apart. */
+/* Sets how a curve is drawn. A single run has a colour for each set. Several runs have a colour each; the main set's
+ * curve is solid, the training set's thin and dashed, that of a validation set beside a test set thin and dotted. Where
+ * there are more runs than colours, marks tell the curves apart. */
 static void write_line(const struct curves *curves, FILE *script, int run, enum quantity quantity, enum set set)
 {
     static const int marks[] = {7, 5, 9, 13, 6, 4, 8, 12};
@@ -165,7 +168,7 @@ struct range {
     double low, high;
 };
 
-/* Of the values that are drawn; low > high where there is none. */
+/* Returns the range of the drawn values; low > high where there is none. */
 static struct range find_range(const struct curves *curves, enum quantity quantity)
 {
     struct range range = {INFINITY, -INFINITY};
@@ -186,8 +189,8 @@ static void write_y_axis(const struct curves *curves, FILE *script, enum quantit
     bool empty = range.low > range.high;
     fprintf(script, "set ylabel '%s%s'\n%s logscale y\n", quantity == LOSS ? "loss" : "accuracy (%)",
             empty ? ": no finite value" : "", wide ? "set" : "unset");
-    if (empty)
-        fputs("set yrange [0:1]\n", script); /* gnuplot fails where it is to find a range in nothing */
+    if (empty) /* gnuplot fails where it has to find a range without values. */
+        fputs("set yrange [0:1]\n", script);
     else if (range.low == range.high)
         fprintf(script, "set yrange [%.9g:%.9g]\n", range.low - fmax(0.05 * fabs(range.low), 0.1),
                 range.high + fmax(0.05 * fabs(range.high), 0.1));
@@ -228,7 +231,7 @@ static void write_panel(const struct curves *curves, FILE *script, enum quantity
     fputc('\n', script);
 }
 
-/* Which line stands for which set, where a colour is a run. */
+/* Says which line stands for which set, where a colour stands for a run. */
 static char *describe_lines(const struct curves *curves)
 {
     bool mains[SET_COUNT] = {false}, dotted = false;
@@ -263,7 +266,7 @@ static void write_curves(const void *body, FILE *script)
     fputs("unset multiplot\n", script);
 }
 
-/* The legend gets as many columns as its longest label leaves room for. */
+/* Returns the legend's lines. It has as many columns as its longest label leaves room for. */
 static int count_legend_lines(const struct plot_run *runs, int run_count)
 {
     enum { CHARACTER = 8, SAMPLE = 80, MOST_COLUMNS = 6 };

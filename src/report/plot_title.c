@@ -1,4 +1,4 @@
-/* A run in two lines, for the head of its picture. */
+/* Describes a run in two lines, for the head of its picture. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@ static void add_real(struct line *line, const char *before, double value)
     add(line, "%s %s", before, text);
 }
 
-/* The value of a key whose values are names: the word that a config says. */
+/* Adds the value of a key whose values are names: the word that a config says. */
 static void add_choice(struct line *line, const char *before, const struct experiment *experiment, const char *section,
                        const char *name, const char *after)
 {

@@ -1,3 +1,4 @@
+/* Shows the progress of a run: a line that is rewritten, and lines that stay (progress.h). */
 #include "trainer/progress.h"
 
 #include <inttypes.h>
@@ -12,7 +13,8 @@
 #include "util/streams.h"
 #include "util/thousands.h"
 
-enum { ROW_WIDTH = 20, SET_WIDTH = 36 }; /* columns that a row with all its words takes: of itself, and for each set */
+/* Widths in columns of a row with all its words: of the row itself, and of each set in it. */
+enum { ROW_WIDTH = 20, SET_WIDTH = 36 };
 static const double refresh_seconds = 0.1;
 
 void progress_start(struct progress *progress, const struct run_output *output, int64_t first_step, int64_t max_steps)
@@ -101,7 +103,7 @@ static void print_set(const struct progress *progress, const char *name, const s
             narrow ? "" : "accuracy ", bright ? "\x1b[1;32m" : "", 100 * figures->accuracy, bright ? "\x1b[0m" : "");
 }
 
-/* The accuracy that made a row the best is bright. */
+/* Prints a row. The accuracy that made it the best one is bright. */
 static void print_row(const struct progress *progress, const struct metrics_row *row, enum best_by by, bool best)
 {
     bool narrow = is_narrow(progress, row);
@@ -120,7 +122,7 @@ void progress_row(struct progress *progress, const struct run_result *result)
     streams_flush(progress->out);
 }
 
-/* What the folder of a run may hold, for whoever has just made it. */
+/* The files that the folder of a run may hold, with words that explain them. */
 static const struct {
     const char *name, *words;
 } run_files[] = {
@@ -140,7 +142,7 @@ static void print_files(FILE *out, const char *folder)
     }
 }
 
-/* Of a short time the tenths matter. */
+/* Formats a duration; a short one has tenths of seconds. */
 static struct duration format_time(double seconds)
 {
     struct duration duration;

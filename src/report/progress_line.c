@@ -1,3 +1,4 @@
+/* Writes the line at the bottom of a terminal in one piece, fitted to its width. */
 #include "report/progress_line.h"
 
 #include <math.h>
@@ -19,13 +20,14 @@ static bool environment_has(const char *name)
     return value && *value;
 }
 
-/* A terminal that cannot erase a line ("dumb", as in some editors) gets plain lines. */
+/* Returns true where the line can be rewritten. A terminal that cannot erase a line ("dumb", as in some editors) gets
+ * plain lines. */
 static bool can_rewrite(FILE *out)
 {
     return isatty(fileno(out)) && environment_has("TERM") && strcmp(getenv("TERM"), "dumb") != 0;
 }
 
-/* The first of these that is set decides, as everywhere (locale(7)). */
+/* Returns true in a UTF-8 locale. The first variable that is set decides, as everywhere (locale(7)). */
 static bool locale_is_utf8(void)
 {
     const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
@@ -53,7 +55,7 @@ int progress_line_columns(const struct progress *progress)
 
 /* --- what fits --- */
 
-/* The fields up to a rank, in `text`; returns their length, also where the text is cut. */
+/* Joins the fields up to a rank in `text`; returns their full length, also where the text is cut. */
 static int join(char text[MAX_WIDTH + 1], const struct progress_field *fields, int count, int rank)
 {
     int length = 0;
@@ -67,7 +69,7 @@ static int join(char text[MAX_WIDTH + 1], const struct progress_field *fields, i
     return length;
 }
 
-/* As many fields as fit; those that matter less than a bar only with room for one. */
+/* Joins as many fields as fit. Those that matter less than a bar appear only with room for one. */
 static void fit(char text[MAX_WIDTH + 1], const struct progress_field *fields, int count, int width)
 {
     for (int rank = MAX_RANK; rank >= 0; rank--) {
@@ -108,8 +110,8 @@ static void put_bar(struct line *line, const struct progress *progress, double s
     put(line, progress->unicode ? " " : "] ");
 }
 
-/* To the first column of the line that is shown. Where the window has become narrower since, terminals have broken the
- * line into several, all of which must go. */
+/* Moves to the first column of the shown line. A terminal whose window became narrower breaks the line into several;
+ * these are erased too. */
 static void put_erase(struct line *line, const struct progress *progress, int columns)
 {
     char up[24];
@@ -120,14 +122,14 @@ static void put_erase(struct line *line, const struct progress *progress, int co
     put(line, up);
 }
 
-/* Written at once, so that no half of it is ever seen. */
+/* Writes the line with one call, so that no half of it is ever visible. */
 void progress_line_show(struct progress *progress, double share, const struct progress_field *fields, int count)
 {
     char text[MAX_WIDTH + 1];
     struct line line = {.size = 0};
     int columns = progress_line_columns(progress);
-    int width =
-        columns - 1 < MAX_WIDTH ? columns - 1 : MAX_WIDTH; /* some terminals wrap when the last one is written */
+    /* Some terminals wrap as soon as their last column is written. */
+    int width = columns - 1 < MAX_WIDTH ? columns - 1 : MAX_WIDTH;
     fit(text, fields, count, width);
     int frame = progress->unicode ? 1 : 3, bar = width - (int)strlen(text) - frame;
     if (bar > BAR_MAX) bar = BAR_MAX;

@@ -1,5 +1,5 @@
-/* The page: page/page.html, in whose places (@STYLE@ and the like) stands what the other files of page/ and the runs
- * give. */
+/* Makes the page: page/page.html, whose places (@STYLE@ and the like) get the other files of page/ and the data of the
+ * runs. */
 #include "trainer/report.h"
 
 #include <stdarg.h>
@@ -48,7 +48,7 @@ static char *title_of(const struct page *page)
     return title;
 }
 
-/* Text as HTML: what has a meaning there, written out. */
+/* Prints the title as HTML; characters with a meaning in HTML are escaped. */
 static void print_title(const struct page *page, FILE *out)
 {
     char *title = title_of(page);
@@ -63,7 +63,7 @@ static void print_title(const struct page *page, FILE *out)
     free(title);
 }
 
-/* JSON in which no "<" occurs, so that the browser finds no tag in it. */
+/* Prints JSON in which no "<" occurs, so that the browser finds no tag in it. */
 static void print_data(const struct page *page, FILE *out)
 {
     char made[64];
@@ -102,7 +102,7 @@ static void print_place(const struct page *page, const char *name, size_t length
     }
 }
 
-/* Between two "@" stands a place. */
+/* Prints the page; a place is a name between two "@". */
 static void print_page(const void *body, FILE *out)
 {
     const char *text = page_html;

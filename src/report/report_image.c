@@ -10,7 +10,7 @@
 #ifdef TRAINER_PNG
 #include <png.h>
 
-/* The first three channels in colour, or the first one in grey: (C,H,W) to pixel after pixel. */
+/* Turns (C,H,W) into pixel after pixel: the first three channels in colour, or the first one in grey. */
 static uint8_t *interleave(const uint8_t *pixels, int64_t plane, int64_t shown)
 {
     uint8_t *bytes = memory_alloc((size_t)(plane * shown), 1);

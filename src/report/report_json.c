@@ -1,3 +1,4 @@
+/* Describes a run as JSON for the page (page/page.js). */
 #include "report/report_json.h"
 
 #include <inttypes.h>
@@ -111,7 +112,7 @@ static json_t *classes_json(const struct report_evaluation *evaluation)
     return names;
 }
 
-/* Precision, recall and F1 of each class; null where one is not defined. */
+/* Returns precision, recall and F1 of each class; null where one is not defined. */
 static json_t *class_figures_json(const struct confusion *confusion)
 {
     json_t *list = json_array();

@@ -1,3 +1,4 @@
+/* Writes TensorBoard's event files with protobuf-c. */
 #include "report/tensorboard.h"
 
 #include <dirent.h>
@@ -67,7 +68,7 @@ bool tensorboard_add_scalars(struct tensorboard *board, int64_t step, const stru
 
 /* --- histograms --- */
 
-/* What the finite values are together; min and max are 0 where there are none. */
+/* Measures count, sum, sum of squares and range of the finite values; min and max are 0 where there are none. */
 static void measure(Tensorboard__HistogramProto *histogram, const double *values, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
@@ -111,7 +112,8 @@ bool tensorboard_add_text(struct tensorboard *board, int64_t step, const char *t
                           struct status *status)
 {
     ProtobufCBinaryData bytes = {strlen(text), (uint8_t *)text};
-    Tensorboard__TensorShapeProto shape = TENSORBOARD__TENSOR_SHAPE_PROTO__INIT; /* of a scalar */
+    /* The shape of a scalar. */
+    Tensorboard__TensorShapeProto shape = TENSORBOARD__TENSOR_SHAPE_PROTO__INIT;
     Tensorboard__TensorProto tensor = TENSORBOARD__TENSOR_PROTO__INIT;
     tensor.dtype = TENSORBOARD__DATA_TYPE__DT_STRING, tensor.tensor_shape = &shape;
     tensor.n_string_val = 1, tensor.string_val = &bytes;
@@ -128,8 +130,8 @@ bool tensorboard_add_text(struct tensorboard *board, int64_t step, const char *t
 
 /* --- files --- */
 
-/* The event files in the folder: removes them or not, and returns the latest time in their names, 0 where there is
- * none. */
+/* Looks at the event files in the folder, and removes them where asked. Returns the latest time in their names, 0 where
+ * there is none. */
 static int64_t look_at_files(const char *folder, bool remove_them)
 {
     int64_t latest = 0;
@@ -146,7 +148,8 @@ static int64_t look_at_files(const char *folder, bool remove_them)
     return latest;
 }
 
-/* TensorBoard reads the files of a folder in the order of their names, so a later one must have a later time. */
+/* Returns the path of a new file. TensorBoard reads the files of a folder in the order of their names, so a later file
+ * must have a later time. */
 static char *new_path(const char *folder, int64_t first_step)
 {
     char host[64] = "";
@@ -156,7 +159,8 @@ static char *new_path(const char *folder, int64_t first_step)
     return memory_format("%s/%s%010" PRId64 ".%s.%ld", folder, name_start, now, host, (long)getpid());
 }
 
-/* TensorBoard takes the first START of a run for its beginning, and each later one for a restart. */
+/* Writes the file's first events. TensorBoard takes the first START of a run for its beginning, and each later one for
+ * a restart. */
 static bool write_head(struct tensorboard *board, int64_t first_step, struct status *status)
 {
     Tensorboard__Event version = TENSORBOARD__EVENT__INIT, start = TENSORBOARD__EVENT__INIT;

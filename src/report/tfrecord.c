@@ -1,9 +1,10 @@
+/* Writes TFRecord frames with their CRC-32C checksums. */
 #include "report/tfrecord.h"
 
 #include <errno.h>
 
-/* Four bits at a time: event files are small. Entry i is what i becomes after four steps of division by the reversed
- * polynomial 0x82f63b78. */
+/* The table works on four bits at a time, because event files are small. Entry i is the remainder of i after four steps
+ * of division by the reversed polynomial 0x82f63b78. */
 static const uint32_t remainders[16] = {
     0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
     0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,

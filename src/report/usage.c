@@ -1,3 +1,4 @@
+/* Measures how busy the processor and the GPU are (usage.h). */
 #include "trainer/usage.h"
 
 #include <dlfcn.h>
@@ -9,10 +10,10 @@
 
 static const double refresh_seconds = 1;
 
-/* What of nvml.h is needed here; its numbers and names are the same since 2012. */
+/* Declarations from nvml.h; their numbers and names are the same since 2012. */
 enum { NVML_SUCCESS = 0 };
 struct nvml_utilization {
-    unsigned gpu, memory; /* percent of the time in which it was in use, over the last second or less */
+    unsigned gpu, memory; /* percent of the last second or less in which it was in use */
 };
 typedef int nvml_init(void);
 typedef int nvml_find(const char *pci_bus_id, void **device);
@@ -25,7 +26,7 @@ static double cpu_seconds(void)
     return (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
 }
 
-/* A driver without the library, or a library without the device: then there are no figures. */
+/* Finds the GPU in NVML. Without the library or the device there are no figures. */
 static void find_gpu(struct usage *usage, const char *pci_bus_id)
 {
     usage->library = dlopen("libnvidia-ml.so.1", RTLD_NOW | RTLD_LOCAL);
