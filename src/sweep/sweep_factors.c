@@ -1,3 +1,4 @@
+/* Draws the factors of a sweep: groups of values, their bars, and the panels (sweep_factors.h). */
 #include "sweep/sweep_factors.h"
 
 #include <stdlib.h>
@@ -18,11 +19,12 @@ struct panel {
 
 /* --- groups of values --- */
 
-/* Which bar each value of a factor belongs to. */
+/* Assigns each value of a factor to a bar. */
 struct grouping {
     int *group; /* [value_count] */
     int count;
-    int *entries; /* [value_count] of each group, where lists are grouped by their number of entries; else NULL */
+    int *
+        entries; /* [value_count] entries of each group's lists, where lists are grouped by their number of entries; else NULL */
 };
 
 static int entry_count(const char *list)
@@ -67,7 +69,7 @@ static int compare_accuracies(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The bar of the accuracies, which get sorted; false where there are none. */
+/* Makes a bar of the accuracies, which it sorts; returns false where there are none. */
 static bool make_bar(double *accuracies, int32_t count, struct plot_bar *bar)
 {
     if (count == 0) return false;
@@ -80,13 +82,13 @@ static bool make_bar(double *accuracies, int32_t count, struct plot_bar *bar)
 
 static int value_of(const struct sweep *sweep, int32_t trial, int f)
 {
-    const char *value = sweep_value(sweep, trial, f); /* the factor's own string */
+    const char *value = sweep_value(sweep, trial, f); /* points to the factor's own string */
     int v = 0;
     while (sweep->factors[f].values[v] != value) v++;
     return v;
 }
 
-/* Best accuracies of the trials of a group; returns how many. */
+/* Collects the best accuracies of the trials of a group; returns their number. */
 static int32_t collect(const struct sweep *sweep, const struct sweep_results *results, int f,
                        const struct grouping *grouping, int group, double *accuracies)
 {
@@ -107,7 +109,7 @@ static char *group_label(const struct sweep_factor *factor, const struct groupin
 
 /* --- panels --- */
 
-/* False where the factor has too few or too many values for one. */
+/* Makes a factor's panel; returns false where the factor has too few or too many values for one. */
 static bool make_panel(const struct sweep *sweep, const struct sweep_results *results, int f, struct panel *panel)
 {
     const struct sweep_factor *factor = &sweep->factors[f];

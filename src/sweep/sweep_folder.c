@@ -1,3 +1,4 @@
+/* Keeps the folder of a sweep to one sweep: writes sweep.ini, and compares it with the sweep at hand. */
 #include "sweep/sweep_folder.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static bool is_name(const struct experiment_key *key)
     return strcmp(key->section, "experiment") == 0 && strcmp(key->name, "name") == 0;
 }
 
-/* A default stays a comment: some of them depend on keys that vary. */
+/* Writes a key of the experiment. A default stays a comment, because some defaults depend on keys that vary. */
 static void write_experiment_key(const struct sweep *sweep, int index, FILE *out)
 {
     const struct experiment_key *key = &experiment_keys[index];
@@ -62,9 +63,9 @@ static void write_body(const void *body, FILE *out)
 
 /* --- is it the same sweep? --- */
 
-/* What the stored sweep and the one at hand are told apart by. */
+/* The comparison of the stored sweep with the one at hand. */
 struct comparison {
-    const char *path; /* of the stored one */
+    const char *path; /* path of the stored sweep.ini */
     const struct sweep *there, *here;
     struct status *status;
 };
@@ -90,7 +91,7 @@ static bool compare_key(const struct comparison *comparison, const struct experi
     return false;
 }
 
-/* The names of the keys that vary, in their order, which numbers the trials. */
+/* Returns the names of the keys that vary, in their order, on which the numbers of trials depend. */
 static char *join_factors(const struct sweep *sweep)
 {
     char *text = memory_copy_string("");
@@ -134,7 +135,8 @@ static bool compare_factors(const struct comparison *comparison)
     return true;
 }
 
-/* With halving the trials compete, so it matters which ones there are. */
+/* Returns true where a sweep with results may change the setting. With halving the trials compete, so their list
+ * matters. */
 static bool may_change(const struct sweep *sweep, const char *setting)
 {
     if (strcmp(setting, "jobs") == 0) return true;
@@ -167,7 +169,7 @@ static bool compare_stored(const struct sweep *sweep, const char *path, struct s
     return same;
 }
 
-/* An empty file is that of a sweep that ended before its first trial did. */
+/* Returns true where the file is not empty. An empty one belongs to a sweep that ended before its first trial did. */
 static bool has_results(const char *path)
 {
     struct stat info;

@@ -1,3 +1,4 @@
+/* The table of the sweep's own keys, and errors about them. */
 #include "sweep/sweep_keys.h"
 
 #include <stdarg.h>
@@ -63,7 +64,8 @@ void sweep_suggest_key(const char *name, char *text, size_t size)
         snprintf(text, size, "; did you mean sweep.%s?", sweep_keys[i].name);
         return;
     }
-    for (int i = 0; i < experiment_key_count; i++) { /* the section was left out */
+    /* The user may have left out the section of an experiment's key. */
+    for (int i = 0; i < experiment_key_count; i++) {
         if (strcmp(name, experiment_keys[i].name) != 0) continue;
         snprintf(text, size, "; did you mean sweep.%s.%s?", experiment_keys[i].section, name);
         return;

@@ -1,3 +1,4 @@
+/* Shows the progress of a sweep, and estimates the time that is left. */
 #include "sweep/sweep_progress.h"
 
 #include <inttypes.h>
@@ -20,8 +21,8 @@ int32_t sweep_rung_trials(const struct sweep *sweep, int rung)
 
 /* --- time left --- */
 
-/* Weights of a perceptron, and for the work per pixel of fetching the image 45 more, as measured. Of a convnet the cost
- * is not known before it is built, so every one counts alike. */
+/* Returns the work for a sample. For a perceptron it is its weights, and 45 more per pixel for fetching the image, as
+ * measured. The cost of a convnet is not known before it is built, so each counts 1. */
 static double sample_work(const struct experiment *experiment, const struct dataset *dataset)
 {
     if (experiment->model.kind != MODEL_MLP) return 1;
@@ -34,13 +35,13 @@ static double sample_work(const struct experiment *experiment, const struct data
     return work + inputs * (double)dataset->classes;
 }
 
-/* In multiply-adds, about: trials differ tenfold, and the small ones come first, so that counting them would mislead. A
- * training sample costs three times one that is evaluated. */
+/* Returns the work of a trial, about in multiply-adds. Trials differ tenfold and the small ones come first, so a count
+ * of trials would mislead. A training sample costs three times an evaluated one. */
 static double trial_work(const struct sweep *sweep, const struct dataset *dataset, int32_t trial, int rung)
 {
     struct experiment experiment;
     struct status status;
-    CHECK(sweep_trial(sweep, trial, &experiment, &status)); /* as sweep_load found */
+    CHECK(sweep_trial(sweep, trial, &experiment, &status)); /* sweep_load checked the trial */
     int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
     const struct image_set *ranked =
         sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? &dataset->validation : &dataset->test;
@@ -51,7 +52,7 @@ static double trial_work(const struct sweep *sweep, const struct dataset *datase
     return work;
 }
 
-/* Who enters a later rung is not known yet: as many trials of mean cost. */
+/* Returns the work of all rungs. A later rung's trials are not known yet, so it counts as many trials of mean cost. */
 static double total_work(const struct sweep *sweep, const struct dataset *dataset)
 {
     double total = 0;
@@ -78,7 +79,8 @@ static void take_best(struct sweep_progress *progress, const struct sweep_result
     progress->best_trial = result->trial;
 }
 
-/* Results of trials that are not in this sweep's list (it had another limit) do not count. */
+/* Counts the trials that are done. A result of a trial outside this sweep's list (the sweep had another limit) does not
+ * count. */
 static void count_done(struct sweep_progress *progress, const struct dataset *dataset,
                        const struct sweep_results *results)
 {
@@ -94,7 +96,7 @@ static void count_done(struct sweep_progress *progress, const struct dataset *da
     }
 }
 
-/* Whether anything is printed between the first line and the ranking. */
+/* Returns true where anything is printed between the first line and the ranking. */
 static bool shows_progress(const struct sweep_progress *progress)
 {
     return progress->line.out && progress->line.mode != PROGRESS_NONE;
@@ -153,7 +155,7 @@ static void print_trial(const struct sweep_progress *progress, const struct swee
     streams_flush(out);
 }
 
-/* Once each thread has done a trial of its own. */
+/* Prints the first estimate once as many trials are done as there are threads. */
 static void print_estimate(struct sweep_progress *progress)
 {
     int64_t left = progress->total - progress->done;

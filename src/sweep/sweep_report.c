@@ -1,3 +1,4 @@
+/* Writes the ranking of a sweep, for a file and for a terminal. */
 #include "sweep/sweep_report.h"
 
 #include <inttypes.h>
@@ -19,7 +20,7 @@ enum { PRINTED_ROWS = 20, FIXED_COLUMNS = 7 };
 
 struct ranking {
     const struct sweep *sweep;
-    struct sweep_result *rows; /* (count) a trial's furthest rung, the best first */
+    struct sweep_result *rows; /* (count) the result of each trial's furthest rung, the best first */
     int32_t count;
 };
 

@@ -1,3 +1,4 @@
+/* Keeps the results of a sweep in memory and in results.csv. */
 #include "sweep/sweep_results.h"
 
 #include <errno.h>
@@ -67,7 +68,8 @@ static void write_values(const struct sweep *sweep, int32_t trial, FILE *out)
 {
     fprintf(out, "%" PRId32 ",", trial + 1);
     for (int f = 0; f < sweep->factor_count; f++) {
-        csv_field_write(sweep_value(sweep, trial, f), out); /* lists have commas in them */
+        /* Lists have commas in them. */
+        csv_field_write(sweep_value(sweep, trial, f), out);
         fputc(',', out);
     }
 }
@@ -83,8 +85,8 @@ static void write_header(const struct sweep *sweep, FILE *out)
                  "test_loss,train_accuracy,train_loss,seconds\n");
 }
 
-/* Nine digits tell any two accuracies apart, so that what is read again ranks like what was measured. The sign that
- * some libraries print before a nan means nothing. */
+/* Writes a number. Nine digits tell any two accuracies apart, so that results that are read again rank like the
+ * measured ones. Some libraries print a sign before nan, which means nothing. */
 static void write_number(FILE *out, double value)
 {
     if (isnan(value))
@@ -108,7 +110,7 @@ static void write_row(const struct sweep *sweep, const struct sweep_result *resu
     fprintf(out, "%.3f\n", result->seconds);
 }
 
-/* The line of a result, or the header (NULL), in a new string. */
+/* Returns the line of a result, or the header (NULL), in a new string. */
 static char *format_line(const struct sweep *sweep, const struct sweep_result *result)
 {
     char *text;
@@ -146,7 +148,7 @@ static bool take_outcome(char **rest, enum sweep_outcome *outcome)
     return false;
 }
 
-/* Spreadsheets write 0.10 as 0.1, 1e-3 as 0.001 and true as TRUE. */
+/* Compares values as numbers or words: spreadsheets write 0.10 as 0.1, 1e-3 as 0.001 and true as TRUE. */
 static bool is_same_value(const char *found, const char *expected)
 {
     double a, b;
@@ -172,7 +174,7 @@ static bool take_figures(char **rest, struct sweep_result *result)
            take_number(rest, &result->seconds) && !*rest;
 }
 
-/* A line without its newline, which is cut up. */
+/* Reads a line without its newline, and cuts it up. */
 static bool parse_row(const struct sweep *sweep, char *line, struct sweep_result *result)
 {
     char *rest = line;
@@ -196,7 +198,7 @@ static bool write_line(struct sweep_results *results, const struct sweep_result 
 {
     char *line = format_line(results->sweep, result);
     size_t length = strlen(line);
-    errno = ENOSPC; /* what a short write means */
+    errno = ENOSPC; /* a short write means a full disk */
     bool written = write(results->file, line, length) == (ssize_t)length;
     free(line);
     return written || fail(results, "write", status);
@@ -212,7 +214,7 @@ bool sweep_results_append(struct sweep_results *results, const struct sweep_resu
     return true;
 }
 
-/* The whole file, ended by a zero. */
+/* Reads the whole file and ends it with a zero. */
 static char *read_all(struct sweep_results *results, size_t *size, struct status *status)
 {
     struct stat info;
@@ -259,7 +261,7 @@ static bool take_row(struct sweep_results *results, const char *line, int number
     return true;
 }
 
-/* The lines of a text; *foreign: one of them ends as a spreadsheet ends it. */
+/* Takes the lines of a text; *foreign becomes true where one of them ends as a spreadsheet ends it. */
 static bool take_lines(struct sweep_results *results, char *text, bool *foreign, struct status *status)
 {
     int number = 1;
@@ -295,8 +297,8 @@ static bool rewrite(struct sweep_results *results, struct status *status)
     return file_atomic_print(results->path, print_results, results, status) && open_file(results, status);
 }
 
-/* How much of a text counts: complete lines, or all of it where a spreadsheet saved it, which may leave the last newline out
- * but does not cut a line off. */
+/* Returns the length of the text that counts: its complete lines. Where a spreadsheet saved the text, all of it counts,
+ * because a spreadsheet may leave the last newline out but does not cut a line off. */
 static size_t count_complete(const char *text, size_t size)
 {
     const char *end = memchr(text, '\n', size);

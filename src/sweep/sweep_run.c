@@ -1,4 +1,4 @@
-/* The sweep itself: threads that take trials from a queue, rung after rung. */
+/* Runs a sweep: threads take trials from a queue, rung after rung. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,24 +22,24 @@ struct runner {
     const struct sweep *sweep;
     const struct run_output *output; /* NULL: nothing is printed */
     const char *folder;
-    int lock; /* of the folder */
+    int lock; /* descriptor of the folder's lock */
     struct sweep_results results;
 
-    bool prepared; /* the next four are there */
+    bool prepared; /* the next four are set */
     struct dataset dataset;
     int jobs;
     struct backend **backends; /* [jobs] */
     struct sweep_progress progress;
 
-    /* The rung at hand. `mutex` guards all that follows, and results and progress while threads run. */
+    /* The fields of the present rung. `mutex` guards them, and results and progress while threads run. */
     pthread_mutex_t mutex;
     pthread_cond_t ended; /* a thread has nothing more to do */
     int rung;
-    const int32_t *queue; /* trials to run */
+    const int32_t *queue; /* the trials to run */
     int32_t queue_count, next;
     int threads_left;
-    atomic_bool stop;     /* after an error */
-    struct status status; /* of the error */
+    atomic_bool stop;     /* set after an error */
+    struct status status; /* the first error */
 };
 
 struct worker {
@@ -82,7 +82,7 @@ static bool check_trials(const struct runner *runner, struct status *status)
     return good;
 }
 
-/* What only a sweep with something left to do needs. */
+/* Prepares what a sweep without trials left does not need: data, backends and progress. */
 static bool prepare(struct runner *runner, struct status *status)
 {
     if (runner->prepared) return true;
@@ -95,7 +95,7 @@ static bool prepare(struct runner *runner, struct status *status)
 
 /* --- threads --- */
 
-/* Whether there is a trial to take. */
+/* Takes the next trial from the queue; returns false where there is none to take. */
 static bool take_trial(struct runner *runner, int32_t *trial)
 {
     pthread_mutex_lock(&runner->mutex);
@@ -105,7 +105,7 @@ static bool take_trial(struct runner *runner, int32_t *trial)
     return found;
 }
 
-/* Keeps the result and shows it; false where the sweep cannot go on. */
+/* Keeps the result and shows it; returns false where the sweep cannot go on. */
 static bool record_result(struct runner *runner, const struct sweep_result *result, const struct status *problem,
                           struct status *status)
 {
@@ -123,7 +123,7 @@ static void record(struct runner *runner, const struct sweep_result *result, con
 {
     if (result->outcome == SWEEP_STOPPED) return;
     pthread_mutex_lock(&runner->mutex);
-    /* After an error part of a row may end the file: another one behind it would make a line that is neither. */
+    /* After an error part of a row may end the file: a further row behind it would make a line that is neither. */
     if (!atomic_load(&runner->stop) && !record_result(runner, result, problem, &runner->status))
         atomic_store(&runner->stop, true);
     pthread_mutex_unlock(&runner->mutex);
@@ -147,7 +147,7 @@ static void *worker_main(void *argument)
     return NULL;
 }
 
-/* Keeps the line of the terminal moving meanwhile. */
+/* Waits for the threads, and keeps the line of the terminal up to date meanwhile. */
 static void wait_for_threads(struct runner *runner)
 {
     const long pause = 200000000; /* nanoseconds */
@@ -163,7 +163,8 @@ static void wait_for_threads(struct runner *runner)
     pthread_mutex_unlock(&runner->mutex);
 }
 
-/* The system gives no more threads: those that run end their trials, the sweep ends with the error. */
+/* Handles a thread that the system did not start: the running threads end their trials, and the sweep ends with the
+ * error. */
 static void stop_starting(struct runner *runner, int missing, int error)
 {
     pthread_mutex_lock(&runner->mutex);
@@ -215,7 +216,7 @@ static bool run_rung(struct runner *runner, const int32_t *trials, int32_t count
     return good;
 }
 
-/* Keeps the best of the trials, in `trials`; returns how many. */
+/* Keeps the best of the trials in `trials`; returns their number. */
 static int32_t select_best(const struct runner *runner, int32_t *trials, int32_t count)
 {
     struct sweep_result *rows = memory_alloc((size_t)count, sizeof *rows);

@@ -1,4 +1,4 @@
-/* From a config with a [sweep] section to the list of trials. */
+/* Makes the list of trials from a config with a [sweep] section. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +33,8 @@ static bool may_vary(const struct experiment_key *key)
     return strcmp(key->section, "experiment") == 0 && strcmp(key->name, "seed") == 0;
 }
 
-/* The factor of that key: the one that is there, emptied, so that --set replaces what the file says, or a new one. */
+/* Returns the factor of a key, empty. --set thus replaces the factor of the file; a key without a factor gets a new
+ * one. */
 static struct sweep_factor *place_factor(struct sweep *sweep, int key)
 {
     for (int i = 0; i < sweep->factor_count; i++) {
@@ -105,8 +106,8 @@ static char *copy_trimmed(const char *start, const char *end)
     return memory_format("%.*s", (int)(end - start), start);
 }
 
-/* Of "sweep.KEY=VALUE" what follows "sweep."; NULL where the override is the experiment's, or has another form, which
- * then is for the experiment to refuse. */
+/* Returns the part of "sweep.KEY=VALUE" after "sweep.". Returns NULL for an override of the experiment, and for one of
+ * another form, which the experiment refuses. */
 static const char *sweep_part(const char *override)
 {
     size_t length = strlen(experiment_sweep_section);
@@ -153,7 +154,7 @@ static bool read_config(struct sweep *sweep, const struct ini_file *ini, const c
 
 /* --- what depends on several keys --- */
 
-/* A value outside [sweep] that no trial would have is a slip. */
+/* Refuses a value outside [sweep] that no trial would have: it is a slip. */
 static bool check_factor(const struct sweep *sweep, const struct sweep_factor *factor, struct status *status)
 {
     const struct experiment_key *key = &experiment_keys[factor->key];
@@ -293,7 +294,7 @@ const char *sweep_value(const struct sweep *sweep, int32_t trial, int f)
     return sweep->factors[f].values[value_index(sweep, trial, f)];
 }
 
-/* Says which trial the message is about: a value that is good alone may be wrong beside another one. */
+/* Names the trial in the message: a value that is good alone may be wrong beside another one. */
 static bool fail_trial(const struct sweep *sweep, int32_t trial, const char *message, struct status *status)
 {
     char values[STATUS_MESSAGE_SIZE / 2] = "";

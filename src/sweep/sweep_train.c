@@ -1,3 +1,4 @@
+/* Trains one trial of a sweep. */
 #include "sweep/sweep_train.h"
 
 #include <math.h>
@@ -6,7 +7,7 @@
 #include "trainer/train.h"
 #include "util/clock.h"
 
-/* Steps between two looks at the loss: they wait for the device. */
+/* Steps between two looks at the loss; each look waits for the device. */
 enum { LOOK_STEPS = 25 };
 
 static const struct evaluation not_measured = {NAN, NAN};
@@ -16,7 +17,7 @@ static struct evaluation mean(struct metrics sums)
     return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
 }
 
-/* Evaluates the set that ranks; false where its loss is not finite. */
+/* Evaluates the set that ranks; returns false where its loss is not finite. */
 static bool evaluate(struct trainer *trainer, enum sweep_rank rank_by, struct sweep_result *result)
 {
     bool validation = rank_by == SWEEP_RANK_VALIDATION;
@@ -29,7 +30,8 @@ static bool evaluate(struct trainer *trainer, enum sweep_rank rank_by, struct sw
     return true;
 }
 
-/* The loss of the batches since the last evaluation; false where it is not finite, which it then stays. */
+/* Reads the loss of the batches since the last evaluation; returns false where it is not finite, which it then
+ * stays. */
 static bool look(struct trainer *trainer, struct sweep_result *result)
 {
     result->train = mean(trainer->backend->ops->metrics_read(trainer->backend));
@@ -65,7 +67,7 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     struct experiment experiment;
     struct trainer trainer;
     double started = clock_seconds();
-    CHECK(sweep_trial(sweep, trial, &experiment, problem)); /* as sweep_load found */
+    CHECK(sweep_trial(sweep, trial, &experiment, problem)); /* sweep_load checked the trial */
     if (trainer_create(&trainer, &experiment, dataset, backend, problem)) {
         int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
         result.outcome = train(&trainer, sweep->settings.rank_by, steps, stop, &result);

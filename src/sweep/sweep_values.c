@@ -1,3 +1,4 @@
+/* Reads the alternatives of a key: "A | B | C", and products of lists. */
 #include "sweep/sweep_values.h"
 
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 
 enum { POWER_MAX = 16 };
 
-/* A stretch of the line, without blanks at its ends. */
+/* A stretch of the line without blanks at its ends. */
 struct piece {
     const char *start;
     int length;
@@ -19,7 +20,7 @@ struct piece {
 struct parser {
     struct sweep_values *values;
     const struct experiment_key *key;
-    int alternative; /* 1 is the first */
+    int alternative; /* number of the alternative, from 1 */
     struct status *problem;
 };
 
@@ -30,7 +31,7 @@ static struct piece trim(const char *start, const char *end)
     return (struct piece){start, (int)(end - start)};
 }
 
-/* Cuts the text at each '|' that stands in no parentheses, into a new array; returns the number of pieces. */
+/* Cuts the text at each '|' outside parentheses, into a new array; returns the number of pieces. */
 static int split(const char *start, const char *end, struct piece **pieces)
 {
     int count = 0, depth = 0;
@@ -79,10 +80,10 @@ static bool add_value(struct parser *parser, const char *text)
 struct product {
     struct piece *entries; /* (entry_count); owned */
     int entry_count;
-    int low, high; /* lengths of the lists */
+    int low, high; /* shortest and longest length of the lists */
 };
 
-/* One or two digits at *text, which moves behind them; -1 where there are none or more. */
+/* Reads one or two digits at *text, which moves behind them; returns -1 where there are none or more. */
 static int take_power(const char **text, const char *end)
 {
     int power = 0, digits = 0;
@@ -110,7 +111,7 @@ static bool parse_product(struct parser *parser, struct piece piece, struct prod
         parser->alternative, POWER_MAX, piece.length, piece.start);
 }
 
-/* The list of the entries that `digits` says, in a new string. */
+/* Joins the entries that `digits` selects, in a new string. */
 static char *join(const struct product *product, const int *digits, int length)
 {
     char *text;
@@ -124,7 +125,7 @@ static char *join(const struct product *product, const int *digits, int length)
     return text;
 }
 
-/* Every list of `length` entries: `digits` counts through them like a number, the last digit fastest. */
+/* Adds every list of `length` entries: `digits` counts through them like a number, the last digit fastest. */
 static bool add_lists(struct parser *parser, const struct product *product, int length)
 {
     int digits[POWER_MAX] = {0};
