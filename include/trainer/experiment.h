@@ -1,6 +1,5 @@
-/* The typed, checked form of a config file: the only thing that the rest of the program sees of it. Every key is
- * described once, in the table of src/config/experiment_keys.c: section, name, type, default, range, one line of help.
- */
+/* The typed and checked form of a config file, the only one that the rest of the program sees. The table in
+ * src/config/experiment_keys.c describes every key: section, name, type, default, range, one line of help. */
 #ifndef TRAINER_EXPERIMENT_H
 #define TRAINER_EXPERIMENT_H
 
@@ -23,18 +22,18 @@ enum dataset_kind { DATASET_CIFAR10, DATASET_IDX, DATASET_SYNTHETIC };
 enum first_epoch { FIRST_EPOCH_FILE, FIRST_EPOCH_SHUFFLED }; /* the order of its samples */
 
 enum normalization {
-    NORMALIZATION_NONE,       /* the pixel, 0..255 */
-    NORMALIZATION_MEAN_IMAGE, /* minus the train set's mean image (C,H,W); no scaling: the report's */
+    NORMALIZATION_NONE,       /* the pixel itself, 0..255 */
+    NORMALIZATION_MEAN_IMAGE, /* pixel - the train set's mean image (C,H,W), without scaling */
     NORMALIZATION_UNIT,       /* pixel / 255 */
-    NORMALIZATION_CHANNEL,    /* per channel: minus the train set's mean, divided by its standard deviation */
+    NORMALIZATION_CHANNEL,    /* per channel: (pixel - the train set's mean) / its standard deviation */
 };
 
 enum model_kind { MODEL_MLP, MODEL_CONVNET };
 enum batchnorm_kind {
     BATCHNORM_NONE,
-    BATCHNORM_CUSTOM,   /* the backend's own, with the backward pass derived by hand */
-    BATCHNORM_AUTODIFF, /* composed of primitives, differentiated by the tape */
-    BATCHNORM_CUDNN,    /* as custom, but by cuDNN; CUDA only */
+    BATCHNORM_CUSTOM,   /* the backend's kernels, with the backward pass derived by hand */
+    BATCHNORM_AUTODIFF, /* primitives that the tape differentiates */
+    BATCHNORM_CUDNN,    /* cuDNN's kernels; CUDA only */
 };
 enum init_kind { INIT_UNIFORM_FAN_IN, INIT_NORMAL };
 enum loss_kind { LOSS_FUSED, LOSS_SEPARATE };
@@ -51,7 +50,7 @@ struct int_list {
 };
 
 /* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool);
- * `trainer config --defaults` tells the defaults. */
+ * `trainer config --defaults` shows the defaults. */
 enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL };
 struct feature {
     enum feature_kind kind;
@@ -63,7 +62,7 @@ struct feature_list {
     struct feature value[EXPERIMENT_LIST_SIZE];
 };
 
-/* train.class_weights: how much a sample of each class counts in training's loss. */
+/* train.class_weights: the weight of a class's samples in training's loss. */
 enum class_weighting { CLASS_WEIGHTS_NONE, CLASS_WEIGHTS_BALANCED, CLASS_WEIGHTS_LISTED };
 struct class_weights {
     enum class_weighting kind;
@@ -71,15 +70,15 @@ struct class_weights {
     double value[EXPERIMENT_CLASSES_MAX];
 };
 
-/* Where a key's value came from: a line of the file, --set on the command line, or the default. */
+/* The source of a key's value: a line of the file, --set on the command line, or the default. */
 struct key_origin {
     const char *file; /* owned by the experiment; NULL for a default; "--set" for the command line */
-    int line;         /* 1 is the first line of the file; the how-manieth --set; 0 for a default */
+    int line;         /* line of the file, or number of the --set, from 1; 0 for a default */
 };
 
 struct experiment {
     struct {
-        /* Default: the file's name without folder and ending, made fit (config/experiment_name.h). */
+        /* The default is the file's name without folder and ending, in a valid form (config/experiment_name.h). */
         char name[EXPERIMENT_NAME_SIZE];
         int64_t seed;
     } experiment;
@@ -87,7 +86,7 @@ struct experiment {
         enum dataset_kind dataset;
         char path[EXPERIMENT_TEXT_SIZE]; /* the folder that holds the files, as given: relative to the current folder */
         char class_names[EXPERIMENT_TEXT_SIZE]; /* "auto", or a list with commas, or the path of a file */
-        int64_t classes;                        /* 0: told by the names, else by the labels */
+        int64_t classes;                        /* 0: the names tell the number, else the labels */
         int64_t first_label;                    /* the label of class 0 in the files */
         bool transpose;                         /* images are stored column by column */
         enum normalization normalization;
@@ -108,7 +107,7 @@ struct experiment {
         double activation_slope; /* 0 in a file: the activation's usual one, which then stands here */
         enum batchnorm_kind batchnorm;
         double batchnorm_epsilon, batchnorm_momentum;
-        bool batchnorm_batch_stats_only; /* no running statistics: the batch's own at evaluation too */
+        bool batchnorm_batch_stats_only; /* evaluation too uses the batch's statistics; no running ones exist */
         double dropout;
         enum init_kind init;
         double init_std; /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
@@ -138,7 +137,7 @@ struct experiment {
         enum checkpoint_best best_by; /* auto: by validation where there is such a set, else by test */
     } checkpoint;
     struct {
-        bool tensorboard, histograms; /* of weights and gradients; only with tensorboard */
+        bool tensorboard, histograms; /* histograms of weights and gradients need tensorboard */
     } report;
     struct {
         enum device device;
@@ -146,8 +145,8 @@ struct experiment {
         enum precision precision;
         enum cpu_isa cpu_isa;
         enum winograd winograd;
-        bool fuse;                 /* layers that one operation of the backend can do */
-        bool deterministic, graph; /* CUDA only, and workspace_mb */
+        bool fuse;                 /* fuse layers that one operation of the backend can do */
+        bool deterministic, graph; /* CUDA only, like workspace_mb */
         int64_t workspace_mb;
     } backend;
 
@@ -155,13 +154,13 @@ struct experiment {
     char *file;                 /* the config's path, as given */
 };
 
-/* Reads `path`, then applies `overrides` ("section.key=value") in order, then checks what depends on several keys.
+/* Reads `path`, then applies `overrides` ("section.key=value") in order, then checks the rules between keys.
  * Errors name file:line:section.key (or "--set" for an override), what was expected, and for an unknown name the
  * nearest known one. On success free with experiment_free. */
 bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
                      struct status *status);
 
-/* The same from a text that was read before; `path` is for messages. */
+/* The same from the text of a config; `path` is for messages. */
 bool experiment_load_text(struct experiment *experiment, const char *path, const char *text,
                           const char *const *overrides, int override_count, struct status *status);
 
@@ -178,27 +177,28 @@ void experiment_write(const struct experiment *experiment, FILE *out);
 /* The same in a new string; free it with free(). */
 char *experiment_text(const struct experiment *experiment);
 
-/* A line that tells what training does beside the network itself: augmentation, label smoothing, the moving average of
- * the weights. Nothing where it does none of that. */
+/* Prints a line on the parts of training that the network's description does not show: augmentation, label smoothing,
+ * class weights, the moving average of the weights. Prints nothing where training has none of them. */
 void experiment_print_extras(const struct experiment *experiment, FILE *out);
 
-/* Where a key's value came from; CHECKs that "section.key" exists. */
+/* Returns the source of a key's value; CHECKs that "section.key" exists. */
 struct key_origin experiment_origin(const struct experiment *experiment, const char *section_key);
 
-/* status_fail(status, STATUS_USAGE, ...) with "file:line: section.key: " (or "--set section.key: ", or
- * "file: section.key (default): ") before the message, for errors that are found after the file was read. */
+/* Calls status_fail(status, STATUS_USAGE, ...) with "file:line: section.key: " (or "--set section.key: ", or
+ * "file: section.key (default): ") before the message, for errors that show after the file was read. */
 bool experiment_fail(const struct experiment *experiment, const char *section_key, struct status *status,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
 
-/* Passes on the problem of a part that knows keys ("data.classes: ...", STATUS_USAGE) but not where they were set: with
- * the place as experiment_fail puts it. Other problems are passed on as they are. Returns false. */
+/* Passes on the problem of a part that knows keys ("data.classes: ...", STATUS_USAGE) but not their places, and adds
+ * the place as experiment_fail does. Passes on other problems as they are. Returns false. */
 bool experiment_fail_placed(const struct experiment *experiment, const struct status *problem, struct status *status);
 
-/* The backend that the [backend] section describes; an error names the key and where it was set. Destroy with
+/* Creates the backend that the [backend] section describes; an error names the key and its place. Destroy with
  * backend_destroy. */
 bool experiment_backend_create(struct backend **backend, const struct experiment *experiment, struct status *status);
 
-/* Writes every key with its default, and in comments what it means and takes; reads back as the defaults. */
+/* Writes every key with its default, after comments that give its meaning and its range. experiment_load reads the
+ * output back as the defaults. */
 void experiment_print_defaults(FILE *out);
 
 #endif

@@ -1,3 +1,4 @@
+/* Chooses the subcommand that the command line names, runs it, and turns its status into an exit code. */
 #include "trainer/cli.h"
 
 #include <signal.h>
@@ -11,7 +12,7 @@
 #include "util/streams.h"
 #include "util/warning.h"
 
-/* One per line, so that a new one touches no other. */
+/* One subcommand per line, so that a new one touches no other line. */
 /* clang-format off */
 const struct cli_command *const cli_commands[] = {
     &cli_train,
@@ -51,7 +52,8 @@ bool cli_fail_unknown_command(const char *name, struct status *status)
                        name);
 }
 
-/* A word that stands where a config should, and that nobody would name a config. */
+/* Tells whether a word in the place of a config can be none: no such file exists, and the word has no "." and no
+ * "/". */
 static bool is_no_config(const char *word)
 {
     return !strpbrk(word, "./") && access(word, F_OK) != 0;
@@ -87,7 +89,7 @@ static bool check_words(const struct cli_command *command, const struct cli_argu
     return false;
 }
 
-/* `named`: the subcommand was written, and is argv[0]. */
+/* `named` tells that the subcommand's name was written: it is then argv[0]. */
 static bool run_command(const struct cli_command *command, bool named, int argc, char **argv, struct status *status)
 {
     struct cli_arguments arguments;
@@ -109,7 +111,7 @@ static bool dispatch(int argc, char **argv, struct status *status)
     return run_command(&cli_train, false, argc, argv, status);
 }
 
-/* The program goes on with its work when its output cannot be written, for instance to a full disk, and says so here. */
+/* Fails where output was lost, for instance on a full disk. The program does its work to the end before it says so. */
 static bool flush_output(struct status *status)
 {
     if (streams_flush(stdout)) return true;

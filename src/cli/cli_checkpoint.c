@@ -1,4 +1,4 @@
-/* --checkpoint: which of a run's networks a subcommand uses. */
+/* Finds and opens the checkpoint of a run that --checkpoint chooses. */
 #include <stdlib.h>
 #include <string.h>
 

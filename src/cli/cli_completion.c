@@ -1,12 +1,12 @@
-/* Completion for shells. The script that a shell loads only asks the program, `trainer completion words -- WORD...`,
- * and shows what it answers; so what is offered follows from the tables of subcommands and keys, like all else. */
+/* Completes words for shells. The script that a shell loads only calls `trainer completion words -- WORD...` and shows
+ * the answer. So the offered words follow from the tables of subcommands and keys. */
 #include <string.h>
 
 #include "cli/cli_private.h"
 #include "config/experiment_keys.h"
 #include "sweep/sweep_keys.h"
 
-/* --- what may stand in the place of the last word: lines of "kind TAB word TAB help" --- */
+/* --- words for the place of the last word, in lines of "kind TAB word TAB help" --- */
 
 static void offer(const char *kind, const char *word, const char *help)
 {
@@ -32,7 +32,7 @@ static void offer_choices(const char *const *choices)
     for (int i = 0; choices && choices[i]; i++) offer("word", choices[i], "");
 }
 
-/* "section.key=", with no space after it. */
+/* Offers "section.key=", after which the shell puts no space. */
 static void offer_keys(const struct experiment_key *keys, int count)
 {
     for (int i = 0; i < count; i++) {
@@ -57,7 +57,7 @@ static bool offer_values(const struct experiment_key *keys, int count, const cha
     return false;
 }
 
-/* `typed`: what there is of section.key=value. */
+/* Offers keys, or values of the key, for `typed`: the beginning of section.key=value. */
 static void offer_setting(const char *typed, bool sweeps)
 {
     if (strchr(typed, '=')) {
@@ -96,7 +96,7 @@ static void offer_kind(enum cli_kind kind, const char *const *choices)
     }
 }
 
-/* The option whose argument is `*typed`, or NULL; cuts "--option=" off it. */
+/* Returns the option whose argument is `*typed`, or NULL; cuts "--option=" off `*typed`. */
 static const struct cli_option *option_before(const struct cli_command *command, const char *previous,
                                               const char **typed)
 {
@@ -115,7 +115,7 @@ static const struct cli_option *option_before(const struct cli_command *command,
     return NULL;
 }
 
-/* The operand whose place the last word takes; NULL: there is none left. */
+/* Returns the operand whose place the last word takes, or NULL: there is none left. */
 static const struct cli_operand *operand_at_end(const struct cli_command *command, char **words, int count)
 {
     const struct cli_operand *operand = command->operands;
@@ -153,8 +153,8 @@ static void offer_words(char **words, int count)
 
 /* --- the scripts --- */
 
-/* bash cuts the line at each '=' too, so the words are put together again first; what it replaces is the piece after
- * the last '='. */
+/* bash cuts the line at each '=' too, so the script first puts the words together again. bash replaces only the piece
+ * after the last '='. */
 static const char bash_script[] =
     "# bash completion for trainer, written by `trainer completion bash`\n"
     "_trainer() {\n"

@@ -1,4 +1,4 @@
-/* Configs written out: the defaults with what each key means, or a config with all that it leaves unsaid. */
+/* Writes configs: the defaults with each key's meaning, or a config with the defaults that it leaves out. */
 #include "cli/cli_private.h"
 #include "trainer/sweep.h"
 

@@ -1,4 +1,4 @@
-/* What the pages say. */
+/* Writes the text of the pages about the program, in any of the forms of text. */
 #include "cli/cli_document.h"
 
 #include <stdlib.h>
@@ -67,7 +67,7 @@ static void write_key(const struct document_style *style, const struct experimen
     free(term), free(text), free(has_default);
 }
 
-/* The keys of a section, and how its longer values are written. */
+/* Writes the keys of a section, and the syntax of its longer values. */
 static void write_section(const struct document_style *style, const char *section, FILE *out)
 {
     bool has_features = false;
@@ -82,7 +82,7 @@ static void write_section(const struct document_style *style, const char *sectio
     style->code(out, sweep_factors_help);
 }
 
-/* Calls visit for each section in the order of a config, then for that of a sweep. */
+/* Calls visit for each section in the order of a config, then for the section of a sweep. */
 static void each_section(void (*visit)(void *argument, const char *section), void *argument)
 {
     for (int i = 0; i < experiment_key_count; i++)

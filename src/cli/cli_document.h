@@ -1,5 +1,4 @@
-/* Pages about the program for reading outside of it: manual pages and Markdown, from the tables of subcommands and
- * keys. */
+/* Pages about the program, as manual pages and as Markdown, from the tables of subcommands and keys. */
 #ifndef TRAINER_CLI_DOCUMENT_H
 #define TRAINER_CLI_DOCUMENT_H
 
@@ -7,9 +6,10 @@
 
 #include "cli/cli_private.h"
 
-/* A form of text. Texts may hold `code` in backticks, and paragraphs with an empty line between them. */
+/* Functions that write one form of text. Texts may hold `code` in backticks, and paragraphs with an empty line between
+ * them. */
 struct document_style {
-    /* The top of a page; `section` is that of the manual. */
+    /* Writes the top of a page; `section` is the manual's section. */
     void (*begin)(FILE *out, const char *name, int section, const char *summary);
     void (*heading)(FILE *out, const char *text);
     void (*paragraph)(FILE *out, const char *text);
@@ -19,13 +19,13 @@ struct document_style {
 
 extern const struct document_style document_man, document_markdown;
 
-/* A page about a subcommand. */
+/* Writes a page about a subcommand. */
 void document_command(const struct document_style *style, const struct cli_command *command, FILE *out);
 
 /* Writes every page into `folder`, which is created: trainer.1, trainer-<subcommand>.1 and trainer-config.5. */
 bool document_write_man(const char *folder, struct status *status);
 
-/* The same as Markdown: README.md, <subcommand>.md and config-<section>.md. */
+/* Writes the same pages as Markdown: README.md, <subcommand>.md and config-<section>.md. */
 bool document_write_markdown(const char *folder, struct status *status);
 
 #endif

@@ -1,4 +1,4 @@
-/* A trained network on one of its data sets: loss, accuracy, figures of each class, confusion matrix. */
+/* Evaluates a trained network on one of its data sets: loss, accuracy, figures of each class, confusion matrix. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "trainer/predictor.h"
 #include "util/thousands.h"
 
-enum { NAME_SIZE = 256, MATRIX_CLASSES_MAX = 20 }; /* beyond that the matrix is too wide to be read */
+enum { NAME_SIZE = 256, MATRIX_CLASSES_MAX = 20 }; /* with more classes the matrix is too wide to read */
 
 struct outcome {
     const struct predictor *predictor;
@@ -18,7 +18,7 @@ struct outcome {
     struct confusion confusion;
 };
 
-/* Images in the batch that the network normalises by; 0: it has running statistics. */
+/* Returns the number of images in the batch whose statistics normalise the network, or 0: it has running statistics. */
 static int64_t statistics_batch(const struct outcome *outcome)
 {
     if (!network_needs_batches(outcome->predictor->network)) return 0;
@@ -41,7 +41,7 @@ static int name_width(const struct predictor *predictor)
     return widest;
 }
 
-/* A share in percent, or "-" where it is not defined. */
+/* Prints a share in percent, or "-" where it is not defined. */
 static void print_share(double share)
 {
     if (isnan(share))

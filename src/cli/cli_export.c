@@ -1,4 +1,4 @@
-/* A run's network in a format of others. */
+/* Writes a run's network in a format of other programs. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,7 +10,9 @@
 
 static const char *const formats[] = {"onnx", "safetensors", "npz", NULL};
 
-/* Beside what was named: RUN/model.<format>, or <checkpoint>.<format>. */
+/* Returns the path of the output beside the named run or checkpoint: RUN/model.<format>, or <checkpoint>.<format>. A
+ * safetensors file beside a checkpoint is <checkpoint>-model.safetensors, since the checkpoint has that ending
+ * itself. */
 static char *default_output(const char *run, const char *format)
 {
     struct stat info;
@@ -27,7 +29,7 @@ static bool write_file(const struct export_model *model, const char *format, con
     return export_safetensors(model, path, status);
 }
 
-/* That the tensors are those of the network shows when it is built, on the CPU, wherever it was trained. */
+/* Checks that the checkpoint's tensors fit its network, by opening it. The CPU can do so for every device's runs. */
 static bool check_network(const struct checkpoint *checkpoint, struct status *status)
 {
     const char *overrides[] = {"backend.device=cpu", "backend.precision=fp32", "model.batchnorm=custom"};

@@ -1,4 +1,4 @@
-/* The folder that a subcommand writes its run to. */
+/* Chooses the folder that a subcommand writes its run to. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "trainer/memory.h"
 #include "util/warning.h"
 
-/* A name that was made of the config's file name and differs from it would surprise without a word. */
+/* Says so where experiment.name comes from the config's file name and differs from it. */
 static void tell_name(const struct experiment *experiment, const char *name)
 {
     if (experiment_origin(experiment, "experiment.name").file) return;

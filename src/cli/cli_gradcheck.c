@@ -7,7 +7,7 @@
 
 struct totals {
     int checks, failures;
-    int name_width; /* of the table's first column */
+    int name_width; /* width of the table's first column */
 };
 
 static void print_result(void *argument, const struct gradcheck_result *result)
@@ -40,7 +40,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     struct experiment experiment;
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
-    experiment.backend.precision = PRECISION_FP64; /* whatever the config trains in */
+    experiment.backend.precision = PRECISION_FP64; /* finite differences need it */
     experiment.backend.device = DEVICE_CPU;
     struct backend *backend;
     bool good = experiment_backend_create(&backend, &experiment, status);

@@ -1,4 +1,4 @@
-/* Help on the terminal, from the tables of the subcommands. */
+/* Prints help on the terminal, from the tables of the subcommands. */
 #include <string.h>
 
 #include "cli/cli_document.h"
@@ -45,7 +45,7 @@ void cli_format_option(const struct cli_option *option, char *text, size_t size)
              option->argument ? option->argument : "");
 }
 
-/* Words of `text` from column `at` on, lines of at most WIDTH that start in column `indent`. */
+/* Prints the words of `text` from column `at` on, in lines of at most WIDTH that start in column `indent`. */
 static void print_wrapped(FILE *out, const char *text, int at, int indent)
 {
     while (*text) {

@@ -1,4 +1,4 @@
-/* Weights from elsewhere as a run. */
+/* Makes a run of weights that another program wrote. */
 #include <stdlib.h>
 
 #include "cli/cli_private.h"

@@ -1,3 +1,4 @@
+/* Prints JSON on the standard output. */
 #include "cli/cli_json.h"
 
 #include <stdio.h>
@@ -7,7 +8,7 @@
 void cli_json_print(json_t *value)
 {
     CHECK(value);
-    json_dumpf(value, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(17)); /* a failed write shows when it is flushed */
+    json_dumpf(value, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(17)); /* flush_output reports a failed write */
     putchar('\n');
     json_decref(value);
 }

@@ -6,7 +6,7 @@
 
 #include "io/json_value.h"
 
-/* Prints the value and a newline, and gives it up. */
+/* Prints the value and a newline, and releases the caller's reference to it. */
 void cli_json_print(json_t *value);
 
 #endif

@@ -1,10 +1,11 @@
-/* Manual pages: roff with the macros of man(7). */
+/* Writes manual pages: roff with the macros of man(7). */
 #include <ctype.h>
 #include <string.h>
 
 #include "cli/cli_document.h"
 
-/* A dash is a hyphen to roff, and a line that starts with a dot or an apostrophe a request. */
+/* Writes a character so that roff does not interpret it. A plain dash is a hyphen to roff, and a line that starts with
+ * a dot or an apostrophe is a request. */
 static void put_character(FILE *out, char c, bool first)
 {
     if (first && (c == '.' || c == '\'')) fputs("\\&", out);
@@ -16,7 +17,7 @@ static void put_character(FILE *out, char c, bool first)
         fputc(c, out);
 }
 
-/* `code` in bold; an empty line becomes `between`. */
+/* Writes a text with `code` in bold and with `between` for an empty line. */
 static void put_text(FILE *out, const char *text, const char *between)
 {
     bool bold = false, first = true;

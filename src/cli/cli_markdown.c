@@ -1,9 +1,9 @@
-/* Pages as Markdown. */
+/* Writes pages as Markdown. */
 #include <string.h>
 
 #include "cli/cli_document.h"
 
-/* Outside of `code`, what Markdown would take for markup. */
+/* Writes a text, and escapes characters outside of `code` that Markdown would take for markup. */
 static void put_text(FILE *out, const char *text, const char *indent)
 {
     bool is_code = false;

@@ -1,4 +1,4 @@
-/* The network of a config on a backend, without needing its data. */
+/* Builds the network of a config on a backend, with or without the config's data. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -7,8 +7,8 @@
 #include "train/class_weights.h"
 #include "trainer/dataset.h"
 
-/* Images and classes where the files are not there: those of the format's best known data set, with the classes that the
- * config tells. */
+/* Gives the format of images whose files are missing: the one of the best known data set in that file format, with the
+ * number of classes that the config sets. */
 static bool assumed_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
 {
     int64_t classes;

@@ -1,3 +1,4 @@
+/* Sorts the arguments of a subcommand into struct cli_arguments, by getopt and the subcommand's tables. */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -20,14 +21,14 @@ const struct cli_option cli_common_options[] = {
 const struct cli_operand cli_no_operands[] = {{0}};
 const struct cli_option cli_no_options[] = {{0}};
 
-/* A subcommand's options in the forms that getopt wants. */
+/* A subcommand's options in the two forms that getopt takes. */
 struct grammar {
     const struct cli_option *row[OPTIONS_MAX];
     int count;
-    struct option longs[OPTIONS_MAX]; /* val: LONG_FIRST + its row; ended by zeros */
+    struct option longs[OPTIONS_MAX]; /* val is LONG_FIRST + the option's row; zeros end the list */
     char letters[2 + 2 * OPTIONS_MAX];
 };
-enum { LONG_FIRST = 256 }; /* above any letter */
+enum { LONG_FIRST = 256 }; /* a value above every letter's */
 
 static void grammar_add(struct grammar *grammar, const struct cli_option *options)
 {
@@ -45,13 +46,13 @@ static void grammar_add(struct grammar *grammar, const struct cli_option *option
 
 static struct grammar grammar_of(const struct cli_command *command)
 {
-    struct grammar grammar = {.letters = ":"}; /* a missing argument is told apart from an unknown option */
+    struct grammar grammar = {.letters = ":"}; /* makes getopt return ':' for a missing argument */
     grammar_add(&grammar, command->options);
     grammar_add(&grammar, cli_common_options);
     return grammar;
 }
 
-/* What getopt met; NULL: nothing that is in the tables. */
+/* Returns the option that getopt met, or NULL: the tables have no such option. */
 static const struct cli_option *grammar_find(const struct grammar *grammar, int met)
 {
     if (met >= LONG_FIRST) return grammar->row[met - LONG_FIRST];
@@ -72,7 +73,8 @@ static bool fail_unknown_option(const char *option, const struct option *options
     return status_fail(status, STATUS_USAGE, "unknown option \"%s\"; see --help", option);
 }
 
-/* ':' an argument is missing, '?' the option is unknown or has an argument that it does not take. */
+/* Fails for the error that getopt returned: ':' an argument is missing, '?' the option is unknown or has an argument
+ * that it does not take. */
 static bool fail_option(int met, char **argv, const struct option *options, struct status *status)
 {
     const char *word = argv[optind - 1];
@@ -102,7 +104,7 @@ static bool parse_number(const struct cli_option *option, const char *argument, 
                        option->name, option->low, option->high, argument);
 }
 
-/* Puts an option where its row says. */
+/* Puts an option's argument into the field that its row names. */
 static bool take_option(struct cli_arguments *arguments, const struct cli_option *option, const char *argument,
                         struct status *status)
 {

@@ -66,7 +66,7 @@ static void visit_path(const struct visitor *visitor, const char *path)
 
 /* --- the standard input --- */
 
-/* Ends the text where its line ends: before a newline, which a carriage return may stand before. */
+/* Cuts the newline off the line, and a carriage return before it. */
 static void cut_newline(char *line, ssize_t length)
 {
     if (length > 0 && line[length - 1] == '\n') line[--length] = '\0';

@@ -1,4 +1,4 @@
-/* Pictures of runs that are over or still going on: one, or several overlaid. */
+/* Draws the curves of runs that are over or still going on: of one, or of several in one picture. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +7,7 @@
 #include "trainer/memory.h"
 #include "trainer/plot.h"
 
-/* As the run itself was headed, if its config is beside it; else the folder's name. */
+/* Returns the title that the run gave its own picture, or the folder's name where the run's config is missing. */
 static char *title_of(const struct cli_source *sources, int count)
 {
     if (count > 1) return memory_format("%d runs", count);
@@ -19,7 +19,7 @@ static char *title_of(const struct cli_source *sources, int count)
     return title;
 }
 
-/* The pictures' path without its ending. */
+/* Returns the pictures' path without its ending, in a new string. */
 static char *base_of(const char *out, const struct cli_source *sources, int count)
 {
     enum { LONGEST_NAME = 200 };

@@ -1,4 +1,4 @@
-/* What a trained network sees in pictures. */
+/* Classifies pictures with a trained network. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ enum { NAME_SIZE = 256, DEFAULT_TOP = 5, MOST_CLASSES = 256 };
 
 struct prediction {
     const char *file;
-    int64_t height, width;          /* of the picture before it was resized */
+    int64_t height, width;          /* size of the picture before it was resized */
     double *logits, *probabilities; /* (D) */
     int *order;                     /* (D) classes, the most probable first */
 };
@@ -29,7 +29,7 @@ static void prediction_free(struct prediction *prediction)
     free(prediction->order);
 }
 
-/* Stable, so that of equal classes the first comes first. */
+/* Sorts classes by probability. The sort is stable: classes of equal probability keep their order. */
 static void sort_classes(struct prediction *prediction, int classes)
 {
     for (int i = 0; i < classes; i++) {
@@ -130,9 +130,9 @@ struct list {
     struct predictor *predictor;
     const struct cli_arguments *arguments;
     int64_t top;
-    json_t *answers; /* of --json: one for each picture */
+    json_t *answers; /* with --json: an answer for each picture */
     int64_t count, bad;
-    struct status first; /* the problem of the first picture, which is told when there is a second one, or at the end */
+    struct status first; /* the first picture's problem: a warning if another picture follows, else the error */
 };
 
 static void answer(struct list *list, const struct prediction *prediction)
@@ -146,7 +146,7 @@ static void answer(struct list *list, const struct prediction *prediction)
         print_text(list->predictor, prediction, list->top);
 }
 
-/* A picture that cannot be answered is told among the answers and on the standard error, and ends nothing. */
+/* Reports a bad picture among the answers and on the standard error. The pictures after it are still answered. */
 static void answer_problem(struct list *list, const char *path, const struct status *problem)
 {
     const struct cli_arguments *arguments = list->arguments;

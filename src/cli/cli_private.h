@@ -1,8 +1,8 @@
-/* What the files of src/cli share: a table with a row per subcommand, and the arguments that they get.
+/* The parts that the files of src/cli share: a table with a row per subcommand, and the arguments that subcommands get.
  *
  * Everything about an argument stands once, in the tables of its subcommand: parsing and its errors (cli_parse.c), the
- * help (cli_help.c) and whatever else is written about the command line follow from there. A new option is a row in the
- * table of a subcommand and a field in struct cli_arguments. */
+ * help (cli_help.c) and the pages about the command line follow from there. A new option is a row in the table of a
+ * subcommand and a field in struct cli_arguments. */
 #ifndef TRAINER_CLI_PRIVATE_H
 #define TRAINER_CLI_PRIVATE_H
 
@@ -16,25 +16,25 @@
 #include "trainer/train.h"
 
 struct cli_arguments {
-    char **words; /* what is not an option: the config; borrowed from argv */
+    char **words; /* the arguments that are no options, such as the config; borrowed from argv */
     int word_count;
-    const char **overrides; /* of --set; owned */
+    const char **overrides; /* values of --set; owned */
     int override_count;
-    const char *folder;     /* of --out, or NULL; where the subcommand writes no folder: what its files begin with */
-    const char *format;     /* of --format, or NULL */
-    const char *checkpoint; /* of --checkpoint, or NULL */
-    const char *image_set;  /* of --on, or NULL */
-    const char *progress;   /* of --progress, or NULL */
-    int64_t steps;          /* of --steps, or 0 */
-    int64_t top;            /* of --top, or 0 */
+    const char *folder;     /* --out, or NULL: a folder, or a file or the beginning of files' paths */
+    const char *format;     /* --format, or NULL */
+    const char *checkpoint; /* --checkpoint, or NULL */
+    const char *image_set;  /* --on, or NULL */
+    const char *progress;   /* --progress, or NULL */
+    int64_t steps;          /* --steps, or 0 */
+    int64_t top;            /* --top, or 0 */
     bool plain, no_evaluation, quiet, help, version, defaults, json, csv, resume, overwrite;
 };
 
-/* What a word on the command line is: decides what is refused at once, and what a shell offers for it. */
+/* The kind of a word on the command line. It decides which words are refused at once and which a shell offers. */
 enum cli_kind {
     CLI_FLAG,    /* an option without an argument; its field is a bool, that of most others a const char * */
     CLI_NUMBER,  /* an integer from `low` to `high`; its field is an int64_t */
-    CLI_TEXT,    /* anything but nothing */
+    CLI_TEXT,    /* any text but the empty one */
     CLI_CHOICE,  /* one of `choices` */
     CLI_SETTING, /* section.key=value; may be repeated; goes to `overrides` */
     CLI_CONFIG,  /* a config file */
@@ -46,14 +46,14 @@ enum cli_kind {
 
 struct cli_option {
     const char *name; /* without the dashes */
-    char letter;      /* 0: it has none */
+    char letter;      /* the short form; 0: the option has none */
     enum cli_kind kind;
     const char *argument;       /* "FOLDER"; NULL for a CLI_FLAG */
     const char *help;           /* a sentence or two */
-    const char *expected;       /* what an empty argument lacks, for its error; NULL: the argument's name says it */
+    const char *expected;       /* "a folder", for the error on an empty argument; NULL: the argument's name says it */
     const char *const *choices; /* CLI_CHOICE: ended by NULL */
     int64_t low, high;          /* CLI_NUMBER */
-    size_t offset;              /* of the field in struct cli_arguments */
+    size_t offset;              /* bytes before the field in struct cli_arguments */
 };
 
 #define CLI_FIELD(field) .offset = offsetof(struct cli_arguments, field)
@@ -79,7 +79,7 @@ struct cli_option {
         .help = "best (the highest test accuracy), last, or a file. Default: best, or last where there is no best.",   \
         .expected = "best, last or a file", CLI_FIELD(checkpoint)                                                      \
     }
-/* `event`: what leaves a line of its own. */
+/* `event` names the event that gets a line of its own. */
 #define CLI_OPTION_PROGRESS(event)                                                                                     \
     {                                                                                                                  \
         .name = "progress", .kind = CLI_CHOICE, .argument = "bar|plain|none",                                          \
@@ -95,7 +95,7 @@ struct cli_option {
 struct cli_operand {
     const char *name;     /* "CONFIG" */
     const char *help;     /* a sentence or two */
-    const char *expected; /* what is missing without it: "a config file" */
+    const char *expected; /* "a config file", for the error on a missing word */
     enum cli_kind kind;
     const char *const *choices; /* CLI_CHOICE: ended by NULL */
     bool optional, repeated;
@@ -117,12 +117,12 @@ struct cli_example {
     const char *command, *effect;
 };
 
-/* The tables end with a row whose name (an example: whose command) is NULL. */
+/* The tables end with a row whose name is NULL (in examples: whose command is NULL). */
 struct cli_command {
     const char *name;
     bool name_optional;      /* `trainer CONFIG` is `trainer train CONFIG` */
     const char *summary;     /* one line */
-    const char *description; /* further paragraphs, with an empty line between them; NULL: none */
+    const char *description; /* more paragraphs, with an empty line between them, or NULL */
     const struct cli_operand *operands;
     const struct cli_option *options; /* beside cli_common_options */
     const struct cli_example *examples;
@@ -140,66 +140,67 @@ extern const struct cli_command
 /* The subcommands, ended by NULL. */
 extern const struct cli_command *const cli_commands[];
 
-/* Those of every subcommand: --help and --version. */
+/* The options of every subcommand: --help and --version. */
 extern const struct cli_option cli_common_options[];
 
 /* For subcommands without operands or without options of their own. */
 extern const struct cli_operand cli_no_operands[];
 extern const struct cli_option cli_no_options[];
 
-/* NULL where there is none of that name. */
+/* Returns the subcommand of that name, or NULL. */
 const struct cli_command *cli_find_command(const char *name);
 
-/* status_fail with the nearest subcommand to `name`. */
+/* Fails with a message that names the subcommand nearest to `name`. */
 bool cli_fail_unknown_command(const char *name, struct status *status);
 
-/* "train CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER]", with the name in brackets where it may be left out. */
+/* Writes "train CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER]", with a name that may be left out in brackets. */
 void cli_format_usage(const struct cli_command *command, char *text, size_t size);
 
-/* "-o, --out FOLDER" */
+/* Writes "-o, --out FOLDER". */
 void cli_format_option(const struct cli_option *option, char *text, size_t size);
 
 enum { CLI_USAGE_SIZE = 512, CLI_OPTION_SIZE = 64 };
 
-/* Help: of a subcommand, or of the program (NULL). */
+/* Prints the help of a subcommand, or of the program (NULL). */
 void cli_print_help(const struct cli_command *command, FILE *out);
 
-/* Sorts the arguments after the subcommand's name into `arguments`; free arguments->overrides afterwards in any case.
- */
+/* Sorts the arguments after the subcommand's name into `arguments`. Free arguments->overrides, after an error too. */
 bool cli_parse(struct cli_arguments *arguments, const struct cli_command *command, int argc, char **argv,
                struct status *status);
 
 struct predictor;
 
-/* The network of the first word's run, from the checkpoint that --checkpoint names; close with predictor_close. */
+/* Opens the network of the first word's run, from the checkpoint that --checkpoint names; close with
+ * predictor_close. */
 bool cli_open_predictor(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status);
 
-/* The same of another run. */
+/* The same for another run. */
 bool cli_open_predictor_of(struct predictor *predictor, const struct cli_arguments *arguments, const char *run,
                            struct status *status);
 
-/* The path of the checkpoint of `run` that --checkpoint names, in a new string, or NULL. Without --checkpoint it is the best
- * one, or the last one where the run has no best; then a line on standard error says so. */
+/* Returns the path of the checkpoint of `run` that --checkpoint names, in a new string, or NULL. Without --checkpoint
+ * it is the best one. A run without a best one gives its last one, and a line on standard error says so. */
 char *cli_find_checkpoint(const struct cli_arguments *arguments, const char *run, struct status *status);
 
-/* The folder of a new run, in a new string: that of --out, or else runs/NAME. Says on standard error, unless --quiet, what
- * the name became where it was made of a file name that cannot be one. */
+/* Returns the folder of a new run in a new string: the folder of --out, or runs/NAME. Where the name was made from the
+ * config's file name and differs from it, a line on standard error says so, but not with --quiet. */
 char *cli_run_folder(const struct cli_arguments *arguments, const struct experiment *experiment, const char *name);
 
-/* Whether `argument` is one of the choices; the error names the option or operand. */
+/* Checks that `argument` is one of the choices; the error names the option or operand. */
 bool cli_check_choice(const char *name, const char *const *choices, const char *argument, struct status *status);
 
 extern const char *const cli_progress_choices[];
 
-/* Where a run prints and how much, as the arguments ask, in `output`; NULL: nothing at all. */
+/* Fills and returns `output`, which says where a run prints and how much, as the arguments ask; or returns NULL: the
+ * run prints nothing. */
 const struct run_output *cli_run_output(const struct cli_arguments *arguments, struct run_output *output);
 
-/* train_run with the output that the arguments ask for. */
+/* Calls train_run with the output that the arguments ask for. */
 bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,
                    enum train_start start, struct status *status);
 
-/* Says in a line on the standard error that the data set is not the one that the network was trained with, and how it
- * differs, where the command line does not ask for other data itself. */
+/* Warns on the standard error where the data set differs from the one that the network was trained with, and names the
+ * difference. Does not warn where the command line asks for other data. */
 void cli_warn_of_other_data(const struct predictor *predictor, const struct dataset *dataset,
                             const struct cli_arguments *arguments);
 
@@ -207,20 +208,21 @@ struct cli_image_format {
     int64_t channels, height, width, classes;
 };
 
-/* What the images of a config's data look like. Where the folder of CIFAR-10 is missing, its images are as they are known
- * to be; other files must be there and good. */
+/* Finds the format of the images of a config's data. CIFAR-10's is known, even where its folder is missing; other files
+ * must be there and good. */
 bool cli_image_format_find(struct cli_image_format *format, const struct experiment *experiment, struct status *status);
 
-/* The same; where the files are missing or damaged, a line on standard output says so, and what is assumed: the sizes of
- * MNIST or CIFAR-10. */
+/* The same, but takes the sizes of MNIST or CIFAR-10 where the files are missing or damaged. A line on standard output
+ * then says so. */
 bool cli_image_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status);
 
-/* The network of a config for images of that format, in batches of up to `batch`. Destroy with network_destroy. */
+/* Creates the network of a config for images of that format, in batches of up to `batch`. Destroy with
+ * network_destroy. */
 bool cli_network_create(struct network **network, const struct experiment *experiment, struct cli_image_format format,
                         struct backend *backend, int64_t batch, struct status *status);
 
-/* The network of a config for batches of up to `batch` samples, after a line on standard output that names the
- * experiment and its images. The data need not be there. Destroy with network_destroy. */
+/* Prints a line that names the experiment and its images, and creates the config's network for batches of up to `batch`
+ * samples. The data's files may be missing. Destroy with network_destroy. */
 bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
                        int64_t batch, struct status *status);
 

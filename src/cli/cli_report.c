@@ -1,4 +1,5 @@
-/* A page about runs. What cannot be had for it (a config, a checkpoint, the data) is left out, and the page says so. */
+/* Writes a page about runs. Where a config, a checkpoint or the data is missing, the page leaves its part out and says
+ * so. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,23 +14,23 @@
 #include "trainer/report.h"
 #include "trainer/train.h"
 
-/* What the page borrows of a run. */
+/* The parts of a run that the page borrows. */
 struct material {
     struct report_run run;
     char *title, *config;
-    struct experiment experiment; /* file NULL: none */
-    struct predictor predictor;   /* path NULL: none, then these two for the layers */
+    struct experiment experiment; /* empty where `file` is NULL */
+    struct predictor predictor;   /* empty where `path` is NULL; the next two then describe the layers */
     struct backend *backend;
     struct network *network;
     struct report_evaluation evaluation;
     struct confusion confusion;
     struct mistakes mistakes;
-    uint8_t *images; /* of the mistakes: (count,C,H,W) */
+    uint8_t *images; /* images of the mistakes (count,C,H,W) */
 };
 
 /* --- config and layers --- */
 
-/* The second line of a picture's title: the first is the run's name. */
+/* Returns the second line of a picture's title. The first is the run's name. */
 static char *title_of(const struct experiment *experiment)
 {
     char *lines = plot_title(experiment), *second = strchr(lines, '\n');
@@ -76,16 +77,16 @@ static void add_layers(struct material *material)
         report_add_missing(&material->run, "no table of its layers: %s", status.message);
 }
 
-/* --- what the network makes of the test set --- */
+/* --- the network's evaluation --- */
 
 struct watcher {
     struct mistakes *mistakes;
-    struct progress progress; /* on the standard error, whose terminal is the one that people look at */
+    struct progress progress; /* goes to the standard error, where people see it */
     int64_t count;
-    const char *set; /* for people */
+    const char *set; /* the set's name for people */
 };
 
-/* The test set, or the validation set of data without one; NULL where there is neither. */
+/* Returns the test set, or the validation set where the data has no test set, or NULL: it has neither. */
 static const struct image_set *evaluated_set(const struct dataset *dataset)
 {
     if (dataset->test.count > 0) return &dataset->test;

@@ -1,3 +1,4 @@
+/* Goes on with a run from its last checkpoint. */
 #include <stdlib.h>
 #include <unistd.h>
 

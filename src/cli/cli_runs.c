@@ -1,4 +1,4 @@
-/* Runs that are named on the command line. */
+/* Finds and reads the runs that the command line names. */
 #include "cli/cli_runs.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include "util/file_regular.h"
 #include "util/warning.h"
 
-/* --- where it is --- */
+/* --- the place of a run --- */
 
 static void strip_slashes(char *path)
 {
@@ -20,7 +20,7 @@ static void strip_slashes(char *path)
     while (length > 1 && path[length - 1] == '/') path[--length] = '\0';
 }
 
-/* The folder's own name, also of "." and "..". */
+/* Returns the folder's own name, also for "." and "..". */
 static char *name_of(const char *folder)
 {
     char *full = realpath(folder, NULL);
@@ -55,7 +55,7 @@ static bool find_source(struct cli_source *source, const char *word, struct stat
     } else {
         source->csv = memory_copy_string(word);
         char *slash = strrchr(source->folder, '/');
-        if (slash == source->folder) slash++; /* the root */
+        if (slash == source->folder) slash++; /* the root's path is its slash */
         strcpy(slash ? slash : source->folder, slash ? "" : ".");
     }
     source->label = name_of(source->folder);
@@ -70,7 +70,7 @@ static bool read_source(struct cli_source *source, const char *word, struct stat
     return status_fail(status, STATUS_RUNTIME, "%s: no evaluation in it yet", source->csv);
 }
 
-/* Names that two folders share tell nothing apart: then the words as they were given. */
+/* Labels the runs with the words of the command line where two folders share a name. */
 static void tell_apart(struct cli_source *sources, char **words, int count)
 {
     bool apart = true;
@@ -97,7 +97,6 @@ void cli_sources_free(struct cli_source *sources, int count)
     free(sources);
 }
 
-/* Of several words, one that names no good run is told and left out. */
 struct cli_source *cli_sources_read(char **words, int word_count, int *count, struct status *status)
 {
     struct cli_source *sources = memory_alloc((size_t)word_count, sizeof *sources);
@@ -126,7 +125,7 @@ bool cli_sources_check(int count, int word_count, struct status *status)
                        word_count);
 }
 
-/* --- how it was meant --- */
+/* --- the config of a run --- */
 
 bool cli_run_experiment(struct experiment *experiment, const char *folder, const char *const *overrides,
                         int override_count, struct status *status)

@@ -1,4 +1,4 @@
-/* Runs that are named on the command line: by their folder, or by their metrics.csv. */
+/* Runs that the command line names, by their folder or by their metrics.csv. */
 #ifndef CLI_RUNS_H
 #define CLI_RUNS_H
 
@@ -14,21 +14,21 @@ struct cli_source {
     int row_count; /* at least 1 */
 };
 
-/* Finds and reads the runs that the words name, into a new array of *count. Where there are several words, one that names no
- * good run is a line on the standard error and is left out. NULL where there is no good run; then `status` says why. A word
- * may name a pipe, which brings the metrics of a run elsewhere; in a folder metrics.csv must be a regular file, as a run
+/* Finds and reads the runs that the words name, into a new array of *count. One of several words that names no good run
+ * gives a line on the standard error and is left out. Returns NULL where no run is good; `status` then says why. A word
+ * may name a pipe with the metrics of another machine's run. In a folder metrics.csv must be a regular file, as a run
  * writes it. Free with cli_sources_free. */
 struct cli_source *cli_sources_read(char **words, int word_count, int *count, struct status *status);
 
-/* The error, once all is done with the others, where some of the words named no good run. */
+/* Fails where some of the words named no good run. Call it when the work on the other runs is done. */
 bool cli_sources_check(int count, int word_count, struct status *status);
 void cli_sources_free(struct cli_source *sources, int count);
 
-/* The config of the run in a folder: its resolved.ini, a regular file. Free with experiment_free. */
+/* Loads the config of the run in a folder: its resolved.ini, a regular file. Free with experiment_free. */
 bool cli_run_experiment(struct experiment *experiment, const char *folder, const char *const *overrides,
                         int override_count, struct status *status);
 
-/* The operand of subcommands that take runs. */
+/* The row of an operand for subcommands that take runs. */
 #define CLI_OPERAND_RUNS                                                                                               \
     {                                                                                                                  \
         .name = "RUN",                                                                                                 \

@@ -1,4 +1,4 @@
-/* A picture of the training images, as they are and as augmentation shows them to the network. */
+/* Draws a picture of the training images, as they are and as augmentation shows them to the network. */
 #include <inttypes.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* The layers of a config's network, without training it and without needing its data. */
+/* Prints the layers of a config's network, without training and without its data. */
 #include "cli/cli_private.h"
 
 static bool print_network(const struct experiment *experiment, struct backend *backend, struct status *status)

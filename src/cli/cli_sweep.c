@@ -1,3 +1,4 @@
+/* Runs the trials of a sweep. */
 #include <stdlib.h>
 
 #include "cli/cli_private.h"

@@ -1,3 +1,4 @@
+/* Trains the network of a config, in a new run or in one that goes on. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -26,8 +26,8 @@ struct experiment_key {
     enum key_type type;
     const char *default_text; /* is read like a value of a file */
     const char *before;       /* the value that programs without the key computed with; NULL: the default */
-    int64_t low,
-        high; /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at most */
+    /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at most. */
+    int64_t low, high;
     double from, to; /* KEY_REAL, and the entries of KEY_WEIGHTS */
     bool from_excluded, to_excluded;
     /* KEY_CHOICE, and the words of KEY_WEIGHTS: names in the order of the enum's values, ended by NULL */
