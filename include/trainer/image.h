@@ -17,7 +17,7 @@ struct image {
     uint8_t *pixels; /* (C,H,W); owned */
 };
 
-/* Reads a PNG or JPEG file, whatever its name, with 3 channels (red, green, blue) or 1 (0.299 R + 0.587 G + 0.114 B,
+/* Reads a PNG or JPEG file of any name with 3 channels (red, green, blue) or 1 (0.299 R + 0.587 G + 0.114 B,
  * rounded). The pixels are those of Pillow's ImageOps.exif_transpose, then alpha_composite on white, then convert:
  *   - The EXIF orientation of a JPEG or PNG turns the picture upright.
  *   - Transparent pixels lie on white.

@@ -1,3 +1,4 @@
+/* Finds the pictures that the command line names: files, files of folders, and lines of the standard input. */
 #include "cli/cli_pictures.h"
 
 #include <dirent.h>

@@ -143,7 +143,7 @@ extern const struct cli_command *const cli_commands[];
 /* The options of every subcommand: --help and --version. */
 extern const struct cli_option cli_common_options[];
 
-/* For subcommands without operands or without options of their own. */
+/* Empty tables, for subcommands without operands or without options of their own. */
 extern const struct cli_operand cli_no_operands[];
 extern const struct cli_option cli_no_options[];
 

@@ -1,3 +1,4 @@
+/* The table of keys: a key is added here, with a field in struct experiment. */
 #include "config/experiment_keys.h"
 
 /* clang-format off */

@@ -8,7 +8,7 @@
 
 enum { PIXEL_VALUES = 256 };
 
-/* Sums of pixels are exact in integers, whatever the size of the set: 2^63 / 255 images would be needed to overflow. */
+/* Sums of pixels are exact in integers: only 2^63 / 255 images could overflow them. */
 static void subtract_mean_image(struct dataset *dataset)
 {
     const struct image_set *train = &dataset->train;
