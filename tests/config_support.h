@@ -1,4 +1,4 @@
-/* Configs for tests, in a folder of the test's own that is the current one. Include after criterion. */
+/* Configs for tests, in a new folder that is the current one during a test. Include after criterion. */
 #ifndef TESTS_CONFIG_SUPPORT_H
 #define TESTS_CONFIG_SUPPORT_H
 
@@ -14,7 +14,7 @@
 
 static char *test_folder;
 
-/* The .init and .fini of a suite. */
+/* Are the .init and .fini of a suite. */
 static inline void enter_folder(void)
 {
     test_folder = support_folder();
@@ -33,7 +33,7 @@ static inline bool load_text(struct experiment *experiment, const char *text, st
     return experiment_load(experiment, "x.ini", NULL, 0, status);
 }
 
-/* The text of a file, and what loading it must say. */
+/* Checks that a config with this text is refused with exactly this message. */
 static inline void expect_failure(const char *text, const char *message)
 {
     struct experiment experiment;
@@ -43,7 +43,7 @@ static inline void expect_failure(const char *text, const char *message)
     cr_expect_str_eq(status.message, message, "\"%s\", not \"%s\"", status.message, message);
 }
 
-/* An empty file with --set options. */
+/* Loads an empty config with --set options. */
 static inline struct experiment load_overrides(const char *const *overrides, int count)
 {
     struct experiment experiment;
@@ -53,20 +53,20 @@ static inline struct experiment load_overrides(const char *const *overrides, int
     return experiment;
 }
 
-/* For scandir: the configs of a folder. */
+/* Chooses the configs of a folder, for scandir. */
 static inline int is_ini(const struct dirent *entry)
 {
     size_t length = strlen(entry->d_name);
     return length > 4 && strcmp(entry->d_name + length - 4, ".ini") == 0;
 }
 
-/* For scandir: those of them that describe a single run. */
+/* Chooses the configs that describe a single run, for scandir. */
 static inline int is_experiment_ini(const struct dirent *entry)
 {
     return is_ini(entry) && strncmp(entry->d_name, "sweep", 5) != 0;
 }
 
-/* One of configs/, a single run. */
+/* Loads a config of configs/ that describes a single run. */
 static inline struct experiment load_shipped(const char *name)
 {
     char *path = support_path(CONFIG_FOLDER, name);

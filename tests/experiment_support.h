@@ -24,7 +24,7 @@ static inline void experiment_from(struct experiment *experiment, const char *te
     support_folder_remove(folder);
 }
 
-/* The network of the experiment for a batch of images (N,C,H,W), or NULL with the reason in status. */
+/* Creates the network of the experiment for a batch of images (N,C,H,W), or returns NULL with the reason in status. */
 static inline struct network *network_from(const struct experiment *experiment, struct backend *backend,
                                            struct shape images, int64_t classes, struct status *status)
 {
@@ -39,7 +39,7 @@ static inline struct network *network_from(const struct experiment *experiment, 
     return network;
 }
 
-/* The CPU with its best instruction set: fp64 for formulas, fp32 for what users run. */
+/* Creates a CPU backend with the best instruction set. Tests of formulas use fp64, others fp32, as users do. */
 static inline struct backend *backend_of(enum precision precision, int threads)
 {
     struct backend_options options = {.device = DEVICE_CPU, .precision = precision, .threads = threads};

@@ -1,4 +1,4 @@
-/* IDX files that a test puts together, damages and packs. Include after criterion. */
+/* Functions that put together, damage and pack IDX files for tests. Include after criterion. */
 #ifndef TESTS_IDX_SUPPORT_H
 #define TESTS_IDX_SUPPORT_H
 
@@ -14,7 +14,7 @@
 
 enum { IMAGES_HEADER = 16, LABELS_HEADER = 8, MAGIC_IMAGES = 0x803, MAGIC_LABELS = 0x801 };
 
-/* The bytes of a file while it is put together. */
+/* The bytes of a file that a test puts together. */
 struct bytes {
     uint8_t *data;
     size_t size;
@@ -78,7 +78,7 @@ static inline struct bytes take_file(const char *folder, const char *name)
     return bytes;
 }
 
-/* What gzip makes of `plain`, which is freed. */
+/* Packs `plain` with gzip, and frees it. */
 static inline struct bytes pack(struct bytes plain)
 {
     z_stream stream = {0};

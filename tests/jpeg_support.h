@@ -8,7 +8,8 @@
 
 enum jpeg_kind { JPEG_444, JPEG_420, JPEG_GREY };
 
-/* The pixels are rows of red, green, blue. `block` is a block of EXIF of `block_size` bytes that stands at the start, or NULL. */
+/* Writes rows of red, green and blue pixels. `block` is a block of EXIF of `block_size` bytes for the file's start, or
+ * NULL. */
 static inline void jpeg_write_with(const char *path, int width, int height, enum jpeg_kind kind, const uint8_t *pixels,
                                    const uint8_t *block, unsigned block_size)
 {

@@ -1,4 +1,4 @@
-/* The program, run as a user runs it: in the current folder, with what it prints and its exit code. Include after
+/* Runs the program as a user does, in the current folder, and keeps its output and its exit code. Include after
  * criterion. */
 #ifndef TESTS_PROGRAM_SUPPORT_H
 #define TESTS_PROGRAM_SUPPORT_H
@@ -48,7 +48,7 @@ static inline struct program_result program_run(const char *first, ...)
     return result;
 }
 
-/* Checks and frees a result: its exit code and all that it printed. */
+/* Checks a result's exit code and whole output, and frees the result. */
 static inline void program_expect(struct program_result result, int code, const char *out, const char *error)
 {
     cr_expect_eq(result.code, code, "exit code %d, not %d: %s", result.code, code, result.error);

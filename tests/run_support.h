@@ -1,4 +1,4 @@
-/* Whole runs in folders of the current one, and what two of them must have alike. Include after criterion. */
+/* Makes whole runs in folders of the current one, and compares two of them. Include after criterion. */
 #ifndef TESTS_RUN_SUPPORT_H
 #define TESTS_RUN_SUPPORT_H
 
@@ -11,8 +11,8 @@
 #include "trainer/checkpoint.h"
 #include "trainer/train.h"
 
-/* A picture takes longer than all steps of a test: without a PATH there is no gnuplot. What it then says is not for
- * here. */
+/* Hides gnuplot by a wrong PATH, since a picture takes longer than all steps of a test. The warnings on that go into a
+ * file. */
 static inline void enter_without_gnuplot(void)
 {
     enter_folder();
@@ -37,7 +37,7 @@ static inline void run_good(const char *text, const char *folder, enum train_sta
     cr_assert(run_experiment(text, NULL, folder, start, &status), "%s", status.message);
 }
 
-/* message NULL: any. */
+/* A `message` of NULL allows any message. */
 static inline void expect_run_error(const char *text, const char *override, const char *folder, enum train_start start,
                                     enum status_code code, const char *message)
 {
@@ -72,7 +72,7 @@ static inline bool same_files(const char *a, const char *b)
     return same;
 }
 
-/* metrics.csv without its last column, elapsed_seconds. */
+/* Returns the text of metrics.csv without its last column, elapsed_seconds. */
 static inline char *read_metrics(const char *folder)
 {
     char *path = support_path(folder, "metrics.csv"), *text = support_file_read(path, NULL), *to = text;
@@ -100,7 +100,7 @@ static inline bool same_metrics(const char *a, const char *b)
     return same;
 }
 
-/* A file of both folders' checkpoints/. */
+/* Tells whether a file in checkpoints/ has the same bytes in both folders. */
 static inline bool same_checkpoints(const char *a, const char *b, const char *name)
 {
     char *a_path = memory_format("%s/checkpoints/%s", a, name), *b_path = memory_format("%s/checkpoints/%s", b, name);

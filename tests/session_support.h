@@ -1,4 +1,4 @@
-/* A training session with everything it stands on, from the text of a config. Include after criterion. */
+/* A training session with its data and its backend, from the text of a config. Include after criterion. */
 #ifndef TESTS_SESSION_SUPPORT_H
 #define TESTS_SESSION_SUPPORT_H
 
@@ -12,7 +12,7 @@ struct session {
     struct trainer trainer;
 };
 
-/* The backend becomes the session's; NULL: the CPU in the config's precision. */
+/* Opens a session and takes over the backend; NULL stands for the CPU in the config's precision. */
 static inline struct session *session_open_on(const char *text, struct backend *backend, int threads)
 {
     struct session *session = memory_alloc(1, sizeof *session);

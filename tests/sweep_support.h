@@ -8,7 +8,7 @@
 #include "config_support.h"
 #include "trainer/sweep.h"
 
-/* A picture takes longer than all trials of a test together: without a PATH there is no gnuplot. */
+/* Hides gnuplot by a wrong PATH, since a picture takes longer than all trials of a test together. */
 static inline void enter(void)
 {
     enter_folder();
@@ -20,7 +20,7 @@ static inline void enter(void)
     "synthetic_size = 7\nvalidation_size = 17\nnormalization = channel\n"                                              \
     "[train]\nmax_steps = 10\neval_freq = 4\n"                                                                         \
     "[model]\ndropout = 0.1\n[backend]\ndevice = cpu\n[sweep]\n"
-/* 12 trials */
+/* The factors of 12 trials. */
 #define FACTORS                                                                                                        \
     "model.hidden = (7 | 19)^1..2\ntrain.batch_size = 8 | 11\noptimizer.learning_rate = 0.01\n"                        \
     "optimizer.name = sgd\n"
@@ -64,7 +64,8 @@ static inline int compare_lines(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The lines of results.csv without their seconds, sorted: what two sweeps must have alike. Every line must be whole. */
+/* Returns the lines of results.csv, sorted and without their seconds, in which two sweeps must agree. Checks that every
+ * line is whole. */
 static inline char *sorted_results(const char *folder)
 {
     char *text = read_file(folder, "results.csv"), *lines[256];

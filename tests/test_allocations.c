@@ -1,5 +1,5 @@
-/* Memory: a training run takes all of it before its first step, and as much as it says. The linker puts the functions
- * below before malloc and the like (tests/CMakeLists.txt), wherever the library calls them. */
+/* A training run takes all its memory before its first step, and as much as it announces. The linker puts the functions
+ * below in the place of malloc and the like wherever the library calls them (tests/CMakeLists.txt). */
 #include <malloc.h>
 #include <stdatomic.h>
 
@@ -7,7 +7,7 @@
 #include "trainer/dataset.h"
 #include "trainer/train.h"
 
-static atomic_llong calls, live; /* calls that may take memory; bytes taken and not given back */
+static atomic_llong calls, live; /* calls that may take memory; bytes in use */
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -111,7 +111,7 @@ static struct backend *read_config(struct session *session, int config)
 
 /* --- steps --- */
 
-/* Three epochs, whose order changes, with evaluations between and after. */
+/* Trains three epochs, whose order changes, with evaluations between and after them. */
 static void train(struct trainer *trainer)
 {
     for (int64_t step = 0; step < 3 * trainer->batches_per_epoch; step++) {
@@ -124,7 +124,7 @@ static void train(struct trainer *trainer)
 
 Test(allocations, none_in_steps_and_evaluations)
 {
-    static struct session session; /* must not move */
+    static struct session session; /* static, since it must not move */
     for (int config = 0; config < CONFIG_COUNT; config++) {
         struct backend *backend = read_config(&session, config);
         open_session(&session, backend);
@@ -135,7 +135,7 @@ Test(allocations, none_in_steps_and_evaluations)
     }
 }
 
-/* --- what is said --- */
+/* --- the announced memory --- */
 
 static int64_t total_bytes(const struct trainer *trainer)
 {
@@ -144,7 +144,7 @@ static int64_t total_bytes(const struct trainer *trainer)
            network->scratch + trainer->optimizer_bytes + trainer->data_bytes;
 }
 
-/* Beside tensors there are structs of layers, plans and tapes, and names, which nobody counts: some KiB. */
+/* The announcement does not count structs of layers, plans and tapes, and names. They are some KiB. */
 Test(allocations, the_plan_is_what_is_taken)
 {
     static struct session session;
@@ -156,7 +156,7 @@ Test(allocations, the_plan_is_what_is_taken)
         long long taken = live - before, planned = total_bytes(&session.trainer);
         cr_expect(planned <= taken && taken <= planned + STRUCTS, "config %d: %lld bytes planned, %lld taken", config,
                   planned, taken);
-        /* What a backend keeps for its plans it keeps for the next network's. A block may be some bytes longer than
+        /* A backend keeps the memory of its plans for the next network's plans. A block may be some bytes longer than
          * another of its size. */
         int64_t used = backend->allocated;
         trainer_destroy(&session.trainer), dataset_free(&session.dataset);
@@ -167,8 +167,8 @@ Test(allocations, the_plan_is_what_is_taken)
     }
 }
 
-/* By hand: 3*8*8 = 192 inputs, 48 and 10 outputs; 192*48 + 48 + 10*48 + 10, the last layer's padded to 16 outputs.
- * Blocks of this size come with a few bytes more than was asked for, not always as many. */
+/* Counted by hand: 3*8*8 = 192 inputs, 48 and 10 outputs; 192*48 + 48 + 10*48 + 10, the last layer's padded to 16
+ * outputs. Blocks of this size come with a few bytes more than the program asks for, not always as many. */
 Test(allocations, parts_of_a_plan)
 {
     static struct session session;

@@ -1,4 +1,4 @@
-/* Augmented batches, against a plain reading of the definition at struct augment_params: pad, flip, cut, cover. */
+/* Compares augmented batches with a plain form of the definition at struct augment_params: pad, flip, cut, cover. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,13 +27,13 @@ static struct dataset_view make_images(struct images *images)
     return (struct dataset_view){SAMPLES, C, H, W, images->pixels, images->labels, images->offset, images->scale};
 }
 
-/* floor(word * n / 2^32) without a 64-bit product's carry to get wrong. */
+/* Returns floor(word * n / 2^32) without a 64-bit product. */
 static int64_t below(uint32_t word, int64_t n)
 {
     return (int64_t)((double)word * (double)n / 0x1p32);
 }
 
-/* A place in an image whose edges are mirrored, by walking: turn around at each end. */
+/* Finds a place in an image with mirrored edges by walking there and turning around at each end. */
 static int64_t walk(int64_t place, int64_t size)
 {
     int64_t at = 0, step = place < 0 ? -1 : 1;
@@ -44,7 +44,7 @@ static int64_t walk(int64_t place, int64_t size)
     return at;
 }
 
-/* What the network must see of one sample, in the order of the file. */
+/* Computes the pixels of one sample that the network must get, in the order of the file. */
 static void expected_image(const struct images *images, struct augment_params params, uint32_t step, int64_t sample,
                            double *image)
 {
@@ -64,7 +64,7 @@ static void expected_image(const struct images *images, struct augment_params pa
             }
 }
 
-/* All numbers are exact, but for the rounding to bf16. */
+/* Checks a batch. All numbers are exact but for the rounding to bf16. */
 static void expect_batch(struct backend *backend, const struct variant *variant, const struct images *images,
                          struct device_dataset *dataset, struct augment_params params, struct step_state state,
                          struct shape shape)
@@ -122,7 +122,7 @@ Test(augment, mirror_repeats_no_edge_pixel)
         cr_expect_eq(augment_reflect(places[i], 5), expected[i], "%d: %d", places[i], augment_reflect(places[i], 5));
 }
 
-/* Over many draws every move is as frequent as any other. The bounds are five standard deviations. */
+/* Over many draws all moves are equally frequent. The bounds are five standard deviations. */
 Test(augment, moves_are_uniform)
 {
     enum { DRAWS = 40000, CROP = 2, MOVES = 2 * CROP + 1 };

@@ -1,5 +1,5 @@
-/* A backend apart from its arithmetic: which ones can be created, memory, the boundary's order of elements, padding,
- * data, plans, and the order of steps. */
+/* Tests backends apart from their arithmetic: creation, memory, the boundary's order of elements, padding, data, plans,
+ * and the order of steps. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 
 /* --- creating --- */
 
-/* That creation fails as the user's error, with a message that names the config key and the given value. */
+/* Checks that creation fails as the user's error, with a message that names the config key and the given value. */
 static void expect_refused(struct backend_options options, const char *key, const char *value)
 {
     struct backend *backend = NULL;
@@ -39,7 +39,7 @@ Test(backend, cpu_refuses_what_it_cannot_compute)
     expect_refused((struct backend_options){.device = DEVICE_CPU, .threads = 1000000}, "backend.threads", "1000000");
 }
 
-/* A build or a machine without CUDA says so; with it, a backend comes. */
+/* A build or a machine without CUDA says so. With CUDA a backend is created. */
 Test(backend, cuda_comes_or_is_refused_clearly)
 {
     struct backend_options options = {.device = DEVICE_CUDA, .threads = 1};
@@ -86,7 +86,7 @@ Test(backend, auto_always_finds_one)
 
 /* --- memory and the boundary --- */
 
-/* Calls a test with every backend that there is. */
+/* Calls a test with every backend that this machine can create. */
 static void with_each_backend(void (*test)(struct backend *backend, const struct variant *variant))
 {
     int count;
@@ -133,7 +133,7 @@ static const struct {
     {TENSOR_VECTOR, {1, 16, 1, 1}},     {TENSOR_VECTOR, {1, 37, 1, 1}},
 };
 
-/* Every element gets a number of its own, so that none can stand for another. */
+/* Every element gets a different number, so that no two can be confused. */
 static void round_trip(struct backend *backend, const struct variant *variant)
 {
     for (size_t i = 0; i < sizeof round_trips / sizeof round_trips[0]; i++) {
@@ -158,14 +158,14 @@ Test(backend, tensors_survive_the_round_trip)
     with_each_backend(round_trip);
 }
 
-/* The two elementwise operations that backend.h exempts: they take 0 to something else. */
+/* Tells the elementwise operations that backend.h exempts, because they turn 0 into something else. */
 static bool may_fill_padding(const struct op_case *op_case)
 {
     if (op_case->op != OP_ELEMENTWISE) return false;
     return op_case->elementwise.op == ELEMENTWISE_DIVIDE || op_case->elementwise.op == ELEMENTWISE_AFFINE;
 }
 
-/* After every operation of every case, from results full of NaN: the padding is zero, the inputs are as they were. */
+/* After every operation of every case, whose results start as NaN, the padding is zero and the inputs are unchanged. */
 static void padding_stays_zero(struct backend *backend, const struct variant *variant)
 {
     int count;
@@ -198,7 +198,7 @@ static struct tensor random_tensor(struct backend *backend, enum tensor_kind kin
     return tensor;
 }
 
-/* What is compared of a convolution of n samples: y, dx, dweight, dbias. */
+/* The compared results of a convolution of n samples: y, dx, dweight, dbias. */
 struct convolution {
     struct tensor result[4];
 };
@@ -232,8 +232,8 @@ static void expect_same_convolution(struct backend *backend, struct convolution 
     }
 }
 
-/* A plan for 9 samples serves 9, 4, 1 and again 9 as a plan of their own would; and leaving out dx changes nothing
- * else. */
+/* A plan for 9 samples serves 9, 4, 1 and again 9 samples as a plan for just so many would. Leaving out dx changes
+ * nothing else. */
 static void plans_serve_smaller_batches(struct backend *backend, const struct variant *variant)
 {
     static const int64_t batches[] = {9, 4, 1, 9};
@@ -304,8 +304,8 @@ static struct dataset_view make_images(struct images *images)
                                  images->pixels, images->labels, images->offset, images->scale};
 }
 
-/* Gathers n samples from `first` on and checks them and their labels; order NULL: file order. All numbers are exact,
- * but for the rounding to bf16. */
+/* Gathers n samples from `first` on and checks them and their labels. An `order` of NULL is the file's order. All
+ * numbers are exact but for the rounding to bf16. */
 static void expect_gathered(struct backend *backend, const struct variant *variant, const struct images *images,
                             struct device_dataset *dataset, const int32_t *order, int64_t first, struct shape shape)
 {
@@ -344,7 +344,7 @@ static void gather_follows_the_order(struct backend *backend, const struct varia
         expect_gathered(backend, variant, &images, dataset, NULL, 0, shapes[k]);
         expect_gathered(backend, variant, &images, dataset, NULL, SAMPLES - 7, shapes[k]);
         backend->ops->dataset_set_order(backend, dataset, order);
-        memset(order, 0, sizeof order); /* the order is copied */
+        memset(order, 0, sizeof order); /* the backend has its own copy */
         expect_gathered(backend, variant, &images, dataset, kept, 0, shapes[k]);
         expect_gathered(backend, variant, &images, dataset, kept, SAMPLES - 7, shapes[k]);
         backend->ops->dataset_set_order(backend, dataset, NULL);
@@ -394,7 +394,7 @@ Test(backend, run_sees_each_state)
     with_each_backend(run_sees_each_state);
 }
 
-/* Without running statistics batch norm gives the same otherwise. */
+/* Without running statistics batch normalization gives the same outputs and gradients. */
 static void batchnorm_without_running_statistics(struct backend *backend, const struct variant *variant)
 {
     const struct shape shape = {5, 17, 3, 2}, vector = {1, 17, 1, 1};

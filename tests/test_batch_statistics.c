@@ -1,4 +1,4 @@
-/* Batch normalization without running statistics: which batch an evaluation normalises by, and where there is none. */
+/* Tests batch normalization without running statistics: the batch that an evaluation normalises by, and its lack. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,8 @@ static double batch_loss(struct session *session, const struct image_set *set, i
     return loss;
 }
 
-/* Full batches, then the rest of the set as the end of the last n images; a set of fewer than n is one batch. */
+/* Computes the loss over full batches. The rest of the set counts as the end of the last n images; a set of fewer than
+ * n images is one batch. */
 static double expected_loss(struct session *session, const struct image_set *set, int64_t n)
 {
     int64_t first = 0;
@@ -77,7 +78,7 @@ Test(batch_statistics, every_sample_is_normalised_by_a_full_batch)
         for (int64_t batch = 2; batch <= 9; batch += batch == 2 ? 5 : 2) expect_stated_batches(texts[i], batch);
 }
 
-/* --- what the head of a run says --- */
+/* --- the head of a run --- */
 
 static char *printed(const char *text)
 {

@@ -1,5 +1,5 @@
-/* The two kinds of batch normalization compute the same thing: the one derived by hand (custom) and the one that the
- * tape differentiates (autodiff). Outputs, gradients, running statistics, and whole training runs. */
+/* Checks that two kinds of batch normalization, derived by hand (custom) and differentiated by the tape (autodiff),
+ * give the same outputs, gradients, running statistics and training runs. */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@
 enum { KINDS = 2, STEPS = 50, SEED = 42 };
 static const enum layer_kind kinds[KINDS] = {LAYER_BATCHNORM, LAYER_BATCHNORM_AUTODIFF};
 
-/* Vectors; images; odd numbers of channels, below and above a block of 16; N*H*W = 2 and 1. */
+/* Cases: vectors; images; odd numbers of channels, below and above a block of 16; N*H*W = 2 and 1. */
 struct kinds_case {
     struct shape shape;
     double epsilon;
@@ -33,7 +33,7 @@ struct bench {
     const struct kinds_case *c;
     struct backend *backend;
     struct network *network;
-    struct layer *layer; /* its first: the batch normalization */
+    struct layer *layer; /* its first layer, the batch normalization */
     struct tensor x, y, dy, dx;
 };
 
@@ -85,7 +85,7 @@ static void backward(struct bench *bench)
     bench->layer->ops->backward(bench->layer, &bench->x, &bench->y, &bench->dy, &bench->dx);
 }
 
-/* Mean and biased variance of a channel. */
+/* Computes mean and biased variance of a channel. */
 static void moments(const double *x, struct shape shape, int64_t c, double *mean, double *variance)
 {
     int64_t plane = shape.h * shape.w, values = shape.n * plane;
@@ -103,7 +103,8 @@ static void moments(const double *x, struct shape shape, int64_t c, double *mean
     *variance = squares;
 }
 
-/* The largest dy/dx that the layer can have, gamma <= 1.5: what a rounding of x becomes in y, and one of dy in dx. */
+/* Returns the largest dy/dx that the layer can have (gamma <= 1.5). It bounds the effect in y of a rounding of x, and
+ * in dx of a rounding of dy. */
 static double largest_slope(struct bench *bench)
 {
     double *x = support_read(bench->backend, &bench->x), slope = 1, mean, variance;
@@ -115,9 +116,9 @@ static double largest_slope(struct bench *bench)
     return slope;
 }
 
-/* Relative 1e-12: a value is the work of some ten roundings of 1e-16 and of sums over at most 72 values. What cancels
- * (dx all but vanishes where N*H*W = 2, for then xhat is +1 and -1 whatever x is) leaves the rounding of what it was
- * the difference of: x and dy of up to 2.5, N*H*W of them in a sum, times the slope. */
+/* Compares with a relative bound of 1e-12: a value has some ten roundings of 1e-16 and sums over at most 72 values. The
+ * absolute bound is for cancellation (dx nearly vanishes where N*H*W = 2, for xhat is then +1 and -1 for every x). A
+ * difference leaves the roundings of its terms: x and dy of up to 2.5, N*H*W of them in a sum, times the slope. */
 static void expect_same(struct bench bench[KINDS], const struct tensor *a, const struct tensor *b, const char *name)
 {
     char message[256];
@@ -129,7 +130,7 @@ static void expect_same(struct bench bench[KINDS], const struct tensor *a, const
     free(first), free(second);
 }
 
-/* What holds in each case on every fp64 backend that this machine has. */
+/* Calls `check` with each case on every fp64 backend that this machine has. */
 static void on_backends(void (*check)(struct backend *backend, const struct kinds_case *c))
 {
     int count;
@@ -176,7 +177,7 @@ Test(batchnorm_kinds, agree_in_output_gradients_and_running_statistics)
     on_backends(check_agreement);
 }
 
-/* The first layer of a network is not asked for dx; the rest of its gradients must not depend on that. */
+/* The first layer of a network computes no dx. Its other gradients must not depend on that. */
 static void check_without_dx(struct backend *backend, const struct kinds_case *c)
 {
     for (int k = 0; k < KINDS; k++) {
@@ -202,7 +203,7 @@ Test(batchnorm_kinds, dx_may_be_left_out)
     on_backends(check_without_dx);
 }
 
-/* Running statistics after the first step, from their definition. */
+/* Computes running statistics after the first step from their definition. */
 static void check_running_statistics(struct backend *backend, const struct kinds_case *c)
 {
     double values = (double)(c->shape.n * c->shape.h * c->shape.w), unbiased = values > 1 ? values / (values - 1) : 1;
@@ -210,7 +211,7 @@ static void check_running_statistics(struct backend *backend, const struct kinds
         struct bench bench;
         bench_open(&bench, backend, c, kinds[k]);
         forward(&bench, LAYER_TRAIN);
-        forward(&bench, LAYER_EVALUATE); /* leaves them as they are */
+        forward(&bench, LAYER_EVALUATE); /* leaves the statistics as they are */
         double *x = support_read(backend, &bench.x);
         double *running_mean = support_read(backend, &bench.layer->buffer[0].value);
         double *running_var = support_read(backend, &bench.layer->buffer[1].value);
@@ -253,9 +254,9 @@ Test(batchnorm_kinds, batch_stats_only_at_evaluation)
 
 /* --- finite differences --- */
 
-/* Central differences of L = sum dy*y for every value of a tensor against its gradient. A third derivative that is
- * large (two values of a channel close together) and cancellation to zero both stay below the absolute part: y of about
- * 1 has roundings of 1e-16, up to 72 of them over 2h make 1e-10. */
+/* Compares central differences of L = sum dy*y for every value of a tensor with its gradient. The absolute bound allows
+ * for a large third derivative (two values of a channel close together) and for cancellation to zero: y of about 1 has
+ * roundings of 1e-16, and up to 72 of them over 2h make 1e-10. */
 static void check_differences(struct bench *bench, const struct tensor *tensor, const struct tensor *gradient,
                               const char *name)
 {
@@ -306,7 +307,7 @@ Test(batchnorm_kinds, agree_with_finite_differences)
 static const char mlp_text[] = "[model]\nhidden = 19, 11\n";
 static const char convnet_text[] = "[model]\nkind = convnet\nfeatures = 6, M, 17, M, A\n";
 
-/* The mean loss of each of the first steps. */
+/* Computes the mean loss of each of the first steps. */
 static void loss_curve(const char *model, const char *batchnorm, const char *precision, double curve[STEPS])
 {
     struct experiment experiment;
@@ -335,7 +336,7 @@ static void loss_curve(const char *model, const char *batchnorm, const char *pre
     free(text);
 }
 
-/* The curves differ by rounding, which training carries on and multiplies: each step works on weights that already
+/* The curves differ by rounding. Training multiplies the difference, since each step works on weights that already
  * differ. */
 static void check_curves(const char *model, const char *precision, double bound)
 {
@@ -355,13 +356,13 @@ static void check_curves(const char *model, const char *precision, double bound)
 
 Test(batchnorm_kinds, same_loss_curve_in_fp64)
 {
-    /* 7e-14 at most on the machine it was written on */
+    /* one machine gave at most 7e-14 */
     check_curves(mlp_text, "fp64", 1e-9);
     check_curves(convnet_text, "fp64", 1e-9);
 }
 
-/* A rounding in fp32 is 2^29 times one in fp64, where the curves are up to 7e-14 apart: 4e-5 is to be expected at most
- * (found: 2e-6). A wrong derivative, of one part in a hundred, moves them by more than 5e-4. */
+/* A rounding in fp32 is 2^29 times one in fp64, where the curves are up to 7e-14 apart. So at most 4e-5 is to be
+ * expected (found: 2e-6). A derivative that is wrong by one part in a hundred moves them by more than 5e-4. */
 Test(batchnorm_kinds, same_loss_curve_in_fp32)
 {
     check_curves(mlp_text, "fp32", 1e-4);

@@ -1,4 +1,4 @@
-/* What trainer bench measures: that the numbers are there and mean what they say, not how large they are. */
+/* Tests the meaning of the numbers that trainer bench prints, not their size. */
 #include <math.h>
 
 #include "config_support.h"
@@ -7,7 +7,7 @@
 
 TestSuite(bench, .init = enter_folder, .fini = leave_folder);
 
-/* --- what a convolution multiplies --- */
+/* --- products of a convolution --- */
 
 static int64_t slow_useful_taps(int64_t size, struct window window)
 {
@@ -152,7 +152,7 @@ Test(bench, flops_leave_out_padding)
     bench_free(&result);
 }
 
-/* The config's own data set is not needed: the images are synthetic, of the format that is asked for. */
+/* The bench does not need the config's data set: it makes images of the wanted format. */
 Test(bench, needs_no_data)
 {
     struct bench_result result;
@@ -172,7 +172,7 @@ Test(bench, needs_no_data)
     bench_free(&result);
 }
 
-/* Images that are higher than wide stay so, and there are more of them than a cache holds. */
+/* Images higher than wide stay so, and the data set is larger than a cache. */
 Test(bench, images_need_not_be_square)
 {
     struct bench_result result;
@@ -209,7 +209,7 @@ static char *table_of(const struct bench_result *result)
     return support_file_read("table.txt", NULL);
 }
 
-/* 1 GFLOP/s: of two layers of a kind, 3 + 3 Mflop are 6 ms at the peak, of the 8 ms that they take. */
+/* At a peak of 1 GFLOP/s, two layers of a kind with 3 + 3 Mflop need 6 ms of the 8 ms that they take. */
 Test(bench, tells_where_the_time_goes)
 {
     struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0},
@@ -228,7 +228,7 @@ Test(bench, tells_where_the_time_goes)
     free(text);
 }
 
-/* 4 Mflop in 3 ms at 1 GFLOP/s: no time is lost beyond the peak's, and none is printed as negative. */
+/* 4 Mflop in 3 ms are faster than a peak of 1 GFLOP/s: no time is lost, and none is printed as negative. */
 Test(bench, tells_of_layers_faster_than_the_peak)
 {
     struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 2e6, 2e6}};
@@ -239,7 +239,7 @@ Test(bench, tells_of_layers_faster_than_the_peak)
     free(text);
 }
 
-/* Where the peak is not known, there is no share of it. */
+/* Where the peak is unknown, no share of it is printed. */
 Test(bench, prints_without_a_peak)
 {
     struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 1e6, 2e6}};
@@ -250,7 +250,7 @@ Test(bench, prints_without_a_peak)
     free(text);
 }
 
-/* The file reads back as a config, figures and all. */
+/* The file reads back as a config, with its figures. */
 Test(bench, writes_a_file)
 {
     struct bench_result result;

@@ -1,4 +1,4 @@
-/* Checkpoints: a session that is restored is the session that was saved; what does not fit is refused. */
+/* Tests checkpoints: a restored session equals the saved one, and a checkpoint that does not fit is refused. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -63,9 +63,9 @@ static void expect_same_file(const char *a, const char *b)
     free(a_bytes), free(b_bytes);
 }
 
-/* --- what was saved is restored --- */
+/* --- saved and restored --- */
 
-/* Saved after 5 steps, restored into a new session; both then take 5 more. */
+/* Saves a session after 5 steps and restores it into a new one. Both then take 5 more steps and must agree. */
 static void expect_restored(const char *text)
 {
     struct session *first = session_saved(text, 5, "a"), *second = session_open(text, 1);
@@ -96,14 +96,14 @@ Test(checkpoint, restores_momentum_in_double_precision)
 static const char averaged[] = DATA "ema_decay = 0.9\n" CONVNET "[optimizer]\nname = adam\nlearning_rate = 1e-2\n"
                                     "[augment]\nflip = true\ncrop = 2\n[backend]\ndevice = cpu\n";
 
-/* Also the draws of an augmented batch are those of the run that never stopped. */
+/* The draws of an augmented batch too are those of the run that never stopped. */
 Test(checkpoint, restores_the_moving_average_beside_the_weights)
 {
     expect_restored(averaged);
     expect_same_file("a", "b");
 }
 
-/* The weights with the plain names are the ones that were evaluated. */
+/* The weights with the plain names are the evaluated ones. */
 Test(checkpoint, a_network_takes_the_average)
 {
     struct session *session = session_saved(averaged, 5, "a"), *plain = session_open(adam, 2);
@@ -213,7 +213,7 @@ Test(checkpoint, names_and_shapes_are_those_of_pytorch)
     checkpoint_free(&checkpoint);
 }
 
-/* Another layout in memory, and another precision: the values are the same. */
+/* The values stay the same in another memory layout and in another precision. */
 Test(checkpoint, loads_weights_into_any_backend)
 {
     struct session *session = session_saved(adam, 5, "a");
@@ -242,9 +242,9 @@ Test(checkpoint, loads_weights_into_any_backend)
     session_close(session);
 }
 
-/* --- what does not fit --- */
+/* --- checkpoints that do not fit --- */
 
-/* A copy of `a` as `b`, with the digest right, without the tensor or the text of that name. */
+/* Copies `a` to `b`, with the right digest, without the tensor or the text of that name. */
 static void copy_without(const char *name)
 {
     struct safetensors_file file;
@@ -302,7 +302,7 @@ Test(checkpoint, every_text_that_is_read_is_needed)
     }
 }
 
-/* `a` as `b` with another text of that name, the digest right; what is read of it must fail so. */
+/* Copies `a` to `b` with other class names and the right digest, and checks that reading `b` fails with the message. */
 static void expect_names_refused(const char *names, const char *message)
 {
     struct safetensors_file file;
@@ -321,8 +321,7 @@ static void expect_names_refused(const char *names, const char *message)
     checkpoint_free(&checkpoint);
 }
 
-/* The writer never lets such names through; another program, or another hand, may. U+009B begins the same sequences as
- * the escape does. */
+/* The writer lets no such names through, but another program may. U+009B begins the same sequences as the escape. */
 Test(checkpoint, names_that_a_terminal_obeys_are_refused)
 {
     struct session *session = session_open(adam, 1);

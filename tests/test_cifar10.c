@@ -1,4 +1,4 @@
-/* The reader of CIFAR-10's binary version: the real sample in fixtures/cifar10, and damaged copies of it. */
+/* Tests the reader of CIFAR-10's binary version on the real sample in fixtures/cifar10 and on damaged copies of it. */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void copy_file(const char *name, const char *to_folder)
     free(bytes), free(from), free(to);
 }
 
-/* A new folder with a copy of the fixture. */
+/* Makes a new folder with a copy of the fixture. */
 static char *copy_fixture(void)
 {
     char *folder = support_folder();
@@ -36,7 +36,7 @@ static char *copy_fixture(void)
     return folder;
 }
 
-/* The folder cannot be loaded, and the message is exactly `where`, ": " and `what`. */
+/* Checks that the folder cannot be loaded, with exactly the message `where`, ": " and `what`. */
 static void expect_error(const char *folder, const char *where, const char *what)
 {
     struct dataset dataset, empty = {0};
@@ -73,7 +73,7 @@ static void expect_fixture(const struct dataset *dataset)
     cr_assert(dataset->train.count == 320 && dataset->test.count == 100 && dataset->validation.count == 0);
     cr_expect_eq(memcmp(dataset->train.labels, labels, sizeof labels), 0);
     cr_expect_eq(memcmp(dataset->test.labels, test_labels, sizeof test_labels), 0);
-    /* The first row of red, and the first pixel of green and of blue. */
+    /* The first row of red, and the first pixels of green and blue. */
     cr_expect(first[0] == 59 && first[1] == 43 && first[31] == 148 && first[32] == 16);
     cr_expect(first[1024] == 62 && first[2048] == 63 && first[3071] == 72);
     cr_expect(dataset->train.labels[319] == 9 && dataset->train.pixels[320 * PIXELS - 1] == 192);
@@ -148,7 +148,7 @@ Test(cifar10, class_names_may_have_windows_line_ends)
     support_folder_remove(folder);
 }
 
-/* --- nothing, or not all of it --- */
+/* --- missing files --- */
 
 static const char way_out[] =
     "run scripts/fetch-cifar10 to download it, or point data.path (--set data.path=...) at an "
@@ -242,7 +242,7 @@ Test(cifar10, unreadable_file)
         free(other);
     }
     cr_assert_eq(chmod(folder, 0755), 0);
-    bool root = geteuid() == 0; /* may read everything, so the test becomes someone else for a moment */
+    bool root = geteuid() == 0; /* root may read everything, so the test changes its user for a moment */
     if (root) cr_assert_eq(seteuid(NOBODY), 0);
     expect_error(folder, path, "cannot open: Permission denied");
     if (root) cr_assert_eq(seteuid(0), 0);
@@ -252,7 +252,7 @@ Test(cifar10, unreadable_file)
 
 /* --- damaged files --- */
 
-/* A copy of the fixture in which one file has another size; what is added is zero. */
+/* Copies the fixture and changes the size of one file; added bytes are zero. */
 static char *copy_resized(const char *name, int64_t size)
 {
     char *folder = copy_fixture(), *path = support_path(folder, name);
@@ -285,7 +285,7 @@ Test(cifar10, too_many_records)
 {
     expect_file_error(copy_resized(batches[0], 10001 * RECORD), batches[0],
                       "30733073 bytes, expected at most 30730000: 10000 records of 3073 bytes");
-    /* A sparse file: the size alone must do, before memory is taken. */
+    /* The reader must refuse a sparse file by its size, before it takes memory. */
     expect_file_error(copy_resized(batches[5], (int64_t)1 << 40), batches[5],
                       "1099511627776 bytes, expected at most 30730000: 10000 records of 3073 bytes");
 }
@@ -340,7 +340,7 @@ Test(cifar10, class_names_are_different_lines_of_text)
     free(longer);
 }
 
-/* A control character of 8 bits, U+009B, begins the same sequences as the escape does. */
+/* U+009B, a control character of 8 bits, begins the same sequences as the escape. */
 Test(cifar10, class_names_hold_nothing_that_a_terminal_obeys)
 {
     const struct {
@@ -383,7 +383,8 @@ Test(cifar10, class_names_may_be_in_any_language)
 
 /* --- fewer and more classes than ten --- */
 
-/* The fixture with each label replaced by label % modulus + first, and so many names; NULL: no file of them. */
+/* Copies the fixture with each label replaced by label % modulus + first, and with these names; NULL: no file of
+ * names. */
 static char *relabelled_fixture(int modulus, int first, const char *names)
 {
     char *folder = copy_fixture(), *meta = support_path(folder, "batches.meta.txt");

@@ -1,5 +1,5 @@
-/* train.class_weights: the weights of a data set, in training's loss and not in evaluations. The loss itself is held
- * against PyTorch's by the cases WEIGHTED of op_cases.c. */
+/* Tests train.class_weights: the weights of a data set count in training's loss and not in evaluations. The cases
+ * WEIGHTED of op_cases.c compare the loss itself with PyTorch's. */
 #include <criterion/criterion.h>
 #include <math.h>
 
@@ -22,7 +22,7 @@ static struct experiment load(const char *lines, struct dataset *dataset)
     return experiment;
 }
 
-/* 10 samples: 5 of class 0, 4 of class 1, 1 of class 2. */
+/* Labels 10 samples: 5 of class 0, 4 of class 1, 1 of class 2. */
 static void relabel(struct dataset *dataset)
 {
     const uint8_t labels[] = {0, 1, 0, 1, 2, 0, 0, 1, 1, 0};
@@ -30,7 +30,7 @@ static void relabel(struct dataset *dataset)
     dataset->train.count = 10;
 }
 
-/* compute_class_weight("balanced", classes=[0, 1, 2], y=labels) of scikit-learn. */
+/* The values are those of scikit-learn's compute_class_weight("balanced", classes=[0, 1, 2], y=labels). */
 Test(class_weights, balanced_is_scikit_learns_formula)
 {
     struct dataset dataset;
@@ -90,7 +90,7 @@ Test(class_weights, values_are_written_and_read_again)
     }
 }
 
-/* 256 weights of all their digits, as many as there can be classes, are more than a value may take. */
+/* 256 weights with all their digits, as many as classes are possible, are longer than a value may be. */
 Test(class_weights, a_list_that_could_not_be_written_is_refused)
 {
     const char *const weights[] = {"0.12345678901234568", "0.1234567890123"}; /* 21 and 17 bytes each with ", " */
@@ -127,8 +127,7 @@ static double step_loss(struct session *session)
     return sums.loss / (double)sums.count;
 }
 
-/* Weights that are all the same change nothing but rounding. Others change training, and an evaluation only through
- * it. */
+/* Equal weights change nothing but rounding. Others change training, and an evaluation only through training. */
 Test(class_weights, evaluations_are_not_weighed)
 {
     const char *const loss[] = {"fused", "separate"};
@@ -150,7 +149,7 @@ Test(class_weights, evaluations_are_not_weighed)
     }
 }
 
-/* A class of weight 0 has no part in the gradient: with the labels of a batch all of that class nothing moves. */
+/* A class of weight 0 has no part in the gradient: a batch of that class alone moves nothing. */
 Test(class_weights, weights_of_zero_move_nothing)
 {
     struct session *session =

@@ -1,4 +1,4 @@
-/* How many classes a data set has and what they are called: by names, by a number, by labels; damaged labels. */
+/* Tests the number and the names of a data set's classes, by names, by a number and by labels, and damaged labels. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -19,7 +19,7 @@ static void write_labels(const uint8_t *train, uint32_t train_count, const uint8
     write_and_free(".", "t10k-labels-idx1-ubyte", make_labels(test_count, test));
 }
 
-/* Labels first to first + classes - 1 in turn, but for one. */
+/* Writes labels first to first + classes - 1 in turn, but for one. */
 static void write_damaged(int first, int classes, int place, int label)
 {
     uint8_t train[MANY], test[] = {(uint8_t)first};
@@ -144,7 +144,7 @@ Test(classes, labels_from_one)
     dataset_free(&dataset);
 }
 
-/* Messages speak of the labels that stand in the file. */
+/* Messages show labels as they stand in the file. */
 Test(classes, labels_from_one_with_a_damaged_one)
 {
     write_damaged(1, 6, 3, 0);
@@ -170,7 +170,7 @@ static void expect_names(struct dataset dataset, const char *first, const char *
 
 Test(classes, names_in_a_list_or_a_file_tell_how_many)
 {
-    static const uint8_t labels[] = {0, 2, 0, 2}; /* the second class has no image, and that is meant */
+    static const uint8_t labels[] = {0, 2, 0, 2}; /* the second class has no image on purpose */
     static const char text[] = "\xEF\xBB\xBF"
                                "T-shirt/top\r\n ankle boot, brown\r\n\303\251t\303\251\n\n";
     write_labels(labels, 4, labels, 4);
@@ -258,7 +258,7 @@ Test(classes, names_of_the_synthetic_set)
     experiment_free(&experiment);
 }
 
-/* --- where names are seen --- */
+/* --- names in figures --- */
 
 Test(classes, quickstart_names_its_classes)
 {
@@ -272,7 +272,8 @@ Test(classes, quickstart_names_its_classes)
     experiment_free(&experiment);
 }
 
-/* The names of the config reach a run's figures through its checkpoint, and the network's last layer by their number. */
+/* The names of the config reach a run's figures through its checkpoint. Their number is that of the network's
+ * outputs. */
 Test(classes, names_are_in_the_answers_of_a_run)
 {
     write_damaged(0, 2, -1, 0);

@@ -1,4 +1,4 @@
-/* The program as a user meets it: exit codes, one line per error, help, and a small run. */
+/* Tests the program as users meet it: exit codes, one line per error, help, and small runs. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -131,7 +131,7 @@ Test(cli, writes_a_config_as_it_counts)
     expect_error(run("config", "-d", "-s", "a.b=c", NULL), 2, "--set a.b=c: expected a config file for it");
 }
 
-/* What the tables of the subcommands say: each is in the help, with its options. */
+/* The help shows each subcommand of the table, with its options. */
 Test(cli, helps_with_every_subcommand)
 {
     for (int i = 0; cli_commands[i]; i++) {
@@ -315,7 +315,7 @@ Test(cli, a_shape_that_cannot_be_names_its_entry)
 
 /* --- pipes in place of files --- */
 
-/* The path of a pipe that holds a text to its end, as a shell's <(...) gives it. */
+/* Returns the path of a pipe with a text in it, as a shell's <(...) gives it. */
 static char *pipe_with(const char *text)
 {
     int ends[2];
@@ -341,7 +341,7 @@ static void put_pipe(const char *path)
     cr_assert((unlink(path) == 0 || !exists(path)) && mkfifo(path, 0600) == 0);
 }
 
-/* Nobody writes to these pipes: whoever waits for that never ends. */
+/* Nothing writes to these pipes: a program that waits for them never ends. */
 Test(cli, waits_for_no_pipe, .timeout = 60)
 {
     write_tiny_config("tiny.ini");
@@ -388,7 +388,7 @@ Test(cli, reports_on_runs)
                  "[--output FILE] [--checkpoint best|last] [--no-evaluation] [--set SECTION.KEY=VALUE]...");
 }
 
-/* Where checkpoint.best is false, and where a run was stopped before its first evaluation. */
+/* A run has no best checkpoint with checkpoint.best = false, and when it stops before its first evaluation. */
 Test(cli, a_run_without_a_best_checkpoint_is_used_by_its_last)
 {
     write_tiny_config("tiny.ini");
@@ -410,7 +410,7 @@ Test(cli, a_run_without_a_best_checkpoint_is_used_by_its_last)
     expect_output(run("eval", "a", "--checkpoint", "last", NULL), "step 4");
 }
 
-/* A name that cannot be one is told; paths are as long as the system allows. */
+/* The program reports a file name that cannot be experiment.name. Paths may be as long as the system allows. */
 Test(cli, takes_odd_and_long_names)
 {
     char deep[3000] = "deep";
@@ -450,7 +450,7 @@ Test(cli, a_report_says_what_it_lacks)
     expect_in_file("a/report.html", "\"no config: a/resolved.ini: cannot open: No such file or directory\","
                                     "\"no table of its layers, for want of a config\"");
     const char *config = "[data]\ndataset = idx\npath = nowhere\n";
-    cr_assert_eq(system("rm -r a/checkpoints"), 0); /* which would tell the layers, too */
+    cr_assert_eq(system("rm -r a/checkpoints"), 0); /* they would show the layers too */
     support_file_write("a/resolved.ini", config, strlen(config));
     expect_output(run("report", "a", "--no-evaluation", NULL), "a/report.html\n");
     expect_in_file("a/report.html", "\"no table of its layers: nowhere: no such folder, expected the IDX files");

@@ -1,4 +1,4 @@
-/* Figures of confusion matrices, held against scikit-learn's. */
+/* Compares the figures of confusion matrices with scikit-learn's. */
 #include <criterion/criterion.h>
 #include <math.h>
 
@@ -30,7 +30,7 @@ static const struct known cases[] = {
                  {NAN, 0, 0},
                  {0, NAN, 0}},
      .macro = {0.3333333333333333, 0.39610389610389607, 0.36141304347826086, 0.5281385281385281}},
-    /* class 1 is neither there nor predicted */
+    /* class 1 has no sample and is never predicted */
     {.classes = 4,
      .counts = {{4, 0, 1, 0}, {0, 0, 0, 0}, {2, 0, 3, 0}, {1, 0, 0, 6}},
      .figures = {{0.5714285714285714, 0.8, 0.6666666666666666},
@@ -38,7 +38,7 @@ static const struct known cases[] = {
                  {0.75, 0.6, 0.6666666666666666},
                  {1, 0.8571428571428571, 0.9230769230769231}},
      .macro = {0.7738095238095237, 0.7523809523809524, 0.7521367521367521, 0.7523809523809524}},
-    /* two samples of class 0 are taken for no class at all */
+    /* two samples of class 0 get no class as their prediction */
     {.classes = 2,
      .counts = {{3, 1, 2}, {1, 4, 0}},
      .figures = {{0.75, 0.5, 0.6}, {0.8, 0.8, 0.8}},
@@ -102,7 +102,7 @@ Test(confusion, equal_outputs_and_nan_in_the_top)
 {
     const double equal[3] = {.25, .25, .25}, no_number[3] = {.5, NAN, .25};
     struct confusion confusion = confusion_create(3);
-    cr_expect_eq(confusion.top, 2); /* of three classes all three would always be right */
+    cr_expect_eq(confusion.top, 2); /* a top 3 of three classes would always be right */
     confusion_add_outputs(&confusion, 1, equal);
     cr_expect_eq(confusion.top_correct, 1);
     confusion_add_outputs(&confusion, 2, equal);

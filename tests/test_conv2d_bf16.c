@@ -1,5 +1,5 @@
-/* Convolutions of bf16 operands against double precision. Operands are rounded first, so that products are exact and
- * what is left is the rounding of fp32 sums: a wrong or missing term shows. */
+/* Compares convolutions of bf16 operands with double precision. The operands are rounded first, so products are exact
+ * and only fp32 sums round. A wrong or missing term shows. */
 #include <criterion/criterion.h>
 
 #include <math.h>
@@ -15,8 +15,8 @@ struct convolution_case {
     struct window window;
 };
 
-/* One sample and one pixel; batches of a tile and a bit, of whole steps and between; channels below, at and beyond a
- * pair of blocks; strides; a window larger than the image; the linear layer. */
+/* Cases: one sample and one pixel; batches of a tile and a bit, of whole steps and between; channels below, at and
+ * beyond a pair of blocks; strides; a window larger than the image; the linear layer. */
 static const struct convolution_case cases[] = {
     {{1, 1, 1, 1}, 1, {1, 1, 0}},      {{17, 3, 9, 7}, 20, {3, 1, 1}},   {{32, 33, 4, 4}, 65, {3, 1, 1}},
     {{50, 16, 5, 5}, 16, {3, 2, 1}},   {{5, 48, 6, 5}, 31, {5, 2, 2}},   {{3, 70, 2, 2}, 40, {5, 1, 2}},
@@ -25,7 +25,7 @@ static const struct convolution_case cases[] = {
 
 enum { CASES = sizeof cases / sizeof cases[0], RESULTS = 3 };
 
-/* x, w, dy and y, dx, dw of a case. */
+/* The operands x, w, dy and the results y, dx, dw of a case. */
 struct operands {
     struct shape shape[RESULTS];
     double *values[RESULTS];
@@ -65,7 +65,7 @@ static void free_operands(struct operands *operands)
     for (int i = 0; i < RESULTS; i++) free(operands->values[i]);
 }
 
-/* y, dx, dw */
+/* Computes y, dx and dw on the backend. */
 static struct operands convolve(struct backend *backend, const struct convolution_case *test,
                                 const struct operands *operands)
 {
@@ -85,8 +85,8 @@ static struct operands convolve(struct backend *backend, const struct convolutio
     return results;
 }
 
-/* An fp32 sum in any order is off by a few roundings of the sum of the absolute terms: `magnitude`. AMX rounds down
- * where others round to nearest, so by twice as many. */
+/* An fp32 sum in any order is off by a few roundings of `magnitude`, the sum of the absolute terms. AMX rounds down
+ * where others round to nearest, so its sums are off by twice as many. */
 static void expect_close(const struct variant *variant, int index, const struct operands *found,
                          const struct operands *expected, const struct operands *magnitude)
 {

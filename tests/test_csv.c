@@ -1,4 +1,4 @@
-/* metrics.csv: what is written is read again as it was, and everything else is refused with its line. */
+/* Tests metrics.csv: the reader gives back the written rows, and refuses everything else with its line. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
@@ -72,7 +72,7 @@ static bool same_rows(const struct metrics_row *a, const struct metrics_row *b)
            same_bits(a->elapsed_seconds, b->elapsed_seconds);
 }
 
-/* --- there and back --- */
+/* --- written and read --- */
 
 /* Numbers of nine digits, and times in milliseconds, come back to the bit. */
 Test(csv, round_trip_is_exact)
@@ -90,7 +90,7 @@ Test(csv, round_trip_is_exact)
     free(found);
 }
 
-/* Any float comes back as that float, and a file that is read and written again is the same file. */
+/* Any float comes back as that float. A file that is read and written again has the same bytes. */
 Test(csv, floats_survive)
 {
     enum { ROWS = 500 };
@@ -132,7 +132,7 @@ Test(csv, nan_and_infinity)
     free(text), free(found);
 }
 
-/* The ends of what a double holds, also below the normal ones. */
+/* The largest and smallest doubles come back, subnormal ones too. */
 Test(csv, extreme_numbers)
 {
     const struct metrics_row row = {0,      0, {1.7976931348623157e308, 5e-324}, EVALUATION_NONE, {-5e-324, 2e-310},
@@ -154,7 +154,7 @@ Test(csv, no_rows)
     cr_expect_null(rows);
 }
 
-/* Every row is on the disk as soon as it is appended, and an old file is gone. */
+/* Every row is in the file as soon as it is appended, and the rows of an old file are gone. */
 Test(csv, rows_are_written_at_once)
 {
     const struct metrics_row row = {1, 0, {2.5, 0.25}, EVALUATION_NONE, {2.75, 0.125}, 0.001, 1.5};
@@ -172,7 +172,7 @@ Test(csv, rows_are_written_at_once)
     metrics_csv_close(&csv);
 }
 
-/* --- the sets that a run has --- */
+/* --- the sets of a run --- */
 
 #define START "step,epoch,train_loss,train_accuracy,"
 #define END "learning_rate,elapsed_seconds\n"
@@ -208,7 +208,7 @@ Test(csv, has_columns_of_the_sets_that_a_run_has)
     expect_columns((struct metrics_columns){0}, START END "2,1,1,0.5,0.1,4.000\n");
 }
 
-/* The file of a run that an older program began, which knew no validation set. */
+/* A program without a validation set began this file. */
 Test(csv, goes_on_with_other_columns)
 {
     const struct metrics_row next = {2, 0, {1, 0.5}, {2, 0.25}, {3, 0.125}, 0.1, 4};
@@ -238,7 +238,7 @@ Test(csv, goes_on_with_other_columns)
     "\"step\",\"epoch\",\"train_loss\",\"train_accuracy\",\"test_loss\",\"test_accuracy\",\"learning_rate\","          \
     "\"elapsed_seconds\"\r\n"
 
-/* The text with CR LF for each newline, in a new string. */
+/* Returns the text with CR LF for each newline, in a new string. */
 static char *with_cr_lf(const char *before, const char *text)
 {
     char *longer = memory_alloc(strlen(before) + 2 * strlen(text) + 1, 1), *to = longer + strlen(before);
@@ -269,7 +269,7 @@ Test(csv, takes_what_spreadsheets_save)
     expect_two_rows("\xEF\xBB\xBF" HEADER ROWS_OF_TWO, strlen(HEADER ROWS_OF_TWO) + 3);
     const char *quoted = QUOTED_HEADER "1,0,2.5,\"0.25\",2.75,0.125,1.00E-03,1.5\r\n2,0,1,0.5,1,0.5,0.1,2";
     expect_two_rows(quoted, strlen(quoted));
-    /* What is wrong in it is said as before; a mark anywhere else is no mark. */
+    /* Errors in such a file have the usual messages. A byte order mark anywhere else is none. */
     expect_text_refused(HEADER ROW "2,0,1,0.5,1,0.5,0.1\r\n", "m.csv:3: expected 8 columns, found 7");
     expect_text_refused(HEADER "\xEF\xBB\xBF" ROW, "m.csv:2: step: expected a whole number, found \"\xEF\xBB\xBF"
                                                    "1\"");
@@ -294,7 +294,7 @@ Test(csv, goes_on_with_a_file_that_a_spreadsheet_saved)
     free(saved), free(rows), free(text);
 }
 
-/* --- what is refused --- */
+/* --- refused files --- */
 
 #define EXPECTED_HEADER                                                                                                \
     "m.csv:1: expected the header "                                                                                    \
@@ -343,7 +343,8 @@ Test(csv, steps_grow)
                         "m.csv:3: step: expected more than the 1 of the row before, found 0");
 }
 
-/* What a full disk or a killed run leaves: no prefix of a file that ends within a line may pass for a shorter run. */
+/* A full disk or a killed run leaves a prefix of a file. One that ends within a line must not pass for a shorter
+ * run. */
 Test(csv, truncated_files)
 {
     const char *text = HEADER ROW "2,0,1,0.5,1,0.5,0.1,2.000\n";

@@ -1,5 +1,5 @@
-/* CPU against CUDA: every operation of the one list of cases, run after run, and whole networks step by step. Without a
- * CUDA device the tests say so and are skipped. */
+/* Compares CUDA with the CPU: every operation of the one list of cases, and whole networks step by step. Without a CUDA
+ * device the tests say so and are skipped. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +16,7 @@
 
 enum { PRECISIONS = 3 };
 
-/* The CUDA rows of the list of variants; `variant->roundoff` is of their precision. */
+/* Returns a CUDA row of the list of variants; `variant->roundoff` is that of its precision. */
 static const struct variant *cuda_variant(int i)
 {
     int count;
@@ -56,7 +56,7 @@ static void round_inputs(const struct variant *variant, struct op_arrays *inputs
         support_round(variant, inputs->array[k].values, shape_count(inputs->array[k].shape));
 }
 
-/* Against the CPU in fp64, from the same inputs. The tolerance is that of test_ops_known, in roundings of the
+/* Compares with the CPU in fp64, from the same inputs. The tolerance is that of test_ops_known, in roundings of the
  * precision. */
 static void expect_cpu(struct backend *backend, const struct variant *variant, const char *how)
 {
@@ -80,7 +80,7 @@ static void expect_cpu(struct backend *backend, const struct variant *variant, c
     backend_destroy(exact);
 }
 
-/* With the algorithms that repeat to the bit, and with those that were the fastest. */
+/* Operations agree with the algorithms that repeat to the bit and with the fastest ones. */
 Test(cuda, operations_agree_with_the_cpu)
 {
     need_cuda();
@@ -95,8 +95,8 @@ Test(cuda, operations_agree_with_the_cpu)
     }
 }
 
-/* cuDNN's batch normalization is the same function as ours. Cases with a mean of 1000 are left out: there cuDNN's
- * variance is a difference of two large numbers. */
+/* cuDNN's batch normalization is the same function as the backend's own. The test leaves out cases with a mean of 1000,
+ * where cuDNN's variance is a difference of two large numbers. */
 Test(cuda, cudnn_batchnorm_is_the_same_function)
 {
     need_cuda();
@@ -138,8 +138,7 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
 #endif
 enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 5 };
 
-/* The report's networks in small, each kind of layer and optimizer among them. 203 = 12 * 16 + 11: epochs with a tail.
- */
+/* Small networks with each kind of layer and each optimizer. 203 = 12 * 16 + 11 gives epochs with a tail. */
 static const struct {
     const char *name, *text;
 } networks[NETWORKS] = {
@@ -159,7 +158,7 @@ static const struct {
                                              "learning_rate = 0.01\n[train]\nbatch_size = 16\nmax_steps = 50\n"},
 };
 
-/* Per sample: the mean loss of each step, then the losses and accuracies of both sets. */
+/* Per sample: the mean loss of each step, and the losses and accuracies of both sets after training. */
 struct curve {
     double loss[STEPS], train_loss, test_loss, test_accuracy;
 };
@@ -181,7 +180,7 @@ static struct curve train(const char *text, struct backend_options options)
         trainer_step(trainer);
         struct metrics sums = backend->ops->metrics_read(backend);
         curve.loss[step] = sums.loss / (double)sums.count;
-        if (step == STEPS / 2) trainer_evaluate(trainer, &trainer->train_set, NULL); /* leaves no trace */
+        if (step == STEPS / 2) trainer_evaluate(trainer, &trainer->train_set, NULL); /* must leave no trace */
     }
     curve.train_loss = trainer_evaluate(trainer, &trainer->train_set, NULL).loss;
     struct evaluation test = trainer_evaluate(trainer, &trainer->test_set, NULL);
@@ -194,10 +193,10 @@ static struct curve train(const char *text, struct backend_options options)
     return curve;
 }
 
-/* In roundings of the precision, of the first step's loss. Rounding errors grow as training goes on: in 50 steps of
- * these networks to some 10 roundings in fp32, where the bound allows 2^9 (3e-5 of the loss) for sums in another order,
- * and to about as many in tf32 and 4 in bf16, where it allows 2^6 and 2^4 (1/32 and 1/16 of the loss). A wrong term in
- * a gradient shows as a tenth of the loss and more. */
+/* Returns the bound, which counts roundings of the first step's loss in the precision. Rounding errors grow in
+ * training. In 50 steps of these networks they reach some 10 roundings in fp32, where the bound allows 2^9 (3e-5 of the
+ * loss) for sums in another order. They reach about as many in tf32 and 4 in bf16, where the bound allows 2^6 and 2^4
+ * (1/32 and 1/16 of the loss). A wrong term in a gradient shows as a tenth of the loss and more. */
 static double bound_of(const struct variant *variant, double loss)
 {
     double roundings = variant->precision == PRECISION_FP32   ? 0x1p9
@@ -206,9 +205,9 @@ static double bound_of(const struct variant *variant, double loss)
     return roundings * variant->roundoff * loss;
 }
 
-/* Of the loss, in evaluation. The bias of a convolution in front of a batch normalization has no gradient but rounding
- * errors, of which Adam makes full steps. While training, the normalization takes the bias out again; in evaluation the
- * running mean, which follows slowly, leaves some of it in. */
+/* Share of the loss by which evaluations may differ. The bias of a convolution in front of a batch normalization has no
+ * gradient but rounding errors, which Adam turns into full steps. In training the normalization takes the bias out
+ * again. In evaluation the running mean, which follows slowly, leaves some of it in. */
 static const double EVALUATION_SHARE = 0.01;
 
 Test(cuda, networks_stay_with_the_cpu, .timeout = 600)
@@ -239,7 +238,7 @@ Test(cuda, networks_stay_with_the_cpu, .timeout = 600)
     }
 }
 
-/* A recorded step is the step; and with `deterministic` a run repeats to the bit. */
+/* A recorded step computes the same as the step itself. With `deterministic` a run repeats to the bit. */
 Test(cuda, replayed_steps_are_the_steps, .timeout = 600)
 {
     need_cuda();
@@ -258,7 +257,7 @@ Test(cuda, replayed_steps_are_the_steps, .timeout = 600)
     }
 }
 
-/* --- what a user can cause --- */
+/* --- errors of users --- */
 
 /* --- checkpoints --- */
 
@@ -298,7 +297,7 @@ static bool same_files(const char *a, const char *b)
     return same;
 }
 
-/* Three steps, saved, restored and three more are six steps; and a checkpoint goes through the CPU unchanged. */
+/* Three steps, a checkpoint and three more steps equal six steps. A checkpoint goes through the CPU unchanged. */
 Test(cuda, a_run_goes_on_to_the_bit, .timeout = 600, .init = enter_folder, .fini = leave_folder)
 {
     need_cuda();
@@ -327,7 +326,8 @@ Test(cuda, fp64_is_refused_with_the_way_out)
     cr_expect(strstr(status.message, "backend.precision") && strstr(status.message, "cpu"), "%s", status.message);
 }
 
-/* Everywhere: `auto` finds a backend for what every machine can do, and says what is missing for the rest. */
+/* On every machine `auto` finds a backend for settings that every machine supports, and names the obstacle for
+ * others. */
 Test(cuda_anywhere, auto_takes_what_there_is)
 {
     struct backend_options options = {.device = DEVICE_AUTO, .precision = PRECISION_TF32};
@@ -349,6 +349,6 @@ Test(cuda_anywhere, memory_that_is_not_there_ends_the_program, .exit_code = STAT
     struct backend_options options = {.device = DEVICE_CUDA};
     struct backend *backend;
     struct status status = {0};
-    if (!backend_create(&backend, &options, &status)) exit(STATUS_RUNTIME); /* nothing to be seen */
+    if (!backend_create(&backend, &options, &status)) exit(STATUS_RUNTIME); /* no device is visible */
     backend->ops->alloc(backend, (size_t)1 << 60);
 }

@@ -10,7 +10,8 @@ TestSuite(data_identity, .init = enter_without_gnuplot, .fini = leave_folder);
 
 enum { TRAIN = 30, TEST = 6 };
 
-/* Images of 2x2 that begin with `first`, of three classes in turn. The first training label is `changed` where that is not negative. */
+/* Writes images of 2x2 that begin with `first`, of three classes in turn. The first training label is `changed` where
+ * that is not negative. */
 static void write_data(uint32_t train, uint32_t test, uint8_t first, uint8_t test_first, int changed)
 {
     uint8_t labels[TRAIN + 10];

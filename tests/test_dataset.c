@@ -1,4 +1,5 @@
-/* What is the same for every format: normalization, the validation split, the synthetic set, the order of an epoch. */
+/* Tests the parts that all formats share: normalization, the validation split, the synthetic set, the order of an
+ * epoch. */
 #include <criterion/criterion.h>
 
 #include <math.h>
@@ -120,7 +121,7 @@ Test(dataset, normalization_of_the_fixture)
     dataset_free(&dataset);
 }
 
-/* A tiny IDX set whose images are all of one value. */
+/* Writes a tiny IDX set whose pixels all have one value. */
 static char *write_constant_set(uint8_t pixel, uint8_t label)
 {
     const uint8_t images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, pixel, pixel, pixel, pixel};
@@ -174,7 +175,7 @@ Test(dataset, error_of_a_reader_is_passed_on)
 
 /* --- validation split --- */
 
-/* Whether `part` is made of samples of `whole`, in their order; marks them in `used`. */
+/* Checks that `part` consists of samples of `whole`, in their order; marks them in `used`. */
 static void expect_subsequence(const struct image_set *part, const struct image_set *whole, size_t size, bool *used)
 {
     int64_t at = 0;
@@ -187,7 +188,7 @@ static void expect_subsequence(const struct image_set *part, const struct image_
     }
 }
 
-/* The same run, evaluated from another folder. */
+/* An evaluation from another folder does not find the data of a relative path. */
 Test(dataset, error_of_a_relative_path_says_where_it_was_looked_for)
 {
     struct experiment experiment = synthetic_experiment(NORMALIZATION_NONE);
@@ -228,8 +229,8 @@ static void count_classes(const struct image_set *set, int count[5])
     for (int64_t i = 0; i < set->count; i++) count[set->labels[i]]++;
 }
 
-/* 61 samples of 5 classes: 13, 12, 12, 12, 12. Of 17 held-out ones the shares are 3.62 and four times 3.34: three of each,
- * one more of the first for its remainder, and one of the second, the first among equals. */
+/* 61 samples of 5 classes are 13, 12, 12, 12 and 12. The classes' shares of 17 held-out samples are 3.62 and four times
+ * 3.34. Each class gives three, the first one more for its remainder, and the second one more as first among equals. */
 Test(dataset, split_takes_of_each_class_its_share)
 {
     struct experiment experiment = synthetic_experiment(NORMALIZATION_NONE);
@@ -256,7 +257,7 @@ Test(dataset, split_depends_on_the_seed_alone)
     dataset_free(&a), dataset_free(&again), dataset_free(&other);
 }
 
-/* A data set in file order would give validation one class and take it from training. */
+/* Sorted samples, held out from one end, would give validation one class alone and take it from training. */
 Test(dataset, split_of_sorted_samples)
 {
     char *folder = support_folder();
@@ -282,7 +283,7 @@ Test(dataset, split_of_sorted_samples)
     support_folder_remove(folder);
 }
 
-/* One class has one sample, and as its share of one the largest remainder: training keeps it nevertheless. */
+/* Training keeps the only sample of a class, even where the class has the largest remainder. */
 Test(dataset, split_leaves_the_last_sample_of_a_class)
 {
     char *folder = support_folder();
@@ -351,7 +352,7 @@ Test(dataset, view_shows_a_set)
 
 enum { CLASSES = 10, CHANNELS = 3, SIZE = 16, SAMPLE = CHANNELS * SIZE * SIZE };
 
-/* The mean image of each class, (CLASSES, SAMPLE). */
+/* Returns the mean image of each class (CLASSES, SAMPLE). */
 static double *class_means(const struct dataset *dataset)
 {
     double *mean = memory_alloc(CLASSES * SAMPLE, sizeof *mean);
@@ -390,7 +391,7 @@ Test(synthetic, is_learnable)
     dataset_free(&dataset);
 }
 
-/* Neighbours in the mean image of a class differ much less than pixels far apart, and much less than by the noise. */
+/* Neighbours in the mean image of a class differ much less than distant pixels do, and much less than the noise is. */
 Test(synthetic, patterns_are_smooth)
 {
     struct dataset dataset;
@@ -496,7 +497,7 @@ Test(epoch_order, depends_on_seed_and_epoch_alone)
     cr_expect_neq(memcmp(again, orders[3], sizeof again), 0);
 }
 
-/* --- what a run's head says --- */
+/* --- notes at the head of a run --- */
 
 static void expect_notes(const struct dataset *dataset, const struct experiment *experiment, const char *expected)
 {

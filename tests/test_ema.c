@@ -1,4 +1,4 @@
-/* The moving average of parameters and running statistics. */
+/* Tests the moving average of parameters and running statistics. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,7 @@ static const char text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\ns
                            "[optimizer]\nname = adam\nlearning_rate = 1e-2\n"
                            "[train]\nmax_steps = 30\nbatch_size = 16\n";
 
-/* What `more` adds stands in [train]. */
+/* Opens a session; the lines in `more` belong to [train]. */
 static struct session *open(const char *more, enum precision precision)
 {
     char *whole = memory_format("%s%s[backend]\ndevice = cpu\nprecision = %s\n", text, more,
@@ -22,7 +22,7 @@ static struct session *open(const char *more, enum precision precision)
     return session;
 }
 
-/* Follows an arena by the formula, in double. */
+/* Computes the average of an arena by the formula, in double. */
 struct follower {
     size_t count;
     double *average;
@@ -44,7 +44,7 @@ static void follower_step(struct follower *follower, const double *values, doubl
 static void expect_followed(struct follower *follower, const double *values, const char *name)
 {
     char message[256];
-    /* Some roundings per step, of numbers of a size of 1. */
+    /* The bound allows some roundings per step of numbers of size 1. */
     bool close =
         support_close(values, follower->average, (int64_t)follower->count, 1e-13, 1e-13, message, sizeof message);
     cr_expect(close, "%s: %s", name, message);
@@ -54,7 +54,7 @@ static void expect_followed(struct follower *follower, const double *values, con
 /* In fp64 on the CPU the arenas are arrays of double. */
 Test(ema, parameters_and_running_statistics_follow_the_formula)
 {
-    const double decay = 0.6; /* which (1 + s) / (10 + s) reaches at step 13 */
+    const double decay = 0.6; /* (1 + s) / (10 + s) reaches it at step 13 */
     struct session *session = open("ema_decay = 0.6\n", PRECISION_FP64);
     struct network *network = session->trainer.network;
     struct ema *ema = &session->trainer.ema;
@@ -77,7 +77,7 @@ static bool equal_evaluations(struct evaluation a, struct evaluation b)
     return a.loss == b.loss && a.accuracy == b.accuracy;
 }
 
-/* The average evaluates as a network does whose parameters and running statistics are the average's. */
+/* An evaluation equals that of a network whose parameters and running statistics are the averages. */
 Test(ema, evaluations_use_the_average)
 {
     struct session *session = open("ema_decay = 0.9\n", PRECISION_FP32), *plain = open("", PRECISION_FP32);
@@ -92,7 +92,7 @@ Test(ema, evaluations_use_the_average)
     session_close(session), session_close(plain);
 }
 
-/* Neither the average nor an evaluation with it leaves a trace in what is trained. */
+/* Neither the average nor an evaluation with it leaves a trace in training. */
 Test(ema, training_does_not_notice)
 {
     struct session *session = open("ema_decay = 0.9\n", PRECISION_FP32), *plain = open("", PRECISION_FP32);
@@ -107,7 +107,7 @@ Test(ema, training_does_not_notice)
     session_close(session), session_close(plain);
 }
 
-/* The first average is what the network starts with. */
+/* The first average equals the network's initial values. */
 Test(ema, before_the_first_step_it_is_the_network)
 {
     struct session *session = open("ema_decay = 0.9\n", PRECISION_FP32);

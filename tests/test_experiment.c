@@ -1,4 +1,4 @@
-/* Meaning of config files: every message for a malformed one, the shipped configs, what depends on what, --set. */
+/* Tests the meaning of config files: messages for malformed ones, the shipped configs, relations of keys, --set. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -121,7 +121,7 @@ Test(experiment, shipped_convnet_is_that_of_the_report)
     experiment_free(&convnet);
 }
 
-/* --- what depends on another key --- */
+/* --- relations between keys --- */
 
 Test(experiment, the_slope_follows_the_activation)
 {
@@ -156,7 +156,7 @@ Test(experiment, the_name_is_that_of_the_file)
     }
 }
 
-/* The name must survive in resolved.ini, and be the name of a folder. */
+/* The name must survive in resolved.ini and be able to name a folder. */
 Test(experiment, a_file_name_that_cannot_be_a_name_is_made_fit)
 {
     char longest[256], cut[256];

@@ -1,4 +1,4 @@
-/* Each key of the table: mistyped, with a wrong value, out of range, given twice; and the help. */
+/* Tests each key of the table: mistyped, with a wrong value, out of range, given twice; and the help. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 TestSuite(experiment_keys, .init = enter_folder, .fini = leave_folder);
 
-/* A value that the key takes. */
+/* Returns a value that the key takes. */
 static const char *good_value(const struct experiment_key *key)
 {
     return key->type == KEY_TEXT ? "x" : key->default_text;
@@ -34,10 +34,10 @@ Test(experiment_keys, every_key_mistyped_finds_the_nearest)
             snprintf(slips[1], 64, "%.*sz%s", (int)i, key->name, key->name + i + 1);
             snprintf(slips[2], 64, "%.*sz%s", (int)i, key->name, key->name + i);
             snprintf(slips[3], 64, "%s", key->name);
-            char last = slips[3][i]; /* two neighbours swapped */
+            char last = slips[3][i]; /* swaps two neighbours */
             if (i > 0) slips[3][i] = slips[3][i - 1], slips[3][i - 1] = last;
             for (int s = 0; s < 4; s++) {
-                if (experiment_key_find(key->section, slips[s]) >= 0) continue; /* beta1 and beta2; no swap */
+                if (experiment_key_find(key->section, slips[s]) >= 0) continue; /* beta1 becomes beta2, which exists */
                 char *text = memory_format("[%s]\n%s = 1\n", key->section, slips[s]);
                 char *message = memory_format("x.ini:2: %s.%s: unknown key; did you mean %s.", key->section, slips[s],
                                               key->section);
@@ -116,7 +116,7 @@ Test(experiment_keys, every_number_keeps_to_its_range)
     }
 }
 
-/* With all that the message has: place, key, range, what was found. */
+/* Checks the whole message: place, key, range, found value. */
 static void expect_out_of_range(const struct experiment_key *key, const char *value)
 {
     char expected[VALUE_TEXT_SIZE];
@@ -203,7 +203,7 @@ Test(experiment_keys, the_help_shows_every_key)
     for (int k = 0; k < experiment_key_count; k++) {
         char *line = memory_format("\n%s =", experiment_keys[k].name);
         bool shown = strstr(help, line) != NULL;
-        if (k == 0) /* its default is the file's name */
+        if (k == 0) /* the default of experiment.name is the file's name */
             shown = strstr(help, "\n# name =\n") != NULL;
         cr_expect(shown, "%s is missing", line + 1);
         cr_expect_gt(strlen(experiment_keys[k].help), 5);

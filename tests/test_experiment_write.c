@@ -1,4 +1,4 @@
-/* Experiments written out and read again. */
+/* Writes experiments and reads them back. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -114,7 +114,7 @@ Test(experiment_write, numbers_are_written_short_and_exactly)
     }
 }
 
-/* Whatever the bytes of a config: a result or a message. */
+/* Any bytes in a config give a result or a message. */
 Test(experiment_write, survives_damaged_configs)
 {
     size_t size;
@@ -146,7 +146,7 @@ Test(experiment_write, a_key_younger_than_a_saved_config_has_the_value_of_before
 {
     struct experiment experiment;
     struct status status;
-    const char text[] = "[data]\ndataset = synthetic\n"; /* as a program wrote it that had no data.first_epoch */
+    const char text[] = "[data]\ndataset = synthetic\n"; /* as a program without data.first_epoch wrote it */
     cr_assert(experiment_load_saved(&experiment, "saved.ini", text, NULL, 0, &status), "%s", status.message);
     cr_expect(experiment.data.first_epoch == FIRST_EPOCH_FILE);
     experiment_free(&experiment);

@@ -1,4 +1,4 @@
-/* Batch normalization folded into the weights before it: the operation, and networks that evaluate with it. */
+/* Tests batch normalization that is folded into the weights before it: the operation, and evaluations of networks. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ struct fold_case {
     struct window window;
 };
 
-/* Linear layers and convolutions, with channels below, at and above a block of 16. */
+/* Cases: linear layers and convolutions, with channels below, at and above a block of 16. */
 static const struct fold_case cases[] = {
     {{3, 1, 1, 1}, 1, {1, 1, 0}},   {{7, 17, 1, 1}, 33, {1, 1, 0}}, {{2, 64, 1, 1}, 16, {1, 1, 0}},
     {{2, 3, 7, 5}, 16, {3, 1, 1}},  {{1, 19, 4, 4}, 37, {3, 2, 1}}, {{2, 16, 6, 6}, 5, {5, 1, 2}},
@@ -68,7 +68,7 @@ static void setting_close(struct setting *setting)
     for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++) tensor_free(setting->backend, tensors[i]);
 }
 
-/* The convolution with the weights folded, and the convolution followed by the normalization. */
+/* Runs the convolution with folded weights, and the convolution followed by the normalization. */
 static void run_both(struct setting *setting, const struct fold_case *c)
 {
     struct backend *backend = setting->backend;
@@ -93,7 +93,7 @@ static void check_case(struct setting *setting, const struct fold_case *c)
     run_both(setting, c);
     double *expected = support_read(setting->backend, &setting->y);
     double *found = support_read(setting->backend, &setting->folded_y);
-    /* Terms of up to 2 * 2 * |scale| <= 8 in a sum of I*K*K, whose roundings add up like the root of their number. */
+    /* The sum has I*K*K terms of up to 2 * 2 * |scale| <= 8. Their roundings add up like the root of their number. */
     double terms = (double)(c->x.c * c->window.kernel * c->window.kernel);
     double allowed = 16 * setting->variant->roundoff * (8 * sqrt(terms) + 8);
     bool close = support_close(found, expected, shape_count(setting->y.shape), allowed, 0, message, sizeof message);
@@ -150,7 +150,7 @@ static void fill(struct backend *backend, const struct tensor *tensor, uint32_t 
     free(values);
 }
 
-/* Statistics and parameters of a normalization as after some training. */
+/* Gives normalizations statistics and parameters like those after some training. */
 static void season(struct network *network)
 {
     uint32_t stream = 1;
@@ -171,7 +171,7 @@ static double *evaluate(struct network *network)
     return support_read(network->backend, &network->activations[network->layer_count - 1]);
 }
 
-/* Logits of size 1 through a few layers, each with sums of some hundred terms. */
+/* Compares logits of size 1 that went through a few layers, each with sums of some hundred terms. */
 static void expect_same_logits(const char *text, enum precision precision, int folded_layers)
 {
     char message[256];
@@ -214,7 +214,8 @@ Test(fold, networks_evaluate_alike)
     expect_folded("[model]\nhidden = 30, 20\nbatchnorm = custom\n", 4);
 }
 
-/* Behind an activation there are no weights to fold into, and the batch's own statistics are not known before it. */
+/* A normalization behind an activation has no weights to fold into. The batch's own statistics are unknown before
+ * it. */
 Test(fold, what_cannot_be_folded)
 {
     expect_folded(CONVNET "batchnorm = custom\nblock = activation, batchnorm, dropout\n", 0);
@@ -222,7 +223,7 @@ Test(fold, what_cannot_be_folded)
     expect_folded(CONVNET "batchnorm = none\n", 0);
 }
 
-/* A training step in between uses the weights of training, whatever is folded. */
+/* A training step between evaluations uses the weights of training, not the folded ones. */
 Test(fold, training_takes_its_own_weights)
 {
     struct backend *backend = fusing_backend(PRECISION_FP64);

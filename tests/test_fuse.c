@@ -1,5 +1,5 @@
-/* Layers that are fused: the operation against the three that it stands for, to the bit; which layers become one; and
- * networks that train alike, fused or not. */
+/* Tests fused layers: the operation equals the three that it replaces, to the bit; the right layers become one; and
+ * networks train alike, fused or not. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +28,8 @@ struct fused_case {
 #define NO_POOL false, {POOL_MAX, {1, 1, 0}}
 /* clang-format on */
 
-/* Vectors and images; channels below, at and above a block of 16; images and windows of every parity; pixels in no
- * window and in 25; few blocks of so many pixels that they are cut into segments. */
+/* Cases: vectors and images; channels below, at and above a block of 16; images and windows of every parity; pixels in
+ * no window and in 25; few blocks with so many pixels that they are cut into segments. */
 static const struct fused_case cases[] = {
     {{1, 1, 1, 1}, RELU, NO_POOL},
     {{33, 37, 1, 1}, RELU, NO_POOL},
@@ -60,7 +60,7 @@ static const struct fused_case cases[] = {
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
-/* Everything that goes into the operation or comes out of it, once by the chain and once fused. */
+/* The results of the operation, once by the chain and once fused. */
 struct result {
     struct tensor y, y_evaluate, y_normalised, dx, mean, rstd, running_mean, running_var, dgamma, dbeta;
 };
@@ -101,7 +101,7 @@ static void setting_open(struct setting *setting, struct backend *backend, const
     }
     setting->x = random_tensor(setting, TENSOR_ACTIVATION, c->x, 0, 0.5, 1);
     setting->dy = random_tensor(setting, TENSOR_ACTIVATION, setting->y_shape, 1, 0, 1);
-    setting->gamma = random_tensor(setting, TENSOR_VECTOR, vector, 2, 0, 1); /* of both signs */
+    setting->gamma = random_tensor(setting, TENSOR_VECTOR, vector, 2, 0, 1); /* gamma has both signs */
     setting->beta = random_tensor(setting, TENSOR_VECTOR, vector, 3, 0, 0.5);
 }
 
@@ -187,14 +187,14 @@ static struct result run_fused(struct setting *setting)
     return r;
 }
 
-/* A zero may have either sign, and NaN any payload; all else is the same to the bit on the CPU. On a device that sums
+/* On the CPU values are the same to the bit, but a zero may have either sign and NaN any payload. On a device that sums
  * in an order of its own the gradients are off by roundings of terms of size 4 (|dy| <= 2, |gamma rstd| not far above
  * 2). */
 static void expect_same_values(struct setting *setting, const struct tensor *a, const struct tensor *b,
                                const char *name)
 {
     double *x = support_read(setting->backend, a), *y = support_read(setting->backend, b), allowed = 0;
-    bool finite = true; /* the helper that looks at the padding knows numbers only */
+    bool finite = true; /* the check of the padding works with numbers only */
     int64_t count = shape_count(a->shape);
     if (!setting->variant->host_memory) {
         int64_t rows = setting->c->x.n * setting->c->x.h * setting->c->x.w;
@@ -258,13 +258,13 @@ Test(fuse, operation_is_the_chain_on_three_threads)
     with_each_case(3, same_as_chain);
 }
 
-/* NaN, infinities and equal values: what wins a maximum, and which of equal ones gets the gradient. */
+/* NaN, infinities and equal values: the same one wins a maximum, and the same one of equal values gets the gradient. */
 static void same_on_odd_values(struct setting *setting)
 {
     if (setting->variant->device != DEVICE_CPU) return;
     int64_t count = shape_count(setting->c->x);
     double *x = support_read(setting->backend, &setting->x);
-    for (int64_t i = 0; i < count; i++) x[i] = rint(2 * x[i]) / 2; /* ties of values above zero, too */
+    for (int64_t i = 0; i < count; i++) x[i] = rint(2 * x[i]) / 2; /* also makes ties of values above zero */
     setting->backend->ops->tensor_write(setting->backend, &setting->x, x);
     struct result chain = run_chain(setting), fused = run_fused(setting);
     compare_and_free(setting, &chain, &fused);
@@ -280,7 +280,7 @@ Test(fuse, odd_values)
     with_each_case(2, same_on_odd_values);
 }
 
-/* Without dx and without running statistics the rest is the same. */
+/* Without dx and without running statistics the other results are the same. */
 static void optional_arguments(struct setting *setting)
 {
     struct backend *backend = setting->backend;
@@ -319,7 +319,7 @@ static struct backend *fusing_backend(enum precision precision, bool fuse)
     return backend;
 }
 
-/* The network of a text, for GRADCHECK_BATCH images of 3x9x9. */
+/* Builds the network of a config for GRADCHECK_BATCH images of 3x9x9. */
 static struct network *build(struct backend *backend, const char *text)
 {
     struct experiment experiment;
@@ -370,14 +370,14 @@ Test(fuse, what_becomes_one)
     expect_layers("[model]\nhidden = 9\nbatchnorm = autodiff\n", true, tape, 4);
 }
 
-/* A pool with more taps than are listed stays a layer of its own; the rest is fused all the same. */
+/* A pool with more taps than the fused operation takes stays a layer of its own. The other layers are still fused. */
 Test(fuse, large_pools_stay_apart)
 {
     const char *const layers[] = {"conv2d 3x3", "batchnorm + relu", "max-pool 9x9, stride 1", "linear"};
     expect_layers("[model]\nkind = convnet\nfeatures = 4, M9s1p0\nbatchnorm = custom\n", true, layers, 4);
 }
 
-/* Places, parameters and starting values are those of the layers that are not fused. */
+/* Fused layers have the places, parameters and initial values of the layers that they replace. */
 Test(fuse, names_and_random_streams_stay)
 {
     struct backend *backends[] = {fusing_backend(PRECISION_FP32, true), fusing_backend(PRECISION_FP32, false)};
@@ -488,7 +488,7 @@ static void expect_same_training(const char *model, const char *precision)
                   model, precision, step, fused.losses[step], plain.losses[step]);
     cr_assert_eq(fused.bytes, plain.bytes);
     cr_expect_eq(memcmp(fused.parameters, plain.parameters, fused.bytes), 0, "%s%s: parameters", model, precision);
-    /* Evaluation has the normalization folded into the weights: the same to within rounding (test_fold). */
+    /* Evaluation folds the normalization into the weights, which changes rounding (test_fold). */
     double allowed = (strcmp(precision, "fp64") == 0 ? 1e-13 : 1e-5) * plain.evaluation.loss;
     cr_expect_float_eq(fused.evaluation.loss, plain.evaluation.loss, allowed, "%s%s: evaluation", model, precision);
     cr_expect_eq(fused.evaluation.accuracy, plain.evaluation.accuracy, "%s%s: evaluation", model, precision);

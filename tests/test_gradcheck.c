@@ -1,5 +1,5 @@
-/* The gradient checks: they pass on what the configs build, and every derivative that is broken on purpose is found,
- * in its place and nowhere else. */
+/* Tests the gradient checks: they pass on the networks of the configs, and they find every derivative that is broken on
+ * purpose, in its place and nowhere else. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,11 +11,11 @@
 
 enum { SEED = 42, SEEDS = 8 };
 
-/* --- what was reported --- */
+/* --- the report of the checks --- */
 
 struct findings {
     int checks, failures;
-    char layer[64], tensor[64]; /* of the first failure */
+    char layer[64], tensor[64]; /* place of the first failure */
 };
 
 static void collect(void *argument, const struct gradcheck_result *result)
@@ -39,7 +39,7 @@ static struct findings check(struct network *network, uint64_t seed)
     return findings;
 }
 
-/* One for the input of every layer, one for each parameter, one for the loss. */
+/* Counts one check for the input of every layer, one for each parameter, and one for the loss. */
 static int expected_checks(const struct network *network)
 {
     int count = network->layer_count + 1;
@@ -106,7 +106,7 @@ Test(gradcheck, the_program_says_so)
 
 /* --- broken derivatives --- */
 
-/* Which one is broken. */
+/* The derivative that is broken. */
 enum fault {
     FAULT_NONE,
     FAULT_CONV_DX,
@@ -137,8 +137,8 @@ static struct {
     int dropouts; /* calls so far */
 } broken;
 
-/* Off by twice the bound of the layers without a kink, which is the least that must be found: the error is compared with
- * the sum of two derivatives. */
+/* Relative error of a broken derivative: twice the bound of the layers without a kink. It is the least error that must
+ * be found, since the checks compare an error with the sum of two derivatives. */
 static const double off = 4e-5;
 /* A derivative by a denominator is a small part of the input's derivative in a batch normalization. */
 static const double off_quotient = 4e-4;
@@ -156,7 +156,7 @@ static void spoil_if(enum fault fault, struct backend *backend, const struct ten
     if (broken.fault == fault && tensor) spoil(backend, tensor, 1 + off);
 }
 
-/* A linear layer is a convolution of 1x1 to the backend; the convolution here is larger. */
+/* To the backend a linear layer is a convolution of 1x1. The convolution here is larger, which tells them apart. */
 static void conv2d_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
                             const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
                             const struct tensor *dweight, const struct tensor *dbias)
@@ -187,7 +187,7 @@ static void activation_backward(struct backend *backend, struct activation_param
 }
 
 /* Forward and backward are one operation; the second call is the only backward one of a network with one dropout. One
- * fault is a mask that is not drawn again as it was; the other is a mask that is new in every call, so that the output is no
+ * fault draws another mask for the backward pass. The other draws a new mask in every call, so that the output is no
  * function of the input and a difference quotient says nothing. */
 static void dropout(struct backend *backend, const struct dropout_params *params, const struct tensor *from,
                     const struct tensor *to)
@@ -233,8 +233,8 @@ static void softmax_cross_entropy(struct backend *backend, const struct loss_par
     spoil_if(FAULT_SOFTMAX_CROSS_ENTROPY, backend, dx);
 }
 
-/* Forward too: a quotient of c * a/b has the gradient c times as large, but the tape multiplies by it twice
- * for b. */
+/* The fault is in the forward pass too. The quotient c * a/b has a gradient c times as large, but the tape multiplies
+ * by c twice for b. */
 static void elementwise(struct backend *backend, struct elementwise_params params, const struct tensor *a,
                         const struct tensor *b, const struct tensor *y)
 {
@@ -258,7 +258,7 @@ static void replace_entry(struct backend_ops *ops, enum fault fault)
     if (fault == FAULT_DIVIDE) ops->elementwise = elementwise;
 }
 
-/* Every kind of layer once. */
+/* Builds a network with every kind of layer once. */
 static struct network *network_of(struct backend *backend, enum loss_kind loss, enum layer_kind batchnorm,
                                   enum activation activation, uint64_t seed)
 {
@@ -284,7 +284,7 @@ static struct network *network_of(struct backend *backend, enum loss_kind loss, 
 
 struct fault_case {
     enum fault fault;
-    const char *layer, *tensor; /* where it must show; NULL: nowhere */
+    const char *layer, *tensor; /* place where the fault must show; NULL: nowhere */
 };
 
 static void check_fault_once(const struct fault_case *c, enum loss_kind loss, enum layer_kind batchnorm,
@@ -313,7 +313,7 @@ static void check_fault_once(const struct fault_case *c, enum loss_kind loss, en
     backend_destroy(backend);
 }
 
-/* The variable GRADCHECK_SEEDS asks for another number of seeds. */
+/* Checks a fault with several seeds. The environment variable GRADCHECK_SEEDS sets another number of them. */
 static void check_fault(const struct fault_case *c, enum loss_kind loss, enum layer_kind batchnorm,
                         enum activation activation)
 {
@@ -362,8 +362,8 @@ Test(gradcheck, finds_a_broken_fused_loss)
     check_fault(&leaky_relu, LOSS_FUSED, LAYER_BATCHNORM, ACTIVATION_LEAKY_RELU);
 }
 
-/* dgamma and dbeta do not go through the derivative of a quotient by its denominator: only dx shows it. And what is
- * wrong with the kind that is derived by hand leaves this one alone. */
+/* Only dx shows a wrong derivative of a quotient by its denominator, since dgamma and dbeta do not use it. A fault in
+ * the kind that is derived by hand does not show in this kind. */
 Test(gradcheck, finds_a_broken_primitive)
 {
     const struct fault_case none = {FAULT_NONE, NULL, NULL};

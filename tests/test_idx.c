@@ -1,4 +1,4 @@
-/* The reader of IDX files: a tiny set written here, plain and packed, damaged copies of it, and Fashion-MNIST. */
+/* Tests the reader of IDX files on a tiny set, plain and packed, on damaged copies of it, and on Fashion-MNIST. */
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -16,7 +16,7 @@ static const char train_images[] = "train-images-idx3-ubyte", train_labels[] = "
 static const char test_images[] = "t10k-images-idx3-ubyte", test_labels[] = "t10k-labels-idx1-ubyte";
 static const uint8_t labels_of_train[TRAIN] = {0, 1, 2, 1}, labels_of_test[TEST] = {2, 0};
 
-/* A new folder with a good set in plain files. */
+/* Makes a new folder with a good set in plain files. */
 static char *write_set(void)
 {
     char *folder = support_folder();
@@ -35,7 +35,8 @@ static struct dataset load(const char *folder)
     return dataset;
 }
 
-/* The folder cannot be loaded, and the message is exactly folder/name, ": " and `what`; removes the folder. */
+/* Checks that the folder cannot be loaded, with exactly the message folder/name, ": " and `what`; removes the
+ * folder. */
 static void expect_error(char *folder, const char *name, const char *what)
 {
     struct dataset dataset, empty = {0};
@@ -210,7 +211,7 @@ Test(idx, test_label_out_of_range)
     expect_error(folder, test_labels, "byte 9: label 3, expected 0 to 2 as in the train set");
 }
 
-/* --- files that are not there, or not files --- */
+/* --- missing files, and folders in their place --- */
 
 static const char way_out[] =
     "point data.path (--set data.path=...) at them; Debian's package dataset-fashion-mnist has "
@@ -280,7 +281,7 @@ Test(idx, link_to_itself)
 
 static const char packed_images[] = "train-images-idx3-ubyte.gz";
 
-/* A good set but for its training images, which are these packed bytes. */
+/* Checks the message on a good set whose file of training images has these packed bytes. */
 static void expect_packed_error(struct bytes packed, const char *message)
 {
     char *folder = write_set();
@@ -321,7 +322,7 @@ Test(idx, truncated_gzip)
 
 Test(idx, truncated_gzip_of_many_bytes)
 {
-    /* Pixels that hardly pack, so that the file is larger than the buffers; zlib's gzread lets this one pass. */
+    /* These pixels hardly pack, so the file is larger than the buffers. zlib's gzread lets this one pass. */
     struct bytes images = make_images(50, 32, 32, 0);
     uint32_t state = 1;
     for (size_t i = IMAGES_HEADER; i < images.size; i++)
@@ -384,7 +385,7 @@ Test(idx, header_that_announces_too_much_for_its_file)
     free(message);
 }
 
-/* The most that gzip can pack must not be taken for an impossible announcement. */
+/* The reader must not refuse images that pack as well as gzip can. */
 Test(idx, images_that_pack_best)
 {
     char *folder = write_set();

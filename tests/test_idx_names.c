@@ -1,4 +1,4 @@
-/* The names that IDX files come with, the folders that they lie in, and files of other kinds under their names. */
+/* Tests the names of IDX files, the folders that they lie in, and files of other kinds under their names. */
 #include <criterion/criterion.h>
 #include <sys/stat.h>
 
@@ -21,7 +21,7 @@ static void make_folders(const char *path)
     free(part);
 }
 
-/* A set of four training and three test images; `test` is NULL for none. */
+/* Writes a set of four training and three test images. A `test` of NULL leaves out the test images. */
 static void write_set(const char *folder, const char *train, const char *test, const char *dash)
 {
     const char *const stems[] = {train, test};
@@ -62,7 +62,7 @@ Test(idx_names, with_a_dot_and_with_test_for_t10k)
     expect_found("alone", 0);
 }
 
-/* Kaggle's archive: each file once with a dot, and once in a folder of its own name. */
+/* Kaggle's archive has each file once with a dot, and once in a folder that has the file's name. */
 Test(idx_names, folders_with_the_names_of_files_beside_them)
 {
     write_set("kaggle", "train", "t10k", ".");
@@ -162,7 +162,7 @@ Test(idx_names, another_kind_of_file_is_named)
     }
 }
 
-/* Browsers unpack a file on the way and leave its name, and people rename. The first bytes tell. */
+/* Browsers unpack a file and keep its name, and people rename files. So the first bytes count, not the name. */
 Test(idx_names, packed_without_gz_and_plain_with_it)
 {
     write_set("a", "train", "t10k", "-");

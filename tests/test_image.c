@@ -1,4 +1,5 @@
-/* Pictures from files: what libpng and libjpeg-turbo wrote is read, what is damaged or too large is refused. */
+/* Tests pictures from files: the reader takes those that libpng and libjpeg-turbo wrote, and refuses damaged and too
+ * large ones. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <png.h>
@@ -114,7 +115,7 @@ Test(image, the_name_does_not_matter)
     image_free(&image);
 }
 
-/* --- what is refused --- */
+/* --- refused files --- */
 
 Test(image, refuses_what_is_no_picture)
 {
@@ -126,7 +127,7 @@ Test(image, refuses_what_is_no_picture)
     expect_refused(".", ": is a folder, expected a file");
 }
 
-/* A pipe that nobody writes to: to wait for it would be for ever. */
+/* Nothing writes to this pipe, so a reader that waited for it would never end. */
 Test(image, refuses_pipes_and_devices, .timeout = 10)
 {
     cr_assert_eq(mkfifo("pipe.png", 0600), 0);
@@ -153,7 +154,7 @@ Test(image, refuses_files_that_end_too_early)
     }
 }
 
-/* A JPEG file may hold tables for others, and no picture. */
+/* A JPEG file may hold tables for other files, and no picture. */
 Test(image, refuses_tables_alone)
 {
     const uint8_t tables[] = {0xFF, 0xD8, 0xFF, 0xD9};
@@ -161,7 +162,7 @@ Test(image, refuses_tables_alone)
     expect_refused("tables.jpg", "not a good JPEG file: JPEG datastream contains no image");
 }
 
-/* Whatever the bytes: a picture or a message. */
+/* Any bytes give a picture or a message. */
 Test(image, survives_damage)
 {
     uint8_t pixels[16 * 16 * 3] = {0};
@@ -184,7 +185,7 @@ Test(image, survives_damage)
     }
 }
 
-/* A small file that says it is large: refused by its header, before memory is taken for it. */
+/* The reader refuses a small file whose header announces a large picture, before it takes memory for the pixels. */
 Test(image, refuses_bombs)
 {
     const uint8_t pixel[3] = {0};
@@ -220,7 +221,7 @@ static struct image ramp(int64_t height, int64_t width)
     return image;
 }
 
-/* A plane that rises evenly stays one, away from the borders, and at the same height. */
+/* A plane that rises evenly keeps its slope and its height, away from the borders. */
 Test(image, resizing_keeps_a_ramp)
 {
     const int64_t sizes[][2] = {{7, 9}, {64, 64}, {13, 31}, {5, 40}};
@@ -233,14 +234,14 @@ Test(image, resizing_keeps_a_ramp)
         for (int64_t h = height / 4; h < height - height / 4; h++)
             for (int64_t w = width / 4; w < width - width / 4; w++) {
                 double expected = 4 * (((double)w + 0.5) * right - 0.5) + 2 * (((double)h + 0.5) * down - 0.5);
-                /* 0.5 by rounding; the sampled weights are not quite symmetric */
+                /* rounding adds 0.5; the sampled weights are not quite symmetric */
                 cr_expect_lt(fabs(image.pixels[h * width + w] - expected), 1, "%d,%d", (int)h, (int)w);
             }
         image_free(&image);
     }
 }
 
-/* Every second pixel black: half as large it is grey, not black or white. */
+/* An image with every second pixel black becomes grey at half its size, not black or white. */
 Test(image, resizing_does_not_alias)
 {
     struct image image = {1, 64, 64, memory_alloc(64 * 64, 1)};

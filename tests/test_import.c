@@ -1,5 +1,5 @@
-/* Weights from other programs: whatever their names and dtypes, a tensor becomes the one that it is, or the file is refused
- * with a line that names it. */
+/* Tests weights from other programs. Each tensor, under any name and dtype, finds its place in the network, or the file
+ * is refused with a line that names the tensor. */
 #include <criterion/criterion.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,8 +11,8 @@
 static char *folder;
 static struct safetensors_file own; /* the network that is imported, as the trainer exports it */
 
-/* Layers 0 and 4 are convolutions, 1, 5 and 9 batch normalizations, 8 and 11 are linear. Those of a kind have the same
- * shapes, so that a shape tells nothing. */
+/* Layers 0 and 4 are convolutions, 1, 5 and 9 batch normalizations, 8 and 11 linear layers. Layers of a kind have the
+ * same shapes, so a shape alone does not show a tensor's place. */
 static const char config[] =
     "[data]\ndataset = synthetic\nsynthetic_train = 40\nsynthetic_test = 20\nsynthetic_classes = 3\nsynthetic_size = 4\n"
     "normalization = channel\n[model]\nkind = convnet\nfeatures = 3, M2, 3, M2\nhidden = 3\nbatchnorm = custom\n"
@@ -37,7 +37,7 @@ static void leave(void)
 
 TestSuite(import, .init = enter, .fini = leave);
 
-/* --- files as others write them --- */
+/* --- files of other programs --- */
 
 enum { TENSORS_MAX = 64 };
 
@@ -52,7 +52,7 @@ static void add(struct foreign *foreign, const char *name, const struct safetens
     foreign->tensors[foreign->count++].name = name;
 }
 
-/* The tensors of layers as "<prefix><i + shift><.leaf>", where shift counts for layers from `first` on. */
+/* Names the tensors of layers "<prefix><i + shift><.leaf>", where shift counts for layers from `first` on. */
 static struct foreign renamed(const char *prefix, int first, int shift)
 {
     struct foreign foreign = {.count = 0};
@@ -71,7 +71,7 @@ static void foreign_write(struct foreign *foreign, const char *path)
     cr_assert(safetensors_write(path, foreign->tensors, foreign->count, NULL, 0, &status), "%s", status.message);
 }
 
-/* The file becomes a run of the same scores. */
+/* Checks that the imported run gives the same scores, or that the import fails with the message `error`. */
 static void expect_same_network(struct foreign *foreign, const char *error)
 {
     foreign_write(foreign, "w");
@@ -124,7 +124,7 @@ Test(import, takes_normalization_and_counts_under_a_wrapper)
     add(&foreign, "module.input.scale", safetensors_find(&own, "input.scale"));
     add(&foreign, "module.layers.1.num_batches_tracked", &count);
     expect_same_network(&foreign, "");
-    /* It is compared, under whatever name. */
+    /* The import compares the offset under any name. */
     struct safetensors_tensor *offset = &foreign.tensors[foreign.count - 3];
     float *values = memory_alloc((size_t)offset->count, sizeof *values);
     offset->data = values;
@@ -150,7 +150,7 @@ Test(import, takes_modules_in_their_order_where_the_numbers_differ)
     expect_same_network(&flattened,
                         "trainer: w: its modules are numbered otherwise and were taken in their order: tensor "
                         "layers.9.weight is layers.8.weight\n");
-    for (int i = 0; i < nested.count; i++) { /* an nn.Sequential of two; its 1.11 comes after 1.9 */
+    for (int i = 0; i < nested.count; i++) { /* an nn.Sequential of two parts; its 1.11 comes after 1.9 */
         const char *name = nested.tensors[i].name;
         nested.tensors[i].name = memory_format("%d.%s", atoi(name) >= 8, name);
     }
@@ -217,7 +217,7 @@ Test(import, a_shape_is_told_by_the_name_that_the_file_has)
 
 /* --- dtypes --- */
 
-/* All weights as 16 bits: the upper half of a float is a bfloat16. */
+/* Writes all weights in 16 bits: the upper half of a float is a bfloat16. */
 Test(import, converts_halves)
 {
     struct foreign foreign = renamed("layers.", 0, 0);

@@ -1,4 +1,4 @@
-/* Syntax of config files: what is read, what is refused, and every line that libinih would misread in silence. */
+/* Tests the syntax of config files: good ones, refused ones, and every line that libinih would misread in silence. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "trainer/memory.h"
 #include "trainer/rng.h"
 
-/* Reads `size` bytes as the file "x.ini" of a folder that is the current one for so long. */
+/* Reads `size` bytes as the file "x.ini" in a new folder, which is the current one during the call. */
 static bool read_bytes(struct ini_file *ini, const char *bytes, size_t size, struct status *status)
 {
     char *folder = support_folder();
@@ -189,7 +189,7 @@ Test(ini, the_same_key_in_two_sections_is_fine)
     ini_free(&ini);
 }
 
-/* libinih goes on after an error, and gives the keys after "[b" to the section before. */
+/* libinih alone goes on after an error, and gives the keys after "[b" to the section before. */
 Test(ini, stops_at_the_first_error)
 {
     struct ini_file ini;
@@ -262,7 +262,7 @@ Test(ini, limits_the_number_of_keys_and_sections)
     expect_too_many("[s%d]\n", "x.ini:1025: more than 1024 sections");
 }
 
-/* Whatever the bytes: a result or one line of text, and no memory lost (with sanitizers). */
+/* Any bytes give a result or one line of text. With sanitizers the test also finds lost memory. */
 Test(ini, survives_damaged_files)
 {
     const char seed_text[] =
