@@ -22,14 +22,16 @@ static const char slow[] =
 
 /* --- signals --- */
 
-static pid_t start_program_with(const char *folder, const char *set)
+/* more: another --set, or NULL. */
+static pid_t start_program_with(const char *folder, const char *set, const char *more)
 {
     support_file_write("x.ini", slow, strlen(slow));
     pid_t child = fork();
     cr_assert_geq(child, 0);
     if (child == 0) {
         if (!freopen("stdout.txt", "w", stdout) || !freopen("stderr.txt", "w", stderr)) _exit(99);
-        execl(TRAINER_PROGRAM, "trainer", "x.ini", "--quiet", "--out", folder, "--set", set, (char *)NULL);
+        execl(TRAINER_PROGRAM, "trainer", "x.ini", "--quiet", "--out", folder, "--set", set, more ? "--set" : NULL,
+              more, (char *)NULL);
         _exit(99);
     }
     return child;
@@ -37,7 +39,7 @@ static pid_t start_program_with(const char *folder, const char *set)
 
 static pid_t start_program(const char *folder)
 {
-    return start_program_with(folder, "train.max_steps=2000");
+    return start_program_with(folder, "train.max_steps=2000", NULL);
 }
 
 /* Until metrics.csv has a row: then it trains. */
@@ -53,6 +55,13 @@ static void wait_for_row(const char *folder)
         nanosleep(&pause, NULL);
     }
     free(path);
+}
+
+static void wait_for_file(const char *path)
+{
+    const struct timespec pause = {.tv_nsec = 2000000};
+    for (int i = 0; i < 15000 && !file_exists(path); i++) nanosleep(&pause, NULL);
+    cr_assert(file_exists(path));
 }
 
 static int wait_for_end(pid_t child)
@@ -95,11 +104,11 @@ Test(stop, each_signal_saves_and_the_run_goes_on)
 /* --- a folder that goes away --- */
 
 /* A forgotten run goes on in a folder that its owner removed or moved, and where a new run is. */
-static void expect_end_without_a_trace(bool moved)
+static void expect_end_without_a_trace(bool moved, const char *more)
 {
     const char *fate = moved ? "moved to " : "removed or replaced ";
-    pid_t child = start_program_with("job", "train.max_steps=1000000");
-    wait_for_row("job");
+    pid_t child = start_program_with("job", "train.max_steps=1000000000", more);
+    wait_for_file("job/metrics.csv");
     cr_assert_eq(system(moved ? "/bin/mv job old" : "/bin/rm -r job"), 0);
     cr_assert_eq(mkdir("job", 0777), 0);
     support_file_write("job/metrics.csv", "new", 3);
@@ -116,13 +125,19 @@ static void expect_end_without_a_trace(bool moved)
 
 Test(stop, a_run_whose_folder_is_removed_ends)
 {
-    expect_end_without_a_trace(false);
+    expect_end_without_a_trace(false, NULL);
 }
 
 Test(stop, a_run_whose_folder_is_moved_ends_and_can_go_on_there)
 {
-    expect_end_without_a_trace(true);
+    expect_end_without_a_trace(true, NULL);
     cr_expect(file_exists("old/resolved.ini"));
+}
+
+/* Hours may lie between two saves. */
+Test(stop, a_run_whose_folder_is_removed_ends_before_its_next_save)
+{
+    expect_end_without_a_trace(false, "train.eval_freq=1000000000");
 }
 
 /* --- two signals --- */
@@ -159,7 +174,7 @@ Test(stop, a_limit_to_the_size_of_files_is_an_error)
 {
     const struct rlimit low = {.rlim_cur = 3000, .rlim_max = 3000};
     cr_assert_eq(setrlimit(RLIMIT_FSIZE, &low), 0);
-    int status = wait_for_end(start_program_with("run", "train.max_steps=3"));
+    int status = wait_for_end(start_program_with("run", "train.max_steps=3", NULL));
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == STATUS_RUNTIME, "status %d", status);
     char *message = support_file_read("stderr.txt", NULL);
     cr_expect(strstr(message, ".safetensors: cannot write: File too large\n"), "%s", message);

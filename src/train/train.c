@@ -37,6 +37,7 @@ struct run {
     int64_t first_step;  /* steps done before */
     bool evaluation_due; /* the last step's evaluation was abandoned by a stop request */
     double started;      /* seconds of the clock */
+    double checked;      /* when the folder was last compared with the locked one */
     double resumed;      /* when training went on after the last evaluation */
 };
 
@@ -322,6 +323,16 @@ static void start_clocks(struct run *run)
     if (is_resumed(run)) run->started -= run->result.final.elapsed_seconds;
 }
 
+/* A forgotten run whose folder is gone ends within a second, and not only before its next write. */
+static bool check_folder(struct run *run, struct status *status)
+{
+    const double interval_seconds = 1;
+    double now = clock_seconds();
+    if (now - run->checked < interval_seconds) return true;
+    run->checked = now;
+    return run_folder_check(&run->folder, status);
+}
+
 static bool run_steps(struct run *run, struct status *status)
 {
     struct trainer *trainer = &run->trainer;
@@ -333,7 +344,7 @@ static bool run_steps(struct run *run, struct status *status)
     if (due && !finish_step(run, status)) return false;
     while (!is_finished(run) && !is_to_end()) {
         trainer_step(trainer);
-        if (!finish_step(run, status)) return false;
+        if (!check_folder(run, status) || !finish_step(run, status)) return false;
     }
     if (!is_finished(run) || run->evaluation_due) return stop(run, status);
     if (!run_folder_check(&run->folder, status)) return false;
