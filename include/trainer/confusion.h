@@ -1,4 +1,4 @@
-/* Which class is taken for which: one count per pair; and the figures that follow from it. */
+/* Counts how often each class is taken for each other one, and computes the figures that follow from the counts. */
 #ifndef TRAINER_CONFUSION_H
 #define TRAINER_CONFUSION_H
 
@@ -9,36 +9,38 @@ enum { CONFUSION_TOP_MAX = 5 };
 
 struct confusion {
     int64_t classes;
-    int64_t *counts; /* (classes, classes + 1): row: the label; column: the class predicted, the last one: none, as an
-                      * output was no number. Owned */
-    int64_t top; /* k of the top-k accuracy: CONFUSION_TOP_MAX, or classes - 1 where that is smaller, but 1 at least */
-    int64_t
-        top_correct; /* samples whose label is among the k largest outputs, of those that confusion_add_outputs got */
+    int64_t *counts; /* (classes, classes + 1): row: the label; column: the predicted class, the last one: none, because
+                      * an output was NaN. Owned */
+    /* top is the k of the top-k accuracy: CONFUSION_TOP_MAX, or classes - 1 where that is smaller, but 1 at least.
+     * top_correct counts the samples of confusion_add_outputs whose label is among the k largest outputs. */
+    int64_t top;
+    int64_t top_correct;
 };
 
 struct confusion confusion_create(int64_t classes);
 void confusion_free(struct confusion *confusion); /* leaves it empty */
 
-/* The class of the largest output, the first of equal ones; `classes` where one is NaN, which is never right. */
+/* Returns the class of the largest output, the first of equal ones. Returns `classes`, which is never right, where an
+ * output is NaN. */
 int64_t confusion_predicted(const double *outputs, int64_t classes);
 
 void confusion_add(struct confusion *confusion, int64_t label, int64_t predicted);
 
-/* Adds a sample by its outputs (classes), for the top-k accuracy too. Of equal outputs the first class comes first;
- * where one is NaN the label is not among the largest. */
+/* Adds a sample by its outputs (classes), for the top-k accuracy too. Of equal outputs the first class comes first.
+ * Where an output is NaN, the label is not among the largest. */
 void confusion_add_outputs(struct confusion *confusion, int64_t label, const double *outputs);
 
-/* Samples of the label, and of them those predicted as a class. */
+/* Returns the number of samples with the label, or of those among them that were predicted as a class. */
 int64_t confusion_label_count(const struct confusion *confusion, int64_t label);
 int64_t confusion_count(const struct confusion *confusion, int64_t label, int64_t predicted);
 
-/* Samples predicted as a class, whatever their label. */
+/* Returns the number of samples that were predicted as a class, whatever their label. */
 int64_t confusion_predicted_count(const struct confusion *confusion, int64_t predicted);
 
 int64_t confusion_total(const struct confusion *confusion);
 int64_t confusion_correct(const struct confusion *confusion);
 
-/* The class that the label is most often mistaken for, the first of equal ones, or -1: none. */
+/* Returns the class that the label is most often mistaken for, the first of equal ones, or -1: none. */
 int64_t confusion_worst(const struct confusion *confusion, int64_t label);
 
 /* With T samples of a class predicted as that class, R samples of the class and P samples predicted as it:
@@ -60,7 +62,7 @@ struct macro_figures {
 };
 struct macro_figures confusion_macro_figures(const struct confusion *confusion);
 
-/* top_correct as a share of all samples; NaN where there is none. */
+/* Returns top_correct as a share of all samples; NaN where there are none. */
 double confusion_top_accuracy(const struct confusion *confusion);
 
 #endif

@@ -9,9 +9,9 @@
 enum { MISTAKES_MAX = 32 };
 
 struct mistake {
-    int64_t index; /* of the image in its set */
+    int64_t index; /* index of the image in its set */
     int64_t label, predicted;
-    double probability, label_probability; /* of the class predicted, and of the right one; 0..1 */
+    double probability, label_probability; /* of the predicted class, and of the label; 0..1 */
 };
 
 struct mistakes {
@@ -24,7 +24,8 @@ struct mistakes {
 struct mistakes mistakes_create(int64_t classes);
 void mistakes_free(struct mistakes *mistakes); /* leaves it empty; an empty one is allowed */
 
-/* Takes an image and its scores (classes). An answer that is no number counts as none, and is no mistake here. */
+/* Adds an image with its scores (classes) if it is a mistake. An image with a NaN score has no predicted class and is
+ * left out. */
 void mistakes_add(struct mistakes *mistakes, int64_t index, int64_t label, const double *logits);
 
 #endif

@@ -1,10 +1,9 @@
-/* What a run shows to people while it goes.
+/* Shows people how a run goes.
  *
  * On a terminal one line at the bottom is rewritten at most ten times per second, and the evaluations scroll away above
- * it; elsewhere (a file, a pipe, a terminal that cannot erase) there are the evaluations only, as plain lines of ASCII.
- * The line is never wider than the terminal: where it is narrow, the figures that matter less are left out. Colours are
- * for terminals where the variable NO_COLOR is not set (no-color.org), line-drawing characters for those whose locale
- * is UTF-8. */
+ * it. Elsewhere (a file, a pipe, a terminal that cannot erase) only the evaluations appear, as plain lines of ASCII.
+ * The line is never wider than the terminal: a narrow one lacks the figures that matter less. Terminals get colours
+ * where the variable NO_COLOR is not set (no-color.org), and line-drawing characters where the locale is UTF-8. */
 #ifndef TRAINER_PROGRESS_H
 #define TRAINER_PROGRESS_H
 
@@ -17,11 +16,11 @@
 
 enum progress_mode {
     PROGRESS_BAR,   /* the line, where there is a terminal for it */
-    PROGRESS_PLAIN, /* a plain line per evaluation, of a sweep per trial, on a terminal too */
-    PROGRESS_NONE,  /* neither; what comes before and after a run still */
+    PROGRESS_PLAIN, /* a plain line per evaluation, or per trial of a sweep, on a terminal too */
+    PROGRESS_NONE,  /* neither; the text before and after a run is still printed */
 };
 
-/* Where a run prints, and how much. */
+/* The file that a run prints to, and how much it prints. */
 struct run_output {
     FILE *file;
     enum progress_mode progress;
@@ -31,20 +30,20 @@ struct progress {
     FILE *out; /* NULL: quiet */
     enum progress_mode mode;
     bool terminal, colour, unicode;
-    int shown; /* columns of the line that will be rewritten; 0: there is none */
+    int shown; /* columns of the shown line, which will be rewritten; 0: no line is shown */
     int64_t first_step, max_steps;
     double started, refreshed; /* seconds of the clock */
-    struct usage usage;        /* of the processor; whoever knows a GPU starts it anew with that */
+    struct usage usage;        /* of the processor; a caller that knows the GPU starts it anew */
 };
 
-/* output NULL, or its file: nothing is printed, by any of these functions. first_step: done before, by the run that
- * this one goes on with. End with progress_close. */
+/* Starts the display. Where output or its file is NULL, none of these functions prints. first_step: steps done before
+ * by the run that goes on. End with progress_close. */
 void progress_start(struct progress *progress, const struct run_output *output, int64_t first_step, int64_t max_steps);
 
-/* Whether the line wants new figures. They cost: reading them waits for the device. */
+/* Returns true where the line is due for new figures. They cost time: reading them waits for the device. */
 bool progress_due(const struct progress *progress);
 
-/* Rewrites the line: loss and accuracy (0..1) since the last time, speed of training. */
+/* Rewrites the line: loss and accuracy (0..1) since the last time, and the speed of training. */
 void progress_training(struct progress *progress, int64_t step, double loss, double accuracy, double images_per_second);
 
 /* Rewrites the line while `set` ("train set") is evaluated. */
@@ -53,14 +52,14 @@ void progress_evaluating(struct progress *progress, const char *set, int64_t don
 /* Rewrites the line with any text; share: 0..1 of the bar. */
 void progress_show(struct progress *progress, double share, const char *text);
 
-/* A line that stays: the last row of the result. */
+/* Prints a line that stays: the last row of the result. */
 void progress_row(struct progress *progress, const struct run_result *result);
 
-/* The end: best and final figures, time, speed, and what the run's folder holds. */
+/* Prints the end: best and final figures, time, speed, and the files in the run's folder. */
 void progress_finish(struct progress *progress, const struct run_result *result, const char *folder);
 
 /* Clears the line that would be rewritten, before something else is printed. */
 void progress_clear(struct progress *progress);
-void progress_close(struct progress *progress); /* the same for the last time; zeroed is allowed */
+void progress_close(struct progress *progress); /* clears it for the last time; zeroed is allowed */
 
 #endif

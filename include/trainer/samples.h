@@ -1,4 +1,4 @@
-/* A picture of the images that a network is trained on. */
+/* Draws a picture of the images that a network is trained on. */
 #ifndef TRAINER_SAMPLES_H
 #define TRAINER_SAMPLES_H
 

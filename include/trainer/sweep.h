@@ -8,8 +8,8 @@
  *   rank_by = validation
  *
  * Trials are numbered from 1 in the order of nested loops: the first key of the section changes slowest, the last one
- * fastest. What a trial finds depends on its values alone, not on the number of trials side by side nor on their order.
- */
+ * fastest. The result of a trial depends on its values alone, not on the number of trials side by side nor on their
+ * order. */
 #ifndef TRAINER_SWEEP_H
 #define TRAINER_SWEEP_H
 
@@ -33,11 +33,11 @@ enum sweep_halving { SWEEP_HALVING_OFF, SWEEP_HALVING_ON };
 /* The sweep's own keys: those of [sweep] without a dot. */
 struct sweep_settings {
     enum sweep_order order;
-    enum sweep_rank rank_by; /* the set whose accuracy ranks */
-    int64_t limit;           /* trials; 0: all */
+    enum sweep_rank rank_by; /* the set whose accuracy ranks the trials */
+    int64_t limit;           /* most trials to run; 0: all */
     int64_t jobs;            /* trials side by side; 0: one for each core that the process may use */
     enum sweep_halving halving;
-    int64_t eta, rungs; /* of successive halving */
+    int64_t eta, rungs; /* settings of successive halving */
 };
 enum { SWEEP_KEY_COUNT = 7 };
 
@@ -45,16 +45,17 @@ enum { SWEEP_KEY_COUNT = 7 };
 struct sweep_factor {
     int key; /* index in the table of keys */
     struct key_origin origin;
-    char *text;    /* as it was written */
+    char *text;    /* the text in the config */
     char **values; /* (value_count) as the key's value is written out; all different */
     int value_count;
 };
 
 struct sweep {
     char name[EXPERIMENT_NAME_SIZE]; /* experiment.name */
-    struct experiment base; /* what the file says beside [sweep]; only a trial's experiment is checked as a whole */
+    /* The experiment of the file without [sweep]. Only a trial's experiment is checked as a whole. */
+    struct experiment base;
     struct sweep_settings settings;
-    struct key_origin origins[SWEEP_KEY_COUNT]; /* of the settings, in the order of their table */
+    struct key_origin origins[SWEEP_KEY_COUNT]; /* origins of the settings, in the order of their table */
     struct sweep_factor *factors;               /* in the order of the section */
     int factor_count;
     int32_t grid_size;   /* combinations */
@@ -62,34 +63,34 @@ struct sweep {
     int32_t trial_count; /* grid_size, or the limit */
 };
 
-/* Reads the config and applies `overrides`, of which "sweep.KEY=VALUE" go to the [sweep] section. Every alternative and
- * the experiment of every trial have been checked when this succeeds. Free with sweep_free. */
+/* Reads the config and applies `overrides`, of which "sweep.KEY=VALUE" go to the [sweep] section. Checks every
+ * alternative and the experiment of every trial. Free with sweep_free. */
 bool sweep_load(struct sweep *sweep, const char *path, const char *const *overrides, int override_count,
                 struct status *status);
 void sweep_free(struct sweep *sweep);
 
-/* The experiment of a trial, 0 <= trial < grid_size. Free with experiment_free. */
+/* Makes the experiment of a trial, 0 <= trial < grid_size. Free with experiment_free. */
 bool sweep_trial(const struct sweep *sweep, int32_t trial, struct experiment *experiment, struct status *status);
 
-/* The value of factor f in a trial, as text. */
+/* Returns the value of factor f in a trial, as text. */
 const char *sweep_value(const struct sweep *sweep, int32_t trial, int f);
 
 /* Successive halving (Jamieson and Talwalkar 2016): rung r = 1..rungs trains for max_steps / eta^(rungs - r) steps, and
- * the best 1/eta of its trials, rounded up, enter the next rung. They start there from the beginning again and repeat
- * themselves exactly, so that nothing of a network need be kept. Without halving there is one rung. */
+ * the best 1/eta of its trials, rounded up, enter the next rung. There they start from the beginning again and repeat
+ * themselves exactly, so that no network needs to be kept. Without halving there is one rung. */
 int sweep_rung_count(const struct sweep *sweep);
 int64_t sweep_rung_steps(const struct sweep *sweep, int64_t max_steps, int rung);
 
-/* Runs the trials that have no result in `folder` yet, and writes there (the folder is made with its parents):
+/* Runs the trials that have no result in `folder` yet. Makes the folder with its parents, and writes there:
  *   sweep.ini    the sweep, resolved. A folder of another sweep is refused (STATUS_USAGE)
  *   results.csv  a row per trial and rung, on the disk as soon as it ends
  *   ranking.md   all trials, the best first
  *   factors.png, factors.svg   best accuracy by value of each key, where gnuplot is installed
- * with its progress and the best trials where `output` says (NULL: nothing is printed). The process may be killed at
- * any time and the sweep started again. A lock on the folder refuses a second process. */
+ * Prints its progress and the best trials to `output` (NULL: nothing is printed). After a kill at any time the sweep
+ * can be started again and goes on. A lock on the folder refuses a second process. */
 bool sweep_run(const struct sweep *sweep, const char *folder, const struct run_output *output, struct status *status);
 
-/* Writes the sweep's own keys with their defaults, and how alternatives are written, as comments of a config. */
+/* Writes the sweep's own keys with their defaults, and the syntax of alternatives, as comments of a config. */
 void sweep_print_defaults(FILE *out);
 
 #endif

@@ -23,8 +23,8 @@ struct panel {
 struct grouping {
     int *group; /* [value_count] */
     int count;
-    int *
-        entries; /* [value_count] entries of each group's lists, where lists are grouped by their number of entries; else NULL */
+    /* [value_count] the number of entries of each group's lists, where lists are grouped by it; else NULL */
+    int *entries;
 };
 
 static int entry_count(const char *list)
