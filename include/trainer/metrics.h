@@ -1,4 +1,4 @@
-/* What a run measures. */
+/* The figures that a run measures. */
 #ifndef TRAINER_METRICS_H
 #define TRAINER_METRICS_H
 
@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What an evaluation finds: means over the samples that it covers. A loss that is not finite stays as it is. Both are NAN
- * where nothing was measured. */
+/* The result of an evaluation: means over the samples that it covers. A loss that is not finite stays as it is. Both
+ * figures are NAN where nothing was measured. */
 struct evaluation {
     double loss;
     double accuracy; /* 0..1 */
@@ -17,7 +17,7 @@ struct evaluation {
         NAN, NAN                                                                                                       \
     }
 
-/* Whether something was measured. */
+/* Returns true where the evaluation measured something. */
 bool evaluation_exists(const struct evaluation *evaluation);
 
 /* One line of metrics.csv. A set that the run does not have, or does not evaluate, is EVALUATION_NONE. */
@@ -41,26 +41,27 @@ enum best_by {
     BEST_BY_NONE, /* the run has neither set: the last evaluation counts as the best */
 };
 
-/* "test", "validation" or "none". */
+/* Returns "test", "validation" or "none". */
 const char *best_by_name(enum best_by by);
 
-/* The accuracy by which a row is judged; NAN where there is none. */
+/* Returns the accuracy by which a row is judged; NAN where there is none. */
 double best_by_accuracy(enum best_by by, const struct metrics_row *row);
 
-/* What a whole run reports: the rows are those of metrics.csv. */
+/* The results of a whole run; its rows are those of metrics.csv. */
 struct run_result {
     enum best_by best_by; /* set before the first row is added */
     int64_t row_count;
     struct metrics_row final, best; /* best: highest accuracy of the set of best_by, the first of equal ones */
     int64_t since_best;             /* rows after the best one */
-    int64_t images;                 /* that training has seen, each as often as it has */
-    double train_seconds;           /* in training alone */
+    int64_t images;                 /* number that training has seen; repeated images count each time */
+    double train_seconds;           /* seconds of training alone, without evaluations */
 };
 
-/* Takes the next row into the result. */
+/* Adds the next row to the result. */
 void run_result_add(struct run_result *result, const struct metrics_row *row);
 
-/* Whether the last `patience` rows brought nothing better; never where patience is 0. */
+/* Returns true where none of the last `patience` rows was better than the best one before; never where patience is
+ * 0. */
 bool run_result_is_exhausted(const struct run_result *result, int64_t patience);
 
 #endif

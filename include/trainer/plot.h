@@ -1,5 +1,5 @@
-/* Pictures of runs, drawn by gnuplot, which runs as a child process without a shell. Where it is not installed, or fails,
- * the status says so; a run does not depend on its pictures. */
+/* Draws pictures of runs with gnuplot, which runs as a child process without a shell. Where it is not installed, or
+ * fails, the status says so; a run does not depend on its pictures. */
 #ifndef TRAINER_PLOT_H
 #define TRAINER_PLOT_H
 
@@ -11,19 +11,19 @@
 
 /* The evaluations of one run. */
 struct plot_run {
-    const char *label; /* in the legend, where there are several runs */
+    const char *label; /* name in the legend, where there are several runs */
     const struct metrics_row *rows;
     int row_count;
 };
 
-/* What the curves of a run are headed: its name, then in a second line model, optimizer, learning rate, batch and seed.
+/* Returns the title of a run's curves: its name, then in a second line model, optimizer, learning rate, batch and seed.
  * Free with free(). */
 char *plot_title(const struct experiment *experiment);
 
-/* Writes `base`.png and `base`.svg: loss and accuracy of every set that was measured against the step, of one run or
- * several overlaid.
- * The title's first line is large, a second one (after a newline) small below it. Losses that span more than three powers
- * of ten get a logarithmic axis, and values that are not finite are left out. The files appear whole or not at all. */
+/* Writes `base`.png and `base`.svg: loss and accuracy of every measured set against the step, of one run or of several
+ * overlaid. The title's first line is large, a second one (after a newline) small below it. Losses that span more than
+ * three powers of ten get a logarithmic axis, and values that are not finite are left out. The files appear whole or
+ * not at all. */
 bool plot_curves(const char *base, const char *title, const struct plot_run *runs, int run_count,
                  struct status *status);
 

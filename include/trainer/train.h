@@ -14,8 +14,8 @@
 #include "trainer/optimizer.h"
 #include "trainer/progress.h"
 
-/* A batch of n samples of a set, of which an evaluation counts all but the first `skipped`. backend_ops.run may record it,
- * so it never changes. */
+/* A batch of n samples of a set; an evaluation counts all of them but the first `skipped`. backend_ops.run may record
+ * the batch, so it never changes. */
 struct evaluation_batch {
     struct network *network;
     const struct device_dataset *data;
@@ -26,46 +26,47 @@ struct evaluation_batch {
  * is 0. Where the network normalises by the batch at hand in evaluation too (network_needs_batches), the tail is the last
  * full.n samples of the set; those that a full batch has counted already are skipped. */
 struct evaluation_set {
-    const char *name; /* for people */
+    const char *name; /* name for people */
     int64_t count;
     struct device_dataset *data;
     struct evaluation_batch full, tail;
 };
 
-/* A training session in memory: everything a step needs. Not to be moved: the backend may keep its address. */
+/* A training session in memory: everything that a step needs. It must not move, because the backend may keep its
+ * address. */
 struct trainer {
     const struct experiment *experiment;
     const struct dataset *dataset;
     struct backend *backend;
     struct network *network;
     struct optimizer optimizer;
-    struct ema ema; /* what evaluations use, where train.ema_decay is not 0 */
+    struct ema ema; /* moving average that evaluations use, where train.ema_decay is not 0 */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct augment_params augment;                             /* of the training batches */
     bool augmented;                                            /* whether it changes anything */
     int64_t optimizer_bytes;                                   /* of memory, moving average included */
     int64_t data_bytes;        /* of the uploaded sets; with optimizer_bytes and network->memory it is the run's peak */
-    int64_t batches_per_epoch; /* whole ones; the tail is dropped */
-    int32_t *order;            /* (train.count) of the epoch at hand */
-    int64_t epoch;             /* of `order`; -1 before the first step */
+    int64_t batches_per_epoch; /* whole batches; the tail is dropped */
+    int32_t *order;            /* (train.count) order of the present epoch */
+    int64_t epoch;             /* epoch of `order`; -1 before the first step */
     int64_t step;              /* steps done */
 };
 
-/* Builds network and optimizer on the backend and uploads the data; experiment, dataset and backend stay the caller's
+/* Builds network and optimizer on the backend and uploads the data. Experiment, dataset and backend stay the caller's
  * and must outlive the trainer. Destroy with trainer_destroy, also after a failure. */
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
                     struct backend *backend, struct status *status);
 void trainer_destroy(struct trainer *trainer);
 
-/* One line: how much memory the run takes at most, and for what. */
+/* Prints one line: the most memory that the run takes, and its parts. */
 void trainer_print_memory(const struct trainer *trainer, FILE *out);
 
-/* What about an experiment only the data can tell, which trainer_create checks first: a batch is no larger than the
- * training set, augmentation leaves something of an image, class weights fit the classes, and the set by which
- * evaluations are to be judged is there. */
+/* Checks an experiment against its data; trainer_create calls it first. A batch must be no larger than the training
+ * set, augmentation must leave something of an image, class weights must fit the classes, and the set that judges
+ * evaluations must be there. */
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status);
 
-/* One training step: gather, forward, loss, backward, optimizer, moving average. Its loss is added to the backend's
+/* Does one training step: gather, forward, loss, backward, optimizer, moving average. Adds its loss to the backend's
  * metrics. */
 void trainer_step(struct trainer *trainer);
 
@@ -74,7 +75,7 @@ void trainer_step(struct trainer *trainer);
 struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set,
                                    struct progress *progress);
 
-/* The same, but false where stop() (may be NULL) became true on the way, which is asked after each batch. */
+/* Does the same, but asks stop() (may be NULL) after each batch, and returns false where it became true. */
 bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
                              bool (*stop)(void), struct evaluation *evaluation);
 
@@ -83,28 +84,28 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
 bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bool (*stop)(void),
                           struct metrics_row *row);
 
-/* The columns of metrics.csv beside those that are always there. */
+/* Returns the columns of metrics.csv beside those that every run has. */
 struct metrics_columns trainer_columns(const struct trainer *trainer);
 
-/* The set that tells which evaluation is the best, of those that a run measures: what checkpoint.best_by comes to. */
+/* Returns the set that tells the best evaluation of a run that measures `columns`, as checkpoint.best_by wishes. */
 enum best_by trainer_best_by(enum checkpoint_best wish, struct metrics_columns columns);
 
-/* What becomes of a folder that holds a run already, finished or not. */
+/* The treatment of a folder that holds a run already, finished or not. */
 enum train_start {
-    TRAIN_NEW,       /* refused (STATUS_USAGE) */
+    TRAIN_NEW,       /* the folder is refused (STATUS_USAGE) */
     TRAIN_OVERWRITE, /* the run is removed */
-    TRAIN_RESUME,    /* it goes on from its last checkpoint, or from the start where it has none, and says so */
-    TRAIN_CONTINUE,  /* the same, but refused (STATUS_USAGE) where it has rows in metrics.csv and no checkpoint */
+    TRAIN_RESUME,    /* the run goes on from its last checkpoint, or from the start where it has none, and says so */
+    TRAIN_CONTINUE,  /* the same, but a run with rows in metrics.csv and no checkpoint is refused (STATUS_USAGE) */
 };
 
-/* A whole run in `folder` (created with its parents, and locked: a second run in it is an error), with its summary and
- * progress where `output` says (NULL: nothing is printed). result may be NULL. A run that goes on must be described by the same
- * experiment (see run_resume.h); it ends with the bytes that it would have had without the stop, in its checkpoints,
- * and in metrics.csv but for elapsed_seconds.
+/* Does a whole run in `folder`. Creates the folder with its parents and locks it: a second run in it is an error.
+ * Prints its summary and progress to `output` (NULL: nothing is printed). result may be NULL. A run that goes on needs
+ * the same experiment (see run_resume.h). Its checkpoints end with the bytes that they would have without the stop, and
+ * so does metrics.csv but for elapsed_seconds.
  *
- * The first SIGINT, SIGTERM or SIGHUP while it trains ends the step, saves, and is the error STATUS_STOPPED; the second
- * ends the process. A loss or weight that is not finite is STATUS_DIVERGED, found at the latest by the next evaluation.
- */
+ * The first SIGINT, SIGTERM or SIGHUP during training ends the step, saves, and is the error STATUS_STOPPED; the second
+ * ends the process. A loss or weight that is not finite is STATUS_DIVERGED. The next evaluation finds it at the
+ * latest. */
 bool train_run(const struct experiment *experiment, const char *folder, enum train_start start,
                const struct run_output *output, struct run_result *result, struct status *status);
 

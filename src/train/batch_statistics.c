@@ -1,3 +1,4 @@
+/* Finds and prints the batches from which batch normalization takes its statistics. */
 #include "train/batch_statistics.h"
 
 #include <inttypes.h>
@@ -6,7 +7,7 @@
 
 enum { SET_COUNT = 3 };
 
-/* A batch of n samples; `of` says for people which one, `key` is the key that decides how large it is. */
+/* Checks a batch of n samples. `of` names the batch for people; `key` is the key that decides its size. */
 static bool check_batch(const struct trainer *trainer, int64_t n, enum layer_mode mode, const char *key, const char *of,
                         struct status *status)
 {

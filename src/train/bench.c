@@ -1,3 +1,4 @@
+/* Measures training steps and evaluations on noise, as a whole and part by part. */
 #include "trainer/bench.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ enum {
     WARM_UP_STEPS = 3,
     EVALUATION_BATCHES = 8,
     TRAIN_IMAGES = 50000,  /* as many as CIFAR-10 has: a batch then comes from memory, not from a cache */
-    IMAGE_BYTES = 1 << 28, /* of larger images, fewer */
+    IMAGE_BYTES = 1 << 28, /* most bytes of all images; larger images are fewer */
 };
 
 /* --- timing --- */
@@ -23,7 +24,7 @@ struct stopwatch {
     struct network *network;
     int steps, step, parts;
     double *forward, *backward;
-    double last; /* when the part before ended */
+    double last; /* clock at the end of the part before */
 };
 
 static void stopwatch_done(void *argument, enum network_phase phase, int layer)
@@ -52,7 +53,7 @@ static double median(double *values, int count)
 
 /* --- what is measured --- */
 
-/* Two per multiplication of the layer's forward pass that does not meet padding. */
+/* Returns the FLOPs of the layer's forward pass: two per multiplication that does not meet padding. */
 static double layer_flops(const struct layer *layer, int64_t batch)
 {
     if (layer->spec.kind != LAYER_CONV2D) return 2.0 * (double)layer->multiply_adds * (double)batch;
@@ -79,12 +80,12 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch, 
         layer_describe(layer, part->name, sizeof part->name);
         part->kind = layer->ops->name;
         part->forward_flops = layer_flops(layer, batch);
-        /* As much work for each of dw and dx; the first layer has no dx. */
+        /* dw and dx take as much work each; the first layer has no dx. */
         part->backward_flops = part->forward_flops * (p == 1 ? 1 : 2);
     }
 }
 
-/* Part by part: watching costs a little, so the step as a whole is timed apart. */
+/* Times the parts. Watching costs a little, so measure_steps times the step as a whole. */
 static void measure_parts(struct bench_result *result, struct trainer *trainer, int steps)
 {
     int parts = trainer->network->layer_count + 3;
@@ -103,7 +104,8 @@ static void measure_parts(struct bench_result *result, struct trainer *trainer, 
     free(watch.backward);
 }
 
-/* A GPU gets its steps ahead of time, as in training, and is waited for at the end of a group. */
+/* Times whole steps. A GPU gets a group of steps ahead of time, as in training, and the clock stops at the group's
+ * end. */
 static void measure_steps(struct bench_result *result, struct trainer *trainer, int steps)
 {
     const int gpu_groups = 5;

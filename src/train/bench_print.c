@@ -1,4 +1,4 @@
-/* A measurement as a table for people, and as an INI file for programs. */
+/* Prints a measurement as a table for people, and as an INI file for programs. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -19,7 +19,7 @@ static void print_rate(FILE *out, double flops, double seconds, double peak)
         fprintf(out, " %6s", "-");
 }
 
-/* Of the first column. */
+/* Returns the width of the first column. */
 static int name_width(const struct bench_result *result)
 {
     int width = 26;
@@ -52,7 +52,7 @@ static void print_share(FILE *out, const char *what, double seconds, double step
     fprintf(out, "%-26s %11.3f %5.0f%%\n", what, seconds * 1e3, 100 * seconds / step);
 }
 
-/* Whether an earlier part is of the same kind, which then was counted together with it. */
+/* Returns true where an earlier part has the same kind; print_kind then counted both together. */
 static bool is_counted(const struct bench_result *result, int index)
 {
     for (int i = 0; i < index; i++)
@@ -60,8 +60,8 @@ static bool is_counted(const struct bench_result *result, int index)
     return false;
 }
 
-/* All parts of a kind: the time that their multiplications take at the peak, and what they take beyond that; or that they
- * are done in less. */
+/* Prints the time of all parts of a kind in two lines: the time that their multiplications take at the peak, and the
+ * rest. A kind that is faster than that gets one line. */
 static void print_kind(const struct bench_result *result, const char *kind, double step, FILE *out)
 {
     char what[96];
@@ -77,7 +77,8 @@ static void print_kind(const struct bench_result *result, const char *kind, doub
         return;
     }
     double at_peak = flops / result->peak;
-    if (seconds < at_peak) { /* other multiplications than the useful ones, and fewer or cheaper */
+    /* The kernel replaces the counted multiplications by fewer or cheaper ones. */
+    if (seconds < at_peak) {
         snprintf(what, sizeof what, "%s, faster than peak", kind);
         print_share(out, what, seconds, step);
         return;

@@ -1,4 +1,4 @@
-/* Reading checkpoints, and finding them in the folder of a run. */
+/* Reads checkpoints, and finds them in the folder of a run. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -91,7 +91,8 @@ void checkpoint_free(struct checkpoint *checkpoint)
 
 bool checkpoint_is_before_shuffling(const struct checkpoint *checkpoint)
 {
-    return strstr(checkpoint->config, "\nfirst_epoch = ") == NULL; /* else every key is there */
+    /* The config of a newer version has every key. */
+    return strstr(checkpoint->config, "\nfirst_epoch = ") == NULL;
 }
 
 bool checkpoint_experiment(const struct checkpoint *checkpoint, const char *const *overrides, int override_count,
@@ -149,8 +150,8 @@ static bool load(void *argument, const struct checkpoint_item *item)
     return true;
 }
 
-/* Whole numbers are no weights. PyTorch counts the batches of a batch normalization, and uses the count only where the
- * momentum is none. */
+/* Returns true for a tensor that holds no weights: whole numbers, and PyTorch's count of batches, which a batch
+ * normalization uses only where its momentum is none. */
 static bool is_without_meaning(const struct safetensors_tensor *tensor)
 {
     const char ending[] = ".num_batches_tracked";
@@ -159,7 +160,7 @@ static bool is_without_meaning(const struct safetensors_tensor *tensor)
            (length > rest && strcmp(tensor->name + length - rest, ending) == 0);
 }
 
-/* What is left over belongs to another network or optimizer. */
+/* Fails where a tensor under the prefix is left over: it belongs to another network or optimizer. */
 static bool check_all_taken(const struct loading *loading, const char *prefix)
 {
     for (int i = 0; i < loading->file->tensor_count; i++) {
@@ -188,7 +189,7 @@ bool checkpoint_load_weights(const struct safetensors_file *file, struct network
     return loaded;
 }
 
-/* A run goes on with the data that it began with; its normalization tells. */
+/* Checks that the run goes on with the data that it began with, by format and normalization. */
 static bool check_input(struct loading *loading, const struct dataset *dataset)
 {
     struct checkpoint_input input;
@@ -216,8 +217,8 @@ static bool check_number(const struct checkpoint *checkpoint, const char *key, i
     return found == expected || fail_text(checkpoint, key, text, status);
 }
 
-/* The step alone tells which samples and random numbers come next. That is so only where an epoch is cut up as it was,
- * and the numbers are drawn as they were. */
+/* Checks that the step alone tells which samples and random numbers come next. That is so only where an epoch has the
+ * same batches and the numbers are drawn in the same way. */
 static bool check_position(const struct checkpoint *checkpoint, const struct trainer *trainer, struct status *status)
 {
     const char *rng = safetensors_metadata_find(&checkpoint->file, "rng");
@@ -282,7 +283,7 @@ static char *find_last(const char *run, struct status *status)
     return NULL;
 }
 
-/* Where the run has another checkpoint, the message says how to use that. */
+/* Finds the best checkpoint. Where the run has only another one, the message says how to use that. */
 static char *find_best(const char *run, struct status *status)
 {
     struct stat info;

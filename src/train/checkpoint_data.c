@@ -1,4 +1,4 @@
-/* What a checkpoint says about the data set of its run: a text per set that is not empty, "COUNT IMAGES LABELS". */
+/* Writes and checks the texts about the data set of a run: for each set that is not empty "COUNT IMAGES LABELS". */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>

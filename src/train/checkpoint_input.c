@@ -1,4 +1,4 @@
-/* What a checkpoint says about the images of its network. */
+/* Reads from a checkpoint the format of its network's images. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ static float *fail_values(const struct safetensors_file *file, const char *name,
     return NULL;
 }
 
-/* A tensor's values; NULL where it is not what a data set gives. */
+/* Returns a tensor's values; NULL with an error where no data set gives such a tensor. */
 static float *read_values(const struct safetensors_file *file, const char *name, int rank, int64_t *shape,
                           struct status *status)
 {
@@ -43,7 +43,7 @@ static float *read_values(const struct safetensors_file *file, const char *name,
     return values;
 }
 
-/* Names are printed, on terminals too, which obey what is no text. */
+/* Checks a class name. Names are printed, also on terminals, which obey bytes that are no text. */
 static bool check_name(const struct safetensors_file *file, int64_t line, const char *name, size_t length,
                        struct status *status)
 {

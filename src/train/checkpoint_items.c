@@ -1,3 +1,4 @@
+/* Lists the tensors and texts of a checkpoint, for writing and reading alike. */
 #include "train/checkpoint_private.h"
 
 #include <stdlib.h>
@@ -24,7 +25,7 @@ const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS] = {
 #undef PLACE
 /* clang-format on */
 
-/* A linear layer's filter has two dimensions in a file, as in PyTorch, a vector one. */
+/* Describes a layer's tensor as in PyTorch: a linear layer's filter has two dimensions in a file, a vector one. */
 static void describe(struct checkpoint_item *item, const struct layer *layer)
 {
     struct shape shape = item->tensor.shape;
@@ -69,8 +70,8 @@ bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *,
     return each_weight(network, "", visit, argument);
 }
 
-/* The plain names belong to what evaluations use, so that whoever uses the network later need not know of the average.
- */
+/* Visits the weights that evaluations use under the plain names, so that programs that read the file need not know of
+ * the average. */
 bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, const struct checkpoint_item *),
                              void *argument)
 {
@@ -81,7 +82,7 @@ bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, cons
     return good && each_weight(trainer->network, "training.", visit, argument);
 }
 
-/* What PyTorch calls it. */
+/* Returns PyTorch's name of the moment. */
 static const char *moment_name(const struct optimizer *optimizer, int state)
 {
     if (optimizer->kind == OPTIMIZER_SGD) return "momentum_buffer";

@@ -1,3 +1,4 @@
+/* Writes checkpoints: collects the tensors and texts in host memory, then writes them as one file. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 
 /* --- tensors --- */
 
-/* What the file will hold, in host memory. */
+/* The tensors of the file, in host memory. */
 struct collection {
     struct backend *backend;
     const char *path;
@@ -30,7 +31,7 @@ static bool check_finite(const struct collection *collection, const char *name, 
     return true;
 }
 
-/* In the precision that the backend keeps parameters in: nothing is lost. */
+/* Returns the values in the precision that the backend keeps parameters in, so that nothing is lost. */
 static void *narrow(const struct backend *backend, const double *values, int64_t count)
 {
     if (backend->scalar_size == sizeof(double)) {
@@ -74,7 +75,7 @@ static bool collect(void *argument, const struct checkpoint_item *item)
     return finite;
 }
 
-/* How pixels enter the network. */
+/* Collects how pixels enter the network: offset and scale. */
 static void collect_input(struct collection *collection, const struct dataset *dataset)
 {
     const int64_t shape[3] = {dataset->channels, dataset->height, dataset->width};
@@ -109,7 +110,7 @@ struct texts {
     int count;
 };
 
-/* Takes the value. */
+/* Adds a text, and takes over `value`. */
 static void add_text(struct texts *texts, const char *key, char *value)
 {
     CHECK(texts->count < TEXT_LIMIT);
@@ -148,7 +149,7 @@ static bool add_config(struct texts *texts, const struct experiment *experiment,
     return true;
 }
 
-/* One per line, in the order of the labels; what is no text becomes a question mark. */
+/* Adds the class names, one per line, in the order of the labels. A byte that is no text becomes a question mark. */
 static void add_class_names(struct texts *texts, const struct dataset *dataset)
 {
     char *lines = memory_copy_string("");

@@ -1,3 +1,4 @@
+/* Computes the weight of each class in training's loss, and checks lists of weights. */
 #include "train/class_weights.h"
 
 #include <inttypes.h>
@@ -6,7 +7,7 @@
 
 #include "trainer/memory.h"
 
-/* Training samples of each class, (classes). */
+/* Counts the training samples of each class, in a new array (classes). */
 static int64_t *count_labels(const struct dataset *dataset)
 {
     int64_t *counts = memory_alloc((size_t)dataset->classes, sizeof *counts);

@@ -1,3 +1,4 @@
+/* Counts which class is taken for which, and computes figures from the counts. */
 #include "trainer/confusion.h"
 
 #include <math.h>
@@ -42,7 +43,7 @@ void confusion_add(struct confusion *confusion, int64_t label, int64_t predicted
     ++*cell(confusion, label, predicted);
 }
 
-/* Classes that come before the label in the order of their outputs; `classes` where one is NaN. */
+/* Returns the number of classes before the label in the order of their outputs; `classes` where an output is NaN. */
 static int64_t rank_of(int64_t label, const double *outputs, int64_t classes)
 {
     int64_t rank = 0;

@@ -1,3 +1,4 @@
+/* Draws the curves of a run at its end, and while a long run goes on. */
 #include "train/curves.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The pictures of a run, curves.png and curves.svg in its folder: at its end, and of a long run while it goes on. */
+/* Draws the pictures of a run, curves.png and curves.svg in its folder: at its end, and while a long run goes on. */
 #ifndef TRAIN_CURVES_H
 #define TRAIN_CURVES_H
 
@@ -10,18 +10,18 @@ struct run_curves {
     char *base, *title;
     struct metrics_row *rows;
     int count, capacity;
-    double drawn; /* seconds of the clock, when the last picture was tried */
-    bool failed;  /* no more pictures before the last one */
+    double drawn; /* clock at the last try of a picture */
+    bool failed;  /* a picture failed: only the last one is tried again */
 };
 
-/* Removes what an earlier run left in the folder. Free with run_curves_free, in any case. */
+/* Removes the pictures that an earlier run left in the folder. Free with run_curves_free, in any case. */
 void run_curves_start(struct run_curves *curves, const struct experiment *experiment, const char *folder);
 void run_curves_free(struct run_curves *curves);
 
 /* Takes the next row, and draws if the last picture is half a minute old. */
 void run_curves_add(struct run_curves *curves, const struct metrics_row *row);
 
-/* The last picture: of all rows. */
+/* Draws the last picture, of all rows. */
 bool run_curves_finish(struct run_curves *curves, struct status *status);
 
 #endif

@@ -1,3 +1,4 @@
+/* Finds a loss or a weight that is not finite, and explains it. */
 #include "train/diverged.h"
 
 #include <inttypes.h>
@@ -17,7 +18,7 @@ static bool is_finite(struct backend *backend, const struct tensor *tensor)
     return i == count;
 }
 
-/* The first tensor of a layer that is not finite, in words, or NULL. */
+/* Describes the layer's first tensor that is not finite in words, or returns NULL. */
 static const char *find_in_layer(const struct layer *layer)
 {
     for (int p = 0; p < layer->parameter_count; p++)

@@ -1,15 +1,15 @@
-/* Losses and weights that are no numbers any more. */
+/* Detects losses and weights that are not finite. */
 #ifndef TRAIN_DIVERGED_H
 #define TRAIN_DIVERGED_H
 
 #include "trainer/train.h"
 
-/* Whether a loss, which `what` names ("the training loss"), is finite. If not, the error (STATUS_DIVERGED) tells step,
- * learning rate, layer, and the run's last checkpoint, which is from before. */
+/* Checks a loss, which `what` names ("the training loss"). The error (STATUS_DIVERGED) tells step, learning rate,
+ * layer, and the run's last checkpoint, which is older. */
 bool diverged_check_loss(struct trainer *trainer, const char *run, const char *what, double loss,
                          struct status *status);
 
-/* The same of every parameter of the network; reads them once, on the device. */
+/* Checks every parameter of the network, in one pass on the device. */
 bool diverged_check_weights(struct trainer *trainer, const char *run, struct status *status);
 
 #endif

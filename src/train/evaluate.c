@@ -1,3 +1,4 @@
+/* Evaluates the sets of a trainer, batch by batch. */
 #include "trainer/train.h"
 
 static void evaluation_body(void *argument)

@@ -1,3 +1,4 @@
+/* Keeps the best of a run's evaluations. */
 #include "trainer/metrics.h"
 
 #include "trainer/check.h"
@@ -25,7 +26,8 @@ double best_by_accuracy(enum best_by by, const struct metrics_row *row)
     return by == BEST_BY_TEST ? row->test.accuracy : by == BEST_BY_VALIDATION ? row->validation.accuracy : NAN;
 }
 
-/* A row that was not judged (it is from a program that knew no validation set) is worse than any that was. */
+/* Compares a row with the best one. A row without the judging set (from a program that knew no validation set) is worse
+ * than any row with it. */
 static bool is_better(const struct run_result *result, const struct metrics_row *row)
 {
     if (result->row_count == 0 || result->best_by == BEST_BY_NONE) return true;

@@ -1,3 +1,4 @@
+/* Opens, checks and cleans the folder of a run, and saves its checkpoints there. */
 #include "train/run_folder.h"
 
 #include <dirent.h>
@@ -17,8 +18,8 @@
 
 /* --- opening --- */
 
-/* A header alone is nothing to lose, and what is no regular file keeps nothing. Whatever stands there, the first two
- * lines of a metrics.csv are short. */
+/* Returns true where metrics.csv has rows. A header alone is nothing to lose, and a special file keeps nothing. The
+ * search is short, because the first two lines of a metrics.csv are short. */
 static bool has_rows(const char *folder)
 {
     char *path = memory_format("%s/metrics.csv", folder);
@@ -32,7 +33,7 @@ static bool has_rows(const char *folder)
     return lines >= 2;
 }
 
-/* Calls `visit` for each entry of a folder, which need not be there. */
+/* Calls `visit` for each entry of a folder; a missing folder has none. */
 static bool each_entry(const char *folder, bool (*visit)(const char *folder, const char *name, void *argument),
                        void *argument)
 {
@@ -56,8 +57,9 @@ static bool is_no_checkpoint(const char *folder, const char *name, void *argumen
     return !is_checkpoint(name);
 }
 
-/* Other programs call their folders "checkpoints" too, so that it holds one of a run counts. The part of a resolved.ini
- * is all that a process left which was killed while it wrote its first file. */
+/* Returns true for an entry that marks the folder as a run's. Other programs have folders "checkpoints" too, so this
+ * one must hold a checkpoint of a run. A part of resolved.ini is all that a process leaves that is killed while it
+ * writes its first file. */
 static bool is_mark(const char *folder, const char *name)
 {
     const char part[] = "resolved.ini.";
@@ -94,7 +96,7 @@ static bool remove_file(const char *folder, const char *name, struct status *sta
     return removed;
 }
 
-/* What util/file_atomic.h had begun to write when its process was killed: "best.safetensors.1234.part". */
+/* Removes a file that util/file_atomic.h began to write before its process was killed: "best.safetensors.1234.part". */
 static bool remove_part(const char *folder, const char *name, void *argument)
 {
     static const char *const beginnings[] = {"step_", "best.safetensors.", "resolved.ini.", "metrics.csv."};
@@ -106,7 +108,7 @@ static bool remove_part(const char *folder, const char *name, void *argument)
     return true;
 }
 
-/* A run whose rows are all that is left of it would begin again, and lose them. */
+/* Refuses a run that has rows and no checkpoint: it would begin again, and lose them. */
 static bool refuse_start(const char *path, struct status *status)
 {
     if (checkpoint_last_step(path, INT64_MAX) >= 0 || !has_rows(path)) return true;
@@ -154,9 +156,10 @@ bool run_folder_check(const struct run_folder *folder, struct status *status)
 void run_folder_close(struct run_folder *folder)
 {
     struct status ignored;
-    /* A process that was refused the lock has nothing to remove: the folder may be the first thing of the other one. */
+    /* A process that did not get the lock has nothing to remove: the folder may be the first thing of the other one. */
     if (folder->created && folder->lock >= 0 && run_folder_check(folder, &ignored))
-        (void)rmdir(folder->path); /* fails where something is in it, as it should */
+        /* This fails where the folder has an entry, as it should. */
+        (void)rmdir(folder->path);
     folder_unlock(&folder->lock);
     *folder = (struct run_folder){.lock = -1};
 }
@@ -213,7 +216,7 @@ static int compare_steps(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* All but the last `keep`. */
+/* Removes all checkpoints of steps but the last `keep`. */
 static bool remove_old(const char *run, const char *checkpoints, int64_t keep, struct status *status)
 {
     struct steps steps = {0};

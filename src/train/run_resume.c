@@ -1,3 +1,4 @@
+/* Opens the checkpoint that a run goes on from, and compares the experiments. */
 #include "train/run_resume.h"
 
 #include <inttypes.h>
@@ -15,8 +16,8 @@ static bool is_key(const struct experiment_key *key, const char *section, const 
     return strcmp(key->section, section) == 0 && strcmp(key->name, name) == 0;
 }
 
-/* Whether a run gives what it would have given if this key changes on the way. Another device or instruction set rounds
- * otherwise, and is the user's choice. */
+/* Returns true where a change of the key leaves the run's results as they would be. Another device or instruction set
+ * rounds otherwise, and is the user's choice. */
 static bool may_change(const struct experiment_key *key, const struct experiment *experiment)
 {
     if (is_key(key, "experiment", "name") || is_key(key, "train", "patience")) return true;
@@ -42,7 +43,8 @@ static bool compare_key(const struct experiment_key *key, const struct experimen
     return false;
 }
 
-/* The order of the first epoch matters to a run that is still in it. */
+/* Returns true for data.first_epoch after the first epoch: its order matters only to a run that is still in that
+ * epoch. */
 static bool is_past(const struct experiment_key *key, const struct checkpoint *checkpoint)
 {
     const char *epoch = safetensors_metadata_find(&checkpoint->file, "epoch");
@@ -84,7 +86,8 @@ static bool check(const struct checkpoint *checkpoint, const char *folder, const
                            checkpoint->step, folder, experiment->train.max_steps);
 }
 
-/* A disk can damage what was whole: then whoever knows that may remove it. */
+/* Reads the newest checkpoint. It may be corrupt; the message then names the older one that the run could go on
+ * from. */
 static bool read_last(struct checkpoint *checkpoint, const char *folder, int64_t last, struct status *status)
 {
     struct status problem;
@@ -107,7 +110,7 @@ void run_resume_result(const struct checkpoint *checkpoint, const struct metrics
 {
     *result = (struct run_result){.best_by = result->best_by};
     for (int64_t i = 0; i < checkpoint->row_count; i++) run_result_add(result, &rows[i]);
-    result->best = checkpoint->best; /* exact; the file has nine digits */
+    result->best = checkpoint->best; /* the checkpoint's row is exact; the file has nine digits */
     result->since_best = 0;
     for (int64_t i = 0; i < checkpoint->row_count; i++) {
         if (rows[i].step == checkpoint->best.step) result->best.elapsed_seconds = rows[i].elapsed_seconds;

@@ -1,3 +1,4 @@
+/* Writes a run's metrics, config and histograms for TensorBoard. */
 #include "train/run_tensorboard.h"
 
 #include <stdlib.h>
@@ -6,7 +7,7 @@
 
 #ifdef TRAINER_TENSORBOARD
 
-/* As Markdown: four spaces make a line code, in which nothing has a meaning of its own. */
+/* Returns the config as Markdown: four spaces make a line code, in which no character has a special meaning. */
 static char *config_text(const struct experiment *experiment)
 {
     char *text = experiment_text(experiment), *indented;
@@ -64,7 +65,7 @@ static bool add_histograms(struct run_tensorboard *run, const struct network *ne
     return true;
 }
 
-/* Loss and accuracy of the sets that were measured; returns how many scalars these are. */
+/* Collects loss and accuracy of the sets that were measured; returns the number of these scalars. */
 static int collect_figures(const struct metrics_row *row, struct tensorboard_scalar *scalars)
 {
     const struct {

@@ -23,9 +23,9 @@
 struct run {
     const struct experiment *experiment;
     struct run_folder folder;
-    struct checkpoint checkpoint;    /* that it goes on from; file.path NULL: from the start */
+    struct checkpoint checkpoint;    /* the one that the run goes on from; file.path NULL: the run starts anew */
     const struct run_output *output; /* NULL: quiet */
-    FILE *out;                       /* its file */
+    FILE *out;                       /* output's file */
     struct dataset dataset;
     struct backend *backend;
     struct trainer trainer;
@@ -61,7 +61,7 @@ static bool is_resumed(const struct run *run)
     return run->checkpoint.file.path != NULL;
 }
 
-/* The rows up to the checkpoint stay, and count as the run's. */
+/* Opens metrics.csv of the run that goes on. The rows up to the checkpoint stay, and count as the run's. */
 static bool continue_metrics(struct run *run, const char *path, struct status *status)
 {
     struct metrics_row *rows;
@@ -87,14 +87,15 @@ static bool open_files(struct run *run, struct status *status)
 {
     if (!run_folder_check(&run->folder, status)) return false;
     if (!is_resumed(run) && !run_folder_clear(&run->folder, status)) return false;
-    if (!write_resolved(run, status)) return false; /* first: it marks the folder as a run's */
+    /* It comes first because it marks the folder as a run's. */
+    if (!write_resolved(run, status)) return false;
     if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder.path, run->trainer.step, status))
         return false;
     run_curves_start(&run->curves, run->experiment, run->folder.path);
     return open_metrics(run, status);
 }
 
-/* "50,000 training, 5,000 validation and 10,000 test images": without the sets that are empty. */
+/* Prints "50,000 training, 5,000 validation and 10,000 test images", without the sets that are empty. */
 static void print_sets(const struct dataset *dataset, FILE *out)
 {
     const struct {
@@ -129,7 +130,7 @@ static void print_head(const struct run *run)
     streams_flush(run->out);
 }
 
-/* The trainer's state, and what is left to do of its last step. */
+/* Restores the trainer's state where the run goes on. */
 static bool restore(struct run *run, struct status *status)
 {
     if (!is_resumed(run)) return true;
@@ -139,7 +140,8 @@ static bool restore(struct run *run, struct status *status)
     return true;
 }
 
-/* A run that begins again although its folder holds one says so: a scheduler may have killed it before its first save. */
+/* Opens the checkpoint to go on from. A run that begins again although its folder holds one says so: a scheduler may
+ * have killed it before its first save. */
 static bool open_checkpoint(struct run *run, enum train_start start, struct status *status)
 {
     if (start != TRAIN_RESUME && start != TRAIN_CONTINUE) return true;
@@ -176,7 +178,7 @@ static bool check_loss(struct run *run, const char *what, double loss, struct st
     return diverged_check_loss(&run->trainer, run->folder.path, what, loss, status);
 }
 
-/* Of the batches since the last evaluation, and of what they made of the weights. */
+/* Checks the loss of the batches since the last evaluation, and the weights. */
 static bool check_window(struct run *run, struct metrics window, struct status *status)
 {
     return check_loss(run, "the training loss", window.loss, status) &&
@@ -219,17 +221,20 @@ static bool check_row(struct run *run, const struct metrics_row *row, struct sta
            check_set(run, "the loss of the test set", &row->test, status);
 }
 
-/* Whether the run is to end before its last step: by a signal, or because the reader of its output has gone away. */
+/* Returns true where the run must end before its last step: after a signal, or when the reader of its output is
+ * gone. */
 static bool is_to_end(void)
 {
     return stop_wanted() || streams_reader_is_gone();
 }
 
-/* A run that is to end abandons the evaluation; it runs again when the run is resumed. */
+/* Evaluates and records a row. A run that is about to end abandons the evaluation; it runs again when the run is
+ * resumed. */
 static bool evaluate_and_record(struct run *run, struct status *status)
 {
     struct metrics_row row;
-    struct metrics window = run->backend->ops->metrics_read(run->backend); /* waits: the rest is not training time */
+    /* metrics_read waits for the device; the time after it is not training time. */
+    struct metrics window = run->backend->ops->metrics_read(run->backend);
     run->result.train_seconds += clock_seconds() - run->resumed;
     run->result.images = images_seen(run);
     if (!check_window(run, window, status)) return false;
@@ -269,7 +274,7 @@ static bool is_finished(const struct run *run)
     return is_last(run) || is_out_of_patience(run);
 }
 
-/* What follows a step. */
+/* Evaluates, rewrites the progress line and saves, each where the step calls for it. */
 static bool finish_step(struct run *run, struct status *status)
 {
     int64_t step = run->trainer.step, freq = run->experiment->checkpoint.freq;
@@ -282,7 +287,7 @@ static bool finish_step(struct run *run, struct status *status)
     return save(run, status);
 }
 
-/* A run without pictures is a good run: it only says why there are none. */
+/* Draws the last curves. A run without pictures is a good run: it only says why there are none. */
 static void draw_curves(struct run *run)
 {
     struct status status;
@@ -291,7 +296,7 @@ static void draw_curves(struct run *run)
     fprintf(stderr, "trainer: no picture of the curves: %s\n", status.message);
 }
 
-/* Saves the run at the step where it was stopped, and says so: an error, since it is not finished. */
+/* Saves the run at the step where it was stopped, and returns an error, because the run is not finished. */
 static bool stop(struct run *run, struct status *status)
 {
     if (!save(run, status)) return false;
@@ -307,7 +312,7 @@ static bool stop(struct run *run, struct status *status)
     return false;
 }
 
-/* A run that train.patience ends says so. */
+/* Says that train.patience ended the run. */
 static void print_reason(struct run *run)
 {
     if (!run->out || !is_out_of_patience(run)) return;
@@ -339,7 +344,7 @@ static bool run_steps(struct run *run, struct status *status)
     progress_start(&run->progress, run->output, trainer->step, run->experiment->train.max_steps);
     usage_start(&run->progress.usage, run->backend->pci_bus_id);
     start_clocks(run);
-    /* Whether the evaluation of the step that the run goes on after was given up. */
+    /* True where the run was stopped during the evaluation of the step that it goes on after. */
     bool due = is_resumed(run) && is_evaluated(run) && run->result.final.step < trainer->step;
     if (due && !finish_step(run, status)) return false;
     while (!is_finished(run) && !is_to_end()) {
@@ -354,7 +359,7 @@ static bool run_steps(struct run *run, struct status *status)
     return true;
 }
 
-/* Whatever of it there is. */
+/* Closes the parts of the run that exist. */
 static void close_run(struct run *run)
 {
     progress_close(&run->progress);

@@ -107,7 +107,7 @@ static void gather_batch(struct trainer *trainer)
     trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, augment, &network->input, network->labels);
 }
 
-/* Runs each operation once, so that what is allocated on first use is there before the first step. */
+/* Runs each operation once, so that lazy allocations happen before the first step. */
 static void rehearse(struct trainer *trainer)
 {
     struct backend *backend = trainer->backend;
@@ -182,7 +182,8 @@ void trainer_destroy(struct trainer *trainer)
     *trainer = (struct trainer){0};
 }
 
-/* Weights are updated on the way, unless all gradients must be there first, or somebody wants to see the parts. */
+/* Updates weights during the backward pass, except when clipping needs every gradient or an observer times the
+ * phases. */
 static void backward_and_update(struct trainer *trainer)
 {
     struct network *network = trainer->network;
@@ -229,7 +230,7 @@ void trainer_step(struct trainer *trainer)
     trainer->backend->ops->set_state(trainer->backend, &state);
     network_set_batch(trainer->network, experiment->train.batch_size);
     if (trainer->network->observer)
-        step_body(trainer); /* what is replayed cannot be watched */
+        step_body(trainer); /* a replayed recording cannot be watched */
     else
         trainer->backend->ops->run(trainer->backend, step_body, trainer);
     trainer->step++;
