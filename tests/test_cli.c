@@ -78,7 +78,7 @@ static void expect_output(struct result result, const char *part)
     result_free(&result);
 }
 
-/* A perceptron that trains in no time. */
+/* Writes the config of a perceptron that trains in no time. */
 static void write_tiny_config(const char *path)
 {
     const char *text = "[data]\ndataset = synthetic\nsynthetic_train = 20\nsynthetic_test = 10\nsynthetic_classes = 2\n"

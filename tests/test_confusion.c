@@ -6,8 +6,8 @@
 
 enum { CLASSES_MAX = 4 };
 
-/* The figures of scikit-learn 1.9.1: precision_recall_fscore_support with zero_division = nan for the classes, with its
- * defaults and average = "macro" for the means; balanced_accuracy_score. */
+/* A matrix and the figures of scikit-learn 1.9.1 for it: precision_recall_fscore_support with zero_division = nan for
+ * the classes, with its defaults and average = "macro" for the means; balanced_accuracy_score. */
 struct known {
     int64_t classes;
     int64_t counts[CLASSES_MAX][CLASSES_MAX + 1];

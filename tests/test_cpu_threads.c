@@ -1,4 +1,4 @@
-/* The team of threads behind every loop of the CPU backend, with more and with fewer cores than threads. */
+/* Tests the team of threads behind every loop of the CPU backend, with more and with fewer cores than threads. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +59,7 @@ Test(cpu_threads, workers_that_fell_asleep_are_woken)
 {
     struct cpu_threads *team = create(5, 3);
     for (int loop = 0; loop < 10; loop++) {
-        usleep(10000); /* longer than they spin */
+        usleep(10000); /* threads spin for a shorter time */
         expect_each_once(team, 40, 1);
     }
     usleep(10000);
@@ -113,7 +113,7 @@ static void add_up(void *argument, int64_t first, int64_t last)
         for (int k = 0; k < 2000; k++) sums[i] = 0.999 * sums[i] + 1;
 }
 
-/* Processor time, which other programs on the machine do not change much. */
+/* Measures the processor time of loops, which other programs on the machine do not change much. */
 static double loops_seconds(int threads)
 {
     double *sums = memory_alloc(16, sizeof *sums);

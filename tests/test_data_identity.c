@@ -46,7 +46,7 @@ static void expect_other(const char *difference)
 Test(data_identity, other_data_is_refused_with_what_differs)
 {
     train_run_of_good_data();
-    write_data(TRAIN + 1, TEST, 1, 2, -1); /* as many batches, so that the position is the same */
+    write_data(TRAIN + 1, TEST, 1, 2, -1); /* the number of batches and so the position stay the same */
     expect_other("the training set has 31 images, not 30");
     write_data(TRAIN, TEST, 9, 2, -1);
     expect_other("the images of the training set are other ones, the labels are the same");
@@ -77,7 +77,7 @@ Test(data_identity, the_same_data_elsewhere_is_taken)
     free(text);
 }
 
-/* The config of an older version: without data.first_epoch. */
+/* Returns a config as an older version wrote it, without data.first_epoch, and its digest. */
 static char *older_config(const char *text, char digits[SHA256_DIGITS + 1])
 {
     struct status status = {0};
@@ -118,7 +118,7 @@ Test(data_identity, older_checkpoints_go_on)
 {
     struct status status = {0};
     train_run_of_good_data();
-    make_older("a/checkpoints/step_00000008.safetensors"); /* in the second epoch of six batches */
+    make_older("a/checkpoints/step_00000008.safetensors"); /* step 8 is in the second epoch of six batches */
     cr_assert(run_experiment(config, "train.max_steps=12", "a", TRAIN_RESUME, &status), "%s", status.message);
 }
 
@@ -164,6 +164,6 @@ Test(data_identity, eval_says_that_the_data_changed)
     program_expect(result, 0, result.out,
                    "trainer: the data set is no longer the one that a/checkpoints/best.safetensors was trained with: "
                    "the images of the test set are other ones, the labels are the same\n");
-    result = program_run("eval", "a", "--set", "data.path=./data", NULL); /* asked for */
+    result = program_run("eval", "a", "--set", "data.path=./data", NULL); /* the user asks for other data */
     program_expect(result, 0, result.out, "");
 }

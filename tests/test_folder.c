@@ -1,4 +1,4 @@
-/* Locks, and folders that change under their holder. */
+/* Tests locks of folders, and folders that change under their holder. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +12,7 @@
 
 TestSuite(folder, .init = enter_folder, .fini = leave_folder);
 
-/* Stands before the C library's: a file system without locks is one that says so. */
+/* The flock below takes the place of the C library's. It fails with this error, as a file system without locks does. */
 static int flock_error;
 
 int flock(int descriptor, int operation);

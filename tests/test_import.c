@@ -71,7 +71,8 @@ static void foreign_write(struct foreign *foreign, const char *path)
     cr_assert(safetensors_write(path, foreign->tensors, foreign->count, NULL, 0, &status), "%s", status.message);
 }
 
-/* Checks that the imported run gives the same scores, or that the import fails with the message `error`. */
+/* Imports the file into a run. Checks that the import prints `error` on the standard error and that the run exports the
+ * same weights. */
 static void expect_same_network(struct foreign *foreign, const char *error)
 {
     foreign_write(foreign, "w");

@@ -19,7 +19,7 @@ enum {
 
 enum dataset_kind { DATASET_CIFAR10, DATASET_IDX, DATASET_SYNTHETIC };
 
-enum first_epoch { FIRST_EPOCH_FILE, FIRST_EPOCH_SHUFFLED }; /* the order of its samples */
+enum first_epoch { FIRST_EPOCH_FILE, FIRST_EPOCH_SHUFFLED }; /* the order of samples in the first epoch */
 
 enum normalization {
     NORMALIZATION_NONE,       /* the pixel itself, 0..255 */
@@ -96,7 +96,7 @@ struct experiment {
     } data;
     struct {
         bool flip;
-        int64_t crop, cutout; /* pixels: struct augment_params */
+        int64_t crop, cutout; /* pixels (struct augment_params) */
     } augment;
     struct {
         enum model_kind kind;
@@ -104,7 +104,7 @@ struct experiment {
         struct feature_list features;            /* convnet only */
         enum block_part block[BLOCK_PART_COUNT]; /* a permutation of the parts */
         enum activation activation;
-        double activation_slope; /* 0 in a file: the activation's usual one, which then stands here */
+        double activation_slope; /* a 0 in the file becomes the activation's usual slope */
         enum batchnorm_kind batchnorm;
         double batchnorm_epsilon, batchnorm_momentum;
         bool batchnorm_batch_stats_only; /* evaluation too uses the batch's statistics; no running ones exist */
@@ -132,7 +132,7 @@ struct experiment {
         double clip_norm; /* 0: gradients are not clipped */
     } train;
     struct {
-        int64_t freq, keep; /* steps; checkpoints */
+        int64_t freq, keep; /* steps between checkpoints; checkpoints kept */
         bool best;
         enum checkpoint_best best_by; /* auto: by validation where there is such a set, else by test */
     } checkpoint;
@@ -141,7 +141,7 @@ struct experiment {
     } report;
     struct {
         enum device device;
-        int64_t threads; /* 0: one for each core that the process may use */
+        int64_t threads; /* 0: a thread for each core that the process may use */
         enum precision precision;
         enum cpu_isa cpu_isa;
         enum winograd winograd;

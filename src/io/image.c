@@ -128,7 +128,7 @@ static bool decode(const struct image_source *source, struct image_rgb *rgb, str
 
 /* --- planes --- */
 
-/* 0.299 R + 0.587 G + 0.114 B in steps of 1/65536, as Pillow computes it. */
+/* Returns 0.299 R + 0.587 G + 0.114 B in steps of 1/65536, as Pillow computes it. */
 static uint8_t luminance(const uint8_t *pixel)
 {
     return (uint8_t)((19595 * pixel[0] + 38470 * pixel[1] + 7471 * pixel[2] + 0x8000) >> 16);

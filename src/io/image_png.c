@@ -68,7 +68,7 @@ static void drop_alpha(struct image_rgb *rgb)
         for (int c = 0; c < 3; c++) *to++ = on_white(from[c], from[3]);
 }
 
-/* Reads the EXIF block. In a PNG it lacks the six letters that begin it in a JPEG. */
+/* Reads the EXIF block. In a PNG it lacks the six bytes that begin it in a JPEG. */
 static void find_orientation(struct reader *reader)
 {
 #ifdef PNG_eXIf_SUPPORTED
