@@ -269,3 +269,52 @@ Test(sweep_continue, a_disk_that_fills_up_within_a_row_loses_nothing)
     expect_same_results("sweep", expected);
     free(expected);
 }
+
+/* --- the data of the results --- */
+
+static void change_file(const char *name, const char *from, const char *to)
+{
+    char *text = read_file("sweep", name), *at = strstr(text, from), *path = memory_format("sweep/%s", name);
+    cr_assert_not_null(at, "%s: no %s", name, from);
+    char *changed = memory_format("%.*s%s%s", (int)(at - text), text, to, at + strlen(from));
+    support_file_write(path, changed, strlen(changed));
+    free(text), free(path), free(changed);
+}
+
+static void remove_last_row(void)
+{
+    char *results = read_file("sweep", "results.csv");
+    size_t size = strlen(results) - 1;
+    while (results[size - 1] != '\n') size--;
+    support_file_write("sweep/results.csv", results, size);
+    free(results);
+}
+
+Test(sweep_continue, another_data_set_is_refused)
+{
+    run_sweep(config, "sweep", NULL);
+    remove_last_row();
+    char *data = read_file("sweep", "data.ini"), *count = strstr(data, "data_train = ") + strlen("data_train = ");
+    char *images = strchr(count, ' ') + 1, *labels = strchr(images, ' ') + 1;
+    char *digits = memory_format("%.16s", labels),
+         *others = memory_format("%c%s", *digits == '0' ? '1' : '0', digits + 1);
+    change_file("data.ini", digits, others);
+    expect_refused(
+        config, "sweep", NULL,
+        "sweep/data.ini: the data set is another one than that of the results in this folder: the labels of the "
+        "training set are other ones, the images are the same; choose another folder with --out");
+    change_file("data.ini", others, digits);
+    run_sweep(config, "sweep", NULL);
+    free(data), free(digits), free(others);
+}
+
+Test(sweep_continue, results_of_an_older_version_are_told_by_the_order_of_their_first_epoch)
+{
+    run_sweep(config, "sweep", NULL);
+    remove_last_row();
+    change_file("sweep.ini", "first_epoch = shuffled\n", "");
+    expect_refused(
+        config, "sweep", NULL,
+        "sweep/sweep.ini: the folder holds the results of another sweep: data.first_epoch is \"file\" there, "
+        "\"shuffled\" here; choose another folder with --out");
+}

@@ -83,6 +83,7 @@ int64_t sweep_rung_steps(const struct sweep *sweep, int64_t max_steps, int rung)
 
 /* Runs the trials that have no result in `folder` yet. Makes the folder with its parents, and writes there:
  *   sweep.ini    the sweep, resolved. A folder of another sweep is refused (STATUS_USAGE)
+ *   data.ini     the data set, by digests. Another data set is refused (STATUS_RUNTIME)
  *   results.csv  a row per trial and rung, on the disk as soon as it ends
  *   ranking.md   all trials, the best first
  *   factors.png, factors.svg   best accuracy by value of each key, where gnuplot is installed

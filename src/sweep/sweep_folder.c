@@ -8,6 +8,7 @@
 
 #include "config/experiment_value.h"
 #include "sweep/sweep_keys.h"
+#include "trainer/check.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
 #include "util/file_regular.h"
@@ -26,7 +27,8 @@ static bool is_name(const struct experiment_key *key)
     return strcmp(key->section, "experiment") == 0 && strcmp(key->name, "name") == 0;
 }
 
-/* Writes a key of the experiment. A default stays a comment, because some defaults depend on keys that vary. */
+/* Writes a key with its value. A default becomes a comment, since some defaults depend on keys that vary; but a key whose
+ * absence would stand for another value is always written. */
 static void write_experiment_key(const struct sweep *sweep, int index, FILE *out)
 {
     const struct experiment_key *key = &experiment_keys[index];
@@ -34,7 +36,7 @@ static void write_experiment_key(const struct sweep *sweep, int index, FILE *out
     experiment_value_format(key, &sweep->base, value, sizeof value);
     if (index == 0 || strcmp(key->section, key[-1].section) != 0)
         fprintf(out, "%s[%s]\n", index > 0 ? "\n" : "", key->section);
-    bool name = is_name(key), given = name || sweep->base.origins[index].file;
+    bool name = is_name(key), given = name || key->before || sweep->base.origins[index].file;
     if (find_factor(sweep, index)) return;
     const char *shown = name ? sweep->name : value;
     fprintf(out, "%s%s =%s%s\n", given ? "" : "# ", key->name, *shown ? " " : "", shown);
@@ -159,10 +161,22 @@ static bool compare(const struct comparison *comparison)
     return true;
 }
 
+/* A sweep.ini of an older program lacks the younger keys; its trials had the values that stood for them then. */
+static void set_younger_keys(struct sweep *stored)
+{
+    for (int i = 0; i < experiment_key_count; i++) {
+        const struct experiment_key *key = &experiment_keys[i];
+        struct status problem;
+        if (!key->before || stored->base.origins[i].file || find_factor(stored, i)) continue;
+        CHECK(experiment_value_parse(key, key->before, &stored->base, &problem));
+    }
+}
+
 static bool compare_stored(const struct sweep *sweep, const char *path, struct status *status)
 {
     struct sweep stored;
     if (!file_regular_check(path, status) || !sweep_load(&stored, path, NULL, 0, status)) return false;
+    set_younger_keys(&stored);
     struct comparison comparison = {path, &stored, sweep, status};
     bool same = compare(&comparison);
     sweep_free(&stored);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "config/experiment_read.h"
+#include "sweep/sweep_data.h"
 #include "sweep/sweep_folder.h"
 #include "sweep/sweep_progress.h"
 #include "sweep/sweep_report.h"
@@ -87,7 +88,9 @@ static bool prepare(struct runner *runner, struct status *status)
 {
     if (runner->prepared) return true;
     if (!create_backends(runner, status) || !dataset_load(&runner->dataset, &runner->sweep->base, status)) return false;
-    if (!check_trials(runner, status)) return false;
+    if (!check_trials(runner, status) || !folder_check(runner->folder, "sweep", runner->lock, status) ||
+        !sweep_data_claim(runner->folder, &runner->dataset.digest, runner->results.count > 0, status))
+        return false;
     sweep_progress_start(&runner->progress, runner->sweep, &runner->dataset, &runner->results,
                          runner->backends[0]->description, runner->jobs, runner->output);
     return runner->prepared = true;

@@ -32,8 +32,9 @@ static bool is_digest(const char *digits)
     return strlen(digits) == DIGEST_DIGITS && strspn(digits, "0123456789abcdef") == DIGEST_DIGITS;
 }
 
-static bool parse(struct image_digest *digest, const char *text)
+bool checkpoint_data_parse(struct dataset_digest *whole, int set, const char *text)
 {
+    struct image_digest *digest = (void *)((char *)whole + places[set]);
     char count[20];
     int end = 0;
     return sscanf(text, "%19s %64s %64s%n", count, digest->images, digest->labels, &end) == 3 && text[end] == '\0' &&
@@ -46,7 +47,7 @@ bool checkpoint_data_read(struct dataset_digest *digest, const struct safetensor
     memset(digest, 0, sizeof *digest);
     for (int i = 0; i < CHECKPOINT_SETS; i++) {
         const char *text = safetensors_metadata_find(file, keys[i]);
-        if (!text || parse((void *)((char *)digest + places[i]), text)) continue;
+        if (!text || checkpoint_data_parse(digest, i, text)) continue;
         return status_fail(status, STATUS_RUNTIME,
                            "%s: not a good checkpoint: %s: expected a number of images and two SHA-256, found %s",
                            file->path, keys[i], text);

@@ -48,6 +48,9 @@ const char *checkpoint_data_key(int set);
 /* Returns a set's text in a new string; NULL where the set is empty. */
 char *checkpoint_data_text(const struct dataset_digest *digest, int set);
 
+/* Reads such a text; false where it is none. */
+bool checkpoint_data_parse(struct dataset_digest *digest, int set, const char *text);
+
 /* Reads the texts; train.count is 0 where an older checkpoint has none. */
 bool checkpoint_data_read(struct dataset_digest *digest, const struct safetensors_file *file, struct status *status);
 

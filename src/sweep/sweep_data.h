@@ -1,0 +1,14 @@
+/* The data set of a sweep's results. */
+#ifndef SWEEP_DATA_H
+#define SWEEP_DATA_H
+
+#include <stdbool.h>
+
+#include "trainer/dataset.h"
+
+/* Writes FOLDER/data.ini, the digests of the data set, or, where the file is there, refuses (STATUS_RUNTIME) a data set that
+ * is another one. Results without that file are those of an older program. They are refused where there is a validation
+ * set, since that program held out other samples. */
+bool sweep_data_claim(const char *folder, const struct dataset_digest *digest, bool has_results, struct status *status);
+
+#endif
