@@ -25,7 +25,7 @@ static void make_parents(char *path)
     }
 }
 
-/* What machine_read makes of a folder that holds the files. */
+/* Returns the result of machine_read for a folder that holds the files. */
 static struct machine read_files(const struct file *files)
 {
     char folder[] = "/tmp/test_machine_XXXXXX";
@@ -197,7 +197,8 @@ Test(machine, memory_high_counts_as_well)
 
 /* --- mounts --- */
 
-/* In a container the mount often shows the container's own group, whose path the process has as seen from outside. */
+/* In a container the mount often shows only the container's own group. The path of the process then is the one from
+ * outside. */
 Test(machine, a_mount_may_show_a_part_of_the_hierarchy)
 {
     const char *groups[] = {"0::/docker/1234\n", "0::/docker/1234/child\n", "0::/docker/12345\n", "0::/other\n",

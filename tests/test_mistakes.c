@@ -1,10 +1,10 @@
-/* The wrong answers that a network was surest of. */
+/* Tests the choice of the wrong answers that a network was surest of. */
 #include <criterion/criterion.h>
 #include <math.h>
 
 #include "trainer/mistakes.h"
 
-/* An image of class 0 whose scores say class 1 with odds of e^lead : 1 : 1. */
+/* Adds an image of class 0 whose scores say class 1 with odds of e^lead : 1 : 1. */
 static void add(struct mistakes *mistakes, int64_t index, double lead)
 {
     const double logits[] = {0, lead, 0};
@@ -39,7 +39,7 @@ Test(mistakes, the_surest_come_first_and_of_equal_ones_the_first_image)
     mistakes_free(&mistakes);
 }
 
-/* In rising and in falling order; each image is surer, or less sure, than the one before. */
+/* The images come in rising and in falling order: each is surer, or less sure, than the one before. */
 Test(mistakes, only_the_surest_are_kept)
 {
     struct mistakes rising = mistakes_create(3), falling = mistakes_create(3);

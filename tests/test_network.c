@@ -1,4 +1,4 @@
-/* How a network is put together: layers, sizes, limits, starting values, summary. */
+/* Tests the construction of networks: layers, sizes, limits, starting values, summary. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +28,7 @@ static char *summary_of(const struct network *network)
     return text;
 }
 
-/* What network_build says to the config for images of 3x32x32 and 10 classes; free with free(). */
+/* Returns the error of network_build for the config with images of 3x32x32 and 10 classes; free with free(). */
 static char *build_error(const char *text, int64_t batch)
 {
     struct experiment experiment;
@@ -155,7 +155,7 @@ Test(network, too_large_a_batch_is_an_error)
     free(error), free(outputs);
 }
 
-/* Specs that no config can ask for, straight to network_build. */
+/* Passes specs that no config can ask for straight to network_build. */
 static void assert_refused(const struct layer_spec *specs, int count, struct shape input, const char *part)
 {
     struct backend *backend = backend_of(PRECISION_FP32, 1);
@@ -204,7 +204,7 @@ static double *read_all(const struct network *network, int64_t *count)
     return values;
 }
 
-/* The values are drawn in double and only then rounded to the precision. */
+/* The values are drawn in double and rounded to the precision afterwards. */
 Test(network, starting_values_do_not_depend_on_the_backend)
 {
     struct experiment experiment;
@@ -244,7 +244,7 @@ static struct network *build_in(struct backend *backend, const char *text)
     return network;
 }
 
-/* Mean and standard deviation, and the largest absolute value. */
+/* Computes mean, standard deviation and largest absolute value. */
 static void moments(struct backend *backend, const struct tensor *tensor, double *mean, double *std, double *largest)
 {
     int64_t count = shape_count(tensor->shape);
@@ -282,7 +282,7 @@ Test(network, normal_starts_with_its_deviation_and_no_bias)
     moments(backend, &network->layers[0].parameter[0].value, &mean, &std, &largest);
     cr_assert(fabs(mean) < 5 * std / sqrt(307200));
     cr_assert(fabs(std - 1e-4) < 0.01 * 1e-4);
-    cr_assert(largest > 4e-4 && largest < 7e-4); /* of 307,200 normal draws */
+    cr_assert(largest > 4e-4 && largest < 7e-4); /* the largest of 307,200 normal draws */
     moments(backend, &network->layers[0].parameter[1].value, &mean, &std, &largest);
     cr_assert_eq(largest, 0);
     network_destroy(network);

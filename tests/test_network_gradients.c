@@ -1,13 +1,13 @@
-/* Backward passes of whole networks against central differences of the loss, in double: h = 1e-5,
+/* Compares the backward passes of whole networks with central differences of the loss, in double: h = 1e-5,
  * rel_error = |a - b| / max(1e-8, |a| + |b|) < 1e-5.
  *
- * A gradient that is zero by construction (the bias of a linear layer or convolution right before a batch
- * normalization, whose mean takes it away again; what ReLU and dropout cut off) has no relative error: the loss carries
- * roundings of about 1e-16 * 100 operations, so the difference quotient is off by about 1e-14 / 2e-5. Differences below
- * 1e-9 pass.
+ * Some gradients are zero by construction: that of the bias of a linear layer or convolution right before a batch
+ * normalization, whose mean takes the bias away again, and those of values that ReLU or dropout blocks. They have no
+ * relative error. The loss carries roundings of about 1e-16 * 100 operations, so the difference quotient is off by
+ * about 1e-14 / 2e-5. Differences below 1e-9 pass.
  *
- * ReLU and max-pooling have kinks. A value within h times its sensitivity of one would fail, which for a few thousand
- * values of size 1 has a chance of a few percent; the seeds here are such that none is. */
+ * ReLU and max-pooling have kinks. A value within h times its sensitivity of one would fail. With a few thousand values
+ * of size 1 the chance of that is a few percent; with the seeds here no value is so near. */
 #include <math.h>
 #include <stdlib.h>
 #include <criterion/criterion.h>
@@ -72,7 +72,8 @@ struct gradient_case {
         .kind = LAYER_SOFTMAX                                                                                          \
     }
 
-/* A batch of random images with their labels, by way of gather, as in training; then an input that is not on a grid. */
+/* Fills a batch by gather, as in training, with random images and their labels. Then it overwrites the input with
+ * values that are on no grid. */
 static void fill_batch(struct network *network)
 {
     struct backend *backend = network->backend;
@@ -102,7 +103,7 @@ static double mean_loss(struct network *network)
     return sums.loss / (double)sums.count;
 }
 
-/* Central differences for every element of a tensor against its gradient. */
+/* Checks the gradient of every element of a tensor against central differences. */
 static void check_tensor(struct network *network, const struct tensor *tensor, const double *gradient, int layer,
                          const char *name)
 {
@@ -126,7 +127,7 @@ static void check_tensor(struct network *network, const struct tensor *tensor, c
     free(values);
 }
 
-/* Gradients first, all of them, because the checks run forward passes. */
+/* Reads all gradients first, because the checks run forward passes. */
 static void check_network(struct network *network)
 {
     struct backend *backend = network->backend;
@@ -198,7 +199,7 @@ CASE(convnet_of_the_report_in_small, LOSS_FUSED, 3, 3, 8, 8, CONV(5, 3, 1, 1), B
 CASE(convnet_batch_stats_only, LOSS_FUSED, 2, 1, 5, 4, CONV(17, 3, 2, 1), BATCHNORM_STATELESS, RELU,
      AVERAGE_POOL(3, 1, 1), FLATTEN, LINEAR(4))
 
-/* Gradients are overwritten, not added to, and the first layer's input gradient is wanted or not: no difference. */
+/* A backward pass overwrites gradients. It gives the same ones with and without the first layer's input gradient. */
 Test(network_gradients, a_second_pass_gives_the_same)
 {
     const struct layer_spec specs[] = {CONV(5, 3, 1, 1), BATCHNORM, RELU, FLATTEN, LINEAR(3)};
@@ -223,7 +224,7 @@ Test(network_gradients, a_second_pass_gives_the_same)
     backend_destroy(backend);
 }
 
-/* A smaller batch in the same memory is as good as a network built for it. */
+/* A smaller batch in the same memory gives the results of a network that was built for it. */
 Test(network_gradients, batch_at_hand)
 {
     const struct layer_spec specs[] = {CONV(5, 3, 1, 1), BATCHNORM, RELU, MAX_POOL(3, 2, 1), FLATTEN, LINEAR(3)};
@@ -246,7 +247,7 @@ Test(network_gradients, batch_at_hand)
     backend_destroy(backend);
 }
 
-/* The two ways to compute the loss agree, value and gradients. */
+/* The two ways to compute the loss agree in value and gradients. */
 Test(network_gradients, fused_and_separate_loss_agree)
 {
     const struct layer_spec fused[] = {LINEAR(13), RELU, LINEAR(5)};

@@ -1,4 +1,4 @@
-/* The norm of an arena and gradients clipped to one, in every variant, against sums in a plain loop. */
+/* Tests the norm of an arena, and the clipping of gradients to it, in every variant, against sums in a plain loop. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -86,7 +86,7 @@ Test(norm, does_not_depend_on_the_number_of_threads)
     }
 }
 
-/* Wherever it stands: what is not finite must come out, and a clipped gradient must not hide it. */
+/* A value that is not finite must show in the norm at any place, and a clipped gradient must not hide it. */
 Test(norm, shows_what_is_not_finite)
 {
     const double bad[] = {NAN, INFINITY, -INFINITY};

@@ -1,12 +1,12 @@
-/* Every backward pass against central differences of its forward pass, in double precision, as the assignment checks
- * them: h = 1e-5, error |a - b| / max(1e-8, |a| + |b|) below 1e-5, for the ReLU family below 1e-6.
+/* Checks every backward pass against central differences of its forward pass, in double precision, as the assignment
+ * does: h = 1e-5, error |a - b| / max(1e-8, |a| + |b|) below 1e-5, for the ReLU family below 1e-6.
  *
- * Beyond that error only the rounding error of the difference quotient itself is allowed: one rounding of the terms
- * that make up an output (op_reference_magnitude), over 2h. It matters where a gradient is tiny beside the values that
- * it is taken from: a softmax of huge logits, a batch norm of values around 1000.
+ * Beyond that error only the rounding error of the difference quotient is allowed: one rounding of the terms that make
+ * up an output (op_reference_magnitude), over 2h. It matters where a gradient is tiny beside the values behind it: in a
+ * softmax of huge logits, or a batch norm of values around 1000.
  *
- * The loss is L = sum(y * dy) with dy at random, so dL/dx is the backward pass of dy. Of a long input a random choice
- * of elements is checked. The inputs keep away from kinks: an activation's from 0, a max pool's from each other. */
+ * The loss is L = sum(y * dy) with random dy, so the backward pass of dy gives dL/dx. A long input is checked at random
+ * elements. The inputs keep away from kinks: an activation's from 0, a max pool's from each other. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 enum { CHECKED_ELEMENTS = 24 };
 static const double step_size = 1e-5, floor_of_error = 1e-8;
 
-/* Which output is the gradient of which input. */
+/* Pairs an input of an operation with the output that is its gradient. */
 struct gradient {
     enum op op;
     const char *input, *output;
@@ -48,18 +48,18 @@ static void avoid_kinks(const struct op_case *op_case, struct op_arrays *inputs)
     }
 }
 
-/* A difference of two losses, and how far off roundings of the forward pass may make it. */
+/* A difference of two losses, and a bound of its error by roundings of the forward pass. */
 struct difference {
     double value, rounding;
 };
 
-/* sum((plus - minus) * dy). An output that did not change has no rounding error; one that did is off by at most
- * `error`, and independent errors add up like the root of their squares. */
+/* Returns sum((plus - minus) * dy). An output that did not change has no rounding error. One that changed is off by at
+ * most `error`, and independent errors add up like the root of their squares. */
 static struct difference loss_difference(const struct op_case *op_case, const struct op_arrays *inputs,
                                          const struct op_arrays *plus, const struct op_arrays *minus, double error)
 {
     const struct op_array *metrics = op_arrays_find(plus, "metrics"), *dy = op_arrays_find(inputs, "dy");
-    if (metrics) { /* the sum of the losses; the gradient is that of the mean */
+    if (metrics) { /* the sum of the losses; the gradient belongs to their mean */
         double change = metrics->values[0] - op_arrays_find(minus, "metrics")->values[0], n = (double)op_case->x.n;
         return (struct difference){change / n, 2 * error / n};
     }
@@ -73,7 +73,7 @@ static struct difference loss_difference(const struct op_case *op_case, const st
     return (struct difference){sum, 2 * error * sqrt(squares)};
 }
 
-/* The central difference at an element of an input, and its rounding error. */
+/* Returns the central difference at an element of an input, and its rounding error. */
 static struct difference numeric_gradient(const struct op_case *op_case, struct backend *backend,
                                           const struct op_arrays *inputs, double *element, double h, double error)
 {
@@ -90,7 +90,8 @@ static struct difference numeric_gradient(const struct op_case *op_case, struct 
     return (struct difference){difference.value / (above - below), difference.rounding / (above - below)};
 }
 
-/* The largest relative error over the elements of one input that are checked. `error`: of an element of the output. */
+/* Returns the largest relative error over the checked elements of one input. `error` is that of an element of the
+ * output. */
 static double worst_error(const struct op_case *op_case, struct backend *backend, const struct op_arrays *inputs,
                           const struct op_array *input, const struct op_array *gradient, double error)
 {

@@ -1,6 +1,8 @@
-/* Every operation, forward and backward, against PyTorch in double precision (ref/ops.bin), on every variant of the CPU
- * backend that this machine can run; element by element against the portable fp64 variant; with one, two and three
- * threads, which must agree to the bit; and by hand where values matter that PyTorch's file cannot hold. */
+/* Tests every operation, forward and backward, on every variant of the CPU backend that this machine can run:
+ *   - against PyTorch in double precision (ref/ops.bin);
+ *   - element by element against the portable fp64 variant;
+ *   - with one, two and three threads, which must agree to the bit;
+ *   - by hand at values that PyTorch's file cannot hold. */
 #include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
@@ -30,7 +32,7 @@ static void expect_reference(const struct variant *variant, enum op op)
         op_case_run(&cases[i], backend, (struct op_run_options){.host_memory = variant->host_memory}, &inputs,
                     &outputs);
         op_case_run(&cases[i], exact, (struct op_run_options){0}, &inputs, &expected);
-        if (variant->precision != PRECISION_BF16) /* PyTorch's values are of inputs that bf16 cannot hold */
+        if (variant->precision != PRECISION_BF16) /* PyTorch's inputs have values that bf16 cannot hold */
             cr_expect(op_reference_agrees(reference, &cases[i], &outputs, variant->roundoff, message, sizeof message),
                       "%s, %s, against PyTorch: %s", variant->name, cases[i].name, message);
         cr_expect(
@@ -42,7 +44,7 @@ static void expect_reference(const struct variant *variant, enum op op)
     backend_destroy(backend), backend_destroy(exact);
 }
 
-/* Whether two runs gave the same bits, all NaN included. */
+/* Expects the same bits from two runs, also in NaN. */
 static void expect_equal_arrays(const struct op_arrays *a, const struct op_arrays *b, const char *what)
 {
     cr_assert_eq(a->count, b->count);
@@ -156,7 +158,7 @@ Test(ops_known, adam)
 
 /* --- by hand --- */
 
-/* Calls a test with every backend that there is. */
+/* Calls a test with every backend of this machine. */
 static void with_each_backend(void (*test)(struct backend *backend, const struct variant *variant))
 {
     int count;
@@ -179,7 +181,7 @@ static void expect_values(struct backend *backend, const struct variant *variant
     free(values);
 }
 
-/* x and dy through a max pool; checks y and dx. */
+/* Runs x and dy through a max pool, and checks y and dx. */
 static void expect_max_pool(struct backend *backend, const struct variant *variant, struct window window,
                             struct shape x_shape, const double *x_values, const double *y_expected,
                             const double *dy_values, const double *dx_expected, const char *what)
@@ -223,7 +225,7 @@ Test(ops_known, max_pool_by_hand)
     with_each_backend(max_pool_by_hand);
 }
 
-/* At 0 (and -0) the gradient is that of the left side; NaN passes through, so that a run that went wrong shows it. */
+/* At 0 (and -0) the gradient is that of the left side. NaN passes through, so that it shows when a run went wrong. */
 static void activation_by_hand(struct backend *backend, const struct variant *variant)
 {
     static const struct {
@@ -251,7 +253,7 @@ Test(ops_known, activation_by_hand)
     with_each_backend(activation_by_hand);
 }
 
-/* Loss and hits of a batch of 5 rows of 3, labels 0 1 2 0 1, through either loss; returns the loss. */
+/* Computes loss and hits of a batch of 5 rows of 3, labels 0 1 2 0 1, through either loss; returns the loss. */
 static double expect_hits(struct backend *backend, const struct variant *variant, bool fused, const double *rows,
                           int64_t hits)
 {
@@ -286,7 +288,8 @@ static void skipped_samples(struct backend *backend, const struct variant *varia
     int32_t *labels = support_labels(backend, (double[]){0, 1, 2, 0, 1}, 5);
     for (int fused = 0; fused < 2; fused++) {
         struct metrics metrics;
-        double single = fused ? log(exp(0.5) + 2 * exp(0.25)) - 0.5 : log(2); /* of each of the last two samples */
+        /* The loss of each of the last two samples. */
+        double single = fused ? log(exp(0.5) + 2 * exp(0.25)) - 0.5 : log(2);
         backend->ops->metrics_reset(backend);
         if (fused)
             backend->ops->softmax_cross_entropy(backend, &(struct loss_params){.skipped = 3}, &x, labels, NULL);
@@ -309,7 +312,7 @@ Test(ops_known, losses_of_skipped_samples_do_not_count)
 
 static void hits_by_hand(struct backend *backend, const struct variant *variant)
 {
-    /* A hit; the second of two equal ones is none; a hit; the first of equal ones is a hit; a miss. */
+    /* The rows are: a hit; a miss, the second of two equal ones; a hit; a hit, the first of equal ones; a miss. */
     const double rows[] = {0.5, 0.25, 0.25, 0.5, 0.5, 0.25, 0.25, 0.25, 0.5, 0.5, 0.5, 0.25, 0.25, 0.5, 1};
     /* NaN is never correct, whichever element it is. */
     const double broken[] = {NAN, 0, 0, 0, NAN, 0, 0, NAN, 1, NAN, NAN, NAN, 0.25, 1, NAN};
@@ -352,7 +355,7 @@ Test(ops_known, cross_entropy_of_zero)
     with_each_backend(cross_entropy_of_zero);
 }
 
-/* A label whose probability underflows: through both layers loss and gradient are those of the two in one, and the
+/* The probability of the label underflows. Through both layers loss and gradient are those of the two in one, and the
  * gradient is (p - [d = t]) / N. */
 static void underflowed_label_learns(struct backend *backend, const struct variant *variant)
 {
@@ -383,7 +386,7 @@ Test(ops_known, underflowed_label_learns)
     with_each_backend(underflowed_label_learns);
 }
 
-/* softmax_cross_entropy is softmax, then cross_entropy; compared over logits at which no probability vanishes. */
+/* softmax_cross_entropy equals softmax, then cross_entropy. The logits here let no probability vanish. */
 static void fused_loss_is_the_chain(struct backend *backend, const struct variant *variant)
 {
     const struct backend_ops *ops = backend->ops;
@@ -419,7 +422,7 @@ Test(ops_known, fused_loss_is_the_chain)
     with_each_backend(fused_loss_is_the_chain);
 }
 
-/* The mask of ones through dropout with the given names of the draw. */
+/* Returns the mask: ones that went through dropout under the given names of the draw. */
 static double *dropout_mask(struct backend *backend, struct dropout_params params, uint64_t step, struct shape shape)
 {
     int64_t count = shape_count(shape);
@@ -435,7 +438,8 @@ static double *dropout_mask(struct backend *backend, struct dropout_params param
     return mask;
 }
 
-/* The mask as backend.h defines it, the fraction that is dropped, and that every part of the draw's name counts. */
+/* Checks the mask as backend.h defines it and the share of dropped elements. Every part of the draw's name must
+ * matter. */
 static void dropout_draws(struct backend *backend, const struct variant *variant)
 {
     const struct shape shape = {10, 37, 9, 11};
@@ -460,7 +464,7 @@ static void dropout_draws(struct backend *backend, const struct variant *variant
     /* Five standard deviations of a binomial distribution. */
     double expected = 0.3 * (double)count, deviation = 5 * sqrt(0.3 * 0.7 * (double)count);
     cr_expect(fabs((double)dropped - expected) <= deviation, "%s: %d dropped", variant->name, (int)dropped);
-    double p = 0.3 * 0.3 + 0.7 * 0.7; /* that two independent masks agree at an element */
+    double p = 0.3 * 0.3 + 0.7 * 0.7; /* chance that two independent masks agree at an element */
     for (int k = 0; k < 3; k++) {
         double off = fabs((double)same[k] - p * (double)count);
         cr_expect(off <= 5 * sqrt(p * (1 - p) * (double)count), "%s: masks %d agree too often", variant->name, k);

@@ -1,4 +1,4 @@
-/* The optimizers through a network's arenas, against the formulas of backend.h written out in double. */
+/* Compares the optimizers, in a network's arenas, with the formulas of backend.h written out in double. */
 #include <math.h>
 #include <stdlib.h>
 #include <criterion/criterion.h>
@@ -23,7 +23,7 @@ static double learning_rate(int step)
     return 0.1 / (step + 1);
 }
 
-/* One parameter by the book. */
+/* The state of one parameter in the formulas. */
 struct reference {
     double w, first, second;
 };
@@ -90,7 +90,7 @@ static void assert_equal(struct backend *backend, const struct parameter *parame
     free(values), free(expected);
 }
 
-/* Two linear layers, 5-19-3: no size a multiple of a block. */
+/* Checks two linear layers, 5-19-3: no size is a multiple of a block. */
 static void check(const struct experiment *experiment)
 {
     enum { LAYERS = 2, PARAMETERS = 2 };

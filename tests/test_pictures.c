@@ -1,5 +1,5 @@
-/* The pixels of pictures: those that Pillow gives for the files of fixtures/pictures, upright, and with a line about what is
- * odd in a file that is read all the same. */
+/* Compares the pixels of pictures with Pillow's for the files of fixtures/pictures, upright. A file that is odd and
+ * still readable must give a line about that. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ static void expect_refusal(const char *path, const char *expected)
 
 /* --- Pillow's pixels --- */
 
-/* "3 HEIGHT WIDTH\n" and the planes, beside the picture. */
+/* Expects the planes of the file beside the picture: "3 HEIGHT WIDTH\n" and the planes. */
 static void expect_planes(const char *name)
 {
     size_t size;
@@ -72,7 +72,7 @@ Test(pictures, have_the_pixels_of_pillow)
     cr_expect_eq(count, 26);
 }
 
-/* What is grey has that grey in one channel: 19595 + 38470 + 7471 = 65536. */
+/* A grey pixel has the same grey in one channel: 19595 + 38470 + 7471 = 65536. */
 Test(pictures, grey_stays_grey)
 {
     char *path = memory_format("%s/jpeg_grey.jpg", fixtures);
@@ -82,7 +82,7 @@ Test(pictures, grey_stays_grey)
     free(path);
 }
 
-/* --- kinds of PNG of which Pillow makes something else --- */
+/* --- kinds of PNG that Pillow turns into something else --- */
 
 static void add_chunk(uint8_t **to, const char *kind, const uint8_t *data, uint32_t size)
 {
@@ -96,7 +96,8 @@ static void add_chunk(uint8_t **to, const char *kind, const uint8_t *data, uint3
     *to = start + 12 + size;
 }
 
-/* A PNG of `width` x 1 pixels of a kind and depth, with `row` as its bytes and a tRNS chunk where key_size > 0. */
+/* Writes a PNG of `width` x 1 pixels of a kind and depth, with `row` as its bytes and a tRNS chunk where key_size >
+ * 0. */
 static void write_row(const char *path, int width, int depth, int kind, const uint8_t *row, uint32_t row_size,
                       const uint8_t *key, uint32_t key_size)
 {
@@ -120,7 +121,7 @@ static void expect_grey_row(const char *path, int count, const uint8_t *expected
     image_free(&image);
 }
 
-/* The transparent colour is one of the file's own depth: 2 of 0 to 3; 0x1234, which 0x1235 is not. */
+/* The transparent colour has the depth of the file: 2 of 0 to 3; 0x1234, which differs from 0x1235. */
 Test(pictures, a_transparent_colour_has_the_depth_of_the_file)
 {
     const uint8_t two_bits[1] = {0x1B}, two[2] = {0, 2}; /* 0 1 2 3 */
@@ -142,7 +143,7 @@ Test(pictures, deep_grey_is_its_upper_half)
 
 enum { EXIF_SIZE = 32 };
 
-/* A block of EXIF with the tag Orientation alone, in the order of bytes of Intel or of Motorola. */
+/* Makes a block of EXIF that holds only the tag Orientation, in Intel's or Motorola's byte order. */
 static void make_exif(uint8_t block[EXIF_SIZE], int orientation, bool intel)
 {
     static const uint8_t little[EXIF_SIZE] = "Exif\0\0II*\0\10\0\0\0\1\0\x12\1\3\0\1\0\0\0";
@@ -151,7 +152,7 @@ static void make_exif(uint8_t block[EXIF_SIZE], int orientation, bool intel)
     block[intel ? 24 : 25] = (uint8_t)orientation;
 }
 
-/* The letters of a picture of 3x2, as it is to be seen when the camera was held like this. */
+/* The letters of a picture of 3x2 as a viewer must see them, by the orientation of the camera. */
 static const char *const seen[10] = {"ABC DEF",  "ABC DEF",  "CBA FED",  "FED CBA",  "DEF ABC",
                                      "AD BE CF", "DA EB FC", "FC EB DA", "CF BE AD", "ABC DEF"};
 
@@ -203,7 +204,7 @@ Test(pictures, stand_upright)
         }
 }
 
-/* Whatever a block of EXIF holds, it is no reason to refuse the picture. */
+/* A damaged block of EXIF is no reason to refuse the picture. */
 Test(pictures, damaged_exif_is_no_harm)
 {
     const uint8_t pixels[8 * 8 * 3] = {0};
@@ -220,9 +221,9 @@ Test(pictures, damaged_exif_is_no_harm)
     image_free(&image);
 }
 
-/* --- what is odd, and what is no picture --- */
+/* --- odd pictures, and files that are no pictures --- */
 
-/* What is written to the standard error while a picture is read. */
+/* Returns the text that goes to the standard error while a picture is read. */
 static char *line_about(const char *path)
 {
     int kept = dup(STDERR_FILENO), file = open("stderr.txt", O_WRONLY | O_CREAT | O_TRUNC, 0666);
@@ -253,7 +254,7 @@ Test(pictures, bytes_that_belong_to_nothing_are_told)
     free(line), free(from);
 }
 
-/* Also where the odd bytes come first, and where only the end marker is missing. */
+/* A file must be refused also where the odd bytes come first, and where only the end marker is missing. */
 Test(pictures, files_that_end_early_are_refused)
 {
     const char *const names[] = {"jpeg_extraneous.jpg", "jpeg_420_progressive.jpg", "jpeg_grey.jpg"};

@@ -1,6 +1,6 @@
-/* The linear layer straight from pixels against the same layer in double precision and in fp32: how far off it is, at
- * odd shapes and gradients of many sizes; that it depends on neither threads nor what was in its memory; and what takes
- * it. */
+/* Compares the linear layer that reads pixels with the same layer in double precision and in fp32, at odd shapes and
+ * with gradients of many sizes. Neither the threads nor old contents of memory may change the result. Also tests which
+ * layers read pixels. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +14,8 @@ struct layer_case {
     int64_t n, c, h, w, o;
 };
 
-/* One of everything; features and samples that fill no step of 64; whole steps; several chunks (512) of samples, of
- * features, slices; the report's perceptrons. */
+/* The cases are: one of everything; features and samples that fill no step of 64; whole steps; several chunks (512) of
+ * samples, of features, slices; the report's perceptrons. */
 static const struct layer_case cases[] = {
     {1, 1, 1, 1, 1},     {2, 3, 5, 5, 7},    {64, 1, 8, 8, 16},     {33, 3, 7, 9, 33},
     {600, 1, 10, 7, 40}, {7, 3, 40, 41, 20}, {200, 3, 32, 32, 100}, {384, 3, 32, 32, 130},
@@ -68,14 +68,14 @@ static void close_images(struct images *images)
     free(images->pixels), free(images->labels), free(images->offset), free(images->scale);
 }
 
-/* NULL where this machine cannot. */
+/* Returns NULL where this machine lacks the instructions. */
 static struct backend *open_backend(enum precision precision, enum cpu_isa isa, int threads)
 {
     struct variant variant = {.device = DEVICE_CPU, .precision = precision, .cpu_isa = isa};
     return variant_create(&variant, threads);
 }
 
-/* NULL where this machine cannot. */
+/* Returns NULL where this machine lacks the instructions. */
 static struct backend *find_pixels(enum cpu_isa isa, int threads)
 {
     struct backend *backend = open_backend(PRECISION_FP32, isa, threads);
@@ -91,7 +91,7 @@ static struct backend *open_pixels(enum cpu_isa isa, int threads)
     return backend;
 }
 
-/* A test with either kind of instructions. */
+/* Defines a test for each kind of instructions. */
 #define TEST_BOTH(name)                                                                                                \
     Test(pixels, amx_##name)                                                                                           \
     {                                                                                                                  \
@@ -130,7 +130,7 @@ static void keep(struct results *results, int index, struct backend *backend, st
     tensor_free(backend, tensor);
 }
 
-/* Of the batch that starts at the second image. */
+/* Computes the results for the batch that starts at the second image. */
 static struct results compute(struct backend *backend, enum tensor_kind kind, const struct layer_case *c,
                               const struct images *images, const double *weights, const double *gradients)
 {
@@ -160,9 +160,9 @@ static struct results compute(struct backend *backend, enum tensor_kind kind, co
     return results;
 }
 
-/* The factor is rounded to 24 bits (of the largest), the results are rounded, and so are the sums of up to 512 products
- * and the constants that the offsets make: a few roundings, whose errors do not grow with the length of a sum as those
- * of fp32 do: nowhere are they above them. */
+/* The errors come from a few roundings: of the factor to 24 bits (of the largest), of the results, of the sums of up to
+ * 512 products, and of the constants that the offsets make. They do not grow with the length of a sum as those of fp32
+ * do, and nowhere are they above them. */
 static void check_case(struct backend *backend, const struct layer_case *c, double scale)
 {
     struct backend *exact = open_backend(PRECISION_FP64, CPU_ISA_PORTABLE, 2);
@@ -229,7 +229,7 @@ static void threads_change_nothing(enum cpu_isa isa)
 
 TEST_BOTH(threads_change_nothing)
 
-/* Whole numbers are the same however they are added up. */
+/* Sums of whole numbers do not depend on the order of the additions. */
 Test(pixels, amx_and_vnni_agree)
 {
     struct backend *vnni = open_pixels(CPU_ISA_AVX512, 2), *amx = open_pixels(CPU_ISA_AMX, 2);
@@ -261,8 +261,8 @@ static bool any_nan(const double *values, int64_t count)
     return false;
 }
 
-/* What is not finite shows in the results of its output and of no other; zeros and the smallest numbers are no trouble.
- */
+/* A value that is not finite shows in the results of its output and of no other. Zeros and the smallest numbers do no
+ * harm. */
 static void odd_values(enum cpu_isa isa)
 {
     static const double values[] = {NAN, INFINITY, -INFINITY};
@@ -277,7 +277,7 @@ static void odd_values(enum cpu_isa isa)
         for (int64_t n = 0; n < c.n; n++) gradients[n * c.o] = 0, gradients[n * c.o + 1] = n % 2 ? 0x1p-126 : -0x1p-126;
         weights[output * features + 100] = values[i];
         gradients[69 * c.o + output] = values[i];
-        weights[output] = 0; /* the bias, of which there are as many as the first weights */
+        weights[output] = 0; /* the bias: the test uses the first weights as biases */
         struct results found = compute(backend, TENSOR_PIXELS, &c, &images, weights, gradients);
         cr_expect(all_nan(found.values[0], output, c.n, c.o), "y with a weight of %g", values[i]);
         cr_expect(all_nan(found.values[1], output * features, features, 1), "dw with a gradient of %g", values[i]);
@@ -296,7 +296,7 @@ static void odd_values(enum cpu_isa isa)
 
 TEST_BOTH(odd_values)
 
-/* --- who takes it --- */
+/* --- which layers read pixels --- */
 
 #define DATA                                                                                                           \
     "[data]\ndataset = synthetic\nsynthetic_train = 300\nsynthetic_test = 90\nsynthetic_size = 14\n"                   \
@@ -324,7 +324,7 @@ static void taken_by_perceptrons_without_augmentation(enum cpu_isa isa)
 
 TEST_BOTH(taken_by_perceptrons_without_augmentation)
 
-/* Losses of steps and of an evaluation after them, in batches of several sizes. */
+/* Computes the losses of steps and of an evaluation after them, in batches of several sizes. */
 enum { STEPS = 50 };
 static void train(struct backend *backend, double losses[STEPS + 1])
 {

@@ -1,4 +1,4 @@
-/* Pictures of runs: what gnuplot is given and what comes out, and that no name of a run does any harm. */
+/* Tests pictures of runs: gnuplot's input and output. The name of a run must do no harm. */
 #include <dirent.h>
 #include <math.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@ TestSuite(plot, .init = enter_folder, .fini = leave_folder);
 
 #define NO_GNUPLOT "not drawn, cannot run gnuplot: No such file or directory"
 
-/* --- gnuplot, and where there is none --- */
+/* --- gnuplot, and machines without it --- */
 
 static bool has_gnuplot(void)
 {
@@ -34,7 +34,7 @@ static bool has_gnuplot(void)
         cr_skip_test("install gnuplot to test the pictures");                                                          \
     } while (0)
 
-/* Every test is a process of its own, so this ends with it. */
+/* Hides gnuplot from this test alone: every test is a process of its own. */
 static void hide_gnuplot(void)
 {
     cr_assert_eq(mkdir("empty", 0777), 0);
@@ -84,7 +84,7 @@ static void expect_png(const char *path)
     free(bytes);
 }
 
-/* The text of an SVG as a viewer shows it. */
+/* Returns the text of an SVG as a viewer shows it. */
 static char *read_svg(const char *path)
 {
     static const struct {
@@ -160,7 +160,7 @@ Test(plot, several_runs)
                  "solid: test, dashed: train");
 }
 
-/* Curves are drawn of the sets that a run has, and the legend tells which. */
+/* Curves are drawn for the sets that a run has, and the legend names them. */
 Test(plot, sets)
 {
     NEED_GNUPLOT();
@@ -183,7 +183,7 @@ Test(plot, sets)
     EXPECT_SHOWN("two.svg", "solid: validation, dashed: train");
 }
 
-/* More runs than there are colours and columns in the legend. */
+/* There are more runs than colours, and than columns in the legend. */
 Test(plot, many_runs)
 {
     NEED_GNUPLOT();
@@ -201,7 +201,7 @@ Test(plot, many_runs)
     expect_png("curves.png");
 }
 
-/* gnuplot gets all of these in its script. */
+/* A text full of special characters, which gnuplot gets in its script. */
 #define HOSTILE                                                                                                         \
     "it's \"q\" $(touch hit) `touch hit` @x {/Bold y} a_b^c ~z \\n \\ %s %d # ; <b> & é system('touch hit')'; !touch " \
     "hit"
@@ -239,7 +239,7 @@ Test(plot, quotes_and_backslashes)
     free(text);
 }
 
-/* A newline would end gnuplot's command; what is no text would make the SVG invalid. */
+/* A newline would end gnuplot's command. Bytes that are no text would make the SVG invalid. */
 Test(plot, what_is_no_text_becomes_a_question_mark)
 {
     NEED_GNUPLOT();
@@ -250,7 +250,7 @@ Test(plot, what_is_no_text_becomes_a_question_mark)
     expect_png("curves.png");
 }
 
-/* An empty title, and the name of a file in a folder whose name needs quotes. */
+/* The title is empty, and the file is in a folder whose name needs quotes. */
 Test(plot, odd_paths)
 {
     NEED_GNUPLOT();
@@ -261,7 +261,7 @@ Test(plot, odd_paths)
     expect_no_partial("it's $(x) `y`");
 }
 
-/* Rows from which gnuplot could not find a range by itself. */
+/* gnuplot itself could not find a range for these rows. */
 Test(plot, values_that_are_hard_to_draw)
 {
     NEED_GNUPLOT();
@@ -507,7 +507,7 @@ Test(plot, run_leaves_its_curves)
     free(first), free(second);
 }
 
-/* The pictures of an earlier run in the folder are not those of this one. */
+/* A run must not keep the pictures of an earlier run in its folder. */
 Test(plot, run_without_gnuplot_succeeds)
 {
     hide_gnuplot();

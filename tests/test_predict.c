@@ -1,5 +1,5 @@
-/* trainer predict over lists: files, folders and names on the standard input. A bad picture is told and ends nothing, and what
- * is printed stays what it is: text, JSON or a table. */
+/* Tests trainer predict over lists: files, folders and names on the standard input. A bad picture gives an error and
+ * ends nothing. The output stays text, JSON or a table. */
 #include <criterion/criterion.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -43,7 +43,7 @@ static void write_text(const char *path, const char *text)
     support_file_write(path, text, strlen(text));
 }
 
-/* The file names that stand in the answer, in their order, with a '!' behind those that have an error. */
+/* Returns the file names in the answer, in their order, with a '!' behind those that have an error. */
 static char *names_in(const char *out)
 {
     json_error_t error;
@@ -91,7 +91,7 @@ Test(predict, goes_on_after_a_bad_picture)
     cr_expect(strncmp(text.out, "a.png\n  ", 8) == 0 && second && strchr(second, '%'), "%s", text.out);
     cr_expect_str_eq(text.error, bad_line);
     free(text.out), free(text.error);
-    /* One bad picture alone is one line. */
+    /* A bad picture that is the only one gives one line. */
     program_expect(program_run("predict", "run", "bad.png", NULL), 1, "",
                    "trainer: bad.png: neither a PNG nor a JPEG file\n");
     expect_names(program_run("predict", "run", "bad.png", "--json", NULL), 1, "bad.png! ",
@@ -145,7 +145,7 @@ Test(predict, takes_a_list_on_the_standard_input)
 
 /* --- tables --- */
 
-/* class, name and probability of the first `top` classes of a picture, as JSON has them. */
+/* Returns class, name and probability of the first `top` classes of a picture, as JSON has them. */
 static char *columns_of(const char *path, const char *top)
 {
     struct program_result result = program_run("predict", "run", path, "--json", "--top", top, NULL);

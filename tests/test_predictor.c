@@ -1,4 +1,4 @@
-/* A trained network in use: what training found is found again, from the checkpoint alone. */
+/* Tests a trained network in use: the checkpoint alone must give the results of training again. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
@@ -36,13 +36,13 @@ TestSuite(predictor, .init = enter, .fini = leave);
 
 static const char convnet[] = DATA "[model]\nkind = convnet\nfeatures = 5, M, 7k2s2\nhidden = 6\nbatchnorm = custom\n"
                                    "activation = elu\ndropout = 0.2\n" REST;
-/* 43 test images in batches of 10: three are left, which are normalised with the seven before them. */
+/* 43 test images are evaluated in batches of 10. The last three are normalised together with the seven before them. */
 static const char by_batch[] = DATA "[model]\nkind = mlp\nhidden = 11\nbatchnorm = custom\n"
                                     "batchnorm_batch_stats_only = true\n" REST;
 static const char separate[] = DATA "[model]\nkind = mlp\nhidden = 11\nloss = separate\n" REST;
 static const char wide[] = DATA "[model]\nkind = mlp\nhidden = 11\n" REST "precision = fp64\n";
 
-/* Trains a little; a run's folder with a best and a last checkpoint, one step apart. */
+/* Trains a little. Returns a session whose run's folder has a best and a last checkpoint, one step apart. */
 static struct session *run_made(const char *text)
 {
     struct session *session = session_open(text, 1);
@@ -75,7 +75,7 @@ static void expect_same_evaluation(const char *text)
     struct evaluation found = predictor_evaluate(&predictor, &session->dataset.test, nobody, &confusion);
     struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
     cr_expect_eq(found.accuracy, expected.accuracy, "%g, not %g", found.accuracy, expected.accuracy);
-    /* There the sum is one of single precision. */
+    /* The backend's sum has single precision. */
     cr_expect(fabs(found.loss - expected.loss) <= 1e-6 * expected.loss, "%.9g, not %.9g", found.loss, expected.loss);
     cr_expect_eq(confusion_total(&confusion), session->dataset.test.count);
     cr_expect_eq((double)confusion_correct(&confusion) / (double)session->dataset.test.count, expected.accuracy);
@@ -115,7 +115,7 @@ Test(predictor, best_and_last_are_different_networks)
     session_close(session);
 }
 
-/* 25 images go through a network for 10 at once as they do alone. */
+/* A network for batches of 10 gives 25 images the scores that each gets alone. */
 Test(predictor, takes_any_number_of_images)
 {
     struct session *session = run_made(convnet);
@@ -168,7 +168,7 @@ Test(predictor, counts_what_is_taken_for_what)
     cr_expect(confusion_total(&confusion) == 6 && confusion_correct(&confusion) == 2);
     cr_expect(confusion_label_count(&confusion, 0) == 4 && confusion_count(&confusion, 0, 2) == 2);
     cr_expect(confusion_worst(&confusion, 0) == 2 && confusion_worst(&confusion, 1) == -1);
-    cr_expect_eq(confusion_worst(&confusion, 2), -1); /* taken for no class at all */
+    cr_expect_eq(confusion_worst(&confusion, 2), -1); /* never taken for any class */
     confusion_free(&confusion);
     const double outputs[][3] = {{1, 3, 3}, {NAN, 1, 2}, {1, 2, NAN}, {-INFINITY, -5, -INFINITY}};
     const int64_t expected[] = {1, 3, 3, 1};
@@ -266,7 +266,7 @@ Test(predictor, figures_that_are_not_defined_are_dashes_and_null)
     session_close(session);
 }
 
-/* An image of the data set as a picture, so that nothing has to be resized. */
+/* Writes an image of the data set as a picture, so that the program needs to resize nothing. */
 static void write_picture(const struct dataset *dataset, int64_t index, const char *path)
 {
     int64_t plane = dataset->height * dataset->width;
@@ -393,7 +393,7 @@ Test(predictor, program_states_the_batch_of_the_statistics)
     session_close(session);
 }
 
-/* The weights alone can still be had. */
+/* trainer export still gives the weights. */
 Test(predictor, program_refuses_to_predict_by_batch_statistics)
 {
     struct session *session = run_made(by_batch);
@@ -431,7 +431,7 @@ Test(predictor, program_imports_what_it_exported)
     predictor_logits(&second, session->dataset.test.pixels, 1, scores[1]);
     cr_expect(memcmp(scores[0], scores[1], sizeof scores[0]) == 0 && second.step == 0);
     predictor_close(&first), predictor_close(&second);
-    /* It is a run like any other. */
+    /* The imported run is like any other. */
     result = program_run("resume", "new/run", "--quiet", NULL);
     cr_expect_eq(result.code, 0, "%s", result.error);
     free(result.out), free(result.error);
@@ -458,7 +458,7 @@ Test(predictor, program_errors_of_import)
     session_close(session);
 }
 
-/* The exported weights with one value that is not finite. */
+/* Writes the exported weights with one value that is not finite. */
 static void write_damaged(const char *from, const char *to)
 {
     struct safetensors_file file;
@@ -497,7 +497,7 @@ Test(predictor, program_leaves_nothing_of_an_import_that_fails)
     session_close(session);
 }
 
-/* The limit to the size of files stands for a full disk. */
+/* A limit to the size of files stands for a full disk. */
 Test(predictor, a_full_disk_leaves_nothing_of_an_import)
 {
     const struct rlimit low = {.rlim_cur = 1000, .rlim_max = RLIM_INFINITY};

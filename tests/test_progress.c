@@ -1,4 +1,4 @@
-/* What a run shows on a terminal: a pseudo-terminal of a given width stands for one. */
+/* Tests the text that a run shows on a terminal; a pseudo-terminal of a given width stands for one. */
 #define _GNU_SOURCE /* posix_openpt */
 #include <fcntl.h>
 #include <math.h>
@@ -19,7 +19,7 @@ enum { SCREEN_SIZE = 1 << 16 };
 struct terminal {
     int master;
     FILE *out;
-    char text[SCREEN_SIZE]; /* all that was written */
+    char text[SCREEN_SIZE]; /* all text since the start */
     size_t used;
 };
 
@@ -30,7 +30,7 @@ static void terminal_open(struct terminal *terminal, unsigned short columns)
     terminal->master = posix_openpt(O_RDWR | O_NOCTTY);
     CHECK(terminal->master >= 0 && grantpt(terminal->master) == 0 && unlockpt(terminal->master) == 0);
     CHECK(ioctl(terminal->master, TIOCSWINSZ, &size) == 0);
-    /* Not to become the terminal that controls this process: closing it would end the test. */
+    /* The terminal must not control this process: closing it would end the test. */
     int screen = open(ptsname(terminal->master), O_RDWR | O_NOCTTY);
     CHECK(screen >= 0);
     terminal->out = fdopen(screen, "r+");
@@ -40,7 +40,7 @@ static void terminal_open(struct terminal *terminal, unsigned short columns)
     setenv("LC_ALL", "C", 1);
 }
 
-/* Moves what was written into text; the terminal holds a few kilobytes only. */
+/* Moves the new output into text, because the terminal holds only a few kilobytes. */
 static void terminal_read(struct terminal *terminal)
 {
     struct pollfd ready = {.fd = terminal->master, .events = POLLIN};
@@ -71,7 +71,7 @@ static void terminal_close(struct terminal *terminal)
     close(terminal->master);
 }
 
-/* The widest line that stood on the screen, and what stays in the last line. */
+/* Returns the width of the widest line that was on the screen, and the text that stays in the last line. */
 static int widest(const char *text, char last[256])
 {
     int column = 0, most = 0;
@@ -202,7 +202,7 @@ Test(progress, plain_and_none_write_no_escapes_on_a_terminal)
 
 /* --- what fits --- */
 
-/* The line at a width, without what is before it. */
+/* Expects the line at a width, without the text before it. */
 static void expect_line(unsigned short columns, const char *expected)
 {
     struct terminal terminal;
@@ -210,7 +210,7 @@ static void expect_line(unsigned short columns, const char *expected)
     terminal_open(&terminal, columns);
     start(&progress, terminal.out, PROGRESS_BAR, 1000);
     strcpy(progress.usage.cpu_text, "CPU 187%");
-    progress.usage.wall += 1e6; /* not to be measured anew */
+    progress.usage.wall += 1e6; /* prevents a new measurement */
     progress_training(&progress, 1000, 1.2345, 0.625, 12345);
     terminal_read(&terminal);
     cr_assert_str_eq(terminal.text, expected, "%d columns: \"%s\", not \"%s\"", columns, terminal.text, expected);
@@ -234,7 +234,7 @@ Test(progress, a_narrower_window_has_all_rows_of_the_broken_line_erased)
     struct progress progress;
     terminal_open(&terminal, 80);
     start(&progress, terminal.out, PROGRESS_BAR, 10);
-    progress_show(&progress, 0.5, "text"); /* a bar of 40: 47 columns */
+    progress_show(&progress, 0.5, "text"); /* a bar of 40 columns: 47 columns */
     terminal_read(&terminal);
     terminal.used = 0;
     terminal_resize(&terminal, 20);
@@ -271,7 +271,7 @@ Test(progress, colours_and_line_drawing_where_they_are_wanted)
     terminal_read(&terminal);
     cr_assert_not_null(strstr(terminal.text, "test 1.0000  \x1b[1;32m 50.00%\x1b[0m  0:00\r\n"));
     cr_assert_not_null(strstr(terminal.text, "test 1.0000   50.00%  0:00\r\n"));
-    setenv("NO_COLOR", "", 1); /* empty: not set */
+    setenv("NO_COLOR", "", 1); /* empty counts as not set */
     setenv("LC_ALL", "", 1);
     setenv("LC_CTYPE", "C", 1);
     setenv("LANG", "C.UTF-8", 1);
@@ -294,7 +294,7 @@ Test(progress, rows_of_a_narrow_terminal_have_fewer_words)
     terminal_close(&terminal);
 }
 
-/* The row and the summary of a run with these figures, on a terminal of that width. */
+/* Expects the row and the summary of a run with these figures, on a terminal of that width. */
 static void expect_sets(unsigned short columns, const struct metrics_row *row, const char *expected, const char *best)
 {
     struct terminal terminal;
@@ -400,7 +400,8 @@ Test(progress, best_is_the_first_of_the_highest)
     cr_assert_eq(result.since_best, 2);
 }
 
-/* Rows whose validation accuracy is highest at step 1, their test accuracy at step 2. */
+/* Returns the result of rows whose validation accuracy is highest at step 1 and whose test accuracy is highest at step
+ * 2. */
 static struct run_result result_by(enum best_by by)
 {
     struct run_result result = {.best_by = by};
@@ -421,7 +422,7 @@ Test(progress, best_goes_by_the_chosen_set)
     cr_expect(none.best.step == 2 && none.since_best == 0, "without a set to choose by the last is the best");
 }
 
-/* A row from a program that knew no validation set. */
+/* The row comes from a program that knew no validation set. */
 Test(progress, a_row_without_the_chosen_set_is_worse_than_any_other)
 {
     struct run_result result = {.best_by = BEST_BY_VALIDATION};

@@ -1,5 +1,5 @@
-/* The page about runs: what is in it, and that nothing in a run's files can become part of it.
- * tests/interop/test_report.py opens it in a browser. */
+/* Tests the contents of the page about runs. No text from a run's files may become part of the page itself.
+ * tests/interop/test_report.py opens the page in a browser. */
 #include <criterion/criterion.h>
 #include <jansson.h>
 #include <math.h>
@@ -29,7 +29,7 @@ static struct report_run run_named(const char *name)
     return (struct report_run){.name = name, .rows = rows, .row_count = 2, .batch_size = 20, .max_steps = 100};
 }
 
-/* The text of the page about the runs. */
+/* Returns the text of the page about the runs. */
 static char *page_of(const struct report_run *runs, int count)
 {
     char *folder = support_folder(), *path = support_path(folder, "report.html");
@@ -41,7 +41,7 @@ static char *page_of(const struct report_run *runs, int count)
     return page;
 }
 
-/* The text between two others, the first place where they are. */
+/* Returns the text between two others, at the first place where they occur. */
 static char *between(const char *page, const char *before, const char *after)
 {
     const char *begin = strstr(page, before);
@@ -52,7 +52,7 @@ static char *between(const char *page, const char *before, const char *after)
     return memory_format("%.*s", (int)(end - begin), begin);
 }
 
-/* As a browser finds it: up to the first "</script". */
+/* Reads the data as a browser finds it: up to the first "</script". */
 static json_t *data_of(const char *page)
 {
     char *text = between(page, "<script type=\"application/json\" id=\"data\">", "</script");
@@ -230,7 +230,8 @@ Test(report, the_confusion_matrix_is_in_the_page)
     confusion_free(&confusion);
 }
 
-/* The browser is told so too (Content-Security-Policy), but should find nothing that it would have to refuse. */
+/* Content-Security-Policy tells the browser the same, but the page should hold nothing that the browser would
+ * refuse. */
 Test(report, the_page_needs_no_other_file)
 {
     struct report_run run = run_named("a");

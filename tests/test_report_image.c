@@ -1,4 +1,4 @@
-/* Images in the page about runs: PNG files in data URIs, read back by libpng. */
+/* Tests images in the page about runs: PNG files in data URIs, which libpng reads back. */
 #include <criterion/criterion.h>
 #include <openssl/evp.h>
 #include <png.h>
@@ -8,14 +8,15 @@
 #include "../src/report/report_json.h"
 #include "trainer/memory.h"
 
-/* The pixels (H,W,3) of a PNG in a data URI. */
+/* Returns the pixels (H,W,3) of a PNG in a data URI. */
 static uint8_t *decode(const char *uri, int64_t height, int64_t width)
 {
     static const char head[] = "data:image/png;base64,";
     cr_assert_eq(strncmp(uri, head, sizeof head - 1), 0, "%s", uri);
     const char *text = uri + sizeof head - 1;
     uint8_t *file = memory_alloc(strlen(text), 1), *pixels = memory_alloc((size_t)(height * width), 3);
-    int size = EVP_DecodeBlock(file, (const unsigned char *)text, (int)strlen(text)); /* up to two zeros too many */
+    /* The size may count up to two zeros too many. */
+    int size = EVP_DecodeBlock(file, (const unsigned char *)text, (int)strlen(text));
     png_image image = {.version = PNG_IMAGE_VERSION};
     cr_assert(size > 0 && png_image_begin_read_from_memory(&image, file, (size_t)size), "%s", image.message);
     cr_assert(image.width == width && image.height == height && !(image.format & PNG_FORMAT_FLAG_ALPHA));
@@ -25,7 +26,7 @@ static uint8_t *decode(const char *uri, int64_t height, int64_t width)
     return pixels;
 }
 
-/* Colour of three channels and more, else the first channel in grey. */
+/* Expects colour for three channels and more, else the first channel in grey. */
 static void expect_image(int64_t channels, int64_t height, int64_t width)
 {
     int64_t plane = height * width;

@@ -1,4 +1,4 @@
-/* A run that was broken off anywhere ends as if it had not been. */
+/* Tests that a run that was broken off anywhere ends as if it had run through. */
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <math.h>
@@ -12,7 +12,7 @@
 
 TestSuite(resume, .init = enter_without_gnuplot, .fini = leave_folder);
 
-/* 30 steps of 3 an epoch; every piece of state there is: running statistics, dropout, moments, a moving average,
+/* The run has 30 steps, 3 an epoch, and every kind of state: running statistics, dropout, moments, a moving average,
  * augmentation, a schedule. */
 #define DATA                                                                                                           \
     "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\nsynthetic_classes = 5\n"                  \
@@ -30,8 +30,8 @@ static char *step_path(const char *folder, int step)
     return memory_format("%s/checkpoints/step_%08d.safetensors", folder, step);
 }
 
-/* A folder as it is when the run `whole` is killed some time after it saved `step`: with rows that are not the
- * checkpoint's, the last one cut off (but after step 30, whose row it is). */
+/* Makes a folder as it is when the run `whole` is killed some time after it saved `step`. It has rows beyond the
+ * checkpoint's; the last one is cut off, except after step 30, whose row it is. */
 static void break_off(const char *whole, const char *broken, int step)
 {
     char *from = step_path(whole, step), *to = step_path(broken, step);
@@ -74,7 +74,7 @@ Test(resume, momentum_goes_on_from_every_step)
     expect_same_from_every_step(sgd);
 }
 
-/* metrics.csv with a mark of UTF-8 and with lines that end in CR LF; the rows after the checkpoint are made again. */
+/* metrics.csv has a UTF-8 mark and lines that end in CR LF. The run makes the rows after the checkpoint again. */
 Test(resume, goes_on_after_a_spreadsheet_saved_the_metrics)
 {
     run_good(adam, "whole", TRAIN_NEW);
@@ -115,7 +115,7 @@ Test(resume, another_number_of_threads_gives_the_same)
 
 /* --- every piece of state matters --- */
 
-/* A copy of a checkpoint with one tensor all zeros, or one text another, and its digest right. */
+/* Copies a checkpoint with one tensor zeroed or one text replaced, and with a correct digest. */
 static void copy_with(const char *from, const char *to, const char *name, const char *value)
 {
     struct safetensors_file file;
@@ -133,7 +133,7 @@ static void copy_with(const char *from, const char *to, const char *name, const 
     free(zeros);
 }
 
-/* The run goes on from that step with `name` lost: it must be refused or end elsewhere. */
+/* Lets the run go on from that step with `name` lost: the run must be refused or end elsewhere. */
 static void expect_missed(const char *text, int step, const char *name, const char *value)
 {
     struct status status = {0};
@@ -170,7 +170,7 @@ Test(resume, every_tensor_of_momentum_is_missed)
     expect_every_tensor_missed(sgd);
 }
 
-/* At step 29 the best row is there: the one of step 30 is no better. */
+/* The best row exists at step 29; that of step 30 is no better. */
 Test(resume, every_text_is_missed)
 {
     static const struct {
@@ -195,9 +195,9 @@ Test(resume, every_text_is_missed)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) expect_missed(sgd, 29, texts[i].name, texts[i].value);
 }
 
-/* --- an evaluation that was given up --- */
+/* --- an abandoned evaluation --- */
 
-/* Step 16 is evaluated; who stopped the run in the middle of that has a checkpoint with the rows of step 15. */
+/* Step 16 is evaluated. A stop in the middle of that evaluation leaves a checkpoint with the rows of step 15. */
 Test(resume, an_evaluation_that_was_given_up_is_made_up_for)
 {
     struct safetensors_file file, before;
@@ -340,7 +340,7 @@ Test(resume, a_run_can_be_made_longer)
 
 /* --- what is refused --- */
 
-/* A copy of a run without its checkpoints: for a scheduler it starts anew, for a person it is refused. */
+/* The folder is a copy of a run without its checkpoints. A scheduler's resume starts it anew; a person's is refused. */
 Test(resume, rows_without_a_checkpoint_are_not_lost_by_resume)
 {
     run_good(sgd, "run", TRAIN_NEW);
@@ -361,7 +361,7 @@ Test(resume, rows_without_a_checkpoint_are_not_lost_by_resume)
     free(said);
 }
 
-/* A slip of --out must not write into, or with --overwrite remove from, a folder of something else. */
+/* A slip of --out must not write into a folder with other contents, or with --overwrite remove them. */
 Test(resume, a_folder_of_something_else_is_refused)
 {
     static const enum train_start starts[] = {TRAIN_NEW, TRAIN_OVERWRITE, TRAIN_RESUME, TRAIN_CONTINUE};
@@ -379,14 +379,14 @@ Test(resume, a_folder_of_something_else_is_refused)
     run_good(sgd, "empty", TRAIN_NEW);
 }
 
-/* The folder is the first thing that a run makes. A second process that finds it locked has no right to it. */
+/* A run makes its folder before anything else. A second process that finds the folder locked has no right to it. */
 Test(resume, a_refused_process_removes_nothing)
 {
     struct run_folder first, second;
     struct status status = {0};
     cr_assert(run_folder_open(&first, "run", TRAIN_NEW, &status), "%s", status.message);
     cr_expect_not(run_folder_open(&second, "run", TRAIN_NEW, &status));
-    second.created = true; /* it looked before the first one made the folder */
+    second.created = true; /* the second process looked before the first one made the folder */
     run_folder_close(&second);
     cr_expect(file_exists("run"));
     cr_expect(run_folder_check(&first, &status), "%s", status.message);

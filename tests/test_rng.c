@@ -1,4 +1,4 @@
-/* Philox4x32-10 against the published vectors, and the sequences drawn from it. */
+/* Tests Philox4x32-10 against the published vectors, and the sequences that are drawn from it. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "trainer/philox.h"
 #include "trainer/rng.h"
 
-/* counter, key, result: the philox4x32 10 lines of kat_vectors in Random123 (Salmon et al.). */
+/* A line holds counter, key and result: the philox4x32 10 lines of kat_vectors in Random123 (Salmon et al.). */
 static const uint32_t known_answers[][10] = {
     {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
     {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e, 0xa20bc7c6,
@@ -61,8 +61,8 @@ Test(rng, sequences_are_named_by_seed_stream_and_step)
 
 enum { DRAWS = 100000 };
 
-/* Mean and variance of n draws: off by more than five standard errors once in a million seeds, and the seed is fixed.
- */
+/* Checks mean and variance of the draws. They are off by more than five standard errors for one seed in a million, and
+ * the seed is fixed. */
 static void expect_moments(const double *values, double mean, double variance, double fourth_moment)
 {
     double sum = 0, squares = 0;

@@ -1,4 +1,4 @@
-/* Safetensors files: what is written is read back; whatever is damaged or hostile is refused; what is there survives a
+/* Tests safetensors files. A written file can be read back. A damaged or hostile file is refused. A file survives a
  * disk that fails. */
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -106,7 +106,7 @@ Test(safetensors, writes_the_same_bytes_again)
 
 /* --- dtypes --- */
 
-/* A file with one tensor, `w`, of `shape` elements in `size` bytes. */
+/* Makes a file with one tensor, `w`, of `shape` elements in `size` bytes. */
 static struct safetensors_file one_tensor(const char *dtype, int shape, const void *data, size_t size)
 {
     char header[128], bytes[256] = "";
@@ -135,7 +135,7 @@ static void expect_values(const char *dtype, const void *data, size_t size, int 
 
 Test(safetensors, converts_halves)
 {
-    /* 1, -2, the largest, the smallest normal one, the smallest, -0, infinity */
+    /* The values are 1, -2, the largest, the smallest normal one, the smallest, -0 and infinity. */
     const uint16_t half[7] = {0x3C00, 0xC000, 0x7BFF, 0x0400, 0x0001, 0x8000, 0x7C00};
     const double half_values[7] = {1, -2, 65504, 0x1p-14, 0x1p-24, -0.0, (double)INFINITY};
     expect_values("F16", half, sizeof half, 7, half_values);
@@ -164,7 +164,7 @@ Test(safetensors, converts_whole_numbers)
     expect_values("U64", bytes, 8, 1, (const double[]){33023});
 }
 
-/* What is not needed may have any dtype: each is read, and its size is known. */
+/* A tensor that is not needed may have any dtype: the file can be read, and the size of the tensor is known. */
 Test(safetensors, knows_the_size_of_every_dtype)
 {
     const struct {
@@ -228,7 +228,7 @@ Test(safetensors, refuses_every_truncation_and_what_is_appended)
 
 /* --- files of others, and of enemies --- */
 
-/* A file with this header and `data` zeros. */
+/* Writes a file with this header and `data` zeros. */
 static void write_file(const char *path, const char *header, size_t data)
 {
     uint64_t length = strlen(header);
@@ -269,7 +269,7 @@ Test(safetensors, takes_a_file_without_a_digest_where_it_may)
     cr_expect_str_eq(status.message, "x: not a good safetensors file: no digest where one was written");
 }
 
-/* A digest is not needed here, but this one is there. */
+/* A digest is not needed here, but this file has one. */
 Test(safetensors, checks_a_digest_wherever_there_is_one)
 {
     size_t size;

@@ -1,4 +1,4 @@
-/* The picture of the training images shows what the network gets to see, to the pixel. */
+/* Tests that the picture of the training images shows, to the pixel, the values that the network gets. */
 #include <criterion/criterion.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ static void expect_image(const struct image *picture, int64_t row, int64_t colum
             }
 }
 
-/* What the network saw in the step that was just done, of the samples that have a row. */
+/* Expects the images that the network saw in the step just done, for the samples that have a row. */
 static void expect_step(struct session *session, const struct image *picture, int64_t step)
 {
     const struct trainer *trainer = &session->trainer;

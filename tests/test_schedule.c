@@ -1,3 +1,4 @@
+/* Tests the schedules of the learning rate. */
 #include <math.h>
 #include <criterion/criterion.h>
 
@@ -19,7 +20,7 @@ static struct experiment with_schedule(enum schedule_kind kind, int64_t warmup_s
 static void assert_rate(const struct experiment *experiment, int64_t step, double expected)
 {
     double rate = schedule_learning_rate(experiment, step);
-    /* A few roundings of cos and pow. */
+    /* The tolerance allows a few roundings of cos and pow. */
     cr_assert(fabs(rate - expected) <= 1e-15, "step %ld: %.17g, expected %.17g", (long)step, rate, expected);
 }
 

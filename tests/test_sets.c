@@ -1,5 +1,5 @@
-/* The sets that a run measures: with and without a validation set, with and without a test set, and which of them tells
- * the best evaluation. */
+/* Tests the sets that a run measures, with and without a validation set and a test set, and the set that tells the best
+ * evaluation. */
 #include <criterion/criterion.h>
 #include <math.h>
 
@@ -30,7 +30,7 @@ static struct run_result run_with(const char *text, const char *override, const 
     return result;
 }
 
-/* The rows of a run's metrics.csv; free with free(). */
+/* Returns the rows of a run's metrics.csv; free with free(). */
 static struct metrics_row *read_rows(const char *folder, struct metrics_columns *columns, int *count)
 {
     char *path = support_path(folder, "metrics.csv");
@@ -60,7 +60,7 @@ static int64_t first_best_step(const struct metrics_row *rows, int count, enum b
     return rows[best].step;
 }
 
-/* --- which figures there are --- */
+/* --- the figures of a run --- */
 
 Test(sets, a_validation_set_is_measured_and_chooses)
 {
@@ -117,7 +117,7 @@ Test(sets, a_run_with_neither_set_has_its_last_evaluation_as_the_best)
 
 /* --- a run that goes on --- */
 
-/* The run without what came after `step`. */
+/* Makes a copy of the run without anything after `step`. */
 static void cut(const char *whole, const char *folder, int step)
 {
     char *from = memory_format("%s/checkpoints/step_%08d.safetensors", whole, step);
@@ -178,7 +178,7 @@ Test(sets, a_set_that_is_not_there_cannot_choose)
     cr_expect(!file_exists("run"));
 }
 
-/* --- what the other subcommands make of such runs --- */
+/* --- such runs in the other subcommands --- */
 
 Test(sets, subcommands_work_without_a_test_set)
 {
@@ -237,7 +237,7 @@ static const char patient[] = "[model]\nhidden = 5\n[optimizer]\nlearning_rate =
                               "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
                               "validation_size = 12\nsynthetic_test = 23\n";
 
-/* The step at which the rows of a run say that one with this patience ends; -1: it does not. */
+/* Returns the step at which a run with this patience ends by the rows of its metrics.csv, or -1: it does not end. */
 static int64_t step_of_end(const char *folder, int patience)
 {
     struct metrics_columns columns;
@@ -274,7 +274,7 @@ Test(sets, patience_ends_a_run_that_gets_no_better)
     free(all), free(some), free(last);
 }
 
-/* How many evaluations were no better is known again, wherever the run is broken off. */
+/* A resumed run knows again how many evaluations were no better, wherever it was broken off. */
 Test(sets, a_run_that_is_broken_off_ends_at_the_same_step)
 {
     run_good(patient, "whole", TRAIN_NEW);

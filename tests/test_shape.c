@@ -1,3 +1,4 @@
+/* Tests counts and output sizes of shapes. */
 #include <criterion/criterion.h>
 
 #include "trainer/shape.h"

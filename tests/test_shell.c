@@ -1,4 +1,4 @@
-/* Names in printed commands: what shells read back. */
+/* Tests names in printed commands: a shell must read them back. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +35,7 @@ Test(shell, quotes_where_it_must)
     expect_word("Gr\xc3\xb6\xc3\x9f", "'Gr\xc3\xb6\xc3\x9f'");
 }
 
-/* Every byte that a name can hold, alone and beside a letter, through bash itself. */
+/* bash reads every byte that a name can hold, alone and beside a letter. */
 Test(shell, bash_reads_the_path_back)
 {
     char *script;

@@ -1,4 +1,4 @@
-/* Runs that are told to stop, and runs that lose their way: exit codes, messages, and what is saved. */
+/* Tests runs that are told to stop and runs that diverge: exit codes, messages, and saved files. */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <signal.h>
@@ -15,14 +15,14 @@ TestSuite(stop, .init = enter_without_gnuplot, .fini = leave_folder);
 #define DATA                                                                                                           \
     "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\nsynthetic_classes = 5\n"                  \
     "synthetic_size = 7\nnormalization = channel\n[backend]\ndevice = cpu\nthreads = 1\n"
-/* Long enough for a signal to meet it, and evaluations most of the time. */
+/* The run is long enough for a signal to meet it, and evaluates most of the time. */
 static const char slow[] =
     DATA "[model]\nhidden = 64\nbatchnorm = custom\n[optimizer]\nname = adam\n"
          "[train]\nmax_steps = 2000\nbatch_size = 16\neval_freq = 3\n[checkpoint]\nfreq = 0\nbest = false\n";
 
 /* --- signals --- */
 
-/* more: another --set, or NULL. */
+/* Starts the program; `more` is another --set, or NULL. */
 static pid_t start_program_with(const char *folder, const char *set, const char *more)
 {
     support_file_write("x.ini", slow, strlen(slow));
@@ -42,7 +42,7 @@ static pid_t start_program(const char *folder)
     return start_program_with(folder, "train.max_steps=2000", NULL);
 }
 
-/* Until metrics.csv has a row: then it trains. */
+/* Waits until metrics.csv has a row: the run then trains. */
 static void wait_for_row(const char *folder)
 {
     const struct timespec pause = {.tv_nsec = 2000000};
@@ -103,7 +103,7 @@ Test(stop, each_signal_saves_and_the_run_goes_on)
 
 /* --- a folder that goes away --- */
 
-/* A forgotten run goes on in a folder that its owner removed or moved, and where a new run is. */
+/* A forgotten run goes on in a folder that its owner removed or moved, perhaps to make place for a new run. */
 static void expect_end_without_a_trace(bool moved, const char *more)
 {
     const char *fate = moved ? "moved to " : "removed or replaced ";
@@ -134,7 +134,7 @@ Test(stop, a_run_whose_folder_is_moved_ends_and_can_go_on_there)
     cr_expect(file_exists("old/resolved.ini"));
 }
 
-/* Hours may lie between two saves. */
+/* Hours may pass between two saves. */
 Test(stop, a_run_whose_folder_is_removed_ends_before_its_next_save)
 {
     expect_end_without_a_trace(false, "train.eval_freq=1000000000");
@@ -158,7 +158,7 @@ Test(stop, the_second_signal_ends_it_at_once)
     cr_expect(same_metrics("whole", "run") && same_checkpoints("whole", "run", "step_00002000.safetensors"));
 }
 
-/* As under nohup. */
+/* nohup starts programs in this state. */
 Test(stop, an_ignored_signal_stays_ignored)
 {
     signal(SIGHUP, SIG_IGN);
@@ -169,7 +169,7 @@ Test(stop, an_ignored_signal_stays_ignored)
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
 }
 
-/* As under `ulimit -f`: an error, no death by SIGXFSZ. */
+/* `ulimit -f` sets such a limit: the run must end with an error, not by SIGXFSZ. */
 Test(stop, a_limit_to_the_size_of_files_is_an_error)
 {
     const struct rlimit low = {.rlim_cur = 3000, .rlim_max = 3000};
@@ -183,7 +183,7 @@ Test(stop, a_limit_to_the_size_of_files_is_an_error)
 
 /* --- what is not finite --- */
 
-/* The learning rate grows until nothing is finite any more; what is saved before that is good. */
+/* The learning rate grows until no weight is finite; checkpoints before that are good. */
 static const char diverging[] = DATA "[model]\nhidden = 9, 9\nactivation = leaky_relu\n"
                                      "[optimizer]\nlearning_rate = 1000\n[schedule]\nwarmup_steps = 1000\n"
                                      "[train]\nmax_steps = 1001\nbatch_size = 16\neval_freq = 10\n"
@@ -197,7 +197,7 @@ Test(stop, a_run_that_diverges_ends_with_its_last_good_checkpoint)
     struct checkpoint checkpoint;
     struct status problem = {0};
     cr_assert(checkpoint_open(&checkpoint, "run", CHECKPOINT_LAST, &problem), "%s", problem.message);
-    int64_t step = checkpoint.step + 1; /* the first one that is not saved */
+    int64_t step = checkpoint.step + 1; /* the first step that is not saved */
     char *start = memory_format("step %d: ", (int)step), *rate = memory_format(", at learning rate %d; ", (int)step);
     char *end = memory_format("; the last good checkpoint is run/checkpoints/step_%08d.safetensors", (int)step - 1);
     cr_expect(strncmp(status.message, start, strlen(start)) == 0, "%s", status.message);
@@ -217,7 +217,7 @@ Test(stop, a_run_that_diverges_ends_with_its_last_good_checkpoint)
     free(start), free(rate), free(end), free(metrics);
 }
 
-/* Without a save on the way, the next evaluation finds it. */
+/* The run saves nothing on the way, so the next evaluation finds the fault. */
 Test(stop, the_next_evaluation_finds_it)
 {
     struct status status = {0};

@@ -1,4 +1,4 @@
-/* The standard streams of the program: closed ones, full ones, and those that nothing reads. */
+/* Tests the standard streams of the program: closed ones, full ones, and those without a reader. */
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +65,7 @@ Test(streams, missing_ones_are_opened)
     cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %d", status);
 }
 
-/* What the program prints must not get into a file that it opens. */
+/* The output must not get into a file that the program opens. */
 Test(streams, a_run_without_them_is_the_same_run)
 {
     write_configs();
@@ -80,7 +80,7 @@ Test(streams, a_run_without_them_is_the_same_run)
     cr_expect_eq(shell("cmp <(cut -d, -f1-10 a/results.csv) <(cut -d, -f1-10 b/results.csv)"), 0);
 }
 
-/* The print that fails comes long before the end. */
+/* The failing print comes long before the end. */
 Test(streams, a_full_disk_under_the_output_is_named)
 {
     const char expected[] = "trainer: cannot write to the standard output: No space left on device\n";
@@ -95,7 +95,7 @@ Test(streams, a_full_disk_under_the_output_is_named)
     expect_file("last", expected);
 }
 
-/* The print that fails may leave nothing to flush: stdio drops the rest of a text that did not fit into its buffer. */
+/* The failing print may leave nothing to flush: stdio drops the rest of a text that did not fit into its buffer. */
 Test(streams, the_cause_is_found_where_nothing_is_left_to_flush)
 {
     char buffer[16];
@@ -107,7 +107,7 @@ Test(streams, the_cause_is_found_where_nothing_is_left_to_flush)
     fclose(full);
 }
 
-/* As in `trainer CONFIG | head`: the run saves what it has. */
+/* `trainer CONFIG | head` does this: the run saves its state. */
 Test(streams, a_run_that_nothing_listens_to_is_saved)
 {
     write_configs();
@@ -139,7 +139,7 @@ Test(streams, a_sweep_that_nothing_listens_to_ends_and_goes_on)
     cr_expect_eq(shell("\"$TRAINER\" sweep s.ini --out a >/dev/null 2>&1 && test $(wc -l <a/results.csv) = 9"), 0);
 }
 
-/* What only prints ends like other programs: by the signal, without a word. */
+/* A command that only prints ends like other programs: by the signal, without a word. */
 Test(streams, a_list_that_nothing_reads_ends_quietly)
 {
     cr_expect_eq(shell("set -o pipefail; \"$TRAINER\" config --defaults 2>err | true; test ! -s err"), 0);

@@ -1,4 +1,4 @@
-/* A [sweep] section: alternatives, products, the list of trials, and what is refused. */
+/* Tests a [sweep] section: alternatives, products, the list of trials, and refused sections. */
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -8,7 +8,7 @@
 
 TestSuite(sweep, .init = enter_folder, .fini = leave_folder);
 
-/* Lines 1 to 4; what follows is line 5. */
+/* These are lines 1 to 4; a test goes on with line 5. */
 #define HEAD "[data]\ndataset = synthetic\nvalidation_size = 100\n[sweep]\n"
 
 static bool load_sweep(struct sweep *sweep, const char *text, const char *const *overrides, int count,
@@ -35,7 +35,7 @@ static void expect_sweep_failure(const char *text, const char *override, const c
     cr_expect_str_eq(status.message, message, "\"%s\", not \"%s\"", status.message, message);
 }
 
-/* The values of factor f, with '/' between. */
+/* Expects the values of factor f, with '/' between them. */
 static void expect_values(const struct sweep *sweep, int f, const char *expected)
 {
     char text[32768] = "";

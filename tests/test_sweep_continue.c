@@ -1,4 +1,4 @@
-/* Sweeps that end before they are done, go on, and refuse what is not theirs. */
+/* Tests sweeps that end too early and go on, and folders that they refuse. */
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -42,8 +42,8 @@ Test(sweep_continue, goes_on_after_a_header_cut_off_at_any_byte)
     free(expected), free(results);
 }
 
-/* As spreadsheets save a table: with a mark of UTF-8, with lines that end in CR LF, all in quotes, with numbers of their own
- * form, and without a newline at the end. */
+/* Returns the table as spreadsheets save it: with a UTF-8 mark, with lines that end in CR LF, with every field in
+ * quotes, with numbers of another form, and without a newline at the end. */
 static char *saved_by_spreadsheet(const char *results)
 {
     char *text, *copy = memory_copy_string(results), *rest = copy;
@@ -103,7 +103,7 @@ Test(sweep_continue, a_larger_limit_adds_trials)
 
 /* --- kill -9 --- */
 
-/* Becomes the program, on x.ini; its words go to a file. Returns only where that fails. */
+/* Becomes the program, on x.ini, with its output in a file. Returns only where that fails. */
 static int exec_program(const char *out)
 {
     if (!freopen(out, "w", stdout) || !freopen(out, "w", stderr)) return 99;
@@ -119,7 +119,7 @@ static pid_t start_program(const char *out)
     return child;
 }
 
-/* Waits until the file has that many lines, or the child has ended; true where it had not. */
+/* Waits until the file has that many lines or the child has ended; returns true where the child still runs. */
 static bool wait_for_lines(pid_t child, const char *path, int lines)
 {
     for (;;) {
@@ -132,7 +132,7 @@ static bool wait_for_lines(pid_t child, const char *path, int lines)
     }
 }
 
-/* Killed after every second trial, again and again. */
+/* The sweep is killed after every second trial, again and again. */
 Test(sweep_continue, killed_sweeps_go_on_where_they_were)
 {
     run_sweep(config, "whole", NULL);
@@ -238,7 +238,7 @@ Test(sweep_continue, a_full_disk_is_an_error)
     expect_refused(config, "sweep", NULL, "sweep/results.csv: cannot write: No space left on device");
 }
 
-/* Runs the program where results.csv can grow by no more than some bytes; its exit code. */
+/* Runs the program where results.csv can grow by no more than some bytes; returns its exit code. */
 static int run_program_with_room(size_t room)
 {
     char *results = read_file("sweep", "results.csv");
@@ -258,7 +258,7 @@ static int run_program_with_room(size_t room)
     return WIFEXITED(how) ? WEXITSTATUS(how) : -1;
 }
 
-/* Whatever the other threads finish after the row that did not fit must not be appended to the part of it that did. */
+/* The part of a row that did not fit must stay the last text: no result of another thread may follow it. */
 Test(sweep_continue, a_disk_that_fills_up_within_a_row_loses_nothing)
 {
     run_sweep(config, "whole", NULL);

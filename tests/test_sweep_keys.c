@@ -1,5 +1,5 @@
-/* Each key of [sweep]: mistyped, with a wrong value, out of range, given twice; and each key of the experiment there.
- */
+/* Tests each key of [sweep]: mistyped, with a wrong value, out of range, given twice; and each key of the experiment in
+ * [sweep]. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,10 +9,10 @@
 
 TestSuite(sweep_keys, .init = enter_folder, .fini = leave_folder);
 
-/* The line is that of the first key of [sweep]. */
+/* The line of the first key of [sweep]. */
 enum { LINE = 2 };
 
-/* What a line of [sweep] is answered with begins with place and key, and goes on with `part`. */
+/* Expects that the error about a line of [sweep] begins with place and key, and goes on with `part`. */
 static void expect_answer(const char *key, const char *value, const char *part)
 {
     struct sweep sweep;

@@ -1,4 +1,4 @@
-/* Sweeps that run: what their trials find, ranking, halving. */
+/* Tests sweeps that run: the results of their trials, ranking, halving. */
 #define _GNU_SOURCE /* posix_openpt */
 #include <criterion/criterion.h>
 #include <ctype.h>
@@ -40,7 +40,7 @@ Test(sweep_run, a_folder_of_something_else_is_refused)
     cr_expect_eq(system("test \"$(/bin/ls other)\" = notes.txt"), 0);
 }
 
-/* The row of a trial, or NULL. */
+/* Returns the row of a trial, or NULL. */
 static char *find_row(char *results, int trial)
 {
     char *start = memory_format("\n%d,", trial), *row = strstr(results, start);
@@ -48,7 +48,7 @@ static char *find_row(char *results, int trial)
     return row ? row + 1 : NULL;
 }
 
-/* Trial 2 of two: the same experiment by train_run. */
+/* Trial 2 of two must give the figures of train_run with the same experiment. */
 Test(sweep_run, a_trial_is_the_run_of_its_experiment)
 {
     run_sweep(TINY "optimizer.learning_rate = 0.01 | 0.02\ntrain.batch_size = 16\nrank_by = test\n", "sweep", NULL);
@@ -74,7 +74,7 @@ Test(sweep_run, a_trial_is_the_run_of_its_experiment)
     free(text), free(results);
 }
 
-/* Trials 1 and 2 diverge or cannot be built, 3 and 4 with a small learning rate end well or cannot be built either. */
+/* Trial 1 diverges, trial 3 with its small learning rate ends well, and trials 2 and 4 cannot be built. */
 Test(sweep_run, a_trial_that_diverges_is_a_row_and_no_failure)
 {
     run_sweep(TINY "optimizer.learning_rate = 1000 | 0.001\nmodel.hidden = 9, 9 | 65536, 65536\n"
@@ -138,7 +138,7 @@ Test(sweep_run, the_ranking_has_every_trial_the_best_first)
     free(ranking);
 }
 
-/* What a sweep prints into a file. */
+/* Returns the text that a sweep prints into a file. */
 static char *printed(const char *text, enum progress_mode mode)
 {
     struct status status = {0};
@@ -164,7 +164,7 @@ Test(sweep_run, plain_output_is_a_line_per_trial)
     free(text);
 }
 
-/* What the program prints of a sweep on a terminal that could show a line that is rewritten. */
+/* Returns the text that the program prints about a sweep on a terminal that could show a line that is rewritten. */
 static char *shown(const char *option)
 {
     struct termios mode;
@@ -172,7 +172,7 @@ static char *shown(const char *option)
     cr_assert(master >= 0 && grantpt(master) == 0 && unlockpt(master) == 0);
     screen = open(ptsname(master), O_RDWR | O_NOCTTY);
     cr_assert(screen >= 0 && tcgetattr(screen, &mode) == 0);
-    mode.c_oflag &= ~(tcflag_t)OPOST; /* line ends as they were printed */
+    mode.c_oflag &= ~(tcflag_t)OPOST; /* line ends stay as the program printed them */
     cr_assert_eq(tcsetattr(screen, TCSANOW, &mode), 0);
     support_file_write("x.ini", config, strlen(config));
     setenv("TERM", "xterm", 1);
@@ -224,7 +224,7 @@ Test(sweep_run, the_picture_is_drawn_where_gnuplot_is)
     TINY "optimizer.learning_rate = 1e-7 | 1e-6 | 1e-5 | 1e-4 | 1e-3 | 1e-2 | 0.1 | 0.05 | 1000\n"                     \
          "model.activation = leaky_relu\ntrain.batch_size = 16\nhalving = on\neta = 3\nrungs = 3\n"
 
-/* Best accuracy of a trial in a rung, or -1: it did not take part. */
+/* Returns the best accuracy of a trial in a rung, or -1: the trial did not take part. */
 static double rung_accuracy(const char *results, int trial, int rung)
 {
     const char *const rates[] = {"1e-7", "1e-6", "1e-5", "0.0001", "0.001", "0.01", "0.1", "0.05", "1000"};
@@ -281,7 +281,7 @@ Test(sweep_run, halving_goes_on_and_ends_with_whole_runs)
     free(expected), free(results), free(whole), free(full);
 }
 
-/* Neither trials, nor rungs, nor the time left. */
+/* Nothing is printed about trials, rungs and the time left. */
 Test(sweep_run, without_progress_there_are_head_and_ranking)
 {
     char *text = printed(HALVING, PROGRESS_NONE);

@@ -1,4 +1,4 @@
-/* The tape: every primitive by hand and by central differences, in double, on every backend of this machine. */
+/* Tests the tape: every primitive by hand and by central differences, in double, on every backend of this machine. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,7 @@
 
 enum { MAX_VALUES = 256 };
 
-/* Something that is recorded from two full variables (N,C,H,W) and two per channel (C). */
+/* A formula records from two full variables (N,C,H,W) and two per channel (C). */
 typedef tape_variable (*formula)(struct tape *tape, tape_variable a, tape_variable b, tape_variable u, tape_variable v);
 
 #define FORMULA(name)                                                                                                  \
@@ -40,7 +40,7 @@ FORMULA(twice_divided) { ALL_USED; return tape_divide(t, a, a); }
 FORMULA(the_input_itself) { ALL_USED; return b; }
 /* clang-format on */
 
-/* a is used three times, over paths of different lengths. */
+/* The formula uses a three times, over paths of different lengths. */
 FORMULA(shared)
 {
     ALL_USED;
@@ -59,7 +59,7 @@ FORMULA(normalized)
     return tape_add(t, scaled, tape_broadcast(t, v, a));
 }
 
-/* What is recorded after the output must not reach the gradients. */
+/* An operation that is recorded after the output must not reach the gradients. */
 FORMULA(not_the_last)
 {
     ALL_USED;
@@ -108,7 +108,7 @@ static const struct tensor *record(struct bench *bench, formula f)
     return tape_value(bench->tape, bench->output);
 }
 
-/* Records and plays back, with a random dL/dy. */
+/* Records the formula and plays it back, with a random dL/dy. */
 static void play(struct bench *bench, formula f)
 {
     const struct tensor *y = record(bench, f);
@@ -119,7 +119,7 @@ static void play(struct bench *bench, formula f)
     tape_backward(bench->tape, bench->output, &bench->doutput);
 }
 
-/* What holds on every fp64 backend that this machine has. */
+/* Runs a check on every fp64 backend that this machine has. */
 static void on_backends(void (*check)(struct backend *backend))
 {
     int count;
@@ -247,7 +247,7 @@ Test(tape, a_variable_used_twice)
 
 /* --- by central differences --- */
 
-/* L = sum dy*y at v + h minus the same at v - h; differences of y are summed, which rounds less. */
+/* Returns L = sum dy*y at v + h minus the same at v - h. It sums differences of y, which rounds less. */
 static double difference(struct bench *bench, formula f, const struct tensor *tensor, double *values, int64_t i,
                          double h)
 {
@@ -267,7 +267,7 @@ static double difference(struct bench *bench, formula f, const struct tensor *te
 }
 
 /* The bound: with inputs in [1, 3) and |dy| <= 2 a third derivative is at most 2 * 6*3/1 = 36, so the quotient is off
- * by 36 h^2 / 6 = 6e-10, and by the roundings of y, about 1e-15, divided by 2h: 1e-10 when a few y's are touched. */
+ * by 36 h^2 / 6 = 6e-10. The roundings of y, about 1e-15, divided by 2h, add 1e-10 when a few y's change. */
 static void check_differences(struct backend *backend, formula f, struct shape shape, const char *name)
 {
     const double h = 1e-5, bound = 1e-8;
@@ -321,7 +321,7 @@ static const struct {
 };
 enum { FORMULAS = sizeof formulas / sizeof formulas[0] };
 
-/* Vectors, images, more channels than a block of memory holds, and one value alone. */
+/* The shapes are vectors, images, more channels than a block of memory holds, and one value alone. */
 static const struct shape shapes[] = {{1, 1, 1, 1}, {5, 3, 1, 1}, {2, 5, 3, 2}, {2, 19, 1, 2}, {3, 16, 1, 1}};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
@@ -338,7 +338,7 @@ Test(tape, gradients_by_central_differences)
 
 /* --- reuse --- */
 
-/* The four gradients one after the other, with the value before them; returns how many numbers. */
+/* Collects the value and then the four gradients, one after the other; returns the count of numbers. */
 static int64_t results(struct bench *bench, double *into)
 {
     int64_t count = 0;
@@ -353,7 +353,7 @@ static int64_t results(struct bench *bench, double *into)
     return count;
 }
 
-/* A tape that has recorded other things in other shapes before gives, bit by bit, what a new one does. */
+/* A tape that recorded other formulas in other shapes before gives the same bits as a new one. */
 static void check_reuse(struct backend *backend)
 {
     struct tape *worn = tape_create(backend);
@@ -410,7 +410,7 @@ Test(tape, recording_again_allocates_nothing)
     on_backends(check_bytes);
 }
 
-/* More operations than the tape's list has room for at first. */
+/* The chain has more operations than the tape's list first has room for. */
 static void check_long_chain(struct backend *backend)
 {
     enum { LENGTH = 100 };

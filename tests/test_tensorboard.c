@@ -1,5 +1,5 @@
-/* Event files: the frames, what is in them, and how a run that goes on continues them.
- * tests/interop/test_tensorboard.py has TensorBoard itself read them. */
+/* Tests event files: frames, contents, and their continuation by a run that goes on. In
+ * tests/interop/test_tensorboard.py TensorBoard itself reads them. */
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <math.h>
@@ -26,7 +26,8 @@ static int is_event_file(const struct dirent *entry)
     return strncmp(entry->d_name, "events.out.tfevents.", 20) == 0;
 }
 
-/* The path of the folder's event file number `index` in the order of their names, of which there must be `count`. */
+/* Returns the path of the folder's event file number `index` in the order of their names. The folder must have `count`
+ * of them. */
 static char *event_file(const char *folder, int index, int count)
 {
     struct dirent **names;
@@ -93,7 +94,8 @@ static struct tensorboard open_board(int64_t first_step)
 
 /* --- frames --- */
 
-/* CRC-32C of "123456789" is 0xe3069283 (RFC 3720 has the polynomial), of 32 zero bytes 0x8a9136aa (RFC 3720, B.4). */
+/* CRC-32C of "123456789" is 0xe3069283 (RFC 3720 has the polynomial); CRC-32C of 32 zero bytes is 0x8a9136aa (RFC 3720,
+ * B.4). */
 Test(tensorboard, checksums_are_masked_crc32c)
 {
     const uint8_t zeros[32] = {0};
@@ -186,7 +188,7 @@ Test(tensorboard, a_run_that_goes_on_adds_a_file_and_voids_what_it_repeats)
 {
     struct tensorboard board = open_board(0);
     tensorboard_close(&board);
-    for (int i = 0; i < 3; i++) { /* within a second, so that the times in the names must be made to differ */
+    for (int i = 0; i < 3; i++) { /* all within a second, so the times in the names must be made to differ */
         board = open_board(41 + i);
         tensorboard_close(&board);
     }

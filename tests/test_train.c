@@ -1,4 +1,4 @@
-/* Training sessions and whole runs. */
+/* Tests training sessions and whole runs. */
 #include <math.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -27,14 +27,14 @@ static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_train
                                    "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
                                    "[backend]\ndevice = cpu\n";
 
-/* Its last section is [train], so that a test can add to it. */
+/* The last section of this config is [train], so that a test can add to it. */
 static const char evaluated_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
                                      "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
                                      "[backend]\ndevice = cpu\n[train]\nmax_steps = 10\nbatch_size = 16\n";
 
 /* --- steps --- */
 
-/* The loss of the step that this does. */
+/* Does a step and returns its loss. */
 static double step_loss(struct session *session)
 {
     struct backend *backend = session->backend;
@@ -76,7 +76,7 @@ Test(train, another_seed_gives_another_curve)
     free(text);
 }
 
-/* The samples that the last step saw must be those. */
+/* Expects that the last step saw these samples. */
 static void assert_batch(struct session *session, const int32_t *samples)
 {
     const struct dataset *dataset = &session->dataset;
@@ -94,7 +94,7 @@ static void assert_batch(struct session *session, const int32_t *samples)
     free(x);
 }
 
-/* 50 samples in batches of 16: three per epoch, and two samples that the epoch does not see. */
+/* 50 samples in batches of 16 make three batches per epoch; the epoch does not see two samples. */
 static void assert_epochs(const char *text, enum first_epoch first)
 {
     struct session *session = session_open(text, 1);
@@ -110,7 +110,7 @@ static void assert_epochs(const char *text, enum first_epoch first)
     session_close(session);
 }
 
-/* An MLP may take its input in another form, so it is a convnet. */
+/* An MLP may take its input in another form, so the test uses a convnet. */
 Test(train, epochs_are_permutations_but_the_first_where_it_is_the_files)
 {
     char *text = memory_format("[data]\nfirst_epoch = file\n%s", convnet_text + strlen("[data]\n"));
@@ -119,7 +119,7 @@ Test(train, epochs_are_permutations_but_the_first_where_it_is_the_files)
     free(text);
 }
 
-/* What the data refuses of an experiment that is right otherwise. */
+/* Expects the data set to refuse an experiment that is right otherwise. */
 static void expect_refused(const char *text, const char *message)
 {
     struct session *session = memory_alloc(1, sizeof *session);
@@ -144,7 +144,7 @@ Test(train, what_the_data_refuses_is_an_error_with_its_place)
                    "test.ini:5: augment.cutout: expected less than the 9 pixels of an image's side, found 9");
 }
 
-/* Every training batch is changed anew; an evaluation sees the images as they are. */
+/* Every training batch is changed anew. An evaluation sees the images without changes. */
 Test(train, only_training_batches_are_augmented)
 {
     struct session *session = session_open(augmented_text, 1);
@@ -170,7 +170,8 @@ Test(train, only_training_batches_are_augmented)
     session_close(session);
 }
 
-/* Smoothing changes what training minimises, by the formula; what an evaluation tells, only through the parameters. */
+/* Smoothing changes the loss that training minimises, by the formula. The loss of an evaluation changes only through
+ * the parameters. */
 Test(train, an_evaluation_is_not_smoothed)
 {
     char *smooth = memory_format("%slabel_smoothing = 0.3\n", evaluated_text),

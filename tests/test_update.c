@@ -1,5 +1,5 @@
-/* The optimizer's step taken while the gradients are computed, against the step after them: weights, gradients and
- * moments of whole networks are the same to the bit. */
+/* Compares the optimizer's step that is taken while the gradients are computed with the step after them. Weights,
+ * gradients and moments of whole networks must be the same to the bit. */
 #include <stdlib.h>
 #include <string.h>
 #include <criterion/criterion.h>
@@ -13,8 +13,8 @@
     "[train]\nbatch_size = 40\n"
 
 static const char *const models[] = {
-    "[model]\nhidden = 40, 20\nbatchnorm = custom\nblock = batchnorm, activation, dropout\n", /* pixels, where taken */
-    "[model]\nhidden = 600\n[augment]\nflip = true\n",                                        /* no pixels */
+    "[model]\nhidden = 40, 20\nbatchnorm = custom\nblock = batchnorm, activation, dropout\n", /* reads pixels, if it can */
+    "[model]\nhidden = 600\n[augment]\nflip = true\n",                                        /* reads no pixels */
     "[model]\nkind = convnet\nfeatures = 20, M, 33, 70\nbatchnorm = custom\n",
     "[model]\nkind = convnet\nfeatures = 16, M, 16\nbatchnorm = autodiff\nloss = separate\n",
 };
@@ -44,7 +44,7 @@ static void see_nothing(void *argument, enum network_phase phase, int layer)
     (void)argument, (void)phase, (void)layer;
 }
 
-/* A step that is watched is taken apart. */
+/* An observer makes a step do its parts one after the other. */
 static const struct network_observer observer = {see_nothing, NULL};
 
 static bool same_arena(const struct session *a, const struct session *b, const void *x, const void *y)
@@ -55,7 +55,7 @@ static bool same_arena(const struct session *a, const struct session *b, const v
 static void compare(const struct variant *variant, int model, int optimizer)
 {
     struct session *apart = open(variant, model, optimizer, 1), *fused = open(variant, model, optimizer, 3);
-    if (!apart) return; /* not on this machine */
+    if (!apart) return; /* this machine lacks the variant */
     apart->trainer.network->observer = &observer;
     for (int step = 0; step < STEPS; step++) trainer_step(&apart->trainer), trainer_step(&fused->trainer);
     const struct network *a = apart->trainer.network, *b = fused->trainer.network;
@@ -79,7 +79,7 @@ Test(update, changes_nothing)
             compare(&variants[v], model, (v + model) % OPTIMIZERS);
 }
 
-/* How many layers with parameters have other weights than `before`. */
+/* Returns the number of layers with parameters whose weights differ from `before`. */
 static int changed_layers(const struct network *network, const void *before)
 {
     int changed = 0;
@@ -95,7 +95,7 @@ static int changed_layers(const struct network *network, const void *before)
     return changed;
 }
 
-/* What is left to the end lies in front of the first layer's weights: nothing. */
+/* Nothing is left to the end: no parameter lies in front of the first layer's weights. */
 Test(update, is_taken_during_the_backward_pass)
 {
     const struct variant portable = {

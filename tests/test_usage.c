@@ -1,4 +1,4 @@
-/* How busy the processor and the GPU are; fake_nvml.c stands for the driver's library. */
+/* Tests the figures of processor and GPU; fake_nvml.c stands for the driver's library. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "../src/util/clock.h"
 #include "trainer/usage.h"
 
-/* By its soname, which the loader then finds loaded. */
+/* Loads the library by its soname. The loader then finds it loaded when the program asks for it. */
 static void load_fake(void)
 {
     cr_assert_not_null(dlopen(FAKE_NVML, RTLD_NOW), "%s", dlerror());
@@ -27,7 +27,8 @@ Test(usage, cpu_is_that_of_this_process)
     usage_refresh(&usage); /* too early to tell */
     cr_assert_str_empty(usage.cpu_text);
     for (double begin = clock_seconds(); clock_seconds() - begin < 0.2;) continue;
-    usage.wall = clock_seconds() - 1, usage.cpu -= 1.5; /* as if the second before had been at 150% or more */
+    /* The figures pretend that the second before was at 150% or more. */
+    usage.wall = clock_seconds() - 1, usage.cpu -= 1.5;
     usage_refresh(&usage);
     int percent = 0;
     cr_assert_eq(sscanf(usage.cpu_text, "CPU %d%%", &percent), 1, "%s", usage.cpu_text);

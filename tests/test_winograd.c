@@ -1,5 +1,5 @@
-/* Winograd's convolution against the direct sum in double precision: how far off it is, at odd shapes, many slabs and
- * any number of threads; and that `auto` leaves small layers alone. */
+/* Compares Winograd's convolution with the direct sum in double precision, at odd shapes, with many slabs and any
+ * number of threads. `auto` must leave small layers alone. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +12,9 @@ struct layer_case {
     int64_t n, i, h, w, o;
 };
 
-/* Tiles cut off on every side, channels that fill no block, several chunks of input channels (64), columns of one block
- * and of two, groups of rows (128), slabs (3 MiB of transformed inputs), a batch larger than a slab. */
+/* The cases have: tiles cut off on every side, channels that fill no block, several chunks of input channels (64),
+ * columns of one block and of two, groups of rows (128), slabs (3 MiB of transformed inputs), a batch larger than a
+ * slab. */
 static const struct layer_case cases[] = {
     {1, 1, 1, 1, 1},     {2, 3, 2, 5, 7},    {5, 17, 7, 9, 33},    {3, 16, 4, 4, 16},   {13, 70, 5, 6, 48},
     {7, 130, 13, 3, 40}, {33, 48, 8, 8, 65}, {9, 129, 25, 18, 32}, {211, 96, 9, 4, 16}, {32, 64, 16, 16, 64},
@@ -74,15 +75,15 @@ static void free_results(struct results *results)
     for (int i = 0; i < RESULTS; i++) free(results->values[i]);
 }
 
-/* NULL where this machine cannot. */
+/* Returns NULL where this machine lacks the instructions. */
 static struct backend *open_backend(enum precision precision, enum cpu_isa isa, enum winograd winograd, int threads)
 {
     struct variant variant = {.device = DEVICE_CPU, .precision = precision, .cpu_isa = isa, .winograd = winograd};
     return variant_create(&variant, threads);
 }
 
-/* In units of the roundoff and of the root of the number of products in a sum, which is how its error grows, the direct
- * sums are below 1 and Winograd's, whose transforms have entries up to 8, below 8. */
+/* Checks errors in units of the roundoff and of the root of the number of products in a sum, which is how they grow.
+ * Direct sums are below 1. Winograd's, whose transforms have entries up to 8, are below 8. */
 static void check_error(enum precision precision, enum cpu_isa isa, double roundoff)
 {
     for (int c = 0; c < CASE_COUNT; c++) {
@@ -129,7 +130,7 @@ static bool same(const struct results *a, const struct results *b)
     return true;
 }
 
-/* Groups of rows are cut for the threads; the sums are not. */
+/* The threads share groups of rows; no sum is split between them. */
 Test(winograd, threads_do_not_matter)
 {
     for (int c = 0; c < CASE_COUNT; c++) {
@@ -171,7 +172,7 @@ Test(winograd, auto_chooses_by_the_shape)
     cr_expect(auto_is(WINOGRAD_OFF, PRECISION_FP64, &large));
 }
 
-/* A window that is not 3x3 at stride 1 with padding 1 goes the direct way, whatever is asked for. */
+/* A window that is not 3x3 at stride 1 with padding 1 is computed directly, whatever the config asks for. */
 Test(winograd, other_windows_are_direct)
 {
     const struct window windows[] = {{3, 2, 1}, {3, 1, 0}, {5, 1, 2}, {1, 1, 0}};

@@ -1,5 +1,5 @@
-// A chart of curves over steps or time. All charts of the page share the range that is shown, and the point under the
-// pointer. What a chart draws: series of {run, kind ("train", "validation", "test"), label, x, y}; y has null where there is no number.
+// A chart of curves over steps or time. All charts of the page share the shown range and the point under the pointer.
+// A chart draws series of {run, kind ("train", "validation", "test"), label, x, y}; y has null where it has no number.
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 52, right: 22, top: 10, bottom: 24 };
@@ -171,7 +171,7 @@ class Chart {
       svg("circle", { cx: this.px(x[points[0]]), cy: this.py(s.y[points[0]]), r: 3, style: `fill: ${color}` }, parent);
   }
 
-  // The vertical line and the points nearest to x; what they say, as rows of the tip.
+  // Draws the vertical line and the points nearest to x; returns their figures as rows of the tip.
   mark(x) {
     this.overlay.replaceChildren();
     if (x === null) return [];
@@ -250,7 +250,7 @@ function nearest(list, x) {
   return Math.abs(list[low] - x) <= Math.abs(list[high] - x) ? low : high;
 }
 
-// What the charts of the page share.
+// The state that the charts of the page share.
 class Charts {
   constructor(tip) {
     Object.assign(this, { tip, charts: [], hidden: new Set(), axis: "step", shown: null, x: null });
@@ -274,7 +274,7 @@ class Charts {
     return this.shown || this.whole();
   }
 
-  // low = null: all of it.
+  // low = null shows the whole range.
   zoom(low, high) {
     const [first, last] = this.whole();
     const whole = low === null || (low <= first && high >= last) || !(high > low);

@@ -1,4 +1,4 @@
-// The page: what the trainer put into #data, as charts and tables. All text enters as text, never as markup.
+// Shows the data that the trainer put into #data as charts and tables. All text enters as text, never as markup.
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const page = document.getElementById("page");
@@ -40,7 +40,7 @@ function table(parent, head, numeric) {
 
 // --- summary ---
 
-// Whether the run measured a set: "train", "validation" or "test".
+// True where the run measured a set: "train", "validation" or "test".
 const measured = (run, set) => run[set + "_accuracy"].some((accuracy) => accuracy !== null);
 
 // The sets that any of the runs measured.
@@ -90,7 +90,7 @@ function showSummary() {
 
 // --- curves ---
 
-// Of each interval between evaluations; the first row has the time before it too.
+// Returns the speed in each interval between evaluations; the first row has the time before it too.
 function throughput(run) {
   return run.step.map((step, i) => {
     const steps = step - (i > 0 ? run.step[i - 1] : 0);
