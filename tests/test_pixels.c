@@ -34,7 +34,7 @@ static void free_results(struct results *results)
     for (int i = 0; i < RESULTS; i++) free(results->values[i]);
 }
 
-/* As many images as the batch and one more, so that a batch can start at the second. */
+/* One image more than the batch has, so that a batch can start at the second. */
 struct images {
     struct dataset_view view;
     uint8_t *pixels, *labels;

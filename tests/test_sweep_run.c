@@ -271,7 +271,7 @@ Test(sweep_run, halving_goes_on_and_ends_with_whole_runs)
     }
     char *whole = memory_copy_string(HALVING);
     memcpy(strstr(whole, "halving = on\n"), "halving = off", 13);
-    memmove(strstr(whole, "offeta"), "off\n# ", 6); /* what follows is a comment */
+    memmove(strstr(whole, "offeta"), "off\n# ", 6); /* the rest of the line is a comment */
     run_sweep(whole, "whole", halving_steps);
     char *full = read_file("whole", "results.csv");
     for (int trial = 1; trial <= 9; trial++) {

@@ -157,7 +157,7 @@ Test(train, only_training_batches_are_augmented)
     double *training = support_read(session->backend, &trainer->network->input);
     int64_t holes = 0;
     for (int64_t i = 0; i < 16 * sample; i++) holes += training[i] == 0;
-    cr_expect_geq(holes, 16 * 3 * 4, "%ld zeros", (long)holes); /* of a 3x3 hole at least 2x2 lie in the image */
+    cr_expect_geq(holes, 16 * 3 * 4, "%ld zeros", (long)holes); /* at least 2x2 of a 3x3 hole lie in the image */
     trainer_evaluate(trainer, &trainer->test_set, NULL);
     double *after = support_read(session->backend, &trainer->network->input);
     cr_expect_eq(memcmp(before, after, (size_t)(test->count * sample) * sizeof *after), 0);

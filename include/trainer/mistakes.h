@@ -11,7 +11,7 @@ enum { MISTAKES_MAX = 32 };
 struct mistake {
     int64_t index; /* index of the image in its set */
     int64_t label, predicted;
-    double probability, label_probability; /* of the predicted class, and of the label; 0..1 */
+    double probability, label_probability; /* shares of the predicted class and of the label, 0..1 */
 };
 
 struct mistakes {

@@ -33,7 +33,7 @@ struct progress {
     int shown; /* columns of the shown line, which will be rewritten; 0: no line is shown */
     int64_t first_step, max_steps;
     double started, refreshed; /* seconds of the clock */
-    struct usage usage;        /* of the processor; a caller that knows the GPU starts it anew */
+    struct usage usage;        /* figures of the processor; a caller that knows the GPU starts it anew */
 };
 
 /* Starts the display. Where output or its file is NULL, none of these functions prints. first_step: steps done before

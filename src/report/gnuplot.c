@@ -33,7 +33,7 @@ static const struct format formats[] = {
  * that begins with a quote or has two in a row. */
 static void write_character(FILE *script, char c)
 {
-    if (c == '`') /* gnuplot runs text in backquotes before it looks at backslashes. */
+    if (c == '`') /* gnuplot runs text in backquotes before it looks at backslashes */
         fputs("\\140", script);
     else
         fprintf(script, c == '"' || c == '\\' ? "\\%c" : "%c", c);

@@ -189,7 +189,7 @@ static void write_y_axis(const struct curves *curves, FILE *script, enum quantit
     bool empty = range.low > range.high;
     fprintf(script, "set ylabel '%s%s'\n%s logscale y\n", quantity == LOSS ? "loss" : "accuracy (%)",
             empty ? ": no finite value" : "", wide ? "set" : "unset");
-    if (empty) /* gnuplot fails where it has to find a range without values. */
+    if (empty) /* gnuplot fails where it has to find a range without values */
         fputs("set yrange [0:1]\n", script);
     else if (range.low == range.high)
         fprintf(script, "set yrange [%.9g:%.9g]\n", range.low - fmax(0.05 * fabs(range.low), 0.1),

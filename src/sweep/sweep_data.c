@@ -1,4 +1,5 @@
-/* Trials that one search ranks must have seen the same images: data.ini says which, by number and SHA-256. */
+/* Keeps a sweep to one data set: trials that one search ranks must have seen the same images, which data.ini names by
+ * number and SHA-256. */
 #include "sweep/sweep_data.h"
 
 #include <stdlib.h>

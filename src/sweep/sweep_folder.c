@@ -27,7 +27,7 @@ static bool is_name(const struct experiment_key *key)
     return strcmp(key->section, "experiment") == 0 && strcmp(key->name, "name") == 0;
 }
 
-/* Writes a key with its value. A default becomes a comment, since some defaults depend on keys that vary; but a key whose
+/* Writes a key with its value. A default becomes a comment, since some defaults depend on keys that vary. A key whose
  * absence would stand for another value is always written. */
 static void write_experiment_key(const struct sweep *sweep, int index, FILE *out)
 {

@@ -48,7 +48,7 @@ const char *checkpoint_data_key(int set);
 /* Returns a set's text in a new string; NULL where the set is empty. */
 char *checkpoint_data_text(const struct dataset_digest *digest, int set);
 
-/* Reads such a text; false where it is none. */
+/* Reads a set's text; returns false where it is malformed. */
 bool checkpoint_data_parse(struct dataset_digest *digest, int set, const char *text);
 
 /* Reads the texts; train.count is 0 where an older checkpoint has none. */
