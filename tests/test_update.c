@@ -13,7 +13,7 @@
     "[train]\nbatch_size = 40\n"
 
 static const char *const models[] = {
-    "[model]\nhidden = 40, 20\nbatchnorm = custom\nblock = batchnorm, activation, dropout\n", /* reads pixels, if able */
+    "[model]\nhidden = 40, 20\nbatchnorm = custom\nblock = batchnorm, activation, dropout\n", /* pixels, if able */
     "[model]\nhidden = 600\n[augment]\nflip = true\n",                                        /* reads no pixels */
     "[model]\nkind = convnet\nfeatures = 20, M, 33, 70\nbatchnorm = custom\n",
     "[model]\nkind = convnet\nfeatures = 16, M, 16\nbatchnorm = autodiff\nloss = separate\n",

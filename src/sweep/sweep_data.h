@@ -6,8 +6,8 @@
 
 #include "trainer/dataset.h"
 
-/* Writes FOLDER/data.ini, the digests of the data set. Where the file is there, a data set with other digests is refused
- * (STATUS_RUNTIME). Results without that file are those of an older program. They are refused where there is a
+/* Writes FOLDER/data.ini, the digests of the data set. Where the file is there, a data set with other digests is
+ * refused (STATUS_RUNTIME). Results without that file are those of an older program. They are refused where there is a
  * validation set, since that program held out other samples. */
 bool sweep_data_claim(const char *folder, const struct dataset_digest *digest, bool has_results, struct status *status);
 
