@@ -50,6 +50,7 @@ Test(cpu_threads, every_iteration_runs_once)
         for (int c = 0; c < 4; c++) {
             struct cpu_threads *team = create(threads[t], cores[c]);
             cr_expect_eq(cpu_threads_count(team), threads[t]);
+            cr_expect_eq(cpu_threads_width(team), threads[t] < cores[c] ? threads[t] : cores[c]);
             for (int loop = 0; loop < 150; loop++) expect_each_once(team, counts[loop % 5], grains[loop / 5 % 3]);
             cpu_threads_destroy(team);
         }

@@ -299,7 +299,7 @@ static void run_sum(struct backend *backend, const struct conv2d_plan *plan, con
     task.filters = plan->bf16.filters, task.steps = plan->bf16.steps;
     task.chunk = chunk_pairs(sum->window, sum->source.shape.c);
     int64_t pixels = to.h * to.w, columns = tile_count(cpu_blocks(to.c), 2);
-    int64_t items = (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads) * ITEMS_PER_THREAD;
+    int64_t items = (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads) * ITEMS_PER_THREAD;
     int64_t share = min_of(max_of(pixels * columns / items, 1), max_of(ITEM_ROWS / to.n, 1));
     int64_t groups = tile_count(pixels, min_of(share, pixels));
     task.item_pixels = tile_count(pixels, groups);

@@ -289,7 +289,7 @@ void CPU_EXPORT(cpu_conv2d_sum)(struct backend *backend, const struct conv2d_pla
     task.chunk_blocks = chunk_blocks(sum->window, cpu_blocks(from.c));
     task.pixel_tiles = (to.n + CPU_TILE_ROWS - 1) / CPU_TILE_ROWS;
     int64_t tiles = to.h * to.w * task.pixel_tiles, window = sum->window.kernel * sum->window.kernel;
-    cut_items(&task, (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads) * CPU_ITEMS_PER_THREAD, tiles);
+    cut_items(&task, (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads) * CPU_ITEMS_PER_THREAD, tiles);
     int64_t ranges = (tiles + task.item_tiles - 1) / task.item_tiles;
     int64_t item_columns = (task.columns + task.column_groups - 1) / task.column_groups;
     cpu_for(backend, task.column_groups * ranges, item_columns * task.item_tiles * CPU_TILE_ROWS * from.c * window,

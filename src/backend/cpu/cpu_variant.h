@@ -202,7 +202,7 @@ static inline void cpu_for(struct backend *backend, int64_t count, int64_t cost,
 {
     enum { WORTHWHILE = 16384, RANGES_PER_THREAD = 4 };
     struct cpu_threads *threads = cpu_backend_of(backend)->threads;
-    int64_t share = count / ((int64_t)cpu_threads_count(threads) * RANGES_PER_THREAD);
+    int64_t share = count / ((int64_t)cpu_threads_width(threads) * RANGES_PER_THREAD);
     cpu_threads_for(threads, count, max_of(max_of(share, WORTHWHILE / max_of(cost, 1)), 1), body, argument);
 }
 

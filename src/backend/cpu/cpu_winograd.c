@@ -260,7 +260,7 @@ static void run_slab(struct backend *backend, struct winograd_task *task)
     CPU_EXPORT(cpu_winograd_transform_inputs)(backend, &task->inputs);
     task->columns = divide_up(cpu_blocks(task->destination.shape.c), WINOGRAD_BLOCKS);
     int64_t wanted =
-        4 * (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads); /* items; many make a short wait at the end */
+        4 * (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads); /* items; many make a short wait at the end */
     int64_t share = min_of(max_of(row_tiles * task->columns / wanted, FEW_TILES), GROUP_TILES);
     int64_t groups = divide_up(row_tiles, share);
     task->group_rows = divide_up(row_tiles, groups) * WINOGRAD_ROWS;

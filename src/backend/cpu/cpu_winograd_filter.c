@@ -147,7 +147,7 @@ static void gradient_items(void *argument, int64_t first, int64_t last)
 /* Makes the items so small, in blocks of input channels, that every thread gets some. */
 static void cut_items(struct backend *backend, struct filter_task *task, int64_t inputs, int64_t columns)
 {
-    int64_t wanted = 4 * (int64_t)cpu_threads_count(cpu_backend_of(backend)->threads);
+    int64_t wanted = 4 * (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads);
     task->chunk_blocks = min_of(max_of(inputs * columns / wanted, 1), CHUNK_BLOCKS);
     task->chunks = divide_up(inputs, task->chunk_blocks);
 }

@@ -8,9 +8,10 @@
  * equal cut it meets the same data again, in its own cache: fetching data that another core wrote last takes several
  * times as long.
  *
- * A waiting thread spins at first, since the next loop of a training step mostly follows at once. While it spins it
- * offers its core to other threads again and again: where none wants it, that costs less than a microsecond, and where
- * another process has work for the core, that work is not kept waiting. Then it sleeps, so that an idle trainer does
+ * A waiting thread spins at first, since the next loop of a training step mostly follows at once. When that takes longer
+ * than it should, another process probably runs where one of the team was to run. Then the waiting thread offers its core
+ * from time to time, and sleeps if another thread took it. It does not offer the core sooner: a thread that gives it away
+ * in every short wait gets less than its share of a busy machine. In the end it sleeps anyway, so that an idle trainer does
  * not burn its cores.
  *
  * With more threads than cores, most workers sleep at any time. A loop wakes only as many as can run beside the caller,
@@ -28,11 +29,14 @@
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/clock.h"
 
 enum {
-    SPIN_ROUNDS = 20000, /* about half a millisecond */
-    YIELD_ROUNDS = 64,   /* about 2 microseconds */
+    SPIN_ROUNDS = 20000,   /* about half a millisecond */
+    PATIENT_ROUNDS = 2000, /* about 50 microseconds */
+    YIELD_ROUNDS = 64,
 };
+static const double taken_seconds = 20e-6; /* no system call takes that long */
 
 /* Each portion has a cache line of its own. */
 struct portion {
@@ -137,11 +141,19 @@ static void take_ranges(struct cpu_threads *team)
     for (int i = 0; i < team->width; i++) take_portion(team, &team->portions[(own + i) % team->width]);
 }
 
-/* One round of spinning. */
-static inline void spin(int round)
+/* Offers the core to other threads. False if one took it. */
+static bool keep_core(void)
 {
-    if (round % YIELD_ROUNDS == 0) sched_yield();
+    double before = clock_seconds();
+    sched_yield();
+    return clock_seconds() - before < taken_seconds;
+}
+
+/* One round of spinning; false when it is time to sleep. */
+static inline bool spin(int round)
+{
     cpu_relax();
+    return round < SPIN_ROUNDS && (round < PATIENT_ROUNDS || round % YIELD_ROUNDS != 0 || keep_core());
 }
 
 static bool must_wait(struct cpu_threads *team, unsigned long long loop)
@@ -173,10 +185,8 @@ static void sleep_until_called(struct cpu_threads *team, unsigned long long loop
 /* Returns when another loop than that one was published, which may have ended since. */
 static void wait_for_loop(struct cpu_threads *team, unsigned long long loop)
 {
-    for (int round = 1; round <= SPIN_ROUNDS; round++) {
+    for (int round = 1; spin(round); round++)
         if (!must_wait(team, loop)) return;
-        spin(round);
-    }
     sleep_until_called(team, loop);
 }
 
@@ -256,6 +266,11 @@ int cpu_threads_count(const struct cpu_threads *team)
     return team->count;
 }
 
+int cpu_threads_width(const struct cpu_threads *team)
+{
+    return team->width;
+}
+
 void cpu_threads_describe(const struct cpu_threads *team, char *text, size_t size)
 {
     int used = snprintf(text, size, "%d thread%s", team->count, team->count == 1 ? "" : "s");
@@ -284,10 +299,8 @@ static void publish(struct cpu_threads *team, int64_t ranges)
 /* Returns when all ranges of the loop are done. */
 static void wait_for_ranges(struct cpu_threads *team)
 {
-    for (int round = 1; round <= SPIN_ROUNDS; round++) {
+    for (int round = 1; spin(round); round++)
         if (atomic_load_explicit(&team->finished, memory_order_acquire) == team->ranges) return;
-        spin(round);
-    }
     pthread_mutex_lock(&team->mutex);
     atomic_store(&team->caller_waits,
                  true); /* before `finished` is read again; finish_range does it the other way round */
