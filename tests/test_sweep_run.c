@@ -48,6 +48,22 @@ static char *find_row(char *results, int trial)
     return row ? row + 1 : NULL;
 }
 
+/* 43 training samples in batches of 16: 2 steps an epoch. */
+Test(sweep_run, epochs_are_counted_by_trial)
+{
+    static const char text[] =
+        "[data]\ndataset = synthetic\nsynthetic_train = 60\nsynthetic_test = 23\nsynthetic_size = 7\n"
+        "validation_size = 17\n[train]\nbatch_size = 16\n[backend]\ndevice = cpu\n[sweep]\ntrain.epochs = 1 | 3\n";
+    run_sweep(text, "sweep", NULL);
+    char *results = read_file("sweep", "results.csv");
+    cr_expect(strncmp(find_row(results, 1), "1,1,1,2,ok,", 11) == 0, "%s", results);
+    cr_expect(strncmp(find_row(results, 2), "2,3,1,6,ok,", 11) == 0, "%s", results);
+    free(results);
+    expect_refused(text, "halving", "sweep.halving=on",
+                   "--set sweep.halving: expected off, as train.epochs gives the length of training: halving divides "
+                   "train.max_steps");
+}
+
 /* Trial 2 of two must give the figures of train_run with the same experiment. */
 Test(sweep_run, a_trial_is_the_run_of_its_experiment)
 {

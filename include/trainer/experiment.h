@@ -124,6 +124,7 @@ struct experiment {
         double gamma, minimum; /* step: factor; cosine and linear: learning rate at the end */
     } schedule;
     struct {
+        int64_t epochs; /* 0: max_steps alone gives the length of training */
         int64_t max_steps, batch_size, eval_freq, eval_batch_size;
         int64_t patience;       /* evaluations without a better one that end the run; 0: off */
         double label_smoothing; /* 0 with LOSS_SEPARATE */
@@ -170,6 +171,11 @@ bool experiment_load_text(struct experiment *experiment, const char *path, const
 bool experiment_load_saved(struct experiment *experiment, const char *path, const char *text,
                            const char *const *overrides, int override_count, struct status *status);
 void experiment_free(struct experiment *experiment);
+
+/* Sets train.max_steps where train.epochs gives the length of training: epochs * floor(samples / batch_size) steps for a
+ * training set of so many samples. Refuses (STATUS_USAGE) a train.max_steps that says otherwise, and a warm-up that is no
+ * shorter. Does nothing where train.epochs is 0. */
+bool experiment_count_steps(struct experiment *experiment, int64_t samples, struct status *status);
 
 /* Writes every key with its value, in a form that experiment_load reads back to the same experiment. */
 void experiment_write(const struct experiment *experiment, FILE *out);

@@ -46,7 +46,7 @@ const struct cli_command cli_resume = {
         "config is RUN/resolved.ini. Keys that would make it another run are refused; these may be set: "
         "experiment.name, data.path, data.class_names, train.patience, those of [checkpoint] but best_by and of [report], those of "
         "[backend] but precision (another device or instruction set rounds otherwise), and, with a schedule of constant "
-        "or step, train.max_steps. A run that train.patience ended goes on where that is raised or 0.",
+        "or step, train.max_steps or train.epochs. A run that train.patience ended goes on where that is raised or 0.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -40,6 +40,16 @@ struct key_origin experiment_origin(const struct experiment *experiment, const c
     return experiment->origins[find_section_key(section_key)];
 }
 
+bool experiment_is_override(const struct experiment *experiment, const char *section_key)
+{
+    return is_override(experiment_origin(experiment, section_key));
+}
+
+void experiment_forget_origin(struct experiment *experiment, const char *section_key)
+{
+    experiment->origins[find_section_key(section_key)] = (struct key_origin){0};
+}
+
 bool experiment_fail(const struct experiment *experiment, const char *section_key, struct status *status,
                      const char *format, ...)
 {

@@ -113,10 +113,8 @@ static bool check_optimizer(struct experiment *experiment, struct status *status
 
 static bool check_schedule(struct experiment *experiment, struct status *status)
 {
-    if (experiment->schedule.warmup_steps >= experiment->train.max_steps)
-        return experiment_fail(experiment, "schedule.warmup_steps", status,
-                               "expected less than the %" PRId64 " of train.max_steps, found %" PRId64,
-                               experiment->train.max_steps, experiment->schedule.warmup_steps);
+    experiment_choose_length(experiment);
+    if (experiment->train.epochs == 0 && !experiment_check_warmup(experiment, status)) return false;
     if (experiment->schedule.minimum > experiment->optimizer.learning_rate)
         return experiment_fail(experiment, "schedule.minimum", status,
                                "expected at most the %g of optimizer.learning_rate, found %g",

@@ -9,4 +9,16 @@
  * value that another key makes meaningless is an error. */
 bool experiment_check(struct experiment *experiment, struct status *status);
 
+/* Lets a --set of train.epochs or train.max_steps alone win over the other key in the file. */
+void experiment_choose_length(struct experiment *experiment);
+
+/* Checks that the warm-up ends before the last of train.max_steps. */
+bool experiment_check_warmup(const struct experiment *experiment, struct status *status);
+
+/* Returns true where the command line set the key. */
+bool experiment_is_override(const struct experiment *experiment, const char *section_key);
+
+/* Makes the key's value count as the default. */
+void experiment_forget_origin(struct experiment *experiment, const char *section_key);
+
 #endif

@@ -115,6 +115,9 @@ const struct experiment_key experiment_keys[] = {
     REAL(schedule, minimum, "0", "cosine, linear: the learning rate at the step after the last.", FROM(0), TO(1000)),
 
     INTEGER(train, max_steps, "1500", 1, 1000000000, "Number of training steps."),
+    INTEGER(train, epochs, "0", 0, 1000000000,
+            "Passes over the training set, in place of train.max_steps; 0: train.max_steps counts. A batch that an epoch's end "
+            "would cut short is left out."),
     INTEGER(train, batch_size, "200", 1, 1000000,
             "Samples per training step. An epoch is as many whole batches as there are in the training part. Samples "
             "that do not fill a batch are left out of the epoch; each epoch draws a new order."),

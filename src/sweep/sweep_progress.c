@@ -41,7 +41,8 @@ static double trial_work(const struct sweep *sweep, const struct dataset *datase
 {
     struct experiment experiment;
     struct status status;
-    CHECK(sweep_trial(sweep, trial, &experiment, &status)); /* sweep_load checked the trial */
+    CHECK(sweep_trial(sweep, trial, &experiment, &status));                    /* sweep_load checked the trial */
+    CHECK(experiment_count_steps(&experiment, dataset->train.count, &status)); /* sweep_run checked that */
     int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
     const struct image_set *ranked =
         sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? &dataset->validation : &dataset->test;

@@ -77,7 +77,8 @@ static bool check_trials(const struct runner *runner, struct status *status)
     for (int32_t i = 0; i < runner->sweep->trial_count && good; i++) {
         struct experiment experiment;
         if (!sweep_trial(runner->sweep, runner->sweep->order[i], &experiment, status)) return false;
-        good = trainer_check_dataset(&experiment, &runner->dataset, status);
+        good = trainer_check_dataset(&experiment, &runner->dataset, status) &&
+               experiment_count_steps(&experiment, runner->dataset.train.count, status);
         experiment_free(&experiment);
     }
     return good;

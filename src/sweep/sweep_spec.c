@@ -203,6 +203,10 @@ static bool check_halving(const struct sweep *sweep, struct status *status)
     if (sweep->settings.halving == SWEEP_HALVING_OFF) return true;
     if (varies(sweep, "train", "max_steps"))
         return sweep_setting_fail(sweep, "halving", status, "expected off, as train.max_steps varies");
+    if (varies(sweep, "train", "epochs") || sweep->base.train.epochs > 0)
+        return sweep_setting_fail(sweep, "halving", status,
+                                  "expected off, as train.epochs gives the length of training: halving divides "
+                                  "train.max_steps");
     if (sweep_rung_steps(sweep, sweep->base.train.max_steps, 1) >= 1) return true;
     return sweep_setting_fail(sweep, "rungs", status,
                               "the first of %" PRId64 " rungs has less than one step: train.max_steps is %" PRId64

@@ -67,7 +67,8 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     struct experiment experiment;
     struct trainer trainer;
     double started = clock_seconds();
-    CHECK(sweep_trial(sweep, trial, &experiment, problem)); /* sweep_load checked the trial */
+    CHECK(sweep_trial(sweep, trial, &experiment, problem));                    /* sweep_load checked the trial */
+    CHECK(experiment_count_steps(&experiment, dataset->train.count, problem)); /* sweep_run checked that */
     if (trainer_create(&trainer, &experiment, dataset, backend, problem)) {
         int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
         result.outcome = train(&trainer, sweep->settings.rank_by, steps, stop, &result);

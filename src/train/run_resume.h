@@ -7,7 +7,7 @@
 /* Opens the last checkpoint of a run's folder, or gives an empty one (file.path NULL) where it has none. An experiment
  * that would give another run is refused (STATUS_USAGE) with the key and the place where it was set. These may differ:
  * the name, data.path, data.class_names, train.patience, [checkpoint] but for best_by, [report], [backend] but for its
- * precision, and with a schedule of constant or step train.max_steps. */
+ * precision, and with a schedule of constant or step train.max_steps or train.epochs. */
 bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
                      struct status *status);
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "config/experiment_read.h"
 #include "report/csv.h"
 #include "train/batch_statistics.h"
 #include "train/curves.h"
@@ -21,7 +22,8 @@
 #include "util/warning.h"
 
 struct run {
-    const struct experiment *experiment;
+    struct experiment own;               /* the experiment, with train.max_steps as train.epochs gives it */
+    const struct experiment *experiment; /* points to it */
     struct run_folder folder;
     struct checkpoint checkpoint;    /* the one that the run goes on from; file.path NULL: the run starts anew */
     const struct run_output *output; /* NULL: quiet */
@@ -152,13 +154,21 @@ static bool open_checkpoint(struct run *run, enum train_start start, struct stat
     return true;
 }
 
+static bool load_data(struct run *run, struct status *status)
+{
+    return dataset_load(&run->dataset, run->experiment, status) &&
+           experiment_count_steps(&run->own, run->dataset.train.count, status);
+}
+
 static bool open_run(struct run *run, const char *folder, enum train_start start, struct status *status)
 {
     const struct experiment *experiment = run->experiment;
     if (!run_folder_open(&run->folder, folder, start, status)) return false;
+    bool counted = experiment->train.epochs == 0; /* else the data must be there before the keys can be compared */
+    if (!counted && !load_data(run, status)) return false;
     if (!open_checkpoint(run, start, status)) return false;
     if (!experiment_backend_create(&run->backend, experiment, status)) return false;
-    if (!dataset_load(&run->dataset, experiment, status)) return false;
+    if (counted && !load_data(run, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
     run->result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(&run->trainer));
     if (!restore(run, status) || !open_files(run, status)) return false;
@@ -377,7 +387,8 @@ bool train_run(const struct experiment *experiment, const char *folder, enum tra
                const struct run_output *output, struct run_result *result, struct status *status)
 {
     struct run *run = memory_alloc(1, sizeof *run); /* its trainer must not move */
-    run->experiment = experiment;
+    experiment_copy(&run->own, experiment);
+    run->experiment = &run->own;
     run->output = output;
     run->out = output ? output->file : NULL;
     bool done = open_run(run, folder, start, status);
@@ -388,6 +399,7 @@ bool train_run(const struct experiment *experiment, const char *folder, enum tra
     }
     if (result) *result = run->result;
     close_run(run);
+    experiment_free(&run->own);
     free(run);
     return done;
 }
