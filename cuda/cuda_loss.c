@@ -29,6 +29,14 @@ static void metrics_reset(struct backend *backend)
     CUDA_CHECK(cudaMemsetAsync(cuda->metrics, 0, sizeof *cuda->metrics, cuda->stream));
 }
 
+static void metrics_write(struct backend *backend, struct metrics metrics)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    struct cuda_metrics host = {.loss = metrics.loss, .correct = metrics.correct, .count = metrics.count};
+    CUDA_CHECK(cudaMemcpyAsync(cuda->metrics, &host, sizeof host, cudaMemcpyHostToDevice, cuda->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+}
+
 static struct metrics metrics_read(struct backend *backend)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
@@ -73,6 +81,7 @@ void cuda_loss_install(struct backend_ops *ops)
     ops->softmax_forward = softmax_forward;
     ops->softmax_backward = softmax_backward;
     ops->metrics_reset = metrics_reset;
+    ops->metrics_write = metrics_write;
     ops->metrics_read = metrics_read;
     ops->cross_entropy = cross_entropy;
     ops->softmax_cross_entropy = softmax_cross_entropy;

@@ -72,7 +72,7 @@ static const char *const configs[] = {
     DATA
     "[model]\nkind = convnet\nfeatures = 7k11s1p5, 5k10s1p9\nbatchnorm = custom\nbatchnorm_batch_stats_only = true\n"
     "activation = leaky_relu\n[backend]\nprecision = fp64\n",
-    DATA "[model]\nkind = convnet\nfeatures = 16, 16\n[backend]\nthreads = 3\ncpu_isa = portable\n",
+    DATA "eval_train = 30\n[model]\nkind = convnet\nfeatures = 16, 16\n[backend]\nthreads = 3\ncpu_isa = portable\n",
 };
 enum { CONFIG_COUNT = sizeof configs / sizeof *configs };
 
@@ -119,6 +119,7 @@ static void train(struct trainer *trainer)
         if (step % 5 == 0) trainer_evaluate(trainer, &trainer->test_set, NULL);
     }
     trainer_evaluate(trainer, &trainer->train_set, NULL);
+    trainer_evaluate(trainer, &trainer->train_part, NULL);
     trainer_evaluate(trainer, &trainer->validation_set, NULL);
 }
 

@@ -189,6 +189,7 @@ static void expect_columns(struct metrics_columns columns, const char *text)
     cr_expect_str_eq(written, text, "\"%s\", not \"%s\"", written, text);
     cr_assert(metrics_csv_read("m.csv", &found, &rows, &count, &status), "%s", status.message);
     cr_expect(found.validation == columns.validation && found.test == columns.test);
+    cr_expect_eq(found.running, columns.running);
     if (!columns.validation) row.validation = (struct evaluation)EVALUATION_NONE;
     if (!columns.test) row.test = (struct evaluation)EVALUATION_NONE;
     cr_expect(count == 1 && evaluation_exists(&rows->validation) == columns.validation);
@@ -205,6 +206,9 @@ Test(csv, has_columns_of_the_sets_that_a_run_has)
                    START "val_loss,val_accuracy,test_loss,test_accuracy," END "2,1,1,0.5,2,0.25,3,0.125,0.1,4.000\n");
     expect_columns((struct metrics_columns){.validation = true},
                    START "val_loss,val_accuracy," END "2,1,1,0.5,2,0.25,0.1,4.000\n");
+    expect_columns((struct metrics_columns){.running = true, .validation = true},
+                   "step,epoch,running_loss,running_accuracy,val_loss,val_accuracy," END
+                   "2,1,1,0.5,2,0.25,0.1,4.000\n");
     expect_columns((struct metrics_columns){0}, START END "2,1,1,0.5,0.1,4.000\n");
 }
 
@@ -296,10 +300,11 @@ Test(csv, goes_on_with_a_file_that_a_spreadsheet_saved)
 
 /* --- refused files --- */
 
-#define EXPECTED_HEADER                                                                                                \
-    "m.csv:1: expected the header "                                                                                    \
-    "\"step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds\", or "              \
-    "that of a run with other sets (val_loss,val_accuracy before test_loss,test_accuracy, and either pair missing), "  \
+#define EXPECTED_HEADER                                                                                                  \
+    "m.csv:1: expected the header "                                                                                      \
+    "\"step,epoch,train_loss,train_accuracy,test_loss,test_accuracy,learning_rate,elapsed_seconds\", or "                \
+    "that of a run with other figures (running_ for train_, val_loss,val_accuracy before those of the test set, either " \
+    "pair missing), "                                                                                                    \
     "found "
 
 Test(csv, header_errors)

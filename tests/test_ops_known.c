@@ -274,6 +274,15 @@ static double expect_hits(struct backend *backend, const struct variant *variant
     backend->ops->metrics_reset(backend);
     struct metrics empty = backend->ops->metrics_read(backend);
     cr_expect(empty.loss == 0 && empty.correct == 0 && empty.count == 0);
+    backend->ops->metrics_write(backend, (struct metrics){0.1, 3, 7}); /* sums go on from these */
+    struct metrics written = backend->ops->metrics_read(backend);
+    cr_expect(written.loss == 0.1 && written.correct == 3 && written.count == 7, "%s: not as written", variant->name);
+    if (fused)
+        backend->ops->softmax_cross_entropy(backend, &(struct loss_params){0}, &x, labels, NULL);
+    else
+        backend->ops->cross_entropy(backend, &(struct loss_params){0}, &x, labels, NULL);
+    written = backend->ops->metrics_read(backend);
+    cr_expect(written.correct == 3 + hits && written.count == 12, "%s: not gone on", variant->name);
     backend->ops->free(backend, labels);
     tensor_free(backend, &x);
     return metrics.loss / 2;

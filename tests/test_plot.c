@@ -132,7 +132,7 @@ static const struct metrics_row some_rows[] = {
     {50, 1, {1.5, 0.5}, EVALUATION_NONE, {1.75, 0.375}, 0.1, 2.5},
     {100, 2, {0.5, 0.75}, EVALUATION_NONE, {0.75, 0.625}, 0.1, 3.5},
 };
-static const struct plot_run some_run = {"some", some_rows, 3};
+static const struct plot_run some_run = {"some", some_rows, 3, false};
 
 static void draw(const char *base, const char *title, const struct plot_run *runs, int count)
 {
@@ -153,7 +153,8 @@ Test(plot, one_run)
 Test(plot, several_runs)
 {
     NEED_GNUPLOT();
-    const struct plot_run runs[] = {{"first", some_rows, 3}, {"second", some_rows, 2}, {"not begun", NULL, 0}};
+    const struct plot_run runs[] = {
+        {"first", some_rows, 3, false}, {"second", some_rows, 2, false}, {"not begun", NULL, 0, false}};
     draw("curves", "3 runs", runs, 3);
     expect_png("curves.png");
     EXPECT_SHOWN("curves.svg", ">3 runs<", ">first<", ">second<", ">loss<", ">accuracy (%)<", ">step<",
@@ -167,7 +168,7 @@ Test(plot, sets)
     const struct metrics_row both[] = {{1, 0, {2.5, 0.25}, {2, 0.5}, {2.75, 0.125}, 0.1, 1.5}};
     const struct metrics_row held_out[] = {{1, 0, {2.5, 0.25}, {2, 0.5}, EVALUATION_NONE, 0.1, 1.5}};
     const struct metrics_row alone[] = {{1, 0, {2.5, 0.25}, EVALUATION_NONE, EVALUATION_NONE, 0.1, 1.5}};
-    const struct plot_run runs[] = {{"a", both, 1}, {"b", held_out, 1}, {"c", alone, 1}};
+    const struct plot_run runs[] = {{"a", both, 1, false}, {"b", held_out, 1, false}, {"c", alone, 1, false}};
     draw("a", "a", &runs[0], 1);
     EXPECT_SHOWN("a.svg", ">train<", ">validation<", ">test<");
     draw("b", "b", &runs[1], 1);
@@ -192,7 +193,7 @@ Test(plot, many_runs)
     char labels[RUNS][16];
     for (int i = 0; i < RUNS; i++) {
         snprintf(labels[i], sizeof labels[i], "run%02d", i);
-        runs[i] = (struct plot_run){labels[i], some_rows, 3};
+        runs[i] = (struct plot_run){labels[i], some_rows, 3, false};
     }
     draw("curves", "many", runs, RUNS);
     char *text = read_svg("curves.svg");
@@ -209,7 +210,7 @@ Test(plot, many_runs)
 Test(plot, hostile_names_are_shown_as_they_are)
 {
     NEED_GNUPLOT();
-    const struct plot_run runs[] = {{HOSTILE " one\\", some_rows, 3}, {"'", some_rows, 3}};
+    const struct plot_run runs[] = {{HOSTILE " one\\", some_rows, 3, false}, {"'", some_rows, 3, false}};
     draw("one", HOSTILE "\nsecond " HOSTILE, runs, 1);
     EXPECT_SHOWN("one.svg", ">" HOSTILE "<", ">second " HOSTILE "<");
     draw("two", HOSTILE, runs, 2);
@@ -227,7 +228,7 @@ Test(plot, quotes_and_backslashes)
                                         "\\140",  "$"};
     enum { NAMES = sizeof names / sizeof *names };
     struct plot_run runs[NAMES];
-    for (int i = 0; i < NAMES; i++) runs[i] = (struct plot_run){names[i], some_rows, 3};
+    for (int i = 0; i < NAMES; i++) runs[i] = (struct plot_run){names[i], some_rows, 3, false};
     draw("curves", "quotes", runs, NAMES);
     char *text = read_svg("curves.svg");
     for (int i = 0; i < NAMES; i++) {
@@ -243,7 +244,8 @@ Test(plot, quotes_and_backslashes)
 Test(plot, what_is_no_text_becomes_a_question_mark)
 {
     NEED_GNUPLOT();
-    const struct plot_run runs[] = {{"a\nsystem 'touch hit'\n", some_rows, 3}, {"b\x1b[1m\xff", some_rows, 3}};
+    const struct plot_run runs[] = {{"a\nsystem 'touch hit'\n", some_rows, 3, false},
+                                    {"b\x1b[1m\xff", some_rows, 3, false}};
     draw("curves", "\x01\nx\n!touch hit\nEOD\n", runs, 2);
     EXPECT_SHOWN("curves.svg", ">?<", ">x?!touch hit?EOD?; solid", ">a?system 'touch hit'?<", ">b?[1m?<");
     cr_expect_not(exists("hit"));
@@ -277,7 +279,7 @@ Test(plot, values_that_are_hard_to_draw)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         for (int count = 1; count <= 2; count++) {
-            struct plot_run run = {"run", rows[i], count};
+            struct plot_run run = {"run", rows[i], count, false};
             struct status status = {0};
             cr_expect(plot_curves("curves", "t", &run, 1, &status), "rows %zu, %d: %s", i, count, status.message);
         }
@@ -291,7 +293,7 @@ Test(plot, very_many_rows)
     enum { ROWS = 100000 };
     struct metrics_row *rows = memory_alloc(ROWS, sizeof *rows);
     for (int i = 0; i < ROWS; i++) rows[i] = (struct metrics_row){.step = i + 1, .train.loss = i, .test.loss = 1};
-    struct plot_run run = {"long", rows, ROWS};
+    struct plot_run run = {"long", rows, ROWS, false};
     draw("curves", "long", &run, 1);
     expect_png("curves.png");
     free(rows);
@@ -310,7 +312,7 @@ static void expect_not_drawn(const char *base, const struct plot_run *runs, int 
 
 Test(plot, nothing_to_draw)
 {
-    const struct plot_run runs[] = {{"a", NULL, 0}, {"b", NULL, 0}};
+    const struct plot_run runs[] = {{"a", NULL, 0, false}, {"b", NULL, 0, false}};
     expect_not_drawn("curves", runs, 2, "curves: nothing to draw, no evaluation has been made");
 }
 

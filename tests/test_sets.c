@@ -3,20 +3,21 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "program_support.h"
 #include "../src/report/csv.h"
+#include "program_support.h"
 #include "run_support.h"
+#include "session_support.h"
 
 TestSuite(sets, .init = enter_without_gnuplot, .fini = leave_folder);
 
-#define DATA                                                                                                           \
+#define CONFIG(train, data)                                                                                            \
     "[model]\nhidden = 5\n[optimizer]\nlearning_rate = 0.01\n[backend]\ndevice = cpu\nthreads = 1\n"                   \
-    "[train]\nmax_steps = 30\nbatch_size = 16\neval_freq = 4\n[checkpoint]\nfreq = 1\nkeep = 100\n"                    \
+    "[train]\nmax_steps = 30\nbatch_size = 16\neval_freq = 4\n" train "[checkpoint]\nfreq = 1\nkeep = 100\n"           \
     "[data]\ndataset = synthetic\nsynthetic_train = 60\nsynthetic_classes = 5\nsynthetic_size = 7\n"                   \
-    "normalization = channel\n"
-static const char both[] = DATA "validation_size = 12\nsynthetic_test = 23\n";
-static const char held_out[] = DATA "validation_size = 12\nsynthetic_test = 0\n";
-static const char alone[] = DATA "synthetic_test = 0\n";
+    "normalization = channel\n" data
+static const char both[] = CONFIG("", "validation_size = 12\nsynthetic_test = 23\n");
+static const char held_out[] = CONFIG("", "validation_size = 12\nsynthetic_test = 0\n");
+static const char alone[] = CONFIG("", "synthetic_test = 0\n");
 
 static struct run_result run_with(const char *text, const char *override, const char *folder)
 {
@@ -267,11 +268,11 @@ Test(sets, patience_ends_a_run_that_gets_no_better)
     int64_t end = step_of_end("endless", 3);
     cr_assert(endless.final.step == 100 && end > 0 && end < 60, "%d", (int)end);
     cr_expect(ended.final.step == end && ended.best.step == end - 6);
-    char *all = read_metrics("endless"), *some = read_metrics("ended");
-    cr_expect_eq(strncmp(all, some, strlen(some)), 0, "the same rows up to there");
+    char *long_run = read_metrics("endless"), *some = read_metrics("ended");
+    cr_expect_eq(strncmp(long_run, some, strlen(some)), 0, "the same rows up to there");
     char *last = memory_format("ended/checkpoints/step_%08d.safetensors", (int)end);
     cr_expect(file_exists(last), "it is saved");
-    free(all), free(some), free(last);
+    free(long_run), free(some), free(last);
 }
 
 /* A resumed run knows again how many evaluations were no better, wherever it was broken off. */
@@ -322,4 +323,184 @@ Test(sets, patience_needs_a_set_to_judge_by)
         alone, "train.patience=3", "run", TRAIN_NEW, STATUS_USAGE,
         "--set train.patience: expected 0, as the data has neither a validation set (data.validation_size) "
         "nor a test set to judge an evaluation by, found 3");
+}
+
+/* --- how much of the training set is evaluated --- */
+
+#define AUGMENTED "synthetic_test = 23\n[augment]\nflip = true\n"
+static const char all[] = CONFIG("", AUGMENTED);
+static const char part[] = CONFIG("eval_train = 17\n", AUGMENTED);
+static const char off[] = CONFIG("eval_train = off\n", AUGMENTED);
+
+/* The figures of those samples of the training set, one by one. */
+static struct evaluation evaluate_samples(struct trainer *trainer, const int32_t *samples, int64_t count)
+{
+    struct evaluation mean = {0, 0};
+    int64_t total = trainer->train_set.count;
+    int32_t *order = memory_alloc((size_t)total, sizeof *order);
+    for (int64_t i = 0; i < count; i++) {
+        for (int32_t k = 0; k < total; k++) order[k] = k;
+        order[0] = samples[i], order[samples[i]] = 0;
+        struct evaluation_set one = {.name = "one", .count = 1, .data = trainer->train_set.data, .order = order};
+        one.full = (struct evaluation_batch){.network = trainer->network, .data = one.data, .n = 1};
+        struct evaluation found = trainer_evaluate(trainer, &one, NULL);
+        mean.loss += found.loss / (double)count, mean.accuracy += found.accuracy / (double)count;
+    }
+    free(order);
+    return mean;
+}
+
+Test(sets, a_part_of_the_training_set_is_drawn_once_by_the_seed)
+{
+    struct session *a = session_open(part, 1), *b = session_open(part, 2);
+    const int32_t *samples = a->trainer.part_order;
+    int changed = 0;
+    cr_assert_eq(a->trainer.train_part.count, 17);
+    cr_expect_eq(memcmp(samples, b->trainer.part_order, 60 * sizeof *samples), 0);
+    for (int i = 0; i < 17; i++) changed += samples[i] != i;
+    cr_expect(changed > 10, "a draw, not the first ones: %d", changed);
+    for (int step = 0; step < 9; step++) {
+        struct metrics_row row;
+        trainer_step(&a->trainer), trainer_step(&b->trainer);
+        if (step % 4 != 0) continue;
+        trainer_evaluate_row(&a->trainer, NULL, NULL, &row); /* leaves no trace in training */
+        struct evaluation expected = evaluate_samples(&a->trainer, samples, 17);
+        cr_expect(fabs(row.train.loss - expected.loss) < 1e-6 && row.train.accuracy > 0, "step %d: %g, %g", step,
+                  row.train.loss, expected.loss);
+        cr_expect(fabs(row.train.accuracy - expected.accuracy) < 1e-12);
+    }
+    size_t bytes = a->trainer.network->arena_count * a->backend->scalar_size;
+    cr_expect_eq(memcmp(a->trainer.network->parameters, b->trainer.network->parameters, bytes), 0);
+    session_close(a), session_close(b);
+}
+
+Test(sets, a_part_as_large_as_the_training_set_is_all_of_it)
+{
+    run_with(all, NULL, "all");
+    run_with(part, "train.eval_train=60", "sixty");
+    run_with(part, "train.eval_train=1000", "more");
+    cr_expect(same_metrics("all", "sixty") && same_metrics("all", "more"));
+}
+
+/* Evaluations take the place of nothing: the test set's column is the same, whatever of the training set is evaluated. */
+static void expect_same_tests(const char *a, const char *b)
+{
+    struct metrics_columns columns;
+    int a_count, b_count;
+    struct metrics_row *a_rows = read_rows(a, &columns, &a_count), *b_rows = read_rows(b, &columns, &b_count);
+    cr_assert_eq(a_count, b_count);
+    for (int i = 0; i < a_count; i++) cr_expect(a_rows[i].test.loss == b_rows[i].test.loss, "row %d", i);
+    free(a_rows), free(b_rows);
+}
+
+Test(sets, without_evaluation_the_figures_are_means_of_training)
+{
+    struct metrics_columns columns;
+    int count;
+    run_with(all, NULL, "all");
+    run_with(off, NULL, "off");
+    expect_same_tests("all", "off");
+    struct metrics_row *rows = read_rows("off", &columns, &count);
+    struct session *session = session_open(off, 1);
+    cr_expect(columns.running && columns.test && count == 8);
+    for (int i = 0; i < count; i++) {
+        struct metrics sums = {0};
+        while (session->trainer.step < rows[i].step) {
+            session->backend->ops->metrics_reset(session->backend);
+            trainer_step(&session->trainer);
+            struct metrics step = session->backend->ops->metrics_read(session->backend);
+            sums.loss += step.loss, sums.correct += step.correct, sums.count += step.count;
+        }
+        cr_expect(fabs(rows[i].train.loss - sums.loss / (double)sums.count) < 1e-8, "row %d", i);
+        cr_expect(fabs(rows[i].train.accuracy - (double)sums.correct / (double)sums.count) < 1e-8, "row %d", i);
+    }
+    session_close(session);
+    free(rows);
+}
+
+/* The sums of a window that a checkpoint falls into are in it; without them the next row would be another. */
+Test(sets, running_means_go_on_to_the_bit)
+{
+    expect_resumed(off);
+    struct checkpoint checkpoint;
+    struct status status = {0};
+    cr_assert(checkpoint_read(&checkpoint, "whole/checkpoints/step_00000003.safetensors", &status));
+    cr_expect_str_eq(safetensors_metadata_find(&checkpoint.file, "running_count"), "48");
+    checkpoint_free(&checkpoint);
+    cr_assert(checkpoint_read(&checkpoint, "whole/checkpoints/step_00000004.safetensors", &status));
+    cr_expect_str_eq(safetensors_metadata_find(&checkpoint.file, "running_count"), "0");
+    checkpoint_free(&checkpoint);
+}
+
+Test(sets, a_part_and_nothing_go_on)
+{
+    expect_resumed(part);
+}
+
+static bool always(void)
+{
+    return true;
+}
+
+/* A stop request on the way: what training has summed must still be there for the row that is due. */
+Test(sets, an_abandoned_evaluation_leaves_the_running_sums)
+{
+    struct session *session = session_open(off, 1);
+    struct metrics_row row;
+    for (int i = 0; i < 3; i++) trainer_step(&session->trainer);
+    struct metrics before = session->backend->ops->metrics_read(session->backend);
+    cr_expect_not(trainer_evaluate_row(&session->trainer, NULL, always, &row));
+    struct metrics after = session->backend->ops->metrics_read(session->backend);
+    cr_expect(after.count == 48 && after.loss == before.loss && after.correct == before.correct);
+    cr_expect(trainer_evaluate_row(&session->trainer, NULL, NULL, &row));
+    cr_expect_eq(row.train.loss, before.loss / 48);
+    cr_expect_eq(session->backend->ops->metrics_read(session->backend).count, 0);
+    session_close(session);
+}
+
+Test(sets, lines_and_heads_say_which_training_figures_these_are)
+{
+    support_file_write("x.ini", all, strlen(all));
+    struct program_result run = program_run("x.ini", "--set", "train.eval_train=17", "--out", "a", NULL);
+    cr_expect_not_null(strstr(run.out, "\ntrain figures: 17 of the 60 training images, the same ones each time\n"),
+                       "%s", run.out);
+    run = program_run("x.ini", "--set", "train.eval_train=off", "--out", "b", NULL);
+    cr_expect_not_null(strstr(run.out, "\nrunning: means over the training batches since the evaluation before"));
+    cr_expect(strstr(run.out, "step      4  running loss ") && !strstr(run.out, "train loss"), "%s", run.out);
+    char *csv = support_file_read("b/metrics.csv", NULL);
+    cr_expect_eq(strncmp(csv, "step,epoch,running_loss,running_accuracy,test_loss,", 50), 0, "%s", csv);
+    free(csv);
+    struct program_result report = program_run("report", "b", "--no-evaluation", NULL);
+    cr_expect_eq(report.code, 0, "%s", report.error);
+    char *page = support_file_read("b/report.html", NULL);
+    cr_expect_not_null(strstr(page, "\"running\":true"));
+    free(page);
+    struct program_result import =
+        program_run("import", "b/resolved.ini", "b/checkpoints/best.safetensors", "--output", "imported", NULL);
+    cr_expect(import.code == 0 && strstr(import.out, "imported: ") && !strstr(import.out, "train"), "%s%s", import.out,
+              import.error);
+    struct program_result resumed = program_run("resume", "imported", NULL);
+    cr_expect_eq(resumed.code, 0, "%s", resumed.error);
+}
+
+Test(sets, eval_train_takes_a_word_or_a_number)
+{
+    expect_failure(
+        "[train]\neval_train = some\n",
+        "x.ini:2: train.eval_train: expected one of all, off, or an integer from 1 to 10000000, found \"some\"");
+    expect_failure(
+        "[train]\neval_train = 0\n",
+        "x.ini:2: train.eval_train: expected one of all, off, or an integer from 1 to 10000000, found \"0\"");
+    const char *const values[] = {"all", "off", "500"};
+    for (int i = 0; i < 3; i++) {
+        char *text = memory_format("[train]\neval_train = %s\n", values[i]);
+        char *line = memory_format("\neval_train = %s\n", values[i]);
+        struct experiment experiment;
+        struct status status = {0};
+        cr_assert(load_text(&experiment, text, &status), "%s", status.message);
+        char *written = experiment_text(&experiment);
+        cr_expect_not_null(strstr(written, line));
+        experiment_free(&experiment);
+        free(text), free(line), free(written);
+    }
 }

@@ -153,7 +153,7 @@ struct step_state {
     int64_t batch_first; /* the batch's first place in the order of the epoch, or in the data set */
 };
 
-/* Sums over the samples seen since metrics_reset. */
+/* Sums over the samples seen since metrics_reset, or since metrics_write and what that wrote. */
 struct metrics {
     double loss;     /* sum of the per-sample losses, natural logarithm */
     int64_t correct; /* samples whose largest output is the label's (the first of equal ones; NaN is never correct) */
@@ -329,7 +329,8 @@ struct backend_ops {
     void (*softmax_backward)(struct backend *backend, const struct tensor *y, const struct tensor *dy,
                              const struct tensor *dx);
     void (*metrics_reset)(struct backend *backend);
-    struct metrics (*metrics_read)(struct backend *backend); /* waits for the device */
+    void (*metrics_write)(struct backend *backend, struct metrics metrics); /* sums go on from these */
+    struct metrics (*metrics_read)(struct backend *backend);                /* waits for the device */
     /* Adds the samples of the batch that are not skipped to the metrics. Where the gradient is not NULL, it becomes
      * that of the mean loss of the batch. With class weights w the mean is (sum of the samples' weighted losses) / W,
      * where W is the sum of the weights of the N labels (PyTorch's reduction = "mean"). A sample then adds N/W times

@@ -24,6 +24,9 @@
  *   best_*                   the best row so far, by the set of checkpoint.best_by; none where metrics_rows is 0. The
  *                            loss and accuracy of a set that the run does not have are left out: best_train_*,
  *                            best_validation_*, best_test_*
+ *   running_loss, running_correct, running_count
+ *                            the sums that training has made since the last evaluation; only with train.eval_train =
+ *                            off, where they become the next row's figures
  *   classes, class_names     the number of classes; their names, one per line, where the data set has names
  *   data_train,              the data of the run: for each set that is not empty "COUNT IMAGES LABELS", the number of its
  *   data_validation,         images and the SHA-256 of all their pixels and of all their labels, bytes in the order of

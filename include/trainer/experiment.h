@@ -41,6 +41,12 @@ enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
 enum checkpoint_best { CHECKPOINT_BEST_AUTO, CHECKPOINT_BEST_BY_VALIDATION, CHECKPOINT_BEST_BY_TEST };
 enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };
 
+/* How much of the training set an evaluation covers, where no number says it. */
+enum eval_train {
+    EVAL_TRAIN_ALL = -1,
+    EVAL_TRAIN_OFF = -2, /* nothing: the figures are running means over the batches since the last evaluation */
+};
+
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
 enum block_part { BLOCK_BATCHNORM, BLOCK_ACTIVATION, BLOCK_DROPOUT, BLOCK_PART_COUNT };
 
@@ -126,6 +132,7 @@ struct experiment {
     struct {
         int64_t epochs; /* 0: max_steps alone gives the length of training */
         int64_t max_steps, batch_size, eval_freq, eval_batch_size;
+        int64_t eval_train;     /* training samples that an evaluation covers, or one of enum eval_train */
         int64_t patience;       /* evaluations without a better one that end the run; 0: off */
         double label_smoothing; /* 0 with LOSS_SEPARATE */
         struct class_weights class_weights;

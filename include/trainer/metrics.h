@@ -22,15 +22,19 @@ bool evaluation_exists(const struct evaluation *evaluation);
 
 /* One line of metrics.csv. A set that the run does not have, or does not evaluate, is EVALUATION_NONE. */
 struct metrics_row {
-    int64_t step;  /* steps done */
-    int64_t epoch; /* epochs completed */
-    struct evaluation train, validation, test;
+    int64_t step;            /* steps done */
+    int64_t epoch;           /* epochs completed */
+    struct evaluation train; /* with metrics_columns.running the running means of training */
+    struct evaluation validation, test;
     double learning_rate;   /* of the step just done */
     double elapsed_seconds; /* since the start of training, evaluations included */
 };
 
-/* Which figures the rows of a run have beside those of the training set. */
+/* Which figures the rows of a run have. */
 struct metrics_columns {
+    bool
+        running; /* the training set is not evaluated: its figures are means over the batches since the last evaluation, as
+                   * training saw them (train.eval_train = off) */
     bool validation, test;
 };
 
@@ -49,7 +53,8 @@ double best_by_accuracy(enum best_by by, const struct metrics_row *row);
 
 /* The results of a whole run; its rows are those of metrics.csv. */
 struct run_result {
-    enum best_by best_by; /* set before the first row is added */
+    struct metrics_columns columns; /* set before the first row is added, as is best_by */
+    enum best_by best_by;
     int64_t row_count;
     struct metrics_row final, best; /* best: highest accuracy of the set of best_by, the first of equal ones */
     int64_t since_best;             /* rows after the best one */

@@ -23,6 +23,7 @@ enum rng_stream {
     RNG_STREAM_GRADCHECK = 5,
     RNG_STREAM_NOISE = 6,
     RNG_STREAM_SPLIT = 7,
+    RNG_STREAM_EVALUATION = 8,
     RNG_STREAM_INIT = 0x10000,  /* + index of the parameter */
     RNG_STREAM_LAYER = 0x20000, /* + index of the layer: dropout masks */
 };

@@ -14,6 +14,7 @@ struct plot_run {
     const char *label; /* name in the legend, where there are several runs */
     const struct metrics_row *rows;
     int row_count;
+    bool running; /* the training set's figures are running means */
 };
 
 /* Returns the title of a run's curves: its name, then in a second line model, optimizer, learning rate, batch and seed.

@@ -36,6 +36,7 @@ struct report_run {
     const struct metrics_row *rows;
     int row_count;                 /* at least 1 */
     enum best_by best_by;          /* the set that tells the best row */
+    bool running;                  /* the training set's figures are running means */
     int64_t batch_size, max_steps; /* 0: not known */
     const char *config;            /* INI text, as experiment_write writes it */
     const struct network *network; /* for the table of its layers */

@@ -49,7 +49,8 @@ static bool offer_values(const struct experiment_key *keys, int count, const cha
         bool named = strncmp(setting, keys[i].section, section) == 0 && setting[section] == '.' &&
                      strncmp(setting + section + 1, keys[i].name, name) == 0 && setting[section + 1 + name] == '=';
         if (!named) continue;
-        if (keys[i].type == KEY_CHOICE || keys[i].type == KEY_WEIGHTS) offer_choices(keys[i].choices);
+        bool has_words = keys[i].type == KEY_CHOICE || keys[i].type == KEY_WEIGHTS || keys[i].type == KEY_AMOUNT;
+        if (has_words) offer_choices(keys[i].choices);
         if (keys[i].type == KEY_BOOLEAN) offer_choices((const char *const[]){"true", "false", NULL});
         if (keys[i].type == KEY_TEXT) offer("folders", "", "");
         return true;

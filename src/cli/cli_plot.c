@@ -47,7 +47,8 @@ static bool draw(const struct cli_source *sources, int count, const char *out, s
 {
     struct plot_run *runs = memory_alloc((size_t)count, sizeof *runs);
     for (int i = 0; i < count; i++)
-        runs[i] = (struct plot_run){sources[i].label, sources[i].rows, sources[i].row_count};
+        runs[i] =
+            (struct plot_run){sources[i].label, sources[i].rows, sources[i].row_count, sources[i].columns.running};
     char *title = title_of(sources, count), *base = base_of(out, sources, count);
     bool good = plot_curves(base, title, runs, count, status);
     if (good) printf("%s.png\n%s.svg\n", base, base);

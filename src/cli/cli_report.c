@@ -163,6 +163,7 @@ static void add_evaluation(struct material *material, const char *folder, const 
 static void gather(struct material *material, const struct cli_source *source, const struct cli_arguments *arguments)
 {
     material->run = (struct report_run){.name = source->label, .rows = source->rows, .row_count = source->row_count};
+    material->run.running = source->columns.running;
     material->run.best_by = trainer_best_by(CHECKPOINT_BEST_AUTO, source->columns);
     add_config(material, source->folder);
     if (material->config)

@@ -16,6 +16,9 @@
 #define CHOICE(part, key, value, words, ...)                                                                          \
     {PLACE(part, key), .type = KEY_CHOICE, .default_text = value, .help = words,                                      \
      .choices = (const char *const[]){__VA_ARGS__, NULL}}
+#define AMOUNT(part, key, value, smallest, largest, words, ...)                                                       \
+    {PLACE(part, key), .type = KEY_AMOUNT, .default_text = value, .low = smallest, .high = largest, .help = words,    \
+     .choices = (const char *const[]){__VA_ARGS__, NULL}}
 #define FROM(value) .from = value
 #define ABOVE(value) .from = value, .from_excluded = true
 #define TO(value) .to = value
@@ -122,6 +125,10 @@ const struct experiment_key experiment_keys[] = {
             "Samples per training step. An epoch is as many whole batches as there are in the training part. Samples "
             "that do not fill a batch are left out of the epoch; each epoch draws a new order."),
     INTEGER(train, eval_freq, "100", 1, 1000000000, "Evaluate after every eval_freq steps, and after the last one."),
+    AMOUNT(train, eval_train, "all", 1, 10000000,
+           "Training samples that an evaluation covers. all: the whole training set; a number: so many of them, drawn once "
+           "by experiment.seed, or all where there are no more; off: none, and the training figures are running means over "
+           "the batches since the last evaluation, as training saw them.", "all", "off"),
     INTEGER(train, eval_batch_size, "0", 0, 1000000,
             "Samples in a batch of an evaluation; 0: automatic (512 for an mlp, 128 for a convnet)."),
     INTEGER(train, patience, "0", 0, 1000000000,

@@ -15,6 +15,7 @@ enum key_type {
     KEY_BOOLEAN,  /* bool */
     KEY_TEXT,     /* char[`high` + 1] */
     KEY_CHOICE,   /* an enum */
+    KEY_AMOUNT,   /* int64_t: an integer, or one of the choices, which stand for -1, -2, ... in their order */
     KEY_INTEGERS, /* struct int_list */
     KEY_FEATURES, /* struct feature_list */
     KEY_BLOCK,    /* enum block_part[BLOCK_PART_COUNT] */
@@ -26,11 +27,12 @@ struct experiment_key {
     enum key_type type;
     const char *default_text; /* is read like a value of a file */
     const char *before;       /* the value that programs without the key computed with; NULL: the default */
-    /* KEY_INTEGER and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at most. */
+    /* KEY_INTEGER, KEY_AMOUNT and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at
+     * most. */
     int64_t low, high;
     double from, to; /* KEY_REAL, and the entries of KEY_WEIGHTS */
     bool from_excluded, to_excluded;
-    /* KEY_CHOICE, and the words of KEY_WEIGHTS: names in the order of the enum's values, ended by NULL */
+    /* KEY_CHOICE, and the words of KEY_WEIGHTS and KEY_AMOUNT: names in the order of the values, ended by NULL */
     const char *const *choices;
     size_t offset;    /* bytes before the field in struct experiment (in struct sweep_settings for [sweep]) */
     const char *help; /* a line, without the range */

@@ -105,6 +105,13 @@ static void expects_choice(const struct experiment_key *key, char *text, size_t 
     }
 }
 
+static void expects_amount(const struct experiment_key *key, char *text, size_t size)
+{
+    expects_choice(key, text, size);
+    size_t length = strlen(text);
+    snprintf(text + length, size - length, ", or an integer from %" PRId64 " to %" PRId64, key->low, key->high);
+}
+
 void experiment_key_expects(const struct experiment_key *key, char *text, size_t size)
 {
     switch (key->type) {
@@ -122,6 +129,9 @@ void experiment_key_expects(const struct experiment_key *key, char *text, size_t
         break;
     case KEY_CHOICE:
         expects_choice(key, text, size);
+        break;
+    case KEY_AMOUNT:
+        expects_amount(key, text, size);
         break;
     case KEY_INTEGERS:
         snprintf(text, size, "integers from %" PRId64 " to %" PRId64 " with commas between", key->low, key->high);
@@ -183,6 +193,24 @@ static bool parse_integer(const struct experiment_key *key, const char *text, in
     return value_parse_integer(text, field) && *field >= key->low && *field <= key->high;
 }
 
+static bool parse_amount(const struct experiment_key *key, const char *text, int64_t *field)
+{
+    for (int i = 0; key->choices[i]; i++) {
+        if (strcmp(text, key->choices[i]) != 0) continue;
+        *field = -1 - i;
+        return true;
+    }
+    return parse_integer(key, text, field);
+}
+
+static void format_amount(const struct experiment_key *key, int64_t value, char *text, size_t size)
+{
+    if (value < 0)
+        snprintf(text, size, "%s", key->choices[-1 - value]);
+    else
+        snprintf(text, size, "%" PRId64, value);
+}
+
 static bool parse_real(const struct experiment_key *key, const char *text, double *field)
 {
     if (!value_parse_real(text, field)) return false;
@@ -208,6 +236,8 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
         return parse_boolean(text, field) || fail_expected(key, text, problem);
     case KEY_CHOICE:
         return parse_choice(key, text, field) || fail_expected(key, text, problem);
+    case KEY_AMOUNT:
+        return parse_amount(key, text, field) || fail_expected(key, text, problem);
     case KEY_TEXT:
         return parse_text(key, text, field, problem);
     case KEY_INTEGERS:
@@ -242,6 +272,9 @@ void experiment_value_format(const struct experiment_key *key, const void *recor
     case KEY_CHOICE:
         memcpy(&choice, field, sizeof choice);
         snprintf(text, size, "%s", key->choices[choice]);
+        break;
+    case KEY_AMOUNT:
+        format_amount(key, *(const int64_t *)field, text, size);
         break;
     case KEY_INTEGERS:
         list_format_integers(field, text, size);

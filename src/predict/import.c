@@ -155,7 +155,8 @@ static void evaluate(struct import *import)
 {
     struct metrics_row row;
     trainer_evaluate_row(&import->trainer, NULL, NULL, &row);
-    import->result.best_by = trainer_best_by(import->experiment->checkpoint.best_by, trainer_columns(&import->trainer));
+    import->result.columns = trainer_columns(&import->trainer);
+    import->result.best_by = trainer_best_by(import->experiment->checkpoint.best_by, import->result.columns);
     run_result_add(&import->result, &row);
 }
 

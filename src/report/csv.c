@@ -19,7 +19,7 @@
 enum column_type { COUNT, NUMBER, SECONDS };
 
 /* A group of columns that a file has or lacks as a whole. */
-enum column_group { ALWAYS, VALIDATION, TEST };
+enum column_group { ALWAYS, TRAIN, RUNNING, VALIDATION, TEST };
 
 struct column {
     enum column_group group;
@@ -35,8 +35,10 @@ struct column {
 static const struct column all_columns[] = {
     {ALWAYS, "step", PLACE(step), COUNT, 0, 0, "a whole number"},
     {ALWAYS, "epoch", PLACE(epoch), COUNT, 0, 0, "a whole number"},
-    {ALWAYS, "train_loss", PLACE(train.loss), NUMBER, -INFINITY, INFINITY, "a number"},
-    {ALWAYS, "train_accuracy", PLACE(train.accuracy), NUMBER, 0, 1, "a number of 0..1"},
+    {TRAIN, "train_loss", PLACE(train.loss), NUMBER, -INFINITY, INFINITY, "a number"},
+    {TRAIN, "train_accuracy", PLACE(train.accuracy), NUMBER, 0, 1, "a number of 0..1"},
+    {RUNNING, "running_loss", PLACE(train.loss), NUMBER, -INFINITY, INFINITY, "a number"},
+    {RUNNING, "running_accuracy", PLACE(train.accuracy), NUMBER, 0, 1, "a number of 0..1"},
     {VALIDATION, "val_loss", PLACE(validation.loss), NUMBER, -INFINITY, INFINITY, "a number"},
     {VALIDATION, "val_accuracy", PLACE(validation.accuracy), NUMBER, 0, 1, "a number of 0..1"},
     {TEST, "test_loss", PLACE(test.loss), NUMBER, -INFINITY, INFINITY, "a number"},
@@ -56,12 +58,14 @@ struct column_list {
 
 static struct column_list list_columns(struct metrics_columns columns)
 {
+    const bool has[] = {[ALWAYS] = true,
+                        [TRAIN] = !columns.running,
+                        [RUNNING] = columns.running,
+                        [VALIDATION] = columns.validation,
+                        [TEST] = columns.test};
     struct column_list list = {.count = 0};
-    for (int i = 0; i < COLUMNS_MAX; i++) {
-        enum column_group group = all_columns[i].group;
-        if (group == ALWAYS || (group == VALIDATION ? columns.validation : columns.test))
-            list.list[list.count++] = &all_columns[i];
-    }
+    for (int i = 0; i < COLUMNS_MAX; i++)
+        if (has[all_columns[i].group]) list.list[list.count++] = &all_columns[i];
     return list;
 }
 
@@ -218,16 +222,15 @@ static bool read_header(struct reader *reader, struct status *status)
 {
     bool end;
     if (!read_line(reader, &end, status)) return false;
-    for (unsigned i = 0; i < 4; i++) {
-        reader->columns = (struct metrics_columns){.validation = i & 1, .test = i & 2};
+    for (unsigned i = 0; i < 8; i++) {
+        reader->columns = (struct metrics_columns){.running = i & 4, .validation = i & 1, .test = i & 2};
         if (strcmp(reader->text, header_of(reader->columns).text) == 0) return true;
     }
     struct metrics_columns usual = {.test = true};
-    return status_fail(
-        status, STATUS_RUNTIME,
-        "%s:1: expected the header \"%s\", or that of a run with other sets (val_loss,val_accuracy before "
-        "test_loss,test_accuracy, and either pair missing), found \"%s\"",
-        reader->path, header_of(usual).text, reader->text);
+    return status_fail(status, STATUS_RUNTIME,
+                       "%s:1: expected the header \"%s\", or that of a run with other figures (running_ for train_, "
+                       "val_loss,val_accuracy before those of the test set, either pair missing), found \"%s\"",
+                       reader->path, header_of(usual).text, reader->text);
 }
 
 /* Reads a number as write_field writes it. */

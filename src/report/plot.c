@@ -161,7 +161,8 @@ static void write_line(const struct curves *curves, FILE *script, int run, enum 
         return;
     }
     fputs("title ", script);
-    gnuplot_write_string(script, alone ? set_names[set] : curves->runs[run].label);
+    const char *name = set == TRAIN && curves->runs[run].running ? "train (running means)" : set_names[set];
+    gnuplot_write_string(script, alone ? name : curves->runs[run].label);
 }
 
 struct range {

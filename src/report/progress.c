@@ -104,20 +104,21 @@ static void print_set(const struct progress *progress, const char *name, const s
 }
 
 /* Prints a row. The accuracy that made it the best one is bright. */
-static void print_row(const struct progress *progress, const struct metrics_row *row, enum best_by by, bool best)
+static void print_row(const struct progress *progress, const struct run_result *result, const struct metrics_row *row,
+                      bool best)
 {
     bool narrow = is_narrow(progress, row);
     fprintf(progress->out, "step %6" PRId64, row->step);
-    print_set(progress, "train", &row->train, narrow, false);
-    print_set(progress, "val", &row->validation, narrow, best && by == BEST_BY_VALIDATION);
-    print_set(progress, "test", &row->test, narrow, best && by == BEST_BY_TEST);
+    print_set(progress, result->columns.running ? "running" : "train", &row->train, narrow, false);
+    print_set(progress, "val", &row->validation, narrow, best && result->best_by == BEST_BY_VALIDATION);
+    print_set(progress, "test", &row->test, narrow, best && result->best_by == BEST_BY_TEST);
 }
 
 void progress_row(struct progress *progress, const struct run_result *result)
 {
     if (!progress->out || progress->mode == PROGRESS_NONE) return;
     progress_clear(progress);
-    print_row(progress, &result->final, result->best_by, result->since_best == 0);
+    print_row(progress, result, &result->final, result->since_best == 0);
     fprintf(progress->out, "  %s\n", duration_format(result->final.elapsed_seconds).text);
     streams_flush(progress->out);
 }
@@ -158,10 +159,10 @@ void progress_finish(struct progress *progress, const struct run_result *result,
     double speed = result->train_seconds > 0 ? (double)result->images / result->train_seconds : 0;
     progress_clear(progress);
     fprintf(out, "\nbest   ");
-    print_row(progress, &result->best, result->best_by, true);
+    print_row(progress, result, &result->best, true);
     if (result->best_by == BEST_BY_VALIDATION) fprintf(out, "  by validation accuracy");
     fprintf(out, "\nfinal  ");
-    print_row(progress, &result->final, result->best_by, false);
+    print_row(progress, result, &result->final, false);
     fprintf(out, "\ntime   %s in all, %s of it training: %s images/s\n",
             format_time(result->final.elapsed_seconds).text, format_time(result->train_seconds).text,
             thousands_format((int64_t)speed).text);

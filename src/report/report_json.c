@@ -182,6 +182,7 @@ json_t *report_run_json(const struct report_run *run)
     json_object_set_new(json, "name", text_json(run->name));
     json_object_set_new(json, "title", text_json(run->title));
     json_object_set_new(json, "best_by", json_string(best_by_name(run->best_by)));
+    json_object_set_new(json, "running", json_boolean(run->running));
     json_object_set_new(json, "batch_size", json_integer(run->batch_size));
     json_object_set_new(json, "max_steps", json_integer(run->max_steps));
     json_object_set_new(json, "config", text_json(run->config));

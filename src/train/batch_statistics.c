@@ -23,7 +23,7 @@ static bool check_batch(const struct trainer *trainer, int64_t n, enum layer_mod
 
 bool batch_statistics_check(const struct trainer *trainer, struct status *status)
 {
-    const struct evaluation_set *sets[SET_COUNT] = {&trainer->train_set, &trainer->validation_set, &trainer->test_set};
+    const struct evaluation_set *sets[SET_COUNT] = {&trainer->train_part, &trainer->validation_set, &trainer->test_set};
     if (!check_batch(trainer, trainer->experiment->train.batch_size, LAYER_TRAIN, "train.batch_size",
                      "a training batch", status))
         return false;
@@ -41,7 +41,7 @@ bool batch_statistics_check(const struct trainer *trainer, struct status *status
 
 void batch_statistics_print(const struct trainer *trainer, FILE *out)
 {
-    const struct evaluation_set *sets[SET_COUNT] = {&trainer->train_set, &trainer->validation_set, &trainer->test_set};
+    const struct evaluation_set *sets[SET_COUNT] = {&trainer->train_part, &trainer->validation_set, &trainer->test_set};
     if (!network_needs_batches(trainer->network)) return;
     fputs("batch statistics: an evaluation normalises by batches of", out);
     const char *separator = "";

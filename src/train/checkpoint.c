@@ -228,6 +228,19 @@ static bool check_position(const struct checkpoint *checkpoint, const struct tra
            check_number(checkpoint, "seed", trainer->experiment->experiment.seed, status);
 }
 
+static bool restore_running(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status)
+{
+    struct metrics sums;
+    if (trainer->experiment->train.eval_train != EVAL_TRAIN_OFF) return true;
+    const char *loss = safetensors_metadata_find(&checkpoint->file, "running_loss");
+    if (!loss || !value_parse_real(loss, &sums.loss)) return fail_text(checkpoint, "running_loss", "a number", status);
+    if (!parse_integer(checkpoint, "running_correct", &sums.correct, status) ||
+        !parse_integer(checkpoint, "running_count", &sums.count, status))
+        return false;
+    trainer->backend->ops->metrics_write(trainer->backend, sums);
+    return true;
+}
+
 bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *trainer, struct status *status)
 {
     if (!checkpoint_data_check(&checkpoint->file, trainer->dataset, status) ||
@@ -238,7 +251,7 @@ bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *tra
                   checkpoint_each_moment(&trainer->optimizer, load, &loading) &&
                   check_input(&loading, trainer->dataset) && check_all_taken(&loading, "");
     free(loading.taken);
-    if (!loaded) return false;
+    if (!loaded || !restore_running(checkpoint, trainer, status)) return false;
     trainer->step = checkpoint->step;
     trainer->epoch = -1; /* the order of the epoch is drawn anew */
     return true;

@@ -103,7 +103,7 @@ static void free_collection(struct collection *collection)
 
 /* --- texts --- */
 
-enum { TEXT_LIMIT = 12 + CHECKPOINT_COLUMNS + CHECKPOINT_SETS };
+enum { TEXT_LIMIT = 15 + CHECKPOINT_COLUMNS + CHECKPOINT_SETS };
 
 struct texts {
     struct safetensors_metadata entries[TEXT_LIMIT]; /* values are owned */
@@ -136,6 +136,18 @@ static void add_best(struct texts *texts, const struct metrics_row *best)
         value_format_real(*(const double *)place, value, sizeof value);
         add_text(texts, column->name, memory_copy_string(value));
     }
+}
+
+/* The sums since the last evaluation, which a run that evaluates no training samples needs for its next row. */
+static void add_running(struct texts *texts, const struct trainer *trainer)
+{
+    char loss[VALUE_TEXT_SIZE];
+    if (trainer->experiment->train.eval_train != EVAL_TRAIN_OFF) return;
+    struct metrics sums = trainer->backend->ops->metrics_read(trainer->backend);
+    value_format_real(sums.loss, loss, sizeof loss);
+    add_text(texts, "running_loss", memory_copy_string(loss));
+    add_integer(texts, "running_correct", sums.correct);
+    add_integer(texts, "running_count", sums.count);
 }
 
 static bool add_config(struct texts *texts, const struct experiment *experiment, struct status *status)
@@ -188,6 +200,7 @@ static bool add_texts(struct texts *texts, const struct trainer *trainer, const 
     add_text(texts, "rng", memory_copy_string(checkpoint_rng));
     add_integer(texts, "metrics_rows", result->row_count);
     if (result->row_count > 0) add_best(texts, &result->best);
+    add_running(texts, trainer);
     add_integer(texts, "classes", trainer->dataset->classes);
     add_class_names(texts, trainer->dataset);
     add_data(texts, &trainer->dataset->digest);

@@ -15,6 +15,7 @@ void run_curves_start(struct run_curves *curves, const struct experiment *experi
     static const char *const endings[] = {"png", "svg"};
     *curves = (struct run_curves){.base = memory_format("%s/curves", folder), .drawn = clock_seconds()};
     curves->title = plot_title(experiment);
+    curves->running = experiment->train.eval_train == EVAL_TRAIN_OFF;
     for (int i = 0; i < 2; i++) {
         char *path = memory_format("%s.%s", curves->base, endings[i]);
         unlink(path);
@@ -32,7 +33,7 @@ void run_curves_free(struct run_curves *curves)
 
 static bool draw(struct run_curves *curves, struct status *status)
 {
-    struct plot_run run = {.label = curves->title, .rows = curves->rows, .row_count = curves->count};
+    struct plot_run run = {curves->title, curves->rows, curves->count, curves->running};
     bool drawn = plot_curves(curves->base, curves->title, &run, 1, status);
     curves->drawn = clock_seconds();
     return drawn;

@@ -8,6 +8,7 @@
 
 struct run_curves {
     char *base, *title;
+    bool running; /* the training set's figures are running means */
     struct metrics_row *rows;
     int count, capacity;
     double drawn; /* clock at the last try of a picture */

@@ -18,13 +18,20 @@ static void evaluate_batch(struct trainer *trainer, const struct evaluation_batc
     trainer->backend->ops->run(trainer->backend, evaluation_body, (void *)batch);
 }
 
+static struct evaluation means(struct metrics sums)
+{
+    if (sums.count == 0) return (struct evaluation)EVALUATION_NONE;
+    return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
+}
+
 bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
                              bool (*stop)(void), struct evaluation *evaluation)
 {
     struct backend *backend = trainer->backend;
-    /* In file order, so that the figures do not depend on when the set is evaluated, not even in their last digit. */
-    bool shuffled = set == &trainer->train_set && trainer->epoch >= 0, stopped = false;
-    if (shuffled) backend->ops->dataset_set_order(backend, set->data, NULL);
+    /* In an order of its own, so that the figures do not depend on when the set is evaluated, not even in their last digit.
+     */
+    bool shuffled = set->data == trainer->train_set.data && trainer->epoch >= 0, stopped = false;
+    if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, set->order);
     backend->ops->metrics_reset(backend);
     ema_show(&trainer->ema, true);
     network_fold(trainer->network);
@@ -39,8 +46,8 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     ema_show(&trainer->ema, false);
     struct metrics sums = backend->ops->metrics_read(backend);
     backend->ops->metrics_reset(backend);
-    if (shuffled) backend->ops->dataset_set_order(backend, set->data, trainer->order);
-    *evaluation = (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
+    if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, shuffled ? trainer->order : NULL);
+    *evaluation = means(sums);
     return !stopped;
 }
 
@@ -55,16 +62,25 @@ bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bo
                           struct metrics_row *row)
 {
     int64_t step = trainer->step;
+    struct backend *backend = trainer->backend;
+    struct metrics window = backend->ops->metrics_read(backend);
     *row = (struct metrics_row){.step = step, .epoch = step / trainer->batches_per_epoch};
     row->learning_rate = schedule_learning_rate(trainer->experiment, step > 0 ? step - 1 : 0);
-    return evaluate_set(trainer, &trainer->train_set, progress, stop, &row->train) &&
-           evaluate_set(trainer, &trainer->validation_set, progress, stop, &row->validation) &&
-           evaluate_set(trainer, &trainer->test_set, progress, stop, &row->test);
+    bool done = evaluate_set(trainer, &trainer->train_part, progress, stop, &row->train) &&
+                evaluate_set(trainer, &trainer->validation_set, progress, stop, &row->validation) &&
+                evaluate_set(trainer, &trainer->test_set, progress, stop, &row->test);
+    if (trainer->experiment->train.eval_train == EVAL_TRAIN_OFF) row->train = means(window);
+    if (done)
+        backend->ops->metrics_reset(backend); /* nothing may have been evaluated */
+    else
+        backend->ops->metrics_write(backend, window);
+    return done;
 }
 
 struct metrics_columns trainer_columns(const struct trainer *trainer)
 {
-    return (struct metrics_columns){.validation = trainer->validation_set.count > 0,
+    return (struct metrics_columns){.running = trainer->experiment->train.eval_train == EVAL_TRAIN_OFF,
+                                    .validation = trainer->validation_set.count > 0,
                                     .test = trainer->test_set.count > 0};
 }
 

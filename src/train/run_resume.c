@@ -109,7 +109,7 @@ bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const st
 
 void run_resume_result(const struct checkpoint *checkpoint, const struct metrics_row *rows, struct run_result *result)
 {
-    *result = (struct run_result){.best_by = result->best_by};
+    *result = (struct run_result){.columns = result->columns, .best_by = result->best_by};
     for (int64_t i = 0; i < checkpoint->row_count; i++) run_result_add(result, &rows[i]);
     result->best = checkpoint->best; /* the checkpoint's row is exact; the file has nine digits */
     result->since_best = 0;

@@ -12,7 +12,7 @@ bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const st
                      struct status *status);
 
 /* Restores the result of the run as it stood at the checkpoint, from the rows of metrics.csv; there are as many as the
- * checkpoint says. result->best_by stays as it is. */
+ * checkpoint says. result->columns and result->best_by stay as they are. */
 void run_resume_result(const struct checkpoint *checkpoint, const struct metrics_row *rows, struct run_result *result);
 
 #endif

@@ -66,13 +66,15 @@ static bool add_histograms(struct run_tensorboard *run, const struct network *ne
 }
 
 /* Collects loss and accuracy of the sets that were measured; returns the number of these scalars. */
-static int collect_figures(const struct metrics_row *row, struct tensorboard_scalar *scalars)
+static int collect_figures(const struct run_result *result, struct tensorboard_scalar *scalars)
 {
+    const struct metrics_row *row = &result->final;
+    bool running = result->columns.running;
     const struct {
         const char *loss, *accuracy;
         const struct evaluation *figures;
     } sets[] = {
-        {"loss/train", "accuracy/train", &row->train},
+        {running ? "loss/running" : "loss/train", running ? "accuracy/running" : "accuracy/train", &row->train},
         {"loss/validation", "accuracy/validation", &row->validation},
         {"loss/test", "accuracy/test", &row->test},
     };
@@ -93,7 +95,7 @@ bool run_tensorboard_add(struct run_tensorboard *run, const struct network *netw
     double seconds = result->train_seconds - run->train_seconds;
     double speed = seconds > 0 ? (double)(result->images - run->images) / seconds : 0;
     struct tensorboard_scalar scalars[9];
-    int count = collect_figures(row, scalars);
+    int count = collect_figures(result, scalars);
     scalars[count++] = (struct tensorboard_scalar){"training/learning_rate", row->learning_rate};
     scalars[count++] = (struct tensorboard_scalar){"training/images_per_second", speed};
     scalars[count++] = (struct tensorboard_scalar){"training/epoch", (double)row->epoch};

@@ -36,11 +36,12 @@ struct run {
     struct run_tensorboard tensorboard;
     struct progress progress;
     struct run_result result;
-    int64_t first_step;  /* steps done before */
-    bool evaluation_due; /* the last step's evaluation was abandoned by a stop request */
-    double started;      /* seconds of the clock */
-    double checked;      /* when the folder was last compared with the locked one */
-    double resumed;      /* when training went on after the last evaluation */
+    struct metrics shown; /* sums since the last evaluation, as the progress line has shown them already */
+    int64_t first_step;   /* steps done before */
+    bool evaluation_due;  /* the last step's evaluation was abandoned by a stop request */
+    double started;       /* seconds of the clock */
+    double checked;       /* when the folder was last compared with the locked one */
+    double resumed;       /* when training went on after the last evaluation */
 };
 
 /* --- before the first step --- */
@@ -113,6 +114,18 @@ static void print_sets(const struct dataset *dataset, FILE *out)
     fprintf(out, " images");
 }
 
+/* What the training set's figures are, where they are not those of the whole set. */
+static void print_train_figures(const struct run *run)
+{
+    int64_t covered = run->trainer.train_part.count, count = run->trainer.train_set.count;
+    if (run->result.columns.running)
+        fprintf(run->out,
+                "running: means over the training batches since the evaluation before, as training saw them\n");
+    else if (covered < count)
+        fprintf(run->out, "train figures: %s of the %s training images, the same ones each time\n",
+                thousands_format(covered).text, thousands_format(count).text);
+}
+
 static void print_head(const struct run *run)
 {
     const struct dataset *dataset = &run->dataset;
@@ -127,6 +140,7 @@ static void print_head(const struct run *run)
     experiment_print_extras(run->experiment, run->out);
     batch_statistics_print(&run->trainer, run->out);
     trainer_print_memory(&run->trainer, run->out);
+    print_train_figures(run);
     fputc('\n', run->out);
     if (is_resumed(run)) fprintf(run->out, "going on after step %" PRId64 "\n\n", run->trainer.step);
     streams_flush(run->out);
@@ -170,6 +184,7 @@ static bool open_run(struct run *run, const char *folder, enum train_start start
     if (!experiment_backend_create(&run->backend, experiment, status)) return false;
     if (counted && !load_data(run, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
+    run->result.columns = trainer_columns(&run->trainer);
     run->result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(&run->trainer));
     if (!restore(run, status) || !open_files(run, status)) return false;
     print_head(run);
@@ -198,9 +213,10 @@ static bool check_window(struct run *run, struct metrics window, struct status *
 static bool refresh_progress(struct run *run, struct status *status)
 {
     struct backend *backend = run->backend;
-    struct metrics sums = backend->ops->metrics_read(backend);
-    backend->ops->metrics_reset(backend);
-    if (!check_loss(run, "the training loss", sums.loss, status)) return false;
+    struct metrics all = backend->ops->metrics_read(backend), shown = run->shown;
+    struct metrics sums = {all.loss - shown.loss, all.correct - shown.correct, all.count - shown.count};
+    run->shown = all;
+    if (!check_loss(run, "the training loss", all.loss, status)) return false;
     double train_seconds = run->result.train_seconds + clock_seconds() - run->resumed;
     progress_training(&run->progress, run->trainer.step, sums.loss / (double)sums.count,
                       (double)sums.correct / (double)sums.count,
@@ -247,6 +263,7 @@ static bool evaluate_and_record(struct run *run, struct status *status)
     struct metrics window = run->backend->ops->metrics_read(run->backend);
     run->result.train_seconds += clock_seconds() - run->resumed;
     run->result.images = images_seen(run);
+    run->shown = (struct metrics){0};
     if (!check_window(run, window, status)) return false;
     run->evaluation_due = !trainer_evaluate_row(&run->trainer, &run->progress, is_to_end, &row);
     if (run->evaluation_due) return true;

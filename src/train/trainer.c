@@ -6,6 +6,7 @@
 #include "train/class_weights.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "trainer/rng.h"
 #include "trainer/train.h"
 
 static int64_t evaluation_batch_size(const struct experiment *experiment, int64_t count)
@@ -41,21 +42,44 @@ static bool build_network(struct trainer *trainer, struct status *status)
     return true;
 }
 
-static void upload_set(struct trainer *trainer, struct evaluation_set *set, const char *name,
-                       const struct image_set *images)
+/* The first `count` samples of what is on the device, in the order that `set` has. */
+static void cover_set(const struct trainer *trainer, struct evaluation_set *set, const char *name,
+                      struct device_dataset *data, int64_t count)
 {
+    int64_t size = evaluation_batch_size(trainer->experiment, count);
     set->name = name;
-    if (images->count == 0) return;
-    struct dataset_view view = dataset_view(trainer->dataset, images);
-    int64_t size = evaluation_batch_size(trainer->experiment, images->count);
-    set->count = images->count;
-    set->data = trainer->backend->ops->dataset_upload(trainer->backend, &view);
-    set->full = (struct evaluation_batch){.network = trainer->network, .data = set->data, .n = size};
+    set->count = count;
+    set->data = data;
+    set->full = (struct evaluation_batch){.network = trainer->network, .data = data, .n = size};
     set->tail = set->full;
-    set->tail.n = images->count % size;
+    set->tail.n = count % size;
     if (set->tail.n == 0 || !network_needs_batches(trainer->network)) return;
     set->tail.skipped = size - set->tail.n;
     set->tail.n = size;
+}
+
+static void upload_set(struct trainer *trainer, struct evaluation_set *set, const char *name,
+                       const struct image_set *images)
+{
+    if (images->count == 0) return;
+    struct dataset_view view = dataset_view(trainer->dataset, images);
+    cover_set(trainer, set, name, trainer->backend->ops->dataset_upload(trainer->backend, &view), images->count);
+}
+
+/* A part is drawn once, by the seed, so that every evaluation covers the same samples. */
+static void choose_train_part(struct trainer *trainer)
+{
+    const struct experiment *experiment = trainer->experiment;
+    int64_t wanted = experiment->train.eval_train, count = trainer->train_set.count;
+    if (wanted == EVAL_TRAIN_OFF) return;
+    bool all = wanted == EVAL_TRAIN_ALL || wanted >= count;
+    if (!all) {
+        struct rng rng = rng_create((uint64_t)experiment->experiment.seed, RNG_STREAM_EVALUATION, 0);
+        trainer->part_order = memory_alloc((size_t)count, sizeof *trainer->part_order);
+        rng_permutation(&rng, trainer->part_order, (int32_t)count);
+    }
+    trainer->train_part.order = trainer->part_order;
+    cover_set(trainer, &trainer->train_part, "train set", trainer->train_set.data, all ? count : wanted);
 }
 
 static bool check_augment(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
@@ -138,8 +162,10 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
     trainer->batches_per_epoch = count / batch_size;
     trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
+    choose_train_part(trainer);
+    int64_t orders = trainer->part_order ? 2 : 1;
     trainer->data_bytes =
-        backend->allocated - before - trainer->optimizer_bytes + count * (int64_t)sizeof *trainer->order;
+        backend->allocated - before - trainer->optimizer_bytes + orders * count * (int64_t)sizeof *trainer->order;
     if (!batch_statistics_check(trainer, status)) return false;
     rehearse(trainer);
     backend->ops->metrics_reset(backend);
@@ -179,6 +205,7 @@ void trainer_destroy(struct trainer *trainer)
         network_destroy(trainer->network);
     }
     free(trainer->order);
+    free(trainer->part_order);
     *trainer = (struct trainer){0};
 }
 

@@ -94,6 +94,11 @@ static void cpu_metrics_reset(struct backend *backend)
     cpu_backend_of(backend)->metrics = (struct metrics){0};
 }
 
+static void cpu_metrics_write(struct backend *backend, struct metrics metrics)
+{
+    cpu_backend_of(backend)->metrics = metrics;
+}
+
 static struct metrics cpu_metrics_read(struct backend *backend)
 {
     return cpu_backend_of(backend)->metrics;
@@ -241,6 +246,7 @@ void CPU_EXPORT(cpu_softmax_install)(struct backend_ops *ops)
     ops->softmax_forward = cpu_softmax_forward;
     ops->softmax_backward = cpu_softmax_backward;
     ops->metrics_reset = cpu_metrics_reset;
+    ops->metrics_write = cpu_metrics_write;
     ops->metrics_read = cpu_metrics_read;
     ops->cross_entropy = cpu_cross_entropy;
     ops->softmax_cross_entropy = cpu_softmax_cross_entropy;

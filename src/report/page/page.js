@@ -46,6 +46,9 @@ const measured = (run, set) => run[set + "_accuracy"].some((accuracy) => accurac
 // The sets that any of the runs measured.
 const sets = ["test", "validation", "train"].filter((set) => data.runs.some((run) => measured(run, set)));
 
+// The name of a set beside the figures of a run: those of the training set may be running means.
+const figuresOf = (set, runs) => set + (set === "train" && runs.every((run) => run.running) ? " (running means)" : "");
+
 // The first row with the highest accuracy of the set that chooses; the last row where no set does.
 function bestRow(run) {
   if (run.best_by === "none") return run.step.length - 1;
@@ -66,8 +69,8 @@ function judgedSets() {
 function showSummary() {
   const made = element(section("Summary"), "div", "panel"), judged = judgedSets();
   const head = ["run", ...judged.map((set) => (judged.length > 1 ? `${set} accuracy of the best` : `best ${set} accuracy`)),
-                "at step", ...judged.map((set) => `final ${set} accuracy`), "final train accuracy", "parameters", "steps",
-                "elapsed", "images/s"];
+                "at step", ...judged.map((set) => `final ${set} accuracy`), `final ${figuresOf("train", data.runs)} accuracy`, "parameters",
+                "steps", "elapsed", "images/s"];
   const add = table(made, head, head.map((_, i) => i).slice(1));
   made.querySelector("table").classList.add("summary");
   data.runs.forEach((run, index) => {
@@ -103,7 +106,7 @@ function series(kinds) {
   return data.runs.flatMap((run, index) => kinds.filter(({ kind }) => !kind || measured(run, kind)).map(({ kind, of }) => ({
     run: index,
     kind,
-    label: (data.runs.length > 1 ? run.name + " " : "") + kind,
+    label: (data.runs.length > 1 ? run.name + " " : "") + figuresOf(kind, [run]),
     x: { step: run.step, time: run.elapsed_seconds },
     y: of(run),
   })));
@@ -126,7 +129,7 @@ function showLegend(bar, charts) {
   for (const kind of sets) {
     const key = element(bar, "span", "key"), line = svg("svg", { viewBox: "0 0 26 8" }, key);
     svg("line", { class: kind, x1: 0, x2: 26, y1: 4, y2: 4, stroke: "currentColor", "stroke-width": 2 }, line);
-    key.append(kind);
+    key.append(figuresOf(kind, data.runs));
   }
 }
 
