@@ -311,11 +311,19 @@ Test(sweep, keys_that_cannot_vary)
     for (int i = 0; i < 4; i++) {
         char *text = memory_format(HEAD "%s = 1 | 2\n", keys[i]);
         char *message = memory_format("x.ini:5: sweep.%s: cannot vary from trial to trial; expected a key of [model], "
-                                      "[optimizer], [schedule] or [train], or experiment.seed",
+                                      "[optimizer], [schedule] or [train] (but eval_train), or experiment.seed",
                                       keys[i]);
         expect_sweep_failure(text, NULL, message);
         free(text), free(message);
     }
+}
+
+/* The set that ranks trials is the one by which each finds its best evaluation. */
+Test(sweep, best_by_goes_with_rank_by)
+{
+    expect_sweep_failure("[checkpoint]\nbest_by = test\n" HEAD "optimizer.learning_rate = 1\n",
+                         "data.validation_size=100",
+                         "x.ini:2: checkpoint.best_by: expected auto or the set of sweep.rank_by, which is validation");
 }
 
 Test(sweep, keys_that_contradict_each_other)

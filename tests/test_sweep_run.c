@@ -78,9 +78,9 @@ Test(sweep_run, a_trial_is_the_run_of_its_experiment)
     struct run_result run;
     char *text = memory_copy_string(TINY);
     *strstr(text, "[sweep]") = '\0';
-    const char *const overrides[] = {"optimizer.learning_rate=0.02", "train.batch_size=16"};
+    const char *const overrides[] = {"optimizer.learning_rate=0.02", "train.batch_size=16", "checkpoint.best_by=test"};
     support_file_write("x.ini", text, strlen(text));
-    cr_assert(experiment_load(&experiment, "x.ini", overrides, 2, &status), "%s", status.message);
+    cr_assert(experiment_load(&experiment, "x.ini", overrides, 3, &status), "%s", status.message);
     cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, &run, &status), "%s", status.message);
     cr_expect(fabs(run.final.test.loss - loss) <= 1e-8 * loss, "%.17g, %.17g", run.final.test.loss, loss);
     cr_expect(fabs(run.final.test.accuracy - accuracy) <= 1e-8);
@@ -88,6 +88,46 @@ Test(sweep_run, a_trial_is_the_run_of_its_experiment)
     cr_expect_eq(run.best.step, best_step);
     experiment_free(&experiment);
     free(text), free(results);
+}
+
+/* The best evaluation of a trial, and where train.patience ends it, are those of the run of its experiment. */
+Test(sweep_run, a_trial_goes_by_the_set_that_ranks_and_has_patience)
+{
+    run_sweep(TINY "optimizer.learning_rate = 0.01 | 0.02\ntrain.patience = 2\ntrain.batch_size = 16\n"
+                   "rank_by = validation\n",
+              "sweep", "train.max_steps=200");
+    char *results = read_file("sweep", "results.csv"), *row = find_row(results, 2);
+    double best;
+    long best_step, steps;
+    int found = sscanf(row, "2,0.02,2,16,1,%ld,ok,%lf,%ld,", &steps, &best, &best_step);
+    cr_assert_eq(found, 3, "%s", row);
+    struct experiment experiment;
+    struct status status = {0};
+    struct run_result run;
+    char *text = memory_copy_string(TINY);
+    *strstr(text, "[sweep]") = '\0';
+    const char *const overrides[] = {"optimizer.learning_rate=0.02", "train.batch_size=16", "train.patience=2",
+                                     "train.max_steps=200"};
+    support_file_write("x.ini", text, strlen(text));
+    cr_assert(experiment_load(&experiment, "x.ini", overrides, 4, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, &run, &status), "%s", status.message);
+    cr_assert(run.final.step < 200, "it ends by patience");
+    cr_expect(run.final.step == steps && run.best.step == best_step, "%ld, %ld", steps, best_step);
+    cr_expect(fabs(run.best.validation.accuracy - best) <= 1e-8);
+    experiment_free(&experiment);
+    free(text), free(results);
+}
+
+Test(sweep_run, trials_need_no_test_set)
+{
+    run_sweep(TINY "optimizer.learning_rate = 0.01\ntrain.batch_size = 16\n", "sweep", "data.synthetic_test=0");
+    char *results = read_file("sweep", "results.csv"), *ranking = read_file("sweep", "ranking.md");
+    cr_expect(strstr(results, ",ok,") && strstr(results, ",nan,nan,"), "%s", results);
+    cr_expect_not_null(strstr(ranking, "                   - |    10 |     ok |"), "%s", ranking);
+    free(results), free(ranking);
+    expect_refused(TINY "optimizer.learning_rate = 0.01\ntrain.batch_size = 16\nrank_by = test\n", "other",
+                   "data.synthetic_test=0",
+                   "x.ini:19: sweep.rank_by: expected validation, as the data has no test set, found test");
 }
 
 /* Trial 1 diverges, trial 3 with its small learning rate ends well, and trials 2 and 4 cannot be built. */

@@ -8,6 +8,7 @@
 #include "config/experiment_read.h"
 #include "sweep/sweep_data.h"
 #include "sweep/sweep_folder.h"
+#include "sweep/sweep_keys.h"
 #include "sweep/sweep_progress.h"
 #include "sweep/sweep_report.h"
 #include "sweep/sweep_results.h"
@@ -73,6 +74,9 @@ static bool create_backends(struct runner *runner, struct status *status)
 
 static bool check_trials(const struct runner *runner, struct status *status)
 {
+    if (runner->sweep->settings.rank_by == SWEEP_RANK_TEST && runner->dataset.test.count == 0)
+        return sweep_setting_fail(runner->sweep, "rank_by", status,
+                                  "expected validation, as the data has no test set, found test");
     bool good = true;
     for (int32_t i = 0; i < runner->sweep->trial_count && good; i++) {
         struct experiment experiment;

@@ -27,6 +27,7 @@ static bool set_setting(struct sweep *sweep, int index, const char *text, struct
 
 static bool may_vary(const struct experiment_key *key)
 {
+    if (strcmp(key->name, "eval_train") == 0) return false; /* a trial evaluates no training samples */
     static const char *const sections[] = {"model", "optimizer", "schedule", "train"};
     for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
         if (strcmp(key->section, sections[i]) == 0) return true;
@@ -56,7 +57,7 @@ static bool set_factor(struct sweep *sweep, const char *name, int key, const cha
     if (!may_vary(&experiment_keys[key]))
         return sweep_fail(file, origin, name, status,
                           "cannot vary from trial to trial; expected a key of [model], [optimizer], [schedule] or "
-                          "[train], or experiment.seed");
+                          "[train] (but eval_train), or experiment.seed");
     struct status problem;
     struct sweep_values values;
     bool good = sweep_values_parse(&values, &experiment_keys[key], text, &problem);
@@ -170,6 +171,12 @@ static bool check_factor(const struct sweep *sweep, const struct sweep_factor *f
     return false;
 }
 
+/* The set that ranks trials is the one by which a trial finds its best evaluation. */
+static enum checkpoint_best best_by_of(const struct sweep *sweep)
+{
+    return sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? CHECKPOINT_BEST_BY_VALIDATION : CHECKPOINT_BEST_BY_TEST;
+}
+
 static bool check_factors(struct sweep *sweep, struct status *status)
 {
     if (sweep->factor_count == 0)
@@ -214,8 +221,18 @@ static bool check_halving(const struct sweep *sweep, struct status *status)
                               sweep->settings.rungs, sweep->base.train.max_steps, sweep->settings.eta);
 }
 
+static bool check_best_by(const struct sweep *sweep, struct status *status)
+{
+    enum checkpoint_best wish = sweep->base.checkpoint.best_by;
+    if (wish == CHECKPOINT_BEST_AUTO || wish == best_by_of(sweep)) return true;
+    return experiment_fail(&sweep->base, "checkpoint.best_by", status,
+                           "expected auto or the set of sweep.rank_by, which is %s",
+                           sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? "validation" : "test");
+}
+
 static bool check_settings(const struct sweep *sweep, struct status *status)
 {
+    if (!check_best_by(sweep, status)) return false;
     if (sweep->settings.rank_by == SWEEP_RANK_VALIDATION && sweep->base.data.validation_size == 0)
         return sweep_setting_fail(
             sweep, "rank_by", status,
@@ -323,6 +340,7 @@ bool sweep_trial(const struct sweep *sweep, int32_t trial, struct experiment *ex
         CHECK(
             experiment_value_parse(&experiment_keys[factor->key], sweep_value(sweep, trial, f), experiment, &problem));
     }
+    experiment->checkpoint.best_by = best_by_of(sweep);
     if (experiment_check(experiment, &problem)) return true;
     experiment_free(experiment);
     return fail_trial(sweep, trial, problem.message, status);

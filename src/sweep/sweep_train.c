@@ -17,16 +17,17 @@ static struct evaluation mean(struct metrics sums)
     return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
 }
 
-/* Evaluates the set that ranks; returns false where its loss is not finite. */
-static bool evaluate(struct trainer *trainer, enum sweep_rank rank_by, struct sweep_result *result)
+/* Evaluates the set that ranks, as a row of the run of the trial; returns false where its loss is not finite. */
+static bool evaluate(struct trainer *trainer, struct run_result *run, struct sweep_result *result)
 {
-    bool validation = rank_by == SWEEP_RANK_VALIDATION;
+    bool validation = run->best_by == BEST_BY_VALIDATION;
     const struct evaluation_set *set = validation ? &trainer->validation_set : &trainer->test_set;
     struct evaluation *place = validation ? &result->validation : &result->test;
     *place = trainer_evaluate(trainer, set, NULL);
     if (!isfinite(place->loss)) return false;
-    if (isnan(result->best_accuracy) || place->accuracy > result->best_accuracy)
-        result->best_accuracy = place->accuracy, result->best_step = trainer->step;
+    struct metrics_row row = {.step = trainer->step, .validation = result->validation, .test = result->test};
+    run_result_add(run, &row);
+    result->best_accuracy = best_by_accuracy(run->best_by, &run->best), result->best_step = run->best.step;
     return true;
 }
 
@@ -38,19 +39,22 @@ static bool look(struct trainer *trainer, struct sweep_result *result)
     return isfinite(result->train.loss);
 }
 
-static enum sweep_outcome train(struct trainer *trainer, enum sweep_rank rank_by, int64_t steps,
-                                const atomic_bool *stop, struct sweep_result *result)
+static enum sweep_outcome train(struct trainer *trainer, int64_t steps, const atomic_bool *stop,
+                                struct sweep_result *result)
 {
-    int64_t eval_freq = trainer->experiment->train.eval_freq;
-    while (trainer->step < steps) {
+    const struct experiment *experiment = trainer->experiment;
+    int64_t eval_freq = experiment->train.eval_freq;
+    struct run_result run = {.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(trainer))};
+    while (trainer->step < steps && !run_result_is_exhausted(&run, experiment->train.patience)) {
         trainer_step(trainer);
         bool evaluation = trainer->step % eval_freq == 0 || trainer->step == steps;
         if (!evaluation && trainer->step % LOOK_STEPS != 0) continue;
         if (atomic_load(stop)) return SWEEP_STOPPED;
         if (!look(trainer, result)) return SWEEP_NAN;
-        if (evaluation && !evaluate(trainer, rank_by, result)) return SWEEP_NAN;
+        if (evaluation && !evaluate(trainer, &run, result)) return SWEEP_NAN;
     }
-    if (rank_by != SWEEP_RANK_TEST) result->test = trainer_evaluate(trainer, &trainer->test_set, NULL);
+    if (run.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
+        result->test = trainer_evaluate(trainer, &trainer->test_set, NULL);
     return SWEEP_OK;
 }
 
@@ -71,7 +75,7 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     CHECK(experiment_count_steps(&experiment, dataset->train.count, problem)); /* sweep_run checked that */
     if (trainer_create(&trainer, &experiment, dataset, backend, problem)) {
         int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
-        result.outcome = train(&trainer, sweep->settings.rank_by, steps, stop, &result);
+        result.outcome = train(&trainer, steps, stop, &result);
         result.steps = trainer.step;
     }
     trainer_destroy(&trainer);
