@@ -301,7 +301,7 @@ static void check_fault_once(const struct fault_case *c, enum loss_kind loss, en
     backend->ops = &ops;
     struct findings findings = check(network, seed);
     backend->ops = broken.original;
-    int fault = c->fault, number = (int)seed;
+    int fault = (int)c->fault, number = (int)seed;
     cr_expect_eq(findings.checks, expected_checks(network));
     cr_expect_eq(findings.failures, c->layer ? 1 : 0, "fault %d, seed %d: %d failures", fault, number,
                  findings.failures);

@@ -131,7 +131,8 @@ static void write_data(const struct curves *curves, FILE *script)
             if (i % stride != 0 && i + 1 < run->row_count) continue;
             fprintf(script, "%" PRId64, run->rows[i].step);
             for (int column = 0; column < QUANTITY_COUNT * SET_COUNT; column++)
-                write_value(script, value_of(&run->rows[i], column / SET_COUNT, column % SET_COUNT));
+                write_value(script, value_of(&run->rows[i], (enum quantity)(column / SET_COUNT),
+                                             (enum set)(column % SET_COUNT)));
             fputc('\n', script);
         }
         fprintf(script, "EOD\n");
@@ -175,7 +176,7 @@ static struct range find_range(const struct curves *curves, enum quantity quanti
     struct range range = {INFINITY, -INFINITY};
     for (int r = 0; r < curves->run_count; r++) {
         for (int i = 0; i < SET_COUNT * curves->runs[r].row_count; i++) {
-            double value = value_of(&curves->runs[r].rows[i / SET_COUNT], quantity, i % SET_COUNT);
+            double value = value_of(&curves->runs[r].rows[i / SET_COUNT], quantity, (enum set)(i % SET_COUNT));
             if (!is_drawn(value)) continue;
             range.low = fmin(range.low, value), range.high = fmax(range.high, value);
         }
