@@ -382,7 +382,7 @@ Test(sets, a_part_as_large_as_the_training_set_is_all_of_it)
     cr_expect(same_metrics("all", "sixty") && same_metrics("all", "more"));
 }
 
-/* Evaluations take the place of nothing: the test set's column is the same, whatever of the training set is evaluated. */
+/* The test set's column must be the same, whatever part of the training set evaluations cover. */
 static void expect_same_tests(const char *a, const char *b)
 {
     struct metrics_columns columns;

@@ -179,9 +179,9 @@ bool experiment_load_saved(struct experiment *experiment, const char *path, cons
                            const char *const *overrides, int override_count, struct status *status);
 void experiment_free(struct experiment *experiment);
 
-/* Sets train.max_steps where train.epochs gives the length of training: epochs * floor(samples / batch_size) steps for a
- * training set of so many samples. Refuses (STATUS_USAGE) a train.max_steps that says otherwise, and a warm-up that is no
- * shorter. Does nothing where train.epochs is 0. */
+/* Sets train.max_steps where train.epochs gives the length of training: epochs * floor(samples / batch_size) steps for
+ * a training set of so many samples. Refuses (STATUS_USAGE) a train.max_steps that says otherwise, and a warm-up that
+ * is no shorter. Does nothing where train.epochs is 0. */
 bool experiment_count_steps(struct experiment *experiment, int64_t samples, struct status *status);
 
 /* Writes every key with its value, in a form that experiment_load reads back to the same experiment. */

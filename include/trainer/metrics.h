@@ -32,9 +32,9 @@ struct metrics_row {
 
 /* Which figures the rows of a run have. */
 struct metrics_columns {
-    bool
-        running; /* the training set is not evaluated: its figures are means over the batches since the last evaluation, as
-                   * training saw them (train.eval_train = off) */
+    /* The training set is not evaluated (train.eval_train = off): its figures are means over the batches since the last
+     * evaluation, as training saw them. */
+    bool running;
     bool validation, test;
 };
 

@@ -23,8 +23,8 @@ struct evaluation_batch {
 };
 
 /* A set on the device, or a part of it, and the batches that cover it: full ones, then the tail (n = 0: none). data is
- * NULL where count is 0. Where the network normalises by the batch at hand in evaluation too (network_needs_batches), the
- * tail is the last full.n samples of the set; those that a full batch has counted already are skipped. */
+ * NULL where count is 0. Where the network normalises by the batch at hand in evaluation too (network_needs_batches),
+ * the tail is the last full.n samples of the set; those that a full batch has counted already are skipped. */
 struct evaluation_set {
     const char *name; /* name for people */
     int64_t count;
@@ -43,12 +43,11 @@ struct trainer {
     struct optimizer optimizer;
     struct ema ema; /* moving average that evaluations use, where train.ema_decay is not 0 */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
-    struct evaluation_set
-        train_part;                /* the part of the train set that evaluations cover; its data is that of train_set */
-    int32_t *part_order;           /* (train.count) of train_part; NULL where that is all of the set or none */
-    struct augment_params augment; /* of the training batches */
-    bool augmented;                /* whether it changes anything */
-    int64_t optimizer_bytes;       /* of memory, moving average included */
+    struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */
+    int32_t *part_order;              /* (train.count) order of train_part; NULL where that is all of the set or none */
+    struct augment_params augment;    /* of the training batches */
+    bool augmented;                   /* whether it changes anything */
+    int64_t optimizer_bytes;          /* of memory, moving average included */
     int64_t data_bytes;        /* of the uploaded sets; with optimizer_bytes and network->memory it is the run's peak */
     int64_t batches_per_epoch; /* whole batches; the tail is dropped */
     int32_t *order;            /* (train.count) order of the present epoch */
@@ -74,8 +73,8 @@ bool trainer_check_dataset(const struct experiment *experiment, const struct dat
  * metrics. */
 void trainer_step(struct trainer *trainer);
 
-/* Loss and accuracy over a set of the trainer, not empty, in its order and in evaluation mode, with the moving average of
- * the parameters where there is one. Resets the backend's metrics. progress may be NULL. */
+/* Loss and accuracy over a set of the trainer, not empty, in its order and in evaluation mode, with the moving average
+ * of the parameters where there is one. Resets the backend's metrics. progress may be NULL. */
 struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set,
                                    struct progress *progress);
 
@@ -83,10 +82,10 @@ struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluat
 bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
                              bool (*stop)(void), struct evaluation *evaluation);
 
-/* The row of metrics.csv for the trainer as it stands: every set that is not empty is evaluated, of the training set the
- * part that train.eval_train says; with "off" the row has the means of the backend's metrics, which training has summed since
- * the last evaluation. Resets those metrics. elapsed_seconds stays 0. False where stop() (may be NULL) became true on
- * the way: then the metrics are what they were. */
+/* The row of metrics.csv for the trainer as it stands: every set that is not empty is evaluated, of the training set
+ * the part that train.eval_train says; with "off" the row has the means of the backend's metrics, which training has
+ * summed since the last evaluation. Resets those metrics. elapsed_seconds stays 0. False where stop() (may be NULL)
+ * became true on the way: then the metrics are what they were. */
 bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bool (*stop)(void),
                           struct metrics_row *row);
 

@@ -1,4 +1,4 @@
-/* The length of training: train.max_steps, or train.epochs, which only the size of the training set turns into steps. */
+/* The length of training: train.max_steps, or train.epochs, which the size of the training set turns into steps. */
 #include <inttypes.h>
 
 #include "config/experiment_check.h"

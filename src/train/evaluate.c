@@ -28,8 +28,8 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
                              bool (*stop)(void), struct evaluation *evaluation)
 {
     struct backend *backend = trainer->backend;
-    /* In an order of its own, so that the figures do not depend on when the set is evaluated, not even in their last digit.
-     */
+    /* The set is visited in an order of its own, so that the figures do not depend on when it is evaluated, not even in
+     * their last digit. */
     bool shuffled = set->data == trainer->train_set.data && trainer->epoch >= 0, stopped = false;
     if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, set->order);
     backend->ops->metrics_reset(backend);

@@ -1,4 +1,5 @@
-/* Prints pictures as the trainer reads them: for each file, or a line about the error, "CHANNELS HEIGHT WIDTH\n" and the planes.
+/* Prints pictures as the trainer reads them: for each file, or a line about the error, "CHANNELS HEIGHT WIDTH\n" and
+ * the planes.
  *
  * usage: decode_image CHANNELS FILE... */
 #include <inttypes.h>

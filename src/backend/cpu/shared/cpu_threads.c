@@ -8,11 +8,11 @@
  * equal cut it meets the same data again, in its own cache: fetching data that another core wrote last takes several
  * times as long.
  *
- * A waiting thread spins at first, since the next loop of a training step mostly follows at once. When that takes longer
- * than it should, another process probably runs where one of the team was to run. Then the waiting thread offers its core
- * from time to time, and sleeps if another thread took it. It does not offer the core sooner: a thread that gives it away
- * in every short wait gets less than its share of a busy machine. In the end it sleeps anyway, so that an idle trainer does
- * not burn its cores.
+ * A waiting thread spins at first, since the next loop of a training step mostly follows at once. When that takes
+ * longer than it should, another process probably runs where one of the team was to run. Then the waiting thread offers
+ * its core from time to time, and sleeps if another thread took it. It does not offer the core sooner: a thread that
+ * gives it away in every short wait gets less than its share of a busy machine. In the end it sleeps anyway, so that an
+ * idle trainer does not burn its cores.
  *
  * With more threads than cores, most workers sleep at any time. A loop wakes only as many as can run beside the caller,
  * and none while enough of them are awake: 30 workers that wake for every loop, and find their cores taken, would cost

@@ -18,8 +18,8 @@ struct cpu_threads *cpu_threads_create(int threads, int cores, struct status *st
 void cpu_threads_destroy(struct cpu_threads *team); /* NULL is allowed */
 int cpu_threads_count(const struct cpu_threads *team);
 
-/* Threads that work on a loop at a time: the count, or the number of cores where that is smaller. Loops are cut for these;
- * every thread has memory of its own. */
+/* Threads that work on a loop at a time: the count, or the number of cores where that is smaller. Loops are cut for
+ * these; every thread has memory of its own. */
 int cpu_threads_width(const struct cpu_threads *team);
 
 /* "2 threads", or "8 threads on 2 cores" where there are more threads than cores. 64 bytes are enough. */
