@@ -1,6 +1,7 @@
 /* train.epochs: the length of training in passes over the training set. */
 #include <criterion/criterion.h>
 
+#include "program_support.h"
 #include "run_support.h"
 
 TestSuite(epochs, .init = enter_without_gnuplot, .fini = leave_folder);
@@ -57,4 +58,30 @@ Test(epochs, contradictions_are_refused)
                      "x.ini:16: schedule.warmup_steps: expected less than the 3 of train.epochs, found 3");
     expect_run_error(CONFIG "epochs = 400000000\n", NULL, "run", TRAIN_NEW, STATUS_USAGE,
                      "x.ini:14: train.epochs: expected at most 333333333, as an epoch has 3 steps, found 400000000");
+}
+
+/* Before the data are there nobody knows the steps, so that the text of the config has none. */
+Test(epochs, a_config_that_is_written_can_be_read_again)
+{
+    support_file_write("x.ini", twelve, strlen(twelve));
+    struct program_result config = program_run("config", "x.ini", "--set", "train.epochs=4", NULL);
+    cr_assert_eq(config.code, 0, "%s", config.error);
+    cr_expect(strstr(config.out, "\nepochs = 4\n") && !strstr(config.out, "\nmax_steps"), "%s", config.out);
+    run_good(config.out, "again", TRAIN_NEW);
+    run_good(twelve, "steps", TRAIN_NEW);
+    cr_expect(same_metrics("again", "steps"));
+    run_good(four, "epochs", TRAIN_NEW);
+    cr_expect(same_metrics("epochs", "steps"));
+}
+
+Test(epochs, an_import_can_be_trained_further)
+{
+    run_good(four, "run", TRAIN_NEW);
+    support_file_write("x.ini", four, strlen(four));
+    struct program_result import =
+        program_run("import", "x.ini", "run/checkpoints/best.safetensors", "--output", "made", NULL);
+    cr_assert_eq(import.code, 0, "%s", import.error);
+    struct program_result resumed = program_run("resume", "made", NULL);
+    cr_expect_eq(resumed.code, 0, "%s", resumed.error);
+    cr_expect(file_exists("made/checkpoints/step_00000012.safetensors"));
 }

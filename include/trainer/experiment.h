@@ -130,8 +130,9 @@ struct experiment {
         double gamma, minimum; /* step: factor; cosine and linear: learning rate at the end */
     } schedule;
     struct {
-        int64_t epochs; /* 0: max_steps alone gives the length of training */
-        int64_t max_steps, batch_size, eval_freq, eval_batch_size;
+        int64_t epochs;    /* 0: max_steps alone gives the length of training */
+        int64_t max_steps; /* 0: epochs give it, and experiment_count_steps has not computed it yet */
+        int64_t batch_size, eval_freq, eval_batch_size;
         int64_t eval_train;     /* training samples that an evaluation covers, or one of enum eval_train */
         int64_t patience;       /* evaluations without a better one that end the run; 0: off */
         double label_smoothing; /* 0 with LOSS_SEPARATE */
@@ -184,7 +185,8 @@ void experiment_free(struct experiment *experiment);
  * is no shorter. Does nothing where train.epochs is 0. */
 bool experiment_count_steps(struct experiment *experiment, int64_t samples, struct status *status);
 
-/* Writes every key with its value, in a form that experiment_load reads back to the same experiment. */
+/* Writes every key with its value, in a form that experiment_load reads back to the same experiment. train.max_steps is
+ * left out while only the data can tell it. */
 void experiment_write(const struct experiment *experiment, FILE *out);
 
 /* The same in a new string; free it with free(). */

@@ -114,7 +114,9 @@ static bool check_optimizer(struct experiment *experiment, struct status *status
 static bool check_schedule(struct experiment *experiment, struct status *status)
 {
     experiment_choose_length(experiment);
-    if (experiment->train.epochs == 0 && !experiment_check_warmup(experiment, status)) return false;
+    bool counted_later = experiment->train.epochs > 0;
+    if (counted_later && is_default(experiment, "train.max_steps")) experiment->train.max_steps = 0;
+    if (!counted_later && !experiment_check_warmup(experiment, status)) return false;
     if (experiment->schedule.minimum > experiment->optimizer.learning_rate)
         return experiment_fail(experiment, "schedule.minimum", status,
                                "expected at most the %g of optimizer.learning_rate, found %g",

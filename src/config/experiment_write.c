@@ -1,4 +1,5 @@
 /* Writes keys for people to read: an experiment as a config, and the table of keys as help. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,6 +16,12 @@ static void write_section(const struct experiment_key *key, FILE *out)
     fprintf(out, "%s[%s]\n", first ? "" : "\n", key->section);
 }
 
+/* Returns true for a train.max_steps that train.epochs gives, before it is computed. */
+static bool is_unknown(const struct experiment_key *key, const struct experiment *experiment)
+{
+    return key->offset == offsetof(struct experiment, train.max_steps) && experiment->train.max_steps == 0;
+}
+
 void experiment_write(const struct experiment *experiment, FILE *out)
 {
     for (int i = 0; i < experiment_key_count; i++) {
@@ -22,6 +29,7 @@ void experiment_write(const struct experiment *experiment, FILE *out)
         char value[VALUE_TEXT_SIZE];
         experiment_value_format(key, experiment, value, sizeof value);
         write_section(key, out);
+        if (is_unknown(key, experiment)) continue;
         fprintf(out, "%s =%s%s\n", key->name, *value ? " " : "", value);
     }
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "config/experiment_read.h"
 #include "predict/import_names.h"
 #include "report/csv.h"
 #include "train/checkpoint_private.h"
@@ -14,7 +15,7 @@
 #include "util/warning.h"
 
 struct import {
-    const struct experiment *experiment;
+    struct experiment experiment; /* with train.max_steps as train.epochs gives it */
     struct dataset dataset;
     struct backend *backend;
     struct trainer trainer;
@@ -105,9 +106,10 @@ static bool load(struct import *import, const char *weights, struct status *stat
 
 static bool open_session(struct import *import, struct status *status)
 {
-    return dataset_load(&import->dataset, import->experiment, status) &&
-           experiment_backend_create(&import->backend, import->experiment, status) &&
-           trainer_create(&import->trainer, import->experiment, &import->dataset, import->backend, status);
+    return dataset_load(&import->dataset, &import->experiment, status) &&
+           experiment_count_steps(&import->experiment, import->dataset.train.count, status) &&
+           experiment_backend_create(&import->backend, &import->experiment, status) &&
+           trainer_create(&import->trainer, &import->experiment, &import->dataset, import->backend, status);
 }
 
 static void close_session(struct import *import)
@@ -115,6 +117,7 @@ static void close_session(struct import *import)
     trainer_destroy(&import->trainer);
     backend_destroy(import->backend);
     dataset_free(&import->dataset);
+    experiment_free(&import->experiment);
 }
 
 static void print_config(const void *experiment, FILE *out)
@@ -125,7 +128,7 @@ static void print_config(const void *experiment, FILE *out)
 static bool write_config(const struct import *import, const char *folder, struct status *status)
 {
     char *path = memory_format("%s/resolved.ini", folder);
-    bool written = file_atomic_print(path, print_config, import->experiment, status);
+    bool written = file_atomic_print(path, print_config, &import->experiment, status);
     free(path);
     return written;
 }
@@ -156,7 +159,7 @@ static void evaluate(struct import *import)
     struct metrics_row row;
     trainer_evaluate_row(&import->trainer, NULL, NULL, &row);
     import->result.columns = trainer_columns(&import->trainer);
-    import->result.best_by = trainer_best_by(import->experiment->checkpoint.best_by, import->result.columns);
+    import->result.best_by = trainer_best_by(import->experiment.checkpoint.best_by, import->result.columns);
     run_result_add(&import->result, &row);
 }
 
@@ -164,7 +167,7 @@ bool import_weights(const struct experiment *experiment, const char *weights, co
                     enum train_start start, struct metrics_row *row, struct status *status)
 {
     struct import *import = memory_alloc(1, sizeof *import); /* its trainer must not move */
-    import->experiment = experiment;
+    experiment_copy(&import->experiment, experiment);
     bool good = open_session(import, status) && load(import, weights, status);
     if (good) {
         struct run_folder place;
