@@ -49,6 +49,9 @@ const sets = ["test", "validation", "train"].filter((set) => data.runs.some((run
 // The name of a set beside the figures of a run: those of the training set may be running means.
 const figuresOf = (set, runs) => set + (set === "train" && runs.every((run) => run.running) ? " (running means)" : "");
 
+// Beside the training figures of a run on a page where not every run has running means.
+const mark = (run) => (run.running && !data.runs.every((other) => other.running) ? " (running mean)" : "");
+
 // The first row with the highest accuracy of the set that chooses; the last row where no set does.
 function bestRow(run) {
   if (run.best_by === "none") return run.step.length - 1;
@@ -77,7 +80,7 @@ function showSummary() {
     const best = bestRow(run), seconds = last(run.elapsed_seconds), images = last(run.step) * run.batch_size;
     const cells = add(["", ...judged.map((set) => percent(run[set + "_accuracy"][best])), whole(run.step[best]),
                        ...judged.map((set) => percent(last(run[set + "_accuracy"]))),
-                       percent(last(run.train_accuracy)), whole(run.parameters),
+                       percent(last(run.train_accuracy)) + mark(run), whole(run.parameters),
                        whole(last(run.step)) + (run.max_steps > last(run.step) ? " of " + whole(run.max_steps) : ""),
                        formatTime(seconds), run.batch_size && seconds > 0 ? whole(Math.round(images / seconds)) : "–"]);
     chip(cells[0], index);
