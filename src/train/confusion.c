@@ -49,7 +49,8 @@ static int64_t rank_of(int64_t label, const double *outputs, int64_t classes)
     int64_t rank = 0;
     for (int64_t i = 0; i < classes; i++) {
         if (isnan(outputs[i])) return classes;
-        rank += outputs[i] > outputs[label] || (outputs[i] == outputs[label] && i < label);
+        bool ahead = i < label && outputs[i] == outputs[label];
+        rank += outputs[i] > outputs[label] || ahead;
     }
     return rank;
 }
