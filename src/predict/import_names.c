@@ -180,14 +180,6 @@ static void gather_candidates(struct matching *matching)
 
 /* --- errors --- */
 
-static void format_shape(int rank, const int64_t *shape, char *text, size_t size)
-{
-    size_t used = (size_t)snprintf(text, size, "(");
-    for (int i = 0; i < rank && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%" PRId64, i ? "," : "", shape[i]);
-    if (used < size) snprintf(text + used, size - used, ")");
-}
-
 static bool same_shape(const struct wanted *wanted, const struct safetensors_tensor *tensor)
 {
     return wanted->rank == tensor->rank &&
@@ -213,13 +205,13 @@ static bool fail_missing(const struct matching *matching, const struct wanted *w
         if (!nearest || distance(matching, wanted, candidate) < distance(matching, wanted, nearest))
             nearest = candidate;
     }
-    format_shape(wanted->rank, wanted->shape, shape, sizeof shape);
+    checkpoint_format_shape(wanted->rank, wanted->shape, shape, sizeof shape);
     if (!nearest)
         return status_fail(matching->status, STATUS_RUNTIME,
                            "%s: no tensor %s %s, which the network has; no other tensor of the file is left for it",
                            matching->file->path, wanted->name, shape);
     const struct safetensors_tensor *tensor = &matching->file->tensors[nearest->tensor];
-    format_shape(tensor->rank, tensor->shape, found, sizeof found);
+    checkpoint_format_shape(tensor->rank, tensor->shape, found, sizeof found);
     return status_fail(matching->status, STATUS_RUNTIME,
                        "%s: no tensor %s %s, which the network has; the nearest in the file is %s %s",
                        matching->file->path, wanted->name, shape, tensor->name, found);
@@ -268,8 +260,8 @@ static bool check_shape(const struct matching *matching, const struct wanted *wa
     const struct safetensors_tensor *tensor = &matching->file->tensors[wanted->found->tensor];
     char expected[128], found[256], taken[160] = "";
     if (same_shape(wanted, tensor)) return true;
-    format_shape(wanted->rank, wanted->shape, expected, sizeof expected);
-    format_shape(tensor->rank, tensor->shape, found, sizeof found);
+    checkpoint_format_shape(wanted->rank, wanted->shape, expected, sizeof expected);
+    checkpoint_format_shape(tensor->rank, tensor->shape, found, sizeof found);
     if (strcmp(tensor->name, wanted->name) != 0) snprintf(taken, sizeof taken, ", taken for %s", wanted->name);
     return status_fail(matching->status, STATUS_RUNTIME, "%s: tensor %s%s: expected the shape %s, found %s",
                        matching->file->path, tensor->name, taken, expected, found);

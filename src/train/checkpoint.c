@@ -111,7 +111,7 @@ struct loading {
     struct status *status;
 };
 
-static void format_shape(int rank, const int64_t *shape, char *text, size_t size)
+void checkpoint_format_shape(int rank, const int64_t *shape, char *text, size_t size)
 {
     size_t used = (size_t)snprintf(text, size, "(");
     for (int i = 0; i < rank && used < size; i++)
@@ -125,8 +125,8 @@ static bool check_shape(const struct loading *loading, const struct checkpoint_i
     char expected[128], found[256];
     if (tensor->rank == item->rank && memcmp(tensor->shape, item->shape, (size_t)item->rank * sizeof *item->shape) == 0)
         return true;
-    format_shape(item->rank, item->shape, expected, sizeof expected);
-    format_shape(tensor->rank, tensor->shape, found, sizeof found);
+    checkpoint_format_shape(item->rank, item->shape, expected, sizeof expected);
+    checkpoint_format_shape(tensor->rank, tensor->shape, found, sizeof found);
     return status_fail(loading->status, STATUS_RUNTIME, "%s: tensor %s: expected the shape %s, found %s",
                        loading->file->path, item->name, expected, found);
 }

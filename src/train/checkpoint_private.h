@@ -58,6 +58,9 @@ bool checkpoint_data_read(struct dataset_digest *digest, const struct safetensor
  * difference. */
 bool checkpoint_data_check(const struct safetensors_file *file, const struct dataset *dataset, struct status *status);
 
+/* Writes a shape for messages: "(64,3,3,3)". */
+void checkpoint_format_shape(int rank, const int64_t *shape, char *text, size_t size);
+
 extern const char checkpoint_version[], checkpoint_rng[];
 
 /* Returns the highest step below `before` (INT64_MAX: of all) with a checkpoint in the run's folder, or -1. */
