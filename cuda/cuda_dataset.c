@@ -26,7 +26,7 @@ static struct device_dataset *dataset_upload(struct backend *backend, const stru
     dataset->count = view->count;
     dataset->images = (struct cuda_images){
         .pixels = upload(cuda, view->pixels, count * (size_t)sample),
-        .labels = upload(cuda, view->labels, count),
+        .labels = upload(cuda, view->labels, count * sizeof *view->labels),
         .offset = upload(cuda, view->offset, (size_t)sample * sizeof *view->offset),
         .scale = upload(cuda, view->scale, (size_t)view->channels * sizeof *view->scale),
         .order = order,

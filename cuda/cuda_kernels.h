@@ -42,9 +42,10 @@ cudaError_t cuda_state_set(cudaStream_t stream, struct step_state *to, const str
 cudaError_t cuda_order_identity(cudaStream_t stream, int32_t *order, int64_t count);
 
 struct cuda_images {
-    const uint8_t *pixels, *labels; /* (count,C,H,W), (count) */
-    const float *offset, *scale;    /* (C,H,W), (C) */
-    const int32_t *order;           /* (count) */
+    const uint8_t *pixels;       /* (count,C,H,W) */
+    const uint16_t *labels;      /* (count) */
+    const float *offset, *scale; /* (C,H,W), (C) */
+    const int32_t *order;        /* (count) */
     int64_t channels, height, width;
 };
 /* x of n samples: [n][H*W][C] for images, [n][C*H*W] in the order of the file for vectors; labels (n). augment may be

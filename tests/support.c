@@ -97,13 +97,14 @@ double *support_read(struct backend *backend, const struct tensor *tensor)
 /* Only gather brings labels to a device, so they travel as a data set of images of one pixel. */
 int32_t *support_labels(struct backend *backend, const double *labels, int64_t count)
 {
-    uint8_t *bytes = memory_alloc((size_t)count, 1), *pixels = memory_alloc((size_t)count, 1);
+    uint16_t *words = memory_alloc((size_t)count, sizeof *words);
+    uint8_t *pixels = memory_alloc((size_t)count, 1);
     for (int64_t i = 0; i < count; i++) {
-        CHECK(labels[i] >= 0 && labels[i] <= UINT8_MAX);
-        bytes[i] = (uint8_t)labels[i];
+        CHECK(labels[i] >= 0 && labels[i] <= UINT16_MAX);
+        words[i] = (uint16_t)labels[i];
     }
     float offset = 0, scale = 1;
-    struct dataset_view view = {count, 1, 1, 1, pixels, bytes, &offset, &scale};
+    struct dataset_view view = {count, 1, 1, 1, pixels, words, &offset, &scale};
     struct step_state state = {0};
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});
@@ -113,7 +114,7 @@ int32_t *support_labels(struct backend *backend, const double *labels, int64_t c
     double *sync = support_read(backend, &x); /* waits for the device before the pixels are freed */
     free(sync), tensor_free(backend, &x);
     backend->ops->dataset_free(backend, dataset);
-    free(bytes), free(pixels);
+    free(words), free(pixels);
     return result;
 }
 

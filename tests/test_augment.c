@@ -11,7 +11,8 @@
 enum { SAMPLES = 23, BATCH = 9, C = 3, H = 9, W = 7, PLANE = H * W, PIXELS = C * PLANE };
 
 struct images {
-    uint8_t pixels[SAMPLES * PIXELS], labels[SAMPLES];
+    uint8_t pixels[SAMPLES * PIXELS];
+    uint16_t labels[SAMPLES];
     float offset[PIXELS], scale[C];
     int32_t order[SAMPLES];
 };
@@ -20,7 +21,7 @@ static struct dataset_view make_images(struct images *images)
 {
     struct rng rng = rng_create(42, RNG_STREAM_SYNTHETIC, 0);
     for (int i = 0; i < SAMPLES * PIXELS; i++) images->pixels[i] = (uint8_t)(rng_next(&rng) >> 24);
-    for (int i = 0; i < SAMPLES; i++) images->labels[i] = (uint8_t)(rng_next(&rng) >> 24);
+    for (int i = 0; i < SAMPLES; i++) images->labels[i] = (uint16_t)(rng_next(&rng) >> 16);
     for (int i = 0; i < PIXELS; i++) images->offset[i] = (float)(rng_next(&rng) >> 20) / 16;
     for (int c = 0; c < C; c++) images->scale[c] = 0.25f * (float)(c + 1);
     rng_permutation(&rng, images->order, SAMPLES);

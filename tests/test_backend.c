@@ -289,7 +289,8 @@ Test(backend, elementwise_in_place)
 enum { SAMPLES = 50, IMAGE_C = 3, IMAGE_H = 5, IMAGE_W = 7, PLANE = IMAGE_H * IMAGE_W, PIXELS = IMAGE_C * PLANE };
 
 struct images {
-    uint8_t pixels[SAMPLES * PIXELS], labels[SAMPLES];
+    uint8_t pixels[SAMPLES * PIXELS];
+    uint16_t labels[SAMPLES];
     float offset[PIXELS], scale[IMAGE_C];
 };
 
@@ -297,7 +298,7 @@ static struct dataset_view make_images(struct images *images)
 {
     struct rng rng = rng_create(42, RNG_STREAM_SYNTHETIC, 0);
     for (int i = 0; i < SAMPLES * PIXELS; i++) images->pixels[i] = (uint8_t)(rng_next(&rng) >> 24);
-    for (int i = 0; i < SAMPLES; i++) images->labels[i] = (uint8_t)(rng_next(&rng) >> 24);
+    for (int i = 0; i < SAMPLES; i++) images->labels[i] = (uint16_t)(rng_next(&rng) >> 16);
     for (int i = 0; i < PIXELS; i++) images->offset[i] = (float)(rng_next(&rng) >> 20) / 16;
     for (int c = 0; c < IMAGE_C; c++) images->scale[c] = 0.25f * (float)(c + 1);
     return (struct dataset_view){SAMPLES,        IMAGE_C,        IMAGE_H,        IMAGE_W,

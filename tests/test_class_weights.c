@@ -25,8 +25,8 @@ static struct experiment load(const char *lines, struct dataset *dataset)
 /* Labels 10 samples: 5 of class 0, 4 of class 1, 1 of class 2. */
 static void relabel(struct dataset *dataset)
 {
-    const uint8_t labels[] = {0, 1, 0, 1, 2, 0, 0, 1, 1, 0};
-    memcpy((uint8_t *)dataset->train.labels, labels, sizeof labels);
+    const uint16_t labels[] = {0, 1, 0, 1, 2, 0, 0, 1, 1, 0};
+    memcpy(dataset->train.labels, labels, sizeof labels);
     dataset->train.count = 10;
 }
 
@@ -53,7 +53,7 @@ static void expect_refused(const char *lines, const char *message)
     struct status status = {0};
     relabel(&dataset);
     for (int64_t i = 0; i < dataset.train.count; i++)
-        if (dataset.train.labels[i] == 2) ((uint8_t *)dataset.train.labels)[i] = 1;
+        if (dataset.train.labels[i] == 2) dataset.train.labels[i] = 1;
     cr_expect_not(class_weights_check(&experiment, &dataset, &status));
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_not_null(strstr(status.message, message), "\"%s\" lacks \"%s\"", status.message, message);

@@ -212,16 +212,17 @@ Test(classes, bad_names)
                  "name; a value without a comma is the path of a file with a name per line");
 }
 
-Test(classes, at_most_256_names)
+Test(classes, at_most_65536_names)
 {
     FILE *file = fopen("names.txt", "w");
     cr_assert(file);
-    for (int i = 0; i < 257; i++) fprintf(file, "class %d\n", i);
+    for (int i = 0; i < 65537; i++) fprintf(file, "class %d\n", i);
     cr_assert_eq(fclose(file), 0);
     write_damaged(0, 2, -1, 0);
-    expect_error("class_names = names.txt\n", STATUS_USAGE,
-                 "x.ini:4: data.class_names: names.txt:257: one name too many, expected at most 256; a value without a "
-                 "comma is the path of a file with a name per line");
+    expect_error(
+        "class_names = names.txt\n", STATUS_USAGE,
+        "x.ini:4: data.class_names: names.txt:65537: one name too many, expected at most 65536; a value without a "
+        "comma is the path of a file with a name per line");
 }
 
 /* --- the synthetic set --- */

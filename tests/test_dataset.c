@@ -441,8 +441,8 @@ Test(synthetic, smallest_and_most_classes)
     struct dataset dataset;
     synthetic_load(&dataset, 1, 1, 2, 1, 1, 0);
     dataset_free(&dataset);
-    synthetic_load(&dataset, 256, 1, 256, 1, 1, 0);
-    cr_expect_eq(dataset.train.labels[255], 255);
+    synthetic_load(&dataset, 65536, 1, 65536, 1, 1, 0);
+    cr_expect_eq(dataset.train.labels[65535], 65535);
     dataset_free(&dataset);
 }
 
@@ -513,7 +513,7 @@ static void expect_notes(const struct dataset *dataset, const struct experiment 
 Test(notes, class_without_an_image)
 {
     static char *names[] = {"ant", "bee", "cat", "dog", "elk", "fox", "gnu"};
-    uint8_t train[] = {0, 1, 2, 3, 4, 5, 6}, validation[] = {6}, test[] = {0, 1, 1, 2, 4, 5, 6};
+    uint16_t train[] = {0, 1, 2, 3, 4, 5, 6}, validation[] = {6}, test[] = {0, 1, 1, 2, 4, 5, 6};
     struct experiment experiment = {.data = {.first_epoch = FIRST_EPOCH_SHUFFLED}, .train = {.batch_size = 1}};
     struct dataset dataset = {.classes = 7, .train = {7, NULL, train}, .test = {7, NULL, train}};
     expect_notes(&dataset, &experiment, "");
@@ -529,7 +529,7 @@ Test(notes, class_without_an_image)
 
 Test(notes, batches_of_one_class_in_file_order)
 {
-    uint8_t sorted[] = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1}, mixed[] = {0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1, 0};
+    uint16_t sorted[] = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1}, mixed[] = {0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1, 0};
     struct experiment experiment = {.data = {.first_epoch = FIRST_EPOCH_FILE}, .train = {.batch_size = 4}};
     struct dataset dataset = {.classes = 2, .train = {12, NULL, sorted}};
     expect_notes(&dataset, &experiment,

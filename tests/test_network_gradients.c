@@ -79,10 +79,11 @@ static void fill_batch(struct network *network)
     struct backend *backend = network->backend;
     struct shape shape = network->input.shape;
     int64_t sample = shape_sample_count(shape), classes = network->activations[network->layer_count - 1].shape.c;
-    uint8_t *pixels = memory_alloc((size_t)(shape.n * sample), 1), *labels = memory_alloc((size_t)shape.n, 1);
+    uint8_t *pixels = memory_alloc((size_t)(shape.n * sample), 1);
+    uint16_t *labels = memory_alloc((size_t)shape.n, sizeof *labels);
     float *offset = memory_alloc((size_t)sample, sizeof *offset), *scale = memory_alloc((size_t)shape.c, sizeof *scale);
     double *values = memory_alloc((size_t)(shape.n * sample), sizeof *values);
-    for (int64_t n = 0; n < shape.n; n++) labels[n] = (uint8_t)((n * 7 + 3) % classes);
+    for (int64_t n = 0; n < shape.n; n++) labels[n] = (uint16_t)((n * 7 + 3) % classes);
     support_fill(values, shape.n * sample, SEED, 1, 0, 1);
     struct dataset_view view = {shape.n, shape.c, shape.h, shape.w, pixels, labels, offset, scale};
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);

@@ -37,7 +37,8 @@ static void free_results(struct results *results)
 /* One image more than the batch has, so that a batch can start at the second. */
 struct images {
     struct dataset_view view;
-    uint8_t *pixels, *labels;
+    uint8_t *pixels;
+    uint16_t *labels;
     float *offset, *scale;
 };
 
@@ -53,7 +54,7 @@ static void open_images(struct images *images, const struct layer_case *c, doubl
 {
     int64_t features = c->c * c->h * c->w;
     images->pixels = memory_alloc((size_t)((c->n + 1) * features), 1);
-    images->labels = memory_alloc((size_t)c->n + 1, 1);
+    images->labels = memory_alloc((size_t)c->n + 1, sizeof *images->labels);
     images->offset = memory_alloc((size_t)features, sizeof(float));
     images->scale = memory_alloc((size_t)c->c, sizeof(float));
     draw_bytes(images->pixels, (c->n + 1) * features);

@@ -324,7 +324,7 @@ Test(predictor, program_errors_of_predict)
     expect_error(program_run("predict", "run", NULL), 2, "expected an image; usage: trainer predict RUN IMAGE...");
     expect_error(program_run("predict", "run", "none.png", NULL), 1, "none.png: cannot open: No such file");
     expect_error(program_run("predict", "run", "0.png", "--top", "0", NULL), 2,
-                 "--top: expected an integer from 1 to 256, found \"0\"");
+                 "--top: expected an integer from 1 to 65536, found \"0\"");
     session_close(session);
 }
 

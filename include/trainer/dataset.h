@@ -14,17 +14,20 @@
 #include "trainer/experiment.h"
 #include "trainer/status.h"
 
+enum { DATASET_CLASSES_MAX = 65536 }; /* labels have 16 bits */
+
 struct image_set {
     int64_t count;
-    uint8_t *pixels; /* (count,C,H,W); owned */
-    uint8_t *labels; /* (count), each < classes; owned */
+    uint8_t *pixels;  /* (count,C,H,W); owned */
+    uint16_t *labels; /* (count), each < classes; owned */
 };
 
-/* The identity of a set of images; the texts are empty where count is 0. */
+/* The identity of a set of images: the SHA-256 of its pixels, and of its labels, which are taken as bytes where there
+ * are at most 256 classes, else as 16 bits with the low byte first. The texts are empty where count is 0. */
 enum { DIGEST_DIGITS = 64 };
 struct image_digest {
     int64_t count;
-    char images[DIGEST_DIGITS + 1], labels[DIGEST_DIGITS + 1]; /* hexadecimal digits of the SHA-256 of all its bytes */
+    char images[DIGEST_DIGITS + 1], labels[DIGEST_DIGITS + 1]; /* hexadecimal digits of a SHA-256 */
 };
 struct dataset_digest {
     struct image_digest train, validation, test;
@@ -96,12 +99,12 @@ bool cifar10_load(struct dataset *dataset, const struct dataset_source *source, 
 bool idx_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 
 /* Makes a seeded data set for tests. Each class has a smooth random image of its own, a sample is its class's image
- * plus noise, and sample i belongs to class i mod classes. At most 256 classes; test may be 0. */
+ * plus noise, and sample i belongs to class i mod classes. test may be 0. */
 void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
                     int64_t size, uint64_t seed);
 
 /* Makes a data set of images (1,C,H,W) of independent random pixels, normalised, for measuring speed without files.
- * Sample i belongs to class i mod classes. At most 256 classes. Free with dataset_free. */
+ * Sample i belongs to class i mod classes. Free with dataset_free. */
 void dataset_noise(struct dataset *dataset, struct shape image, int64_t classes, int64_t train, int64_t test,
                    enum normalization normalization, uint64_t seed);
 

@@ -13,7 +13,7 @@
 #include "util/csv_field.h"
 #include "util/warning.h"
 
-enum { NAME_SIZE = 256, DEFAULT_TOP = 5, MOST_CLASSES = 256 };
+enum { NAME_SIZE = 256, DEFAULT_TOP = 5 };
 
 struct prediction {
     const char *file;
@@ -238,7 +238,7 @@ static const struct cli_option options[] = {
      .argument = "N",
      .help = "Show the N most probable classes; default: 5, with --csv 1.",
      .low = 1,
-     .high = MOST_CLASSES,
+     .high = DATASET_CLASSES_MAX,
      CLI_FIELD(top)},
     CLI_OPTION_CHECKPOINT,
     CLI_OPTION_JSON,

@@ -37,9 +37,9 @@ const struct experiment_key experiment_keys[] = {
     TEXT(data, class_names, "auto",
          "Names of the classes, in the order of their labels. A value with a comma is a list of names. Any other value "
          "is the path of a file with a name per line. auto: the names that the data set has itself, if any."),
-    INTEGER(data, classes, "0", 0, 256,
+    INTEGER(data, classes, "0", 0, 65536,
             "Number of classes; 0: as many as there are names, else as many as the labels of the training set tell."),
-    INTEGER(data, first_label, "0", 0, 255, "Label that the files give to the first class; 1 for EMNIST's letters."),
+    INTEGER(data, first_label, "0", 0, 65535, "Label that the files give to the first class; 1 for EMNIST's letters."),
     BOOLEAN(data, transpose, "false", "Swap rows and columns of every image, as EMNIST's need."),
     CHOICE(data, normalization, "mean_image",
            "How pixels (0..255) enter the network. none: as they are; mean_image: minus the mean image; unit: divided "
@@ -54,7 +54,7 @@ const struct experiment_key experiment_keys[] = {
             "Training samples held out for validation. The seed draws them, and each class gives its share."),
     INTEGER(data, synthetic_train, "1000", 1, 10000000, "Training samples of the synthetic set."),
     INTEGER(data, synthetic_test, "200", 0, 10000000, "Test samples of the synthetic set; 0: it has no test set."),
-    INTEGER(data, synthetic_classes, "10", 2, 256, "Classes of the synthetic set."),
+    INTEGER(data, synthetic_classes, "10", 2, 65536, "Classes of the synthetic set."),
     INTEGER(data, synthetic_channels, "3", 1, 16, "Channels of a synthetic image."),
     INTEGER(data, synthetic_size, "32", 1, 256, "Height and width of a synthetic image."),
 

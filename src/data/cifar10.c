@@ -100,14 +100,16 @@ static bool count_records(struct data_stream *stream, int64_t *count, struct sta
     return good || fail_size(stream, status);
 }
 
-static bool read_record(struct data_stream *stream, uint8_t *label, uint8_t *pixels, struct status *status)
+static bool read_record(struct data_stream *stream, uint16_t *label, uint8_t *pixels, struct status *status)
 {
+    uint8_t byte = 0;
     int64_t got_label = 0, got_pixels = 0;
-    if (!data_stream_read(stream, label, 1, &got_label, status)) return false;
+    if (!data_stream_read(stream, &byte, 1, &got_label, status)) return false;
     if (!data_stream_read(stream, pixels, PIXELS, &got_pixels, status)) return false;
     if (got_label + got_pixels != RECORD_SIZE) /* count_records checked the size before */
         return status_fail(status, STATUS_RUNTIME, "%s: byte %lld: the file became shorter while it was read",
                            stream->path, (long long)stream->offset);
+    *label = byte;
     return true;
 }
 

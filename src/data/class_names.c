@@ -8,7 +8,7 @@
 #include "config/text.h"
 #include "trainer/memory.h"
 
-enum { FILE_SIZE_MAX = 1 << 16 };
+enum { FILE_SIZE_MAX = 1 << 22 };
 
 void class_names_free(struct class_names *names)
 {
@@ -33,13 +33,8 @@ static bool check_name(const struct class_names *names, const char *text, size_t
         return status_fail(status, code, "%s: %s (byte 0x%02x) in column %zu, expected a class name", place, problem,
                            (unsigned char)text[bad], bad + 1);
     if (length == 0) return status_fail(status, code, "%s: nothing, expected a class name", place);
-    if (names->count == DATA_CLASSES_MAX)
-        return status_fail(status, code, "%s: one name too many, expected at most %d", place, DATA_CLASSES_MAX);
-    for (int64_t i = 0; i < names->count; i++)
-        if (strlen(names->name[i]) == length && memcmp(names->name[i], text, length) == 0)
-            return status_fail(status, code, "%s: \"%s\" is the name of class %lld already, expected another one",
-                               place, names->name[i], (long long)i);
-    return true;
+    if (names->count < DATASET_CLASSES_MAX) return true;
+    return status_fail(status, code, "%s: one name too many, expected at most %d", place, DATASET_CLASSES_MAX);
 }
 
 /* Appends the name without the blanks around it. `file` is NULL for a list. */
@@ -53,7 +48,7 @@ static bool add_name(struct class_names *names, const char *text, size_t length,
     bool good = check_name(names, text, length, place, code, status);
     free(place);
     if (!good) return false;
-    if (!names->name) names->name = memory_alloc(DATA_CLASSES_MAX, sizeof *names->name);
+    if (!names->name) names->name = memory_alloc(DATASET_CLASSES_MAX, sizeof *names->name);
     names->name[names->count++] = memory_format("%.*s", (int)length, text);
     return true;
 }
@@ -72,12 +67,43 @@ static bool split(struct class_names *names, const char *text, size_t size, char
     return true;
 }
 
-static bool check_count(const struct class_names *names, const char *place, enum status_code code,
-                        struct status *status)
+static int compare_names(const void *a, const void *b)
 {
-    if (names->count >= 2) return true;
-    return status_fail(status, code, "%s: %lld class names, expected 2 to %d", place, (long long)names->count,
-                       DATA_CLASSES_MAX);
+    const char *const *left = *(const char *const *const *)a, *const *right = *(const char *const *const *)b;
+    int difference = strcmp(*left, *right);
+    return difference != 0 ? difference : (left > right) - (left < right);
+}
+
+/* Returns the number of the first name that another one before it equals, and puts that one's into `before`; or -1. */
+static int64_t find_repeated(const struct class_names *names, int64_t *before)
+{
+    int64_t found = -1;
+    char ***sorted = memory_alloc((size_t)names->count, sizeof *sorted);
+    for (int64_t i = 0; i < names->count; i++) sorted[i] = &names->name[i];
+    qsort(sorted, (size_t)names->count, sizeof *sorted, compare_names);
+    for (int64_t i = 1; i < names->count; i++) {
+        int64_t number = sorted[i] - names->name;
+        if (strcmp(*sorted[i - 1], *sorted[i]) != 0 || (found >= 0 && number > found)) continue;
+        found = number, *before = sorted[i - 1] - names->name;
+    }
+    free(sorted);
+    return found;
+}
+
+/* Checks the names together. `file` is NULL for a list. */
+static bool check_all(const struct class_names *names, const char *file, struct status *status)
+{
+    enum status_code code = file ? STATUS_RUNTIME : STATUS_USAGE;
+    if (names->count < 2)
+        return status_fail(status, code, "%s: %lld class names, expected 2 to %d", file ? file : "data.class_names",
+                           (long long)names->count, DATASET_CLASSES_MAX);
+    int64_t before, repeated = find_repeated(names, &before);
+    if (repeated < 0) return true;
+    char *place = place_of(file, repeated + 1);
+    status_fail(status, code, "%s: \"%s\" is the name of class %lld already, expected another one", place,
+                names->name[repeated], (long long)before);
+    free(place);
+    return false;
 }
 
 static bool is_line_end(char c)
@@ -94,8 +120,7 @@ static bool split_file(struct class_names *names, const char *path, const char *
                            FILE_SIZE_MAX);
     if (size >= 3 && memcmp(text, byte_order_mark, 3) == 0) text += 3, size -= 3;
     while (size > 0 && is_line_end(text[size - 1])) size--;
-    return (size == 0 || split(names, text, size, '\n', path, status)) &&
-           check_count(names, path, STATUS_RUNTIME, status);
+    return (size == 0 || split(names, text, size, '\n', path, status)) && check_all(names, path, status);
 }
 
 bool class_names_read_file(struct class_names *names, const char *path, struct status *status)
@@ -118,7 +143,7 @@ bool class_names_read(struct class_names *names, const char *value, struct statu
     *names = (struct class_names){0};
     if (!value || !*value || strcmp(value, "auto") == 0) return true;
     if (strchr(value, ',')) {
-        bool good = split(names, value, strlen(value), ',', NULL, status);
+        bool good = split(names, value, strlen(value), ',', NULL, status) && check_all(names, NULL, status);
         if (!good) class_names_free(names);
         return good;
     }

@@ -16,7 +16,7 @@ struct settling {
     struct status *status;
 };
 
-static const uint8_t *labels_of(const struct label_file *file)
+static const uint16_t *labels_of(const struct label_file *file)
 {
     return file->set->labels + file->first;
 }
@@ -32,12 +32,12 @@ static bool shift_labels(const struct settling *settling)
     int first = (int)settling->source->first_label;
     for (int f = 0; f < settling->file_count; f++) {
         const struct label_file *file = &settling->files[f];
-        uint8_t *labels = file->set->labels + file->first;
+        uint16_t *labels = file->set->labels + file->first;
         for (int64_t i = 0; i < file->count; i++) {
             if (labels[i] < first)
                 return FAIL_LABEL(settling, file, i, labels[i], ", expected at least the %d of data.first_label",
                                   first);
-            labels[i] = (uint8_t)(labels[i] - first);
+            labels[i] = (uint16_t)(labels[i] - first);
         }
     }
     return true;
@@ -103,12 +103,10 @@ static bool check_last_class(const struct settling *settling, const int64_t *cou
         COMMON);
 }
 
-static bool count_labels(const struct settling *settling)
+/* Sets the number of classes to the largest label + 1, where the counts show that label to be a class. */
+static bool check_counts(const struct settling *settling, const int64_t *count)
 {
-    const struct image_set *train = &settling->dataset->train;
-    int64_t count[DATA_CLASSES_MAX] = {0};
-    int gap = 0, last = DATA_CLASSES_MAX - 1;
-    for (int64_t i = 0; i < train->count; i++) count[train->labels[i]]++;
+    int gap = 0, last = DATASET_CLASSES_MAX - 1;
     while (last > 0 && count[last] == 0) last--;
     while (gap < last && count[gap] > 0) gap++;
     settling->dataset->classes = last + 1;
@@ -116,6 +114,14 @@ static bool count_labels(const struct settling *settling)
     int above = gap;
     while (count[above] == 0) above++;
     return fail_gap(settling, gap, above);
+}
+
+static bool count_labels(const struct settling *settling)
+{
+    int64_t *count = image_set_count_labels(&settling->dataset->train, DATASET_CLASSES_MAX);
+    bool good = check_counts(settling, count);
+    free(count);
+    return good;
 }
 
 /* Takes the names of the config, if there are any, in place of the format's. */

@@ -9,8 +9,6 @@
 
 #include "trainer/dataset.h"
 
-enum { DATA_CLASSES_MAX = 256 }; /* labels are bytes */
-
 /* Returns folder/name in a new string; free with free(). An empty folder is the current one. */
 char *data_path_join(const char *folder, const char *name);
 
@@ -63,9 +61,12 @@ struct class_names {
  * Free with class_names_free; after an error there is nothing to free. */
 bool class_names_read(struct class_names *names, const char *value, struct status *status);
 
-/* Reads the names in a file: 2 to 256 different ones, one per line. Errors are STATUS_RUNTIME. */
+/* Reads the names in a file: 2 to DATASET_CLASSES_MAX different ones, one per line. Errors are STATUS_RUNTIME. */
 bool class_names_read_file(struct class_names *names, const char *path, struct status *status);
 void class_names_free(struct class_names *names); /* leaves it empty */
+
+/* Counts the labels of a set, in a new array of `classes` numbers; every label is below that. */
+int64_t *image_set_count_labels(const struct image_set *set, int64_t classes);
 
 /* Replaces the data set's names and its number of classes, and takes over the names. */
 void dataset_take_names(struct dataset *dataset, struct class_names names);

@@ -16,8 +16,15 @@ void image_set_alloc(struct image_set *set, int64_t count, int64_t sample_size)
         .count = count,
         .pixels =
             memory_alloc_aligned((size_t)(count * sample_size)), /* in huge pages: batches pick samples at random */
-        .labels = memory_alloc((size_t)count, 1),
+        .labels = memory_alloc((size_t)count, sizeof *set->labels),
     };
+}
+
+int64_t *image_set_count_labels(const struct image_set *set, int64_t classes)
+{
+    int64_t *count = memory_alloc((size_t)classes, sizeof *count);
+    for (int64_t i = 0; i < set->count; i++) count[set->labels[i]]++;
+    return count;
 }
 
 static void image_set_free(struct image_set *set)

@@ -1,6 +1,7 @@
 /* Computes and compares the identity of a data set: the SHA-256 of the pixels and of the labels of each of its sets. */
 #include "data_private.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "trainer/memory.h"
@@ -15,20 +16,35 @@ static bool digest_bytes(char digits[DIGEST_DIGITS + 1], const uint8_t *bytes, i
     return sha256_finish(&hash, digits, status);
 }
 
-static bool digest_set(struct image_digest *digest, const struct image_set *set, int64_t sample, struct status *status)
+enum { BYTE_CLASSES = 256 }; /* labels of as many classes are taken as bytes */
+
+static bool digest_labels(char digits[DIGEST_DIGITS + 1], const struct image_set *set, int64_t classes,
+                          struct status *status)
 {
+    int64_t width = classes <= BYTE_CLASSES ? 1 : 2;
+    uint8_t *bytes = memory_alloc((size_t)set->count, (size_t)width);
+    for (int64_t i = 0; i < set->count; i++)
+        for (int64_t b = 0; b < width; b++) bytes[i * width + b] = (uint8_t)(set->labels[i] >> (8 * b));
+    bool good = digest_bytes(digits, bytes, set->count * width, status);
+    free(bytes);
+    return good;
+}
+
+static bool digest_set(struct image_digest *digest, const struct dataset *dataset, const struct image_set *set,
+                       struct status *status)
+{
+    int64_t sample = dataset->channels * dataset->height * dataset->width;
     *digest = (struct image_digest){.count = set->count};
     return set->count == 0 || (digest_bytes(digest->images, set->pixels, set->count * sample, status) &&
-                               digest_bytes(digest->labels, set->labels, set->count, status));
+                               digest_labels(digest->labels, set, dataset->classes, status));
 }
 
 bool dataset_digest_compute(struct dataset *dataset, struct status *status)
 {
     struct dataset_digest *digest = &dataset->digest;
-    int64_t sample = dataset->channels * dataset->height * dataset->width;
-    return digest_set(&digest->train, &dataset->train, sample, status) &&
-           digest_set(&digest->validation, &dataset->validation, sample, status) &&
-           digest_set(&digest->test, &dataset->test, sample, status);
+    return digest_set(&digest->train, dataset, &dataset->train, status) &&
+           digest_set(&digest->validation, dataset, &dataset->validation, status) &&
+           digest_set(&digest->test, dataset, &dataset->test, status);
 }
 
 char *image_digest_difference(const struct image_digest *before, const struct image_digest *now, const char *name)

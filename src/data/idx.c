@@ -149,6 +149,15 @@ static bool check_image_size(struct dataset *dataset, const struct idx_file *ima
         (long long)images->height, (long long)images->width, (long long)dataset->height, (long long)dataset->width);
 }
 
+static bool read_labels(struct idx_file *file, uint16_t *labels, struct status *status)
+{
+    uint8_t *bytes = memory_alloc((size_t)file->count, 1);
+    bool good = read_data(file, bytes, status);
+    for (int64_t i = 0; good && i < file->count; i++) labels[i] = bytes[i];
+    free(bytes);
+    return good;
+}
+
 static bool read_pair(struct dataset *dataset, struct image_set *set, struct idx_file *images, struct idx_file *labels,
                       struct status *status)
 {
@@ -157,7 +166,7 @@ static bool read_pair(struct dataset *dataset, struct image_set *set, struct idx
         return status_fail(status, STATUS_RUNTIME, "%s: byte 4: %lld labels, expected %lld as in %s", labels->path,
                            (long long)labels->count, (long long)images->count, images->path);
     image_set_alloc(set, images->count, images->height * images->width);
-    return read_data(images, set->pixels, status) && read_data(labels, set->labels, status);
+    return read_data(images, set->pixels, status) && read_labels(labels, set->labels, status);
 }
 
 /* Reads the images and labels of one set. `place` becomes the place of its labels; the caller frees its path. */

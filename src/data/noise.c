@@ -16,14 +16,14 @@ static void draw_images(struct image_set *set, int64_t count, int64_t sample, in
         int64_t left = count * sample - start;
         memcpy(set->pixels + start, &words, left < (int64_t)sizeof words ? (size_t)left : sizeof words);
     }
-    for (int64_t n = 0; n < count; n++) set->labels[n] = (uint8_t)(n % classes);
+    for (int64_t n = 0; n < count; n++) set->labels[n] = (uint16_t)(n % classes);
 }
 
 void dataset_noise(struct dataset *dataset, struct shape image, int64_t classes, int64_t train, int64_t test,
                    enum normalization normalization, uint64_t seed)
 {
     enum { STEP_TRAIN, STEP_TEST };
-    CHECK(train >= 1 && test >= 1 && classes >= 1 && classes <= DATA_CLASSES_MAX);
+    CHECK(train >= 1 && test >= 1 && classes >= 1 && classes <= DATASET_CLASSES_MAX);
     int64_t sample = shape_sample_count(image);
     *dataset = (struct dataset){.channels = image.c, .height = image.h, .width = image.w, .classes = classes};
     draw_images(&dataset->train, train, sample, classes, seed, STEP_TRAIN);

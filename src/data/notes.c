@@ -8,12 +8,6 @@
 
 enum { LISTED = 5 }; /* classes that a line names */
 
-static void count_labels(const struct image_set *set, int64_t count[DATA_CLASSES_MAX])
-{
-    for (int c = 0; c < DATA_CLASSES_MAX; c++) count[c] = 0;
-    for (int64_t i = 0; i < set->count; i++) count[set->labels[i]]++;
-}
-
 static void print_class(const struct dataset *dataset, int64_t label, FILE *out)
 {
     if (dataset->class_names)
@@ -22,12 +16,11 @@ static void print_class(const struct dataset *dataset, int64_t label, FILE *out)
         fprintf(out, "%lld", (long long)label);
 }
 
-static void print_missing(const struct dataset *dataset, const struct image_set *set, const char *name, FILE *out)
+static void print_uncounted(const struct dataset *dataset, const int64_t *count, const char *name, FILE *out)
 {
-    int64_t count[DATA_CLASSES_MAX], missing = 0;
-    count_labels(set, count);
+    int64_t missing = 0;
     for (int64_t c = 0; c < dataset->classes; c++) missing += count[c] == 0;
-    if (set->count == 0 || missing == 0) return;
+    if (missing == 0) return;
     fprintf(out, "warning: the %s has no image of %lld of the %lld classes: ", name, (long long)missing,
             (long long)dataset->classes);
     for (int64_t c = 0, listed = 0; c < dataset->classes && listed < LISTED; c++) {
@@ -38,7 +31,15 @@ static void print_missing(const struct dataset *dataset, const struct image_set 
     fprintf(out, "%s\n", missing > LISTED ? ", ..." : "");
 }
 
-static bool is_uniform(const uint8_t *labels, int64_t size)
+static void print_missing(const struct dataset *dataset, const struct image_set *set, const char *name, FILE *out)
+{
+    if (set->count == 0) return;
+    int64_t *count = image_set_count_labels(set, dataset->classes);
+    print_uncounted(dataset, count, name, out);
+    free(count);
+}
+
+static bool is_uniform(const uint16_t *labels, int64_t size)
 {
     for (int64_t i = 1; i < size; i++)
         if (labels[i] != labels[0]) return false;
@@ -46,13 +47,12 @@ static bool is_uniform(const uint8_t *labels, int64_t size)
 }
 
 /* Returns the mean number of batches of one class in a random order, as if samples were drawn with replacement. */
-static double uniform_by_chance(const struct image_set *train, int64_t batch_size)
+static double uniform_by_chance(const struct image_set *train, int64_t classes, int64_t batch_size)
 {
     double chance = 0;
-    int64_t count[DATA_CLASSES_MAX];
-    count_labels(train, count);
-    for (int c = 0; c < DATA_CLASSES_MAX; c++)
-        chance += pow((double)count[c] / (double)train->count, (double)batch_size);
+    int64_t *count = image_set_count_labels(train, classes);
+    for (int64_t c = 0; c < classes; c++) chance += pow((double)count[c] / (double)train->count, (double)batch_size);
+    free(count);
     return chance * (double)(train->count / batch_size);
 }
 
@@ -65,7 +65,7 @@ static void print_uniform_batches(const struct dataset *dataset, int64_t batch_s
         if (!is_uniform(train->labels + b * batch_size, batch_size)) continue;
         if (uniform++ == 0) first = b;
     }
-    if (uniform == 0 || uniform_by_chance(train, batch_size) * 2 > (double)uniform) return;
+    if (uniform == 0 || uniform_by_chance(train, dataset->classes, batch_size) * 2 > (double)uniform) return;
     fprintf(out,
             "warning: %lld of the %lld batches of the first epoch hold one class only, batch %lld for instance only ",
             (long long)uniform, (long long)batches, (long long)first + 1);

@@ -26,31 +26,31 @@ static int compare_quotas(const void *a, const void *b)
     return left->label - right->label;
 }
 
-/* Fills held_out[label], which sum to `size`. */
-static void share_out(const struct image_set *train, int64_t size, int64_t held_out[DATA_CLASSES_MAX])
+/* Returns the number of samples to hold out of each class, which sum to `size`, in a new array. */
+static int64_t *share_out(const struct image_set *train, int64_t classes, int64_t size)
 {
-    struct quota quotas[DATA_CLASSES_MAX] = {{0}};
-    int64_t left = size;
-    for (int c = 0; c < DATA_CLASSES_MAX; c++) quotas[c].label = c;
-    for (int64_t i = 0; i < train->count; i++) quotas[train->labels[i]].count++;
-    for (int c = 0; c < DATA_CLASSES_MAX; c++) {
+    struct quota *quotas = memory_alloc((size_t)classes, sizeof *quotas);
+    int64_t *held_out = image_set_count_labels(train, classes), left = size;
+    for (int64_t c = 0; c < classes; c++) {
+        quotas[c] = (struct quota){.label = (int)c, .count = held_out[c]};
         quotas[c].taken = size * quotas[c].count / train->count;
         quotas[c].remainder = size * quotas[c].count % train->count;
         left -= quotas[c].taken;
     }
-    qsort(quotas, DATA_CLASSES_MAX, sizeof *quotas, compare_quotas);
-    for (int c = 0; left > 0; c = (c + 1) % DATA_CLASSES_MAX)
+    qsort(quotas, (size_t)classes, sizeof *quotas, compare_quotas);
+    for (int64_t c = 0; left > 0; c = (c + 1) % classes)
         if (quotas[c].taken < quotas[c].count) quotas[c].taken++, left--;
-    for (int c = 0; c < DATA_CLASSES_MAX; c++) held_out[quotas[c].label] = quotas[c].taken;
+    for (int64_t c = 0; c < classes; c++) held_out[quotas[c].label] = quotas[c].taken;
+    free(quotas);
+    return held_out;
 }
 
 /* Sets chosen[i] for the samples that are held out: the first ones of each class in a random order of all. */
-static void choose(bool *chosen, const struct image_set *train, int64_t size, uint64_t seed)
+static void choose(bool *chosen, const struct image_set *train, int64_t classes, int64_t size, uint64_t seed)
 {
-    int64_t held_out[DATA_CLASSES_MAX];
+    int64_t *held_out = share_out(train, classes, size);
     int32_t *order = memory_alloc((size_t)train->count, sizeof *order);
     struct rng rng = rng_create(seed, RNG_STREAM_SPLIT, 0);
-    share_out(train, size, held_out);
     rng_permutation(&rng, order, (int32_t)train->count);
     for (int64_t i = 0; i < train->count; i++) {
         int64_t *left = &held_out[train->labels[order[i]]];
@@ -58,6 +58,7 @@ static void choose(bool *chosen, const struct image_set *train, int64_t size, ui
         *left -= *left > 0;
     }
     free(order);
+    free(held_out);
 }
 
 /* Appends a sample of one set to another set. The two may be the same set that closes its gaps. */
@@ -74,7 +75,7 @@ void dataset_split(struct dataset *dataset, int64_t size, uint64_t seed)
     CHECK(size >= 0 && size < count && count <= INT32_MAX);
     if (size == 0) return;
     bool *chosen = memory_alloc((size_t)count, sizeof *chosen);
-    choose(chosen, train, size, seed);
+    choose(chosen, train, dataset->classes, size, seed);
     image_set_alloc(validation, size, sample);
     train->count = validation->count = 0;
     for (int64_t i = 0; i < count; i++) append(chosen[i] ? validation : train, train, i, sample);

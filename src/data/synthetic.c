@@ -56,7 +56,7 @@ static void draw_samples(struct image_set *set, const float *patterns, int64_t c
 {
     for (int64_t n = 0; n < set->count; n++) {
         const float *pattern = &patterns[n % classes * sample];
-        set->labels[n] = (uint8_t)(n % classes);
+        set->labels[n] = (uint16_t)(n % classes);
         for (int64_t i = 0; i < sample; i++) {
             double value = round(pattern[i] + noise_deviation * draw_noise(&rng));
             set->pixels[n * sample + i] = (uint8_t)fmin(fmax(value, 0), 255);
@@ -67,7 +67,7 @@ static void draw_samples(struct image_set *set, const float *patterns, int64_t c
 void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
                     int64_t size, uint64_t seed)
 {
-    CHECK(train >= 1 && test >= 0 && classes >= 1 && classes <= DATA_CLASSES_MAX && channels >= 1 && size >= 1);
+    CHECK(train >= 1 && test >= 0 && classes >= 1 && classes <= DATASET_CLASSES_MAX && channels >= 1 && size >= 1);
     int64_t sample = channels * size * size;
     *dataset = (struct dataset){.channels = channels, .height = size, .width = size, .classes = classes};
     float *patterns = draw_patterns(classes * channels, size, seed);

@@ -9,8 +9,6 @@
 #include "train/checkpoint_private.h"
 #include "trainer/memory.h"
 
-enum { CLASSES_MAX = 256 }; /* labels are bytes */
-
 static bool fail(const struct safetensors_file *file, const char *what, struct status *status)
 {
     return status_fail(status, STATUS_RUNTIME, "%s: not a good checkpoint: %s", file->path, what);
@@ -76,8 +74,9 @@ static bool read_classes(struct checkpoint_input *input, const struct safetensor
 {
     const char *count = safetensors_metadata_find(file, "classes");
     const char *names = safetensors_metadata_find(file, "class_names");
-    if (!count || !value_parse_integer(count, &input->classes) || input->classes < 2 || input->classes > CLASSES_MAX)
-        return fail(file, "classes: expected a number from 2 to 256", status);
+    if (!count || !value_parse_integer(count, &input->classes) || input->classes < 2 ||
+        input->classes > DATASET_CLASSES_MAX)
+        return fail(file, "classes: expected a number from 2 to 65536", status);
     return !names || read_class_names(input, file, names, status);
 }
 

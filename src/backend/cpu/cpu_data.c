@@ -22,7 +22,7 @@ struct device_dataset {
 /* Bytes of the images and labels, which stay where they are. */
 static int64_t image_bytes(const struct dataset_view *view)
 {
-    return view->count * (view->channels * view->height * view->width + 1);
+    return view->count * (view->channels * view->height * view->width + (int64_t)sizeof *view->labels);
 }
 
 static struct device_dataset *cpu_dataset_upload(struct backend *backend, const struct dataset_view *view)
