@@ -1,4 +1,4 @@
-/* Reads a picture's file, finds its kind, and sorts the pixels into planes. The decoders are in image_png.c and
+/* Reads a picture's file, finds its kind, and has it decoded and fitted. The decoders are in image_png.c and
  * image_jpeg.c. */
 #include "trainer/image.h"
 
@@ -26,29 +26,39 @@ bool image_fail(const struct image_source *source, struct status *status, const 
 
 /* --- the file --- */
 
-static bool read_bytes(struct image_source *source, FILE *file, int64_t size, struct status *status)
+static bool read_bytes(struct image_source *source, FILE *file, int64_t size, uint8_t **bytes, struct status *status)
 {
-    if (size > IMAGE_MAX_FILE)
-        return image_fail(source, status, "%" PRId64 " bytes, expected at most %" PRId64, size, IMAGE_MAX_FILE);
-    source->bytes = memory_alloc((size_t)size + 1, 1);
+    *bytes = memory_alloc((size_t)size + 1, 1);
     errno = 0;
-    source->size = fread(source->bytes, 1, (size_t)size, file);
+    source->size = fread(*bytes, 1, (size_t)size, file);
+    source->bytes = *bytes;
     if (ferror(file)) return image_fail(source, status, "cannot read: %s", strerror(errno));
     return true;
 }
 
-static bool read_file(struct image_source *source, struct status *status)
+/* Opens the file at source->path. NULL after an error. */
+static FILE *open_file(const struct image_source *source, int64_t *size, struct status *status)
+{
+    FILE *file = file_regular_stream(source->path, size, status);
+    if (!file || *size <= IMAGE_MAX_FILE) return file;
+    fclose(file);
+    image_fail(source, status, "%" PRId64 " bytes, expected at most %" PRId64, *size, IMAGE_MAX_FILE);
+    return NULL;
+}
+
+/* Reads the whole file. *bytes is the caller's, after an error too. */
+static bool read_file(struct image_source *source, uint8_t **bytes, struct status *status)
 {
     int64_t size;
-    FILE *file = file_regular_stream(source->path, &size, status);
+    FILE *file = open_file(source, &size, status);
+    *bytes = NULL;
     if (!file) return false;
-    bool good = read_bytes(source, file, size, status);
+    bool good = read_bytes(source, file, size, bytes, status);
     fclose(file);
     return good;
 }
 
-bool image_take_size(const struct image_source *source, struct image_rgb *rgb, int64_t height, int64_t width, int bytes,
-                     struct status *status)
+bool image_check_size(const struct image_source *source, int64_t height, int64_t width, struct status *status)
 {
     if (height < 1 || width < 1) return image_fail(source, status, "not a good picture file: it has no pixels");
     if (height > IMAGE_MAX_SIDE || width > IMAGE_MAX_SIDE || height * width > IMAGE_MAX_PIXELS)
@@ -56,8 +66,6 @@ bool image_take_size(const struct image_source *source, struct image_rgb *rgb, i
                           "a picture of %" PRId64 "x%" PRId64 " pixels, expected at most %d on a side and %" PRId64
                           " in all",
                           width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
-    rgb->height = height, rgb->width = width;
-    rgb->pixels = memory_alloc((size_t)(height * width), (size_t)bytes);
     return true;
 }
 
@@ -117,47 +125,91 @@ static bool fail_kind(const struct image_source *source, struct status *status)
     return image_fail(source, status, "neither a PNG nor a JPEG file");
 }
 
-static bool decode(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+static bool decode(const struct image_source *source, struct image_stored *stored, struct status *status)
 {
-    bool good = is_kind(source, &png)    ? image_decode_png(source, rgb, status)
-                : is_kind(source, &jpeg) ? image_decode_jpeg(source, rgb, status)
+    *stored = (struct image_stored){.orientation = 1};
+    return is_kind(source, &png)    ? image_decode_png(source, stored, status)
+           : is_kind(source, &jpeg) ? image_decode_jpeg(source, stored, status)
+                                    : fail_kind(source, status);
+}
+
+/* --- reading --- */
+
+static bool probe_file(struct image_source *source, FILE *file, struct image_header *header, struct status *status)
+{
+    uint8_t start[64];
+    int orientation = 1;
+    source->bytes = start, source->size = fread(start, 1, sizeof start, file);
+    rewind(file);
+    bool good = is_kind(source, &png)    ? image_probe_png(source, file, header, &orientation, status)
+                : is_kind(source, &jpeg) ? image_probe_jpeg(source, file, header, &orientation, status)
                                          : fail_kind(source, status);
-    if (good) image_orientation_apply(rgb);
+    if (good && image_orientation_is_sideways(orientation))
+        *header = (struct image_header){header->width, header->height, header->colour};
+    return good && image_check_size(source, header->height, header->width, status);
+}
+
+bool image_probe(struct image_header *header, const char *path, struct status *status)
+{
+    int64_t size;
+    struct image_source source = {.path = path};
+    FILE *file = open_file(&source, &size, status);
+    if (!file) return false;
+    bool good = probe_file(&source, file, header, status);
+    fclose(file);
     return good;
 }
 
-/* --- planes --- */
-
-/* Returns 0.299 R + 0.587 G + 0.114 B in steps of 1/65536, as Pillow computes it. */
-static uint8_t luminance(const uint8_t *pixel)
+static void check_format(const struct image_format *format)
 {
-    return (uint8_t)((19595 * pixel[0] + 38470 * pixel[1] + 7471 * pixel[2] + 0x8000) >> 16);
+    CHECK(format->channels == 1 || format->channels == 3);
+    CHECK(format->height >= 1 && format->height <= IMAGE_MAX_SIDE);
+    CHECK(format->width >= 1 && format->width <= IMAGE_MAX_SIDE);
 }
 
-static void split_planes(struct image *image, const struct image_rgb *rgb)
+bool image_read_fitted_bytes(uint8_t *pixels, const char *path, const uint8_t *bytes, size_t size,
+                             const struct image_format *format, struct status *status)
 {
-    int64_t plane = image->height * image->width;
-    for (int64_t i = 0; i < plane; i++) {
-        const uint8_t *pixel = rgb->pixels + 3 * i;
-        for (int64_t c = 0; c < image->channels; c++)
-            image->pixels[c * plane + i] = image->channels == 1 ? luminance(pixel) : pixel[c];
-    }
+    struct image_source source = {path, bytes, size, format};
+    struct image_stored stored;
+    check_format(format);
+    bool good = decode(&source, &stored, status);
+    if (good) image_fit(&stored, format, pixels);
+    free(stored.pixels);
+    return good;
+}
+
+bool image_read_fitted(uint8_t *pixels, const char *path, const struct image_format *format, struct status *status)
+{
+    struct image_source source = {.path = path};
+    uint8_t *bytes;
+    bool good =
+        read_file(&source, &bytes, status) && image_read_fitted_bytes(pixels, path, bytes, source.size, format, status);
+    free(bytes);
+    return good;
+}
+
+/* Makes planes of a decoded picture, in its own size. */
+static void split_planes(struct image *image, const struct image_stored *stored, int64_t channels)
+{
+    struct image_view view = image_orientation_view(stored);
+    struct image_format format = {channels, view.height, view.width, IMAGE_FIT_STRETCH, {255, 255, 255}};
+    *image = (struct image){channels, view.height, view.width, NULL};
+    image->pixels = memory_alloc((size_t)(view.height * view.width), (size_t)channels);
+    image_fit(stored, &format, image->pixels);
 }
 
 bool image_read(struct image *image, const char *path, int64_t channels, struct status *status)
 {
     struct image_source source = {.path = path};
-    struct image_rgb rgb = {.orientation = 1};
+    struct image_stored stored = {0};
+    uint8_t *bytes;
     CHECK(channels == 1 || channels == 3);
-    bool good = read_file(&source, status) && decode(&source, &rgb, status);
+    bool good = read_file(&source, &bytes, status) && decode(&source, &stored, status);
     *image = (struct image){0};
-    if (good) {
-        *image = (struct image){channels, rgb.height, rgb.width, NULL};
-        image->pixels = memory_alloc((size_t)(rgb.height * rgb.width), (size_t)channels);
-        split_planes(image, &rgb);
-    }
-    free(rgb.pixels);
-    free(source.bytes);
+    if (good) split_planes(image, &stored, channels);
+    free(stored.pixels);
+    free(bytes);
     return good;
 }
 

@@ -23,7 +23,7 @@ struct reader {
     struct jpeg_error_mgr errors;
     struct jpeg_progress_mgr progress;
     const struct image_source *source;
-    struct image_rgb *rgb;
+    struct image_stored *stored;
     struct status *status;
     uint8_t *row;                   /* one row of CMYK pixels */
     char message[JMSG_LENGTH_MAX];  /* the error that ends the reading */
@@ -63,13 +63,12 @@ static void check_scans(j_common_ptr common)
     longjmp(reader->jump, 1);
 }
 
-static void find_orientation(struct reader *reader)
+static int find_orientation(const struct reader *reader)
 {
     for (jpeg_saved_marker_ptr marker = reader->jpeg.marker_list; marker; marker = marker->next)
-        if (marker->data_length >= 6 && memcmp(marker->data, "Exif\0", 6) == 0) {
-            reader->rgb->orientation = image_orientation_find(reader->source, marker->data, marker->data_length);
-            return;
-        }
+        if (marker->data_length >= 6 && memcmp(marker->data, "Exif\0", 6) == 0)
+            return image_orientation_find(reader->source, marker->data, marker->data_length);
+    return 1;
 }
 
 /* Returns round(a b / 255). */
@@ -87,17 +86,45 @@ static void write_cmyk_row(const uint8_t *cmyk, uint8_t *rgb, int64_t width)
             rgb[3 * w + c] = (uint8_t)(cmyk[4 * w + 3] - scale(255U - cmyk[4 * w + c], cmyk[4 * w + 3]));
 }
 
+static void take_pixels(struct reader *reader)
+{
+    struct image_stored *stored = reader->stored;
+    stored->height = reader->jpeg.output_height, stored->width = reader->jpeg.output_width;
+    stored->samples = reader->jpeg.out_color_space == JCS_GRAYSCALE ? 1 : 3;
+    stored->pixels = memory_alloc((size_t)(stored->height * stored->width), (size_t)stored->samples);
+}
+
 static void read_rows(struct reader *reader)
 {
-    struct image_rgb *rgb = reader->rgb;
+    const struct image_stored *stored = reader->stored;
     bool cmyk = reader->jpeg.out_color_space == JCS_CMYK;
-    if (cmyk) reader->row = memory_alloc((size_t)rgb->width, 4);
+    if (cmyk) reader->row = memory_alloc((size_t)stored->width, 4);
     while (reader->jpeg.output_scanline < reader->jpeg.output_height) {
-        uint8_t *to = rgb->pixels + 3 * (int64_t)reader->jpeg.output_scanline * rgb->width;
+        uint8_t *to = stored->pixels + stored->samples * (int64_t)reader->jpeg.output_scanline * stored->width;
         JSAMPROW row = cmyk ? reader->row : to;
         jpeg_read_scanlines(&reader->jpeg, &row, 1);
-        if (cmyk) write_cmyk_row(reader->row, to, rgb->width);
+        if (cmyk) write_cmyk_row(reader->row, to, stored->width);
     }
+}
+
+/* Chooses the colours and the size that libjpeg gives: those of the file, or a part of the size. */
+static void choose_output(struct reader *reader)
+{
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    int components = jpeg->num_components;
+    jpeg->out_color_space = components == 4 ? JCS_CMYK : components == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    if (!reader->source->format) return;
+    jpeg->scale_num = 1;
+    jpeg->scale_denom = (unsigned)image_fit_reduction(reader->source->format, jpeg->image_height, jpeg->image_width,
+                                                      reader->stored->orientation);
+}
+
+/* Reads up to the first pixel. Errors leave by longjmp, too large a picture by false. */
+static bool read_header(struct reader *reader)
+{
+    jpeg_save_markers(&reader->jpeg, JPEG_APP0 + 1, 0xFFFF);
+    jpeg_read_header(&reader->jpeg, TRUE);
+    return image_check_size(reader->source, reader->jpeg.image_height, reader->jpeg.image_width, reader->status);
 }
 
 static bool read_picture(struct reader *reader)
@@ -108,38 +135,79 @@ static bool read_picture(struct reader *reader)
     jpeg_create_decompress(jpeg);
     jpeg->progress = &reader->progress;
     jpeg_mem_src(jpeg, reader->source->bytes, reader->source->size);
-    jpeg_save_markers(jpeg, JPEG_APP0 + 1, 0xFFFF);
-    jpeg_read_header(jpeg, TRUE);
-    if (!image_take_size(reader->source, reader->rgb, jpeg->image_height, jpeg->image_width, 3, reader->status))
-        return false;
-    jpeg->out_color_space = jpeg->num_components == 4 ? JCS_CMYK : JCS_RGB;
-    find_orientation(reader);
+    if (!read_header(reader)) return false;
+    reader->stored->orientation = find_orientation(reader);
+    choose_output(reader);
     jpeg_start_decompress(jpeg);
+    take_pixels(reader);
     read_rows(reader);
     jpeg_finish_decompress(jpeg);
     return true;
 }
 
-bool image_decode_jpeg(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+static struct reader *reader_create(const struct image_source *source, struct status *status)
 {
     struct reader *reader = memory_alloc(1, sizeof *reader);
-    *reader = (struct reader){.source = source, .rgb = rgb, .status = status};
+    reader->source = source, reader->status = status;
     reader->jpeg.err = jpeg_std_error(&reader->errors);
     reader->jpeg.client_data = reader;
     reader->errors.error_exit = on_error;
     reader->errors.emit_message = on_message;
     reader->progress.progress_monitor = check_scans;
-    bool good = read_picture(reader);
-    if (good && *reader->harmless) warning_print("%s: read in spite of: %s", source->path, reader->harmless);
+    return reader;
+}
+
+static void reader_free(struct reader *reader)
+{
     jpeg_destroy_decompress(&reader->jpeg);
     free(reader->row);
     free(reader);
+}
+
+bool image_decode_jpeg(const struct image_source *source, struct image_stored *stored, struct status *status)
+{
+    struct reader *reader = reader_create(source, status);
+    reader->stored = stored;
+    bool good = read_picture(reader);
+    if (good && *reader->harmless) warning_print("%s: read in spite of: %s", source->path, reader->harmless);
+    reader_free(reader);
+    return good;
+}
+
+/* --- the header alone --- */
+
+static bool probe_picture(struct reader *reader, FILE *file, struct image_header *header, int *orientation)
+{
+    struct jpeg_decompress_struct *jpeg = &reader->jpeg;
+    if (setjmp(reader->jump))
+        return image_fail(reader->source, reader->status, "not a good JPEG file: %s", reader->message);
+    jpeg_create_decompress(jpeg);
+    jpeg_stdio_src(jpeg, file);
+    if (!read_header(reader)) return false;
+    *header = (struct image_header){jpeg->image_height, jpeg->image_width, jpeg->num_components != 1};
+    *orientation = find_orientation(reader);
+    return true;
+}
+
+bool image_probe_jpeg(const struct image_source *source, FILE *file, struct image_header *header, int *orientation,
+                      struct status *status)
+{
+    struct reader *reader = reader_create(source, status);
+    bool good = probe_picture(reader, file, header, orientation);
+    reader_free(reader);
     return good;
 }
 #else
-bool image_decode_jpeg(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+bool image_decode_jpeg(const struct image_source *source, struct image_stored *stored, struct status *status)
 {
-    (void)rgb;
+    (void)stored;
     return image_fail(source, status, "a JPEG file, and this build has no libjpeg-turbo (Debian: libjpeg-dev)");
+}
+
+bool image_probe_jpeg(const struct image_source *source, FILE *file, struct image_header *header, int *orientation,
+                      struct status *status)
+{
+    (void)file, (void)header, (void)orientation;
+    return image_decode_jpeg(source, NULL, status);
 }
 #endif

@@ -1,9 +1,5 @@
-/* Reads EXIF's tag Orientation, which tells how the camera was held, and turns pixels by it. */
-#include <stdlib.h>
-#include <string.h>
-
+/* Reads EXIF's tag Orientation, which tells how the camera was held, and shows pixels upright by it. */
 #include "io/image_private.h"
-#include "trainer/memory.h"
 
 #ifdef TRAINER_EXIF
 #include <libexif/exif-data.h>
@@ -39,37 +35,26 @@ int image_orientation_find(const struct image_source *source, const uint8_t *blo
 }
 #endif
 
-/* Returns the place among the stored pixels of the pixel at (h,w) of the upright picture. height and width are those of
- * the stored picture.
+bool image_orientation_is_sideways(int orientation)
+{
+    return orientation >= 5;
+}
+
+/* By the orientation the stored rows run upwards, or to the left where the picture is sideways; the stored columns run
+ * against the reading direction in the same way:
  *
  *   1 upright    2 mirrored left and right     3 upside down             4 mirrored top and bottom
  *   5 mirrored along the diagonal that falls   6 turned left: turn it right by 90 degrees
  *   7 mirrored along the one that rises        8 turned right: turn it left by 90 degrees */
-static int64_t stored_place(int orientation, int64_t height, int64_t width, int64_t h, int64_t w)
+struct image_view image_orientation_view(const struct image_stored *stored)
 {
-    /* clang-format off */
-    switch (orientation) {
-    case 2: return h * width + (width - 1 - w);
-    case 3: return (height - 1 - h) * width + (width - 1 - w);
-    case 4: return (height - 1 - h) * width + w;
-    case 5: return w * width + h;
-    case 6: return (height - 1 - w) * width + h;
-    case 7: return (height - 1 - w) * width + (width - 1 - h);
-    case 8: return w * width + (width - 1 - h);
-    default: return h * width + w;
-    }
-    /* clang-format on */
-}
-
-void image_orientation_apply(struct image_rgb *rgb)
-{
-    if (rgb->orientation == 1) return;
-    bool sideways = rgb->orientation >= 5;
-    int64_t height = sideways ? rgb->width : rgb->height, width = sideways ? rgb->height : rgb->width;
-    uint8_t *pixels = memory_alloc((size_t)(height * width), 3), *to = pixels;
-    for (int64_t h = 0; h < height; h++)
-        for (int64_t w = 0; w < width; w++, to += 3)
-            memcpy(to, rgb->pixels + 3 * stored_place(rgb->orientation, rgb->height, rgb->width, h, w), 3);
-    free(rgb->pixels);
-    *rgb = (struct image_rgb){height, width, pixels, 1};
+    int is = stored->orientation;
+    bool rows_back = is == 3 || is == 4 || is == 6 || is == 7, columns_back = is == 2 || is == 3 || is == 7 || is == 8;
+    ptrdiff_t column = stored->samples, row = stored->width * column;
+    struct image_view view = {stored->height, stored->width, stored->samples, stored->pixels, row, column};
+    if (rows_back) view.first += (stored->height - 1) * row, view.down = -row;
+    if (columns_back) view.first += (stored->width - 1) * column, view.right = -column;
+    if (image_orientation_is_sideways(is))
+        view = (struct image_view){view.width, view.height, view.samples, view.first, view.right, view.down};
+    return view;
 }

@@ -1,5 +1,5 @@
-/* Reads PNG files by libpng and gives Pillow's pixels. The chunks gAMA, sRGB and iCCP change no number, 16 bits become
- * the upper 8, and transparent pixels are laid on white in the stored numbers. */
+/* Reads PNG files by libpng and gives Pillow's pixels. The chunks gAMA, sRGB and iCCP change no number, and 16 bits become
+ * the upper 8. */
 #include "io/image_private.h"
 
 #ifdef TRAINER_PNG
@@ -7,13 +7,14 @@
 #include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "trainer/memory.h"
 
 /* libpng leaves by longjmp, so everything that must outlive the jump is in here. */
 struct reader {
     const struct image_source *source;
-    struct image_rgb *rgb;
+    struct image_stored *stored;
     struct status *status;
     size_t offset; /* bytes of the file that libpng took so far */
     png_structp png;
@@ -43,29 +44,28 @@ static void read_data(png_structp png, png_bytep to, size_t size)
     reader->offset += size;
 }
 
-/* Makes libpng turn every kind of PNG into rows of red, green, blue and alpha, 8 bits each. */
-static void ask_for_rgba(png_structp png)
+/* Makes libpng turn every kind of PNG into rows of 8 bits: grey, or red, green and blue, with alpha where the file has
+ * transparent pixels. Grey with alpha becomes a colour. */
+static void ask_for_bytes(struct reader *reader)
 {
+    png_structp png = reader->png;
     png_set_expand(png);
     png_set_strip_16(png);
-    png_set_gray_to_rgb(png);
-    png_set_add_alpha(png, 0xFF, PNG_FILLER_AFTER);
+    if (png_get_color_type(png, reader->info) == PNG_COLOR_TYPE_GRAY_ALPHA ||
+        png_get_valid(png, reader->info, PNG_INFO_tRNS))
+        png_set_gray_to_rgb(png);
     png_set_interlace_handling(png);
+    png_read_update_info(png, reader->info);
 }
 
-/* Returns round((a s + (255 - a) 255) / 255) in whole numbers, for the alpha a and the sample s. */
-static uint8_t on_white(uint8_t sample, uint8_t alpha)
+static void take_pixels(struct reader *reader)
 {
-    uint32_t sum = (uint32_t)alpha * sample + (255U - alpha) * 255 + 0x80;
-    return (uint8_t)((sum + (sum >> 8)) >> 8);
-}
-
-static void drop_alpha(struct image_rgb *rgb)
-{
-    const uint8_t *from = rgb->pixels;
-    uint8_t *to = rgb->pixels;
-    for (int64_t i = 0; i < rgb->height * rgb->width; i++, from += 4)
-        for (int c = 0; c < 3; c++) *to++ = on_white(from[c], from[3]);
+    struct image_stored *stored = reader->stored;
+    stored->samples = png_get_channels(reader->png, reader->info);
+    int64_t row = stored->width * stored->samples;
+    stored->pixels = memory_alloc((size_t)stored->height, (size_t)row);
+    reader->rows = memory_alloc((size_t)stored->height, sizeof *reader->rows);
+    for (int64_t h = 0; h < stored->height; h++) reader->rows[h] = stored->pixels + h * row;
 }
 
 /* Reads the EXIF block. In a PNG it lacks the six bytes that begin it in a JPEG. */
@@ -78,7 +78,7 @@ static void find_orientation(struct reader *reader)
     uint8_t *block = memory_alloc((size_t)size + 6, 1);
     memcpy(block, "Exif\0", 6);
     memcpy(block + 6, bytes, size);
-    reader->rgb->orientation = image_orientation_find(reader->source, block, (size_t)size + 6);
+    reader->stored->orientation = image_orientation_find(reader->source, block, (size_t)size + 6);
     free(block);
 #else
     (void)reader;
@@ -88,26 +88,24 @@ static void find_orientation(struct reader *reader)
 static bool read_pixels(struct reader *reader)
 {
     png_structp png = reader->png;
-    struct image_rgb *rgb = reader->rgb;
     if (setjmp(reader->jump))
         return image_fail(reader->source, reader->status, "not a good PNG file: %s", reader->message);
     png_read_info(png, reader->info);
-    if (!image_take_size(reader->source, rgb, png_get_image_height(png, reader->info),
-                         png_get_image_width(png, reader->info), 4, reader->status))
-        return false;
-    reader->rows = memory_alloc((size_t)rgb->height, sizeof *reader->rows);
-    for (int64_t h = 0; h < rgb->height; h++) reader->rows[h] = rgb->pixels + 4 * h * rgb->width;
-    ask_for_rgba(png);
+    reader->stored->height = png_get_image_height(png, reader->info);
+    reader->stored->width = png_get_image_width(png, reader->info);
+    if (!image_check_size(reader->source, reader->stored->height, reader->stored->width, reader->status)) return false;
+    ask_for_bytes(reader);
+    take_pixels(reader);
     png_read_image(png, reader->rows);
     png_read_end(png, reader->info);
     find_orientation(reader);
     return true;
 }
 
-bool image_decode_png(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+bool image_decode_png(const struct image_source *source, struct image_stored *stored, struct status *status)
 {
     struct reader *reader = memory_alloc(1, sizeof *reader);
-    *reader = (struct reader){.source = source, .rgb = rgb, .status = status};
+    *reader = (struct reader){.source = source, .stored = stored, .status = status};
     reader->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, reader, on_error, on_warning);
     if (reader->png) reader->info = png_create_info_struct(reader->png);
     bool good = reader->info || image_fail(source, status, "cannot decode: libpng does not start");
@@ -115,16 +113,98 @@ bool image_decode_png(const struct image_source *source, struct image_rgb *rgb, 
         png_set_read_fn(reader->png, reader, read_data);
         good = read_pixels(reader);
     }
-    if (good) drop_alpha(rgb);
     png_destroy_read_struct(&reader->png, &reader->info, NULL);
     free(reader->rows);
     free(reader);
     return good;
 }
-#else
-bool image_decode_png(const struct image_source *source, struct image_rgb *rgb, struct status *status)
+
+/* --- the header alone --- */
+
+/* libpng finds what lies behind the pixels only by decoding them. So the chunks are walked here: of IHDR, PLTE and eXIf
+ * the content counts, and the others are stepped over. */
+struct walk {
+    const struct image_source *source;
+    int file;
+    off_t place;
+    struct image_header *header;
+    int *orientation;
+};
+
+static uint32_t number_of(const uint8_t *bytes)
 {
-    (void)rgb;
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+static bool walk_read(const struct walk *walk, int64_t offset, uint8_t *to, size_t size)
+{
+    return pread(walk->file, to, size, walk->place + offset) == (ssize_t)size;
+}
+
+/* A palette counts as colour if one of its entries is not grey. */
+static void see_palette(const struct walk *walk, uint32_t size)
+{
+    uint8_t entries[3 * 256] = {0};
+    if (size > sizeof entries || !walk_read(walk, 8, entries, size)) return;
+    walk->header->colour = false;
+    for (uint32_t i = 0; i + 3 <= size; i += 3)
+        if (entries[i] != entries[i + 1] || entries[i] != entries[i + 2]) walk->header->colour = true;
+}
+
+static void see_exif(const struct walk *walk, uint32_t size)
+{
+    enum { EXIF_MAX = 1 << 20 };
+    if (size > EXIF_MAX) return;
+    uint8_t *block = memory_alloc((size_t)size + 6, 1);
+    memcpy(block, "Exif\0", 6);
+    if (walk_read(walk, 8, block + 6, size))
+        *walk->orientation = image_orientation_find(walk->source, block, (size_t)size + 6);
+    free(block);
+}
+
+/* Returns the kind of colour, as libpng names it, or -1 where the file does not begin with its header. */
+static int see_header(struct walk *walk)
+{
+    uint8_t bytes[8 + 13];
+    if (!walk_read(walk, 0, bytes, sizeof bytes) || memcmp(bytes + 4, "IHDR", 4) != 0) return -1;
+    *walk->header =
+        (struct image_header){number_of(bytes + 12), number_of(bytes + 8), bytes[17] & PNG_COLOR_MASK_COLOR};
+    return bytes[17];
+}
+
+/* Goes through the chunks up to the last one, or to where the file is cut off. */
+static void walk_chunks(struct walk *walk, int kind)
+{
+    uint8_t head[8];
+    bool found = false; /* only the first eXIf counts */
+    for (; walk_read(walk, 0, head, 8) && memcmp(head + 4, "IEND", 4) != 0;
+         walk->place += 12 + (off_t)number_of(head)) {
+        bool is_exif = memcmp(head + 4, "eXIf", 4) == 0;
+        if (is_exif && !found) see_exif(walk, number_of(head)), found = true;
+        if (kind == PNG_COLOR_TYPE_PALETTE && memcmp(head + 4, "PLTE", 4) == 0) see_palette(walk, number_of(head));
+    }
+}
+
+bool image_probe_png(const struct image_source *source, FILE *file, struct image_header *header, int *orientation,
+                     struct status *status)
+{
+    struct walk walk = {source, fileno(file), 8, header, orientation};
+    int kind = see_header(&walk);
+    if (kind < 0) return image_fail(source, status, "not a good PNG file: it does not begin with its header");
+    walk_chunks(&walk, kind);
+    return true;
+}
+#else
+bool image_probe_png(const struct image_source *source, FILE *file, struct image_header *header, int *orientation,
+                     struct status *status)
+{
+    (void)file, (void)header, (void)orientation;
+    return image_decode_png(source, NULL, status);
+}
+
+bool image_decode_png(const struct image_source *source, struct image_stored *stored, struct status *status)
+{
+    (void)stored;
     return image_fail(source, status, "a PNG file, and this build has no libpng (Debian: libpng-dev)");
 }
 #endif
