@@ -221,12 +221,16 @@ static void write_png(struct png_file *file, const char *path)
     support_file_write(path, file->bytes, file->size);
 }
 
-/* A probe reads no pixels: this file's are no good. Its EXIF stands behind them, and of two the first counts. */
+/* A probe reads no pixels: this file's are no good. Its EXIF stands behind them. The first block is damaged, and of the
+ * others the first counts. */
 Test(image_fit, headers_of_png_are_read_to_the_end)
 {
-    static const uint8_t turned[26] = "II*\0\10\0\0\0\1\0\x12\1\3\0\1\0\0\0\6", upright[26] = "II*\0\10";
+    static const uint8_t upright[26] = "II*\0\10\0\0\0\1\0\x12\1\3\0\1\0\0\0\1",
+                         turned[26] = "II*\0\10\0\0\0\1\0\x12\1\3\0\1\0\0\0\6";
     struct png_file file = begin_png(30, 20, 2);
     add_chunk(&file, "IDAT", "no pixels", 9);
+    add_chunk(&file, "eXIf", upright, sizeof upright);
+    file.bytes[file.size - 1] ^= 1;
     add_chunk(&file, "eXIf", turned, sizeof turned);
     add_chunk(&file, "eXIf", upright, sizeof upright);
     write_png(&file, "a.png");

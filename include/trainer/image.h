@@ -31,8 +31,7 @@ enum image_fit { IMAGE_FIT_CROP, IMAGE_FIT_PAD, IMAGE_FIT_STRETCH };
 struct image_format {
     int64_t channels, height, width; /* channels: 1 or 3; sides: 1 to IMAGE_MAX_SIDE */
     enum image_fit fit;
-    uint8_t
-        background[3]; /* red, green, blue; lies under transparent pixels and fills the borders of a padded picture */
+    uint8_t background[3]; /* red, green, blue; under transparent pixels and around a padded picture */
 };
 
 /* What a picture's header tells. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "trainer/memory.h"
 
@@ -121,6 +122,8 @@ bool image_decode_png(const struct image_source *source, struct image_stored *st
 
 /* --- the header alone --- */
 
+enum { EXIF_MAX = 8000000 }; /* libpng takes no larger chunk */
+
 /* libpng finds what lies behind the pixels only by decoding them. So the chunks are walked here: of IHDR, PLTE and eXIf
  * the content counts, and the others are stepped over. */
 struct walk {
@@ -151,15 +154,20 @@ static void see_palette(const struct walk *walk, uint32_t size)
         if (entries[i] != entries[i + 1] || entries[i] != entries[i + 2]) walk->header->colour = true;
 }
 
-static void see_exif(const struct walk *walk, uint32_t size)
+/* Reads the orientation in a block of EXIF. Returns false where libpng would not take the block: its checksum is wrong,
+ * or it does not begin with the order of its bytes. */
+static bool see_exif(const struct walk *walk, uint32_t size)
 {
-    enum { EXIF_MAX = 1 << 20 };
-    if (size > EXIF_MAX) return;
-    uint8_t *block = memory_alloc((size_t)size + 6, 1);
-    memcpy(block, "Exif\0", 6);
-    if (walk_read(walk, 8, block + 6, size))
-        *walk->orientation = image_orientation_find(walk->source, block, (size_t)size + 6);
+    enum { BEFORE = 6, BEHIND = 4 }; /* "Exif\0\0" in place of the kind, and the checksum */
+    if (size < 2 || size > EXIF_MAX) return false;
+    uint8_t *block = memory_alloc((size_t)size + BEFORE + BEHIND, 1), *content = block + BEFORE;
+    bool good = walk_read(walk, 4, content - 4, (size_t)size + 4 + BEHIND) &&
+                crc32(0, content - 4, size + 4) == number_of(content + size) && content[0] == content[1] &&
+                (content[0] == 'I' || content[0] == 'M');
+    memcpy(block, "Exif\0", BEFORE);
+    if (good) *walk->orientation = image_orientation_find(walk->source, block, (size_t)size + BEFORE);
     free(block);
+    return good;
 }
 
 /* Returns the kind of colour, as libpng names it, or -1 where the file does not begin with its header. */
@@ -176,11 +184,11 @@ static int see_header(struct walk *walk)
 static void walk_chunks(struct walk *walk, int kind)
 {
     uint8_t head[8];
-    bool found = false; /* only the first eXIf counts */
+    bool found = false; /* the first good eXIf counts */
     for (; walk_read(walk, 0, head, 8) && memcmp(head + 4, "IEND", 4) != 0;
          walk->place += 12 + (off_t)number_of(head)) {
         bool is_exif = memcmp(head + 4, "eXIf", 4) == 0;
-        if (is_exif && !found) see_exif(walk, number_of(head)), found = true;
+        if (is_exif && !found) found = see_exif(walk, number_of(head));
         if (kind == PNG_COLOR_TYPE_PALETTE && memcmp(head + 4, "PLTE", 4) == 0) see_palette(walk, number_of(head));
     }
 }

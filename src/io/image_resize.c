@@ -113,9 +113,12 @@ static void scale_row_of_3(const struct direction *across, const uint8_t *from, 
     }
 }
 
+/* Where each output is one input, nothing is scaled: the weights sum to 1. */
 static void scale_row(const struct direction *across, const uint8_t *from, uint8_t *to, int64_t width, int64_t channels)
 {
-    if (channels == 1)
+    if (across->most == 1 && across->end - across->first == width)
+        memcpy(to, from, (size_t)(width * channels));
+    else if (channels == 1)
         scale_row_of_1(across, from, to, width);
     else
         scale_row_of_3(across, from, to, width);
@@ -164,6 +167,10 @@ static void keep_rows(struct resampling *work, int64_t first, int64_t end)
 static void sum_rows(const struct resampling *work, const struct window *window)
 {
     int64_t count = work->kept_width * work->rows->channels;
+    if (window->count == 1) {
+        memcpy(work->summed, kept_row(work, window->first), (size_t)count);
+        return;
+    }
     memset(work->sums, 0, (size_t)count * sizeof *work->sums);
     for (int64_t k = 0; k < window->count; k++) {
         const uint8_t *row = kept_row(work, window->first + k);

@@ -1,11 +1,13 @@
-/* A picture, PNG or JPEG. Input: a byte whose lowest bit asks for grey, and the file. Pictures that announce many
- * pixels are left out, because decoding them only takes long: IMAGE_MAX_PIXELS has its test elsewhere. */
+/* A picture, PNG or JPEG. Input: a byte that says what the picture is made into, and the file. Pictures that announce
+ * many pixels are left out, because decoding them only takes long: IMAGE_MAX_PIXELS has its test elsewhere. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "fuzz.h"
 #include "trainer/check.h"
 #include "trainer/image.h"
+#include "trainer/memory.h"
 
 enum { PIXELS_TRIED = 1 << 16 };
 
@@ -32,11 +34,62 @@ static bool announces_many_pixels(const uint8_t *file, size_t size)
     return false;
 }
 
+/* From the lowest bit: grey (1 bit), fit (2), height and width (2 each), a black background (1). */
+static struct image_format format_of(uint8_t byte)
+{
+    static const int64_t sides[4] = {1, 5, 16, 67};
+    struct image_format format = {.channels = byte & 1 ? 1 : 3, .fit = (enum image_fit)((byte >> 1 & 3) % 3)};
+    format.height = sides[byte >> 3 & 3], format.width = sides[byte >> 5 & 3];
+    memset(format.background, byte >> 7 ? 0 : 255, 3);
+    return format;
+}
+
+static void check_grey(const struct image *image)
+{
+    size_t plane = (size_t)(image->height * image->width);
+    for (int64_t c = 1; c < image->channels; c++)
+        CHECK(memcmp(image->pixels, image->pixels + (size_t)c * plane, plane) == 0);
+}
+
+/* What is read is what the header told. */
+static void check_header(const struct image *image, const char *path)
+{
+    struct image_header header;
+    struct status status;
+    CHECK(image_probe(&header, path, &status));
+    CHECK(header.height == image->height && header.width == image->width);
+    if (!header.colour) check_grey(image);
+}
+
+static void read_whole(const char *path, int64_t channels)
+{
+    struct image image;
+    struct status status;
+    if (!image_read(&image, path, channels, &status)) {
+        fuzz_check_refusal(&status, STATUS_RUNTIME);
+        CHECK(image.pixels == NULL);
+        return;
+    }
+    CHECK(image.channels == channels && image.height >= 1 && image.width >= 1);
+    check_header(&image, path);
+    image_resize(&image, 7, 5);
+    CHECK(image.height == 7 && image.width == 5);
+    image_free(&image);
+}
+
+static void read_fitted(const char *path, const struct image_format *format)
+{
+    struct image_header header;
+    struct status status;
+    uint8_t *pixels = memory_alloc((size_t)(format->height * format->width), (size_t)format->channels);
+    if (!image_read_fitted(pixels, path, format, &status)) fuzz_check_refusal(&status, STATUS_RUNTIME);
+    if (!image_probe(&header, path, &status)) fuzz_check_refusal(&status, STATUS_RUNTIME);
+    free(pixels);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct fuzz_file file;
-    struct image image;
-    struct status status;
     if (size < 1 || announces_many_pixels(data + 1, size - 1)) return -1;
     if (!*file.path) {
         fuzz_file_create(&file);
@@ -44,15 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         CHECK(stderr);
     }
     fuzz_file_set(&file, data + 1, size - 1);
-    int64_t channels = data[0] & 1 ? 1 : 3;
-    if (!image_read(&image, file.path, channels, &status)) {
-        fuzz_check_refusal(&status, STATUS_RUNTIME);
-        CHECK(image.pixels == NULL);
-        return 0;
-    }
-    CHECK(image.channels == channels && image.height >= 1 && image.width >= 1);
-    image_resize(&image, 7, 5);
-    CHECK(image.height == 7 && image.width == 5);
-    image_free(&image);
+    struct image_format format = format_of(data[0]);
+    read_whole(file.path, format.channels);
+    read_fitted(file.path, &format);
     return 0;
 }

@@ -1,7 +1,9 @@
 """Pictures fitted to a size have the pixels that Pillow gives, bit for bit: for every kind of picture, fit and size. The program
 fit_image answers for the trainer. The fixtures' list (tests/fixtures/fitted) is compared with the Pillow that is installed."""
 
+import glob
 import os
+import struct
 import subprocess
 import unittest
 
@@ -14,8 +16,12 @@ import support
 from test_pictures import is_different
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+MAX_SIDE, MAX_PIXELS = 16384, 1 << 26
 FIT = os.path.join(os.path.dirname(os.environ["TRAINER"]), "tests", "interop", "fit_image")
-SEEDS = range(int(os.environ.get("TRAINER_FITTED_SEEDS", "4")))
+SEEDS = range(4)
+# Debian's package openclipart-png, 8,121 files of all kinds: every 40th is compared, or every TRAINER_CLIPART_STEP-th.
+CLIPART = os.environ.get("TRAINER_CLIPART", "/usr/share/openclipart/png")
+CLIPART_STEP = int(os.environ.get("TRAINER_CLIPART_STEP", "40"))
 
 
 def exif(orientation):
@@ -111,6 +117,25 @@ class Fitted(unittest.TestCase):
             path = self.write(fitted.file_of(fitted.photo(random, height, width), "PNG"))
             for sides in ((1, 1), (1, 50), (50, 1), (32, 32), (7, 300)):
                 self.compare(f"{width}x{height}", path, *sides, random)
+
+    def is_too_large(self, path):
+        with open(path, "rb") as file:
+            width, height = struct.unpack(">II", file.read(24)[16:])
+        return max(width, height) > MAX_SIDE or width * height > MAX_PIXELS
+
+    @unittest.skipUnless(os.path.isdir(CLIPART), f"no {CLIPART}: Debian's openclipart-png")
+    def test_clipart(self):
+        random = numpy.random.default_rng(5)
+        paths = sorted(glob.glob(os.path.join(CLIPART, "**", "*.png"), recursive=True))
+        too_large = [path for path in paths if self.is_too_large(path)]
+        self.assertGreaterEqual(len(too_large), 3)
+        for path in too_large:
+            for request in (f"probe {path}", f"3 64 64 crop 255 255 255 {path}"):
+                self.assertIn("expected at most 16384 on a side", self.ask(request))
+        for path in sorted({*paths[::CLIPART_STEP]} - {*too_large}):
+            with open(path, "rb") as file:
+                self.probe(path, path, file.read(26))
+            self.compare(path, path, *(int(side) for side in random.integers(8, 100, 2)), random)
 
     def test_list_of_the_fixtures(self):
         with open(os.path.join(HERE, "..", "fixtures", "fitted", "fitted.txt")) as file:
