@@ -16,6 +16,22 @@ static void *upload(struct cuda_backend *cuda, const void *from, size_t bytes)
     return data;
 }
 
+/* Copies the images of the view to the device, in the order of its samples. */
+static uint8_t *upload_images(struct cuda_backend *cuda, const struct dataset_view *view, size_t sample)
+{
+    size_t count = (size_t)view->count;
+    if (!view->rows) return upload(cuda, view->pixels, count * sample);
+    uint8_t *images = cuda_alloc(cuda, count * sample);
+    for (size_t i = 0; i < count;) { /* a run of neighbouring rows at a time */
+        size_t first = i++;
+        while (i < count && view->rows[i] == view->rows[i - 1] + 1) i++;
+        const uint8_t *from = view->pixels + (size_t)view->rows[first] * sample;
+        CUDA_CHECK(
+            cudaMemcpyAsync(images + first * sample, from, (i - first) * sample, cudaMemcpyHostToDevice, cuda->stream));
+    }
+    return images;
+}
+
 static struct device_dataset *dataset_upload(struct backend *backend, const struct dataset_view *view)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
@@ -25,7 +41,7 @@ static struct device_dataset *dataset_upload(struct backend *backend, const stru
     int32_t *order = cuda_alloc(cuda, count * sizeof *order);
     dataset->count = view->count;
     dataset->images = (struct cuda_images){
-        .pixels = upload(cuda, view->pixels, count * (size_t)sample),
+        .pixels = upload_images(cuda, view, (size_t)sample),
         .labels = upload(cuda, view->labels, count * sizeof *view->labels),
         .offset = upload(cuda, view->offset, (size_t)sample * sizeof *view->offset),
         .scale = upload(cuda, view->scale, (size_t)view->channels * sizeof *view->scale),

@@ -265,10 +265,11 @@ Test(classes, quickstart_names_its_classes)
 {
     struct experiment experiment;
     struct status status = {0};
-    int64_t classes = 0;
-    cr_assert(experiment_load(&experiment, CONFIG_FOLDER "/quickstart.ini", NULL, 0, &status), "%s", status.message);
-    cr_assert(dataset_classes_said(&experiment, &classes, &status), "%s", status.message);
-    cr_expect_eq(classes, 10);
+    struct dataset_description assumed;
+    const char *const size[] = {"data.image_size=28", "data.channels=1"};
+    cr_assert(experiment_load(&experiment, CONFIG_FOLDER "/quickstart.ini", size, 2, &status), "%s", status.message);
+    cr_assert(dataset_assume(&assumed, &experiment, &status), "%s", status.message);
+    cr_expect_eq(assumed.classes, 10);
     cr_expect_not_null(strstr(experiment.data.class_names, ", Ankle boot"));
     experiment_free(&experiment);
 }
@@ -300,7 +301,7 @@ Test(classes, network_without_its_data_has_the_classes_of_the_config)
     cr_expect_not_null(strstr(result.out, "images of 3x32x32, 3 classes"), "%s", result.out);
     program_expect(result, 0, result.out, "");
     result = program_run("summary", "x.ini", "--set", "data.dataset=idx", "--set", "data.class_names=auto", "--set",
-                         "data.classes=7", NULL);
+                         "data.classes=7", "--set", "data.image_size=28", "--set", "data.channels=1", NULL);
     cr_expect_not_null(strstr(result.out, "Assuming images of 1x28x28 and 7 classes."), "%s", result.out);
     program_expect(result, 0, result.out, "");
 }

@@ -296,8 +296,17 @@ Test(cli, sums_up_a_network_without_its_data)
     char *convnet = support_path(CONFIG_FOLDER, "convnet.ini"), *mlp = support_path(CONFIG_FOLDER, "mlp.ini");
     expect_output(run("summary", convnet, NULL), "9,231,114     152,769,536");
     expect_output(run("summary", mlp, NULL), "308,310");
-    expect_output(run("summary", mlp, "--set", "data.dataset=idx", "--set", "data.path=nowhere", NULL),
-                  "\nAssuming images of 1x28x28 and 10 classes.\n");
+    expect_output(run("summary", mlp, "--set", "data.dataset=idx", "--set", "data.path=nowhere", "--set",
+                      "data.image_size=28x20", "--set", "data.channels=1", "--set", "data.classes=7", NULL),
+                  "\nAssuming images of 1x20x28 and 7 classes.\n");
+    expect_error(
+        run("summary", mlp, "--set", "data.dataset=idx", "--set", "data.path=nowhere", "--set", "data.channels=1",
+            NULL),
+        1,
+        "nowhere: no such folder, expected the IDX files of MNIST or Fashion-MNIST there: point data.path (--set "
+        "data.path=...) at them; Debian's package dataset-fashion-mnist has Fashion-MNIST in "
+        "/usr/share/datasets/fashion-mnist; to go on without the data: " CONFIG_FOLDER
+        "/mlp.ini: data.image_size (default): expected a value, as the data that would tell it cannot be read");
     expect_output(run("summary", mlp, "--set", "data.dataset=synthetic", "--set", "data.synthetic_size=8", NULL),
                   "images of 3x8x8, 10 classes");
     free(convnet);

@@ -180,9 +180,8 @@ static void expect_subsequence(const struct image_set *part, const struct image_
 {
     int64_t at = 0;
     for (int64_t i = 0; i < part->count; i++, at++) {
-        while (at < whole->count &&
-               memcmp(part->pixels + i * (int64_t)size, whole->pixels + at * (int64_t)size, size) != 0)
-            at++;
+        const uint8_t *sample = image_set_pixels(part, i, (int64_t)size);
+        while (at < whole->count && memcmp(sample, image_set_pixels(whole, at, (int64_t)size), size) != 0) at++;
         cr_assert(at < whole->count && !used[at] && part->labels[i] == whole->labels[at]);
         used[at] = true;
     }
@@ -251,9 +250,11 @@ Test(dataset, split_depends_on_the_seed_alone)
     struct dataset a = load(&experiment), again = load(&experiment);
     experiment.experiment.seed = 1;
     struct dataset other = load(&experiment);
-    size_t bytes = 50 * (size_t)sample_size(&a);
-    cr_expect_eq(memcmp(a.validation.pixels, again.validation.pixels, bytes), 0);
-    cr_expect_neq(memcmp(a.validation.pixels, other.validation.pixels, bytes), 0);
+    cr_expect(memcmp(a.validation.rows, again.validation.rows, 50 * sizeof(int32_t)) == 0);
+    cr_expect(memcmp(a.validation.rows, other.validation.rows, 50 * sizeof(int32_t)) != 0);
+    for (int64_t i = 0; i < 50; i++)
+        cr_expect(memcmp(image_set_pixels(&a.validation, i, sample_size(&a)),
+                         image_set_pixels(&again.validation, i, sample_size(&a)), (size_t)sample_size(&a)) == 0);
     dataset_free(&a), dataset_free(&again), dataset_free(&other);
 }
 
@@ -275,8 +276,10 @@ Test(dataset, split_of_sorted_samples)
     bool early = false, late = false;
     count_classes(&dataset.validation, count);
     for (int c = 0; c < 5; c++) cr_expect_eq(count[c], 2);
-    for (int64_t i = 0; i < 10; i++)
-        early |= dataset.validation.pixels[i] % 20 < 10, late |= dataset.validation.pixels[i] % 20 >= 10;
+    for (int64_t i = 0; i < 10; i++) {
+        int place = *image_set_pixels(&dataset.validation, i, 1) % 20;
+        early |= place < 10, late |= place >= 10;
+    }
     cr_expect(early && late, "drawn, not the first or last of each class");
     dataset_free(&dataset);
     free(images_path), free(labels_path);
@@ -314,7 +317,8 @@ Test(dataset, mean_image_leaves_the_validation_set_out)
     experiment.data.validation_size = 319;
     struct dataset dataset = load(&experiment);
     cr_assert_eq(dataset.train.count, 1);
-    for (int64_t i = 0; i < sample_size(&dataset); i++) cr_assert_eq(dataset.offset[i], dataset.train.pixels[i]);
+    const uint8_t *only = image_set_pixels(&dataset.train, 0, sample_size(&dataset));
+    for (int64_t i = 0; i < sample_size(&dataset); i++) cr_assert_eq(dataset.offset[i], only[i]);
     dataset_free(&dataset);
 }
 
@@ -381,7 +385,7 @@ static int nearest_mean(const double *means, const uint8_t *image)
 Test(synthetic, is_learnable)
 {
     struct dataset dataset;
-    synthetic_load(&dataset, 1000, 200, CLASSES, CHANNELS, SIZE, 42);
+    synthetic_make(&dataset, 1000, 200, CLASSES, CHANNELS, SIZE, 42);
     double *means = class_means(&dataset);
     int correct = 0;
     for (int64_t n = 0; n < 200; n++)
@@ -395,7 +399,7 @@ Test(synthetic, is_learnable)
 Test(synthetic, patterns_are_smooth)
 {
     struct dataset dataset;
-    synthetic_load(&dataset, 1000, 1, CLASSES, CHANNELS, SIZE, 42);
+    synthetic_make(&dataset, 1000, 1, CLASSES, CHANNELS, SIZE, 42);
     double *means = class_means(&dataset), near = 0, far = 0;
     for (int64_t row = 0; row < CLASSES * CHANNELS * SIZE; row++)
         for (int x = 1; x < SIZE; x++) {
@@ -413,7 +417,7 @@ Test(synthetic, every_class_occurs_equally_often)
 {
     struct dataset dataset;
     int count[3] = {0};
-    synthetic_load(&dataset, 99, 5, 3, 1, 4, 1);
+    synthetic_make(&dataset, 99, 5, 3, 1, 4, 1);
     for (int64_t n = 0; n < 99; n++) count[dataset.train.labels[n]]++;
     cr_expect(count[0] == 33 && count[1] == 33 && count[2] == 33);
     cr_expect(dataset.classes == 3 && dataset.channels == 1 && dataset.height == 4 && dataset.width == 4);
@@ -423,10 +427,10 @@ Test(synthetic, every_class_occurs_equally_often)
 Test(synthetic, depends_on_the_seed_alone)
 {
     struct dataset a, b, c, longer;
-    synthetic_load(&a, 40, 20, 4, 3, 8, 5);
-    synthetic_load(&b, 40, 20, 4, 3, 8, 5);
-    synthetic_load(&c, 40, 20, 4, 3, 8, 6);
-    synthetic_load(&longer, 60, 20, 4, 3, 8, 5);
+    synthetic_make(&a, 40, 20, 4, 3, 8, 5);
+    synthetic_make(&b, 40, 20, 4, 3, 8, 5);
+    synthetic_make(&c, 40, 20, 4, 3, 8, 6);
+    synthetic_make(&longer, 60, 20, 4, 3, 8, 5);
     size_t train = 40 * 3 * 64, test = 20 * 3 * 64;
     cr_expect_eq(memcmp(a.train.pixels, b.train.pixels, train), 0);
     cr_expect_eq(memcmp(a.test.pixels, b.test.pixels, test), 0);
@@ -439,9 +443,9 @@ Test(synthetic, depends_on_the_seed_alone)
 Test(synthetic, smallest_and_most_classes)
 {
     struct dataset dataset;
-    synthetic_load(&dataset, 1, 1, 2, 1, 1, 0);
+    synthetic_make(&dataset, 1, 1, 2, 1, 1, 0);
     dataset_free(&dataset);
-    synthetic_load(&dataset, 65536, 1, 65536, 1, 1, 0);
+    synthetic_make(&dataset, 65536, 1, 65536, 1, 1, 0);
     cr_expect_eq(dataset.train.labels[65535], 65535);
     dataset_free(&dataset);
 }
@@ -515,10 +519,11 @@ Test(notes, class_without_an_image)
     static char *names[] = {"ant", "bee", "cat", "dog", "elk", "fox", "gnu"};
     uint16_t train[] = {0, 1, 2, 3, 4, 5, 6}, validation[] = {6}, test[] = {0, 1, 1, 2, 4, 5, 6};
     struct experiment experiment = {.data = {.first_epoch = FIRST_EPOCH_SHUFFLED}, .train = {.batch_size = 1}};
-    struct dataset dataset = {.classes = 7, .train = {7, NULL, train}, .test = {7, NULL, train}};
+    struct dataset dataset = {
+        .classes = 7, .train = {.count = 7, .labels = train}, .test = {.count = 7, .labels = train}};
     expect_notes(&dataset, &experiment, "");
     dataset.test.labels = test;
-    dataset.validation = (struct image_set){1, NULL, validation};
+    dataset.validation = (struct image_set){.count = 1, .labels = validation};
     expect_notes(&dataset, &experiment,
                  "warning: the validation set has no image of 6 of the 7 classes: 0, 1, 2, 3, 4, ...\n"
                  "warning: the test set has no image of 1 of the 7 classes: 3\n");
@@ -531,7 +536,7 @@ Test(notes, batches_of_one_class_in_file_order)
 {
     uint16_t sorted[] = {0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1}, mixed[] = {0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 1, 0};
     struct experiment experiment = {.data = {.first_epoch = FIRST_EPOCH_FILE}, .train = {.batch_size = 4}};
-    struct dataset dataset = {.classes = 2, .train = {12, NULL, sorted}};
+    struct dataset dataset = {.classes = 2, .train = {.count = 12, .labels = sorted}};
     expect_notes(&dataset, &experiment,
                  "warning: 2 of the 3 batches of the first epoch hold one class only, batch 1 for instance only 0: "
                  "data.first_epoch = shuffled mixes them\n");

@@ -164,10 +164,11 @@ struct metrics {
 struct dataset_view {
     int64_t count;
     int64_t channels, height, width;
-    const uint8_t *pixels;  /* (count,C,H,W) */
+    const uint8_t *pixels;  /* (R,C,H,W), R = count without `rows` */
     const uint16_t *labels; /* (count) */
     const float *offset;    /* (C,H,W) */
     const float *scale;     /* (C) */
+    const int32_t *rows;    /* (count): sample i is image rows[i] of pixels; NULL: image i */
 };
 
 /* How the images of a training batch are changed on their way into the network. The draws of a sample come from Philox

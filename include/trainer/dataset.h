@@ -1,4 +1,5 @@
-/* Labelled images in memory, and the readers for the formats on disk. Letters: C channels, H height, W width.
+/* Labelled images in memory, and the readers for the formats on disk. Letters: C channels, H height, W width, R rows:
+ * all images that lie in one piece of memory, of which a set may have some.
  *
  * The readers trust nothing: they check sizes before they take memory, and they check every label. An error
  * (STATUS_RUNTIME) names the file, the byte offset where one makes sense (in the unpacked data of a .gz file), the
@@ -12,15 +13,39 @@
 
 #include "trainer/backend.h"
 #include "trainer/experiment.h"
+#include "trainer/image.h"
 #include "trainer/status.h"
 
 enum { DATASET_CLASSES_MAX = 65536 }; /* labels have 16 bits */
 
+/* A set of images. All memory belongs to the data set, and sets may share it. */
 struct image_set {
     int64_t count;
-    uint8_t *pixels;  /* (count,C,H,W); owned */
-    uint16_t *labels; /* (count), each < classes; owned */
+    uint8_t *pixels;            /* (R,C,H,W); read-only where a file is mapped */
+    uint16_t *labels;           /* (count), each < classes */
+    const int32_t *rows;        /* (count): the row of each sample, in rising order; NULL: sample i has row i */
+    const char *names;          /* the names of the rows' files, each ended by a zero; NULL where the format has none */
+    const int64_t *name_places; /* (R): the place of a row's name in `names` */
+    const uint8_t (*row_digests)[32]; /* (R): the SHA-256 of a row's pixels; NULL: not computed */
 };
+
+/* Returns the row of a sample. */
+static inline int64_t image_set_row(const struct image_set *set, int64_t sample)
+{
+    return set->rows ? set->rows[sample] : sample;
+}
+
+/* Returns the pixels (C,H,W) of a sample; `size` is C*H*W. */
+static inline uint8_t *image_set_pixels(const struct image_set *set, int64_t sample, int64_t size)
+{
+    return set->pixels + image_set_row(set, sample) * size;
+}
+
+/* Returns the name of a sample's file, or NULL where the format has none. */
+static inline const char *image_set_name(const struct image_set *set, int64_t sample)
+{
+    return set->names ? set->names + set->name_places[image_set_row(set, sample)] : NULL;
+}
 
 /* The identity of a set of images: the SHA-256 of its pixels, and of its labels, which are taken as bytes where there
  * are at most 256 classes, else as 16 bits with the low byte first. The texts are empty where count is 0. */
@@ -33,6 +58,17 @@ struct dataset_digest {
     struct image_digest train, validation, test;
 };
 
+/* A file of the data set that could not be read, and why. */
+struct skipped_file {
+    char *path, *reason; /* owned */
+};
+
+/* A piece of memory that belongs to a data set. */
+struct dataset_memory {
+    void *address;
+    size_t mapped; /* bytes, where a file is mapped; 0: it comes from malloc */
+};
+
 struct dataset {
     int64_t channels, height, width;
     int64_t classes;
@@ -41,6 +77,15 @@ struct dataset {
     float *offset;                            /* (C,H,W): see struct dataset_view; owned */
     float *scale;                             /* (C); owned */
     struct dataset_digest digest;             /* dataset_load computes it; else all counts are 0 */
+    struct skipped_file *skipped;             /* (skipped_count) in the order of their paths; owned */
+    int64_t skipped_count;
+    struct dataset_memory *memory; /* (memory_count); owned */
+    int memory_count;
+};
+
+/* What is known of a data set before its images are loaded. */
+struct dataset_description {
+    int64_t channels, height, width, classes;
 };
 
 /* Loads the data set that the experiment's [data] section describes, and transposes every image where data.transpose
@@ -57,8 +102,16 @@ bool dataset_load(struct dataset *dataset, const struct experiment *experiment, 
 /* The same without a validation set, offset and scale. */
 bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status);
 
-/* Gives the number of classes that the [data] section itself sets, by names or by a number; 0: it sets none. */
-bool dataset_classes_said(const struct experiment *experiment, int64_t *classes, struct status *status);
+/* Finds the size of the images and the number of classes, without loading more than it must. Errors are those of
+ * dataset_load. */
+bool dataset_describe(struct dataset_description *description, const struct experiment *experiment,
+                      struct status *status);
+
+/* Describes a data set whose files are missing or damaged from its format and its config alone: CIFAR-10's images always
+ * have 3x32x32; of another format data.image_size and data.channels tell it, and data.classes or data.class_names.
+ * Fails (STATUS_USAGE) with the key that would be needed. */
+bool dataset_assume(struct dataset_description *description, const struct experiment *experiment,
+                    struct status *status);
 
 void dataset_free(struct dataset *dataset); /* leaves it empty; an empty one is allowed */
 
@@ -77,9 +130,24 @@ struct dataset_source {
     const char *class_names; /* data.class_names: "auto", "" or NULL, a list with commas, or the path of a file */
     int64_t classes;         /* data.classes; 0: the names tell the number, else the labels of the train set */
     int64_t first_label;     /* data.first_label: the label of class 0 in the files */
+    uint64_t seed;           /* experiment.seed: it draws the test set of data.test_size, and the synthetic set */
+    bool transpose;          /* data.transpose */
+    struct {
+        int64_t train, test, classes, channels, size; /* data.synthetic_* */
+    } synthetic;
+    struct {
+        int64_t height, width; /* data.image_size; 0: not said */
+        int64_t channels;      /* data.channels; 0: auto */
+        enum image_fit fit;    /* data.resize */
+        uint8_t background[3]; /* data.background: red, green, blue */
+        double max_skipped;    /* data.max_skipped: the largest share of pictures that may be left out */
+        int64_t test_size;     /* data.test_size */
+        bool cache;            /* data.cache */
+        const char *folder;    /* data.images: the folder of a table's pictures, or "auto" */
+    } pictures;
 };
 
-/* The three loaders below fill sizes, classes and the train and test sets; offset and scale stay NULL.
+/* The loaders below fill sizes, classes and the train and test sets; offset and scale stay NULL.
  *
  * Where only the labels tell the number of classes (the largest label + 1), a damaged byte could make a class. So the
  * loaders then refuse a label that leaves a gap below it, and a largest label that occurs once while every other one
@@ -98,9 +166,9 @@ bool cifar10_load(struct dataset *dataset, const struct dataset_source *source, 
  * beginning of the files' paths: folder/emnist-letters. */
 bool idx_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 
-/* Makes a seeded data set for tests. Each class has a smooth random image of its own, a sample is its class's image
+/* Makes a seeded data set of source->synthetic for tests. Each class has a smooth random image of its own, a sample is its class's image
  * plus noise, and sample i belongs to class i mod classes. test may be 0. */
-void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
+void synthetic_make(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
                     int64_t size, uint64_t seed);
 
 /* Makes a data set of images (1,C,H,W) of independent random pixels, normalised, for measuring speed without files.

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "trainer/backend.h"
+#include "trainer/image.h"
 #include "trainer/status.h"
 
 enum {
@@ -17,7 +18,18 @@ enum {
     EXPERIMENT_CLASSES_MAX = 256,
 };
 
-enum dataset_kind { DATASET_CIFAR10, DATASET_IDX, DATASET_SYNTHETIC };
+/* The formats of data sets, X(enumerator, name), in the order of their numbers. src/data/data_format.c has a row for
+ * each. */
+#define DATASET_FORMATS(X)                                                                                             \
+    X(DATASET_CIFAR10, "cifar10")                                                                                      \
+    X(DATASET_IDX, "idx")                                                                                              \
+    X(DATASET_SYNTHETIC, "synthetic")
+
+#define DATASET_ENUMERATOR(enumerator, name) enumerator,
+enum dataset_kind { DATASET_FORMATS(DATASET_ENUMERATOR) };
+#undef DATASET_ENUMERATOR
+
+enum data_channels { DATA_CHANNELS_AUTO, DATA_CHANNELS_GREY, DATA_CHANNELS_COLOUR };
 
 enum first_epoch { FIRST_EPOCH_FILE, FIRST_EPOCH_SHUFFLED }; /* the order of samples in the first epoch */
 
@@ -49,6 +61,11 @@ enum eval_train {
 
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
 enum block_part { BLOCK_BATCHNORM, BLOCK_ACTIVATION, BLOCK_DROPOUT, BLOCK_PART_COUNT };
+
+/* The width and height of an image; 0 and 0: not said. */
+struct image_size {
+    int64_t width, height;
+};
 
 struct int_list {
     int64_t count;
@@ -98,6 +115,14 @@ struct experiment {
         enum normalization normalization;
         enum first_epoch first_epoch;
         int64_t validation_size; /* samples of the train set held out; 0: none */
+        struct image_size image_size;
+        enum data_channels channels;
+        enum image_fit resize;
+        struct int_list background; /* one grey value, or red, green, blue */
+        double max_skipped;         /* largest share of the pictures that may be left out */
+        int64_t test_size;          /* pictures held out as the test set; 0: none */
+        bool cache;
+        char images[EXPERIMENT_TEXT_SIZE]; /* the folder of a table's pictures; "auto": it is found */
         int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
     } data;
     struct {

@@ -18,7 +18,7 @@ static void write_figures(const void *argument, FILE *file)
 
 static bool measure(const struct experiment *experiment, int steps, const char *path, struct status *status)
 {
-    struct cli_image_format format;
+    struct dataset_description format;
     struct bench_result result;
     if (!cli_image_format(&format, experiment, status)) return false;
     struct shape image = {1, format.channels, format.height, format.width};

@@ -1,56 +1,37 @@
 /* Builds the network of a config on a backend, with or without the config's data. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cli/cli_private.h"
 #include "train/class_weights.h"
 #include "trainer/dataset.h"
 
-/* Gives the format of images whose files are missing: the one of the best known data set in that file format, with the
- * number of classes that the config sets. */
-static bool assumed_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
+bool cli_image_format_find(struct dataset_description *format, const struct experiment *experiment,
+                           struct status *missing, struct status *status)
 {
-    int64_t classes;
-    if (!dataset_classes_said(experiment, &classes, status)) return false;
-    bool colour = experiment->data.dataset == DATASET_CIFAR10;
-    *format = colour ? (struct cli_image_format){3, 32, 32, 10} : (struct cli_image_format){1, 28, 28, 10};
-    if (classes > 0) format->classes = classes;
+    struct status needed;
+    *missing = (struct status){0};
+    if (dataset_describe(format, experiment, status)) return true;
+    if (status->code == STATUS_USAGE) return false;
+    *missing = *status;
+    *status = (struct status){0};
+    if (dataset_assume(format, experiment, &needed)) return true;
+    return status_fail(status, missing->code, "%s; to go on without the data: %s", missing->message, needed.message);
+}
+
+bool cli_image_format(struct dataset_description *format, const struct experiment *experiment, struct status *status)
+{
+    struct status missing;
+    if (!cli_image_format_find(format, experiment, &missing, status)) return false;
+    if (missing.code != STATUS_OK)
+        printf("%s\nAssuming images of %" PRId64 "x%" PRId64 "x%" PRId64 " and %" PRId64 " classes.\n\n",
+               missing.message, format->channels, format->height, format->width, format->classes);
     return true;
 }
 
-bool cli_image_format_find(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
-{
-    struct dataset dataset;
-    bool known = experiment->data.dataset == DATASET_CIFAR10 && access(experiment->data.path, F_OK) != 0;
-    if (experiment->data.dataset == DATASET_SYNTHETIC) {
-        *format = (struct cli_image_format){experiment->data.synthetic_channels, experiment->data.synthetic_size,
-                                            experiment->data.synthetic_size, experiment->data.synthetic_classes};
-        return true;
-    }
-    if (known) return assumed_format(format, experiment, status);
-    if (!dataset_load_files(&dataset, experiment, status)) return false;
-    *format = (struct cli_image_format){dataset.channels, dataset.height, dataset.width, dataset.classes};
-    dataset_free(&dataset);
-    return true;
-}
-
-bool cli_image_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status)
-{
-    struct status problem;
-    if (cli_image_format_find(format, experiment, &problem)) return true;
-    if (problem.code == STATUS_USAGE) {
-        *status = problem;
-        return false;
-    }
-    if (!assumed_format(format, experiment, status)) return false;
-    printf("%s\nAssuming images of %" PRId64 "x%" PRId64 "x%" PRId64 " and %" PRId64 " classes.\n\n", problem.message,
-           format->channels, format->height, format->width, format->classes);
-    return true;
-}
-
-bool cli_network_create(struct network **network, const struct experiment *experiment, struct cli_image_format format,
-                        struct backend *backend, int64_t batch, struct status *status)
+bool cli_network_create(struct network **network, const struct experiment *experiment,
+                        struct dataset_description format, struct backend *backend, int64_t batch,
+                        struct status *status)
 {
     struct shape input = model_input_shape(experiment, format.channels, format.height, format.width);
     int count;
@@ -70,7 +51,7 @@ bool cli_network_create(struct network **network, const struct experiment *exper
 bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
                        int64_t batch, struct status *status)
 {
-    struct cli_image_format format;
+    struct dataset_description format;
     if (!cli_image_format(&format, experiment, status)) return false;
     if (!cli_network_create(network, experiment, format, backend, batch, status)) return false;
     printf("%s: images of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n\n", experiment->experiment.name,

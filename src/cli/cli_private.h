@@ -204,22 +204,19 @@ bool cli_train_run(const struct cli_arguments *arguments, const struct experimen
 void cli_warn_of_other_data(const struct predictor *predictor, const struct dataset *dataset,
                             const struct cli_arguments *arguments);
 
-struct cli_image_format {
-    int64_t channels, height, width, classes;
-};
+/* Finds the size of the images and the number of classes of a config's data. Where the files are missing or damaged,
+ * takes what the format and the config tell (dataset_assume), and `missing` gets the error in the files. */
+bool cli_image_format_find(struct dataset_description *format, const struct experiment *experiment,
+                           struct status *missing, struct status *status);
 
-/* Finds the format of the images of a config's data. CIFAR-10's is known, even where its folder is missing; other files
- * must be there and good. */
-bool cli_image_format_find(struct cli_image_format *format, const struct experiment *experiment, struct status *status);
-
-/* The same, but takes the sizes of MNIST or CIFAR-10 where the files are missing or damaged. A line on standard output
- * then says so. */
-bool cli_image_format(struct cli_image_format *format, const struct experiment *experiment, struct status *status);
+/* The same; a line on standard output says that the files are missing. */
+bool cli_image_format(struct dataset_description *format, const struct experiment *experiment, struct status *status);
 
 /* Creates the network of a config for images of that format, in batches of up to `batch`. Destroy with
  * network_destroy. */
-bool cli_network_create(struct network **network, const struct experiment *experiment, struct cli_image_format format,
-                        struct backend *backend, int64_t batch, struct status *status);
+bool cli_network_create(struct network **network, const struct experiment *experiment,
+                        struct dataset_description format, struct backend *backend, int64_t batch,
+                        struct status *status);
 
 /* Prints a line that names the experiment and its images, and creates the config's network for batches of up to `batch`
  * samples. The data's files may be missing. Destroy with network_destroy. */

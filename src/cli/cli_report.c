@@ -56,8 +56,9 @@ static void add_config(struct material *material, const char *folder)
 static bool build_network(struct material *material, struct status *status)
 {
     struct backend_options options = {.device = DEVICE_CPU, .precision = PRECISION_FP32, .threads = 1};
-    struct cli_image_format format;
-    return cli_image_format_find(&format, &material->experiment, status) &&
+    struct dataset_description format;
+    struct status missing;
+    return cli_image_format_find(&format, &material->experiment, &missing, status) &&
            backend_create(&material->backend, &options, status) &&
            cli_network_create(&material->network, &material->experiment, format, material->backend, 1, status);
 }
@@ -104,7 +105,8 @@ static void copy_images(struct material *material, const struct image_set *set, 
 {
     material->images = memory_alloc((size_t)(material->mistakes.count * size), 1);
     for (int i = 0; i < material->mistakes.count; i++)
-        memcpy(material->images + i * size, set->pixels + material->mistakes.list[i].index * size, (size_t)size);
+        memcpy(material->images + i * size, image_set_pixels(set, material->mistakes.list[i].index, size),
+               (size_t)size);
 }
 
 static void evaluate(struct material *material, const struct dataset *dataset)

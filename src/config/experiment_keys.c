@@ -1,6 +1,8 @@
 /* The table of keys: a key is added here, with a field in struct experiment. */
 #include "config/experiment_keys.h"
 
+#define DATASET_NAME(enumerator, name) name,
+
 /* clang-format off */
 /* A key's field has the key's own name, and struct experiment has a struct per section. */
 #define PLACE(part, key) .section = #part, .name = #key, .offset = offsetof(struct experiment, part.key)
@@ -30,7 +32,8 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(experiment, seed, "42", 0, 4294967295,
             "Every random draw starts from this number: the same seed gives the same result."),
 
-    CHOICE(data, dataset, "cifar10", "Format of the data set.", "cifar10", "idx", "synthetic"),
+    {PLACE(data, dataset), .type = KEY_CHOICE, .default_text = "cifar10", .help = "Format of the data set.",
+     .choices = (const char *const[]){DATASET_FORMATS(DATASET_NAME) NULL}},
     TEXT(data, path, "data/cifar-10-batches-bin",
          "Folder that holds the files. A relative path starts at the folder from which trainer is started. One of "
          "several IDX sets in a folder is FOLDER/BEGINNING, for instance gzip/emnist-letters."),
@@ -52,6 +55,27 @@ const struct experiment_key experiment_keys[] = {
              "files. Files are often sorted by class, and a network that sees class after class learns the last one."},
     INTEGER(data, validation_size, "0", 0, 10000000,
             "Training samples held out for validation. The seed draws them, and each class gives its share."),
+    {PLACE(data, image_size), .type = KEY_SIZE, .default_text = "auto", .low = 1, .high = 4096,
+     .help = "Size that pictures are made: 64, or WIDTHxHEIGHT. auto: the size that all pictures have; an error where they differ."},
+    CHOICE(data, channels, "auto",
+           "Channels of the images: 1 (grey) or 3 (red, green, blue). auto: 1 where no training picture has colour, else 3.",
+           "auto", "1", "3"),
+    {PLACE(data, resize), .type = KEY_CHOICE, .default_text = "crop", .before = "stretch",
+     .choices = (const char *const[]){"crop", "pad", "stretch", NULL},
+     .help = "How a picture of another shape is made to fit, in training and by predict. crop: scaled until it covers the "
+             "size, and the middle kept; pad: scaled until it fits in, with borders of data.background; stretch: without "
+             "keeping the ratio of its sides."},
+    {PLACE(data, background), .type = KEY_INTEGERS, .default_text = "255", .low = 0, .high = 255,
+     .help = "Colour under transparent pixels and of the borders of resize = pad: a grey value, or red, green, blue."},
+    REAL(data, max_skipped, "0.1", "Largest share of the pictures that may be left out because they cannot be read.",
+         FROM(0), TO(1)),
+    INTEGER(data, test_size, "0", 0, 10000000,
+            "Pictures held out as the test set, where the data has none of its own. The seed draws them, and each class "
+            "gives its share."),
+    BOOLEAN(data, cache, "true",
+            "Keep the decoded pictures in a file below XDG_CACHE_HOME (~/.cache), from which the next start maps them."),
+    TEXT(data, images, "auto",
+         "Folder of the pictures that a table names. auto: the table's own folder, or train/ or images/ in it."),
     INTEGER(data, synthetic_train, "1000", 1, 10000000, "Training samples of the synthetic set."),
     INTEGER(data, synthetic_test, "200", 0, 10000000, "Test samples of the synthetic set; 0: it has no test set."),
     INTEGER(data, synthetic_classes, "10", 2, 65536, "Classes of the synthetic set."),

@@ -20,6 +20,7 @@ enum key_type {
     KEY_FEATURES, /* struct feature_list */
     KEY_BLOCK,    /* enum block_part[BLOCK_PART_COUNT] */
     KEY_WEIGHTS,  /* struct class_weights */
+    KEY_SIZE,     /* struct image_size */
 };
 
 struct experiment_key {
@@ -27,7 +28,7 @@ struct experiment_key {
     enum key_type type;
     const char *default_text; /* is read like a value of a file */
     const char *before;       /* the value that programs without the key computed with; NULL: the default */
-    /* KEY_INTEGER, KEY_AMOUNT and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at
+    /* KEY_INTEGER, KEY_AMOUNT, the sides of KEY_SIZE and the entries of KEY_INTEGERS: smallest and largest value; KEY_TEXT: `high` bytes at
      * most. */
     int64_t low, high;
     double from, to; /* KEY_REAL, and the entries of KEY_WEIGHTS */

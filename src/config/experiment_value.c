@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/text.h"
+#include "trainer/memory.h"
 #include "trainer/check.h"
 
 static const char *skip_digits(const char *text)
@@ -142,6 +143,9 @@ void experiment_key_expects(const struct experiment_key *key, char *text, size_t
     case KEY_BLOCK:
         snprintf(text, size, "batchnorm, activation and dropout, each once");
         break;
+    case KEY_SIZE:
+        snprintf(text, size, "auto, a side, or WIDTHxHEIGHT, each from %" PRId64 " to %" PRId64, key->low, key->high);
+        break;
     case KEY_WEIGHTS:
         snprintf(text, size, "none, balanced, or a weight from %g to %g per class with commas between", key->from,
                  key->to);
@@ -211,6 +215,33 @@ static void format_amount(const struct experiment_key *key, int64_t value, char 
         snprintf(text, size, "%" PRId64, value);
 }
 
+static bool parse_side(const struct experiment_key *key, const char *text, size_t length, int64_t *side)
+{
+    char *word = memory_format("%.*s", (int)length, text);
+    bool good = parse_integer(key, word, side);
+    free(word);
+    return good;
+}
+
+static bool parse_size(const struct experiment_key *key, const char *text, struct image_size *field)
+{
+    *field = (struct image_size){0};
+    if (strcmp(text, "auto") == 0) return true;
+    size_t width = strcspn(text, "x");
+    const char *height = text[width] == 'x' ? text + width + 1 : text;
+    return parse_side(key, text, width, &field->width) && parse_side(key, height, strlen(height), &field->height);
+}
+
+static void format_size(const struct image_size *field, char *text, size_t size)
+{
+    if (field->width == 0)
+        snprintf(text, size, "auto");
+    else if (field->width == field->height)
+        snprintf(text, size, "%" PRId64, field->width);
+    else
+        snprintf(text, size, "%" PRId64 "x%" PRId64, field->width, field->height);
+}
+
 static bool parse_real(const struct experiment_key *key, const char *text, double *field)
 {
     if (!value_parse_real(text, field)) return false;
@@ -246,6 +277,8 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
         return list_parse_features(text, field, problem);
     case KEY_BLOCK:
         return list_parse_block(text, field, problem);
+    case KEY_SIZE:
+        return parse_size(key, text, field) || fail_expected(key, text, problem);
     case KEY_WEIGHTS:
         return list_parse_weights(key, text, field, problem);
     }
@@ -284,6 +317,9 @@ void experiment_value_format(const struct experiment_key *key, const void *recor
         break;
     case KEY_BLOCK:
         list_format_block(field, text, size);
+        break;
+    case KEY_SIZE:
+        format_size(field, text, size);
         break;
     case KEY_WEIGHTS:
         list_format_weights(key, field, text, size);

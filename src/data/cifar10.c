@@ -148,13 +148,13 @@ static bool open_batches(struct batches *batches, const char *folder, const char
 
 /* Reads files into one set, which the caller frees even after a failure. Fills `places` with the places of the files'
  * labels; the caller frees their paths. */
-static bool read_files(const char *folder, const char *const *names, int files, struct image_set *set,
-                       struct label_file *places, struct status *status)
+static bool read_files(struct dataset *dataset, struct image_set *set, const char *folder, const char *const *names,
+                       int files, struct label_file *places, struct status *status)
 {
     struct batches batches = {.files = files};
     int64_t total;
     bool ok = open_batches(&batches, folder, names, &total, status);
-    if (ok) image_set_alloc(set, total, PIXELS);
+    if (ok) image_set_alloc(dataset, set, total, PIXELS);
     set->count = 0;
     for (int i = 0; i < files && ok; i++) {
         places[i] = (struct label_file){
@@ -182,10 +182,11 @@ static bool load_from(struct dataset *dataset, const char *folder, const struct 
     const char *const *test = file_names + TRAIN_FILES;
     struct label_file places[FILES] = {{0}};
     int files = folder_holds(folder, *test) ? FILES : TRAIN_FILES;
-    bool ok = read_class_names(dataset, folder, status) &&
-              read_files(folder, file_names, TRAIN_FILES, &dataset->train, places, status) &&
-              (files == TRAIN_FILES || read_files(folder, test, 1, &dataset->test, places + TRAIN_FILES, status)) &&
-              classes_settle(dataset, source, places, files, status);
+    bool ok =
+        read_class_names(dataset, folder, status) &&
+        read_files(dataset, &dataset->train, folder, file_names, TRAIN_FILES, places, status) &&
+        (files == TRAIN_FILES || read_files(dataset, &dataset->test, folder, test, 1, places + TRAIN_FILES, status)) &&
+        classes_settle(dataset, source, places, files, status);
     for (int i = 0; i < FILES; i++) free((char *)places[i].path);
     return ok;
 }

@@ -24,8 +24,37 @@ const char *file_kind(const uint8_t *bytes, size_t size);
 /* Describes the four bytes that an IDX file begins with, in a new string. */
 char *file_kind_idx(const uint8_t bytes[4]);
 
-/* Allocates zeroed memory for `count` samples of `sample_size` pixels each. */
-void image_set_alloc(struct image_set *set, int64_t count, int64_t sample_size);
+/* Hands memory over to the data set, which dataset_free gives back: from malloc, or `mapped` bytes of a mapped file. */
+void dataset_keep(struct dataset *dataset, void *address, size_t mapped);
+
+/* Allocates zeroed memory of the data set for `count` samples of one of its sets, `sample_size` pixels each. */
+void image_set_alloc(struct dataset *dataset, struct image_set *set, int64_t count, int64_t sample_size);
+
+/* --- formats --- */
+
+/* A format of data sets. A row in the table of data_format.c makes one. */
+struct data_format {
+    const char *name;    /* value of data.dataset */
+    const char *subject; /* for messages: "CIFAR-10" */
+    /* Describes the data without loading its images; NULL: it must be loaded. */
+    bool (*describe)(struct dataset_description *description, const struct dataset_source *source,
+                     struct status *status);
+    /* Loads the data set. After an error it is empty and there is nothing to free. */
+    bool (*load)(struct dataset *dataset, const struct dataset_source *source, struct status *status);
+    /* What every data set in this format has; 0: it differs. */
+    struct dataset_description fixed;
+    /* The keys of [data] that this format reads beside those that every format does, ended by NULL. */
+    const char *const *keys;
+};
+
+const struct data_format *data_format_of(enum dataset_kind kind);
+
+/* Warns of the keys of [data] that have other values than their defaults and that only other formats read. */
+void data_format_warn_of_keys(const struct experiment *experiment);
+
+bool synthetic_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
+bool synthetic_describe(struct dataset_description *description, const struct dataset_source *source,
+                        struct status *status);
 
 /* A file that is read from front to back, and unpacked on the way if it is packed with gzip. Offsets count unpacked
  * bytes. */
@@ -100,10 +129,12 @@ bool idx_fail_not_found(const char *stem, enum idx_part part, enum idx_content c
 /* Computes dataset->digest from the three sets. */
 bool dataset_digest_compute(struct dataset *dataset, struct status *status);
 
-/* Moves `size` training samples, less than all, to the validation set: see dataset_load. */
-void dataset_split(struct dataset *dataset, int64_t size, uint64_t seed);
+/* Moves `size` training samples, less than all, to another set, which is empty: see dataset_load. The two then share
+ * their rows. */
+enum split_part { SPLIT_VALIDATION, SPLIT_TEST }; /* names the draw */
+void dataset_split(struct dataset *dataset, struct image_set *to, enum split_part part, int64_t size, uint64_t seed);
 
-/* Mirrors every image at its main diagonal: rows become columns. */
+/* Mirrors every image at its main diagonal: rows become columns. The sets have no rows in common yet. */
 void dataset_transpose(struct dataset *dataset);
 
 /* Sets offset and scale of the dataset from its train set. */

@@ -3,13 +3,21 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
 
-void image_set_alloc(struct image_set *set, int64_t count, int64_t sample_size)
+void dataset_keep(struct dataset *dataset, void *address, size_t mapped)
+{
+    size_t count = (size_t)dataset->memory_count;
+    dataset->memory = memory_resize(dataset->memory, count + 1, sizeof *dataset->memory);
+    dataset->memory[dataset->memory_count++] = (struct dataset_memory){address, mapped};
+}
+
+void image_set_alloc(struct dataset *dataset, struct image_set *set, int64_t count, int64_t sample_size)
 {
     CHECK(count >= 1 && sample_size >= 1);
     *set = (struct image_set){
@@ -18,6 +26,8 @@ void image_set_alloc(struct image_set *set, int64_t count, int64_t sample_size)
             memory_alloc_aligned((size_t)(count * sample_size)), /* in huge pages: batches pick samples at random */
         .labels = memory_alloc((size_t)count, sizeof *set->labels),
     };
+    dataset_keep(dataset, set->pixels, 0);
+    dataset_keep(dataset, set->labels, 0);
 }
 
 int64_t *image_set_count_labels(const struct image_set *set, int64_t classes)
@@ -25,12 +35,6 @@ int64_t *image_set_count_labels(const struct image_set *set, int64_t classes)
     int64_t *count = memory_alloc((size_t)classes, sizeof *count);
     for (int64_t i = 0; i < set->count; i++) count[set->labels[i]]++;
     return count;
-}
-
-static void image_set_free(struct image_set *set)
-{
-    free(set->pixels);
-    free(set->labels);
 }
 
 void dataset_take_names(struct dataset *dataset, struct class_names names)
@@ -41,12 +45,32 @@ void dataset_take_names(struct dataset *dataset, struct class_names names)
     dataset->classes = names.count;
 }
 
+static void free_memory(struct dataset *dataset)
+{
+    for (int i = 0; i < dataset->memory_count; i++) {
+        const struct dataset_memory *memory = &dataset->memory[i];
+        if (memory->mapped == 0)
+            free(memory->address);
+        else
+            CHECK(munmap(memory->address, memory->mapped) == 0);
+    }
+    free(dataset->memory);
+}
+
+static void free_skipped(struct dataset *dataset)
+{
+    for (int64_t i = 0; i < dataset->skipped_count; i++) {
+        free(dataset->skipped[i].path);
+        free(dataset->skipped[i].reason);
+    }
+    free(dataset->skipped);
+}
+
 void dataset_free(struct dataset *dataset)
 {
-    image_set_free(&dataset->train);
-    image_set_free(&dataset->validation);
-    image_set_free(&dataset->test);
     dataset_take_names(dataset, (struct class_names){0});
+    free_memory(dataset);
+    free_skipped(dataset);
     free(dataset->offset);
     free(dataset->scale);
     *dataset = (struct dataset){0};
@@ -61,56 +85,82 @@ struct dataset_view dataset_view(const struct dataset *dataset, const struct ima
         .width = dataset->width,
         .pixels = set->pixels,
         .labels = set->labels,
+        .rows = set->rows,
         .offset = dataset->offset,
         .scale = dataset->scale,
     };
 }
 
-/* Gives the synthetic set's classes the names of the config. */
-static bool name_synthetic(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+static void set_picture_source(struct dataset_source *source, const struct experiment *experiment)
 {
-    struct class_names names;
-    if (!class_names_read(&names, experiment->data.class_names, status)) return false;
-    if (names.count == dataset->classes) dataset_take_names(dataset, names);
-    if (names.count == 0 || names.count == dataset->classes) return true;
-    status_fail(status, STATUS_USAGE,
-                "data.class_names: %lld class names, expected %lld: one for each of data.synthetic_classes",
-                (long long)names.count, (long long)dataset->classes);
-    class_names_free(&names);
-    return false;
+    const struct int_list *background = &experiment->data.background;
+    source->pictures.height = experiment->data.image_size.height;
+    source->pictures.width = experiment->data.image_size.width;
+    source->pictures.channels = experiment->data.channels == DATA_CHANNELS_AUTO   ? 0
+                                : experiment->data.channels == DATA_CHANNELS_GREY ? 1
+                                                                                  : 3;
+    source->pictures.fit = experiment->data.resize;
+    for (int c = 0; c < 3; c++)
+        source->pictures.background[c] = (uint8_t)background->value[background->count == 1 ? 0 : c];
+    source->pictures.max_skipped = experiment->data.max_skipped;
+    source->pictures.test_size = experiment->data.test_size;
+    source->pictures.cache = experiment->data.cache;
+    source->pictures.folder = experiment->data.images;
 }
 
-static bool read_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+static struct dataset_source source_of(const struct experiment *experiment)
 {
-    const struct dataset_source source = {.path = experiment->data.path,
-                                          .class_names = experiment->data.class_names,
-                                          .classes = experiment->data.classes,
-                                          .first_label = experiment->data.first_label};
-    switch (experiment->data.dataset) {
-    case DATASET_CIFAR10:
-        return cifar10_load(dataset, &source, status);
-    case DATASET_IDX:
-        return idx_load(dataset, &source, status);
-    case DATASET_SYNTHETIC:
-        synthetic_load(dataset, experiment->data.synthetic_train, experiment->data.synthetic_test,
-                       experiment->data.synthetic_classes, experiment->data.synthetic_channels,
-                       experiment->data.synthetic_size, (uint64_t)experiment->experiment.seed);
-        if (name_synthetic(dataset, experiment, status)) return true;
-        dataset_free(dataset);
-        return false;
-    }
-    check_failed("data.dataset is one of its values", __FILE__, __LINE__);
+    struct dataset_source source = {.path = experiment->data.path,
+                                    .class_names = experiment->data.class_names,
+                                    .classes = experiment->data.classes,
+                                    .first_label = experiment->data.first_label,
+                                    .seed = (uint64_t)experiment->experiment.seed,
+                                    .transpose = experiment->data.transpose};
+    source.synthetic.train = experiment->data.synthetic_train;
+    source.synthetic.test = experiment->data.synthetic_test;
+    source.synthetic.classes = experiment->data.synthetic_classes;
+    source.synthetic.channels = experiment->data.synthetic_channels;
+    source.synthetic.size = experiment->data.synthetic_size;
+    set_picture_source(&source, experiment);
+    return source;
 }
 
 bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
     struct status problem;
-    if (!read_files(dataset, experiment, &problem)) return experiment_fail_placed(experiment, &problem, status);
-    if (experiment->data.transpose) dataset_transpose(dataset);
+    struct dataset_source source = source_of(experiment);
+    if (!data_format_of(experiment->data.dataset)->load(dataset, &source, &problem))
+        return experiment_fail_placed(experiment, &problem, status);
+    if (source.transpose) dataset_transpose(dataset);
+    data_format_warn_of_keys(experiment);
     return true;
 }
 
-bool dataset_classes_said(const struct experiment *experiment, int64_t *classes, struct status *status)
+static bool describe_by_loading(struct dataset_description *description, const struct experiment *experiment,
+                                struct status *status)
+{
+    struct dataset dataset;
+    if (!dataset_load_files(&dataset, experiment, status)) return false;
+    *description = (struct dataset_description){dataset.channels, dataset.height, dataset.width, dataset.classes};
+    dataset_free(&dataset);
+    return true;
+}
+
+bool dataset_describe(struct dataset_description *description, const struct experiment *experiment,
+                      struct status *status)
+{
+    struct status problem;
+    struct dataset_source source = source_of(experiment);
+    const struct data_format *format = data_format_of(experiment->data.dataset);
+    if (!format->describe) return describe_by_loading(description, experiment, status);
+    if (!format->describe(description, &source, &problem)) return experiment_fail_placed(experiment, &problem, status);
+    int64_t height = description->height;
+    if (source.transpose) description->height = description->width, description->width = height;
+    return true;
+}
+
+/* Gives the number of classes that the [data] section itself sets, by names or by a number; 0: it sets none. */
+static bool find_classes_said(const struct experiment *experiment, int64_t *classes, struct status *status)
 {
     struct class_names names;
     struct status problem;
@@ -119,6 +169,24 @@ bool dataset_classes_said(const struct experiment *experiment, int64_t *classes,
     *classes = names.count > 0 ? names.count : experiment->data.classes;
     class_names_free(&names);
     return true;
+}
+
+bool dataset_assume(struct dataset_description *description, const struct experiment *experiment, struct status *status)
+{
+    int64_t classes;
+    struct dataset_source source = source_of(experiment);
+    *description = data_format_of(experiment->data.dataset)->fixed;
+    if (!find_classes_said(experiment, &classes, status)) return false;
+    if (classes > 0) description->classes = classes;
+    if (description->channels == 0) description->channels = source.pictures.channels;
+    if (description->height == 0)
+        description->height = source.pictures.height, description->width = source.pictures.width;
+    const char *missing = description->height == 0     ? "data.image_size"
+                          : description->channels == 0 ? "data.channels"
+                          : description->classes == 0  ? "data.classes"
+                                                       : NULL;
+    return !missing || experiment_fail(experiment, missing, status,
+                                       "expected a value, as the data that would tell it cannot be read");
 }
 
 static bool check_classes(const struct dataset *dataset, const struct experiment *experiment, struct status *status)
@@ -164,7 +232,8 @@ bool dataset_load(struct dataset *dataset, const struct experiment *experiment, 
         dataset_free(dataset);
         return false;
     }
-    dataset_split(dataset, experiment->data.validation_size, (uint64_t)experiment->experiment.seed);
+    dataset_split(dataset, &dataset->validation, SPLIT_VALIDATION, experiment->data.validation_size,
+                  (uint64_t)experiment->experiment.seed);
     dataset_normalize(dataset, experiment->data.normalization);
     if (dataset_digest_compute(dataset, status)) return true;
     dataset_free(dataset);

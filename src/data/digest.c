@@ -9,6 +9,20 @@
 
 _Static_assert((int)DIGEST_DIGITS == (int)SHA256_DIGITS, "the digits of a SHA-256");
 
+/* The images are digested one after another. Where the format has a digest of each already, those are digested: the
+ * images may be on a disk and more than fit into memory. */
+static bool digest_images(char digits[DIGEST_DIGITS + 1], const struct image_set *set, int64_t sample,
+                          struct status *status)
+{
+    struct sha256 hash = sha256_start();
+    for (int64_t i = 0; i < set->count; i++)
+        if (set->row_digests)
+            sha256_add(&hash, set->row_digests[image_set_row(set, i)], sizeof *set->row_digests);
+        else
+            sha256_add(&hash, image_set_pixels(set, i, sample), (size_t)sample);
+    return sha256_finish(&hash, digits, status);
+}
+
 static bool digest_bytes(char digits[DIGEST_DIGITS + 1], const uint8_t *bytes, int64_t size, struct status *status)
 {
     struct sha256 hash = sha256_start();
@@ -35,7 +49,7 @@ static bool digest_set(struct image_digest *digest, const struct dataset *datase
 {
     int64_t sample = dataset->channels * dataset->height * dataset->width;
     *digest = (struct image_digest){.count = set->count};
-    return set->count == 0 || (digest_bytes(digest->images, set->pixels, set->count * sample, status) &&
+    return set->count == 0 || (digest_images(digest->images, set, sample, status) &&
                                digest_labels(digest->labels, set, dataset->classes, status));
 }
 

@@ -165,7 +165,7 @@ static bool read_pair(struct dataset *dataset, struct image_set *set, struct idx
     if (labels->count != images->count)
         return status_fail(status, STATUS_RUNTIME, "%s: byte 4: %lld labels, expected %lld as in %s", labels->path,
                            (long long)labels->count, (long long)images->count, images->path);
-    image_set_alloc(set, images->count, images->height * images->width);
+    image_set_alloc(dataset, set, images->count, images->height * images->width);
     return read_data(images, set->pixels, status) && read_labels(labels, set->labels, status);
 }
 

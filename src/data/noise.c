@@ -6,11 +6,11 @@
 #include "trainer/check.h"
 #include "trainer/rng.h"
 
-static void draw_images(struct image_set *set, int64_t count, int64_t sample, int64_t classes, uint64_t seed,
-                        uint32_t step)
+static void draw_images(struct dataset *dataset, struct image_set *set, int64_t count, int64_t sample, int64_t classes,
+                        uint64_t seed, uint32_t step)
 {
     struct philox_words words;
-    image_set_alloc(set, count, sample);
+    image_set_alloc(dataset, set, count, sample);
     for (int64_t start = 0; start < count * sample; start += (int64_t)sizeof words) {
         words = philox_draw(seed, RNG_STREAM_NOISE, step, (uint64_t)start / sizeof words);
         int64_t left = count * sample - start;
@@ -26,7 +26,7 @@ void dataset_noise(struct dataset *dataset, struct shape image, int64_t classes,
     CHECK(train >= 1 && test >= 1 && classes >= 1 && classes <= DATASET_CLASSES_MAX);
     int64_t sample = shape_sample_count(image);
     *dataset = (struct dataset){.channels = image.c, .height = image.h, .width = image.w, .classes = classes};
-    draw_images(&dataset->train, train, sample, classes, seed, STEP_TRAIN);
-    draw_images(&dataset->test, test, sample, classes, seed, STEP_TEST);
+    draw_images(dataset, &dataset->train, train, sample, classes, seed, STEP_TRAIN);
+    draw_images(dataset, &dataset->test, test, sample, classes, seed, STEP_TEST);
     dataset_normalize(dataset, normalization);
 }

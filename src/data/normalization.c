@@ -15,7 +15,7 @@ static void subtract_mean_image(struct dataset *dataset)
     int64_t sample = dataset->channels * dataset->height * dataset->width;
     int64_t *sum = memory_alloc((size_t)sample, sizeof *sum);
     for (int64_t n = 0; n < train->count; n++) {
-        const uint8_t *image = train->pixels + n * sample;
+        const uint8_t *image = image_set_pixels(train, n, sample);
         for (int64_t i = 0; i < sample; i++) sum[i] += image[i];
     }
     for (int64_t i = 0; i < sample; i++) dataset->offset[i] = (float)((double)sum[i] / (double)train->count);
@@ -26,10 +26,10 @@ static void subtract_mean_image(struct dataset *dataset)
  * deviation of exactly 0. */
 static void count_values(const struct dataset *dataset, int64_t c, int64_t occurrences[PIXEL_VALUES])
 {
-    int64_t plane = dataset->height * dataset->width;
+    int64_t plane = dataset->height * dataset->width, sample = dataset->channels * plane;
     for (int value = 0; value < PIXEL_VALUES; value++) occurrences[value] = 0;
     for (int64_t n = 0; n < dataset->train.count; n++) {
-        const uint8_t *pixels = dataset->train.pixels + (n * dataset->channels + c) * plane;
+        const uint8_t *pixels = image_set_pixels(&dataset->train, n, sample) + c * plane;
         for (int64_t i = 0; i < plane; i++) occurrences[pixels[i]]++;
     }
 }

@@ -38,7 +38,7 @@ static void paint(struct painter *painter, int64_t sample, int64_t row, int64_t 
     const struct dataset *dataset = painter->dataset;
     int height = (int)dataset->height, width = (int)dataset->width;
     int64_t plane = dataset->height * dataset->width, zoom = painter->zoom;
-    const uint8_t *pixels = dataset->train.pixels + sample * dataset->channels * plane;
+    const uint8_t *pixels = image_set_pixels(&dataset->train, sample, dataset->channels * plane);
     int64_t top = GAP + row * (dataset->height * zoom + GAP), left = GAP + column * (dataset->width * zoom + GAP);
     for (int64_t c = 0; c < dataset->channels; c++)
         for (int h = 0; h < height; h++)

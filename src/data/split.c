@@ -46,11 +46,12 @@ static int64_t *share_out(const struct image_set *train, int64_t classes, int64_
 }
 
 /* Sets chosen[i] for the samples that are held out: the first ones of each class in a random order of all. */
-static void choose(bool *chosen, const struct image_set *train, int64_t classes, int64_t size, uint64_t seed)
+static void choose(bool *chosen, const struct image_set *train, int64_t classes, enum split_part part, int64_t size,
+                   uint64_t seed)
 {
     int64_t *held_out = share_out(train, classes, size);
     int32_t *order = memory_alloc((size_t)train->count, sizeof *order);
-    struct rng rng = rng_create(seed, RNG_STREAM_SPLIT, 0);
+    struct rng rng = rng_create(seed, RNG_STREAM_SPLIT, (uint32_t)part);
     rng_permutation(&rng, order, (int32_t)train->count);
     for (int64_t i = 0; i < train->count; i++) {
         int64_t *left = &held_out[train->labels[order[i]]];
@@ -61,23 +62,33 @@ static void choose(bool *chosen, const struct image_set *train, int64_t classes,
     free(held_out);
 }
 
-/* Appends a sample of one set to another set. The two may be the same set that closes its gaps. */
-static void append(struct image_set *to, const struct image_set *from, int64_t place, int64_t sample)
+/* Gives `set` the samples of `from` that are chosen, or the others, in their order. */
+static void take(struct dataset *dataset, struct image_set *set, const struct image_set *from, const bool *chosen,
+                 bool wanted, int64_t count)
 {
-    memmove(to->pixels + to->count * sample, from->pixels + place * sample, (size_t)sample);
-    to->labels[to->count++] = from->labels[place];
+    int32_t *rows = memory_alloc((size_t)count, sizeof *rows);
+    uint16_t *labels = memory_alloc((size_t)count, sizeof *labels);
+    int64_t place = 0;
+    for (int64_t i = 0; i < from->count; i++) {
+        if (chosen[i] != wanted) continue;
+        rows[place] = (int32_t)image_set_row(from, i);
+        labels[place++] = from->labels[i];
+    }
+    CHECK(place == count);
+    dataset_keep(dataset, rows, 0);
+    dataset_keep(dataset, labels, 0);
+    *set = *from;
+    set->count = count, set->rows = rows, set->labels = labels;
 }
 
-void dataset_split(struct dataset *dataset, int64_t size, uint64_t seed)
+void dataset_split(struct dataset *dataset, struct image_set *to, enum split_part part, int64_t size, uint64_t seed)
 {
-    int64_t sample = dataset->channels * dataset->height * dataset->width, count = dataset->train.count;
-    struct image_set *train = &dataset->train, *validation = &dataset->validation;
-    CHECK(size >= 0 && size < count && count <= INT32_MAX);
+    struct image_set all = dataset->train;
+    CHECK(size >= 0 && size < all.count && all.count <= INT32_MAX && to->count == 0);
     if (size == 0) return;
-    bool *chosen = memory_alloc((size_t)count, sizeof *chosen);
-    choose(chosen, train, dataset->classes, size, seed);
-    image_set_alloc(validation, size, sample);
-    train->count = validation->count = 0;
-    for (int64_t i = 0; i < count; i++) append(chosen[i] ? validation : train, train, i, sample);
+    bool *chosen = memory_alloc((size_t)all.count, sizeof *chosen);
+    choose(chosen, &all, dataset->classes, part, size, seed);
+    take(dataset, to, &all, chosen, true, size);
+    take(dataset, &dataset->train, &all, chosen, false, all.count - size);
     free(chosen);
 }

@@ -64,16 +64,48 @@ static void draw_samples(struct image_set *set, const float *patterns, int64_t c
     }
 }
 
-void synthetic_load(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
+void synthetic_make(struct dataset *dataset, int64_t train, int64_t test, int64_t classes, int64_t channels,
                     int64_t size, uint64_t seed)
 {
     CHECK(train >= 1 && test >= 0 && classes >= 1 && classes <= DATASET_CLASSES_MAX && channels >= 1 && size >= 1);
     int64_t sample = channels * size * size;
     *dataset = (struct dataset){.channels = channels, .height = size, .width = size, .classes = classes};
     float *patterns = draw_patterns(classes * channels, size, seed);
-    image_set_alloc(&dataset->train, train, sample);
-    if (test > 0) image_set_alloc(&dataset->test, test, sample);
+    image_set_alloc(dataset, &dataset->train, train, sample);
+    if (test > 0) image_set_alloc(dataset, &dataset->test, test, sample);
     draw_samples(&dataset->train, patterns, classes, sample, rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_TRAIN));
     draw_samples(&dataset->test, patterns, classes, sample, rng_create(seed, RNG_STREAM_SYNTHETIC, STEP_TEST));
     free(patterns);
+}
+
+/* Gives the classes the names of the config. */
+static bool take_names(struct dataset *dataset, const struct dataset_source *source, struct status *status)
+{
+    struct class_names names;
+    if (!class_names_read(&names, source->class_names, status)) return false;
+    if (names.count == dataset->classes) dataset_take_names(dataset, names);
+    if (names.count == 0 || names.count == dataset->classes) return true;
+    status_fail(status, STATUS_USAGE,
+                "data.class_names: %lld class names, expected %lld: one for each of data.synthetic_classes",
+                (long long)names.count, (long long)dataset->classes);
+    class_names_free(&names);
+    return false;
+}
+
+bool synthetic_load(struct dataset *dataset, const struct dataset_source *source, struct status *status)
+{
+    synthetic_make(dataset, source->synthetic.train, source->synthetic.test, source->synthetic.classes,
+                   source->synthetic.channels, source->synthetic.size, source->seed);
+    if (take_names(dataset, source, status)) return true;
+    dataset_free(dataset);
+    return false;
+}
+
+bool synthetic_describe(struct dataset_description *description, const struct dataset_source *source,
+                        struct status *status)
+{
+    (void)status;
+    *description = (struct dataset_description){source->synthetic.channels, source->synthetic.size,
+                                                source->synthetic.size, source->synthetic.classes};
+    return true;
 }

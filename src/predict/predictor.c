@@ -127,15 +127,17 @@ int64_t predictor_batch(const struct predictor *predictor, int64_t count)
 
 /* Computes the logits of the images from `first` on, at most a batch; returns their number. A network that normalises
  * by the batch gets the end of the set as part of a batch of full size, as in training's evaluations (struct
- * evaluation_set). The `skipped` images then come first in `logits`. */
-static int64_t next_logits(struct predictor *predictor, const struct image_set *set, int64_t first, double *logits,
-                           int64_t *skipped)
+ * evaluation_set). The `skipped` images then come first in `logits`. `pixels` holds a batch. */
+static int64_t next_logits(struct predictor *predictor, const struct image_set *set, int64_t first, uint8_t *pixels,
+                           double *logits, int64_t *skipped)
 {
     const struct checkpoint_input *input = &predictor->input;
     int64_t sample = input->channels * input->height * input->width, batch = predictor_batch(predictor, set->count);
     int64_t count = set->count - first < batch ? set->count - first : batch;
     *skipped = network_needs_batches(predictor->network) ? batch - count : 0;
-    predictor_logits(predictor, set->pixels + (first - *skipped) * sample, count + *skipped, logits);
+    for (int64_t i = 0; i < count + *skipped; i++)
+        memcpy(pixels + i * sample, image_set_pixels(set, first - *skipped + i, sample), (size_t)sample);
+    predictor_logits(predictor, pixels, count + *skipped, logits);
     return count;
 }
 
@@ -143,11 +145,13 @@ struct evaluation predictor_evaluate(struct predictor *predictor, const struct i
                                      struct predictor_visitor visitor, struct confusion *confusion)
 {
     int64_t classes = predictor->input.classes, batch = predictor_batch(predictor, set->count), count;
+    int64_t sample = predictor->input.channels * predictor->input.height * predictor->input.width;
+    uint8_t *pixels = memory_alloc((size_t)batch, (size_t)sample);
     double *logits = memory_alloc((size_t)(batch * classes), sizeof *logits), loss = 0;
     *confusion = confusion_create(classes);
     for (int64_t first = 0; first < set->count; first += count) {
         int64_t skipped;
-        count = next_logits(predictor, set, first, logits, &skipped);
+        count = next_logits(predictor, set, first, pixels, logits, &skipped);
         for (int64_t i = 0; i < count; i++) {
             const double *scores = logits + (skipped + i) * classes;
             int64_t label = set->labels[first + i];
@@ -157,6 +161,7 @@ struct evaluation predictor_evaluate(struct predictor *predictor, const struct i
         }
     }
     free(logits);
+    free(pixels);
     return (struct evaluation){loss / (double)set->count, (double)confusion_correct(confusion) / (double)set->count};
 }
 

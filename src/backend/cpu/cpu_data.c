@@ -71,6 +71,14 @@ static int64_t sample_index(const struct gather_task *task, int64_t n)
     return dataset->ordered ? dataset->order[task->first + n] : task->first + n;
 }
 
+/* Returns the pixels (C,H,W) of sample n of the batch, `size` bytes. */
+static const uint8_t *sample_pixels(const struct gather_task *task, int64_t n, int64_t size)
+{
+    const struct dataset_view *view = &task->dataset->view;
+    int64_t index = sample_index(task, n);
+    return view->pixels + (view->rows ? view->rows[index] : index) * size;
+}
+
 typedef uint8_t pixel_vec __attribute__((vector_size(CPU_LANES), aligned(1), may_alias));
 typedef uint16_t short_vec __attribute__((vector_size(2 * CPU_LANES)));
 
@@ -118,7 +126,7 @@ static void gather_rows(void *argument, int64_t first, int64_t last)
         int64_t lanes = min_of(CPU_BLOCK, s.c - block * CPU_BLOCK);
         real *to = (real *)task->x.data + row * s.n * CPU_BLOCK;
         for (int64_t n = 0; n < s.n; n++) {
-            const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * sample;
+            const uint8_t *pixels = sample_pixels(task, n, sample);
             if (lanes == CPU_BLOCK && plane == 1) {
                 gather_neighbours(task->dataset, to + n * CPU_BLOCK, pixels, start);
             } else {
@@ -140,11 +148,11 @@ static void gather_pixels(void *argument, int64_t first, int64_t last)
     struct cpu_pixels *x = task->x.data;
     for (int64_t n = -SAMPLES_AHEAD; n < count; n++) {
         if (n + SAMPLES_AHEAD < count) {
-            const uint8_t *ahead = task->dataset->view.pixels + sample_index(task, n + SAMPLES_AHEAD) * features;
+            const uint8_t *ahead = sample_pixels(task, n + SAMPLES_AHEAD, features);
             for (int64_t i = start; i < end + LINE - 1; i += LINE) __builtin_prefetch(ahead + min_of(i, end - 1));
         }
         if (n < 0) continue;
-        const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * features;
+        const uint8_t *pixels = sample_pixels(task, n, features);
         for (int64_t step = first; step < last; step++) {
             uint8_t *to = x->values + (step * rows + n) * CPU_PIXELS_STEP;
             int64_t from = step * CPU_PIXELS_STEP, left = min_of(CPU_PIXELS_STEP, features - from);
@@ -165,7 +173,7 @@ static void gather_moved_images(void *argument, int64_t first, int64_t last)
         int64_t lanes = min_of(CPU_BLOCK, s.c - block * CPU_BLOCK);
         int h = (int)(pixel / s.w), w = (int)(pixel % s.w);
         for (int64_t n = 0; n < s.n; n++) {
-            const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * sample;
+            const uint8_t *pixels = sample_pixels(task, n, sample);
             real *to = (real *)task->x.data + (row * s.n + n) * CPU_BLOCK;
             int source = augment_source(&task->moves[n], h, w, (int)s.h, (int)s.w);
             if (source < 0) {
@@ -205,7 +213,7 @@ static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
     for (int64_t block = first; block < last; block++) {
         int64_t start = block * CPU_BLOCK, lanes = min_of(CPU_BLOCK, features - start);
         for (int64_t n = 0; n < samples; n++) {
-            const uint8_t *pixels = task->dataset->view.pixels + sample_index(task, n) * features;
+            const uint8_t *pixels = sample_pixels(task, n, features);
             real *to = (real *)task->x.data + (block * samples + n) * CPU_BLOCK;
             gather_moved_row(task->dataset, to, pixels, start, lanes, &task->moves[n]);
         }
