@@ -129,6 +129,25 @@ Test(image_fit, bytes_give_the_pixels_of_the_file)
     free(expected), free(bytes);
 }
 
+/* A picture that is read whole and then stretched is the same, unless it is decoded reduced: here from 203x151, whose
+ * 1/2 is less than twice the 54x40. */
+Test(image_fit, reading_and_resizing_is_stretching)
+{
+    struct image_format format = format_of(3, 40, 54, IMAGE_FIT_STRETCH);
+    for (int smaller = 0; smaller < 2; smaller++, format.width = 50, format.height = 37) {
+        struct image image;
+        struct status status;
+        const char *path = TEST_FOLDER "/fixtures/fitted/photo_420.jpg";
+        uint8_t *fitted = read_good(path, &format);
+        cr_assert(image_read(&image, path, 3, &status));
+        image_resize(&image, format.height, format.width);
+        bool same = memcmp(image.pixels, fitted, (size_t)(3 * format.height * format.width)) == 0;
+        cr_expect(smaller ? !same : same, "%d", smaller);
+        image_free(&image);
+        free(fitted);
+    }
+}
+
 /* Pillow would leave nothing of the picture. */
 Test(image_fit, a_padded_picture_is_a_pixel_thick)
 {

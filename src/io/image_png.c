@@ -122,7 +122,10 @@ bool image_decode_png(const struct image_source *source, struct image_stored *st
 
 /* --- the header alone --- */
 
-enum { EXIF_MAX = 8000000 }; /* libpng takes no larger chunk */
+enum {
+    EXIF_MAX = 8000000,   /* libpng takes no larger chunk */
+    CHUNKS_MAX = 1 << 20, /* files with more are made to take long */
+};
 
 /* libpng finds what lies behind the pixels only by decoding them. So the chunks are walked here: of IHDR, PLTE and eXIf
  * the content counts, and the others are stepped over. */
@@ -185,11 +188,11 @@ static void walk_chunks(struct walk *walk, int kind)
 {
     uint8_t head[8];
     bool found = false; /* the first good eXIf counts */
-    for (; walk_read(walk, 0, head, 8) && memcmp(head + 4, "IEND", 4) != 0;
-         walk->place += 12 + (off_t)number_of(head)) {
-        bool is_exif = memcmp(head + 4, "eXIf", 4) == 0;
-        if (is_exif && !found) found = see_exif(walk, number_of(head));
-        if (kind == PNG_COLOR_TYPE_PALETTE && memcmp(head + 4, "PLTE", 4) == 0) see_palette(walk, number_of(head));
+    for (int i = 0; i < CHUNKS_MAX && walk_read(walk, 0, head, 8) && memcmp(head + 4, "IEND", 4) != 0; i++) {
+        uint32_t size = number_of(head);
+        if (memcmp(head + 4, "eXIf", 4) == 0 && !found) found = see_exif(walk, size);
+        if (memcmp(head + 4, "PLTE", 4) == 0 && kind == PNG_COLOR_TYPE_PALETTE) see_palette(walk, size);
+        walk->place += 12 + (off_t)size;
     }
 }
 
