@@ -77,6 +77,8 @@ static void backend_destroy_cuda(struct backend *backend)
     cudnn_batchnorm_free(cuda);
     cuda_free(cuda, cuda->state);
     cuda_free(cuda, cuda->metrics);
+    cuda_free(cuda, cuda->stage.pixels);
+    cuda_free(cuda, cuda->stage.holes);
     cuda_free(cuda, cuda->scratch.counters);
     cuda_free(cuda, cuda->scratch.partial);
     cuda_free(cuda, cuda->norm_sums);

@@ -44,6 +44,8 @@ struct cuda_backend {
     struct step_state *state; /* device memory */
     struct step_state host_state;
     struct cuda_metrics *metrics; /* device memory */
+    struct cuda_stage stage;      /* the batch that is augmented, in device memory: grows with the batch */
+    int64_t stage_bytes, stage_samples;
 
     void *workspace; /* memory of cuDNN and cuBLAS; NULL until the first plan */
     size_t workspace_bytes;

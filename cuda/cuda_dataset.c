@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "cuda_backend.h"
+#include "trainer/augment_picture.h"
 #include "trainer/memory.h"
 
 struct device_dataset {
@@ -82,6 +83,29 @@ static void dataset_set_order(struct backend *backend, struct device_dataset *da
     CUDA_CHECK(cudaMemcpyAsync(to, order, bytes, cudaMemcpyHostToDevice, cuda->stream));
 }
 
+/* Memory for a batch of changed images, taken at the first use, which no step records. */
+static void reserve_stage(struct cuda_backend *cuda, int64_t samples, int64_t sample_bytes)
+{
+    int64_t bytes = samples * sample_bytes;
+    if (cuda->stage_bytes < bytes) {
+        cuda_free(cuda, cuda->stage.pixels);
+        cuda->stage.pixels = cuda_alloc(cuda, (size_t)bytes);
+        cuda->stage_bytes = bytes;
+    }
+    if (cuda->stage_samples >= samples) return;
+    cuda_free(cuda, cuda->stage.holes);
+    cuda->stage.holes = cuda_alloc(cuda, cuda_stage_hole_bytes(samples));
+    cuda->stage_samples = samples;
+}
+
+static void check_augment(const struct cuda_images *images, const struct augment_params *augment)
+{
+    if (!augment) return;
+    CHECK(augment->crop >= 0 && augment->crop < images->height && augment->crop < images->width &&
+          augment->cutout >= 0);
+    CHECK(augment->saturation == 0 || images->channels == 3);
+}
+
 static void dataset_gather(struct backend *backend, const struct device_dataset *dataset,
                            const struct augment_params *augment, const struct tensor *x, int32_t *labels)
 {
@@ -93,11 +117,15 @@ static void dataset_gather(struct backend *backend, const struct device_dataset 
     CHECK(shape_sample_count(s) == images->channels * images->height * images->width);
     CHECK(vectors || s.c == images->channels);
     CHECK(first >= 0 && first + s.n <= dataset->count);
-    if (augment)
-        CHECK(augment->crop >= 0 && augment->crop < images->height && augment->crop < images->width &&
-              augment->cutout >= 0);
-    CUDA_CHECK(
-        cuda_gather_launch(cuda->stream, cuda->type, images, augment, cuda->state, vectors, s.n, x->data, labels));
+    check_augment(images, augment);
+    struct cuda_stage stage = {0};
+    if (augment && augment_is_staged(augment)) {
+        reserve_stage(cuda, s.n, shape_sample_count(s));
+        stage = cuda->stage;
+        CUDA_CHECK(cuda_stage_launch(cuda->stream, images, augment, cuda->state, stage, s.n));
+    }
+    CUDA_CHECK(cuda_gather_launch(cuda->stream, cuda->type, images, augment, stage, cuda->state, vectors, s.n, x->data,
+                                  labels));
 }
 
 void cuda_dataset_install(struct backend_ops *ops)

@@ -1,8 +1,8 @@
 /* The state of a step, and a batch of normalised images straight from the data set's bytes. One kernel reads the place
  * in the epoch, the order and the pixels, moves those that are augmented, normalises, converts, and writes in the
- * layout of the network's input. */
+ * layout of the network's input. Images that are changed in other ways it reads from the stage (cuda_augment.cu). */
 #include "cuda_vector.cuh"
-#include "trainer/augment.h"
+#include "trainer/augment_picture.h"
 
 __global__ static void state_kernel(struct step_state *to, struct step_state value)
 {
@@ -34,10 +34,12 @@ cudaError_t cuda_kernels_usable(void)
     return cudaFuncGetAttributes(&attributes, identity_kernel);
 }
 
+enum gather_source { GATHER_PLAIN, GATHER_MOVED, GATHER_STAGED }; /* how the images are changed */
+
 /* A thread takes a value of x; the first n threads take a label each as well. A thread draws its sample's move anew,
  * which costs less than to write and read a table of moves. */
-template <typename T, bool AUGMENTED>
-__global__ static void gather_kernel(struct cuda_images images, struct augment_params augment,
+template <typename T, enum gather_source SOURCE>
+__global__ static void gather_kernel(struct cuda_images images, struct augment_params augment, struct cuda_stage stage,
                                      const struct step_state *state, bool vectors, unsigned n, T *x, int32_t *labels)
 {
     unsigned i = blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
@@ -50,38 +52,42 @@ __global__ static void gather_kernel(struct cuda_images images, struct augment_p
     /* In an image, x runs over the channels of a pixel first; in the file, over the pixels of a channel. */
     unsigned channel = vectors ? element / plane : element % channels;
     unsigned place = vectors ? element % plane : element / channels;
-    if (AUGMENTED) {
-        int height = (int)images.height, width = (int)images.width;
+    int height = (int)images.height, width = (int)images.width, h = (int)place / width, w = (int)place % width;
+    bool in_hole = false;
+    if (SOURCE == GATHER_MOVED) {
         struct augment_move move = augment_draw(augment, (uint32_t)state->step, order[sample], height, width);
-        int source = augment_source(&move, (int)place / width, (int)place % width, height, width);
-        if (source < 0) {
-            x[i] = from_float<T>(0);
-            return;
-        }
-        place = (unsigned)source;
+        int source = augment_source(&move, h, w, height, width);
+        in_hole = source < 0;
+        if (!in_hole) place = (unsigned)source;
     }
+    if (SOURCE == GATHER_STAGED)
+        for (int k = 0; k < AUGMENT_HOLES; k++)
+            in_hole |= augment_box_has(&stage.holes[sample * AUGMENT_HOLES + k], h, w);
     unsigned pixel = channel * plane + place;
-    float value = images.pixels[(int64_t)order[sample] * sample_size + pixel];
-    x[i] = from_float<T>((value - images.offset[pixel]) * images.scale[channel]);
+    const uint8_t *pixels = SOURCE == GATHER_STAGED ? stage.pixels + (int64_t)sample * sample_size
+                                                    : images.pixels + (int64_t)order[sample] * sample_size;
+    float value = pixels[pixel];
+    x[i] = from_float<T>(in_hole ? 0 : (value - images.offset[pixel]) * images.scale[channel]);
 }
 
 template <typename T>
 static cudaError_t gather(cudaStream_t stream, const struct cuda_images *images, const struct augment_params *augment,
-                          const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels)
+                          struct cuda_stage stage, const struct step_state *state, bool vectors, int64_t n, void *x,
+                          int32_t *labels)
 {
     unsigned blocks = blocks_for(n * images->channels * images->height * images->width, CUDA_BLOCK_SIZE);
-    if (augment)
-        launch(stream, blocks, CUDA_BLOCK_SIZE, gather_kernel<T, true>, *images, *augment, state, vectors, (unsigned)n,
-               (T *)x, labels);
-    else
-        launch(stream, blocks, CUDA_BLOCK_SIZE, gather_kernel<T, false>, *images, augment_params{}, state, vectors,
-               (unsigned)n, (T *)x, labels);
+    struct augment_params params = augment ? *augment : augment_params{};
+    auto kernel = stage.pixels ? gather_kernel<T, GATHER_STAGED>
+                  : augment    ? gather_kernel<T, GATHER_MOVED>
+                               : gather_kernel<T, GATHER_PLAIN>;
+    launch(stream, blocks, CUDA_BLOCK_SIZE, kernel, *images, params, stage, state, vectors, (unsigned)n, (T *)x,
+           labels);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_gather_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_images *images,
-                               const struct augment_params *augment, const struct step_state *state, bool vectors,
-                               int64_t n, void *x, int32_t *labels)
+                               const struct augment_params *augment, struct cuda_stage stage,
+                               const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels)
 {
-    return CUDA_DISPATCH(type, gather, stream, images, augment, state, vectors, n, x, labels);
+    return CUDA_DISPATCH(type, gather, stream, images, augment, stage, state, vectors, n, x, labels);
 }

@@ -91,8 +91,11 @@ static void expect_batch(struct backend *backend, const struct variant *variant,
 
 static void check_variant(const struct variant *variant, int threads)
 {
-    static const struct augment_params cases[] = {
-        {false, 0, 0, 42}, {true, 0, 0, 42}, {false, 3, 0, 42}, {false, 0, 4, 42}, {true, 6, 5, 0x123456789abcdef}};
+    static const struct augment_params cases[] = {{.seed = 42},
+                                                  {.flip = true, .seed = 42},
+                                                  {.crop = 3, .seed = 42},
+                                                  {.cutout = 4, .seed = 42},
+                                                  {.flip = true, .crop = 6, .cutout = 5, .seed = 0x123456789abcdef}};
     static const struct shape shapes[] = {{BATCH, C, H, W}, {BATCH, PIXELS, 1, 1}};
     static struct images images;
     struct dataset_view view = make_images(&images);
@@ -128,7 +131,7 @@ Test(augment, moves_are_uniform)
 {
     enum { DRAWS = 40000, CROP = 2, MOVES = 2 * CROP + 1 };
     int flips = 0, down[MOVES] = {0}, right[MOVES] = {0}, together[MOVES][MOVES] = {{0}}, top[H] = {0};
-    struct augment_params params = {true, CROP, 2, 7};
+    struct augment_params params = {.flip = true, .crop = CROP, .cutout = 2, .seed = 7};
     for (int i = 0; i < DRAWS; i++) {
         struct augment_move move = augment_draw(params, (uint32_t)(i / 200), i % 200, H, W);
         flips += move.flipped;

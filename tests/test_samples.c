@@ -6,12 +6,13 @@
 #include "trainer/samples.h"
 
 /* Without normalisation a value that the network sees is a byte of the picture, and 0 in a hole. */
-static const char text[] =
-    "[data]\ndataset = synthetic\nsynthetic_train = 20\nsynthetic_test = 3\nsynthetic_classes = 5\n"
-    "synthetic_size = 9\nnormalization = none\n"
-    "[augment]\nflip = true\ncrop = 2\ncutout = 3\n"
-    "[model]\nkind = convnet\nfeatures = 4, M\n"
-    "[train]\nmax_steps = 9\nbatch_size = 6\n[backend]\ndevice = cpu\n";
+#define RUN                                                                                                            \
+    "[data]\ndataset = synthetic\nsynthetic_train = 20\nsynthetic_test = 3\nsynthetic_classes = 5\n"                   \
+    "synthetic_size = 9\nnormalization = none\n[model]\nkind = convnet\nfeatures = 4, M\n"                             \
+    "[train]\nmax_steps = 9\nbatch_size = 6\n[backend]\ndevice = cpu\n"
+static const char moved[] = RUN "[augment]\nflip = true\ncrop = 2\ncutout = 3\n";
+static const char changed[] =
+    RUN "[augment]\nrotate = 40\nscale = 0.3\nbrightness = 0.5\nsaturation = 1\nerase = 0.5\n";
 enum { SIDE = 9, PLANE = SIDE * SIDE, C = 3, ROWS = 7, COLUMNS = 4, ZOOM = 8, GAP = 4 };
 
 /* Each pixel of an image is a square of the picture, of one colour. */
@@ -40,7 +41,7 @@ static void expect_step(struct session *session, const struct image *picture, in
     free(x);
 }
 
-Test(samples, the_picture_shows_what_each_step_sees)
+static void expect_every_step(const char *text)
 {
     struct session *session = session_open(text, 2);
     struct image picture = samples_picture(&session->experiment, &session->dataset, ROWS, COLUMNS);
@@ -58,9 +59,15 @@ Test(samples, the_picture_shows_what_each_step_sees)
     session_close(session);
 }
 
+Test(samples, the_picture_shows_what_each_step_sees)
+{
+    expect_every_step(moved);
+    expect_every_step(changed);
+}
+
 Test(samples, a_png_file_holds_the_picture)
 {
-    struct session *session = session_open(text, 1);
+    struct session *session = session_open(moved, 1);
     struct image picture = samples_picture(&session->experiment, &session->dataset, 2, 3), back;
     char *folder = support_folder(), *path = support_path(folder, "picture.png");
     struct status status = {0};

@@ -20,6 +20,13 @@ static const char augmented_text[] = "[data]\ndataset = synthetic\nsynthetic_tra
                                      "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n"
                                      "label_smoothing = 0.1\nema_decay = 0.9\n"
                                      "[backend]\ndevice = cpu\n";
+static const char pictures_text[] =
+    "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
+    "synthetic_classes = 5\nsynthetic_size = 9\nnormalization = mean_image\n"
+    "[augment]\nflip = true\nvertical_flip = true\ncrop = 2\ncutout = 3\nrotate = 30\n"
+    "scale = 0.3\nresized_crop = 0.4\nbrightness = 0.3\ncontrast = 0.3\n"
+    "saturation = 0.3\nerase = 0.5\n"
+    "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n[backend]\ndevice = cpu\n";
 static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
                                    "synthetic_classes = 5\nsynthetic_size = 9\nnormalization = channel\n"
                                    "[model]\nkind = convnet\nfeatures = 6, M, 17, M, A\nbatchnorm = custom\n"
@@ -65,6 +72,7 @@ Test(train, same_seed_same_curve_at_any_number_of_threads)
     assert_same_curve(convnet_text, 2);
     assert_same_curve(convnet_text, 3);
     assert_same_curve(augmented_text, 3);
+    assert_same_curve(pictures_text, 2);
 }
 
 Test(train, another_seed_gives_another_curve)
@@ -142,6 +150,9 @@ Test(train, what_the_data_refuses_is_an_error_with_its_place)
                    "test.ini:5: augment.crop: expected less than the 9 pixels of an image's side, found 9");
     expect_refused("[data]\ndataset = synthetic\nsynthetic_size = 9\n[augment]\ncutout = 9\n",
                    "test.ini:5: augment.cutout: expected less than the 9 pixels of an image's side, found 9");
+    expect_refused("[data]\ndataset = synthetic\nsynthetic_channels = 1\n[augment]\nsaturation = 0.5\n",
+                   "test.ini:5: augment.saturation: expected 0, as it needs images of 3 channels, and these have 1, "
+                   "found 0.5");
 }
 
 /* Every training batch is changed anew. An evaluation sees the images without changes. */

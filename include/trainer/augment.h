@@ -5,8 +5,8 @@
 #ifndef TRAINER_AUGMENT_H
 #define TRAINER_AUGMENT_H
 
+#include "trainer/augment_math.h"
 #include "trainer/backend.h"
-#include "trainer/philox.h"
 
 /* The draws of one sample in one step. */
 struct augment_move {
@@ -14,12 +14,6 @@ struct augment_move {
     int down, right;               /* -crop..crop */
     int hole, hole_top, hole_left; /* a square of hole x hole; parts of it may lie outside of the image */
 };
-
-/* A number in 0..bound-1. The probability of each is off by less than bound / 2^32. */
-PHILOX_FUNCTION int augment_below(uint32_t word, int bound)
-{
-    return (int)(((uint64_t)word * (uint64_t)bound) >> 32);
-}
 
 /* Draws the move of a sample. `sample` is its place in the data set's file order. */
 PHILOX_FUNCTION struct augment_move augment_draw(struct augment_params params, uint32_t step, int64_t sample,

@@ -172,9 +172,11 @@ struct dataset_view {
 };
 
 /* How the images of a training batch are changed on their way into the network. The draws of a sample come from Philox
- * with (seed, RNG_STREAM_AUGMENT, step, index), where `step` is that of the step state. So they are the same on every
- * backend, at any number of threads and after a resume. With i the sample's place in the file order of its set, a the
- * words of index 2i, b those of index 2i + 1, and below(word, n) = floor(word * n / 2^32):
+ * with (seed, a stream, step, index), where `step` is that of the step state. So they are the same on every backend, at
+ * any number of threads and after a resume. The arithmetic is that of whole numbers in fixed point, so the pixels are
+ * the same too. below(word, n) = floor(word * n / 2^32), and i is the sample's place in the file order of its set.
+ *
+ * With flip, crop and cutout alone, let a be the words of index 2i of RNG_STREAM_AUGMENT, b those of index 2i + 1:
  *   flipped = flip, and the highest bit of a[0] is set
  *   down = below(a[1], 2*crop + 1) - crop,  right = below(a[2], 2*crop + 1) - crop
  *   top = below(b[0], H) - floor(cutout / 2),  left = below(b[1], W) - floor(cutout / 2)
@@ -184,12 +186,46 @@ struct dataset_view {
  *   r = mirror(h + down, H),  s = mirror((flipped ? W - 1 - w : w) + right, W)
  *   mirror(k, n) = -k where k < 0, 2(n - 1) - k where k >= n, else k     (padding that repeats no edge pixel)
  * A pixel takes its offset along, so a mean image is subtracted before the image is moved. 0 in the hole is the
- * training set's mean where the normalisation subtracts one, else black. include/trainer/augment.h has the code. */
+ * training set's mean where the normalisation subtracts one, else black. include/trainer/augment.h has the code.
+ *
+ * With any of the other fields the changed image is an image of bytes again, rounded at each step that is numbered
+ * here, and a pixel is normalised by the offset of the place where it is seen (augment_picture.h has the code). p and q
+ * are the words of index 16i and 16i + 1 of RNG_STREAM_AUGMENT_PICTURE; uniform(word, x..y) is x + below(word, y - x +
+ * 1) in the unit of x and y.
+ *   1. geometry. With flipped, down and right as above, upside_down = vertical_flip and the highest bit of p[0] is set,
+ *        angle t = uniform(p[1], -rotate .. rotate),  zoom z = uniform(p[2], 1-scale .. 1+scale),
+ *        window = a part of the image, H' by W', from row T and column L: resized_crop (below), else the whole image,
+ *      the image shows at (h,w) the source at row r and column s, in pixels:
+ *        y = h - (H-1)/2, negative where upside_down;  x = w - (W-1)/2, negative where flipped
+ *        r = T + (H'-1)/2 + H'/H * ((cos t * y - sin t * x) / z + down)
+ *        s = L + (W'-1)/2 + W'/W * ((sin t * y + cos t * x) / z + right)
+ *      r and s are rounded to 1/4096 of a pixel. Of the four pixels around them, mirrored into the image as often as it
+ *      takes, each weighs by its nearness (bilinear). Where an image shrinks, pixels are skipped, not averaged: scale
+ *      shrinks by less than 2 up to scale = 0.5, and a window never shrinks, so that this shows little.
+ *   2. brightness: pixel * f,  f = uniform(q[0], 1-brightness .. 1+brightness); a pixel is limited to 0..255 here and
+ *      in what follows (torchvision's ColorJitter, in this order)
+ *   3. contrast: pixel * f + mean * (1-f),  f = uniform(q[1], 1-contrast .. 1+contrast); mean: that of the image's
+ *      greys. A grey is 0.299 R + 0.587 G + 0.114 B, rounded; every pixel of an image that has not 3 channels is one
+ *   4. saturation: pixel * f + its grey * (1-f),  f = uniform(q[2], 1-saturation .. 1+saturation); 3 channels only
+ *   5. holes, after the normalisation: 0 in the hole of cutout (above) and in that of erase (below).
+ * resized_crop (torchvision's RandomResizedCrop): the words u of the indices 16i + 2 .. 16i + 11 give ten tries,
+ *   area A = H*W * uniform(u[0], resized_crop .. 1),  W'/H' = 2^(uniform(u[1], -log2(4/3)/2 .. log2(4/3)/2) * 2)
+ *   W' = round(sqrt(A * W'/H')),  H' = round(sqrt(A / (W'/H'))),  T = below(u[2], H-H'+1),  L = below(u[3], W-W'+1).
+ *   The first with 0 < H' <= H and 0 < W' <= W counts; else the largest window in the middle with 3/4 <= W/H <= 4/3.
+ * erase (torchvision's RandomErasing): with e the words of index 16i of RNG_STREAM_AUGMENT_ERASE, e[0] < erase decides
+ *   whether there is a hole. The words of the next ten indices give tries as above, with an area of 0.02 .. 0.33 and a
+ *   height of 0.3 .. 3.3 times the width. The first with H' < H and W' < W counts; else there is no hole. */
 struct augment_params {
     bool flip;
     int64_t crop;   /* 0..min(H,W)-1; 0: none */
     int64_t cutout; /* side of the hole; 0: none */
     uint64_t seed;
+    bool vertical_flip;
+    int64_t rotate;                           /* largest angle, in 2^-32 of a turn, up to 2^31 */
+    int64_t scale;                            /* largest change of the zoom, in 2^-16, up to 0.9 */
+    int64_t resized_crop;                     /* least share of the area, in 2^-32, up to 2^32; 0: off */
+    int64_t brightness, contrast, saturation; /* largest changes of the factors, in 2^-16, up to 1 */
+    int64_t erase;                            /* probability, in 2^-32, up to 2^32 */
 };
 
 /* The parameters of a loss over a batch of N samples. */

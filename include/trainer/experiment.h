@@ -128,6 +128,12 @@ struct experiment {
     struct {
         bool flip;
         int64_t crop, cutout; /* pixels (struct augment_params) */
+        bool vertical_flip;
+        double rotate;                           /* degrees */
+        double scale;                            /* largest change of the zoom */
+        double resized_crop;                     /* least share of the image's area; 0: off */
+        double brightness, contrast, saturation; /* largest changes of the factors */
+        double erase;                            /* probability */
     } augment;
     struct {
         enum model_kind kind;
@@ -216,6 +222,9 @@ void experiment_write(const struct experiment *experiment, FILE *out);
 
 /* The same in a new string; free it with free(). */
 char *experiment_text(const struct experiment *experiment);
+
+/* The same augmentation as [augment], for a backend. */
+struct augment_params experiment_augment(const struct experiment *experiment);
 
 /* Prints a line on the parts of training that the network's description does not show: augmentation, label smoothing,
  * class weights, the moving average of the weights. Prints nothing where training has none of them. */

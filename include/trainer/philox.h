@@ -24,6 +24,9 @@ enum rng_stream {
     RNG_STREAM_NOISE = 6,
     RNG_STREAM_SPLIT = 7,
     RNG_STREAM_EVALUATION = 8,
+    RNG_STREAM_AUGMENT_PICTURE = 9,
+    RNG_STREAM_AUGMENT_ERASE = 10,
+    RNG_STREAM_AUGMENT_MIX = 11,
     RNG_STREAM_INIT = 0x10000,  /* + index of the parameter */
     RNG_STREAM_LAYER = 0x20000, /* + index of the layer: dropout masks */
 };

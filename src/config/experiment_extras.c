@@ -1,24 +1,46 @@
 /* Prints the parts of training that the description of the network does not show. */
-#include <inttypes.h>
+#include <stdarg.h>
 
 #include "trainer/experiment.h"
 
+/* Prints the words of one part after what is there already. */
+static void print_part(FILE *out, bool *any, const char *format, ...)
+{
+    va_list arguments;
+    fputs(*any ? ", " : "training: ", out);
+    va_start(arguments, format);
+    vfprintf(out, format, arguments);
+    va_end(arguments);
+    *any = true;
+}
+
+static void print_amount(FILE *out, bool *any, const char *name, double amount)
+{
+    if (amount > 0) print_part(out, any, "%s %g", name, amount);
+}
+
+static void print_augment(const struct experiment *experiment, FILE *out, bool *any)
+{
+    if (experiment->augment.flip) print_part(out, any, "flip");
+    print_amount(out, any, "crop", (double)experiment->augment.crop);
+    print_amount(out, any, "cutout", (double)experiment->augment.cutout);
+    if (experiment->augment.vertical_flip) print_part(out, any, "vertical flip");
+    print_amount(out, any, "rotate", experiment->augment.rotate);
+    print_amount(out, any, "scale", experiment->augment.scale);
+    print_amount(out, any, "resized crop", experiment->augment.resized_crop);
+    print_amount(out, any, "brightness", experiment->augment.brightness);
+    print_amount(out, any, "contrast", experiment->augment.contrast);
+    print_amount(out, any, "saturation", experiment->augment.saturation);
+    print_amount(out, any, "erase", experiment->augment.erase);
+}
+
 void experiment_print_extras(const struct experiment *experiment, FILE *out)
 {
-    const char *separator = "training: ";
-    const char *const comma = ", ";
-    if (experiment->augment.flip) fprintf(out, "%sflip", separator), separator = comma;
-    if (experiment->augment.crop > 0)
-        fprintf(out, "%scrop %" PRId64, separator, experiment->augment.crop), separator = comma;
-    if (experiment->augment.cutout > 0)
-        fprintf(out, "%scutout %" PRId64, separator, experiment->augment.cutout), separator = comma;
-    if (experiment->train.label_smoothing > 0)
-        fprintf(out, "%slabel smoothing %g", separator, experiment->train.label_smoothing), separator = comma;
-    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_BALANCED)
-        fprintf(out, "%sbalanced class weights", separator), separator = comma;
-    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_LISTED)
-        fprintf(out, "%sclass weights", separator), separator = comma;
-    if (experiment->train.ema_decay > 0)
-        fprintf(out, "%smoving average of the weights %g", separator, experiment->train.ema_decay), separator = comma;
-    if (separator == comma) fputc('\n', out);
+    bool any = false;
+    print_augment(experiment, out, &any);
+    print_amount(out, &any, "label smoothing", experiment->train.label_smoothing);
+    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_BALANCED) print_part(out, &any, "balanced class weights");
+    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_LISTED) print_part(out, &any, "class weights");
+    print_amount(out, &any, "moving average of the weights", experiment->train.ema_decay);
+    if (any) fputc('\n', out);
 }

@@ -87,6 +87,25 @@ const struct experiment_key experiment_keys[] = {
             "Move a training image by up to this many pixels each way, its edge filled with mirrored pixels; 0: off."),
     INTEGER(augment, cutout, "0", 0, 255,
             "Side of a square that becomes 0 at a random place of a training image; 0: off."),
+    BOOLEAN(augment, vertical_flip, "false",
+            "Mirror a training image top to bottom with a probability of one half."),
+    REAL(augment, rotate, "0", "Turn a training image by up to this many degrees each way; 0: off.", FROM(0), TO(180)),
+    REAL(augment, scale, "0",
+         "Enlarge or shrink a training image by a factor from 1 - scale to 1 + scale; 0: off.", FROM(0), TO(0.9)),
+    REAL(augment, resized_crop, "0",
+         "Show a random part of a training image in full size, with at least this share of its area and 3/4 to 4/3 of its "
+         "proportions; 0: off.", FROM(0), TO(1)),
+    REAL(augment, brightness, "0",
+         "Multiply the pixels of a training image by a factor from 1 - brightness to 1 + brightness; 0: off.",
+         FROM(0), TO(1)),
+    REAL(augment, contrast, "0",
+         "Multiply the distance of a training image's pixels from its mean grey by a factor from 1 - contrast to "
+         "1 + contrast; 0: off.", FROM(0), TO(1)),
+    REAL(augment, saturation, "0",
+         "Multiply the distance of a training image's colours from grey by a factor from 1 - saturation to 1 + saturation; "
+         "0: off. It needs images of 3 channels.", FROM(0), TO(1)),
+    REAL(augment, erase, "0",
+         "Probability with which a rectangle of 2% to 33% of a training image's area becomes 0.", FROM(0), TO(1)),
 
     CHOICE(model, kind, "mlp", "mlp: multi-layer perceptron; convnet: convolutional network.", "mlp", "convnet"),
     {PLACE(model, hidden), .type = KEY_INTEGERS, .default_text = "100", .low = 1, .high = 65536,

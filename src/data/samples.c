@@ -1,21 +1,27 @@
-/* Draws a picture of training images and of their augmented forms. */
+/* Draws a picture of training images and of their augmented forms. The forms are those that a CPU backend gathers. */
 #include "trainer/samples.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/augment.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 
 enum { GAP = 4, SMALLEST_SIDE = 64 };
 
 struct painter {
+    const struct experiment *experiment;
     const struct dataset *dataset;
-    struct augment_params params;
     struct image picture;
     int64_t zoom; /* pixels of the picture per pixel of an image */
+    struct augment_params params;
+    struct backend *backend;
+    float *offset, *scale;         /* (C,H,W), (C): a pixel p becomes p + 1, and a hole is 0 */
+    struct device_dataset *images; /* normalised by them */
+    struct tensor batch;
+    int32_t *labels;
+    double *values; /* of the batch, in the order of the file */
 };
 
 /* Returns the byte whose normalised value is nearest to 0. */
@@ -32,58 +38,132 @@ static void paint_pixel(struct painter *painter, int64_t channel, int64_t top, i
     for (int64_t i = 0; i < painter->zoom; i++) memset(to + i * picture->width, value, (size_t)painter->zoom);
 }
 
-/* Paints image `sample` into its place in the grid, moved by `move`, or unchanged where `move` is NULL. */
-static void paint(struct painter *painter, int64_t sample, int64_t row, int64_t column, const struct augment_move *move)
+/* Paints an image of gathered values into its place in the grid. */
+static void paint(struct painter *painter, const double *values, int64_t row, int64_t column)
 {
     const struct dataset *dataset = painter->dataset;
-    int height = (int)dataset->height, width = (int)dataset->width;
-    int64_t plane = dataset->height * dataset->width, zoom = painter->zoom;
-    const uint8_t *pixels = image_set_pixels(&dataset->train, sample, dataset->channels * plane);
-    int64_t top = GAP + row * (dataset->height * zoom + GAP), left = GAP + column * (dataset->width * zoom + GAP);
+    int64_t height = dataset->height, width = dataset->width, zoom = painter->zoom;
+    int64_t top = GAP + row * (height * zoom + GAP), left = GAP + column * (width * zoom + GAP);
     for (int64_t c = 0; c < dataset->channels; c++)
-        for (int h = 0; h < height; h++)
-            for (int w = 0; w < width; w++) {
-                int64_t place = (int64_t)h * width + w;
-                int64_t source = move ? augment_source(move, h, w, height, width) : place;
-                uint8_t value = source < 0 ? hole_value(dataset, c * plane + place) : pixels[c * plane + source];
+        for (int64_t h = 0; h < height; h++)
+            for (int64_t w = 0; w < width; w++) {
+                int64_t pixel = (c * height + h) * width + w;
+                uint8_t value = values[pixel] > 0 ? (uint8_t)(values[pixel] - 1) : hole_value(dataset, pixel);
                 paint_pixel(painter, c, top + h * zoom, left + w * zoom, value);
             }
 }
 
-/* Paints one column: the rows' images as they enter the network in this epoch. */
-static void paint_epoch(struct painter *painter, const struct experiment *experiment, int64_t epoch, int64_t rows)
+/* Gathers the `count` samples from place `first` of the order on, as they are or as a step augments them. */
+static void gather(struct painter *painter, struct step_state state, int64_t count, bool augmented)
+{
+    const struct backend_ops *ops = painter->backend->ops;
+    painter->batch.shape.n = count;
+    ops->set_state(painter->backend, &state);
+    ops->gather(painter->backend, painter->images, augmented ? &painter->params : NULL, &painter->batch,
+                painter->labels);
+    ops->tensor_read(painter->backend, &painter->batch, painter->values);
+}
+
+/* Paints those images of a batch that have a row, as they enter the network in this step. */
+static void paint_step(struct painter *painter, const int32_t *order, struct step_state state, int64_t count,
+                       int64_t column, int64_t rows)
 {
     const struct dataset *dataset = painter->dataset;
-    int64_t count = dataset->train.count, batch = experiment->train.batch_size, steps = count / batch;
+    int64_t pixels = dataset->channels * dataset->height * dataset->width;
+    bool wanted = false;
+    for (int64_t n = 0; n < count; n++) wanted |= order[state.batch_first + n] < rows;
+    if (!wanted) return;
+    gather(painter, state, count, true);
+    for (int64_t n = 0; n < count; n++) {
+        int64_t sample = order[state.batch_first + n];
+        if (sample < rows) paint(painter, painter->values + n * pixels, sample, column);
+    }
+}
+
+/* Paints one column: the rows' images as they enter the network in this epoch. Samples that fill no batch are shown as
+ * a batch of their own. */
+static void paint_epoch(struct painter *painter, int64_t epoch, int64_t rows)
+{
+    const struct experiment *experiment = painter->experiment;
+    int64_t count = painter->dataset->train.count, batch = experiment->train.batch_size, steps = count / batch;
     int32_t *order = memory_alloc((size_t)count, sizeof *order);
     epoch_order(order, (int32_t)count, experiment->data.first_epoch, (uint64_t)experiment->experiment.seed, epoch);
-    for (int64_t place = 0; place < count; place++) {
-        int64_t sample = order[place];
-        if (sample >= rows) continue;
-        struct augment_move move = augment_draw(painter->params, (uint32_t)(epoch * steps + place / batch), sample,
-                                                (int)dataset->height, (int)dataset->width);
-        paint(painter, sample, sample, epoch + 1, &move);
+    painter->backend->ops->dataset_set_order(painter->backend, painter->images, order);
+    for (int64_t first = 0; first < count; first += batch) {
+        struct step_state state = {.step = (uint64_t)(epoch * steps + first / batch), .batch_first = first};
+        paint_step(painter, order, state, count - first < batch ? count - first : batch, epoch + 1, rows);
     }
     free(order);
+}
+
+static void paint_unchanged(struct painter *painter, int64_t rows)
+{
+    for (int64_t row = 0; row < rows; row++) {
+        gather(painter, (struct step_state){.batch_first = row}, 1, false);
+        paint(painter, painter->values, row, 0);
+    }
+}
+
+static void create_picture(struct painter *painter, int64_t rows, int64_t columns)
+{
+    const struct dataset *dataset = painter->dataset;
+    int64_t side = dataset->height > dataset->width ? dataset->height : dataset->width;
+    painter->zoom = (SMALLEST_SIDE + side - 1) / side;
+    struct image *picture = &painter->picture;
+    picture->channels = dataset->channels;
+    picture->height = GAP + rows * (dataset->height * painter->zoom + GAP);
+    picture->width = GAP + columns * (dataset->width * painter->zoom + GAP);
+    size_t pixels = (size_t)(picture->height * picture->width);
+    picture->pixels = memory_alloc(pixels, (size_t)picture->channels);
+    memset(picture->pixels, 255, pixels * (size_t)picture->channels);
+}
+
+/* Normalised as it is in training, a pixel that takes its own offset along could not be told from a hole. */
+static void upload_images(struct painter *painter)
+{
+    const struct dataset *dataset = painter->dataset;
+    int64_t pixels = dataset->channels * dataset->height * dataset->width;
+    painter->offset = memory_alloc((size_t)pixels, sizeof *painter->offset);
+    painter->scale = memory_alloc((size_t)dataset->channels, sizeof *painter->scale);
+    for (int64_t i = 0; i < pixels; i++) painter->offset[i] = -1;
+    for (int64_t c = 0; c < dataset->channels; c++) painter->scale[c] = 1;
+    struct dataset_view view = dataset_view(dataset, &dataset->train);
+    view.offset = painter->offset, view.scale = painter->scale;
+    painter->images = painter->backend->ops->dataset_upload(painter->backend, &view);
+}
+
+static void open_backend(struct painter *painter)
+{
+    const struct dataset *dataset = painter->dataset;
+    int64_t batch = painter->experiment->train.batch_size;
+    struct shape shape = {batch, dataset->channels, dataset->height, dataset->width};
+    struct status status;
+    CHECK(backend_create(&painter->backend, &(struct backend_options){.device = DEVICE_CPU}, &status));
+    upload_images(painter);
+    painter->batch = tensor_alloc(painter->backend, TENSOR_ACTIVATION, shape);
+    painter->labels = painter->backend->ops->alloc(painter->backend, (size_t)batch * sizeof *painter->labels);
+    painter->values = memory_alloc((size_t)shape_count(shape), sizeof *painter->values);
+}
+
+static void close_backend(struct painter *painter)
+{
+    free(painter->values), free(painter->offset), free(painter->scale);
+    painter->backend->ops->free(painter->backend, painter->labels);
+    tensor_free(painter->backend, &painter->batch);
+    painter->backend->ops->dataset_free(painter->backend, painter->images);
+    backend_destroy(painter->backend);
 }
 
 struct image samples_picture(const struct experiment *experiment, const struct dataset *dataset, int64_t rows,
                              int64_t columns)
 {
-    int64_t side = dataset->height > dataset->width ? dataset->height : dataset->width;
     CHECK(rows >= 1 && rows <= dataset->train.count && columns >= 1);
     CHECK(dataset->channels == 1 || dataset->channels == 3);
-    struct painter painter = {.dataset = dataset, .zoom = (SMALLEST_SIDE + side - 1) / side};
-    painter.params = (struct augment_params){experiment->augment.flip, experiment->augment.crop,
-                                             experiment->augment.cutout, (uint64_t)experiment->experiment.seed};
-    struct image *picture = &painter.picture;
-    picture->channels = dataset->channels;
-    picture->height = GAP + rows * (dataset->height * painter.zoom + GAP);
-    picture->width = GAP + columns * (dataset->width * painter.zoom + GAP);
-    size_t pixels = (size_t)(picture->height * picture->width);
-    picture->pixels = memory_alloc(pixels, (size_t)picture->channels);
-    memset(picture->pixels, 255, pixels * (size_t)picture->channels);
-    for (int64_t row = 0; row < rows; row++) paint(&painter, row, row, 0, NULL);
-    for (int64_t epoch = 0; epoch + 1 < columns; epoch++) paint_epoch(&painter, experiment, epoch, rows);
+    struct painter painter = {.experiment = experiment, .dataset = dataset, .params = experiment_augment(experiment)};
+    create_picture(&painter, rows, columns);
+    open_backend(&painter);
+    paint_unchanged(&painter, rows);
+    for (int64_t epoch = 0; epoch + 1 < columns; epoch++) paint_epoch(&painter, epoch, rows);
+    close_backend(&painter);
     return painter.picture;
 }

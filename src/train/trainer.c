@@ -4,6 +4,7 @@
 
 #include "train/batch_statistics.h"
 #include "train/class_weights.h"
+#include "trainer/augment_picture.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/rng.h"
@@ -93,6 +94,10 @@ static bool check_augment(const struct experiment *experiment, const struct data
         return experiment_fail(experiment, "augment.cutout", status,
                                "expected less than the %" PRId64 " pixels of an image's side, found %" PRId64, size,
                                experiment->augment.cutout);
+    if (experiment->augment.saturation > 0 && dataset->channels != 3)
+        return experiment_fail(experiment, "augment.saturation", status,
+                               "expected 0, as it needs images of 3 channels, and these have %" PRId64 ", found %g",
+                               dataset->channels, experiment->augment.saturation);
     return true;
 }
 
@@ -149,9 +154,9 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
-    trainer->augment = (struct augment_params){experiment->augment.flip, experiment->augment.crop,
-                                               experiment->augment.cutout, (uint64_t)experiment->experiment.seed};
-    trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0;
+    trainer->augment = experiment_augment(experiment);
+    trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0 ||
+                         augment_is_staged(&trainer->augment);
     if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
     int64_t before = backend->allocated;
     optimizer_create(&trainer->optimizer, experiment, trainer->network);

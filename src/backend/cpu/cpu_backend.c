@@ -19,6 +19,8 @@ static void cpu_destroy(struct backend *backend)
     struct cpu_backend *cpu = cpu_backend_of(backend);
     CPU_EXPORT(cpu_winograd_release)(backend);
     free(cpu->moves);
+    free(cpu->staged);
+    free(cpu->holes);
     free(cpu->update);
     cpu_threads_destroy(cpu->threads);
     free(cpu->scratch);

@@ -8,8 +8,9 @@
 #include <immintrin.h>
 #endif
 
+#include "backend/cpu/cpu_augment.h"
 #include "backend/cpu/cpu_linear_pixels.h"
-#include "trainer/augment.h"
+#include "trainer/augment_picture.h"
 #include "trainer/memory.h"
 
 struct device_dataset {
@@ -63,6 +64,7 @@ struct gather_task {
     int64_t first;
     struct tensor x;
     const struct augment_move *moves; /* (N), or NULL */
+    const uint8_t *staged;            /* (N,C,H,W): the batch's images, changed; NULL: they are the data set's */
 };
 
 static int64_t sample_index(const struct gather_task *task, int64_t n)
@@ -76,6 +78,7 @@ static const uint8_t *sample_pixels(const struct gather_task *task, int64_t n, i
 {
     const struct dataset_view *view = &task->dataset->view;
     int64_t index = sample_index(task, n);
+    if (task->staged) return task->staged + n * size;
     return view->pixels + (view->rows ? view->rows[index] : index) * size;
 }
 
@@ -220,13 +223,18 @@ static void gather_moved_vectors(void *argument, int64_t first, int64_t last)
     }
 }
 
-/* Draws the move of each sample of the batch in this step; NULL where nothing is augmented. */
+static void check_augment(const struct dataset_view *view, const struct augment_params *augment)
+{
+    if (!augment) return;
+    CHECK(augment->crop >= 0 && augment->crop < min_of(view->height, view->width) && augment->cutout >= 0);
+    CHECK(augment->saturation == 0 || view->channels == 3);
+}
+
+/* Draws the move of each sample of the batch in this step. */
 static const struct augment_move *draw_moves(struct backend *backend, const struct gather_task *task,
                                              const struct augment_params *augment)
 {
     const struct dataset_view *view = &task->dataset->view;
-    if (!augment) return NULL;
-    CHECK(augment->crop >= 0 && augment->crop < min_of(view->height, view->width) && augment->cutout >= 0);
     struct cpu_backend *cpu = cpu_backend_of(backend);
     if (cpu->move_count < task->x.shape.n) {
         backend->ops->free(backend, cpu->moves);
@@ -244,7 +252,7 @@ static void cpu_gather(struct backend *backend, const struct device_dataset *dat
 {
     const struct dataset_view *view = &dataset->view;
     struct shape s = x->shape;
-    struct gather_task task = {dataset, cpu_backend_of(backend)->state.batch_first, *x, NULL};
+    struct gather_task task = {dataset, cpu_backend_of(backend)->state.batch_first, *x, NULL, NULL};
     CHECK(shape_sample_count(s) == view->channels * view->height * view->width);
     CHECK(task.first >= 0 && task.first + s.n <= view->count);
     for (int64_t n = 0; n < s.n; n++) labels[n] = view->labels[sample_index(&task, n)];
@@ -255,10 +263,16 @@ static void cpu_gather(struct backend *backend, const struct device_dataset *dat
         cpu_for(backend, cpu_pixels_steps(s.c), s.n * CPU_PIXELS_STEP, gather_pixels, &task);
         return;
     }
-    task.moves = draw_moves(backend, &task, augment);
+    bool staged = augment && augment_is_staged(augment);
+    const int32_t *order = dataset->ordered ? dataset->order + task.first : NULL;
+    const struct cpu_stage stage = {augment, view, order, task.first, s.n};
+    check_augment(view, augment);
+    if (staged) task.staged = CPU_EXPORT(cpu_augment_stage)(backend, &stage);
+    if (augment && !staged) task.moves = draw_moves(backend, &task, augment);
     void (*rows)(void *, int64_t, int64_t) = gather_rows;
     if (task.moves) rows = s.h * s.w == 1 ? gather_moved_vectors : gather_moved_images;
     cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, rows, &task);
+    if (staged) CPU_EXPORT(cpu_augment_holes)(backend, &stage, x);
 }
 
 static bool cpu_pixels_offered(const struct backend *backend, struct shape x, int64_t outputs)

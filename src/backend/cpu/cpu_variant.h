@@ -123,6 +123,7 @@ static inline vec vec_interleave_high(vec a, vec b)
 struct cpu_update;
 struct cpu_winograd;
 struct augment_move;
+struct augment_box;
 
 struct cpu_backend {
     struct backend base; /* first: a struct backend * of this variant is a struct cpu_backend * */
@@ -133,6 +134,10 @@ struct cpu_backend {
     struct cpu_winograd *winograd; /* scratch memory of Winograd's convolution, once a layer needs it */
     struct augment_move *moves;    /* [move_count], for gather: grows with the batch */
     int64_t move_count;
+    uint8_t *staged; /* [staged_bytes], the batch that cpu_augment.c changes: grows with the batch */
+    int64_t staged_bytes;
+    struct augment_box *holes; /* [hole_count], of that batch */
+    int64_t hole_count;
     const struct cpu_bf16_engine *bf16;   /* computes products of matrices with precision = bf16; else NULL */
     const struct cpu_bytes_engine *bytes; /* computes linear layers whose input is pixels; NULL where none is offered */
     struct cpu_update *update;            /* the update in progress, if any: cpu_update.h */
