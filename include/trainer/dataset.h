@@ -61,6 +61,7 @@ struct dataset_digest {
 /* A file of the data set that could not be read, and why. */
 struct skipped_file {
     char *path, *reason; /* owned */
+    bool picture;        /* its name says that it is a picture; only these count for data.max_skipped */
 };
 
 /* A piece of memory that belongs to a data set. */
@@ -124,6 +125,12 @@ char *image_digest_difference(const struct image_digest *before, const struct im
 /* Returns a view of one of the data set's sets, for a backend to upload. */
 struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);
 
+/* Is told how far the reading of many files is: `done` of `count` are at the state that `what` names. */
+struct dataset_watch {
+    void (*show)(void *context, const char *what, int64_t done, int64_t count);
+    void *context;
+};
+
 /* The settings of [data] that the readers need. All but the path may be zero. */
 struct dataset_source {
     const char *path;        /* data.path */
@@ -145,6 +152,7 @@ struct dataset_source {
         bool cache;            /* data.cache */
         const char *folder;    /* data.images: the folder of a table's pictures, or "auto" */
     } pictures;
+    const struct dataset_watch *watch; /* NULL: nobody */
 };
 
 /* The loaders below fill sizes, classes and the train and test sets; offset and scale stay NULL.

@@ -23,6 +23,7 @@ enum {
 #define DATASET_FORMATS(X)                                                                                             \
     X(DATASET_CIFAR10, "cifar10")                                                                                      \
     X(DATASET_IDX, "idx")                                                                                              \
+    X(DATASET_FOLDER, "folder")                                                                                        \
     X(DATASET_SYNTHETIC, "synthetic")
 
 #define DATASET_ENUMERATOR(enumerator, name) enumerator,

@@ -32,6 +32,16 @@ static bool check_name(struct experiment *experiment, struct status *status)
                            "expected the name of a folder, without \"/\", found \"%s\"", name);
 }
 
+/* Refuses the keys on labels and images in files for a data set that has neither. */
+static bool check_stored(const struct experiment *experiment, const char *dataset, struct status *status)
+{
+    if (experiment->data.first_label != 0)
+        return experiment_fail(experiment, "data.first_label", status, "expected 0, as data.dataset is %s", dataset);
+    if (experiment->data.transpose)
+        return experiment_fail(experiment, "data.transpose", status, "expected false, as data.dataset is %s", dataset);
+    return true;
+}
+
 /* Checks the keys that describe a data set's files. */
 static bool check_files(const struct experiment *experiment, struct status *status)
 {
@@ -41,11 +51,8 @@ static bool check_files(const struct experiment *experiment, struct status *stat
     if (synthetic && classes != 0)
         return experiment_fail(experiment, "data.classes", status,
                                "expected 0, as data.dataset is synthetic, which has data.synthetic_classes");
-    if (synthetic && experiment->data.first_label != 0)
-        return experiment_fail(experiment, "data.first_label", status, "expected 0, as data.dataset is synthetic");
-    if (synthetic && experiment->data.transpose)
-        return experiment_fail(experiment, "data.transpose", status, "expected false, as data.dataset is synthetic");
-    return true;
+    if (synthetic) return check_stored(experiment, "synthetic", status);
+    return experiment->data.dataset != DATASET_FOLDER || check_stored(experiment, "folder", status);
 }
 
 static bool check_data(struct experiment *experiment, struct status *status)
@@ -53,6 +60,8 @@ static bool check_data(struct experiment *experiment, struct status *status)
     if (!check_files(experiment, status)) return false;
     if (experiment->data.dataset == DATASET_IDX && is_default(experiment, "data.path"))
         return experiment_fail(experiment, "data.path", status, "expected the folder that holds the idx files");
+    if (experiment->data.dataset == DATASET_FOLDER && is_default(experiment, "data.path"))
+        return experiment_fail(experiment, "data.path", status, "expected the folder that holds the pictures");
     if (experiment->data.dataset != DATASET_SYNTHETIC) return true;
     int64_t train = experiment->data.synthetic_train, size = experiment->data.synthetic_size;
     int64_t bytes = experiment->data.synthetic_channels * size * size, limit = (INT64_C(4) << 30) / bytes;
@@ -139,7 +148,9 @@ static bool check_train(struct experiment *experiment, struct status *status)
 
 static bool check_best_by(struct experiment *experiment, struct status *status)
 {
-    if (experiment->checkpoint.best_by != CHECKPOINT_BEST_BY_VALIDATION || experiment->data.validation_size > 0)
+    bool found_later = experiment->data.dataset == DATASET_FOLDER; /* it may have a validation set of its own */
+    if (experiment->checkpoint.best_by != CHECKPOINT_BEST_BY_VALIDATION || experiment->data.validation_size > 0 ||
+        found_later)
         return true;
     return experiment_fail(experiment, "checkpoint.best_by", status,
                            "validation needs samples that are held out: data.validation_size above 0, found 0");

@@ -3,7 +3,10 @@
 
 #include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "trainer/memory.h"
 
 /* Returns the length in bytes of the UTF-8 character at `s` and stores its code, or returns 0 for bytes that are none
  * (cut off, over-long, a surrogate, too big). */
@@ -50,6 +53,40 @@ size_t text_find_bad_name_byte(const char *text, size_t size, const char **probl
     size_t before = tab ? (size_t)(tab - text) : size, bad = text_find_bad_byte(text, before, problem);
     if (tab && bad == before) *problem = "control character";
     return bad;
+}
+
+static void print_escaped(unsigned char byte, FILE *out)
+{
+    if (byte == '\n' || byte == '\t' || byte == '\\')
+        fprintf(out, "\\%c", byte == '\n' ? 'n' : byte == '\t' ? 't' : '\\');
+    else
+        fprintf(out, "\\x%02x", byte);
+}
+
+/* Tells whether the good character at `text` stands for itself; a good control character may have two bytes. */
+static bool is_plain(const char *text, size_t length)
+{
+    const char *problem;
+    return length > 0 && *text != '\\' && text_find_bad_name_byte(text, length, &problem) == length;
+}
+
+char *text_escape(const char *text)
+{
+    char *escaped;
+    size_t size, left = strlen(text);
+    FILE *out = memory_stream(&escaped, &size);
+    for (size_t length; left > 0; text += length, left -= length) {
+        length = text_utf8_length(text, left);
+        bool plain = is_plain(text, length);
+        if (length == 0) length = 1;
+        for (size_t i = 0; i < length; i++)
+            if (plain)
+                fputc(text[i], out);
+            else
+                print_escaped((unsigned char)text[i], out);
+    }
+    memory_stream_close(out, &escaped);
+    return escaped;
 }
 
 bool text_is_blank(char c)

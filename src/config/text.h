@@ -19,6 +19,10 @@ size_t text_find_bad_name_byte(const char *text, size_t size, const char **probl
  * has none. */
 size_t text_find_comment(const char *text, size_t size);
 
+/* Returns the text in a form that is one line and holds no tab, in a new string: a newline becomes \n, a tab \t, a
+ * backslash two of them, and another control character or a byte that is no UTF-8 becomes \x and two digits. */
+char *text_escape(const char *text);
+
 bool text_is_blank(char c); /* true for a space and a tab */
 
 /* Returns the number of edits (insert, delete, replace, swap two neighbours) that turn one word into the other, or

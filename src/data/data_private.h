@@ -27,6 +27,9 @@ char *file_kind_idx(const uint8_t bytes[4]);
 /* Hands memory over to the data set, which dataset_free gives back: from malloc, or `mapped` bytes of a mapped file. */
 void dataset_keep(struct dataset *dataset, void *address, size_t mapped);
 
+/* Frees the list of files that were left out; NULL and 0 are allowed. */
+void skipped_files_free(struct skipped_file *skipped, int64_t count);
+
 /* Allocates zeroed memory of the data set for `count` samples of one of its sets, `sample_size` pixels each. */
 void image_set_alloc(struct dataset *dataset, struct image_set *set, int64_t count, int64_t sample_size);
 
@@ -55,6 +58,11 @@ void data_format_warn_of_keys(const struct experiment *experiment);
 bool synthetic_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 bool synthetic_describe(struct dataset_description *description, const struct dataset_source *source,
                         struct status *status);
+
+/* Class folders of PNG and JPEG files: picture_folder.c. */
+bool picture_folder_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
+bool picture_folder_describe(struct dataset_description *description, const struct dataset_source *source,
+                             struct status *status);
 
 /* A file that is read from front to back, and unpacked on the way if it is packed with gzip. Offsets count unpacked
  * bytes. */

@@ -57,20 +57,20 @@ static void free_memory(struct dataset *dataset)
     free(dataset->memory);
 }
 
-static void free_skipped(struct dataset *dataset)
+void skipped_files_free(struct skipped_file *skipped, int64_t count)
 {
-    for (int64_t i = 0; i < dataset->skipped_count; i++) {
-        free(dataset->skipped[i].path);
-        free(dataset->skipped[i].reason);
+    for (int64_t i = 0; i < count; i++) {
+        free(skipped[i].path);
+        free(skipped[i].reason);
     }
-    free(dataset->skipped);
+    free(skipped);
 }
 
 void dataset_free(struct dataset *dataset)
 {
     dataset_take_names(dataset, (struct class_names){0});
     free_memory(dataset);
-    free_skipped(dataset);
+    skipped_files_free(dataset->skipped, dataset->skipped_count);
     free(dataset->offset);
     free(dataset->scale);
     *dataset = (struct dataset){0};
@@ -200,6 +200,10 @@ static bool check_validation_size(const struct dataset *dataset, const struct ex
                                   struct status *status)
 {
     int64_t held_out = experiment->data.validation_size, count = dataset->train.count;
+    if (held_out > 0 && dataset->validation.count > 0)
+        return experiment_fail(experiment, "data.validation_size", status,
+                               "expected 0, as %s has a validation set of its own, found %lld", experiment->data.path,
+                               (long long)held_out);
     if (held_out < count) return true;
     return experiment_fail(experiment, "data.validation_size", status,
                            "expected less than the %lld training samples, found %lld", (long long)count,

@@ -112,6 +112,10 @@ static bool check_batch_size(const struct experiment *experiment, const struct d
 
 static bool check_best_by(const struct experiment *experiment, const struct dataset *dataset, struct status *status)
 {
+    if (experiment->checkpoint.best_by == CHECKPOINT_BEST_BY_VALIDATION && dataset->validation.count == 0)
+        return experiment_fail(experiment, "checkpoint.best_by", status,
+                               "expected auto or test, as the data has no validation set (data.validation_size), found "
+                               "validation");
     if (dataset->test.count > 0) return true;
     if (experiment->checkpoint.best_by == CHECKPOINT_BEST_BY_TEST)
         return experiment_fail(experiment, "checkpoint.best_by", status,

@@ -17,12 +17,17 @@ void sha256_add(struct sha256 *hash, const void *bytes, size_t size)
     if (!hash->failed) hash->failed = !SHA256_Update(&hash->context, bytes, size);
 }
 
+bool sha256_finish_bytes(struct sha256 *hash, unsigned char bytes[SHA256_DIGEST_LENGTH], struct status *status)
+{
+    bool good = !hash->failed && SHA256_Final(bytes, &hash->context);
+    hash->failed = true;
+    return good || status_fail(status, STATUS_RUNTIME, "libcrypto cannot compute a SHA-256");
+}
+
 bool sha256_finish(struct sha256 *hash, char digits[SHA256_DIGITS + 1], struct status *status)
 {
     unsigned char bytes[SHA256_DIGEST_LENGTH];
-    bool good = !hash->failed && SHA256_Final(bytes, &hash->context);
-    hash->failed = true;
-    if (!good) return status_fail(status, STATUS_RUNTIME, "libcrypto cannot compute a SHA-256");
+    if (!sha256_finish_bytes(hash, bytes, status)) return false;
     for (int i = 0; i < SHA256_DIGEST_LENGTH; i++) snprintf(digits + 2 * i, 3, "%02x", bytes[i]);
     return true;
 }

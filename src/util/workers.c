@@ -1,0 +1,44 @@
+/* Does items of work in several threads (workers.h). A thread takes the next item when it is done with one, so that
+ * large items among small ones keep no thread waiting. */
+#include "util/workers.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "trainer/memory.h"
+#include "util/machine.h"
+
+struct team {
+    const struct workers_job *job;
+    atomic_llong next, done;
+};
+
+static void *take_items(struct team *team, bool caller)
+{
+    const struct workers_job *job = team->job;
+    for (int64_t item; (item = atomic_fetch_add(&team->next, 1)) < job->count;) {
+        job->work(job->context, item);
+        int64_t done = atomic_fetch_add(&team->done, 1) + 1;
+        if (caller && job->watch) job->watch(job->context, done);
+    }
+    return NULL;
+}
+
+static void *help(void *team)
+{
+    return take_items(team, false);
+}
+
+void workers_run(const struct workers_job *job)
+{
+    struct team team = {.job = job};
+    int64_t wanted = machine_read("").cores, started = 0;
+    if (wanted > job->count) wanted = job->count;
+    pthread_t *threads = memory_alloc((size_t)wanted + 1, sizeof *threads);
+    while (started + 1 < wanted && pthread_create(&threads[started], NULL, help, &team) == 0) started++;
+    take_items(&team, true);
+    for (int64_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
+    free(threads);
+}
