@@ -34,6 +34,17 @@ cudaError_t cuda_kernels_usable(void)
     return cudaFuncGetAttributes(&attributes, identity_kernel);
 }
 
+/* The byte of sample n of `count` staged ones, mixed with its partner's. */
+__device__ inline int mixed_byte(const struct batch_mix *mix, const uint8_t *staged, unsigned sample_size, unsigned n,
+                                 unsigned count, unsigned pixel, int h, int w)
+{
+    const uint8_t *own = staged + (int64_t)n * sample_size + pixel;
+    const uint8_t *other = staged + (int64_t)(n + 1 < count ? n + 1 : 0) * sample_size + pixel;
+    struct augment_box box = {mix->top, mix->left, mix->height, mix->width};
+    if (mix->kind == MIX_BLEND) return augment_mixed(mix, *own, *other);
+    return mix->kind == MIX_BOX && augment_box_has(&box, h, w) ? *other : *own;
+}
+
 enum gather_source { GATHER_PLAIN, GATHER_MOVED, GATHER_STAGED }; /* how the images are changed */
 
 /* A thread takes a value of x; the first n threads take a label each as well. A thread draws its sample's move anew,
@@ -54,6 +65,8 @@ __global__ static void gather_kernel(struct cuda_images images, struct augment_p
     unsigned place = vectors ? element % plane : element / channels;
     int height = (int)images.height, width = (int)images.width, h = (int)place / width, w = (int)place % width;
     bool in_hole = false;
+    struct batch_mix mix = {};
+    if (SOURCE == GATHER_STAGED && augment_mixes(&augment)) mix = state->mix;
     if (SOURCE == GATHER_MOVED) {
         struct augment_move move = augment_draw(augment, (uint32_t)state->step, order[sample], height, width);
         int source = augment_source(&move, h, w, height, width);
@@ -64,9 +77,11 @@ __global__ static void gather_kernel(struct cuda_images images, struct augment_p
         for (int k = 0; k < AUGMENT_HOLES; k++)
             in_hole |= augment_box_has(&stage.holes[sample * AUGMENT_HOLES + k], h, w);
     unsigned pixel = channel * plane + place;
-    const uint8_t *pixels = SOURCE == GATHER_STAGED ? stage.pixels + (int64_t)sample * sample_size
-                                                    : images.pixels + (int64_t)order[sample] * sample_size;
-    float value = pixels[pixel];
+    float value;
+    if (SOURCE == GATHER_STAGED)
+        value = (float)mixed_byte(&mix, stage.pixels, sample_size, sample, n, pixel, h, w);
+    else
+        value = images.pixels[(int64_t)order[sample] * sample_size + pixel];
     x[i] = from_float<T>(in_hole ? 0 : (value - images.offset[pixel]) * images.scale[channel]);
 }
 

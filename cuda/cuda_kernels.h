@@ -159,8 +159,9 @@ cudaError_t cuda_softmax_backward_launch(cudaStream_t stream, enum cuda_type typ
 struct cuda_loss_params {
     float smoothing; /* for logits only */
     int64_t skipped;
-    const float *class_weights; /* (d), device memory, or NULL */
-    const void *logits;         /* (n,d) of the type of x, for probabilities only, or NULL */
+    const float *class_weights;  /* (d), device memory, or NULL */
+    const void *logits;          /* (n,d) of the type of x, for probabilities only, or NULL */
+    const struct batch_mix *mix; /* of the labels, device memory, for logits only, or NULL */
 };
 /* dx may be NULL. */
 cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits,

@@ -54,12 +54,13 @@ static void loss(struct backend *backend, bool of_logits, const struct loss_para
     check_vectors(x, dx ? dx : x);
     CHECK(params->smoothing >= 0 && params->smoothing < 1);
     CHECK(params->skipped >= 0 && params->skipped < x->shape.n && !(dx && params->skipped > 0));
+    CHECK(!params->mixed || of_logits);
     const struct tensor *weights = params->class_weights;
     CHECK(!weights || weights->shape.c == x->shape.c);
     const struct tensor *logits = of_logits ? NULL : params->logits;
     CHECK(!logits || shape_equal(logits->shape, x->shape));
     struct cuda_loss_params of_device = {(float)params->smoothing, params->skipped, weights ? weights->data : NULL,
-                                         logits ? logits->data : NULL};
+                                         logits ? logits->data : NULL, params->mixed ? &cuda->state->mix : NULL};
     CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, of_logits, of_device, x->shape.n, x->shape.c,
                                          x->data, labels, cuda->metrics, dx ? dx->data : NULL));
 }

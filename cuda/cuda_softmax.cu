@@ -5,6 +5,8 @@
  *   fused          L = (1/W) sum_n (S (m + log sum_k exp(x_k - m)) - sum_i w_i q_i x_i), q_i = (1-s) delta_it + s/D;
  *                  dx_i = (S softmax(x)_i - w_i q_i) / W, S = sum_i w_i q_i;  s: the smoothing
  *   W = sum_n w_t; without class weights w is 1, S is 1 and W is N.
+ *   mixed labels: q_i = (1-s) ((1-m) delta_it + m delta_iu) + s/D with the partner's label u, and the sample weighs
+ *                  (1-m) w_t + m w_u in W
  *
  * A group of 4 or 32 neighbouring threads takes a sample, by the number of features. The losses are added by one block,
  * in double and in one order, so a batch is one launch without atomics. */
@@ -149,7 +151,14 @@ struct weighing {
     const float *weights;  /* (d); NULL: all 1 */
     float smoothing, mean; /* s; the mean of the d weights */
     float share;           /* 1/W; 0 where W is 0 */
+    float second;          /* m */
     double per_sample;     /* N/W, or 0: the factor of a sample's loss in the metrics */
+};
+
+/* A label of a sample, its output and its weight; NaN where there is no such class. */
+struct labelled {
+    int64_t label;
+    float output, weight;
 };
 
 __device__ inline float class_weight(const struct weighing *w, int64_t i)
@@ -160,11 +169,16 @@ __device__ inline float class_weight(const struct weighing *w, int64_t i)
 __device__ static struct weighing weigh(const struct cuda_loss_params *params, int64_t n, int64_t d,
                                         const int32_t *labels)
 {
-    struct weighing w = {params->class_weights, params->smoothing, 1, 1 / (float)n, 1};
+    float second = params->mix ? (float)params->mix->second / 65536 : 0;
+    struct weighing w = {params->class_weights, params->smoothing, 1, 1 / (float)n, second, 1};
     if (!w.weights) return w;
     double total = 0, sum = 0;
-    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
-        total += labels[i] >= 0 && labels[i] < d ? (double)w.weights[labels[i]] : NAN;
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+        double own = labels[i] >= 0 && labels[i] < d ? (double)w.weights[labels[i]] : NAN;
+        int32_t other = labels[i + 1 < n ? i + 1 : 0];
+        if (second > 0 && !(other >= 0 && other < d)) own = NAN;
+        total += second > 0 ? (1 - (double)second) * own + (double)second * (double)w.weights[other] : own;
+    }
     for (int64_t i = threadIdx.x; i < d; i += blockDim.x) sum += (double)w.weights[i];
     total = block_sum(total);
     w.mean = (float)(block_sum(sum) / (double)d);
@@ -173,19 +187,31 @@ __device__ static struct weighing weigh(const struct cuda_loss_params *params, i
     return w;
 }
 
-/* Returns the loss of a sample of logits, and writes its gradient where dx is not NULL. All threads of a warp have the
- * same weighing. */
 template <typename T>
-__device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float of_label, float weight,
+__device__ inline struct labelled find_label(const T *row, int64_t d, int64_t label, const struct weighing *w)
+{
+    bool known = label >= 0 && label < d;
+    struct labelled found = {label, known ? to_float(row[label]) : NAN, known ? class_weight(w, label) : NAN};
+    return found;
+}
+
+/* Returns the loss of a sample of logits, and writes its gradient where dx is not NULL. `other` is read where labels
+ * are mixed. All threads of a warp have the same weighing. */
+template <typename T>
+__device__ inline float logits_loss(const T *x, int64_t d, struct labelled own, struct labelled other,
                                     const struct weighing *w, int lane, int group, T *dx)
 {
-    float sum, most = max_and_sum(x, d, lane, group, &sum), every = w->smoothing / (float)d;
-    float targets = w->weights ? (1 - w->smoothing) * weight + w->smoothing * w->mean : 1; /* S */
+    float sum, most = max_and_sum(x, d, lane, group, &sum), every = w->smoothing / (float)d, of_label = own.output;
+    bool mixed = w->second > 0;
+    float first = mixed ? (1 - w->second) * own.weight : own.weight, second = mixed ? w->second * other.weight : 0;
+    float targets = w->weights ? (1 - w->smoothing) * (first + second) + w->smoothing * w->mean : 1; /* S */
     for (int64_t i = lane; dx && i < d; i += group) {
         float p = expf(to_float(x[i]) - most) / sum * targets - every * class_weight(w, i);
-        dx[i] = from_float<T>((i == label ? p - (1 - w->smoothing) * weight : p) * w->share);
+        if (mixed && i == other.label) p -= (1 - w->smoothing) * second;
+        dx[i] = from_float<T>((i == own.label ? p - (1 - w->smoothing) * first : p) * w->share);
     }
     float loss = targets * (most - of_label + logf(sum));
+    if (mixed) loss += (1 - w->smoothing) * second * (of_label - other.output);
     if (w->smoothing == 0) return loss; /* the other features may be infinite */
     float below = 0;                    /* sum_i w_i (x_t - x_i) */
     for (int64_t i = lane; i < d; i += group) below += class_weight(w, i) * (of_label - to_float(x[i]));
@@ -195,16 +221,17 @@ __device__ inline float logits_loss(const T *x, int64_t d, int64_t label, float 
 /* The same for probabilities; logits (or NULL) are those of the sample. A label's probability that has underflowed is
  * computed anew from them. All threads of a warp have logits, or none has. */
 template <typename T>
-__device__ inline float probabilities_loss(const T *logits, int64_t d, int64_t label, float of_label, float weight,
-                                           const struct weighing *w, int lane, int group, T *dx)
+__device__ inline float probabilities_loss(const T *logits, int64_t d, struct labelled own, const struct weighing *w,
+                                           int lane, int group, T *dx)
 {
-    float p = of_label < FLT_MIN ? FLT_MIN : of_label, loss = -logf(p); /* NaN stays NaN */
-    for (int64_t i = lane; dx && i < d; i += group) dx[i] = from_float<T>(i == label ? -weight * w->share / p : 0);
+    float p = own.output < FLT_MIN ? FLT_MIN : own.output, loss = -logf(p); /* NaN stays NaN */
+    for (int64_t i = lane; dx && i < d; i += group)
+        dx[i] = from_float<T>(i == own.label ? -own.weight * w->share / p : 0);
     if (logits) {
         float sum, most = max_and_sum(logits, d, lane, group, &sum);
-        if (of_label < FLT_MIN) loss = most - to_float(logits[label]) + logf(sum);
+        if (own.output < FLT_MIN) loss = most - to_float(logits[own.label]) + logf(sum);
     }
-    return weight * loss;
+    return own.weight * loss;
 }
 
 /* Adds up over the block; thread 0 gets the sums. */
@@ -242,12 +269,14 @@ __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, in
         const T *row = x + (valid ? sample * d : 0);
         const T *logits = params.logits ? (const T *)params.logits + (valid ? sample * d : 0) : NULL;
         T *drow = dx && valid ? dx + sample * d : NULL;
-        bool known = label >= 0 && label < d;
-        float of_label = valid && known ? to_float(row[label]) : NAN, weight = known ? class_weight(&w, label) : NAN;
-        float own = OF_LOGITS ? logits_loss(row, features, label, of_label, weight, &w, lane, group, drow)
-                              : probabilities_loss(logits, features, label, of_label, weight, &w, lane, group, drow);
-        bool hit = is_correct(row, features, label, of_label, lane, group);
-        if (valid && lane == 0 && sample >= params.skipped) loss += (double)own * w.per_sample, correct += hit;
+        struct labelled own = find_label(row, features, label, &w), other = own;
+        if (w.second > 0 && valid) other = find_label(row, d, labels[sample + 1 < n ? sample + 1 : 0], &w);
+        float loss_of_sample = OF_LOGITS ? logits_loss(row, features, own, other, &w, lane, group, drow)
+                                         : probabilities_loss(logits, features, own, &w, lane, group, drow);
+        struct labelled larger = w.second > 0.5f ? other : own;
+        bool hit = is_correct(row, features, larger.label, larger.output, lane, group);
+        if (valid && lane == 0 && sample >= params.skipped)
+            loss += (double)loss_of_sample * w.per_sample, correct += hit;
     }
     block_totals(&loss, &correct);
     if (threadIdx.x > 0) return;

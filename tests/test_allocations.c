@@ -72,7 +72,8 @@ static const char *const configs[] = {
     DATA
     "[model]\nkind = convnet\nfeatures = 7k11s1p5, 5k10s1p9\nbatchnorm = custom\nbatchnorm_batch_stats_only = true\n"
     "activation = leaky_relu\n[backend]\nprecision = fp64\n",
-    DATA "[model]\nhidden = 30\n[augment]\nrotate = 20\ncontrast = 0.5\nerase = 0.5\n[backend]\nthreads = 2\n",
+    DATA
+    "[model]\nhidden = 30\n[augment]\nrotate = 20\ncontrast = 0.5\nerase = 0.5\ncutmix = 1\n[backend]\nthreads = 2\n",
     DATA "eval_train = 30\n[model]\nkind = convnet\nfeatures = 16, 16\n[backend]\nthreads = 3\ncpu_isa = portable\n",
 };
 enum { CONFIG_COUNT = sizeof configs / sizeof *configs };

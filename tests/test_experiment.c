@@ -215,13 +215,14 @@ Test(experiment, augmentation_in_the_units_of_a_backend)
     const char *overrides[] = {"augment.rotate=180",     "augment.scale=0.5",          "augment.resized_crop=0.25",
                                "augment.brightness=0.1", "augment.contrast=1",         "augment.saturation=0.75",
                                "augment.erase=1",        "augment.vertical_flip=true", "augment.crop=3",
-                               "experiment.seed=7"};
+                               "experiment.seed=7",      "augment.mixup=0.2",          "augment.cutmix=1.5"};
     struct experiment experiment = load_overrides(overrides, sizeof overrides / sizeof *overrides);
     struct augment_params params = experiment_augment(&experiment);
     cr_expect(params.rotate == INT64_C(1) << 31 && params.scale == 32768 && params.resized_crop == 1 << 30);
     cr_expect(params.brightness == 6554 && params.contrast == 65536 && params.saturation == 49152);
     cr_expect(params.erase == INT64_C(1) << 32 && params.vertical_flip && !params.flip);
     cr_expect(params.crop == 3 && params.cutout == 0 && params.seed == 7);
+    cr_expect(params.mixup == 0.2 && params.cutmix == 1.5);
     experiment_free(&experiment);
 }
 

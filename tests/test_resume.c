@@ -18,7 +18,7 @@ TestSuite(resume, .init = enter_without_gnuplot, .fini = leave_folder);
     "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\nsynthetic_classes = 5\n"                  \
     "synthetic_size = 7\nnormalization = channel\n"                                                                    \
     "[train]\nmax_steps = 30\nbatch_size = 16\neval_freq = 4\nema_decay = 0.9\n"                                       \
-    "clip_norm = 2\n[augment]\nflip = true\ncrop = 1\nrotate = 30\nerase = 0.3\n[backend]\ndevice = cpu\n"
+    "clip_norm = 2\n[augment]\nflip = true\ncrop = 1\nrotate = 30\nerase = 0.3\nmixup = 0.5\n[backend]\ndevice = cpu\n"
 #define MODEL "[model]\nkind = convnet\nfeatures = 6, M\nbatchnorm = custom\ndropout = 0.1\n"
 #define EVERY_STEP "[checkpoint]\nfreq = 1\nkeep = 100\n"
 static const char adam[] = DATA MODEL EVERY_STEP "[optimizer]\nname = adam\nlearning_rate = 3e-3\n"
@@ -412,7 +412,7 @@ Test(resume, another_experiment_is_refused_with_its_key)
                      "--set train.max_steps: expected \"30\", as in the run in run that is to go on, found \"40\"");
     char *edited = memory_format("%s[experiment]\nseed = 3\n", adam);
     expect_run_error(edited, NULL, "run", TRAIN_RESUME, STATUS_USAGE,
-                     "x.ini:36: experiment.seed: expected \"42\", as in the run in run that is to go on, found \"3\"");
+                     "x.ini:37: experiment.seed: expected \"42\", as in the run in run that is to go on, found \"3\"");
     free(edited);
     cr_expect(same_files("run/metrics.csv", "before.csv"));
 }

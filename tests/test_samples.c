@@ -12,7 +12,7 @@
     "[train]\nmax_steps = 9\nbatch_size = 6\n[backend]\ndevice = cpu\n"
 static const char moved[] = RUN "[augment]\nflip = true\ncrop = 2\ncutout = 3\n";
 static const char changed[] =
-    RUN "[augment]\nrotate = 40\nscale = 0.3\nbrightness = 0.5\nsaturation = 1\nerase = 0.5\n";
+    RUN "[augment]\nrotate = 40\nscale = 0.3\nbrightness = 0.5\nsaturation = 1\nerase = 0.5\nmixup = 0.5\ncutmix = 1\n";
 enum { SIDE = 9, PLANE = SIDE * SIDE, C = 3, ROWS = 7, COLUMNS = 4, ZOOM = 8, GAP = 4 };
 
 /* Each pixel of an image is a square of the picture, of one colour. */

@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "session_support.h"
+#include "trainer/mix.h"
 
 static const char mlp_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
                                "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"
@@ -25,7 +26,7 @@ static const char pictures_text[] =
     "synthetic_classes = 5\nsynthetic_size = 9\nnormalization = mean_image\n"
     "[augment]\nflip = true\nvertical_flip = true\ncrop = 2\ncutout = 3\nrotate = 30\n"
     "scale = 0.3\nresized_crop = 0.4\nbrightness = 0.3\ncontrast = 0.3\n"
-    "saturation = 0.3\nerase = 0.5\n"
+    "saturation = 0.3\nerase = 0.5\nmixup = 0.4\ncutmix = 1\n"
     "[train]\nmax_steps = 10\nbatch_size = 16\neval_freq = 4\n[backend]\ndevice = cpu\n";
 static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
                                    "synthetic_classes = 5\nsynthetic_size = 9\nnormalization = channel\n"
@@ -195,6 +196,41 @@ Test(train, an_evaluation_is_not_smoothed)
     cr_expect(first_a != first_b && isfinite(first_a), "%g, %g", first_a, first_b);
     session_close(a), session_close(b);
     free(smooth), free(plain);
+}
+
+/* The loss of the step just done, by the formula, from its logits, labels and mix. */
+static double two_label_loss(struct session *session, uint64_t step)
+{
+    const struct network *network = session->trainer.network;
+    struct batch_mix mix = mix_draw(&session->trainer.augment, step, 7, 7);
+    double *x = support_read(session->backend, &network->activations[network->layer_count - 1]), loss = 0;
+    double m = mix.second / 65536.0;
+    for (int n = 0; n < 16; n++) {
+        double sum = 0;
+        for (int d = 0; d < 5; d++) sum += exp(x[n * 5 + d]);
+        int own = network->labels[n], other = network->labels[(n + 1) % 16];
+        loss += log(sum) - (1 - m) * x[n * 5 + own] - m * x[n * 5 + other];
+    }
+    free(x);
+    return loss;
+}
+
+/* A step trains on the mix that is drawn for it, and an evaluation on none. */
+Test(train, only_training_labels_are_mixed)
+{
+    char *text = memory_format("%s[augment]\nmixup = 1\ncutmix = 1\n", evaluated_text);
+    struct session *mixed = session_open(text, 1), *plain = session_open(evaluated_text, 1);
+    for (int step = 0; step < 4; step++) {
+        double loss = step_loss(mixed), expected = two_label_loss(mixed, (uint64_t)step);
+        cr_expect(fabs(loss - expected) < 1e-4, "step %d: %.9g, expected %.9g", step, loss, expected);
+    }
+    session_close(mixed);
+    mixed = session_open(text, 1);
+    struct evaluation of_mixed = trainer_evaluate(&mixed->trainer, &mixed->trainer.train_set, NULL);
+    struct evaluation of_plain = trainer_evaluate(&plain->trainer, &plain->trainer.train_set, NULL);
+    cr_expect(fabs(of_mixed.loss - of_plain.loss) < 1e-5 && of_mixed.accuracy == of_plain.accuracy);
+    session_close(mixed), session_close(plain);
+    free(text);
 }
 
 /* --- evaluation --- */

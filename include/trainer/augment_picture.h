@@ -15,11 +15,17 @@ enum {
     AUGMENT_COLOUR_ONE = 1 << 16,
 };
 
+/* True where images are mixed with one another. */
+PHILOX_FUNCTION bool augment_mixes(const struct augment_params *params)
+{
+    return params->mixup > 0 || params->cutmix > 0;
+}
+
 /* True where images are changed as whole images of bytes, before the batch is gathered from them. */
 PHILOX_FUNCTION bool augment_is_staged(const struct augment_params *params)
 {
     return params->vertical_flip || params->rotate || params->scale || params->resized_crop || params->brightness ||
-           params->contrast || params->saturation || params->erase;
+           params->contrast || params->saturation || params->erase || augment_mixes(params);
 }
 
 /* --- rectangles --- */
@@ -164,6 +170,14 @@ PHILOX_FUNCTION int augment_contrast_shift(int factor, int64_t sum, int64_t coun
 {
     int64_t mean = (sum * AUGMENT_COLOUR_ONE + count / 2) / count;
     return (int)(((AUGMENT_COLOUR_ONE - factor) * mean) >> 16);
+}
+
+/* --- mixing --- */
+
+/* The pixel of a mixed image, where its own is `own` and its partner's `other`. */
+PHILOX_FUNCTION uint8_t augment_mixed(const struct batch_mix *mix, int own, int other)
+{
+    return (uint8_t)(((AUGMENT_COLOUR_ONE - mix->second) * own + mix->second * other + 32768) >> 16);
 }
 
 /* --- the draws of a sample --- */

@@ -145,12 +145,29 @@ struct elementwise_params {
     double scale, shift; /* ELEMENTWISE_AFFINE only */
 };
 
+/* How the images of a training batch are mixed (Zhang et al. 2018, Yun et al. 2019). The partner of sample n of N is
+ * sample (n + 1) mod N. The pixels of a sample, in bytes and after its own changes, become
+ *   MIX_BLEND (mixup)  round((1 - m) * pixel + m * the partner's pixel)
+ *   MIX_BOX (cutmix)   the partner's in rows top .. top + height - 1 and columns left .. left + width - 1
+ * and its label counts 1 - m, the partner's m. Draws of a step (src/data/mix.c), with x ~ Beta(a,a):
+ *   mixup: m = x rounded to 1/65536.
+ *   cutmix: a box of sqrt(x) H by sqrt(x) W around a centre that is uniform over the pixels, as far as it lies in the
+ *   image; m = its area / (H*W), rounded to 1/65536 (torchvision's CutMix).
+ * Where both are on, a step takes either with a probability of 1/2. All zero is MIX_NONE. */
+enum mix_kind { MIX_NONE, MIX_BLEND, MIX_BOX };
+struct batch_mix {
+    enum mix_kind kind;
+    int32_t second; /* m in 1/65536 */
+    int32_t top, left, height, width;
+};
+
 /* The values that change from step to step. Operations read them from the backend, so that a recorded step can be
  * replayed. */
 struct step_state {
     uint64_t step; /* steps done before this one; names the random draws, and Adam's t is step + 1 */
     double learning_rate;
-    int64_t batch_first; /* the batch's first place in the order of the epoch, or in the data set */
+    int64_t batch_first;  /* the batch's first place in the order of the epoch, or in the data set */
+    struct batch_mix mix; /* read by gather with params that mix, and by a loss of mixed labels */
 };
 
 /* Sums over the samples seen since metrics_reset, or since metrics_write and what that wrote. */
@@ -207,7 +224,8 @@ struct dataset_view {
  *   3. contrast: pixel * f + mean * (1-f),  f = uniform(q[1], 1-contrast .. 1+contrast); mean: that of the image's
  *      greys. A grey is 0.299 R + 0.587 G + 0.114 B, rounded; every pixel of an image that has not 3 channels is one
  *   4. saturation: pixel * f + its grey * (1-f),  f = uniform(q[2], 1-saturation .. 1+saturation); 3 channels only
- *   5. holes, after the normalisation: 0 in the hole of cutout (above) and in that of erase (below).
+ *   5. mixing with the partner, where mixup or cutmix is on: struct batch_mix of the step state
+ *   6. holes, after the normalisation: 0 in the hole of cutout (above) and in that of erase (below).
  * resized_crop (torchvision's RandomResizedCrop): the words u of the indices 16i + 2 .. 16i + 11 give ten tries,
  *   area A = H*W * uniform(u[0], resized_crop .. 1),  W'/H' = 2^(uniform(u[1], -log2(4/3)/2 .. log2(4/3)/2) * 2)
  *   W' = round(sqrt(A * W'/H')),  H' = round(sqrt(A / (W'/H'))),  T = below(u[2], H-H'+1),  L = below(u[3], W-W'+1).
@@ -226,6 +244,7 @@ struct augment_params {
     int64_t resized_crop;                     /* least share of the area, in 2^-32, up to 2^32; 0: off */
     int64_t brightness, contrast, saturation; /* largest changes of the factors, in 2^-16, up to 1 */
     int64_t erase;                            /* probability, in 2^-32, up to 2^32 */
+    double mixup, cutmix;                     /* a of Beta(a,a), 0: off. The host draws by them (mix.h) */
 };
 
 /* The parameters of a loss over a batch of N samples. */
@@ -233,6 +252,7 @@ struct loss_params {
     double smoothing;                   /* smoothing of the labels, 0 <= smoothing < 1; softmax_cross_entropy only */
     const struct tensor *class_weights; /* (D), none negative; NULL: every class weighs 1 */
     int64_t skipped; /* first samples that the metrics leave out, 0 <= skipped < N; 0 where there is a gradient */
+    bool mixed;      /* labels are mixed as the step state's mix says; softmax_cross_entropy only */
     const struct tensor *logits; /* (N,D,1,1), the input of the softmax before a cross_entropy; NULL: there is none */
 };
 
@@ -382,7 +402,11 @@ struct backend_ops {
      * al. 2016; PyTorch's label_smoothing): with s = params->smoothing, p = softmax(x) and the label t,
      *   q_d = (1 - s) * [d = t] + s / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N
      * With class weights each term of the sum weighs as its class d does, as in PyTorch:
-     *   L = -sum_d w_d q_d log p_d,  gradient_d = (S p_d - w_d q_d) / W,  S = sum_d w_d q_d */
+     *   L = -sum_d w_d q_d log p_d,  gradient_d = (S p_d - w_d q_d) / W,  S = sum_d w_d q_d
+     * With params->mixed, m from the step state's mix and the label u of the sample's partner,
+     *   q_d = (1 - s) ((1 - m) [d = t] + m [d = u]) + s / D,
+     * and the sample counts as (1 - m) w_t + m w_u in W. So the loss is the mean of those of the two labels, each as
+     * large as its share. The metrics call a sample correct by the label with the larger share, by t where m is 1/2. */
     void (*softmax_cross_entropy)(struct backend *backend, const struct loss_params *params,
                                   const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits);
 

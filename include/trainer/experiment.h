@@ -135,6 +135,7 @@ struct experiment {
         double resized_crop;                     /* least share of the image's area; 0: off */
         double brightness, contrast, saturation; /* largest changes of the factors */
         double erase;                            /* probability */
+        double mixup, cutmix;                    /* a of Beta(a,a); 0: off. 0 with LOSS_SEPARATE */
     } augment;
     struct {
         enum model_kind kind;

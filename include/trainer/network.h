@@ -32,6 +32,7 @@ struct network {
     struct layer *layers;
     enum loss_kind loss;          /* LOSS_SEPARATE: the last layer is a softmax */
     double label_smoothing;       /* smoothing of training's loss; 0 until it is set, and 0 with LOSS_SEPARATE */
+    bool labels_mixed;            /* training's labels are mixed as the step state says; false until it is set */
     struct tensor class_weights;  /* (D) for training's loss; data is NULL where every class weighs 1 */
     struct tensor input;          /* (N,C,H,W), filled by gather or by its owner; shape.n is the batch at hand */
     int32_t *labels;              /* (N) device memory */

@@ -23,6 +23,10 @@ double rng_uniform(struct rng *rng);
 /* Standard normal (Box-Muller, one of the pair). */
 double rng_normal(struct rng *rng);
 
+/* Beta(a,a), in 0..1 and symmetric about 1/2; a > 0. It is X/(X+Y) of two numbers with the Gamma distribution of shape a
+ * (Marsaglia and Tsang 2000), computed with logarithms, so that a may be small. */
+double rng_beta(struct rng *rng, double a);
+
 /* Uniform in 0..bound-1 without bias (rejection); bound > 0. */
 uint32_t rng_below(struct rng *rng, uint32_t bound);
 

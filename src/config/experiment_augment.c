@@ -25,5 +25,7 @@ struct augment_params experiment_augment(const struct experiment *experiment)
         .contrast = in_bits(experiment->augment.contrast, 16),
         .saturation = in_bits(experiment->augment.saturation, 16),
         .erase = in_bits(experiment->augment.erase, 32),
+        .mixup = experiment->augment.mixup,
+        .cutmix = experiment->augment.cutmix,
     };
 }

@@ -146,6 +146,23 @@ static bool check_train(struct experiment *experiment, struct status *status)
                            "expected 0, as model.loss is separate (fused can smooth)");
 }
 
+/* A mixed label is one of two, and needs a second sample. */
+static bool check_mixing(const struct experiment *experiment, const char *key, double amount, struct status *status)
+{
+    if (amount == 0) return true;
+    if (experiment->model.loss != LOSS_FUSED)
+        return experiment_fail(experiment, key, status, "expected 0, as model.loss is separate (fused can mix labels)");
+    if (experiment->train.batch_size == 1)
+        return experiment_fail(experiment, key, status, "expected 0, as train.batch_size is 1 (nothing to mix with)");
+    return true;
+}
+
+static bool check_augment(const struct experiment *experiment, struct status *status)
+{
+    return check_mixing(experiment, "augment.mixup", experiment->augment.mixup, status) &&
+           check_mixing(experiment, "augment.cutmix", experiment->augment.cutmix, status);
+}
+
 static bool check_best_by(struct experiment *experiment, struct status *status)
 {
     bool found_later = experiment->data.dataset == DATASET_FOLDER; /* it may have a validation set of its own */
@@ -160,5 +177,6 @@ bool experiment_check(struct experiment *experiment, struct status *status)
 {
     return check_name(experiment, status) && check_data(experiment, status) && check_model(experiment, status) &&
            check_optimizer(experiment, status) && check_schedule(experiment, status) &&
-           check_train(experiment, status) && check_best_by(experiment, status) && check_report(experiment, status);
+           check_train(experiment, status) && check_augment(experiment, status) && check_best_by(experiment, status) &&
+           check_report(experiment, status);
 }

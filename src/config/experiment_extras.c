@@ -32,6 +32,8 @@ static void print_augment(const struct experiment *experiment, FILE *out, bool *
     print_amount(out, any, "contrast", experiment->augment.contrast);
     print_amount(out, any, "saturation", experiment->augment.saturation);
     print_amount(out, any, "erase", experiment->augment.erase);
+    print_amount(out, any, "mixup", experiment->augment.mixup);
+    print_amount(out, any, "cutmix", experiment->augment.cutmix);
 }
 
 void experiment_print_extras(const struct experiment *experiment, FILE *out)

@@ -106,6 +106,12 @@ const struct experiment_key experiment_keys[] = {
          "0: off. It needs images of 3 channels.", FROM(0), TO(1)),
     REAL(augment, erase, "0",
          "Probability with which a rectangle of 2% to 33% of a training image's area becomes 0.", FROM(0), TO(1)),
+    REAL(augment, mixup, "0",
+         "Blend each training image with another of its batch, and their labels as much. The share of a batch's other images "
+         "is drawn from Beta(mixup, mixup); 0: off. With cutmix too, a batch gets either.", FROM(0), TO(100)),
+    REAL(augment, cutmix, "0",
+         "Put a box of another training image of the batch into each, and mix their labels by its area. The area is drawn "
+         "from Beta(cutmix, cutmix); 0: off.", FROM(0), TO(100)),
 
     CHOICE(model, kind, "mlp", "mlp: multi-layer perceptron; convnet: convolutional network.", "mlp", "convnet"),
     {PLACE(model, hidden), .type = KEY_INTEGERS, .default_text = "100", .low = 1, .high = 65536,

@@ -7,6 +7,7 @@
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "trainer/mix.h"
 
 enum { GAP = 4, SMALLEST_SIDE = 64 };
 
@@ -91,6 +92,7 @@ static void paint_epoch(struct painter *painter, int64_t epoch, int64_t rows)
     painter->backend->ops->dataset_set_order(painter->backend, painter->images, order);
     for (int64_t first = 0; first < count; first += batch) {
         struct step_state state = {.step = (uint64_t)(epoch * steps + first / batch), .batch_first = first};
+        state.mix = mix_draw(&painter->params, state.step, painter->dataset->height, painter->dataset->width);
         paint_step(painter, order, state, count - first < batch ? count - first : batch, epoch + 1, rows);
     }
     free(order);

@@ -272,6 +272,7 @@ void network_set_class_weights(struct network *network, const double *weights)
 struct loss_params network_loss_params(const struct network *network)
 {
     return (struct loss_params){.smoothing = network->label_smoothing,
+                                .mixed = network->labels_mixed,
                                 .class_weights = network->class_weights.data ? &network->class_weights : NULL};
 }
 

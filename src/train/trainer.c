@@ -7,6 +7,7 @@
 #include "trainer/augment_picture.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "trainer/mix.h"
 #include "trainer/rng.h"
 #include "trainer/train.h"
 
@@ -36,6 +37,7 @@ static bool build_network(struct trainer *trainer, struct status *status)
     model_specs_free(specs, count);
     if (!built) return false;
     trainer->network->label_smoothing = experiment->train.label_smoothing;
+    trainer->network->labels_mixed = augment_mixes(&trainer->augment);
     double *weights = class_weights_create(experiment, dataset);
     if (weights) network_set_class_weights(trainer->network, weights);
     free(weights);
@@ -260,9 +262,12 @@ void trainer_step(struct trainer *trainer)
     const struct experiment *experiment = trainer->experiment;
     int64_t epoch = trainer->step / trainer->batches_per_epoch, batch = trainer->step % trainer->batches_per_epoch;
     if (epoch != trainer->epoch) begin_epoch(trainer, epoch);
-    struct step_state state = {.step = (uint64_t)trainer->step,
-                               .learning_rate = schedule_learning_rate(experiment, trainer->step),
-                               .batch_first = batch * experiment->train.batch_size};
+    const struct dataset *dataset = trainer->dataset;
+    struct step_state state = {
+        .step = (uint64_t)trainer->step,
+        .mix = mix_draw(&trainer->augment, (uint64_t)trainer->step, dataset->height, dataset->width),
+        .learning_rate = schedule_learning_rate(experiment, trainer->step),
+        .batch_first = batch * experiment->train.batch_size};
     trainer->backend->ops->set_state(trainer->backend, &state);
     network_set_batch(trainer->network, experiment->train.batch_size);
     if (trainer->network->observer)

@@ -28,6 +28,27 @@ double rng_normal(struct rng *rng)
     return radius * cos(two_pi * rng_uniform(rng));
 }
 
+/* Returns the logarithm of a number with the Gamma distribution. A shape below 1 is that of shape + 1 times u^(1/shape). */
+static double log_gamma(struct rng *rng, double shape)
+{
+    if (shape < 1) {
+        double factor = log(rng_uniform(rng)) / shape;
+        return log_gamma(rng, shape + 1) + factor;
+    }
+    double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        double x = rng_normal(rng), root = 1 + c * x, v = root * root * root, u = rng_uniform(rng);
+        if (root > 0 && log(u) < x * x / 2 + d - d * v + d * log(v)) return log(d * v);
+    }
+}
+
+double rng_beta(struct rng *rng, double a)
+{
+    CHECK(a > 0);
+    double x = log_gamma(rng, a), y = log_gamma(rng, a);
+    return 1 / (1 + exp(y - x));
+}
+
 uint32_t rng_below(struct rng *rng, uint32_t bound)
 {
     CHECK(bound > 0);

@@ -1,4 +1,4 @@
-/* Changes the images of a training batch in a buffer of bytes: geometry and colour. The formulas stand at struct
+/* Changes the images of a training batch in a buffer of bytes: geometry, colour, mixing. The formulas stand at struct
  * augment_params; augment_picture.h has them as code. Here they run over rows of pixels. This file is compiled once per
  * variant (cpu_variant.h). */
 #include "backend/cpu/cpu_augment.h"
@@ -139,16 +139,61 @@ static void stage_samples(void *argument, int64_t first, int64_t last)
     }
 }
 
+struct mix_task {
+    const struct dataset_view *view;
+    const struct batch_mix *mix;
+    const uint8_t *staged; /* (N,C,H,W) */
+    uint8_t *mixed;        /* (N,C,H,W) */
+    int64_t count;
+};
+
+static void mix_blend(const struct batch_mix *mix, const uint8_t *own, const uint8_t *other, uint8_t *to, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) to[i] = augment_mixed(mix, own[i], other[i]);
+}
+
+/* Puts the partner's box over the sample's own pixels. */
+static void mix_box(const struct mix_task *task, const uint8_t *own, const uint8_t *other, uint8_t *to)
+{
+    const struct dataset_view *view = task->view;
+    const struct batch_mix *mix = task->mix;
+    memcpy(to, own, (size_t)(view->channels * view->height * view->width));
+    for (int64_t c = 0; c < view->channels; c++)
+        for (int64_t h = mix->top; h < mix->top + mix->height; h++) {
+            int64_t at = (c * view->height + h) * view->width + mix->left;
+            memcpy(to + at, other + at, (size_t)mix->width);
+        }
+}
+
+static void mix_samples(void *argument, int64_t first, int64_t last)
+{
+    const struct mix_task *task = argument;
+    int64_t bytes = task->view->channels * task->view->height * task->view->width;
+    for (int64_t n = first; n < last; n++) {
+        const uint8_t *own = task->staged + n * bytes, *other = task->staged + (n + 1) % task->count * bytes;
+        if (task->mix->kind == MIX_BLEND)
+            mix_blend(task->mix, own, other, task->mixed + n * bytes, bytes);
+        else
+            mix_box(task, own, other, task->mixed + n * bytes);
+    }
+}
+
+/* Makes a buffer at least that large; its contents are lost. */
+static void reserve_bytes(struct backend *backend, uint8_t **buffer, int64_t *size, int64_t bytes)
+{
+    if (*size >= bytes) return;
+    backend->ops->free(backend, *buffer);
+    *buffer = backend->ops->alloc(backend, (size_t)bytes);
+    *size = bytes;
+}
+
 /* Memory for a batch, taken once. */
-static void reserve(struct cpu_backend *cpu, int64_t samples, int64_t sample_bytes)
+static void reserve(struct cpu_backend *cpu, const struct cpu_stage *stage, int64_t bytes)
 {
     struct backend *backend = &cpu->base;
-    int64_t bytes = samples * sample_bytes;
-    if (cpu->staged_bytes < bytes) {
-        backend->ops->free(backend, cpu->staged);
-        cpu->staged = backend->ops->alloc(backend, (size_t)bytes);
-        cpu->staged_bytes = bytes;
-    }
+    int64_t samples = stage->count;
+    reserve_bytes(backend, &cpu->staged, &cpu->staged_bytes, bytes);
+    if (augment_mixes(stage->augment)) reserve_bytes(backend, &cpu->mixed, &cpu->mixed_bytes, bytes);
     if (cpu->hole_count >= samples * HOLES) return;
     backend->ops->free(backend, cpu->holes);
     cpu->hole_count = samples * HOLES;
@@ -161,10 +206,14 @@ const uint8_t *CPU_EXPORT(cpu_augment_stage)(struct backend *backend, const stru
     struct cpu_backend *cpu = cpu_backend_of(backend);
     const struct dataset_view *view = stage->view;
     int64_t bytes = view->channels * view->height * view->width;
-    reserve(cpu, stage->count, bytes);
+    reserve(cpu, stage, stage->count * bytes);
     struct stage_task task = {stage, cpu->staged, cpu->holes, (uint32_t)cpu->state.step};
     cpu_for(backend, stage->count, bytes * COST, stage_samples, &task);
-    return cpu->staged;
+    const struct batch_mix *mix = &cpu->state.mix;
+    if (mix->kind == MIX_NONE || !augment_mixes(stage->augment)) return cpu->staged;
+    struct mix_task mixing = {view, mix, cpu->staged, cpu->mixed, stage->count};
+    cpu_for(backend, stage->count, bytes, mix_samples, &mixing);
+    return cpu->mixed;
 }
 
 /* --- holes --- */

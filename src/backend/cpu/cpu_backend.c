@@ -20,6 +20,7 @@ static void cpu_destroy(struct backend *backend)
     CPU_EXPORT(cpu_winograd_release)(backend);
     free(cpu->moves);
     free(cpu->staged);
+    free(cpu->mixed);
     free(cpu->holes);
     free(cpu->update);
     cpu_threads_destroy(cpu->threads);

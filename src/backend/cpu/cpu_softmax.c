@@ -7,6 +7,8 @@
  *                  since that is -sum_i w_i q_i log softmax(x)_i with S = sum_i w_i q_i;
  *                  dx_i = (S softmax(x)_i - w_i q_i) / W;  s: the smoothing
  *   W = sum_n w_t; without class weights w is 1, S is 1 and W is N.
+ *   mixed labels: q_i = (1-s) ((1-m) delta_it + m delta_iu) + s/D with a second label u, and W = sum_n ((1-m) w_t + m
+ *                  w_u). The derivation of the fused loss holds for any q, since none of it depends on x.
  *
  * A sample's features lie 16 at a time, N*16 scalars apart. One thread adds up the losses, in the order of the samples.
  *
@@ -116,6 +118,24 @@ static bool is_correct(const struct tensor *x, int64_t n, int32_t label)
     return true;
 }
 
+/* The labels of a sample, and their shares, whose sum is 1. */
+struct target {
+    int count; /* 1 or 2 */
+    int32_t label[2];
+    double share[2];
+};
+
+/* The targets of sample n. A share of 0 is left out, since its feature may be infinite. */
+static struct target find_target(struct backend *backend, const struct loss_params *params, struct shape shape,
+                                 const int32_t *labels, int64_t n)
+{
+    double second = params->mixed ? cpu_backend_of(backend)->state.mix.second / 65536.0 : 0;
+    struct target target = {1, {labels[n], labels[(n + 1) % shape.n]}, {1 - second, second}};
+    CHECK(target.label[0] >= 0 && target.label[0] < shape.c && target.label[1] >= 0 && target.label[1] < shape.c);
+    if (second > 0) target.count = 2;
+    return target;
+}
+
 /* The weights of a batch's terms. */
 struct weighing {
     const real *weights; /* (D); NULL: all 1 */
@@ -130,7 +150,16 @@ static double class_weight(const struct weighing *weighing, int64_t d)
     return weighing->weights ? (double)weighing->weights[d] : 1;
 }
 
-static struct weighing weigh(const struct loss_params *params, struct shape shape, const int32_t *labels)
+/* The weight of a sample: that of its labels, by their shares. */
+static double target_weight(const struct weighing *w, const struct target *target)
+{
+    double weight = 0;
+    for (int k = 0; k < target->count; k++) weight += target->share[k] * class_weight(w, target->label[k]);
+    return weight;
+}
+
+static struct weighing weigh(struct backend *backend, const struct loss_params *params, struct shape shape,
+                             const int32_t *labels)
 {
     struct weighing w = {NULL, params->smoothing, 1, (double)shape.n, 1};
     if (!params->class_weights) return w;
@@ -138,18 +167,18 @@ static struct weighing weigh(const struct loss_params *params, struct shape shap
     w.mean = w.total = 0;
     for (int64_t d = 0; d < shape.c; d++) w.mean += class_weight(&w, d) / (double)shape.c;
     for (int64_t n = 0; n < shape.n; n++) {
-        CHECK(labels[n] >= 0 && labels[n] < shape.c);
-        w.total += class_weight(&w, labels[n]);
+        struct target target = find_target(backend, params, shape, labels, n);
+        w.total += target_weight(&w, &target);
     }
     if (w.total == 0) w.total = INFINITY;
     w.per_sample = (double)shape.n / w.total;
     return w;
 }
 
-/* Returns S of a sample with this label. */
-static double target_sum(const struct weighing *w, int32_t label)
+/* Returns S of a sample. */
+static double target_sum(const struct weighing *w, const struct target *target)
 {
-    return w->weights ? (1 - w->smoothing) * class_weight(w, label) + w->smoothing * w->mean : 1;
+    return w->weights ? (1 - w->smoothing) * target_weight(w, target) + w->smoothing * w->mean : 1;
 }
 
 static void check_params(const struct loss_params *params, const struct tensor *x, const struct tensor *dx)
@@ -192,8 +221,9 @@ static void cpu_cross_entropy(struct backend *backend, const struct loss_params 
     const real *p = probabilities->data;
     struct shape s = probabilities->shape;
     check_params(params, probabilities, dprobabilities);
+    CHECK(!params->mixed);
     if (dprobabilities) memset(dprobabilities->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, s));
-    struct weighing w = weigh(params, s, labels);
+    struct weighing w = weigh(backend, params, s, labels);
     for (int64_t n = 0; n < s.n; n++) {
         int64_t at = feature_offset(s, n, labels[n]);
         double value = (double)p[at] < smallest_normal ? smallest_normal : (double)p[at];
@@ -205,23 +235,30 @@ static void cpu_cross_entropy(struct backend *backend, const struct loss_params 
 }
 
 /* Returns sum_i w_i q_i x_i. */
-static double target_dot(const struct tensor *x, int64_t n, int32_t label, const struct weighing *w)
+static double target_dot(const struct tensor *x, int64_t n, const struct target *target, const struct weighing *w)
 {
     const real *data = x->data;
-    double of_label = class_weight(w, label) * (double)data[feature_offset(x->shape, n, label)], total = 0;
-    if (w->smoothing == 0) return of_label; /* the others may be infinite */
+    double of_labels = 0, total = 0;
+    for (int k = 0; k < target->count; k++) {
+        double weight = target->share[k] * class_weight(w, target->label[k]);
+        of_labels += weight * (double)data[feature_offset(x->shape, n, target->label[k])];
+    }
+    if (w->smoothing == 0) return of_labels; /* the others may be infinite */
     for (int64_t d = 0; d < x->shape.c; d++) total += class_weight(w, d) * (double)data[feature_offset(x->shape, n, d)];
-    return (1 - w->smoothing) * of_label + w->smoothing / (double)x->shape.c * total;
+    return (1 - w->smoothing) * of_labels + w->smoothing / (double)x->shape.c * total;
 }
 
-static void subtract_targets(const struct tensor *dx, int64_t n, int32_t label, const struct weighing *w)
+static void subtract_targets(const struct tensor *dx, int64_t n, const struct target *target, const struct weighing *w)
 {
     struct shape s = dx->shape;
     real *data = dx->data;
     double every = w->smoothing / ((double)s.c * w->total);
     for (int64_t d = 0; w->smoothing > 0 && d < s.c; d++)
         data[feature_offset(s, n, d)] -= (real)(class_weight(w, d) * every);
-    data[feature_offset(s, n, label)] -= (real)(class_weight(w, label) * (1 - w->smoothing) / w->total);
+    for (int k = 0; k < target->count; k++) {
+        double weight = target->share[k] * class_weight(w, target->label[k]);
+        data[feature_offset(s, n, target->label[k])] -= (real)(weight * (1 - w->smoothing) / w->total);
+    }
 }
 
 static void cpu_softmax_cross_entropy(struct backend *backend, const struct loss_params *params,
@@ -229,15 +266,16 @@ static void cpu_softmax_cross_entropy(struct backend *backend, const struct loss
 {
     struct shape s = logits->shape;
     check_params(params, logits, dlogits);
-    struct weighing w = weigh(params, s, labels);
+    struct weighing w = weigh(backend, params, s, labels);
     for (int64_t n = 0; n < s.n; n++) {
-        CHECK(labels[n] >= 0 && labels[n] < s.c);
-        double sum, max = max_and_sum(logits, n, &sum), targets = target_sum(&w, labels[n]);
-        double loss = targets * (max + log(sum)) - target_dot(logits, n, labels[n], &w);
-        add_sample(backend, params, logits, n, labels[n], loss * w.per_sample);
+        struct target target = find_target(backend, params, s, labels, n);
+        double sum, max = max_and_sum(logits, n, &sum), targets = target_sum(&w, &target);
+        double loss = targets * (max + log(sum)) - target_dot(logits, n, &target, &w);
+        int32_t larger = target.label[target.share[1] > target.share[0]];
+        add_sample(backend, params, logits, n, larger, loss * w.per_sample);
         if (!dlogits) continue;
         write_softmax(logits, dlogits, n, max, sum, targets / w.total);
-        subtract_targets(dlogits, n, labels[n], &w);
+        subtract_targets(dlogits, n, &target, &w);
     }
 }
 

@@ -134,8 +134,8 @@ struct cpu_backend {
     struct cpu_winograd *winograd; /* scratch memory of Winograd's convolution, once a layer needs it */
     struct augment_move *moves;    /* [move_count], for gather: grows with the batch */
     int64_t move_count;
-    uint8_t *staged; /* [staged_bytes], the batch that cpu_augment.c changes: grows with the batch */
-    int64_t staged_bytes;
+    uint8_t *staged, *mixed; /* [staged_bytes], [mixed_bytes], the batch that cpu_augment.c changes: grow with it */
+    int64_t staged_bytes, mixed_bytes;
     struct augment_box *holes; /* [hole_count], of that batch */
     int64_t hole_count;
     const struct cpu_bf16_engine *bf16;   /* computes products of matrices with precision = bf16; else NULL */
