@@ -90,10 +90,11 @@ struct dataset_description {
 };
 
 /* Loads the data set that the experiment's [data] section describes, and transposes every image where data.transpose
- * says so. Moves validation_size training samples to the validation set, and computes offset and scale from the
- * remaining train set. The held-out samples are drawn at random in each class, in proportion to the class (largest
+ * says so. Moves test_size training samples to the test set and validation_size more to the validation set, and computes
+ * offset and scale from the remaining train set. The held-out samples are drawn at random in each class, in proportion to the class (largest
  * remainder). Seed and labels alone determine them, and both parts keep the order of the files. The data set must have
- * at least 2 classes (else STATUS_RUNTIME), and validation_size must be less than the train set (else STATUS_USAGE).
+ * at least 2 classes (else STATUS_RUNTIME). Each of the two sizes must be less than the train set, and 0 where the files
+ * have such a set themselves (else STATUS_USAGE).
  * Free with dataset_free.
  *   none        offset 0, scale 1
  *   mean_image  offset: the mean of each pixel (C,H,W), scale 1
@@ -173,6 +174,14 @@ bool cifar10_load(struct dataset *dataset, const struct dataset_source *source, 
  * is empty. The path is a folder that holds the files, itself or in raw/, gzip/, MNIST/raw/ and the like. Or it is the
  * beginning of the files' paths: folder/emnist-letters. */
 bool idx_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
+
+/* NPZ, the archives of numpy.savez and numpy.savez_compressed: arrays train_images and train_labels (MedMNIST), or
+ * x_train and y_train (Keras), or X and y. With val_ or valid_ or validation_, and with test_, they are the other sets,
+ * which may be left out. The path is the archive's. Axes of images: (N,H,W), (N,H,W,C), (N,C,H,W) or those with N last;
+ * C is 1 or 3, and what can be read in two ways is refused. Elements: whole numbers of 0..255 of any integer dtype;
+ * truth values (true: 255); floats that are whole numbers of 0..255, or k/255, or k/256. Labels: (N), (N,1), of any
+ * numeric dtype, or (N, classes) with a single 1 in each row. Arrays of Python objects are never read. */
+bool npz_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 
 /* Makes a seeded data set of source->synthetic for tests. Each class has a smooth random image of its own, a sample is its class's image
  * plus noise, and sample i belongs to class i mod classes. test may be 0. */

@@ -24,6 +24,7 @@ enum {
     X(DATASET_CIFAR10, "cifar10")                                                                                      \
     X(DATASET_IDX, "idx")                                                                                              \
     X(DATASET_FOLDER, "folder")                                                                                        \
+    X(DATASET_NPZ, "npz")                                                                                              \
     X(DATASET_SYNTHETIC, "synthetic")
 
 #define DATASET_ENUMERATOR(enumerator, name) enumerator,

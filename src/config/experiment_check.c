@@ -55,13 +55,21 @@ static bool check_files(const struct experiment *experiment, struct status *stat
     return experiment->data.dataset != DATASET_FOLDER || check_stored(experiment, "folder", status);
 }
 
+/* The default of data.path is CIFAR-10's folder. */
+static bool check_path(const struct experiment *experiment, struct status *status)
+{
+    static const char *const wanted[] = {[DATASET_IDX] = "the folder that holds the idx files",
+                                         [DATASET_FOLDER] = "the folder that holds the pictures",
+                                         [DATASET_NPZ] = "the path of the NPZ archive",
+                                         [DATASET_SYNTHETIC] = NULL};
+    const char *expected = wanted[experiment->data.dataset];
+    if (!expected || !is_default(experiment, "data.path")) return true;
+    return experiment_fail(experiment, "data.path", status, "expected %s", expected);
+}
+
 static bool check_data(struct experiment *experiment, struct status *status)
 {
-    if (!check_files(experiment, status)) return false;
-    if (experiment->data.dataset == DATASET_IDX && is_default(experiment, "data.path"))
-        return experiment_fail(experiment, "data.path", status, "expected the folder that holds the idx files");
-    if (experiment->data.dataset == DATASET_FOLDER && is_default(experiment, "data.path"))
-        return experiment_fail(experiment, "data.path", status, "expected the folder that holds the pictures");
+    if (!check_files(experiment, status) || !check_path(experiment, status)) return false;
     if (experiment->data.dataset != DATASET_SYNTHETIC) return true;
     int64_t train = experiment->data.synthetic_train, size = experiment->data.synthetic_size;
     int64_t bytes = experiment->data.synthetic_channels * size * size, limit = (INT64_C(4) << 30) / bytes;

@@ -35,8 +35,8 @@ const struct experiment_key experiment_keys[] = {
     {PLACE(data, dataset), .type = KEY_CHOICE, .default_text = "cifar10", .help = "Format of the data set.",
      .choices = (const char *const[]){DATASET_FORMATS(DATASET_NAME) NULL}},
     TEXT(data, path, "data/cifar-10-batches-bin",
-         "Folder that holds the files. A relative path starts at the folder from which trainer is started. One of "
-         "several IDX sets in a folder is FOLDER/BEGINNING, for instance gzip/emnist-letters."),
+         "Folder that holds the files, or the archive of dataset = npz. A relative path starts at the folder from which "
+         "trainer is started. One of several IDX sets in a folder is FOLDER/BEGINNING, for instance gzip/emnist-letters."),
     TEXT(data, class_names, "auto",
          "Names of the classes, in the order of their labels. A value with a comma is a list of names. Any other value "
          "is the path of a file with a name per line. auto: the names that the data set has itself, if any."),
@@ -70,8 +70,8 @@ const struct experiment_key experiment_keys[] = {
     REAL(data, max_skipped, "0.1", "Largest share of the pictures that may be left out because they cannot be read.",
          FROM(0), TO(1)),
     INTEGER(data, test_size, "0", 0, 10000000,
-            "Pictures held out as the test set, where the data has none of its own. The seed draws them, and each class "
-            "gives its share."),
+            "Training samples held out as the test set, where the data has none of its own. The seed draws them, and each "
+            "class gives its share."),
     BOOLEAN(data, cache, "true",
             "Keep the decoded pictures in a file below XDG_CACHE_HOME (~/.cache), from which the next start maps them."),
     TEXT(data, images, "auto",

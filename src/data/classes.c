@@ -2,11 +2,22 @@
  * With labels alone a damaged byte could make a class, so doubtful labels are refused. */
 #include "data_private.h"
 
+#include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 
 #include "trainer/memory.h"
 
-enum { COMMON = 10 }; /* least count of every other class that makes a last class of one image doubtful */
+enum {
+    COMMON = 10, /* least count of every other class that makes a last class of one image doubtful */
+    WORDS_SIZE = 512,
+};
+
+/* What may be damaged where a label is odd. */
+static const char *suspect_of(const struct label_file *file)
+{
+    return file->stride > 0 ? "byte" : "label";
+}
 
 struct settling {
     struct dataset *dataset;
@@ -21,10 +32,23 @@ static const uint16_t *labels_of(const struct label_file *file)
     return file->set->labels + file->first;
 }
 
-/* Calls status_fail with the place of the file's label `i`, whose value is `label`. */
-#define FAIL_LABEL(settling, file, i, label, format, ...)                                                              \
-    status_fail((settling)->status, STATUS_RUNTIME, "%s: byte %lld: label %d" format, (file)->path,                    \
-                (long long)((file)->byte + (i) * (file)->stride), (int)(label), __VA_ARGS__)
+/* Calls status_fail with the place of the file's label `i`, whose value is `label`, before the words. */
+static bool fail_label(const struct settling *settling, const struct label_file *file, int64_t i, int64_t label,
+                       const char *format, ...) __attribute__((format(printf, 5, 6)));
+static bool fail_label(const struct settling *settling, const struct label_file *file, int64_t i, int64_t label,
+                       const char *format, ...)
+{
+    char words[WORDS_SIZE];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(words, sizeof words, format, arguments);
+    va_end(arguments);
+    char *place = file->stride > 0 ? memory_format("%s: byte %" PRId64, file->path, file->byte + i * file->stride)
+                                   : memory_format("%s[%" PRId64 "]", file->path, i);
+    status_fail(settling->status, STATUS_RUNTIME, "%s: label %" PRId64 "%s", place, label, words);
+    free(place);
+    return false;
+}
 
 /* Subtracts data.first_label from every label, so that classes count from 0. */
 static bool shift_labels(const struct settling *settling)
@@ -35,7 +59,7 @@ static bool shift_labels(const struct settling *settling)
         uint16_t *labels = file->set->labels + file->first;
         for (int64_t i = 0; i < file->count; i++) {
             if (labels[i] < first)
-                return FAIL_LABEL(settling, file, i, labels[i], ", expected at least the %d of data.first_label",
+                return fail_label(settling, file, i, labels[i], ", expected at least the %d of data.first_label",
                                   first);
             labels[i] = (uint16_t)(labels[i] - first);
         }
@@ -44,15 +68,15 @@ static bool shift_labels(const struct settling *settling)
 }
 
 /* Checks that no label is beyond the classes; `because` names the source of their number in the message. */
-static bool check_range(const struct settling *settling, bool test_only, const char *because)
+static bool check_range(const struct settling *settling, bool but_train, const char *because)
 {
     int64_t classes = settling->dataset->classes, first = settling->source->first_label;
     for (int f = 0; f < settling->file_count; f++) {
         const struct label_file *file = &settling->files[f];
-        if (test_only && file->set != &settling->dataset->test) continue;
+        if (but_train && file->set == &settling->dataset->train) continue;
         for (int64_t i = 0; i < file->count; i++)
             if (labels_of(file)[i] >= classes)
-                return FAIL_LABEL(settling, file, i, labels_of(file)[i] + first, ", expected %lld to %lld%s",
+                return fail_label(settling, file, i, labels_of(file)[i] + first, ", expected %lld to %lld%s",
                                   (long long)first, (long long)(first + classes - 1), because);
     }
     return true;
@@ -76,16 +100,15 @@ static bool fail_gap(const struct settling *settling, int gap, int label)
     int first = (int)settling->source->first_label;
     const struct label_file *file = find_label(settling, label, &i);
     if (gap == 0)
-        return FAIL_LABEL(
+        return fail_label(
             settling, file, i, label + first,
             " is the smallest of the training set, expected %d: set data.first_label = %d if labels begin "
             "there, or data.classes (or data.class_names) if some classes have no image",
             first, label + first);
-    return FAIL_LABEL(
-        settling, file, i, label + first,
-        ", but no training image has label %d: expected labels without a gap; the byte may be damaged; set "
-        "data.classes (or data.class_names) if some classes have no image",
-        gap + first);
+    return fail_label(settling, file, i, label + first,
+                      ", but no training image has label %d: expected labels without a gap; the %s may be damaged; set "
+                      "data.classes (or data.class_names) if some classes have no image",
+                      gap + first, suspect_of(file));
 }
 
 /* Refuses a single image of the last class beside many of each other one. */
@@ -96,11 +119,11 @@ static bool check_last_class(const struct settling *settling, const int64_t *cou
     for (int c = 0; c < last; c++)
         if (count[c] < COMMON) return true;
     const struct label_file *file = find_label(settling, last, &i);
-    return FAIL_LABEL(
+    return fail_label(
         settling, file, i, last + settling->source->first_label,
-        " occurs once, and every other label at least %d times: the byte may be damaged; set data.classes (or "
+        " occurs once, and every other label at least %d times: the %s may be damaged; set data.classes (or "
         "data.class_names) if this is a class",
-        COMMON);
+        COMMON, suspect_of(file));
 }
 
 /* Sets the number of classes to the largest label + 1, where the counts show that label to be a class. */

@@ -24,11 +24,18 @@ const char *file_kind(const uint8_t *bytes, size_t size);
 /* Describes the four bytes that an IDX file begins with, in a new string. */
 char *file_kind_idx(const uint8_t bytes[4]);
 
+/* The largest size of a set's images in one file, in pixels of one channel: 4 GiB. */
+#define DATA_PIXELS_MAX ((int64_t)1 << 32)
+enum { DATA_COUNT_MAX = 10000000, DATA_SIDE_MAX = 65536 }; /* images of a set, and rows or columns of an image */
+
 /* Hands memory over to the data set, which dataset_free gives back: from malloc, or `mapped` bytes of a mapped file. */
 void dataset_keep(struct dataset *dataset, void *address, size_t mapped);
 
 /* Frees the list of files that were left out; NULL and 0 are allowed. */
 void skipped_files_free(struct skipped_file *skipped, int64_t count);
+
+/* Allocates the labels alone, zeroed, as a description of the data needs them. */
+void image_set_alloc_labels(struct dataset *dataset, struct image_set *set, int64_t count);
 
 /* Allocates zeroed memory of the data set for `count` samples of one of its sets, `sample_size` pixels each. */
 void image_set_alloc(struct dataset *dataset, struct image_set *set, int64_t count, int64_t sample_size);
@@ -54,6 +61,8 @@ const struct data_format *data_format_of(enum dataset_kind kind);
 
 /* Warns of the keys of [data] that have other values than their defaults and that only other formats read. */
 void data_format_warn_of_keys(const struct experiment *experiment);
+
+bool npz_describe(struct dataset_description *description, const struct dataset_source *source, struct status *status);
 
 bool synthetic_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 bool synthetic_describe(struct dataset_description *description, const struct dataset_source *source,
@@ -108,12 +117,12 @@ int64_t *image_set_count_labels(const struct image_set *set, int64_t classes);
 /* Replaces the data set's names and its number of classes, and takes over the names. */
 void dataset_take_names(struct dataset *dataset, struct class_names names);
 
-/* The place in a file of the labels of samples first to first + count - 1 of a set: label i at byte + i * stride. */
+/* The place in a file of the labels of samples first to first + count - 1 of a set. */
 struct label_file {
     const char *path;
-    struct image_set *set; /* the dataset's train or test set */
+    struct image_set *set; /* one of the dataset's sets */
     int64_t first, count;
-    int64_t byte, stride;
+    int64_t byte, stride; /* label i is at byte + i * stride; stride 0: it is element i of the array `path` */
 };
 
 /* Sets the number of classes and the names from their sources (struct dataset_source), makes the first label 0, and

@@ -17,17 +17,20 @@ void dataset_keep(struct dataset *dataset, void *address, size_t mapped)
     dataset->memory[dataset->memory_count++] = (struct dataset_memory){address, mapped};
 }
 
+void image_set_alloc_labels(struct dataset *dataset, struct image_set *set, int64_t count)
+{
+    CHECK(count >= 1);
+    *set = (struct image_set){.count = count, .labels = memory_alloc((size_t)count, sizeof *set->labels)};
+    dataset_keep(dataset, set->labels, 0);
+}
+
 void image_set_alloc(struct dataset *dataset, struct image_set *set, int64_t count, int64_t sample_size)
 {
     CHECK(count >= 1 && sample_size >= 1);
-    *set = (struct image_set){
-        .count = count,
-        .pixels =
-            memory_alloc_aligned((size_t)(count * sample_size)), /* in huge pages: batches pick samples at random */
-        .labels = memory_alloc((size_t)count, sizeof *set->labels),
-    };
+    image_set_alloc_labels(dataset, set, count);
+    set->pixels =
+        memory_alloc_aligned((size_t)(count * sample_size)); /* in huge pages: batches pick samples at random */
     dataset_keep(dataset, set->pixels, 0);
-    dataset_keep(dataset, set->labels, 0);
 }
 
 int64_t *image_set_count_labels(const struct image_set *set, int64_t classes)
@@ -125,6 +128,19 @@ static struct dataset_source source_of(const struct experiment *experiment)
     return source;
 }
 
+static bool check_test_size(const struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    int64_t held_out = experiment->data.test_size, count = dataset->train.count;
+    if (held_out > 0 && dataset->test.count > 0)
+        return experiment_fail(experiment, "data.test_size", status,
+                               "expected 0, as %s has a test set of its own, found %lld", experiment->data.path,
+                               (long long)held_out);
+    if (held_out < count) return true;
+    return experiment_fail(experiment, "data.test_size", status,
+                           "expected less than the %lld training samples, found %lld", (long long)count,
+                           (long long)held_out);
+}
+
 bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
     struct status problem;
@@ -133,7 +149,12 @@ bool dataset_load_files(struct dataset *dataset, const struct experiment *experi
         return experiment_fail_placed(experiment, &problem, status);
     if (source.transpose) dataset_transpose(dataset);
     data_format_warn_of_keys(experiment);
-    return true;
+    if (check_test_size(dataset, experiment, status)) {
+        dataset_split(dataset, &dataset->test, SPLIT_TEST, source.pictures.test_size, source.seed);
+        return true;
+    }
+    dataset_free(dataset);
+    return false;
 }
 
 static bool describe_by_loading(struct dataset_description *description, const struct experiment *experiment,

@@ -7,13 +7,9 @@
 
 #include "trainer/memory.h"
 
-#define PIXELS_MAX ((int64_t)1 << 32) /* 4 GiB */
-
 enum {
     MAGIC_IMAGES = 0x00000803,
     MAGIC_LABELS = 0x00000801,
-    COUNT_MAX = 10000000,
-    SIDE_MAX = 65536,
     NUMBER_SIZE = 4,
     NUMBERS_MAX = 4,
     LABELS_HEADER_SIZE = 2 * NUMBER_SIZE,
@@ -82,11 +78,11 @@ static bool check_size(const struct idx_file *file, struct status *status)
 {
     int64_t bytes = file->count * file->height * file->width; /* at most 10^7 * 2^32 < 2^63 */
     int64_t size = file->stream.file_size, header = file->stream.offset;
-    if (bytes > PIXELS_MAX)
+    if (bytes > DATA_PIXELS_MAX)
         return status_fail(status, STATUS_RUNTIME,
                            "%s: byte 4: %lld images of %lldx%lld are %lld bytes, expected at most %lld", file->path,
                            (long long)file->count, (long long)file->height, (long long)file->width, (long long)bytes,
-                           (long long)PIXELS_MAX);
+                           (long long)DATA_PIXELS_MAX);
     if (file->stream.packed) {
         if (size >= (header + bytes) / INFLATE_RATIO_MAX) return true;
         return status_fail(
@@ -105,9 +101,9 @@ static bool read_header(struct idx_file *file, int64_t magic, struct status *sta
     int64_t number[NUMBERS_MAX] = {0, 1, 1};
     if (!read_numbers(file, magic, number, status)) return false;
     file->count = number[0], file->height = number[1], file->width = number[2];
-    return check_number(file, file->count, 4, "count", COUNT_MAX, status) &&
-           check_number(file, file->height, 8, "height", SIDE_MAX, status) &&
-           check_number(file, file->width, 12, "width", SIDE_MAX, status) && check_size(file, status);
+    return check_number(file, file->count, 4, "count", DATA_COUNT_MAX, status) &&
+           check_number(file, file->height, 8, "height", DATA_SIDE_MAX, status) &&
+           check_number(file, file->width, 12, "width", DATA_SIDE_MAX, status) && check_size(file, status);
 }
 
 static bool idx_open(struct idx_file *file, const char *stem, enum idx_part part, enum idx_content content,

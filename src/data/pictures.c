@@ -166,18 +166,6 @@ static void make_sets(struct dataset *dataset, const struct picture_list *list, 
     dataset->test = make_set(dataset, list, reasons, PICTURE_TEST, rows);
 }
 
-/* Draws the test set of data.test_size. */
-static bool draw_test_set(struct dataset *dataset, const struct dataset_source *source, struct status *status)
-{
-    int64_t size = source->pictures.test_size, count = dataset->train.count;
-    if (size >= count)
-        return status_fail(status, STATUS_USAGE,
-                           "data.test_size: expected less than the %lld training pictures, found %lld",
-                           (long long)count, (long long)size);
-    if (size > 0) dataset_split(dataset, &dataset->test, SPLIT_TEST, size, source->seed);
-    return true;
-}
-
 /* --- loading --- */
 
 /* Reads the pictures into rows of the data set. The strings of `reasons` (count) are new. */
@@ -204,9 +192,8 @@ static bool finish(struct dataset *dataset, struct picture_list *list, const str
     list->classes = (struct class_names){0};
     int64_t read = dataset->train.count + dataset->validation.count + dataset->test.count;
     if (!check_skipped(dataset, source, read, status)) return false;
-    if (dataset->train.count == 0)
-        return status_fail(status, STATUS_RUNTIME, "%s: none of the training pictures can be read", list->root);
-    return draw_test_set(dataset, source, status);
+    if (dataset->train.count > 0) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s: none of the training pictures can be read", list->root);
 }
 
 static bool load(struct dataset *dataset, struct picture_list *list, const struct dataset_source *source,

@@ -11,7 +11,7 @@
  * Size and channels are those of source->pictures. Where the size is not said it is that of all pictures, else an error
  * names the smallest, the largest and the key. Where the channels are not said they are 1 if no training picture has
  * colour, else 3. A picture that cannot be read is left out and joins dataset->skipped, with its reason. More of them
- * than data.max_skipped are an error. data.test_size training pictures become the test set.
+ * than data.max_skipped are an error. So is data.test_size beside a test set in the list.
  *
  * The rows are the pictures of the list in its order. Rows of pictures that cannot be read belong to no set. Every row
  * has a name, and a digest of its pixels. */

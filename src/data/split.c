@@ -84,9 +84,8 @@ static void take(struct dataset *dataset, struct image_set *set, const struct im
 void dataset_split(struct dataset *dataset, struct image_set *to, enum split_part part, int64_t size, uint64_t seed)
 {
     struct image_set all = dataset->train;
-    CHECK(size >= 0 && size < all.count && all.count <= INT32_MAX);
     if (size == 0) return;
-    CHECK(to->count == 0);
+    CHECK(size > 0 && size < all.count && all.count <= INT32_MAX && to->count == 0);
     bool *chosen = memory_alloc((size_t)all.count, sizeof *chosen);
     choose(chosen, &all, dataset->classes, part, size, seed);
     take(dataset, to, &all, chosen, true, size);

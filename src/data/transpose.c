@@ -21,9 +21,9 @@ static void transpose_planes(uint8_t *planes, int64_t count, int64_t height, int
 void dataset_transpose(struct dataset *dataset)
 {
     int64_t channels = dataset->channels, height = dataset->height, width = dataset->width;
-    struct image_set *const sets[] = {&dataset->train, &dataset->test};
+    struct image_set *const sets[] = {&dataset->train, &dataset->validation, &dataset->test};
     uint8_t *scratch = memory_alloc((size_t)(height * width), 1);
-    for (int i = 0; i < 2; i++) transpose_planes(sets[i]->pixels, sets[i]->count * channels, height, width, scratch);
+    for (int i = 0; i < 3; i++) transpose_planes(sets[i]->pixels, sets[i]->count * channels, height, width, scratch);
     free(scratch);
     dataset->height = width, dataset->width = height;
 }

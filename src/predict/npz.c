@@ -7,21 +7,11 @@
 #include <string.h>
 #include <zip.h>
 
+#include "io/npy.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 
 enum { ALIGNMENT = 64, MAGIC_SIZE = 10, SHAPE_SIZE = 256 };
-
-/* Returns NumPy's name of a dtype; NULL where NumPy has no such dtype. */
-static const char *description(enum safetensors_dtype dtype)
-{
-    static const char *const names[SAFETENSORS_DTYPE_COUNT] = {
-        [SAFETENSORS_F32] = "<f4", [SAFETENSORS_F64] = "<f8", [SAFETENSORS_F16] = "<f2", [SAFETENSORS_BOOL] = "|b1",
-        [SAFETENSORS_U8] = "|u1",  [SAFETENSORS_I8] = "|i1",  [SAFETENSORS_U16] = "<u2", [SAFETENSORS_I16] = "<i2",
-        [SAFETENSORS_U32] = "<u4", [SAFETENSORS_I32] = "<i4", [SAFETENSORS_U64] = "<u8", [SAFETENSORS_I64] = "<i8",
-        [SAFETENSORS_C64] = "<c8"};
-    return names[dtype];
-}
 
 /* Writes the shape as a Python tuple: "(3, 4, )". */
 static void format_shape(const struct safetensors_tensor *tensor, char text[SHAPE_SIZE])
@@ -40,7 +30,7 @@ static char *npy_file(const struct safetensors_tensor *tensor, size_t *size)
     char shape[SHAPE_SIZE];
     format_shape(tensor, shape);
     char *header =
-        memory_format("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", description(tensor->dtype), shape);
+        memory_format("{'descr': '%s', 'fortran_order': False, 'shape': %s, }", npy_dtype_name(tensor->dtype), shape);
     size_t used = MAGIC_SIZE + strlen(header) + 1, start = (used + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     int64_t bytes = 0;
     CHECK(safetensors_dtype_bytes(tensor->dtype, tensor->count, &bytes));
@@ -75,7 +65,7 @@ static bool add_entry(zip_t *archive, const struct safetensors_tensor *tensor)
 static bool check_dtypes(const char *path, const struct safetensors_tensor *tensors, int count, struct status *status)
 {
     for (int i = 0; i < count; i++)
-        if (!description(tensors[i].dtype))
+        if (!npy_dtype_name(tensors[i].dtype))
             return status_fail(status, STATUS_RUNTIME, "%s: not written: tensor %s is %s, which NumPy does not have",
                                path, tensors[i].name, safetensors_dtype_name(tensors[i].dtype));
     return true;
