@@ -101,8 +101,18 @@ struct dataset_description {
  *   unit        offset 0, scale 1/255
  *   channel     offset: the mean of the channel, scale 1 / its standard deviation (biased; 1 where it is 0) */
 bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status);
-/* The same without a validation set, offset and scale. */
+/* The same without a validation set that is drawn, and without offset and scale. */
 bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status);
+
+/* Is told how far the reading of many files is: `done` of `count` are at the state that `what` names. */
+struct dataset_watch {
+    void (*show)(void *context, const char *what, int64_t done, int64_t count);
+    void *context;
+};
+
+/* Loads a data set as dataset_load does, and tells `watch` how far it is. */
+bool dataset_load_watched(struct dataset *dataset, const struct experiment *experiment,
+                          const struct dataset_watch *watch, struct status *status);
 
 /* Finds the size of the images and the number of classes, without loading more than it must. Errors are those of
  * dataset_load. */
@@ -125,12 +135,6 @@ char *image_digest_difference(const struct image_digest *before, const struct im
 
 /* Returns a view of one of the data set's sets, for a backend to upload. */
 struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);
-
-/* Is told how far the reading of many files is: `done` of `count` are at the state that `what` names. */
-struct dataset_watch {
-    void (*show)(void *context, const char *what, int64_t done, int64_t count);
-    void *context;
-};
 
 /* The settings of [data] that the readers need. All but the path may be zero. */
 struct dataset_source {
@@ -197,8 +201,9 @@ void dataset_noise(struct dataset *dataset, struct shape image, int64_t classes,
  * seed and epoch alone determine. With FIRST_EPOCH_FILE the first epoch has the order of the files. */
 void epoch_order(int32_t *order, int32_t count, enum first_epoch first, uint64_t seed, int64_t epoch);
 
-/* Prints warnings that concern the run's figures: a class without an image in one of the sets, and batches of one class
- * in a first epoch that goes in file order. Prints nothing where neither occurs. */
+/* Prints warnings that concern the run's figures: files that were left out, a class without an image in one of the sets,
+ * images of a held-out set that are in the training set too, and batches of one class in a first epoch that goes in
+ * file order. Prints nothing where none of these occurs. */
 void dataset_print_notes(const struct dataset *dataset, const struct experiment *experiment, FILE *out);
 
 #endif

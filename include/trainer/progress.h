@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "trainer/dataset.h"
 #include "trainer/metrics.h"
 #include "trainer/usage.h"
 
@@ -48,6 +49,10 @@ void progress_training(struct progress *progress, int64_t step, double loss, dou
 
 /* Rewrites the line while `set` ("train set") is evaluated. */
 void progress_evaluating(struct progress *progress, const char *set, int64_t done, int64_t count);
+
+/* Loads a data set as dataset_load does, and shows how far it is while many files are read. `output` may be NULL. */
+bool progress_load_data(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
+                        struct status *status);
 
 /* Rewrites the line with any text; share: 0..1 of the bar. */
 void progress_show(struct progress *progress, double share, const char *text);

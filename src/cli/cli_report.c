@@ -140,7 +140,9 @@ static bool load_and_evaluate(struct material *material, const char *folder, con
 {
     struct dataset dataset = {0};
     if (!cli_open_predictor_of(&material->predictor, arguments, folder, status)) return false;
-    if (!dataset_load(&dataset, &material->predictor.experiment, status)) return false;
+    if (!progress_load_data(&dataset, &material->predictor.experiment, &(struct run_output){stderr, PROGRESS_BAR},
+                            status))
+        return false;
     bool good = predictor_check_data(&material->predictor, &dataset, status);
     if (good && !evaluated_set(&dataset))
         good = status_fail(status, STATUS_RUNTIME, "the data has neither a test set nor a validation set");

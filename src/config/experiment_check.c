@@ -171,11 +171,16 @@ static bool check_augment(const struct experiment *experiment, struct status *st
            check_mixing(experiment, "augment.cutmix", experiment->augment.cutmix, status);
 }
 
+bool experiment_may_validate(const struct experiment *experiment)
+{
+    enum dataset_kind kind = experiment->data.dataset;
+    bool never = kind == DATASET_CIFAR10 || kind == DATASET_IDX || kind == DATASET_SYNTHETIC;
+    return !never || experiment->data.validation_size > 0;
+}
+
 static bool check_best_by(struct experiment *experiment, struct status *status)
 {
-    bool found_later = experiment->data.dataset == DATASET_FOLDER; /* it may have a validation set of its own */
-    if (experiment->checkpoint.best_by != CHECKPOINT_BEST_BY_VALIDATION || experiment->data.validation_size > 0 ||
-        found_later)
+    if (experiment->checkpoint.best_by != CHECKPOINT_BEST_BY_VALIDATION || experiment_may_validate(experiment))
         return true;
     return experiment_fail(experiment, "checkpoint.best_by", status,
                            "validation needs samples that are held out: data.validation_size above 0, found 0");

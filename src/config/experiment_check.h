@@ -9,6 +9,9 @@
  * value that another key makes meaningless is an error. */
 bool experiment_check(struct experiment *experiment, struct status *status);
 
+/* Tells whether there may be a validation set: samples are held out, or a data set of this format may have one. */
+bool experiment_may_validate(const struct experiment *experiment);
+
 /* Lets a --set of train.epochs or train.max_steps alone win over the other key in the file. */
 void experiment_choose_length(struct experiment *experiment);
 

@@ -151,6 +151,15 @@ bool dataset_digest_compute(struct dataset *dataset, struct status *status);
 enum split_part { SPLIT_VALIDATION, SPLIT_TEST }; /* names the draw */
 void dataset_split(struct dataset *dataset, struct image_set *to, enum split_part part, int64_t size, uint64_t seed);
 
+/* Images of a set that have the pixels of an image of another set. */
+struct image_duplicates {
+    int64_t count;         /* images of the set; 0: `sample` and `other` mean nothing */
+    int64_t sample, other; /* the first of them, and the first image of the other set that it equals */
+};
+
+/* Finds them by the digests of the rows; a set without digests has none. */
+struct image_duplicates image_set_find_duplicates(const struct image_set *set, const struct image_set *other);
+
 /* Mirrors every image at its main diagonal: rows become columns. The sets have no rows in common yet. */
 void dataset_transpose(struct dataset *dataset);
 

@@ -141,10 +141,12 @@ static bool check_test_size(const struct dataset *dataset, const struct experime
                            (long long)held_out);
 }
 
-bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+static bool load_files(struct dataset *dataset, const struct experiment *experiment, const struct dataset_watch *watch,
+                       struct status *status)
 {
     struct status problem;
     struct dataset_source source = source_of(experiment);
+    source.watch = watch;
     if (!data_format_of(experiment->data.dataset)->load(dataset, &source, &problem))
         return experiment_fail_placed(experiment, &problem, status);
     if (source.transpose) dataset_transpose(dataset);
@@ -155,6 +157,11 @@ bool dataset_load_files(struct dataset *dataset, const struct experiment *experi
     }
     dataset_free(dataset);
     return false;
+}
+
+bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    return load_files(dataset, experiment, NULL, status);
 }
 
 static bool describe_by_loading(struct dataset_description *description, const struct experiment *experiment,
@@ -250,9 +257,10 @@ static bool fail_load(const struct experiment *experiment, struct status *status
     return false;
 }
 
-bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+bool dataset_load_watched(struct dataset *dataset, const struct experiment *experiment,
+                          const struct dataset_watch *watch, struct status *status)
 {
-    if (!dataset_load_files(dataset, experiment, status)) return fail_load(experiment, status);
+    if (!load_files(dataset, experiment, watch, status)) return fail_load(experiment, status);
     if (!check_classes(dataset, experiment, status) || !check_validation_size(dataset, experiment, status)) {
         dataset_free(dataset);
         return false;
@@ -263,4 +271,9 @@ bool dataset_load(struct dataset *dataset, const struct experiment *experiment, 
     if (dataset_digest_compute(dataset, status)) return true;
     dataset_free(dataset);
     return false;
+}
+
+bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status)
+{
+    return dataset_load_watched(dataset, experiment, NULL, status);
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "config/text.h"
 #include "trainer/memory.h"
 
 enum { LISTED = 5 }; /* classes that a line names */
@@ -73,11 +74,56 @@ static void print_uniform_batches(const struct dataset *dataset, int64_t batch_s
     fprintf(out, ": data.first_epoch = shuffled mixes them\n");
 }
 
+/* Prints how many pictures could not be read, and how many files are none. */
+static void print_skipped(const struct dataset *dataset, FILE *out)
+{
+    int64_t pictures = 0, first = -1;
+    for (int64_t i = 0; i < dataset->skipped_count; i++) {
+        if (!dataset->skipped[i].picture) continue;
+        if (pictures++ == 0) first = i;
+    }
+    int64_t others = dataset->skipped_count - pictures;
+    if (pictures > 0) {
+        char *path = text_escape(dataset->skipped[first].path);
+        fprintf(out, "warning: %lld picture%s cannot be read and %s left out, the first: %s: %s\n", (long long)pictures,
+                pictures == 1 ? "" : "s", pictures == 1 ? "is" : "are", path, dataset->skipped[first].reason);
+        free(path);
+    }
+    if (others > 0)
+        fprintf(out, "%lld %s left out, as %s\n", (long long)others, others == 1 ? "other file is" : "other files are",
+                others == 1 ? "it is no picture" : "they are no pictures");
+}
+
+/* Prints a sample's name, or its number from 1. */
+static void print_sample(const struct image_set *set, int64_t sample, FILE *out)
+{
+    const char *name = image_set_name(set, sample);
+    char *text = name ? text_escape(name) : memory_format("image %lld", (long long)sample + 1);
+    fputs(text, out);
+    free(text);
+}
+
+/* Prints how many images of a held-out set training sees. */
+static void print_duplicates(const struct dataset *dataset, const struct image_set *set, const char *name, FILE *out)
+{
+    struct image_duplicates duplicates = image_set_find_duplicates(set, &dataset->train);
+    if (duplicates.count == 0) return;
+    fprintf(out, "warning: %lld of the %lld images of the %s have the pixels of a training image, for instance ",
+            (long long)duplicates.count, (long long)set->count, name);
+    print_sample(set, duplicates.sample, out);
+    fprintf(out, " those of ");
+    print_sample(&dataset->train, duplicates.other, out);
+    fprintf(out, "\n");
+}
+
 void dataset_print_notes(const struct dataset *dataset, const struct experiment *experiment, FILE *out)
 {
+    print_skipped(dataset, out);
     print_missing(dataset, &dataset->train, "training set", out);
     print_missing(dataset, &dataset->validation, "validation set", out);
     print_missing(dataset, &dataset->test, "test set", out);
+    print_duplicates(dataset, &dataset->validation, "validation set", out);
+    print_duplicates(dataset, &dataset->test, "test set", out);
     if (experiment->data.first_epoch == FIRST_EPOCH_FILE)
         print_uniform_batches(dataset, experiment->train.batch_size, out);
 }

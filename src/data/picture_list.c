@@ -9,7 +9,9 @@
 
 struct picture_list picture_list_start(const char *root)
 {
-    return (struct picture_list){.root = memory_copy_string(root)};
+    struct picture_list list = {.root = memory_copy_string(root)};
+    for (size_t length = strlen(root); length > 1 && root[length - 1] == '/'; length--) list.root[length - 1] = '\0';
+    return list;
 }
 
 /* Makes room for one element more. */
@@ -49,6 +51,7 @@ void picture_list_sort(struct picture_list *list)
 
 char *picture_list_path(const struct picture_list *list, const char *name)
 {
+    if (*name == '\0') return memory_copy_string(list->root);
     return *name == '/' ? memory_copy_string(name) : data_path_join(list->root, name);
 }
 

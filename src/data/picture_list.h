@@ -41,7 +41,7 @@ void picture_list_skip(struct picture_list *list, const char *name, bool picture
 /* Sorts the pictures by part, label and the bytes of their names. */
 void picture_list_sort(struct picture_list *list);
 
-/* Returns the path of a name of the list, to open it, in a new string. */
+/* Returns the path of a name of the list, to open it, in a new string; the name of the root is "". */
 char *picture_list_path(const struct picture_list *list, const char *name);
 
 /* Tells whether a file's name ends in .png, .jpg or .jpeg, in upper or lower case. */

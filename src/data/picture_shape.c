@@ -94,7 +94,7 @@ static bool find_size(struct image_format *format, const struct probing *probing
         if (smallest < 0) smallest = largest = i;
         if (area(header) < area(&probing->headers[smallest])) smallest = i;
         if (!is_same_size(header, &probing->headers[largest])) several = true;
-        if (area(header) >= area(&probing->headers[largest])) largest = i;
+        if (area(header) > area(&probing->headers[largest])) largest = i;
     }
     if (several) return fail_sizes(probing, smallest, largest, status);
     format->height = probing->headers[smallest].height, format->width = probing->headers[smallest].width;

@@ -130,6 +130,7 @@ static const struct {
     {"metrics.csv", "every evaluation"},
     {"curves.png", "the curves; curves.svg is the same picture"},
     {"resolved.ini", "every key of the config; repeats the run"},
+    {"skipped.txt", "files of the data that were left out, and why"},
     {"checkpoints", "the best weights, and what the run can go on from"},
     {"tensorboard", "for tensorboard --logdir"},
 };

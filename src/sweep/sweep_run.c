@@ -72,11 +72,23 @@ static bool create_backends(struct runner *runner, struct status *status)
     return good;
 }
 
-static bool check_trials(const struct runner *runner, struct status *status)
+/* Checks that the data has the set by which trials are ranked. */
+static bool check_rank_by(const struct runner *runner, struct status *status)
 {
-    if (runner->sweep->settings.rank_by == SWEEP_RANK_TEST && runner->dataset.test.count == 0)
+    bool validation = runner->sweep->settings.rank_by == SWEEP_RANK_VALIDATION;
+    if (!validation && runner->dataset.test.count == 0)
         return sweep_setting_fail(runner->sweep, "rank_by", status,
                                   "expected validation, as the data has no test set, found test");
+    if (validation && runner->dataset.validation.count == 0)
+        return sweep_setting_fail(runner->sweep, "rank_by", status,
+                                  "expected test, as the data has no validation set (data.validation_size), found "
+                                  "validation");
+    return true;
+}
+
+static bool check_trials(const struct runner *runner, struct status *status)
+{
+    if (!check_rank_by(runner, status)) return false;
     bool good = true;
     for (int32_t i = 0; i < runner->sweep->trial_count && good; i++) {
         struct experiment experiment;
@@ -92,7 +104,9 @@ static bool check_trials(const struct runner *runner, struct status *status)
 static bool prepare(struct runner *runner, struct status *status)
 {
     if (runner->prepared) return true;
-    if (!create_backends(runner, status) || !dataset_load(&runner->dataset, &runner->sweep->base, status)) return false;
+    if (!create_backends(runner, status) ||
+        !progress_load_data(&runner->dataset, &runner->sweep->base, runner->output, status))
+        return false;
     if (!check_trials(runner, status) || !folder_check(runner->folder, "sweep", runner->lock, status) ||
         !sweep_data_claim(runner->folder, &runner->dataset.digest, runner->results.count > 0, status))
         return false;

@@ -233,7 +233,7 @@ static bool check_best_by(const struct sweep *sweep, struct status *status)
 static bool check_settings(const struct sweep *sweep, struct status *status)
 {
     if (!check_best_by(sweep, status)) return false;
-    if (sweep->settings.rank_by == SWEEP_RANK_VALIDATION && sweep->base.data.validation_size == 0)
+    if (sweep->settings.rank_by == SWEEP_RANK_VALIDATION && !experiment_may_validate(&sweep->base))
         return sweep_setting_fail(
             sweep, "rank_by", status,
             "validation needs samples that are held out, data.validation_size above 0; or rank by test");

@@ -99,11 +99,12 @@ static bool remove_file(const char *folder, const char *name, struct status *sta
 /* Removes a file that util/file_atomic.h began to write before its process was killed: "best.safetensors.1234.part". */
 static bool remove_part(const char *folder, const char *name, void *argument)
 {
-    static const char *const beginnings[] = {"step_", "best.safetensors.", "resolved.ini.", "metrics.csv."};
+    static const char *const beginnings[] = {"step_", "best.safetensors.", "resolved.ini.", "metrics.csv.",
+                                             "skipped.txt."};
     const char ending[] = ".part";
     size_t length = strlen(name), rest = strlen(ending);
     if (length < rest || strcmp(name + length - rest, ending) != 0) return true;
-    for (int i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
         if (strncmp(name, beginnings[i], strlen(beginnings[i])) == 0) return remove_file(folder, name, argument);
     return true;
 }
@@ -185,6 +186,7 @@ void run_folder_abandon(const struct run_folder *folder)
     (void)run_folder_clear(folder, &ignored);
     (void)rmdir(checkpoints);
     (void)remove_file(folder->path, "metrics.csv", &ignored);
+    (void)remove_file(folder->path, "skipped.txt", &ignored);
     (void)remove_file(folder->path, "resolved.ini", &ignored);
     free(checkpoints);
 }

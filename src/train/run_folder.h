@@ -27,7 +27,7 @@ bool run_folder_check(const struct run_folder *folder, struct status *status);
  * lock. */
 void run_folder_close(struct run_folder *folder);
 
-/* Call it after an error: where the folder was empty before, it removes metrics.csv, resolved.ini and the
+/* Call it after an error: where the folder was empty before, it removes metrics.csv, skipped.txt, resolved.ini and the
  * checkpoints. */
 void run_folder_abandon(const struct run_folder *folder);
 

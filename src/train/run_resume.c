@@ -22,6 +22,8 @@ static bool may_change(const struct experiment_key *key, const struct experiment
 {
     if (is_key(key, "experiment", "name") || is_key(key, "train", "patience")) return true;
     if (is_key(key, "data", "path") || is_key(key, "data", "class_names")) return true;
+    /* What they change would show in the digest of the data. */
+    if (is_key(key, "data", "cache") || is_key(key, "data", "max_skipped")) return true;
     if (is_key(key, "train", "epochs")) return true; /* train.max_steps has the steps that they give */
     if (is_key(key, "train", "max_steps"))
         return experiment->schedule.name == SCHEDULE_CONSTANT || experiment->schedule.name == SCHEDULE_STEP;

@@ -11,6 +11,7 @@
 #include "train/diverged.h"
 #include "train/run_folder.h"
 #include "train/run_resume.h"
+#include "train/run_skipped.h"
 #include "train/run_tensorboard.h"
 #include "trainer/memory.h"
 #include "util/clock.h"
@@ -91,7 +92,7 @@ static bool open_files(struct run *run, struct status *status)
     if (!run_folder_check(&run->folder, status)) return false;
     if (!is_resumed(run) && !run_folder_clear(&run->folder, status)) return false;
     /* It comes first because it marks the folder as a run's. */
-    if (!write_resolved(run, status)) return false;
+    if (!write_resolved(run, status) || !run_skipped_write(&run->dataset, run->folder.path, status)) return false;
     if (!run_tensorboard_start(&run->tensorboard, run->experiment, run->folder.path, run->trainer.step, status))
         return false;
     run_curves_start(&run->curves, run->experiment, run->folder.path);
@@ -135,6 +136,7 @@ static void print_head(const struct run *run)
     fprintf(run->out, " of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n", dataset->channels,
             dataset->height, dataset->width, dataset->classes);
     dataset_print_notes(dataset, run->experiment, run->out);
+    run_skipped_print(dataset, run->folder.path, run->out);
     fprintf(run->out, "backend: %s\n\n", run->backend->description);
     network_print_summary(run->trainer.network, run->out);
     experiment_print_extras(run->experiment, run->out);
@@ -170,7 +172,7 @@ static bool open_checkpoint(struct run *run, enum train_start start, struct stat
 
 static bool load_data(struct run *run, struct status *status)
 {
-    return dataset_load(&run->dataset, run->experiment, status) &&
+    return progress_load_data(&run->dataset, run->experiment, run->output, status) &&
            experiment_count_steps(&run->own, run->dataset.train.count, status);
 }
 
