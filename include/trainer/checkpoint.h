@@ -31,6 +31,8 @@
  *   data_train,              the data of the run: for each set that is not empty "COUNT IMAGES LABELS", the number of its
  *   data_validation,         images and the SHA-256 of all their pixels and of all their labels, bytes in the order of
  *   data_test                the set. A run goes on only with the same ones. Older checkpoints have none of the three.
+ *   border_mean,             mean and deviation of the training images' outermost pixels, 0..255 (struct image_border);
+ *   border_deviation         older checkpoints have neither
  *   config, config_sha256    the experiment as experiment_write writes it
  * The file holds neither a time nor a folder, so the same run gives the same bytes. */
 #ifndef TRAINER_CHECKPOINT_H
@@ -82,6 +84,7 @@ struct checkpoint_input {
     float *scale;
     char **class_names;         /* (classes), or NULL where the data set has none; owned */
     struct dataset_digest data; /* data of the run; train.count is 0 where an older checkpoint does not tell */
+    struct image_border border; /* of the training images */
 };
 
 /* Reads it. Free with checkpoint_input_free; after an error there is nothing to free. */

@@ -64,6 +64,20 @@ struct skipped_file {
     bool picture;        /* its name says that it is a picture; only these count for data.max_skipped */
 };
 
+/* The outermost pixels of images, on all four sides and in all channels: which background the images have. */
+struct image_border {
+    bool known;             /* false: an older checkpoint does not tell */
+    double mean, deviation; /* 0..255; the deviation is the biased one */
+};
+
+/* The background that a border shows. Dark: the mean is below 64. Light: it is above 191. Either only where the
+ * deviation is below 64; any other background is mixed, as that of most photographs. */
+enum image_background { BACKGROUND_MIXED, BACKGROUND_DARK, BACKGROUND_LIGHT };
+enum image_background image_border_background(struct image_border border);
+
+/* Measures the border of one image (C,H,W). */
+struct image_border image_border_measure(const uint8_t *pixels, int64_t channels, int64_t height, int64_t width);
+
 /* A piece of memory that belongs to a data set. */
 struct dataset_memory {
     void *address;
@@ -77,6 +91,7 @@ struct dataset {
     struct image_set train, validation, test; /* validation and test may be empty: count 0 */
     float *offset;                            /* (C,H,W): see struct dataset_view; owned */
     float *scale;                             /* (C); owned */
+    struct image_border border;               /* of the train set, or of 4096 of its images, evenly spread */
     struct dataset_digest digest;             /* dataset_load computes it; else all counts are 0 */
     struct skipped_file *skipped;             /* (skipped_count) in the order of their paths; owned */
     int64_t skipped_count;
@@ -91,7 +106,8 @@ struct dataset_description {
 
 /* Loads the data set that the experiment's [data] section describes, and transposes every image where data.transpose
  * says so. Moves test_size training samples to the test set and validation_size more to the validation set, and computes
- * offset and scale from the remaining train set. The held-out samples are drawn at random in each class, in proportion to the class (largest
+ * offset, scale and border from the remaining train set. The held-out samples are drawn at random in each class, in
+ * proportion to the class (largest
  * remainder). Seed and labels alone determine them, and both parts keep the order of the files. The data set must have
  * at least 2 classes (else STATUS_RUNTIME). Each of the two sizes must be less than the train set, and 0 where the files
  * have such a set themselves (else STATUS_USAGE).
@@ -101,7 +117,7 @@ struct dataset_description {
  *   unit        offset 0, scale 1/255
  *   channel     offset: the mean of the channel, scale 1 / its standard deviation (biased; 1 where it is 0) */
 bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status);
-/* The same without a validation set that is drawn, and without offset and scale. */
+/* The same without a validation set that is drawn, and without offset, scale and border. */
 bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status);
 
 /* Is told how far the reading of many files is: `done` of `count` are at the state that `what` names. */

@@ -229,6 +229,11 @@ char *experiment_text(const struct experiment *experiment);
 /* The same augmentation as [augment], for a backend. */
 struct augment_params experiment_augment(const struct experiment *experiment);
 
+/* The format that the experiment's pictures are fitted to, in training and by predict alike: channels and size as
+ * given, data.resize, data.background. */
+struct image_format experiment_image_format(const struct experiment *experiment, int64_t channels, int64_t height,
+                                            int64_t width);
+
 /* Prints a line on the parts of training that the network's description does not show: augmentation, label smoothing,
  * class weights, the moving average of the weights. Prints nothing where training has none of them. */
 void experiment_print_extras(const struct experiment *experiment, FILE *out);

@@ -1,212 +1,130 @@
 /* Classifies pictures with a trained network. */
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "cli/cli_json.h"
 #include "cli/cli_pictures.h"
+#include "cli/cli_predictions.h"
 #include "cli/cli_private.h"
-#include "trainer/image.h"
 #include "trainer/memory.h"
-#include "trainer/predictor.h"
-#include "util/csv_field.h"
 #include "util/warning.h"
 
-enum { NAME_SIZE = 256, DEFAULT_TOP = 5 };
-
-struct prediction {
-    const char *file;
-    int64_t height, width;          /* size of the picture before it was resized */
-    double *logits, *probabilities; /* (D) */
-    int *order;                     /* (D) classes, the most probable first */
-};
-
-static void prediction_free(struct prediction *prediction)
-{
-    free(prediction->logits);
-    free(prediction->probabilities);
-    free(prediction->order);
-}
-
-/* Sorts classes by probability. The sort is stable: classes of equal probability keep their order. */
-static void sort_classes(struct prediction *prediction, int classes)
-{
-    for (int i = 0; i < classes; i++) {
-        int place = i;
-        for (; place > 0 && prediction->probabilities[prediction->order[place - 1]] < prediction->probabilities[i];
-             place--)
-            prediction->order[place] = prediction->order[place - 1];
-        prediction->order[place] = i;
-    }
-}
-
-static bool predict(struct predictor *predictor, const char *file, struct prediction *prediction, struct status *status)
-{
-    const struct checkpoint_input *input = &predictor->input;
-    struct image image;
-    if (!image_read(&image, file, input->channels, status)) return false;
-    size_t classes = (size_t)input->classes;
-    *prediction = (struct prediction){.file = file,
-                                      .height = image.height,
-                                      .width = image.width,
-                                      .logits = memory_alloc(classes, sizeof(double)),
-                                      .probabilities = memory_alloc(classes, sizeof(double)),
-                                      .order = memory_alloc(classes, sizeof(int))};
-    image_resize(&image, input->height, input->width);
-    predictor_logits(predictor, image.pixels, 1, prediction->logits);
-    predictor_probabilities(prediction->logits, input->classes, prediction->probabilities);
-    sort_classes(prediction, (int)input->classes);
-    image_free(&image);
-    return true;
-}
-
-/* --- for people --- */
-
-static void print_text(const struct predictor *predictor, const struct prediction *prediction, int64_t top)
-{
-    fputs(prediction->file, stdout);
-    putchar('\n');
-    for (int64_t i = 0; i < top; i++) {
-        char name[NAME_SIZE];
-        predictor_class_name(predictor, prediction->order[i], name, sizeof name);
-        printf("  %6.2f%%  %s\n", 100 * prediction->probabilities[prediction->order[i]], name);
-    }
-}
-
-/* --- CSV --- */
-
-static void print_header(int64_t top)
-{
-    printf("file,class,name,probability,");
-    for (int64_t i = 2; i <= top; i++) printf("class_%" PRId64 ",name_%" PRId64 ",probability_%" PRId64 ",", i, i, i);
-    puts("error");
-}
-
-static void print_row(const struct predictor *predictor, const struct prediction *prediction, int64_t top)
-{
-    csv_field_write(prediction->file, stdout);
-    for (int64_t i = 0; i < top; i++) {
-        char name[NAME_SIZE];
-        int label = prediction->order[i];
-        predictor_class_name(predictor, label, name, sizeof name);
-        printf(",%d,", label);
-        csv_field_write(name, stdout);
-        printf(",%.9g", prediction->probabilities[label]);
-    }
-    puts(",");
-}
-
-static void print_problem_row(const char *path, const char *problem, int64_t top)
-{
-    csv_field_write(path, stdout);
-    for (int64_t i = 0; i < 3 * top + 1; i++) putchar(',');
-    csv_field_write(problem, stdout);
-    putchar('\n');
-}
-
-/* --- JSON --- */
-
-static json_t *prediction_object(const struct predictor *predictor, const struct prediction *prediction, int64_t top)
-{
-    json_t *best = json_array(), *logits = json_array();
-    for (int64_t i = 0; i < top; i++) {
-        char name[NAME_SIZE];
-        int label = prediction->order[i];
-        predictor_class_name(predictor, label, name, sizeof name);
-        json_array_append_new(best, json_pack("{s:i, s:o, s:o}", "class", label, "name", json_value_text(name),
-                                              "probability", json_value_number(prediction->probabilities[label])));
-    }
-    for (int64_t i = 0; i < predictor->input.classes; i++)
-        json_array_append_new(logits, json_value_number(prediction->logits[i]));
-    return json_pack("{s:o, s:I, s:I, s:o, s:o}", "file", json_value_text(prediction->file), "width",
-                     (json_int_t)prediction->width, "height", (json_int_t)prediction->height, "top", best, "logits",
-                     logits);
-}
-
-/* --- a list of pictures --- */
+enum { QUEUE_MAX = 64 }; /* pictures that are read and classified at a time */
 
 struct list {
-    struct predictor *predictor;
-    const struct cli_arguments *arguments;
-    int64_t top;
-    json_t *answers; /* with --json: an answer for each picture */
+    struct picture_queue queue;
+    struct cli_predictions predictions;
     int64_t count, bad;
+    int64_t opposite;    /* pictures with the opposite of the training images' background */
+    char *opposite_path; /* the first of them; owned */
     struct status first; /* the first picture's problem: a warning if another picture follows, else the error */
 };
 
-static void answer(struct list *list, const struct prediction *prediction)
+/* --- backgrounds --- */
+
+/* Tells whether one background is dark and the other light. */
+static bool is_opposite(struct image_border picture, struct image_border training)
 {
-    const struct cli_arguments *arguments = list->arguments;
-    if (arguments->json)
-        json_array_append_new(list->answers, prediction_object(list->predictor, prediction, list->top));
-    else if (arguments->csv)
-        print_row(list->predictor, prediction, list->top);
-    else
-        print_text(list->predictor, prediction, list->top);
+    enum image_background a = image_border_background(picture), b = image_border_background(training);
+    return a != BACKGROUND_MIXED && b != BACKGROUND_MIXED && a != b;
 }
 
-/* Reports a bad picture among the answers and on the standard error. The pictures after it are still answered. */
-static void answer_problem(struct list *list, const char *path, const struct status *problem)
+static void count_background(struct list *list, const struct queued_picture *picture)
 {
-    const struct cli_arguments *arguments = list->arguments;
-    list->bad++;
-    if (arguments->json)
-        json_array_append_new(list->answers, json_pack("{s:o, s:o}", "file", json_value_text(path), "error",
-                                                       json_value_text(problem->message)));
-    else if (arguments->csv)
-        print_problem_row(path, problem->message, list->top);
+    if (!is_opposite(picture->border, list->queue.predictor->input.border)) return;
+    if (list->opposite++ == 0) list->opposite_path = memory_copy_string(picture->path);
+}
+
+/* Prints a line where pictures have a light background and the training images a dark one, or the other way round. */
+static void print_hint(const struct list *list)
+{
+    if (list->opposite == 0) return;
+    bool dark = image_border_background(list->queue.predictor->input.border) == BACKGROUND_DARK;
+    const char *found = dark ? "light" : "dark", *expected = dark ? "dark" : "light";
+    const char *advice = list->queue.invert ? "--invert made it so" : "--invert turns light and dark round";
     if (list->count == 1)
-        list->first = *problem;
+        warning_print("%s: the background is %s, that of the training images %s; %s", list->opposite_path, found,
+                      expected, advice);
     else
-        warning_print("%s", problem->message);
+        warning_print("%" PRId64 " of %" PRId64 " pictures have a %s background, the training images a %s one; %s",
+                      list->opposite, list->count, found, expected, advice);
+}
+
+/* --- answers --- */
+
+/* Prints each line of the text as a warning. */
+static void print_lines(char *text)
+{
+    char *rest = text;
+    for (char *line; (line = strsep(&rest, "\n"));) warning_print("%s", line);
+}
+
+/* Reports a bad picture on the standard error. */
+static void tell_problem(struct list *list, const struct queued_picture *picture)
+{
+    list->bad++;
+    if (list->count == 1)
+        list->first = picture->problem;
+    else
+        warning_print("%s", picture->problem.message);
+}
+
+static void answer(struct list *list, const struct queued_picture *picture)
+{
+    if (++list->count == 2 && list->bad == 1) warning_print("%s", list->first.message);
+    print_lines(picture->warnings);
+    cli_predictions_add(&list->predictions, picture);
+    if (picture->good)
+        count_background(list, picture);
+    else
+        tell_problem(list, picture);
+}
+
+static void answer_queue(struct list *list)
+{
+    picture_queue_run(&list->queue);
+    for (int64_t i = 0; i < list->queue.count; i++) answer(list, &list->queue.pictures[i]);
+    picture_queue_clear(&list->queue);
 }
 
 static void visit(void *argument, const char *path, const struct status *problem)
 {
     struct list *list = argument;
-    struct prediction prediction;
-    struct status status;
-    if (++list->count == 2 && list->bad == 1) warning_print("%s", list->first.message);
-    if (problem) {
-        answer_problem(list, path, problem);
-    } else if (!predict(list->predictor, path, &prediction, &status)) {
-        answer_problem(list, path, &status);
-    } else {
-        answer(list, &prediction);
-        prediction_free(&prediction);
-    }
+    picture_queue_add(&list->queue, path, problem);
+    if (list->queue.count == list->queue.capacity) answer_queue(list);
 }
 
-static void print_answers(const struct list *list)
+/* --- the subcommand --- */
+
+/* Returns the number of pictures to take at a time. A list that a person types is answered line by line. */
+static int64_t queue_size(const struct predictor *predictor, const struct cli_arguments *arguments)
 {
-    cli_json_print(json_pack("{s:o, s:o, s:I, s:O}", "run", json_value_text(list->arguments->words[0]), "checkpoint",
-                             json_value_text(list->predictor->path), "step", (json_int_t)list->predictor->step,
-                             "predictions", list->answers));
+    bool reads_list = false;
+    for (int i = 1; i < arguments->word_count; i++) reads_list = reads_list || strcmp(arguments->words[i], "-") == 0;
+    return reads_list && isatty(STDIN_FILENO) ? 1 : predictor_batch(predictor, QUEUE_MAX);
+}
+
+static bool finish(const struct list *list, struct status *status)
+{
+    print_hint(list);
+    if (list->bad == 0) return true;
+    if (list->count == 1) return *status = list->first, false;
+    return status_fail(status, STATUS_RUNTIME, "%" PRId64 " of %" PRId64 " pictures could not be read", list->bad,
+                       list->count);
 }
 
 static bool predict_all(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status)
 {
-    struct list list = {.predictor = predictor, .arguments = arguments, .answers = json_array()};
-    list.top = arguments->top > 0 ? arguments->top : arguments->csv ? 1 : DEFAULT_TOP;
-    if (list.top > predictor->input.classes) list.top = predictor->input.classes;
-    if (arguments->csv) print_header(list.top);
+    struct list list = {.queue = picture_queue_create(predictor, queue_size(predictor, arguments), arguments->invert),
+                        .predictions = cli_predictions_start(predictor, arguments)};
     cli_pictures_visit(arguments->words + 1, arguments->word_count - 1, visit, &list);
-    if (arguments->json) print_answers(&list);
-    json_decref(list.answers);
-    if (list.bad == 0) return true;
-    if (list.count == 1) return *status = list.first, false;
-    return status_fail(status, STATUS_RUNTIME, "%" PRId64 " of %" PRId64 " pictures could not be read", list.bad,
-                       list.count);
-}
-
-static bool check_channels(const struct predictor *predictor, struct status *status)
-{
-    int64_t channels = predictor->input.channels;
-    if (channels == 1 || channels == 3) return true;
-    return status_fail(status, STATUS_RUNTIME,
-                       "%s: the network takes images of %" PRId64 " channels, and pictures have 1 or 3",
-                       predictor->path, channels);
+    answer_queue(&list);
+    cli_predictions_end(&list.predictions);
+    bool good = finish(&list, status);
+    picture_queue_free(&list.queue);
+    free(list.opposite_path);
+    return good;
 }
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
@@ -215,7 +133,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     if (arguments->json && arguments->csv)
         return status_fail(status, STATUS_USAGE, "--json and --csv: expected one of them");
     if (!cli_open_predictor(&predictor, arguments, status)) return false;
-    bool good = predictor_check_single(&predictor, status) && check_channels(&predictor, status) &&
+    bool good = predictor_check_single(&predictor, status) && picture_queue_check(&predictor, status) &&
                 predict_all(&predictor, arguments, status);
     predictor_close(&predictor);
     return good;
@@ -245,6 +163,11 @@ static const struct cli_option options[] = {
     {.name = "csv",
      .help = "Print a table: a line with the names of its columns, and a line for each picture.",
      CLI_FIELD(csv)},
+    {.name = "invert",
+     .help =
+         "Turn light and dark round: a pixel becomes 255 - pixel. For digits drawn in black on white and a network that "
+         "learned white ones on black.",
+     CLI_FIELD(invert)},
     CLI_OPTION_SET,
     {0},
 };
@@ -252,6 +175,8 @@ static const struct cli_example examples[] = {
     {"trainer predict runs/convnet cat.jpg dog.png", "The five most probable classes of each picture."},
     {"find photos -name '*.jpg' | trainer predict runs/convnet --csv - > photos.csv",
      "A table of all photos, also of those in subfolders."},
+    {"trainer predict runs/mnist scan.png --invert",
+     "A digit in black on white, for a network of white ones on black."},
     {0},
 };
 
@@ -259,10 +184,16 @@ const struct cli_command cli_predict = {
     .name = "predict",
     .summary = "Tell what a run's network sees in pictures.",
     .description =
-        "A picture is scaled to the network's input, whatever its shape, by a triangular filter that does not alias "
-        "when it reduces (Pillow's BILINEAR). Photos are turned upright by their EXIF orientation. Transparent parts lie "
-        "on white; a network that takes grey images gets the luminance 0.299 R + 0.587 G + 0.114 B. Pixels are then "
+        "A picture is fitted to the network's input as the pictures of a data set are in training: by `data.resize` it is "
+        "cropped, padded or stretched, and transparent parts lie on `data.background`. `--set data.resize=pad` asks for "
+        "another way. A run of a program that had no such key stretches, as that program did. Photos are turned upright by "
+        "their EXIF orientation. A network that takes grey images gets the luminance 0.299 R + 0.587 G + 0.114 B. Pixels are "
+        "then "
         "normalized as in training. Pictures of more than 16384 pixels on a side or 67,108,864 in all are refused.\n\n"
+        "Where the training images have a dark background and a picture a light one, or the other way round, a line on the "
+        "standard error says so, since a network that learned white digits on black fails on black ones on white. The "
+        "background is told by the outermost pixels: dark is a mean below 64, light one above 191, and either only where "
+        "their standard deviation is below 64.\n\n"
         "The pictures of a folder come in the order of the bytes of their names. Its subfolders and names that begin "
         "with a dot are left out. A list on the standard input has a name in each line.\n\n"
         "A picture that cannot be read is a line on the standard error, and the rest is answered; the exit code is then "

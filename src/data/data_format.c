@@ -60,10 +60,16 @@ static bool reads(const struct data_format *format, const char *name)
     return false;
 }
 
+/* Tells whether predict reads the key, whatever the format is: it fits pictures to the network's images by it. */
+static bool is_of_predict(const char *name)
+{
+    return strcmp(name, "resize") == 0 || strcmp(name, "background") == 0;
+}
+
 /* Tells whether some format reads the key and this one does not. */
 static bool is_of_others(const struct data_format *format, const char *name)
 {
-    if (reads(format, name)) return false;
+    if (reads(format, name) || is_of_predict(name)) return false;
     for (int i = 0; i < FORMATS; i++)
         if (reads(&formats[i], name)) return true;
     return false;

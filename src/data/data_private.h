@@ -143,6 +143,9 @@ char *idx_find_stem(const char *path, struct status *status);
 char *idx_find_file(const char *stem, enum idx_part part, enum idx_content content);
 bool idx_fail_not_found(const char *stem, enum idx_part part, enum idx_content content, struct status *status);
 
+/* Computes dataset->border from the train set. */
+void dataset_measure_border(struct dataset *dataset);
+
 /* Computes dataset->digest from the three sets. */
 bool dataset_digest_compute(struct dataset *dataset, struct status *status);
 

@@ -96,15 +96,14 @@ struct dataset_view dataset_view(const struct dataset *dataset, const struct ima
 
 static void set_picture_source(struct dataset_source *source, const struct experiment *experiment)
 {
-    const struct int_list *background = &experiment->data.background;
+    struct image_format format = experiment_image_format(experiment, 0, 0, 0);
     source->pictures.height = experiment->data.image_size.height;
     source->pictures.width = experiment->data.image_size.width;
     source->pictures.channels = experiment->data.channels == DATA_CHANNELS_AUTO   ? 0
                                 : experiment->data.channels == DATA_CHANNELS_GREY ? 1
                                                                                   : 3;
-    source->pictures.fit = experiment->data.resize;
-    for (int c = 0; c < 3; c++)
-        source->pictures.background[c] = (uint8_t)background->value[background->count == 1 ? 0 : c];
+    source->pictures.fit = format.fit;
+    memcpy(source->pictures.background, format.background, sizeof format.background);
     source->pictures.max_skipped = experiment->data.max_skipped;
     source->pictures.test_size = experiment->data.test_size;
     source->pictures.cache = experiment->data.cache;
@@ -268,6 +267,7 @@ bool dataset_load_watched(struct dataset *dataset, const struct experiment *expe
     dataset_split(dataset, &dataset->validation, SPLIT_VALIDATION, experiment->data.validation_size,
                   (uint64_t)experiment->experiment.seed);
     dataset_normalize(dataset, experiment->data.normalization);
+    dataset_measure_border(dataset);
     if (dataset_digest_compute(dataset, status)) return true;
     dataset_free(dataset);
     return false;

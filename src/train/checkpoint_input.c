@@ -80,6 +80,22 @@ static bool read_classes(struct checkpoint_input *input, const struct safetensor
     return !names || read_class_names(input, file, names, status);
 }
 
+/* Reads a number of the border; false where it is none that pixels can have. */
+static bool read_border_value(const struct safetensors_file *file, const char *key, double *value)
+{
+    const char *text = safetensors_metadata_find(file, key);
+    return text && value_parse_real(text, value) && *value >= 0 && *value <= UINT8_MAX;
+}
+
+static bool read_border(struct image_border *border, const struct safetensors_file *file, struct status *status)
+{
+    border->known = safetensors_metadata_find(file, "border_mean") != NULL;
+    if (!border->known) return true;
+    return (read_border_value(file, "border_mean", &border->mean) &&
+            read_border_value(file, "border_deviation", &border->deviation)) ||
+           fail(file, "border_mean, border_deviation: expected two numbers from 0 to 255", status);
+}
+
 bool checkpoint_input_read(struct checkpoint_input *input, const struct safetensors_file *file, struct status *status)
 {
     int64_t shape[3] = {0}, channels = 0;
@@ -90,7 +106,9 @@ bool checkpoint_input_read(struct checkpoint_input *input, const struct safetens
     bool good = input->offset && input->scale;
     if (good && channels != input->channels)
         good = fail(file, "input.offset and input.scale have different numbers of channels", status);
-    if (good && read_classes(input, file, status) && checkpoint_data_read(&input->data, file, status)) return true;
+    if (good && read_classes(input, file, status) && checkpoint_data_read(&input->data, file, status) &&
+        read_border(&input->border, file, status))
+        return true;
     checkpoint_input_free(input);
     return false;
 }

@@ -103,7 +103,7 @@ static void free_collection(struct collection *collection)
 
 /* --- texts --- */
 
-enum { TEXT_LIMIT = 15 + CHECKPOINT_COLUMNS + CHECKPOINT_SETS };
+enum { TEXT_LIMIT = 17 + CHECKPOINT_COLUMNS + CHECKPOINT_SETS };
 
 struct texts {
     struct safetensors_metadata entries[TEXT_LIMIT]; /* values are owned */
@@ -122,6 +122,13 @@ static void add_integer(struct texts *texts, const char *key, int64_t value)
     add_text(texts, key, memory_format("%" PRId64, value));
 }
 
+static void add_real(struct texts *texts, const char *key, double value)
+{
+    char text[VALUE_TEXT_SIZE];
+    value_format_real(value, text, sizeof text);
+    add_text(texts, key, memory_copy_string(text));
+}
+
 static void add_best(struct texts *texts, const struct metrics_row *best)
 {
     for (int i = 0; i < CHECKPOINT_COLUMNS; i++) {
@@ -132,20 +139,16 @@ static void add_best(struct texts *texts, const struct metrics_row *best)
             continue;
         }
         if (column->partner && isnan(*(const double *)place)) continue;
-        char value[VALUE_TEXT_SIZE];
-        value_format_real(*(const double *)place, value, sizeof value);
-        add_text(texts, column->name, memory_copy_string(value));
+        add_real(texts, column->name, *(const double *)place);
     }
 }
 
 /* The sums since the last evaluation, which a run that evaluates no training samples needs for its next row. */
 static void add_running(struct texts *texts, const struct trainer *trainer)
 {
-    char loss[VALUE_TEXT_SIZE];
     if (trainer->experiment->train.eval_train != EVAL_TRAIN_OFF) return;
     struct metrics sums = trainer->backend->ops->metrics_read(trainer->backend);
-    value_format_real(sums.loss, loss, sizeof loss);
-    add_text(texts, "running_loss", memory_copy_string(loss));
+    add_real(texts, "running_loss", sums.loss);
     add_integer(texts, "running_correct", sums.correct);
     add_integer(texts, "running_count", sums.count);
 }
@@ -180,12 +183,15 @@ static void add_class_names(struct texts *texts, const struct dataset *dataset)
         free(lines);
 }
 
-static void add_data(struct texts *texts, const struct dataset_digest *digest)
+static void add_data(struct texts *texts, const struct dataset *dataset)
 {
     for (int i = 0; i < CHECKPOINT_SETS; i++) {
-        char *text = checkpoint_data_text(digest, i);
+        char *text = checkpoint_data_text(&dataset->digest, i);
         if (text) add_text(texts, checkpoint_data_key(i), text);
     }
+    if (!dataset->border.known) return;
+    add_real(texts, "border_mean", dataset->border.mean);
+    add_real(texts, "border_deviation", dataset->border.deviation);
 }
 
 static bool add_texts(struct texts *texts, const struct trainer *trainer, const struct run_result *result,
@@ -203,7 +209,7 @@ static bool add_texts(struct texts *texts, const struct trainer *trainer, const 
     add_running(texts, trainer);
     add_integer(texts, "classes", trainer->dataset->classes);
     add_class_names(texts, trainer->dataset);
-    add_data(texts, &trainer->dataset->digest);
+    add_data(texts, trainer->dataset);
     return add_config(texts, trainer->experiment, status);
 }
 
