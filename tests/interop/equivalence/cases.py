@@ -11,6 +11,10 @@ ADAMW = {"optimizer.name": "adamw", "optimizer.learning_rate": "2e-3"}
 PERCEPTRON = {"model.kind": "mlp", "model.features": "", "model.hidden": "24, 16", "optimizer.learning_rate": "0.02"}
 COLOUR = {"data.dataset": "cifar10"}
 AUGMENT = {"augment.flip": "true", "augment.crop": "4", "augment.cutout": "8"}
+PICTURES = {**COLOUR, **AUGMENT, "augment.vertical_flip": "true", "augment.rotate": "20", "augment.scale": "0.2",
+            "augment.resized_crop": "0.4", "augment.brightness": "0.3", "augment.contrast": "0.3", "augment.saturation": "0.3",
+            "augment.erase": "0.4", "augment.mixup": "0.2", "augment.cutmix": "1", "data.normalization": "mean_image",
+            "optimizer.learning_rate": "1e-4"}
 STRONG = {**COLOUR, **BATCHNORM, **NESTEROV, **AUGMENT, "model.features": "16, 16, M2, 16, M2, A8", "model.dropout": "0.1",
           "optimizer.weight_decay": "5e-4", "schedule.name": "linear", "schedule.warmup_steps": "5",
           "train.label_smoothing": "0.1", "train.ema_decay": "0.995", "train.clip_norm": "5"}
@@ -138,6 +142,18 @@ def data():
                                                "train.batch_size": "64", "optimizer.learning_rate": "0.01"}
     yield "augmented as much as can be, perceptron", {**PERCEPTRON, "augment.flip": "true", "augment.crop": "15",
                                                       "augment.cutout": "15"}
+    yield "turned, zoomed", {**COLOUR, "augment.rotate": "40", "augment.scale": "0.4", "augment.vertical_flip": "true"}
+    yield "resized crops", one("augment.resized_crop", "0.3", COLOUR)
+    yield "coloured", {**COLOUR, "augment.brightness": "0.5", "augment.contrast": "0.8", "augment.saturation": "1"}
+    yield "contrast of grey images, erased, mean image", {"data.normalization": "mean_image", "augment.contrast": "1",
+                                                          "augment.erase": "0.7", "optimizer.learning_rate": "1e-4"}
+    yield "mixup", one("augment.mixup", "0.4")
+    yield "cutmix", one("augment.cutmix", "1", COLOUR)
+    yield "mixup and cutmix, smoothed, class weights", {**BATCHNORM, "augment.mixup": "0.2", "augment.cutmix": "1",
+                                                        "train.label_smoothing": "0.1",
+                                                        "train.class_weights": "1, 2, 0.5, 1, 3, 0, 0.25"}
+    yield "all of augmentation", PICTURES
+    yield "all of augmentation, perceptron", {**PICTURES, **PERCEPTRON, "optimizer.learning_rate": "1e-5"}
     yield "strong", STRONG
 
 
@@ -150,10 +166,13 @@ QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw,
          "leaky_relu, slope 0.3", "features 8k5s2p2, M", "features 8, A3s2p1, 8, A8", "features, hidden layers",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
          "normalization mean_image, perceptron", "first epoch file", "validation", "class weights, fused loss",
-         "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "strong")
+         "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "all of augmentation",
+         "mixup and cutmix, smoothed, class weights", "strong")
 
 # Here PyTorch gets another value of a key than the trainer, so that the comparison must tell them apart.
 MUST_DIFFER = {
+    "another share of mixup": (one("augment.mixup", "0.4"), {"augment.mixup": "0.41"}),
+    "another zoom": (one("augment.scale", "0.3"), {"augment.scale": "0.301"}),
     "another weight decay": ({**ADAM, **DECAY}, {"optimizer.weight_decay": "0.0501"}),
     "another order of the first epoch": (one("data.first_epoch", "file"), {"data.first_epoch": "shuffled"}),
     "another seed of dropout": (one("model.dropout", "0.25"), {"experiment.seed": "43"}),

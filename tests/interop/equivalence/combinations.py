@@ -34,6 +34,10 @@ class Drawn:
         self.choose("augment.flip", "false", "true")
         self.choose("augment.crop", "0", "0", "3", "15")
         self.choose("augment.cutout", "0", "0", "6", "15")
+        self.choose("augment.rotate", "0", "0", "25")
+        self.choose("augment.resized_crop", "0", "0", "0.4")
+        self.choose("augment.contrast", "0", "0", "0.5")
+        self.choose("augment.erase", "0", "0", "0.3")
 
     def draw_features(self):
         height, width = SHAPES[self.keys["data.dataset"]][2:]
@@ -85,6 +89,9 @@ class Drawn:
         self.choose("train.eval_batch_size", "0", "0", "17", "1000")
         self.choose("train.label_smoothing", *(("0", "0.1") if self.keys["model.loss"] == "fused" else ("0",)))
         self.choose("train.class_weights", "none", "none", "balanced")
+        if self.keys["model.loss"] == "fused":
+            self.choose("augment.mixup", "0", "0", "0.3")
+            self.choose("augment.cutmix", "0", "0", "1")
         self.choose("train.ema_decay", "0", "0", "0.3", "0.99")
         self.choose("train.clip_norm", "0", "0", "0.1", "2")
         self.choose("experiment.seed", "42", "0", "1234567890")

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as functional
 from torch import nn
 
+import changes
 import draws
 from images import normalization
 
@@ -112,6 +113,16 @@ def class_weights(settings, labels, classes, dtype):
     return torch.tensor([float(weight) for weight in text.split(",")], dtype=dtype)
 
 
+def mixed_loss(logits, labels, share, smoothing, weights):
+    """The mean loss where the label of the next sample has this share of a sample's: the losses of both by their shares, over
+    the weights of both."""
+    loss, total = 0.0, 0.0
+    for part, wanted in ((1 - share, labels), (share, labels.roll(-1))):
+        loss += part * functional.cross_entropy(logits, wanted, weights, label_smoothing=smoothing, reduction="sum")
+        total += part * (len(labels) if weights is None else weights[wanted].sum())
+    return loss / total
+
+
 def mean_loss(settings, logits, labels, smoothing=0.0, weights=None, reduction="mean"):
     if settings.text("model.loss") == "separate":
         return functional.nll_loss(torch.log_softmax(logits, 1), labels, weights, reduction=reduction)
@@ -127,6 +138,7 @@ class Run:
         real = numpy.float64 if dtype == torch.float64 else numpy.float32
         self.sets = {name: ((part.images.astype(real) - offset) * scale.astype(real)[:, None, None], part.labels)
                      for name, part in parts.items()}
+        self.changes, self.bytes, self.scaling = changes.Changes(settings), train.images, (offset, scale)
         self.weights = class_weights(settings, train.labels, classes, dtype)
         shape = train.images.shape[1:]
         self.network, self.evaluated = (Network(settings, shape, classes).to(dtype) for _ in range(2))
@@ -150,7 +162,16 @@ class Run:
         epoch, place = divmod(self.steps_done, self.steps_per_epoch())
         order = draws.epoch_order(len(labels), seed, epoch, self.settings.text("data.first_epoch"))
         samples = order[place * size:(place + 1) * size]
-        return self.augmented(samples), torch.from_numpy(labels[samples]).long()
+        pixels, share = self.changed(samples) if self.changes.any() else (self.augmented(samples), 0.0)
+        return pixels, torch.from_numpy(labels[samples]).long(), share
+
+    def changed(self, samples):
+        """The batch of images that are changed as whole images, and the share of the second labels."""
+        real = numpy.float64 if self.dtype == torch.float64 else numpy.float32
+        offset, scale = self.scaling
+        chosen, holes, share = changes.batch(self.changes, self.steps_done, samples, self.bytes)
+        pixels = (chosen.astype(real) - offset) * scale.astype(real)[:, None, None]
+        return torch.from_numpy(numpy.where(holes[:, None], real(0), pixels)), share
 
     def augmented(self, samples):
         settings, pixels = self.settings, self.sets["train"][0]
@@ -164,10 +185,13 @@ class Run:
     def step(self):
         self.network.train()
         self.network.draw_masks_of(self.steps_done)
-        pixels, labels = self.batch()
+        pixels, labels, share = self.batch()
         self.optimizer.zero_grad()
         smoothing = self.settings.real("train.label_smoothing")
-        mean_loss(self.settings, self.network(pixels), labels, smoothing, self.weights).backward()
+        logits = self.network(pixels)
+        loss = mixed_loss(logits, labels, share, smoothing, self.weights) if share > 0 else \
+            mean_loss(self.settings, logits, labels, smoothing, self.weights)
+        loss.backward()
         if self.settings.real("train.clip_norm") > 0:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.real("train.clip_norm"))
         self.rate = self.optimizer.param_groups[0]["lr"]
