@@ -135,9 +135,9 @@ bool dataset_load_watched(struct dataset *dataset, const struct experiment *expe
 bool dataset_describe(struct dataset_description *description, const struct experiment *experiment,
                       struct status *status);
 
-/* Describes a data set whose files are missing or damaged from its format and its config alone: CIFAR-10's images always
- * have 3x32x32; of another format data.image_size and data.channels tell it, and data.classes or data.class_names.
- * Fails (STATUS_USAGE) with the key that would be needed. */
+/* Describes a data set whose files are missing or damaged from its format and its config alone: the images of CIFAR-10
+ * and CIFAR-100 always have 3x32x32; of another format data.image_size and data.channels tell it, and data.classes or
+ * data.class_names. Fails (STATUS_USAGE) with the key that would be needed. */
 bool dataset_assume(struct dataset_description *description, const struct experiment *experiment,
                     struct status *status);
 
@@ -160,6 +160,8 @@ struct dataset_source {
     int64_t first_label;     /* data.first_label: the label of class 0 in the files */
     uint64_t seed;           /* experiment.seed: it draws the test set of data.test_size, and the synthetic set */
     bool transpose;          /* data.transpose */
+    bool coarse_labels;      /* data.labels = coarse */
+    bool labels_only;        /* leave the pixels NULL: dataset_describe needs labels and sizes */
     struct {
         int64_t train, test, classes, channels, size; /* data.synthetic_* */
     } synthetic;
@@ -189,9 +191,15 @@ struct dataset_source {
  * Also finds the files in folder/cifar-10-batches-bin. */
 bool cifar10_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 
+/* CIFAR-100 binary version: folder/train.bin, test.bin (optional), and with names fine_label_names.txt or, with
+ * source->coarse_labels, coarse_label_names.txt (optional). Records of 3074 bytes: the coarse and the fine label, then
+ * the pixels as CIFAR-10's. 1 to 100,000 records per file. Also finds the files in folder/cifar-100-binary. */
+bool cifar100_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
+
 /* IDX (MNIST, Fashion-MNIST, EMNIST): train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-...,
  * t10k-labels-..., each also with ".idx3" for "-idx3", and plain or packed with gzip. Without the last two the test set
- * is empty. The path is a folder that holds the files, itself or in raw/, gzip/, MNIST/raw/ and the like. Or it is the
+ * is empty. Images have 3 dimensions (N,H,W), or 4 with colours: (N,C,H,W) or (N,H,W,C), told by the side that is 1 or
+ * 3. Labels are bytes, or integers of 16 or 32 bits. The path is a folder that holds the files, itself or in raw/, gzip/, MNIST/raw/ and the like. Or it is the
  * beginning of the files' paths: folder/emnist-letters. */
 bool idx_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 

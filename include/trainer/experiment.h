@@ -22,6 +22,7 @@ enum {
  * each. */
 #define DATASET_FORMATS(X)                                                                                             \
     X(DATASET_CIFAR10, "cifar10")                                                                                      \
+    X(DATASET_CIFAR100, "cifar100")                                                                                    \
     X(DATASET_IDX, "idx")                                                                                              \
     X(DATASET_FOLDER, "folder")                                                                                        \
     X(DATASET_NPZ, "npz")                                                                                              \
@@ -32,6 +33,8 @@ enum dataset_kind { DATASET_FORMATS(DATASET_ENUMERATOR) };
 #undef DATASET_ENUMERATOR
 
 enum data_channels { DATA_CHANNELS_AUTO, DATA_CHANNELS_GREY, DATA_CHANNELS_COLOUR };
+
+enum data_labels { DATA_LABELS_FINE, DATA_LABELS_COARSE }; /* which of an image's labels is learnt */
 
 enum first_epoch { FIRST_EPOCH_FILE, FIRST_EPOCH_SHUFFLED }; /* the order of samples in the first epoch */
 
@@ -113,7 +116,8 @@ struct experiment {
         char class_names[EXPERIMENT_TEXT_SIZE]; /* "auto", or a list with commas, or the path of a file */
         int64_t classes;                        /* 0: the names tell the number, else the labels */
         int64_t first_label;                    /* the label of class 0 in the files */
-        bool transpose;                         /* images are stored column by column */
+        enum data_labels labels;
+        bool transpose; /* images are stored column by column */
         enum normalization normalization;
         enum first_epoch first_epoch;
         int64_t validation_size; /* samples of the train set held out; 0: none */

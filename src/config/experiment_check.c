@@ -58,7 +58,8 @@ static bool check_files(const struct experiment *experiment, struct status *stat
 /* The default of data.path is CIFAR-10's folder. */
 static bool check_path(const struct experiment *experiment, struct status *status)
 {
-    static const char *const wanted[] = {[DATASET_IDX] = "the folder that holds the idx files",
+    static const char *const wanted[] = {[DATASET_CIFAR100] = "the folder that holds CIFAR-100",
+                                         [DATASET_IDX] = "the folder that holds the idx files",
                                          [DATASET_FOLDER] = "the folder that holds the pictures",
                                          [DATASET_NPZ] = "the path of the NPZ archive",
                                          [DATASET_SYNTHETIC] = NULL};

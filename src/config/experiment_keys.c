@@ -43,6 +43,8 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(data, classes, "0", 0, 65536,
             "Number of classes; 0: as many as there are names, else as many as the labels of the training set tell."),
     INTEGER(data, first_label, "0", 0, 65535, "Label that the files give to the first class; 1 for EMNIST's letters."),
+    CHOICE(data, labels, "fine", "Which labels of dataset = cifar100 are learnt: 100 fine or 20 coarse classes.", "fine",
+           "coarse"),
     BOOLEAN(data, transpose, "false", "Swap rows and columns of every image, as EMNIST's need."),
     CHOICE(data, normalization, "mean_image",
            "How pixels (0..255) enter the network. none: as they are; mean_image: minus the mean image; unit: divided "

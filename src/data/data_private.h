@@ -46,13 +46,14 @@ void image_set_alloc(struct dataset *dataset, struct image_set *set, int64_t cou
 struct data_format {
     const char *name;    /* value of data.dataset */
     const char *subject; /* for messages: "CIFAR-10" */
-    /* Describes the data without loading its images; NULL: it must be loaded. */
+    /* Describes the data; NULL: `load` does, with source->labels_only. */
     bool (*describe)(struct dataset_description *description, const struct dataset_source *source,
                      struct status *status);
     /* Loads the data set. After an error it is empty and there is nothing to free. */
     bool (*load)(struct dataset *dataset, const struct dataset_source *source, struct status *status);
     /* What every data set in this format has; 0: it differs. */
     struct dataset_description fixed;
+    int64_t coarse_classes; /* in place of fixed.classes with data.labels = coarse */
     /* The keys of [data] that this format reads beside those that every format does, ended by NULL. */
     const char *const *keys;
 };
@@ -61,8 +62,6 @@ const struct data_format *data_format_of(enum dataset_kind kind);
 
 /* Warns of the keys of [data] that have other values than their defaults and that only other formats read. */
 void data_format_warn_of_keys(const struct experiment *experiment);
-
-bool npz_describe(struct dataset_description *description, const struct dataset_source *source, struct status *status);
 
 bool synthetic_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 bool synthetic_describe(struct dataset_description *description, const struct dataset_source *source,
@@ -90,6 +89,10 @@ struct data_stream {
  * begins like a gzip file is unpacked. Close with data_stream_close; after a failure there is nothing to close. */
 bool data_stream_open(struct data_stream *stream, const char *path, bool may_be_packed, struct status *status);
 void data_stream_close(struct data_stream *stream);
+
+/* Reads `bytes` bytes at an offset of a file that is not packed, and leaves the stream where it is. Returns false where
+ * they are not all there. */
+bool data_stream_read_at(const struct data_stream *stream, int64_t offset, uint8_t *to, size_t bytes);
 
 /* Reads `bytes` bytes, or fewer where the data ends before, and puts their number into `got`. Unpacks no byte beyond
  * them. */

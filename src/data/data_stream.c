@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -131,6 +132,12 @@ static bool read_packed(struct data_stream *stream, uint8_t *to, int64_t bytes, 
         if (!inflate_piece(stream, to + done, bytes - done, status)) return false;
     }
     return true;
+}
+
+bool data_stream_read_at(const struct data_stream *stream, int64_t offset, uint8_t *to, size_t bytes)
+{
+    CHECK(!stream->packed);
+    return pread(fileno(stream->file), to, bytes, (off_t)offset) == (ssize_t)bytes;
 }
 
 bool data_stream_read(struct data_stream *stream, uint8_t *to, int64_t bytes, int64_t *got, struct status *status)

@@ -116,6 +116,7 @@ static struct dataset_source source_of(const struct experiment *experiment)
                                     .class_names = experiment->data.class_names,
                                     .classes = experiment->data.classes,
                                     .first_label = experiment->data.first_label,
+                                    .coarse_labels = experiment->data.labels == DATA_LABELS_COARSE,
                                     .seed = (uint64_t)experiment->experiment.seed,
                                     .transpose = experiment->data.transpose};
     source.synthetic.train = experiment->data.synthetic_train;
@@ -163,11 +164,13 @@ bool dataset_load_files(struct dataset *dataset, const struct experiment *experi
     return load_files(dataset, experiment, NULL, status);
 }
 
-static bool describe_by_loading(struct dataset_description *description, const struct experiment *experiment,
-                                struct status *status)
+/* Describes a data set by its labels and what is known of its images without reading them. */
+static bool describe_by_labels(struct dataset_description *description, struct dataset_source source,
+                               const struct data_format *format, struct status *status)
 {
     struct dataset dataset;
-    if (!dataset_load_files(&dataset, experiment, status)) return false;
+    source.labels_only = true;
+    if (!format->load(&dataset, &source, status)) return false;
     *description = (struct dataset_description){dataset.channels, dataset.height, dataset.width, dataset.classes};
     dataset_free(&dataset);
     return true;
@@ -179,8 +182,9 @@ bool dataset_describe(struct dataset_description *description, const struct expe
     struct status problem;
     struct dataset_source source = source_of(experiment);
     const struct data_format *format = data_format_of(experiment->data.dataset);
-    if (!format->describe) return describe_by_loading(description, experiment, status);
-    if (!format->describe(description, &source, &problem)) return experiment_fail_placed(experiment, &problem, status);
+    if (!(format->describe ? format->describe(description, &source, &problem)
+                           : describe_by_labels(description, source, format, &problem)))
+        return experiment_fail_placed(experiment, &problem, status);
     int64_t height = description->height;
     if (source.transpose) description->height = description->width, description->width = height;
     return true;
@@ -202,7 +206,9 @@ bool dataset_assume(struct dataset_description *description, const struct experi
 {
     int64_t classes;
     struct dataset_source source = source_of(experiment);
-    *description = data_format_of(experiment->data.dataset)->fixed;
+    const struct data_format *format = data_format_of(experiment->data.dataset);
+    *description = format->fixed;
+    if (source.coarse_labels && format->coarse_classes > 0) description->classes = format->coarse_classes;
     if (!find_classes_said(experiment, &classes, status)) return false;
     if (classes > 0) description->classes = classes;
     if (description->channels == 0) description->channels = source.pictures.channels;

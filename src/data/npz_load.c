@@ -193,30 +193,15 @@ static void warn_of_unused(const struct npz *npz)
     if (npz->unused) warning_print("%s: arrays not used: %s", npz->path, npz->unused);
 }
 
-static bool read_archive(struct dataset *dataset, const struct dataset_source *source, bool with_pixels,
-                         struct status *status)
+bool npz_load(struct dataset *dataset, const struct dataset_source *source, struct status *status)
 {
     struct npz npz;
     *dataset = (struct dataset){0};
     if (!npz_open(&npz, source->path, status)) return false;
-    struct loading loading = {&npz, dataset, with_pixels, .status = status};
+    struct loading loading = {&npz, dataset, !source->labels_only, .status = status};
     bool good = read_sets(&loading, source);
-    if (good && with_pixels) warn_of_unused(&npz);
+    if (good) warn_of_unused(&npz);
     npz_close(&npz);
     if (!good) dataset_free(dataset);
     return good;
-}
-
-bool npz_load(struct dataset *dataset, const struct dataset_source *source, struct status *status)
-{
-    return read_archive(dataset, source, true, status);
-}
-
-bool npz_describe(struct dataset_description *description, const struct dataset_source *source, struct status *status)
-{
-    struct dataset dataset;
-    if (!read_archive(&dataset, source, false, status)) return false;
-    *description = (struct dataset_description){dataset.channels, dataset.height, dataset.width, dataset.classes};
-    dataset_free(&dataset);
-    return true;
 }

@@ -22,7 +22,7 @@ FILE_ENDINGS = r"\.(c|h|cu|cuh|cpp|py|sh|bash|ini|cmake|proto|md|js|clang-\w+)$"
 OF_OTHERS = {
     "PyTorch": {"nn.Sequential", "nn.Flatten", "clip_grad_norm_", "label_smoothing", "state_dict", "torch.compile",
                 "model.parameters", "T_max", "total_iters"},
-    "files of CIFAR-10": {"data_batch_1.bin"},
+    "files of CIFAR-10 and CIFAR-100": {"data_batch_1.bin", "train.bin", "test.bin"},
     "Pillow": {"BILINEAR"},
     "Docker": {"--cpus"},
     "environment variables and files of the system": {"NO_COLOR", "LC_ALL", "LC_CTYPE", "LANG", "TERM=dumb", "TMPDIR", "PREFIX"},
