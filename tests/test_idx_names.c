@@ -154,9 +154,10 @@ Test(idx_names, another_kind_of_file_is_named)
     for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
         write_set("other", "train", "t10k", "-");
         support_file_write("other/t10k-images-idx3-ubyte", others[i].bytes, others[i].size);
-        char *message = memory_format("other/t10k-images-idx3-ubyte: this is %s, expected IDX of unsigned bytes with 3 "
-                                      "dimensions (images)",
-                                      others[i].words);
+        char *message =
+            memory_format("other/t10k-images-idx3-ubyte: this is %s, expected IDX of unsigned bytes with 3 or 4 "
+                          "dimensions (images)",
+                          others[i].words);
         expect_refused("other", message);
         free(message);
     }

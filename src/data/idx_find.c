@@ -1,6 +1,7 @@
 /* Finds the IDX files of a data set. Publishers, the programs that unpack the files and the libraries that download
  * them use different names:
  *   train-images-idx3-ubyte          MNIST, Fashion-MNIST
+ *   train-images-idx4-ubyte          images with colours; the name with idx3 is taken too
  *   train-images.idx3-ubyte          MNIST, unpacked by 7-Zip or macOS, and Kaggle's
  *   emnist-letters-train-images-...  EMNIST: six sets in one folder
  *   MNIST/raw/..., gzip/...          torchvision's folders, EMNIST's archive
@@ -20,7 +21,8 @@ enum { STEMS_MAX = 16 };
 static const char *const subfolders[] = {"raw", "gzip", "MNIST/raw", "FashionMNIST/raw", "KMNIST/raw", "EMNIST/raw"};
 static const char *const roles[] = {"train", "t10k", "test"};
 static const char *const contents[] = {"images", "labels"};
-static const char *const endings[] = {"-idx3-ubyte", ".idx3-ubyte", "-idx1-ubyte", ".idx1-ubyte"};
+static const char *const endings[] = {"-idx3-ubyte", ".idx3-ubyte", "-idx1-ubyte",
+                                      ".idx1-ubyte", "-idx4-ubyte", ".idx4-ubyte"};
 
 /* The stems of data sets. A stem is the beginning that the paths of a data set's files share: ".../" or
  * ".../emnist-letters-". */
@@ -200,10 +202,11 @@ static bool is_folder(const char *path)
 static char *find_spelling(const char *stem, const char *role, enum idx_content content)
 {
     static const char *const spellings[] = {"-", "."}, *const packings[] = {"", ".gz"};
+    static const int dimensions[][2] = {[IDX_IMAGES] = {3, 4}, [IDX_LABELS] = {1, 1}};
     char *folder = NULL;
-    for (int i = 0; i < 4; i++) {
-        char *path = memory_format("%s%s-%s%sidx%d-ubyte%s", stem, role, contents[content], spellings[i / 2],
-                                   content == IDX_IMAGES ? 3 : 1, packings[i % 2]);
+    for (int i = 0; i < 8; i++) {
+        char *path = memory_format("%s%s-%s%sidx%d-ubyte%s", stem, role, contents[content], spellings[i / 2 % 2],
+                                   dimensions[content][i / 4], packings[i % 2]);
         if (data_path_exists(path) && !is_folder(path)) {
             free(folder);
             return path;
