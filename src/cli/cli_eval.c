@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/cli_eval_csv.h"
 #include "cli/cli_json.h"
 #include "cli/cli_private.h"
 #include "trainer/predictor.h"
@@ -198,6 +199,27 @@ static bool select_set(const struct dataset *dataset, const char *name, const st
     return status_fail(status, STATUS_USAGE, "--on %s: this run holds out no images (data.validation_size = 0)", name);
 }
 
+/* Tells whether the table is all that the standard output gets. */
+static bool prints_table(const struct cli_arguments *arguments)
+{
+    return arguments->table && strcmp(arguments->table, "-") == 0;
+}
+
+static bool evaluate_set(struct outcome *outcome, struct predictor *predictor, const struct image_set *set,
+                         const struct cli_arguments *arguments, struct status *status)
+{
+    struct cli_eval_csv csv;
+    if (!cli_eval_csv_open(&csv, arguments->table, predictor, set, status)) return false;
+    outcome->evaluation = predictor_evaluate(predictor, set, cli_eval_csv_visitor(&csv), &outcome->confusion);
+    bool written = cli_eval_csv_close(&csv, status);
+    if (arguments->json)
+        print_json(outcome);
+    else if (!prints_table(arguments))
+        print_text(outcome);
+    confusion_free(&outcome->confusion);
+    return written;
+}
+
 static bool evaluate(struct predictor *predictor, const struct cli_arguments *arguments, struct status *status)
 {
     struct outcome outcome = {.predictor = predictor, .run = arguments->words[0], .set = "test"};
@@ -209,13 +231,7 @@ static bool evaluate(struct predictor *predictor, const struct cli_arguments *ar
                 predictor_check_set(predictor, set, status);
     if (good) {
         cli_warn_of_other_data(predictor, &dataset, arguments);
-        struct predictor_visitor nobody = {0};
-        outcome.evaluation = predictor_evaluate(predictor, set, nobody, &outcome.confusion);
-        if (arguments->json)
-            print_json(&outcome);
-        else
-            print_text(&outcome);
-        confusion_free(&outcome.confusion);
+        good = evaluate_set(&outcome, predictor, set, arguments, status);
     }
     dataset_free(&dataset);
     return good;
@@ -224,6 +240,8 @@ static bool evaluate(struct predictor *predictor, const struct cli_arguments *ar
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct predictor predictor;
+    if (arguments->json && prints_table(arguments))
+        return status_fail(status, STATUS_USAGE, "--json and --csv -: expected one of them on the standard output");
     if (!cli_open_predictor(&predictor, arguments, status)) return false;
     bool good = evaluate(&predictor, arguments, status);
     predictor_close(&predictor);
@@ -240,12 +258,19 @@ static const struct cli_option options[] = {
      .choices = sets,
      CLI_FIELD(image_set)},
     CLI_OPTION_JSON,
+    {.name = "csv",
+     .kind = CLI_FILE,
+     .argument = "FILE",
+     .help = "Also write a table with a row for each image to FILE; -: print it alone.",
+     .expected = "a file",
+     CLI_FIELD(table)},
     CLI_OPTION_SET,
     {0},
 };
 static const struct cli_example examples[] = {
     {"trainer eval runs/quickstart", "Precision and recall of each class, and the confusion matrix."},
     {"trainer eval runs/quickstart --set data.path=/elsewhere --json", "Data in another folder; for a program."},
+    {"trainer eval runs/pets --on train --csv train.csv", "The answer for each training image, to find wrong labels."},
     {0},
 };
 
@@ -260,7 +285,11 @@ const struct cli_command cli_eval = {
         "images or is predicted weighs the same, and such a figure counts as 0, as in scikit-learn. The balanced "
         "accuracy is the mean recall of the classes that have images. The top-5 accuracy is the share of the images "
         "whose class is among the 5 with the largest scores; with 5 classes or fewer, k is one less than the classes. "
-        "`train.class_weights` weighs none of these figures.",
+        "`train.class_weights` weighs none of these figures.\n\n"
+        "`--csv` writes a row for each image in the order of the set: `index` from 0, `path` of its file as the data set "
+        "names it (empty where the format has no files), `label` and `label_name`, `prediction` and `prediction_name`, "
+        "the `probability` of the predicted class, `label_probability`, and `correct`, 1 or 0. A network that gives scores "
+        "which are no numbers predicts nothing; those fields are empty then.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -24,6 +24,7 @@ struct cli_arguments {
     const char *format;     /* --format, or NULL */
     const char *checkpoint; /* --checkpoint, or NULL */
     const char *image_set;  /* --on, or NULL */
+    const char *table;      /* the file of --csv, or NULL */
     const char *progress;   /* --progress, or NULL */
     int64_t steps;          /* --steps, or 0 */
     int64_t top;            /* --top, or 0 */
