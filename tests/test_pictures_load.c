@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdatomic.h>
 
+#include "config/text.h"
 #include "picture_support.h"
 #include "program_support.h"
 #include "trainer/train.h"
@@ -210,6 +211,44 @@ Test(pictures_load, notes_on_files_and_duplicates)
                  "2 other files are left out, as they are no pictures\n"
                  "warning: the training set has no image of 1 of the 2 classes: a\n");
     dataset_free(&dataset);
+}
+
+/* What is odd and harmless is one line for all pictures. */
+Test(pictures_load, warnings_are_counted)
+{
+    struct dataset dataset;
+    cr_assert(freopen("stderr.txt", "w", stderr));
+    make_folders("set/a", true), make_folders("set/b", true);
+    cr_assert_eq(system("for to in a/1 a/2 b/1; do cp " TEST_FOLDER
+                        "/fixtures/pictures/jpeg_extraneous.jpg set/$to.jpg; "
+                        "done; cp " TEST_FOLDER "/fixtures/pictures/jpeg_420.jpg set/b/2.jpg"),
+                 0);
+    load_good(&dataset, "");
+    cr_expect_eq(dataset.train.count, 4);
+    dataset_free(&dataset);
+    fflush(stderr);
+    char *text = support_file_read("stderr.txt", NULL);
+    const char beginning[] = "trainer: 3 pictures were read with a warning, the first one: set/a/1.jpg: ";
+    cr_expect_eq(strncmp(text, beginning, strlen(beginning)), 0, "%s", text);
+    cr_expect_eq(strchr(text, '\n') - text, (long)strlen(text) - 1, "%s", text);
+    free(text);
+}
+
+static void expect_escaped(const char *text, const char *expected)
+{
+    char *escaped = text_escape(text);
+    cr_expect_str_eq(escaped, expected, "\"%s\", not \"%s\"", escaped, expected);
+    free(escaped);
+}
+
+Test(pictures_load, names_in_messages_are_one_line)
+{
+    expect_escaped("", "");
+    expect_escaped("a b/\xC3\xA9.png", "a b/\xC3\xA9.png");
+    expect_escaped("new\nline\ttab\\", "new\\nline\\ttab\\\\");
+    expect_escaped("\x1B[2J\r\x7F", "\\x1b[2J\\x0d\\x7f");
+    expect_escaped("\xC2\x85", "\\xc2\\x85"); /* a control character of two bytes */
+    expect_escaped("\xFFz\xE2\x82", "\\xffz\\xe2\\x82");
 }
 
 /* --- threads, and files that change --- */

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # The program with several threads: the numbers of a run are those of one thread, to the last digit, and those of a sweep
-# do not depend on its jobs. Built with ThreadSanitizer (scripts/check-threads) it also finds what is not synchronised.
+# do not depend on its jobs, nor those of pictures on the cores that read them. Built with ThreadSanitizer
+# (scripts/check-threads) it also finds what is not synchronised.
 # usage: test_threads.sh BUILD
 set -euo pipefail
 program=$(readlink -f "$1/trainer")
+hands=$(cd "$(dirname "$0")/../fixtures/sign-digits" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -48,6 +50,27 @@ for variation in "" "--set model.batchnorm=autodiff" "--set model.loss=separate 
     cmp numbers1 numbers2 && cmp numbers1 numbers5 || fail "$variation: the number of threads changes the numbers"
 done
 echo "runs with 1, 2 and 5 threads: the same numbers"
+cat >hands.ini <<EOF
+[data]
+dataset = folder
+path = $hands
+image_size = 9
+[train]
+max_steps = 6
+batch_size = 16
+eval_freq = 3
+EOF
+read_hands() { # with the command that the words before the program make
+    PATH=/nowhere "$@" "$program" hands.ini --quiet --overwrite --out hands 2>stderr || fail "pictures: $(tail -40 stderr)"
+    numbers hands/metrics.csv
+}
+if ldd "$program" | grep -q libjpeg; then
+    core=$(taskset -pc $$ | sed 's/.*: \([0-9]*\).*/\1/')
+    read_hands >all
+    read_hands "$(command -v taskset)" -c "$core" >one
+    cmp all one || fail "the number of cores changes the pictures"
+    echo "pictures read by all cores and by one: the same numbers"
+fi
 for jobs in 1 4; do
     trainer sweep sweep.ini --quiet --out "sweep$jobs" --set sweep.jobs=$jobs
     numbers "sweep$jobs/results.csv" >"trials$jobs"
