@@ -4,6 +4,7 @@
 #include "idx_support.h"
 #include "program_support.h"
 #include "run_support.h"
+#include "trainer/pack.h"
 #include "util/sha256.h"
 
 TestSuite(data_identity, .init = enter_without_gnuplot, .fini = leave_folder);
@@ -75,6 +76,40 @@ Test(data_identity, the_same_data_elsewhere_is_taken)
     memcpy(strstr(text, "path = data"), "path =moved", 11);
     cr_assert(run_experiment(text, "train.max_steps=12", "a", TRAIN_RESUME, &status), "%s", status.message);
     free(text);
+}
+
+/* Packs the data set of x.ini, and returns the config of the packed file in a new string. */
+static char *pack_data(void)
+{
+    struct experiment experiment;
+    struct dataset dataset;
+    struct status status = {0};
+    int64_t bytes;
+    cr_assert(experiment_load(&experiment, "x.ini", NULL, 0, &status) &&
+                  dataset_load_files(&dataset, &experiment, &status) &&
+                  dataset_pack(&dataset, &experiment, "data", &bytes, &status),
+              "%s", status.message);
+    dataset_free(&dataset);
+    experiment_free(&experiment);
+    const char *format = strstr(config, "idx");
+    return memory_format("%.*spack%s", (int)(format - config), config, format + 3);
+}
+
+/* The run of a data set goes on with its packed file, and back, and gives the metrics of a run without a stop. */
+Test(data_identity, the_same_data_in_a_packed_file_are_taken)
+{
+    struct status status = {0};
+    train_run_of_good_data();
+    cr_assert_eq(rename("data", "moved"), 0);
+    char *unpacked = memory_copy_string(config);
+    memcpy(strstr(unpacked, "path = data"), "path =moved", 11);
+    support_file_write("x.ini", unpacked, strlen(unpacked));
+    char *packed = pack_data();
+    cr_assert(run_experiment(packed, "train.max_steps=12", "a", TRAIN_RESUME, &status), "%s", status.message);
+    cr_assert(run_experiment(unpacked, "train.max_steps=16", "a", TRAIN_RESUME, &status), "%s", status.message);
+    cr_assert(run_experiment(unpacked, "train.max_steps=16", "b", TRAIN_NEW, &status), "%s", status.message);
+    cr_expect(same_metrics("a", "b"));
+    free(packed), free(unpacked);
 }
 
 /* Returns a config as an older version wrote it, without data.first_epoch, and its digest. */

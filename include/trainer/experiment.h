@@ -26,6 +26,7 @@ enum {
     X(DATASET_IDX, "idx")                                                                                              \
     X(DATASET_FOLDER, "folder")                                                                                        \
     X(DATASET_NPZ, "npz")                                                                                              \
+    X(DATASET_PACK, "pack")                                                                                            \
     X(DATASET_SYNTHETIC, "synthetic")
 
 #define DATASET_ENUMERATOR(enumerator, name) enumerator,

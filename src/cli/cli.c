@@ -24,6 +24,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_predict,
     &cli_export,
     &cli_import,
+    &cli_pack,
     &cli_summary,
     &cli_samples,
     &cli_gradcheck,

@@ -26,6 +26,7 @@ struct cli_arguments {
     const char *image_set;  /* --on, or NULL */
     const char *table;      /* the file of --csv, or NULL */
     const char *progress;   /* --progress, or NULL */
+    const char *check;      /* --check, or NULL */
     int64_t steps;          /* --steps, or 0 */
     int64_t top;            /* --top, or 0 */
     bool plain, no_evaluation, quiet, help, version, defaults, json, csv, invert, resume, overwrite;
@@ -134,7 +135,7 @@ struct cli_command {
 extern const struct cli_command
     cli_train, cli_resume, cli_sweep, cli_plot, cli_report,
     cli_eval, cli_predict, cli_export, cli_import,
-    cli_summary, cli_samples, cli_gradcheck, cli_bench,
+    cli_pack, cli_summary, cli_samples, cli_gradcheck, cli_bench,
     cli_config, cli_completion, cli_help;
 /* clang-format on */
 

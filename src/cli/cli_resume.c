@@ -44,9 +44,10 @@ const struct cli_command cli_resume = {
     .description =
         "The run ends with the weights and metrics, to the last bit, that it would have had without the stop. Its "
         "config is RUN/resolved.ini. Keys that would make it another run are refused; these may be set: "
-        "experiment.name, data.path, data.class_names, train.patience, those of [checkpoint] but best_by and of [report], those of "
+        "experiment.name, data.path, data.class_names, data.cache, train.patience, those of [checkpoint] but best_by and of [report], those of "
         "[backend] but precision (another device or instruction set rounds otherwise), and, with a schedule of constant "
-        "or step, train.max_steps or train.epochs. A run that train.patience ended goes on where that is raised or 0.",
+        "or step, train.max_steps or train.epochs. A run that train.patience ended goes on where that is raised or 0. "
+        "data.dataset may become pack, with data.path as the packed file of the same images.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -52,6 +52,7 @@ static bool check_files(const struct experiment *experiment, struct status *stat
         return experiment_fail(experiment, "data.classes", status,
                                "expected 0, as data.dataset is synthetic, which has data.synthetic_classes");
     if (synthetic) return check_stored(experiment, "synthetic", status);
+    if (experiment->data.dataset == DATASET_PACK) return check_stored(experiment, "pack", status);
     return experiment->data.dataset != DATASET_FOLDER || check_stored(experiment, "folder", status);
 }
 
@@ -62,6 +63,7 @@ static bool check_path(const struct experiment *experiment, struct status *statu
                                          [DATASET_IDX] = "the folder that holds the idx files",
                                          [DATASET_FOLDER] = "the folder that holds the pictures",
                                          [DATASET_NPZ] = "the path of the NPZ archive",
+                                         [DATASET_PACK] = "the packed file",
                                          [DATASET_SYNTHETIC] = NULL};
     const char *expected = wanted[experiment->data.dataset];
     if (!expected || !is_default(experiment, "data.path")) return true;

@@ -35,7 +35,7 @@ const struct experiment_key experiment_keys[] = {
     {PLACE(data, dataset), .type = KEY_CHOICE, .default_text = "cifar10", .help = "Format of the data set.",
      .choices = (const char *const[]){DATASET_FORMATS(DATASET_NAME) NULL}},
     TEXT(data, path, "data/cifar-10-batches-bin",
-         "Folder that holds the files, or the archive of dataset = npz. A relative path starts at the folder from which "
+         "Folder that holds the files, or the file of dataset = npz or pack. A relative path starts at the folder from which "
          "trainer is started. One of several IDX sets in a folder is FOLDER/BEGINNING, for instance gzip/emnist-letters."),
     TEXT(data, class_names, "auto",
          "Names of the classes, in the order of their labels. A value with a comma is a list of names. Any other value "

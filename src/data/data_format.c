@@ -40,6 +40,11 @@ static const struct data_format formats[] = {
                      .subject = "an NPZ archive",
                      .load = npz_load,
                      .keys = KEYS("path", "classes", "first_label", "transpose", "test_size")},
+    [DATASET_PACK] = {.name = "pack",
+                      .subject = "a packed data set",
+                      .describe = pack_describe,
+                      .load = pack_load,
+                      .keys = KEYS("path", "classes", "image_size", "channels", "resize", "background", "test_size")},
     [DATASET_SYNTHETIC] = {.name = "synthetic",
                            .subject = "the synthetic set",
                            .describe = synthetic_describe,
@@ -58,7 +63,7 @@ const struct data_format *data_format_of(enum dataset_kind kind)
     return &formats[kind];
 }
 
-static bool reads(const struct data_format *format, const char *name)
+bool data_format_reads(const struct data_format *format, const char *name)
 {
     for (int i = 0; format->keys[i]; i++)
         if (strcmp(format->keys[i], name) == 0) return true;
@@ -74,9 +79,9 @@ static bool is_of_predict(const char *name)
 /* Tells whether some format reads the key and this one does not. */
 static bool is_of_others(const struct data_format *format, const char *name)
 {
-    if (reads(format, name) || is_of_predict(name)) return false;
+    if (data_format_reads(format, name) || is_of_predict(name)) return false;
     for (int i = 0; i < FORMATS; i++)
-        if (reads(&formats[i], name)) return true;
+        if (data_format_reads(&formats[i], name)) return true;
     return false;
 }
 

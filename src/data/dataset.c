@@ -3,12 +3,12 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/mapped_file.h"
 
 void dataset_keep(struct dataset *dataset, void *address, size_t mapped)
 {
@@ -55,7 +55,7 @@ static void free_memory(struct dataset *dataset)
         if (memory->mapped == 0)
             free(memory->address);
         else
-            CHECK(munmap(memory->address, memory->mapped) == 0);
+            mapped_file_close(memory->address, memory->mapped);
     }
     free(dataset->memory);
 }
@@ -110,7 +110,7 @@ static void set_picture_source(struct dataset_source *source, const struct exper
     source->pictures.folder = experiment->data.images;
 }
 
-static struct dataset_source source_of(const struct experiment *experiment)
+struct dataset_source dataset_source_of(const struct experiment *experiment)
 {
     struct dataset_source source = {.path = experiment->data.path,
                                     .class_names = experiment->data.class_names,
@@ -145,7 +145,7 @@ static bool load_files(struct dataset *dataset, const struct experiment *experim
                        struct status *status)
 {
     struct status problem;
-    struct dataset_source source = source_of(experiment);
+    struct dataset_source source = dataset_source_of(experiment);
     source.watch = watch;
     if (!data_format_of(experiment->data.dataset)->load(dataset, &source, &problem))
         return experiment_fail_placed(experiment, &problem, status);
@@ -180,7 +180,7 @@ bool dataset_describe(struct dataset_description *description, const struct expe
                       struct status *status)
 {
     struct status problem;
-    struct dataset_source source = source_of(experiment);
+    struct dataset_source source = dataset_source_of(experiment);
     const struct data_format *format = data_format_of(experiment->data.dataset);
     if (!(format->describe ? format->describe(description, &source, &problem)
                            : describe_by_labels(description, source, format, &problem)))
@@ -205,7 +205,7 @@ static bool find_classes_said(const struct experiment *experiment, int64_t *clas
 bool dataset_assume(struct dataset_description *description, const struct experiment *experiment, struct status *status)
 {
     int64_t classes;
-    struct dataset_source source = source_of(experiment);
+    struct dataset_source source = dataset_source_of(experiment);
     const struct data_format *format = data_format_of(experiment->data.dataset);
     *description = format->fixed;
     if (source.coarse_labels && format->coarse_classes > 0) description->classes = format->coarse_classes;

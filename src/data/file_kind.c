@@ -31,6 +31,7 @@ static const struct signature signatures[] = {
               "an xz file"),
     SIGNATURE("\x28\xB5\x2F\xFD", "a Zstandard file"),
     SIGNATURE("\x93NUMPY", "a NumPy array"),
+    SIGNATURE("\x89TPK\r\n\x1A\n", "a packed data set (data.dataset = pack reads it)"),
     SIGNATURE("\x89HDF\r\n\x1A\n", "an HDF5 file"),
     SIGNATURE("PAR1", "a Parquet file"),
     SIGNATURE("\x80\x02", "a Python pickle"),

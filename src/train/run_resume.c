@@ -16,17 +16,31 @@ static bool is_key(const struct experiment_key *key, const char *section, const 
     return strcmp(key->section, section) == 0 && strcmp(key->name, name) == 0;
 }
 
+/* Returns true for a key that says how the data set lies in its files, where one of the two experiments has it in a packed
+ * file. The images are compared later, by their digests. */
+static bool is_of_packed_data(const struct experiment_key *key, const struct experiment *there,
+                              const struct experiment *here)
+{
+    static const char *const names[] = {"dataset",    "classes",  "first_label", "transpose", "labels",
+                                        "image_size", "channels", "test_size",   "images"};
+    if (there->data.dataset != DATASET_PACK && here->data.dataset != DATASET_PACK) return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (is_key(key, "data", names[i])) return true;
+    return false;
+}
+
 /* Returns true where a change of the key leaves the run's results as they would be. Another device or instruction set
  * rounds otherwise, and is the user's choice. */
-static bool may_change(const struct experiment_key *key, const struct experiment *experiment)
+static bool may_change(const struct experiment_key *key, const struct experiment *there, const struct experiment *here)
 {
     if (is_key(key, "experiment", "name") || is_key(key, "train", "patience")) return true;
     if (is_key(key, "data", "path") || is_key(key, "data", "class_names")) return true;
     /* What they change would show in the digest of the data. */
     if (is_key(key, "data", "cache") || is_key(key, "data", "max_skipped")) return true;
+    if (is_of_packed_data(key, there, here)) return true;
     if (is_key(key, "train", "epochs")) return true; /* train.max_steps has the steps that they give */
     if (is_key(key, "train", "max_steps"))
-        return experiment->schedule.name == SCHEDULE_CONSTANT || experiment->schedule.name == SCHEDULE_STEP;
+        return here->schedule.name == SCHEDULE_CONSTANT || here->schedule.name == SCHEDULE_STEP;
     if (strcmp(key->section, "backend") == 0) return strcmp(key->name, "precision") != 0;
     if (is_key(key, "checkpoint", "best_by")) return false;
     return strcmp(key->section, "checkpoint") == 0 || strcmp(key->section, "report") == 0;
@@ -59,7 +73,7 @@ static bool compare(const struct checkpoint *checkpoint, const struct experiment
 {
     for (int i = 0; i < experiment_key_count; i++) {
         const struct experiment_key *key = &experiment_keys[i];
-        if (may_change(key, here) || is_past(key, checkpoint)) continue;
+        if (may_change(key, there, here) || is_past(key, checkpoint)) continue;
         if (!compare_key(key, there, here, folder, status)) return false;
     }
     return true;

@@ -52,6 +52,22 @@ bool file_atomic_write(struct file_atomic *file, const void *bytes, size_t size,
     return true;
 }
 
+bool file_atomic_write_at(const struct file_atomic *file, const void *bytes, size_t size, int64_t place,
+                          struct status *status)
+{
+    const char *from = bytes;
+    while (size > 0) {
+        ssize_t written = pwrite(file->descriptor, from, size, place);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0)
+            return status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", file->path, strerror(errno));
+        from += written;
+        place += written;
+        size -= (size_t)written;
+    }
+    return true;
+}
+
 static bool sync_descriptor(int descriptor)
 {
     int result;

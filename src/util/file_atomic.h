@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "trainer/status.h"
@@ -20,6 +21,11 @@ bool file_atomic_open(struct file_atomic *file, const char *path, struct status 
 bool file_atomic_write(struct file_atomic *file, const void *bytes, size_t size, struct status *status);
 bool file_atomic_commit(struct file_atomic *file, struct status *status);
 void file_atomic_discard(struct file_atomic *file);
+
+/* Writes at a place of its own, whatever was written before. Several threads may do that at once. After an error the file
+ * is still there to discard. */
+bool file_atomic_write_at(const struct file_atomic *file, const void *bytes, size_t size, int64_t place,
+                          struct status *status);
 
 /* Does all of it at once, with the text that `write_body` prints. */
 bool file_atomic_print(const char *path, void (*write_body)(const void *body, FILE *out), const void *body,

@@ -34,7 +34,7 @@ static void *help(void *team)
 void workers_run(const struct workers_job *job)
 {
     struct team team = {.job = job};
-    int64_t wanted = machine_read("").cores, started = 0;
+    int64_t wanted = job->count > 1 ? machine_read("").cores : job->count, started = 0;
     if (wanted > job->count) wanted = job->count;
     pthread_t *threads = memory_alloc((size_t)wanted + 1, sizeof *threads);
     while (started + 1 < wanted && pthread_create(&threads[started], NULL, help, &team) == 0) started++;
