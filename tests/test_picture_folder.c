@@ -197,7 +197,7 @@ Test(picture_folder, hostile_files, .timeout = 60)
     write_classes("set", 10);
     write_text("set/cat/.hidden.png", "x"), write_text("set/cat/Thumbs.db", "x"),
         write_text("set/dog/Desktop.ini", "x");
-    make_folders("set/.git/objects", true);
+    make_folders("set/.git/objects", true), make_folders("set/__MACOSX/cat", true);
     write_text("set/README.txt", "x"), write_text("set/cat/notes", "x");
     write_text("set/cat/empty.png", ""), write_text("set/cat/web.jpg", "<html>");
     write_grey("set/stray.png", 1);

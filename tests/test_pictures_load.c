@@ -387,7 +387,12 @@ Test(pictures_load, commands_on_a_folder, .timeout = 300)
     cr_expect(strstr(skipped, "\nset/train/3/new\\nline.png\texpected a PNG or JPEG file, found an empty one\n"));
     free(skipped);
     expect_code(program_run("summary", "x.ini", NULL), 0, "3x32x32");
-    expect_code(program_run("eval", "run", NULL), 0, "test");
+    struct program_result result = program_run("eval", "run", NULL);
+    cr_expect_eq(result.code, 0);
+    cr_expect_str_eq(result.error,
+                     "trainer: 1 picture cannot be read and is left out, the first: set/train/3/new\\nline.png: "
+                     "expected a PNG or JPEG file, found an empty one\n");
+    free(result.out), free(result.error);
     expect_code(program_run("eval", "run", "--on", "validation", NULL), 2, "");
     expect_code(program_run("predict", "run", "set/test/4/0380.jpg", NULL), 0, "%");
     expect_code(program_run("report", "run", NULL), 0, "");

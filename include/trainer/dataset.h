@@ -225,6 +225,9 @@ void dataset_noise(struct dataset *dataset, struct shape image, int64_t classes,
  * seed and epoch alone determine. With FIRST_EPOCH_FILE the first epoch has the order of the files. */
 void epoch_order(int32_t *order, int32_t count, enum first_epoch first, uint64_t seed, int64_t epoch);
 
+/* Warns in a line (warning_print) of pictures that could not be read, for figures that are printed without a head. */
+void dataset_warn_of_skipped(const struct dataset *dataset);
+
 /* Prints warnings that concern the run's figures: files that were left out, a class without an image in one of the sets,
  * images of a held-out set that are in the training set too, and batches of one class in a first epoch that goes in
  * file order. Prints nothing where none of these occurs. */

@@ -231,6 +231,7 @@ static bool evaluate(struct predictor *predictor, const struct cli_arguments *ar
                 predictor_check_set(predictor, set, status);
     if (good) {
         cli_warn_of_other_data(predictor, &dataset, arguments);
+        dataset_warn_of_skipped(&dataset);
         good = evaluate_set(&outcome, predictor, set, arguments, status);
     }
     dataset_free(&dataset);

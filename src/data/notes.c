@@ -6,6 +6,7 @@
 
 #include "config/text.h"
 #include "trainer/memory.h"
+#include "util/warning.h"
 
 enum { LISTED = 5 }; /* classes that a line names */
 
@@ -74,24 +75,38 @@ static void print_uniform_batches(const struct dataset *dataset, int64_t batch_s
     fprintf(out, ": data.first_epoch = shuffled mixes them\n");
 }
 
+/* Describes the pictures that could not be read in a new string, or returns NULL: there is none. */
+static char *describe_skipped(const struct dataset *dataset)
+{
+    int64_t count = 0, first = -1;
+    for (int64_t i = 0; i < dataset->skipped_count; i++)
+        if (dataset->skipped[i].picture && count++ == 0) first = i;
+    if (count == 0) return NULL;
+    char *path = text_escape(dataset->skipped[first].path);
+    char *text = memory_format("%lld picture%s cannot be read and %s left out, the first: %s: %s", (long long)count,
+                               count == 1 ? "" : "s", count == 1 ? "is" : "are", path, dataset->skipped[first].reason);
+    free(path);
+    return text;
+}
+
+void dataset_warn_of_skipped(const struct dataset *dataset)
+{
+    char *text = describe_skipped(dataset);
+    if (text) warning_print("%s", text);
+    free(text);
+}
+
 /* Prints how many pictures could not be read, and how many files are none. */
 static void print_skipped(const struct dataset *dataset, FILE *out)
 {
-    int64_t pictures = 0, first = -1;
-    for (int64_t i = 0; i < dataset->skipped_count; i++) {
-        if (!dataset->skipped[i].picture) continue;
-        if (pictures++ == 0) first = i;
-    }
-    int64_t others = dataset->skipped_count - pictures;
-    if (pictures > 0) {
-        char *path = text_escape(dataset->skipped[first].path);
-        fprintf(out, "warning: %lld picture%s cannot be read and %s left out, the first: %s: %s\n", (long long)pictures,
-                pictures == 1 ? "" : "s", pictures == 1 ? "is" : "are", path, dataset->skipped[first].reason);
-        free(path);
-    }
+    int64_t others = 0;
+    char *text = describe_skipped(dataset);
+    for (int64_t i = 0; i < dataset->skipped_count; i++) others += !dataset->skipped[i].picture;
+    if (text) fprintf(out, "warning: %s\n", text);
     if (others > 0)
         fprintf(out, "%lld %s left out, as %s\n", (long long)others, others == 1 ? "other file is" : "other files are",
                 others == 1 ? "it is no picture" : "they are no pictures");
+    free(text);
 }
 
 /* Prints a sample's name, or its number from 1. */

@@ -20,7 +20,10 @@ enum { DEPTH_MAX = 64 }; /* folders within each other */
 
 static bool is_passed_over(const char *name)
 {
-    return *name == '.' || strcasecmp(name, "Thumbs.db") == 0 || strcasecmp(name, "desktop.ini") == 0;
+    static const char *const names[] = {"Thumbs.db", "desktop.ini", "__MACOSX", "@eaDir"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcasecmp(name, names[i]) == 0) return true;
+    return *name == '.';
 }
 
 static void add_entry(struct folder_listing *listing, int folder, const char *name)

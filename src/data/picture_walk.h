@@ -12,8 +12,8 @@ struct folder_entry {
     struct stat info;
 };
 
-/* The entries of a folder, sorted by the bytes of their names. Hidden ones and those that file managers leave
- * (Thumbs.db, desktop.ini) are not among them. */
+/* The entries of a folder, sorted by the bytes of their names. Hidden ones and those that file managers and
+ * archives leave (Thumbs.db, desktop.ini, __MACOSX, @eaDir) are not among them. */
 struct folder_listing {
     struct folder_entry *entries; /* (count) */
     int64_t count, capacity;
