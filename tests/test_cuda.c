@@ -136,7 +136,7 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
 #ifndef TEST_CUDA_STEPS
 #define TEST_CUDA_STEPS 50 /* fewer where a GPU is emulated */
 #endif
-enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 5 };
+enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 6 };
 
 /* Small networks with each kind of layer and each optimizer. 203 = 12 * 16 + 11 gives epochs with a tail. */
 static const struct {
@@ -156,6 +156,11 @@ static const struct {
     {"convnet by autodiff", DATA("203", "9") "[model]\nkind = convnet\nfeatures = 8, M, 17, A2s2p0\n"
                                              "batchnorm = autodiff\nactivation = elu\n[optimizer]\n"
                                              "learning_rate = 0.01\n[train]\nbatch_size = 16\nmax_steps = 50\n"},
+    {"augmented", DATA("203", "13") "[augment]\nflip = true\ncutout = 3\nrotate = 20\nscale = 0.2\nresized_crop = 0.5\n"
+                                    "contrast = 0.3\nsaturation = 0.5\nerase = 0.3\nmixup = 0.5\ncutmix = 1\n"
+                                    "[model]\nkind = convnet\nfeatures = 8, M, 17, M\nbatchnorm = custom\n"
+                                    "[optimizer]\nlearning_rate = 0.05\nmomentum = 0.9\n"
+                                    "[train]\nbatch_size = 16\nmax_steps = 50\nlabel_smoothing = 0.1\n"},
 };
 
 /* Per sample: the mean loss of each step, and the losses and accuracies of both sets after training. */
