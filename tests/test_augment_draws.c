@@ -42,6 +42,27 @@ Test(augment_draws, draws_are_uniform)
     cr_expect(fabs(ratio / DRAWS) < 0.01, "ratio %g", ratio / DRAWS);
 }
 
+/* The map of a square image turned by t and not zoomed has cos t and sin t as its steps. */
+Test(augment_draws, angles_are_uniform)
+{
+    enum { DRAWS = 20000, SIDE = 64 };
+    static const double degrees[] = {10, 90, 180};
+    const double pi = 3.14159265358979324;
+    for (size_t k = 0; k < sizeof degrees / sizeof *degrees; k++) {
+        struct augment_params params = {.seed = 9, .rotate = (int64_t)(degrees[k] / 360 * 0x1p32)};
+        double sum = 0, sizes = 0;
+        for (int i = 0; i < DRAWS; i++) {
+            struct augment_map map = augment_picture_draw(params, (uint32_t)i, 3, SIDE, SIDE).map;
+            double angle = atan2((double)map.column_down, (double)map.row_down) * 180 / pi;
+            cr_assert(fabs(angle) <= degrees[k] + 1e-6, "%g", angle);
+            cr_assert(fabs(hypot((double)map.row_down, (double)map.column_down) / 0x1p33 - 1) < 1e-7);
+            sum += angle, sizes += fabs(angle);
+        }
+        expect_mean("angle", sum, DRAWS, -degrees[k], degrees[k]);
+        expect_mean("size of an angle", sizes, DRAWS, 0, degrees[k]);
+    }
+}
+
 Test(augment_draws, erasing_happens_as_often_as_asked_for)
 {
     enum { DRAWS = 20000, SIDE = 100 };

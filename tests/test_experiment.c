@@ -226,6 +226,44 @@ Test(experiment, augmentation_in_the_units_of_a_backend)
     experiment_free(&experiment);
 }
 
+static void expect_extras(const char *const *overrides, int count, const char *expected)
+{
+    struct experiment experiment = load_overrides(overrides, count);
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    experiment_print_extras(&experiment, out);
+    fclose(out);
+    cr_expect_str_eq(text, expected);
+    free(text);
+    experiment_free(&experiment);
+}
+
+Test(experiment, the_line_of_extras_names_what_is_on)
+{
+    const char *overrides[] = {"augment.flip=true",
+                               "augment.crop=4",
+                               "augment.vertical_flip=true",
+                               "augment.rotate=12.5",
+                               "augment.scale=0.1",
+                               "augment.resized_crop=0.3",
+                               "augment.brightness=0.2",
+                               "augment.contrast=0.25",
+                               "augment.saturation=1",
+                               "augment.erase=0.5",
+                               "augment.mixup=0.2",
+                               "augment.cutmix=1",
+                               "train.class_weights=balanced",
+                               "train.label_smoothing=0.1",
+                               "train.ema_decay=0.995"};
+    expect_extras(overrides, 0, "");
+    expect_extras(overrides, 1, "training: flip\n");
+    expect_extras(overrides, sizeof overrides / sizeof *overrides,
+                  "training: flip, crop 4, vertical flip, rotate 12.5, scale 0.1, resized crop 0.3, brightness 0.2, "
+                  "contrast 0.25, saturation 1, erase 0.5, mixup 0.2, cutmix 1, label smoothing 0.1, balanced class "
+                  "weights, moving average of the weights 0.995\n");
+}
+
 /* --- --set --- */
 
 static void expect_override_failure(const char *override, const char *message)
