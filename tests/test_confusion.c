@@ -1,6 +1,7 @@
 /* Compares the figures of confusion matrices with scikit-learn's. */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "trainer/confusion.h"
 
@@ -112,5 +113,61 @@ Test(confusion, equal_outputs_and_nan_in_the_top)
     confusion_free(&confusion);
     confusion = confusion_create(2);
     cr_expect_eq(confusion.top, 1);
+    confusion_free(&confusion);
+}
+
+/* --- many classes --- */
+
+/* Without a matrix the figures are the same ones, and no class is the worst. */
+Test(confusion, keeps_no_matrix_of_very_many_classes)
+{
+    enum { FEW = 50, SAMPLES = 700 };
+    struct confusion few = confusion_create(FEW), many = confusion_create(CONFUSION_MATRIX_MAX + 1),
+                     most = confusion_create(CONFUSION_MATRIX_MAX);
+    cr_assert(few.matrix && most.matrix && !many.matrix);
+    for (int64_t i = 0; i < SAMPLES; i++) {
+        int64_t label = i % FEW, predicted = i % 3 == 0 ? label : i * i % FEW;
+        confusion_add(&few, label, predicted), confusion_add(&many, label, predicted);
+    }
+    for (int64_t i = 0; i < FEW; i++) {
+        struct class_figures a = confusion_class_figures(&few, i), b = confusion_class_figures(&many, i);
+        expect_number(a.precision, b.precision, "precision"), expect_number(a.recall, b.recall, "recall");
+        cr_expect_eq(confusion_correct_count(&few, i), confusion_count(&few, i, i));
+        cr_expect_eq(confusion_worst(&many, i), -1);
+    }
+    cr_expect(confusion_total(&many) == SAMPLES && confusion_correct(&many) == confusion_correct(&few));
+    expect_number(confusion_macro_figures(&many).f1, confusion_macro_figures(&few).f1, "macro F1");
+    struct confused_pair pairs[2];
+    cr_expect(confusion_pairs(&many, pairs, 2) == 0 && confusion_pairs(&few, pairs, 2) == 2);
+    confusion_free(&few), confusion_free(&many), confusion_free(&most);
+}
+
+Test(confusion, largest_pairs)
+{
+    struct confusion confusion = confusion_create(3);
+    struct confused_pair pairs[8];
+    const int adds[][3] = {{0, 1, 2}, {0, 2, 5}, {1, 3, 5}, {2, 0, 1}, {2, 2, 9}};
+    cr_expect_eq(confusion_pairs(&confusion, pairs, 8), 0);
+    for (int i = 0; i < 5; i++)
+        for (int n = 0; n < adds[i][2]; n++) confusion_add(&confusion, adds[i][0], adds[i][1]);
+    cr_assert_eq(confusion_pairs(&confusion, pairs, 8), 4);
+    const int64_t expected[][3] = {{0, 2, 5}, {1, 3, 5}, {0, 1, 2}, {2, 0, 1}};
+    for (int i = 0; i < 4; i++)
+        cr_expect(pairs[i].label == expected[i][0] && pairs[i].predicted == expected[i][1] &&
+                  pairs[i].count == expected[i][2]);
+    cr_assert_eq(confusion_pairs(&confusion, pairs, 2), 2);
+    cr_expect(pairs[0].label == 0 && pairs[0].predicted == 2 && pairs[1].label == 1);
+    confusion_free(&confusion);
+}
+
+Test(confusion, classes_from_the_lowest_f1)
+{
+    struct confusion confusion = confusion_create(5); /* class 1 has no F1 */
+    const int pairs[][2] = {{0, 0}, {2, 2}, {2, 4}, {3, 3}, {4, 3}};
+    for (int i = 0; i < 5; i++) confusion_add(&confusion, pairs[i][0], pairs[i][1]);
+    const int64_t expected[] = {4, 2, 3, 0, 1}; /* 0, 2/3, 2/3, 1, NaN */
+    int64_t *order = confusion_classes_by_f1(&confusion);
+    for (int i = 0; i < 5; i++) cr_expect_eq(order[i], expected[i]);
+    free(order);
     confusion_free(&confusion);
 }

@@ -183,6 +183,8 @@ Test(report, mistakes_are_in_the_page)
     struct report_evaluation evaluation = {.checkpoint = "c", .set = "test set", .confusion = &confusion};
     evaluation.mistakes = mistakes, evaluation.mistake_count = 2;
     evaluation.channels = evaluation.height = evaluation.width = 1, evaluation.images = images;
+    char *files[] = {"test/<b>/a\nb.png", NULL};
+    evaluation.mistake_files = files;
     struct report_run run = run_named("a");
     run.evaluation = &evaluation;
     char *page = page_of(&run, 1);
@@ -191,6 +193,8 @@ Test(report, mistakes_are_in_the_page)
     cr_assert_eq(json_array_size(list), 2);
     cr_assert_eq(json_integer_value(json_object_get(first, "index")), 7);
     cr_assert_eq(json_integer_value(json_object_get(first, "label")), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(first, "file")), "test/<b>/a\\nb.png");
+    cr_assert(json_is_null(json_object_get(second, "file")));
     cr_assert_eq(json_integer_value(json_object_get(second, "predicted")), 1);
     cr_assert_eq(json_real_value(json_object_get(first, "probability")), 0.75);
     cr_assert(json_is_null(json_object_get(second, "label_probability")));
@@ -220,6 +224,9 @@ Test(report, the_confusion_matrix_is_in_the_page)
     cr_assert_eq(json_integer_value(json_object_get(evaluated, "step")), 70);
     cr_assert_eq(json_integer_value(json_object_get(evaluated, "count")), 3);
     cr_assert(json_is_null(json_object_get(evaluated, "loss")));
+    char *pairs = json_dumps(json_object_get(a, "pairs"), JSON_COMPACT | JSON_SORT_KEYS);
+    cr_assert_str_eq(pairs, "[{\"count\":2,\"label\":0,\"taken\":1},{\"count\":1,\"label\":1,\"taken\":2}]");
+    free(pairs);
     json_t *first = json_array_get(json_object_get(a, "class_figures"), 0);
     cr_assert(json_is_null(json_object_get(first, "precision"))); /* never predicted */
     cr_assert_eq(json_number_value(json_object_get(first, "recall")), 0);
@@ -228,6 +235,36 @@ Test(report, the_confusion_matrix_is_in_the_page)
     json_decref(data);
     free(page);
     confusion_free(&confusion);
+}
+
+/* Of many classes the page has those with the lowest F1, and no matrix; of very many no pairs either. */
+static void expect_many_classes(int64_t classes, bool has_pairs)
+{
+    struct confusion confusion = confusion_create(classes);
+    struct report_evaluation evaluation = {.checkpoint = "c", .set = "test set", .confusion = &confusion};
+    for (int64_t i = 0; i < classes; i++) confusion_add(&confusion, i, i);
+    confusion_add(&confusion, 130, 7), confusion_add(&confusion, 130, 7), confusion_add(&confusion, 3, 7);
+    struct report_run run = run_named("a");
+    run.evaluation = &evaluation;
+    char *page = page_of(&run, 1);
+    json_t *data = data_of(page), *a = run_data(data, 0), *figures = json_object_get(a, "class_figures");
+    cr_expect(json_is_null(json_object_get(a, "confusion")));
+    cr_expect(has_pairs ? json_array_size(json_object_get(a, "pairs")) == 2
+                        : json_is_null(json_object_get(a, "pairs")));
+    cr_expect_eq(json_array_size(json_object_get(a, "classes")), (size_t)classes);
+    cr_assert_eq(json_array_size(figures), 100);
+    const int64_t expected[] = {7, 130, 3, 0, 1}; /* F1: 2/5, 1/2, 2/3, 1, 1 */
+    for (size_t i = 0; i < 5; i++)
+        cr_expect_eq(json_integer_value(json_object_get(json_array_get(figures, i), "label")), expected[i]);
+    json_decref(data);
+    free(page);
+    confusion_free(&confusion);
+}
+
+Test(report, many_classes_give_a_page_that_can_be_read)
+{
+    expect_many_classes(1000, true);
+    expect_many_classes(CONFUSION_MATRIX_MAX + 1, false);
 }
 
 /* Content-Security-Policy tells the browser the same, but the page should hold nothing that the browser would

@@ -5,12 +5,16 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { CONFUSION_TOP_MAX = 5 };
+/* With more classes than CONFUSION_MATRIX_MAX no matrix is kept, whose memory grows with their square. */
+enum { CONFUSION_TOP_MAX = 5, CONFUSION_MATRIX_MAX = 2048 };
 
 struct confusion {
     int64_t classes;
-    int64_t *counts; /* (classes, classes + 1): row: the label; column: the predicted class, the last one: none, because
-                      * an output was NaN. Owned */
+    int64_t *matrix;    /* (classes, classes + 1): row: the label; column: the predicted class, the last one: none,
+                         * because an output was NaN. NULL: not kept. Owned */
+    int64_t *labels;    /* (classes): samples of each label; owned */
+    int64_t *predicted; /* (classes + 1): samples that were predicted as each class, the last one: as none; owned */
+    int64_t *correct;   /* (classes): samples of each label that were predicted as it; owned */
     /* top is the k of the top-k accuracy: CONFUSION_TOP_MAX, or classes - 1 where that is smaller, but 1 at least.
      * top_correct counts the samples of confusion_add_outputs whose label is among the k largest outputs. */
     int64_t top;
@@ -30,8 +34,11 @@ void confusion_add(struct confusion *confusion, int64_t label, int64_t predicted
  * Where an output is NaN, the label is not among the largest. */
 void confusion_add_outputs(struct confusion *confusion, int64_t label, const double *outputs);
 
-/* Returns the number of samples with the label, or of those among them that were predicted as a class. */
+/* Returns the number of samples with the label, or of those among them that were predicted as it. */
 int64_t confusion_label_count(const struct confusion *confusion, int64_t label);
+int64_t confusion_correct_count(const struct confusion *confusion, int64_t label);
+
+/* Returns the number of samples with the label that were predicted as a class. There must be a matrix. */
 int64_t confusion_count(const struct confusion *confusion, int64_t label, int64_t predicted);
 
 /* Returns the number of samples that were predicted as a class, whatever their label. */
@@ -40,8 +47,22 @@ int64_t confusion_predicted_count(const struct confusion *confusion, int64_t pre
 int64_t confusion_total(const struct confusion *confusion);
 int64_t confusion_correct(const struct confusion *confusion);
 
-/* Returns the class that the label is most often mistaken for, the first of equal ones, or -1: none. */
+/* Returns the class that the label is most often mistaken for, the first of equal ones, or -1: none, or no matrix is
+ * kept. */
 int64_t confusion_worst(const struct confusion *confusion, int64_t label);
+
+/* A label that is taken for another class, or for none: `predicted` is then the number of classes. */
+struct confused_pair {
+    int64_t label, predicted, count;
+};
+
+/* Finds the pairs with the largest counts, the largest first, at most `most`; returns their number. Of equal ones the
+ * first in the matrix comes first. There are none where no matrix is kept. */
+int confusion_pairs(const struct confusion *confusion, struct confused_pair *pairs, int most);
+
+/* Lists the classes from the lowest F1 to the highest, in a new array of `classes` numbers; those whose F1 is not
+ * defined come last. Of equal ones the first comes first. */
+int64_t *confusion_classes_by_f1(const struct confusion *confusion);
 
 /* With T samples of a class predicted as that class, R samples of the class and P samples predicted as it:
  *   precision = T / P    recall = T / R    f1 = 2 T / (P + R)

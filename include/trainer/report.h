@@ -24,6 +24,7 @@ struct report_evaluation {
     char *const *class_names; /* (classes), or NULL: the classes have numbers only */
     const struct mistake *mistakes;
     int mistake_count;
+    char *const *mistake_files; /* (mistake_count): the names of the images' files, or NULL: they have none */
     int64_t channels, height, width;
     const uint8_t *images; /* (mistake_count,C,H,W); left out in a build without libpng */
 };

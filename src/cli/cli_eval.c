@@ -10,7 +10,12 @@
 #include "trainer/predictor.h"
 #include "util/thousands.h"
 
-enum { NAME_SIZE = 256, MATRIX_CLASSES_MAX = 20 }; /* with more classes the matrix is too wide to read */
+enum {
+    NAME_SIZE = 256,
+    MATRIX_CLASSES_MAX = 20, /* with more classes the matrix is too wide to read */
+    TABLE_CLASSES_MAX = 100, /* with more classes the table has only the worst of them */
+    TABLE_CLASSES_WORST = 20,
+};
 
 struct outcome {
     const struct predictor *predictor;
@@ -61,21 +66,32 @@ static void print_worst(const struct outcome *outcome, int64_t label)
     printf("  %s (%.2f%%)", name, 100 * (double)confusion_count(confusion, label, worst) / (double)count);
 }
 
+static void print_class(const struct outcome *outcome, int64_t label, int width)
+{
+    char name[NAME_SIZE];
+    const struct confusion *confusion = &outcome->confusion;
+    struct class_figures figures = confusion_class_figures(confusion, label);
+    predictor_class_name(outcome->predictor, label, name, sizeof name);
+    printf("%-*s  %8s", width, name, thousands_format(confusion_label_count(confusion, label)).text);
+    print_share(figures.precision), print_share(figures.recall), print_share(figures.f1);
+    print_worst(outcome, label);
+    putchar('\n');
+}
+
+/* Prints a line per class, or of very many classes those with the lowest F1. */
 static void print_classes(const struct outcome *outcome, int width)
 {
     const struct confusion *confusion = &outcome->confusion;
     struct macro_figures macro = confusion_macro_figures(confusion);
-    printf("%-*s  %8s  %9s  %9s  %9s  %s\n", width, "class", "images", "precision", "recall", "F1",
-           "most often taken for");
-    for (int64_t i = 0; i < confusion->classes; i++) {
-        char name[NAME_SIZE];
-        struct class_figures figures = confusion_class_figures(confusion, i);
-        predictor_class_name(outcome->predictor, i, name, sizeof name);
-        printf("%-*s  %8s", width, name, thousands_format(confusion_label_count(confusion, i)).text);
-        print_share(figures.precision), print_share(figures.recall), print_share(figures.f1);
-        print_worst(outcome, i);
-        putchar('\n');
-    }
+    int64_t *worst = confusion->classes > TABLE_CLASSES_MAX ? confusion_classes_by_f1(confusion) : NULL;
+    int64_t shown = worst ? TABLE_CLASSES_WORST : confusion->classes;
+    if (worst)
+        printf("The %" PRId64 " of %s classes with the lowest F1; --json has all.\n", shown,
+               thousands_format(confusion->classes).text);
+    printf("%-*s  %8s  %9s  %9s  %9s%s\n", width, "class", "images", "precision", "recall", "F1",
+           confusion->matrix ? "  most often taken for" : "");
+    for (int64_t i = 0; i < shown; i++) print_class(outcome, worst ? worst[i] : i, width);
+    free(worst);
     printf("%-*s  %8s", width, macro_name, "");
     print_share(macro.precision), print_share(macro.recall), print_share(macro.f1);
     putchar('\n');
@@ -84,8 +100,14 @@ static void print_classes(const struct outcome *outcome, int width)
 static void print_matrix(const struct outcome *outcome, int width)
 {
     const struct confusion *confusion = &outcome->confusion;
+    if (!confusion->matrix) {
+        printf("\nNo confusion matrix is kept of more than %s classes; --csv FILE has the answer for each image.\n",
+               thousands_format(CONFUSION_MATRIX_MAX).text);
+        return;
+    }
     if (confusion->classes > MATRIX_CLASSES_MAX) {
-        printf("\nThe confusion matrix of %" PRId64 " classes is in the output of --json.\n", confusion->classes);
+        printf("\nThe confusion matrix of %s classes is in the output of --json.\n",
+               thousands_format(confusion->classes).text);
         return;
     }
     int digits = snprintf(NULL, 0, "%" PRId64, confusion_total(confusion));
@@ -126,7 +148,7 @@ static json_t *class_object(const struct outcome *outcome, int64_t label)
     char name[NAME_SIZE];
     const struct confusion *confusion = &outcome->confusion;
     struct class_figures figures = confusion_class_figures(confusion, label);
-    json_int_t count = confusion_label_count(confusion, label), correct = confusion_count(confusion, label, label);
+    json_int_t count = confusion_label_count(confusion, label), correct = confusion_correct_count(confusion, label);
     predictor_class_name(outcome->predictor, label, name, sizeof name);
     return json_pack("{s:I, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "class", (json_int_t)label, "name",
                      json_value_text(name), "images", count, "correct", correct, "predicted",
@@ -142,8 +164,10 @@ static json_t *classes_array(const struct outcome *outcome)
     return classes;
 }
 
+/* Null where no matrix is kept. */
 static json_t *matrix_array(const struct confusion *confusion)
 {
+    if (!confusion->matrix) return json_null();
     json_t *matrix = json_array();
     for (int64_t i = 0; i < confusion->classes; i++) {
         json_t *row = json_array();
@@ -286,7 +310,8 @@ const struct cli_command cli_eval = {
         "images or is predicted weighs the same, and such a figure counts as 0, as in scikit-learn. The balanced "
         "accuracy is the mean recall of the classes that have images. The top-5 accuracy is the share of the images "
         "whose class is among the 5 with the largest scores; with 5 classes or fewer, k is one less than the classes. "
-        "`train.class_weights` weighs none of these figures.\n\n"
+        "`train.class_weights` weighs none of these figures. Of more than 100 classes the table has the 20 with the lowest "
+        "F1; `--json` has all. Of more than 2,048 classes no confusion matrix is kept.\n\n"
         "`--csv` writes a row for each image in the order of the set: `index` from 0, `path` of its file as the data set "
         "names it (empty where the format has no files), `label` and `label_name`, `prediction` and `prediction_name`, "
         "the `probability` of the predicted class, `label_probability`, and `correct`, 1 or 0. A network that gives scores "

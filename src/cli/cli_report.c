@@ -25,7 +25,8 @@ struct material {
     struct report_evaluation evaluation;
     struct confusion confusion;
     struct mistakes mistakes;
-    uint8_t *images; /* images of the mistakes (count,C,H,W) */
+    uint8_t *images;           /* images of the mistakes (count,C,H,W) */
+    char *files[MISTAKES_MAX]; /* names of their files; NULL where the format has none */
 };
 
 /* --- config and layers --- */
@@ -101,12 +102,16 @@ static void watch_image(void *argument, int64_t index, int64_t label, const doub
     if (progress_due(&watcher->progress)) progress_evaluating(&watcher->progress, watcher->set, index, watcher->count);
 }
 
+/* Copies the images of the mistakes and the names of their files, which go with the data set. */
 static void copy_images(struct material *material, const struct image_set *set, int64_t size)
 {
     material->images = memory_alloc((size_t)(material->mistakes.count * size), 1);
-    for (int i = 0; i < material->mistakes.count; i++)
-        memcpy(material->images + i * size, image_set_pixels(set, material->mistakes.list[i].index, size),
-               (size_t)size);
+    for (int i = 0; i < material->mistakes.count; i++) {
+        int64_t index = material->mistakes.list[i].index;
+        const char *name = image_set_name(set, index);
+        memcpy(material->images + i * size, image_set_pixels(set, index, size), (size_t)size);
+        if (name) material->files[i] = memory_copy_string(name);
+    }
 }
 
 static void evaluate(struct material *material, const struct dataset *dataset)
@@ -132,6 +137,7 @@ static void evaluate(struct material *material, const struct dataset *dataset)
     material->evaluation.height = dataset->height;
     material->evaluation.width = dataset->width;
     material->evaluation.images = material->images;
+    material->evaluation.mistake_files = set->names ? material->files : NULL;
     material->run.evaluation = &material->evaluation;
 }
 
@@ -186,6 +192,7 @@ static void material_free(struct material *material)
     confusion_free(&material->confusion);
     mistakes_free(&material->mistakes);
     free(material->images);
+    for (int i = 0; i < MISTAKES_MAX; i++) free(material->files[i]);
     network_destroy(material->network);
     backend_destroy(material->backend);
 }

@@ -5,7 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/text.h"
 #include "io/json_value.h"
+
+enum {
+    MATRIX_CLASSES_MAX = 40, /* with more classes a matrix is no picture any more */
+    TABLE_CLASSES_MAX = 100, /* lines of the table of classes */
+    PAIRS_MAX = 10,          /* most frequent mistakes */
+};
 
 static json_t *text_json(const char *text)
 {
@@ -89,8 +96,10 @@ static void add_layers(json_t *run_json, const struct network *network)
 
 /* --- what the network makes of the test set --- */
 
+/* Null where there are too many classes for a drawing. */
 static json_t *confusion_json(const struct confusion *confusion)
 {
+    if (confusion->classes > MATRIX_CLASSES_MAX) return json_null();
     json_t *matrix = json_array();
     for (int64_t label = 0; label < confusion->classes; label++) {
         json_t *row = json_array();
@@ -99,6 +108,17 @@ static json_t *confusion_json(const struct confusion *confusion)
         json_array_append_new(matrix, row);
     }
     return matrix;
+}
+
+static json_t *pairs_json(const struct confusion *confusion)
+{
+    struct confused_pair pairs[PAIRS_MAX];
+    int count = confusion_pairs(confusion, pairs, PAIRS_MAX);
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:I, s:I, s:I}", "label", (json_int_t)pairs[i].label, "taken",
+                                              (json_int_t)pairs[i].predicted, "count", (json_int_t)pairs[i].count));
+    return confusion->matrix ? list : (json_decref(list), json_null());
 }
 
 static json_t *classes_json(const struct report_evaluation *evaluation)
@@ -112,16 +132,24 @@ static json_t *classes_json(const struct report_evaluation *evaluation)
     return names;
 }
 
-/* Returns precision, recall and F1 of each class; null where one is not defined. */
+/* Returns precision, recall and F1 of a class; null where one is not defined. */
+static json_t *class_json(const struct confusion *confusion, int64_t label)
+{
+    struct class_figures figures = confusion_class_figures(confusion, label);
+    return json_pack("{s:I, s:o, s:o, s:o}", "label", (json_int_t)label, "precision",
+                     json_value_number(figures.precision), "recall", json_value_number(figures.recall), "f1",
+                     json_value_number(figures.f1));
+}
+
+/* Returns the figures of all classes in their order, or of very many those with the lowest F1. */
 static json_t *class_figures_json(const struct confusion *confusion)
 {
     json_t *list = json_array();
-    for (int64_t i = 0; i < confusion->classes; i++) {
-        struct class_figures figures = confusion_class_figures(confusion, i);
-        json_array_append_new(list,
-                              json_pack("{s:o, s:o, s:o}", "precision", json_value_number(figures.precision), "recall",
-                                        json_value_number(figures.recall), "f1", json_value_number(figures.f1)));
-    }
+    bool all = confusion->classes <= TABLE_CLASSES_MAX;
+    int64_t *order = all ? NULL : confusion_classes_by_f1(confusion);
+    for (int64_t i = 0; i < confusion->classes && i < TABLE_CLASSES_MAX; i++)
+        json_array_append_new(list, class_json(confusion, all ? i : order[i]));
+    free(order);
     return list;
 }
 
@@ -136,6 +164,16 @@ static void add_means(json_t *evaluated, const struct confusion *confusion)
     json_object_set_new(evaluated, "top_accuracy", json_value_number(confusion_top_accuracy(confusion)));
 }
 
+/* Returns the name of a file with its control characters escaped; null where there is no name. */
+static json_t *file_json(const char *name)
+{
+    if (!name) return json_null();
+    char *escaped = text_escape(name);
+    json_t *json = json_value_text(escaped);
+    free(escaped);
+    return json;
+}
+
 static json_t *mistakes_json(const struct report_evaluation *evaluation)
 {
     json_t *list = json_array();
@@ -144,6 +182,7 @@ static json_t *mistakes_json(const struct report_evaluation *evaluation)
         const struct mistake *mistake = &evaluation->mistakes[i];
         json_t *json = json_object();
         json_object_set_new(json, "index", json_integer(mistake->index));
+        json_object_set_new(json, "file", file_json(evaluation->mistake_files ? evaluation->mistake_files[i] : NULL));
         json_object_set_new(json, "label", json_integer(mistake->label));
         json_object_set_new(json, "predicted", json_integer(mistake->predicted));
         json_object_set_new(json, "probability", json_value_number(mistake->probability));
@@ -171,6 +210,7 @@ static void add_evaluation(json_t *run_json, const struct report_evaluation *eva
     json_object_set_new(run_json, "class_figures", class_figures_json(evaluation->confusion));
     json_object_set_new(run_json, "classes", classes_json(evaluation));
     json_object_set_new(run_json, "confusion", confusion_json(evaluation->confusion));
+    json_object_set_new(run_json, "pairs", pairs_json(evaluation->confusion));
     json_object_set_new(run_json, "mistakes", mistakes_json(evaluation));
 }
 

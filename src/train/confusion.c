@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -11,14 +12,21 @@ struct confusion confusion_create(int64_t classes)
 {
     CHECK(classes >= 1);
     int64_t top = classes - 1 < CONFUSION_TOP_MAX ? classes - 1 : CONFUSION_TOP_MAX;
-    return (struct confusion){.classes = classes,
-                              .counts = memory_alloc((size_t)(classes * (classes + 1)), sizeof(int64_t)),
-                              .top = top > 1 ? top : 1};
+    struct confusion confusion = {.classes = classes, .top = top > 1 ? top : 1};
+    if (classes <= CONFUSION_MATRIX_MAX)
+        confusion.matrix = memory_alloc((size_t)(classes * (classes + 1)), sizeof(int64_t));
+    confusion.labels = memory_alloc((size_t)classes, sizeof(int64_t));
+    confusion.predicted = memory_alloc((size_t)classes + 1, sizeof(int64_t));
+    confusion.correct = memory_alloc((size_t)classes, sizeof(int64_t));
+    return confusion;
 }
 
 void confusion_free(struct confusion *confusion)
 {
-    free(confusion->counts);
+    free(confusion->matrix);
+    free(confusion->labels);
+    free(confusion->predicted);
+    free(confusion->correct);
     *confusion = (struct confusion){0};
 }
 
@@ -34,13 +42,18 @@ int64_t confusion_predicted(const double *outputs, int64_t classes)
 
 static int64_t *cell(const struct confusion *confusion, int64_t label, int64_t predicted)
 {
+    CHECK(confusion->matrix);
     CHECK(label >= 0 && label < confusion->classes && predicted >= 0 && predicted <= confusion->classes);
-    return &confusion->counts[label * (confusion->classes + 1) + predicted];
+    return &confusion->matrix[label * (confusion->classes + 1) + predicted];
 }
 
 void confusion_add(struct confusion *confusion, int64_t label, int64_t predicted)
 {
-    ++*cell(confusion, label, predicted);
+    CHECK(label >= 0 && label < confusion->classes && predicted >= 0 && predicted <= confusion->classes);
+    confusion->labels[label]++;
+    confusion->predicted[predicted]++;
+    confusion->correct[label] += predicted == label;
+    if (confusion->matrix) ++*cell(confusion, label, predicted);
 }
 
 /* Returns the number of classes before the label in the order of their outputs; `classes` where an output is NaN. */
@@ -68,40 +81,69 @@ int64_t confusion_count(const struct confusion *confusion, int64_t label, int64_
 
 int64_t confusion_label_count(const struct confusion *confusion, int64_t label)
 {
-    int64_t count = 0;
-    for (int64_t i = 0; i <= confusion->classes; i++) count += confusion_count(confusion, label, i);
-    return count;
+    CHECK(label >= 0 && label < confusion->classes);
+    return confusion->labels[label];
+}
+
+int64_t confusion_correct_count(const struct confusion *confusion, int64_t label)
+{
+    CHECK(label >= 0 && label < confusion->classes);
+    return confusion->correct[label];
 }
 
 int64_t confusion_predicted_count(const struct confusion *confusion, int64_t predicted)
 {
-    int64_t count = 0;
-    for (int64_t i = 0; i < confusion->classes; i++) count += confusion_count(confusion, i, predicted);
-    return count;
+    CHECK(predicted >= 0 && predicted < confusion->classes);
+    return confusion->predicted[predicted];
+}
+
+static int64_t sum_of(const int64_t *counts, int64_t count)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < count; i++) sum += counts[i];
+    return sum;
 }
 
 int64_t confusion_total(const struct confusion *confusion)
 {
-    int64_t count = 0;
-    for (int64_t i = 0; i < confusion->classes; i++) count += confusion_label_count(confusion, i);
-    return count;
+    return sum_of(confusion->labels, confusion->classes);
 }
 
 int64_t confusion_correct(const struct confusion *confusion)
 {
-    int64_t count = 0;
-    for (int64_t i = 0; i < confusion->classes; i++) count += confusion_count(confusion, i, i);
-    return count;
+    return sum_of(confusion->correct, confusion->classes);
 }
 
 int64_t confusion_worst(const struct confusion *confusion, int64_t label)
 {
     int64_t worst = -1;
-    for (int64_t i = 0; i < confusion->classes; i++) {
+    for (int64_t i = 0; confusion->matrix && i < confusion->classes; i++) {
         if (i == label || confusion_count(confusion, label, i) == 0) continue;
         if (worst < 0 || confusion_count(confusion, label, i) > confusion_count(confusion, label, worst)) worst = i;
     }
     return worst;
+}
+
+/* Puts a pair into its place among the first *count, the larger ones before it. */
+static void insert_pair(struct confused_pair *pairs, int *count, int most, struct confused_pair pair)
+{
+    int place = *count;
+    while (place > 0 && pairs[place - 1].count < pair.count) place--;
+    if (place == most) return;
+    if (*count < most) ++*count;
+    memmove(&pairs[place + 1], &pairs[place], (size_t)(*count - place - 1) * sizeof *pairs);
+    pairs[place] = pair;
+}
+
+int confusion_pairs(const struct confusion *confusion, struct confused_pair *pairs, int most)
+{
+    int count = 0;
+    for (int64_t label = 0; confusion->matrix && label < confusion->classes; label++)
+        for (int64_t i = 0; i <= confusion->classes; i++) {
+            int64_t samples = confusion_count(confusion, label, i);
+            if (i != label && samples > 0) insert_pair(pairs, &count, most, (struct confused_pair){label, i, samples});
+        }
+    return count;
 }
 
 static double quotient(double part, int64_t whole)
@@ -111,10 +153,36 @@ static double quotient(double part, int64_t whole)
 
 struct class_figures confusion_class_figures(const struct confusion *confusion, int64_t label)
 {
-    double hits = (double)confusion_count(confusion, label, label);
+    double hits = (double)confusion_correct_count(confusion, label);
     int64_t samples = confusion_label_count(confusion, label), predicted = confusion_predicted_count(confusion, label);
     return (struct class_figures){quotient(hits, predicted), quotient(hits, samples),
                                   quotient(2 * hits, samples + predicted)};
+}
+
+struct ranked {
+    int64_t label;
+    double f1;
+};
+
+static int compare_f1(const void *first, const void *second)
+{
+    const struct ranked *a = first, *b = second;
+    if (isnan(a->f1) != isnan(b->f1)) return isnan(a->f1) ? 1 : -1;
+    if (!isnan(a->f1) && a->f1 != b->f1) return a->f1 < b->f1 ? -1 : 1;
+    return a->label < b->label ? -1 : 1;
+}
+
+int64_t *confusion_classes_by_f1(const struct confusion *confusion)
+{
+    size_t count = (size_t)confusion->classes;
+    struct ranked *ranking = memory_alloc(count, sizeof *ranking);
+    int64_t *labels = memory_alloc(count, sizeof *labels);
+    for (size_t i = 0; i < count; i++)
+        ranking[i] = (struct ranked){(int64_t)i, confusion_class_figures(confusion, (int64_t)i).f1};
+    qsort(ranking, count, sizeof *ranking, compare_f1);
+    for (size_t i = 0; i < count; i++) labels[i] = ranking[i].label;
+    free(ranking);
+    return labels;
 }
 
 static double zero_unless_defined(double value)

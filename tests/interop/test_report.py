@@ -5,6 +5,7 @@ import re
 import shutil
 import unittest
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 import support
@@ -137,6 +138,28 @@ class Report(unittest.TestCase):
         self.assertEqual(images.count(), min(30 - right, 32))
         self.assertGreater(images.count(), 0)
         self.assertEqual({image.evaluate("image => image.naturalWidth") for image in images.all()}, {8})
+
+    def test_mistakes_have_their_files(self):
+        folder = support.new_folder(self)
+        long = "a photograph with a remarkably long name, taken in summer"
+        for label in range(3):
+            for name in (f"{long} {label} {i}" for i in range(6)):
+                path = os.path.join(folder, "d", f"class {label} <b>", name + ".png")
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                Image.new("RGB", (8, 8), (40 * label, 0, 0)).save(path)
+        run = support.train(folder, "data.dataset=folder", f"data.path={folder}/d", "data.test_size=9",
+                            "train.batch_size=3", "optimizer.learning_rate=1e-6")
+        page = self.open(self.write(run))
+        figures = page.locator("figure").all()
+        self.assertGreater(len(figures), 0)
+        for figure in figures:
+            file, place = figure.get_attribute("title").split("\n")
+            shown = figure.locator(".file").inner_text()
+            self.assertRegex(file, rf"^class \d <b>/{long} \d \d\.png$")
+            self.assertRegex(place, r"^image \d of the test set$")
+            self.assertEqual(len(shown), 31)
+            self.assertTrue(file.startswith(shown[:15]) and file.endswith(shown[-15:]), shown)
+            self.assertEqual(figure.locator("img").get_attribute("alt"), file)
 
     def test_it_works_without_checkpoints(self):
         run = support.train(support.new_folder(self))

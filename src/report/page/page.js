@@ -193,6 +193,19 @@ function showEach(title, has, show, hint) {
 
 const className = (run, label) => (label >= run.classes.length ? "none" : run.classes[label]);
 
+// Leaves out the middle of a text that is longer than `most` characters: the end of a file's name tells most.
+function shorten(text, most) {
+  const characters = [...text], half = Math.floor((most - 1) / 2);
+  return characters.length <= most ? text : characters.slice(0, half).join("") + "…" + characters.slice(-half).join("");
+}
+
+// The same of a class's name, which the element's title has in full.
+function nameClass(parent, name, style, run, label, { before = "", after = "" } = {}) {
+  const most = 28, made = element(parent, name, style, before + shorten(className(run, label), most) + after);
+  if ([...className(run, label)].length > most) made.title = className(run, label);
+  return made;
+}
+
 function showEvaluated(panel, run) {
   const e = run.evaluated;
   element(panel, "p", "hint", `${e.checkpoint}, after step ${whole(e.step)}: ${whole(e.count)} images of the ${e.set}, loss ` +
@@ -207,12 +220,12 @@ function showMatrix(parent, run) {
   const columns = unknown ? counts.length + 1 : counts.length;
   const made = element(element(parent, "div", "scroll natural"), "table", "matrix"), head = made.createTHead().insertRow();
   element(head, "th", "", "is \\ taken for");
-  for (let k = 0; k < columns; k++) element(element(head, "th"), "span", "", className(run, k));
+  for (let k = 0; k < columns; k++) nameClass(element(head, "th"), "span", "", run, k);
   element(element(head, "th"), "span", "", "correct");
   const body = made.createTBody();
   counts.forEach((row, label) => {
     const line = body.insertRow(), total = row.reduce((a, b) => a + b, 0);
-    element(line, "th", "", className(run, label));
+    nameClass(line, "th", "", run, label);
     for (let k = 0; k < columns; k++) {
       const cell = line.insertCell(), share = total > 0 ? row[k] / total : 0;
       cell.textContent = row[k] > 0 ? row[k] : "";
@@ -224,43 +237,44 @@ function showMatrix(parent, run) {
 }
 
 function showMostConfused(parent, run) {
-  const pairs = run.confusion.flatMap((row, label) => row.map((count, taken) => ({ label, taken, count })));
-  const wrong = pairs.filter((p) => p.taken !== p.label && p.count > 0).sort((a, b) => b.count - a.count).slice(0, 10);
   const add = table(parent, ["most frequent mistakes", "images"], [1]);
-  for (const p of wrong) add([`${className(run, p.label)} taken for ${className(run, p.taken)}`, whole(p.count)]);
-  if (wrong.length === 0) add(["none", ""]);
+  for (const p of run.pairs) add([`${className(run, p.label)} taken for ${className(run, p.taken)}`, whole(p.count)]);
+  if (run.pairs.length === 0) add(["none", ""]);
 }
 
 function showClassFigures(parent, run) {
-  const add = table(parent, ["class", "precision", "recall", "F1"], [1, 2, 3]);
+  const made = element(parent, "div"), shown = run.class_figures.length, classes = run.classes.length;
   const shares = (figures) => [figures.precision, figures.recall, figures.f1].map((share) => percent(share, 1));
-  run.class_figures.forEach((figures, label) => add([className(run, label), ...shares(figures)]));
+  if (shown < classes) element(made, "p", "hint", `The ${shown} of ${whole(classes)} classes with the lowest F1.`);
+  const add = table(made, ["class", "precision", "recall", "F1"], [1, 2, 3]);
+  for (const figures of run.class_figures) add([className(run, figures.label), ...shares(figures)]);
   add(["macro average", ...shares(run.evaluated.macro)], "total");
 }
 
 function showConfusion(panel, run) {
-  const widest = 40; // classes; beyond that a matrix is no picture any more
   showEvaluated(panel, run);
   const columns = element(panel, "div", "columns");
-  if (run.confusion.length <= widest) showMatrix(columns, run);
-  else element(columns, "p", "hint", `A matrix of ${run.confusion.length} classes is not drawn.`);
-  showMostConfused(columns, run);
+  if (run.confusion) showMatrix(columns, run);
+  else if (run.pairs) element(columns, "p", "hint", `A matrix of ${whole(run.classes.length)} classes is not drawn.`);
+  else element(columns, "p", "hint", `Of ${whole(run.classes.length)} classes it is not kept which is taken for which.`);
+  if (run.pairs) showMostConfused(columns, run);
   showClassFigures(columns, run);
 }
 
 function showMistakes(panel, run) {
   const grid = element(panel, "div", "mistakes");
   for (const mistake of run.mistakes) {
-    const figure = element(grid, "figure");
-    figure.title = `image ${mistake.index} of the ${run.evaluated.set}`;
+    const figure = element(grid, "figure"), place = `image ${mistake.index} of the ${run.evaluated.set}`;
+    figure.title = mistake.file ? `${mistake.file}\n${place}` : place;
     if (mistake.image) {
       const image = element(figure, "img");
-      image.alt = figure.title;
+      image.alt = mistake.file ?? place;
       image.src = mistake.image;
     }
     const caption = element(figure, "figcaption");
-    element(caption, "div", "wrong", `${className(run, mistake.predicted)} ${percent(mistake.probability, 1)}`);
-    element(caption, "div", "right", `is ${className(run, mistake.label)} ${percent(mistake.label_probability, 1)}`);
+    nameClass(caption, "div", "wrong", run, mistake.predicted, { after: ` ${percent(mistake.probability, 1)}` });
+    nameClass(caption, "div", "right", run, mistake.label, { before: "is ", after: ` ${percent(mistake.label_probability, 1)}` });
+    if (mistake.file) element(caption, "div", "file", shorten(mistake.file, 32));
   }
 }
 
@@ -308,7 +322,7 @@ function showConfig() {
 document.getElementById("made").textContent = `trainer ${data.trainer}, ${data.made}`;
 showSummary();
 showCurves();
-showEach("Confusion matrix", (run) => run.confusion, showConfusion);
+showEach("Confusion matrix", (run) => run.evaluated, showConfusion);
 showEach("Most confused images", (run) => run.mistakes?.length > 0, showMistakes,
          "The wrong answers that the network was surest of.");
 showEach("Layers", (run) => run.layers, showLayers);
