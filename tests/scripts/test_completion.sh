@@ -51,7 +51,7 @@ echo "bash: keys and what they take"
 expect 'trainer mine.ini --set train.max' 'train.max_steps='
 expect 'trainer train mine.ini -s train.max' 'train.max_steps='
 expect 'trainer summary mine.ini --set=train.max' 'train.max_steps='
-expect 'trainer mine.ini --set data.dataset=' 'cifar10 idx synthetic'
+expect 'trainer mine.ini --set data.resize=' 'crop pad stretch'
 expect 'trainer mine.ini --set data.dataset=sy' 'synthetic'
 expect 'trainer mine.ini --set=model.batchnorm_batch_stats_only=t' 'true'
 expect 'trainer mine.ini --set data.path=r' 'runs'
