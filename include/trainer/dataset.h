@@ -174,6 +174,7 @@ struct dataset_source {
         int64_t test_size;     /* data.test_size */
         bool cache;            /* data.cache */
         const char *folder;    /* data.images: the folder of a table's pictures, or "auto" */
+        const char *image_column, *label_column; /* of data; NULL: auto */
     } pictures;
     const struct dataset_watch *watch; /* NULL: nobody */
 };
@@ -202,6 +203,11 @@ bool cifar100_load(struct dataset *dataset, const struct dataset_source *source,
  * 3. Labels are bytes, or integers of 16 or 32 bits. The path is a folder that holds the files, itself or in raw/, gzip/, MNIST/raw/ and the like. Or it is the
  * beginning of the files' paths: folder/emnist-letters. */
 bool idx_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
+
+/* A table of text, CSV and the like, whose rows name pictures and their labels, or hold the pixels of grey images. The
+ * path is the table's. docs/data.md says how columns and pictures are found. The samples have the order of the rows.
+ * Errors in the text name line and column. */
+bool csv_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 
 /* NPZ, the archives of numpy.savez and numpy.savez_compressed: arrays train_images and train_labels (MedMNIST), or
  * x_train and y_train (Keras), or X and y. With val_ or valid_ or validation_, and with test_, they are the other sets,

@@ -25,6 +25,7 @@ enum {
     X(DATASET_CIFAR100, "cifar100")                                                                                    \
     X(DATASET_IDX, "idx")                                                                                              \
     X(DATASET_FOLDER, "folder")                                                                                        \
+    X(DATASET_CSV, "csv")                                                                                              \
     X(DATASET_NPZ, "npz")                                                                                              \
     X(DATASET_PACK, "pack")                                                                                            \
     X(DATASET_SYNTHETIC, "synthetic")
@@ -129,6 +130,7 @@ struct experiment {
         double max_skipped;         /* largest share of the pictures that may be left out */
         int64_t test_size;          /* pictures held out as the test set; 0: none */
         bool cache;
+        char image_column[EXPERIMENT_NAME_SIZE], label_column[EXPERIMENT_NAME_SIZE]; /* a name, a number, or "auto" */
         char images[EXPERIMENT_TEXT_SIZE]; /* the folder of a table's pictures; "auto": it is found */
         int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
     } data;

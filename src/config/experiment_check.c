@@ -53,7 +53,8 @@ static bool check_files(const struct experiment *experiment, struct status *stat
                                "expected 0, as data.dataset is synthetic, which has data.synthetic_classes");
     if (synthetic) return check_stored(experiment, "synthetic", status);
     if (experiment->data.dataset == DATASET_PACK) return check_stored(experiment, "pack", status);
-    return experiment->data.dataset != DATASET_FOLDER || check_stored(experiment, "folder", status);
+    if (experiment->data.dataset == DATASET_FOLDER) return check_stored(experiment, "folder", status);
+    return experiment->data.dataset != DATASET_CSV || check_stored(experiment, "csv", status);
 }
 
 /* The default of data.path is CIFAR-10's folder. */
@@ -62,6 +63,7 @@ static bool check_path(const struct experiment *experiment, struct status *statu
     static const char *const wanted[] = {[DATASET_CIFAR100] = "the folder that holds CIFAR-100",
                                          [DATASET_IDX] = "the folder that holds the idx files",
                                          [DATASET_FOLDER] = "the folder that holds the pictures",
+                                         [DATASET_CSV] = "the path of the table",
                                          [DATASET_NPZ] = "the path of the NPZ archive",
                                          [DATASET_PACK] = "the packed file",
                                          [DATASET_SYNTHETIC] = NULL};

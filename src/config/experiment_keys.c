@@ -35,7 +35,7 @@ const struct experiment_key experiment_keys[] = {
     {PLACE(data, dataset), .type = KEY_CHOICE, .default_text = "cifar10", .help = "Format of the data set.",
      .choices = (const char *const[]){DATASET_FORMATS(DATASET_NAME) NULL}},
     TEXT(data, path, "data/cifar-10-batches-bin",
-         "Folder that holds the files, or the file of dataset = npz or pack. A relative path starts at the folder from which "
+         "Folder that holds the files, or the file itself of dataset = csv, npz or pack. A relative path starts at the folder from which "
          "trainer is started. One of several IDX sets in a folder is FOLDER/BEGINNING, for instance gzip/emnist-letters."),
     TEXT(data, class_names, "auto",
          "Names of the classes, in the order of their labels. A value with a comma is a list of names. Any other value "
@@ -76,6 +76,12 @@ const struct experiment_key experiment_keys[] = {
             "class gives its share."),
     BOOLEAN(data, cache, "true",
             "Keep the decoded pictures in a file below XDG_CACHE_HOME (~/.cache), from which the next start maps them."),
+    TEXT(data, image_column, "auto",
+         "Column of a table that names the pictures: its name in the first row, or its number from 1. auto: the one whose "
+         "values end in .png or .jpg, or that is called image, path, filename, id and the like."),
+    TEXT(data, label_column, "auto",
+         "Column of a table that holds the labels. auto: the one that is called label, class, category, target and the "
+         "like, or the only other one."),
     TEXT(data, images, "auto",
          "Folder of the pictures that a table names. auto: the table's own folder, or train/ or images/ in it."),
     INTEGER(data, synthetic_train, "1000", 1, 10000000, "Training samples of the synthetic set."),

@@ -126,11 +126,10 @@ static bool check_last_class(const struct settling *settling, const int64_t *cou
         COMMON, suspect_of(file));
 }
 
-/* Sets the number of classes to the largest label + 1, where the counts show that label to be a class. */
-static bool check_counts(const struct settling *settling, const int64_t *count)
+/* Sets the number of classes to the largest label, `last`, + 1, where the counts show that label to be a class. */
+static bool check_counts(const struct settling *settling, const int64_t *count, int last)
 {
-    int gap = 0, last = DATASET_CLASSES_MAX - 1;
-    while (last > 0 && count[last] == 0) last--;
+    int gap = 0;
     while (gap < last && count[gap] > 0) gap++;
     settling->dataset->classes = last + 1;
     if (gap == last) return check_last_class(settling, count, last);
@@ -141,8 +140,11 @@ static bool check_counts(const struct settling *settling, const int64_t *count)
 
 static bool count_labels(const struct settling *settling)
 {
-    int64_t *count = image_set_count_labels(&settling->dataset->train, DATASET_CLASSES_MAX);
-    bool good = check_counts(settling, count);
+    const struct image_set *train = &settling->dataset->train;
+    int last = 0;
+    for (int64_t i = 0; i < train->count; i++) last = train->labels[i] > last ? train->labels[i] : last;
+    int64_t *count = image_set_count_labels(train, last + 1);
+    bool good = check_counts(settling, count, last);
     free(count);
     return good;
 }

@@ -73,6 +73,8 @@ bool synthetic_load(struct dataset *dataset, const struct dataset_source *source
 bool synthetic_describe(struct dataset_description *description, const struct dataset_source *source,
                         struct status *status);
 
+bool csv_describe(struct dataset_description *description, const struct dataset_source *source, struct status *status);
+
 /* Class folders of PNG and JPEG files: picture_folder.c. */
 bool picture_folder_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 bool picture_folder_describe(struct dataset_description *description, const struct dataset_source *source,

@@ -108,6 +108,8 @@ static void set_picture_source(struct dataset_source *source, const struct exper
     source->pictures.test_size = experiment->data.test_size;
     source->pictures.cache = experiment->data.cache;
     source->pictures.folder = experiment->data.images;
+    source->pictures.image_column = experiment->data.image_column;
+    source->pictures.label_column = experiment->data.label_column;
 }
 
 struct dataset_source dataset_source_of(const struct experiment *experiment)

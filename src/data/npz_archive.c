@@ -287,7 +287,7 @@ static bool read_elements(const struct entry *entry, npz_take take, void *taker)
 {
     const struct npy_header *header = &entry->array->header;
     int64_t left = header->bytes, size = header->count > 0 ? header->bytes / header->count : 1, extra;
-    uint8_t *piece = memory_alloc(NPZ_PIECE_SIZE, 1);
+    uint8_t *piece = memory_alloc(left < NPZ_PIECE_SIZE ? (size_t)left + 1 : NPZ_PIECE_SIZE, 1);
     bool good = true;
     for (; good && left > 0; left -= NPZ_PIECE_SIZE) {
         int64_t bytes = left < NPZ_PIECE_SIZE ? left : NPZ_PIECE_SIZE;

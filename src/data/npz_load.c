@@ -96,7 +96,8 @@ static bool read_labels(const struct npz *npz, const struct npz_array *array, ui
     struct label_reading reading = {.array = array, .labels = labels};
     if (!count_labels(array, &reading.count, &reading.columns, status)) return false;
     reading.seen = memory_alloc((size_t)reading.count, sizeof *reading.seen);
-    reading.values = memory_alloc(NPZ_PIECE_SIZE, sizeof *reading.values);
+    int64_t size = array->header.count < NPZ_PIECE_SIZE ? array->header.count : NPZ_PIECE_SIZE;
+    reading.values = memory_alloc((size_t)size, sizeof *reading.values);
     bool good = npz_read(npz, array, take_labels, &reading, status) && check_rows(&reading, status);
     free(reading.seen);
     free(reading.values);

@@ -244,8 +244,9 @@ bool npz_pixels_read(const struct npz *npz, const struct npz_array *images, cons
 {
     struct reading reading = {
         .images = images, .walk = walk_begin(&images->header, layout, pixels), .scale = scale, .pixels = pixels};
-    reading.values = memory_alloc(NPZ_PIECE_SIZE, sizeof *reading.values);
-    reading.bytes = memory_alloc(NPZ_PIECE_SIZE, 1);
+    size_t size = (size_t)(images->header.count < NPZ_PIECE_SIZE ? images->header.count : NPZ_PIECE_SIZE);
+    reading.values = memory_alloc(size, sizeof *reading.values);
+    reading.bytes = memory_alloc(size, 1);
     bool good = npz_read(npz, images, take_pixels, &reading, status);
     free(reading.values);
     free(reading.bytes);

@@ -18,12 +18,12 @@ void csv_field_write(const char *text, FILE *out)
 }
 
 /* A quote opens or closes the quotes; two of them within quotes are one that belongs to the field. */
-char *csv_field_next(char **rest)
+char *csv_field_next_before(char **rest, char separator)
 {
     char *field = *rest, *from = field, *to = field;
     if (!field) return NULL;
     bool quoted = false;
-    for (; *from && (quoted || *from != ','); from++) {
+    for (; *from && (quoted || *from != separator); from++) {
         if (*from != '"')
             *to++ = *from;
         else if (quoted && from[1] == '"')
@@ -31,9 +31,14 @@ char *csv_field_next(char **rest)
         else
             quoted = !quoted;
     }
-    *rest = *from == ',' ? from + 1 : NULL;
+    *rest = *from == separator ? from + 1 : NULL;
     *to = '\0';
     return field;
+}
+
+char *csv_field_next(char **rest)
+{
+    return csv_field_next_before(rest, ',');
 }
 
 bool csv_line_trim(char *line)

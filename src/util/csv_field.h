@@ -12,6 +12,9 @@ void csv_field_write(const char *text, FILE *out);
  * Afterwards *rest is where the line goes on, or NULL at its end. */
 char *csv_field_next(char **rest);
 
+/* The same for fields with another separator than a comma. */
+char *csv_field_next_before(char **rest, char separator);
+
 /* Takes the carriage return off the end of a line. Returns true where there was one. */
 bool csv_line_trim(char *line);
 
