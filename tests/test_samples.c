@@ -28,6 +28,15 @@ static void expect_image(const struct image *picture, int64_t row, int64_t colum
             }
 }
 
+static int64_t row_of(const struct dataset *dataset, int64_t sample)
+{
+    int64_t shown[ROWS];
+    samples_choose(dataset, shown, ROWS);
+    for (int64_t row = 0; row < ROWS; row++)
+        if (shown[row] == sample) return row;
+    return -1;
+}
+
 /* Expects the images that the network saw in the step just done, for the samples that have a row. */
 static void expect_step(struct session *session, const struct image *picture, int64_t step)
 {
@@ -36,7 +45,8 @@ static void expect_step(struct session *session, const struct image *picture, in
     double *x = support_read(session->backend, &trainer->network->input);
     for (int64_t n = 0; n < batch; n++) {
         int64_t sample = trainer->order[step % trainer->batches_per_epoch * batch + n];
-        if (sample < ROWS) expect_image(picture, sample, epoch + 1, x + n * C * PLANE);
+        int64_t row = row_of(&session->dataset, sample);
+        if (row >= 0) expect_image(picture, row, epoch + 1, x + n * C * PLANE);
     }
     free(x);
 }
@@ -63,6 +73,16 @@ Test(samples, the_picture_shows_what_each_step_sees)
 {
     expect_every_step(moved);
     expect_every_step(changed);
+}
+
+Test(samples, each_class_in_turn)
+{
+    uint16_t labels[] = {0, 0, 0, 2, 2, 0, 3};
+    struct dataset dataset = {.classes = 4, .train = {.count = 7, .labels = labels}};
+    const int64_t expected[] = {0, 3, 6, 1, 4, 2, 5};
+    int64_t shown[7];
+    samples_choose(&dataset, shown, 7);
+    for (int i = 0; i < 7; i++) cr_expect_eq(shown[i], expected[i], "row %d", i);
 }
 
 Test(samples, a_png_file_holds_the_picture)

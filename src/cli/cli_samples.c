@@ -62,7 +62,7 @@ const struct cli_command cli_samples = {
     .name = "samples",
     .summary = "Draw training images of CONFIG as the network sees them, augmented.",
     .description =
-        "A PNG picture, a row per image: at the left as it is in the file, then as it enters the network in the "
+        "A PNG picture, a row per image, of each class in turn: at the left as it is in the file, then as it enters the network in the "
         "first seven epochs, by the same draws as in training. Needs the data.",
     .operands = operands,
     .options = options,

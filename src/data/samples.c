@@ -14,6 +14,8 @@ enum { GAP = 4, SMALLEST_SIDE = 64 };
 struct painter {
     const struct experiment *experiment;
     const struct dataset *dataset;
+    int64_t *shown; /* (rows): the sample of each row */
+    int64_t rows;
     struct image picture;
     int64_t zoom; /* pixels of the picture per pixel of an image */
     struct augment_params params;
@@ -65,25 +67,33 @@ static void gather(struct painter *painter, struct step_state state, int64_t cou
     ops->tensor_read(painter->backend, &painter->batch, painter->values);
 }
 
+/* Returns the row of a sample, or -1. */
+static int64_t row_of(const struct painter *painter, int64_t sample)
+{
+    for (int64_t row = 0; row < painter->rows; row++)
+        if (painter->shown[row] == sample) return row;
+    return -1;
+}
+
 /* Paints those images of a batch that have a row, as they enter the network in this step. */
 static void paint_step(struct painter *painter, const int32_t *order, struct step_state state, int64_t count,
-                       int64_t column, int64_t rows)
+                       int64_t column)
 {
     const struct dataset *dataset = painter->dataset;
     int64_t pixels = dataset->channels * dataset->height * dataset->width;
     bool wanted = false;
-    for (int64_t n = 0; n < count; n++) wanted |= order[state.batch_first + n] < rows;
+    for (int64_t n = 0; n < count; n++) wanted |= row_of(painter, order[state.batch_first + n]) >= 0;
     if (!wanted) return;
     gather(painter, state, count, true);
     for (int64_t n = 0; n < count; n++) {
-        int64_t sample = order[state.batch_first + n];
-        if (sample < rows) paint(painter, painter->values + n * pixels, sample, column);
+        int64_t row = row_of(painter, order[state.batch_first + n]);
+        if (row >= 0) paint(painter, painter->values + n * pixels, row, column);
     }
 }
 
 /* Paints one column: the rows' images as they enter the network in this epoch. Samples that fill no batch are shown as
  * a batch of their own. */
-static void paint_epoch(struct painter *painter, int64_t epoch, int64_t rows)
+static void paint_epoch(struct painter *painter, int64_t epoch)
 {
     const struct experiment *experiment = painter->experiment;
     int64_t count = painter->dataset->train.count, batch = experiment->train.batch_size, steps = count / batch;
@@ -93,27 +103,27 @@ static void paint_epoch(struct painter *painter, int64_t epoch, int64_t rows)
     for (int64_t first = 0; first < count; first += batch) {
         struct step_state state = {.step = (uint64_t)(epoch * steps + first / batch), .batch_first = first};
         state.mix = mix_draw(&painter->params, state.step, painter->dataset->height, painter->dataset->width);
-        paint_step(painter, order, state, count - first < batch ? count - first : batch, epoch + 1, rows);
+        paint_step(painter, order, state, count - first < batch ? count - first : batch, epoch + 1);
     }
     free(order);
 }
 
-static void paint_unchanged(struct painter *painter, int64_t rows)
+static void paint_unchanged(struct painter *painter)
 {
-    for (int64_t row = 0; row < rows; row++) {
-        gather(painter, (struct step_state){.batch_first = row}, 1, false);
+    for (int64_t row = 0; row < painter->rows; row++) {
+        gather(painter, (struct step_state){.batch_first = painter->shown[row]}, 1, false);
         paint(painter, painter->values, row, 0);
     }
 }
 
-static void create_picture(struct painter *painter, int64_t rows, int64_t columns)
+static void create_picture(struct painter *painter, int64_t columns)
 {
     const struct dataset *dataset = painter->dataset;
     int64_t side = dataset->height > dataset->width ? dataset->height : dataset->width;
     painter->zoom = (SMALLEST_SIDE + side - 1) / side;
     struct image *picture = &painter->picture;
     picture->channels = dataset->channels;
-    picture->height = GAP + rows * (dataset->height * painter->zoom + GAP);
+    picture->height = GAP + painter->rows * (dataset->height * painter->zoom + GAP);
     picture->width = GAP + columns * (dataset->width * painter->zoom + GAP);
     size_t pixels = (size_t)(picture->height * picture->width);
     picture->pixels = memory_alloc(pixels, (size_t)picture->channels);
@@ -156,16 +166,33 @@ static void close_backend(struct painter *painter)
     backend_destroy(painter->backend);
 }
 
+void samples_choose(const struct dataset *dataset, int64_t *shown, int64_t rows)
+{
+    const struct image_set *train = &dataset->train;
+    bool *taken = memory_alloc((size_t)train->count, sizeof *taken);
+    CHECK(rows <= train->count);
+    for (int64_t row = 0, class = 0; row < rows; class = (class + 1) % dataset->classes) {
+        int64_t sample = 0;
+        while (sample < train->count && (taken[sample] || train->labels[sample] != class)) sample++;
+        if (sample == train->count) continue;
+        taken[sample] = true, shown[row++] = sample;
+    }
+    free(taken);
+}
+
 struct image samples_picture(const struct experiment *experiment, const struct dataset *dataset, int64_t rows,
                              int64_t columns)
 {
     CHECK(rows >= 1 && rows <= dataset->train.count && columns >= 1);
     CHECK(dataset->channels == 1 || dataset->channels == 3);
     struct painter painter = {.experiment = experiment, .dataset = dataset, .params = experiment_augment(experiment)};
-    create_picture(&painter, rows, columns);
+    painter.rows = rows, painter.shown = memory_alloc((size_t)rows, sizeof *painter.shown);
+    samples_choose(dataset, painter.shown, rows);
+    create_picture(&painter, columns);
     open_backend(&painter);
-    paint_unchanged(&painter, rows);
-    for (int64_t epoch = 0; epoch + 1 < columns; epoch++) paint_epoch(&painter, epoch, rows);
+    paint_unchanged(&painter);
+    for (int64_t epoch = 0; epoch + 1 < columns; epoch++) paint_epoch(&painter, epoch);
     close_backend(&painter);
+    free(painter.shown);
     return painter.picture;
 }

@@ -1,6 +1,7 @@
 """`trainer samples` shows the training images that the formulas of backend.h give: bit for bit, by the numpy form of
 equivalence/changes.py. The holes are left out, whose colour is the picture's own choice."""
 
+import itertools
 import os
 import sys
 import tempfile
@@ -27,10 +28,17 @@ CASES = {
 }
 
 
-def shown(picture, sample, epoch, height, width):
-    """The pixels (C,H,W) that the picture shows of a sample in an epoch."""
+def chosen(labels):
+    """The samples of the rows: the first one of each class in turn, then the second ones."""
+    by_class = [[i for i, label in enumerate(labels) if label == c] for c in range(max(labels) + 1)]
+    rounds = itertools.chain.from_iterable(itertools.zip_longest(*by_class))
+    return [sample for sample in rounds if sample is not None][:ROWS]
+
+
+def shown(picture, row, epoch, height, width):
+    """The pixels (C,H,W) that the picture shows of a row's sample in an epoch."""
     zoom = -(-SMALLEST_SIDE // max(height, width))
-    top, left = GAP + sample * (height * zoom + GAP), GAP + (epoch + 1) * (width * zoom + GAP)
+    top, left = GAP + row * (height * zoom + GAP), GAP + (epoch + 1) * (width * zoom + GAP)
     return picture[top:top + height * zoom:zoom, left:left + width * zoom:zoom].transpose(2, 0, 1)
 
 
@@ -49,15 +57,16 @@ class Samples(unittest.TestCase):
         case.call("samples", case.config, "-o", path)
         picture = numpy.asarray(Image.open(path))
         picture = picture if picture.ndim == 3 else picture[..., None]
-        pixels = images.make_set(*images.SHAPES[dataset])[0].images
+        train = images.make_set(*images.SHAPES[dataset])[0]
+        pixels = train.images
         size, asked = case.settings.whole("train.batch_size"), changes.Changes(case.settings)
         for epoch in EPOCHS:
             order = draws.epoch_order(len(pixels), asked.seed, epoch, case.settings.text("data.first_epoch"))
-            for sample in range(ROWS):
+            for row, sample in enumerate(chosen(train.labels)):
                 step, place = divmod(order.index(sample), size)
                 partner = order[step * size + (place + 1) % size]
                 pair, holes, _ = changes.batch(asked, epoch * (len(pixels) // size) + step, [sample, partner], pixels)
-                different = (shown(picture, sample, epoch, *pixels.shape[2:]) != pair[0]) & ~holes[0]
+                different = (shown(picture, row, epoch, *pixels.shape[2:]) != pair[0]) & ~holes[0]
                 self.assertEqual(int(different.sum()), 0, f"epoch {epoch}, sample {sample}")
 
     def test_every_change(self):
