@@ -9,6 +9,7 @@
 
 #include "config_support.h"
 #include "jpeg_support.h"
+#include "image_support.h"
 #include "trainer/image.h"
 #include "trainer/rng.h"
 
@@ -25,7 +26,7 @@ static struct image read_good(const char *path, int64_t channels)
 {
     struct image image;
     struct status status = {0};
-    cr_assert(image_read(&image, path, channels, &status), "%s", status.message);
+    cr_assert(picture_read(&image, path, channels, &status), "%s", status.message);
     return image;
 }
 
@@ -33,7 +34,7 @@ static void expect_refused(const char *path, const char *part)
 {
     struct image image;
     struct status status = {0};
-    cr_assert_not(image_read(&image, path, 3, &status), "%s was read", path);
+    cr_assert_not(picture_read(&image, path, 3, &status), "%s was read", path);
     cr_expect_eq(status.code, STATUS_RUNTIME);
     cr_expect(strncmp(status.message, path, strlen(path)) == 0 && strstr(status.message, part), "\"%s\" lacks \"%s\"",
               status.message, part);
@@ -176,7 +177,7 @@ Test(image, survives_damage)
         support_file_write("damaged", bytes, size);
         struct image image;
         struct status status = {0};
-        if (image_read(&image, "damaged", 3, &status))
+        if (picture_read(&image, "damaged", 3, &status))
             image_free(&image);
         else
             cr_expect(strncmp(status.message, "damaged: ", 9) == 0 && !strchr(status.message, '\n'), "%s",
@@ -213,6 +214,12 @@ Test(image, refuses_bombs)
 
 /* --- resizing --- */
 
+static void stretch(struct image *image, int64_t height, int64_t width)
+{
+    struct status status = {0};
+    cr_assert(picture_stretch(image, height, width, &status), "%s", status.message);
+}
+
 static struct image ramp(int64_t height, int64_t width)
 {
     struct image image = {1, height, width, memory_alloc((size_t)(height * width), 1)};
@@ -228,7 +235,7 @@ Test(image, resizing_keeps_a_ramp)
     for (int i = 0; i < 4; i++) {
         struct image image = ramp(32, 40);
         int64_t height = sizes[i][0], width = sizes[i][1];
-        image_resize(&image, height, width);
+        stretch(&image, height, width);
         cr_assert(image.height == height && image.width == width);
         double down = 32.0 / (double)height, right = 40.0 / (double)width;
         for (int64_t h = height / 4; h < height - height / 4; h++)
@@ -246,7 +253,7 @@ Test(image, resizing_does_not_alias)
 {
     struct image image = {1, 64, 64, memory_alloc(64 * 64, 1)};
     for (int i = 0; i < 64 * 64; i++) image.pixels[i] = (i + i / 64) % 2 ? 255 : 0;
-    image_resize(&image, 16, 16);
+    stretch(&image, 16, 16);
     for (int i = 0; i < 16 * 16; i++) cr_expect(abs(image.pixels[i] - 128) <= 4, "%d", image.pixels[i]);
     image_free(&image);
 }
@@ -254,11 +261,11 @@ Test(image, resizing_does_not_alias)
 Test(image, resizing_to_the_same_size_or_one_pixel)
 {
     struct image image = ramp(6, 5), same = ramp(6, 5);
-    image_resize(&image, 6, 5);
+    stretch(&image, 6, 5);
     expect_pixels(&image, same.pixels, 0);
-    image_resize(&image, 1, 1);
+    stretch(&image, 1, 1);
     cr_expect(abs(image.pixels[0] - 13) <= 1, "%d", image.pixels[0]); /* the mean: 4*2 + 2*2.5 */
-    image_resize(&image, 3, 3);
+    stretch(&image, 3, 3);
     for (int i = 0; i < 9; i++) cr_expect_eq(image.pixels[i], image.pixels[0]);
     image_free(&image);
     image_free(&same);

@@ -11,6 +11,7 @@
 
 #include "config_support.h"
 #include "jpeg_support.h"
+#include "image_support.h"
 #include "trainer/image.h"
 #include "util/sha256.h"
 #include "util/warning.h"
@@ -139,8 +140,8 @@ Test(image_fit, reading_and_resizing_is_stretching)
         struct status status;
         const char *path = TEST_FOLDER "/fixtures/fitted/photo_420.jpg";
         uint8_t *fitted = read_good(path, &format);
-        cr_assert(image_read(&image, path, 3, &status));
-        image_resize(&image, format.height, format.width);
+        cr_assert(picture_read(&image, path, 3, &status));
+        cr_assert(picture_stretch(&image, format.height, format.width, &status), "%s", status.message);
         bool same = memcmp(image.pixels, fitted, (size_t)(3 * format.height * format.width)) == 0;
         cr_expect(smaller ? !same : same, "%d", smaller);
         image_free(&image);
@@ -194,7 +195,7 @@ Test(image_fit, headers_tell_the_size)
         struct status status = {0};
         if (strcmp(entry.name, last) == 0) continue;
         char *path = memory_format("%s/%s", fixtures, entry.name);
-        cr_assert(image_read(&image, path, 3, &status), "%s", status.message);
+        cr_assert(picture_read(&image, path, 3, &status), "%s", status.message);
         expect_header(path, image.height, image.width, !strstr(path, "grey"));
         image_free(&image);
         free(path);

@@ -11,6 +11,7 @@
 
 #include "config_support.h"
 #include "jpeg_support.h"
+#include "image_support.h"
 #include "trainer/image.h"
 
 TestSuite(pictures, .init = enter_folder, .fini = leave_folder);
@@ -21,7 +22,7 @@ static struct image read_good(const char *path, int64_t channels)
 {
     struct image image;
     struct status status = {0};
-    cr_assert(image_read(&image, path, channels, &status), "%s", status.message);
+    cr_assert(picture_read(&image, path, channels, &status), "%s", status.message);
     return image;
 }
 
@@ -30,7 +31,7 @@ static void expect_refusal(const char *path, const char *expected)
     struct image image;
     struct status status = {0};
     char *message = memory_format("%s: %s", path, expected);
-    cr_expect_not(image_read(&image, path, 3, &status), "%s was read", path);
+    cr_expect_not(picture_read(&image, path, 3, &status), "%s was read", path);
     cr_expect_str_eq(status.message, message, "\"%s\", not \"%s\"", status.message, message);
     free(message);
 }
@@ -265,7 +266,7 @@ Test(pictures, files_that_end_early_are_refused)
             struct image image;
             struct status status = {0};
             support_file_write("part.jpg", bytes, part);
-            cr_expect_not(image_read(&image, "part.jpg", 3, &status), "%s: %zu of %zu bytes", names[i], part, size);
+            cr_expect_not(picture_read(&image, "part.jpg", 3, &status), "%s: %zu of %zu bytes", names[i], part, size);
             cr_expect(strncmp(status.message, "part.jpg: not a good JPEG file: ", 32) == 0, "%s", status.message);
         }
         free(bytes), free(from);

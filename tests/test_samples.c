@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "image_support.h"
 #include "session_support.h"
 #include "trainer/samples.h"
 
@@ -92,7 +93,7 @@ Test(samples, a_png_file_holds_the_picture)
     char *folder = support_folder(), *path = support_path(folder, "picture.png");
     struct status status = {0};
     cr_assert(image_write_png(&picture, path, &status), "%s", status.message);
-    cr_assert(image_read(&back, path, C, &status), "%s", status.message);
+    cr_assert(picture_read(&back, path, C, &status), "%s", status.message);
     cr_assert(back.height == picture.height && back.width == picture.width);
     cr_expect_eq(memcmp(back.pixels, picture.pixels, (size_t)(C * back.height * back.width)), 0);
     cr_expect_not(image_write_png(&picture, folder, &status));

@@ -24,7 +24,12 @@ enum { IMAGE_MAX_SIDE = 16384 };
  *   pad       it is scaled until height x width holds all of it, and stands in the middle: Pillow's ImageOps.pad. A
  *             picture that would become thinner than a pixel is one pixel thick
  *   stretch   both directions are scaled, each by a factor of its own: Pillow's resize
- * Each is done in Pillow's arithmetic, to the bit; image_resize has the formula. */
+ * Each is done in Pillow's arithmetic, to the bit (Pillow 13, BILINEAR). A pixel of the result is the mean of the pixels
+ * around its centre with triangular weights, which reach max(1, size before / size after) pixels to each side. That is
+ * bilinear interpolation for a larger result and avoids aliasing for a smaller one. One direction is scaled after the
+ * other, each with weights in steps of 2^-22 and a result rounded to 8 bits. Rows are scaled along their length first,
+ * unless the picture loses rows, and more than twice as many as columns. (Pillow before version 13 has no such exception,
+ * so its pixels may then differ by 1.) */
 enum image_fit { IMAGE_FIT_CROP, IMAGE_FIT_PAD, IMAGE_FIT_STRETCH };
 
 /* What a picture is made into. */
@@ -41,13 +46,21 @@ struct image_header {
 };
 
 /* Reads the header of a PNG or JPEG file and none of its pixels. Of a JPEG the bytes before the first pixel are read,
- * of a PNG a few bytes of each chunk. The file may still be damaged behind its header. Errors are those of image_read;
- * too large a picture is one of them. */
+ * of a PNG a few bytes of each chunk. The file may still be damaged behind its header. Errors are those of
+ * image_read_fitted; too large a picture is one of them. */
 bool image_probe(struct image_header *header, const char *path, struct status *status);
 
-/* Reads a picture as image_read does, on the format's background, and fits it. Grey is made before the picture is
- * scaled. `pixels` is the caller's memory for (C,H,W) of the format; after an error its content is undefined. Errors
- * are those of image_read.
+/* Reads a PNG or JPEG file of any name and fits it, with 3 channels (red, green, blue) or 1 (0.299 R + 0.587 G + 0.114 B,
+ * rounded, made before the picture is scaled). The pixels are those of Pillow's ImageOps.exif_transpose, then
+ * alpha_composite on the background, then convert, then the fit:
+ *   - The EXIF orientation of a JPEG or PNG turns the picture upright.
+ *   - Transparent pixels lie on the background.
+ *   - Of 16 bits the upper 8 count. No gamma and no colour profile is applied.
+ *   - CMYK is taken for Adobe's, which is inverted.
+ * docs/using-a-model.md says where Pillow differs. A JPEG with bytes that belong to nothing is read, with a warning.
+ * `pixels` is the caller's memory for (C,H,W) of the format; after an error its content is undefined. Errors
+ * (STATUS_RUNTIME) name the file and the cause. Damaged and cut-off files, other kinds of pictures, pipes and devices are
+ * errors; the reader does not wait for a pipe.
  *
  * A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, which libjpeg-turbo does many times faster than the whole. The
  * reduction is the largest s of 8, 4, 2 and 1 with
@@ -64,31 +77,12 @@ bool image_read_fitted(uint8_t *pixels, const char *path, const struct image_for
 bool image_read_fitted_bytes(uint8_t *pixels, const char *path, const uint8_t *bytes, size_t size,
                              const struct image_format *format, struct status *status);
 
-/* --- pictures of their own size --- */
+/* --- pictures in memory --- */
 
 struct image {
     int64_t channels, height, width;
     uint8_t *pixels; /* (C,H,W); owned */
 };
-
-/* Reads a PNG or JPEG file of any name with 3 channels (red, green, blue) or 1 (0.299 R + 0.587 G + 0.114 B,
- * rounded). The pixels are those of Pillow's ImageOps.exif_transpose, then alpha_composite on white, then convert:
- *   - The EXIF orientation of a JPEG or PNG turns the picture upright.
- *   - Transparent pixels lie on white.
- *   - Of 16 bits the upper 8 count. No gamma and no colour profile is applied.
- *   - CMYK is taken for Adobe's, which is inverted.
- * docs/using-a-model.md says where Pillow differs. A JPEG with bytes that belong to nothing is read, with a warning.
- * Errors (STATUS_RUNTIME) name the file and the cause. Damaged and cut-off files, other kinds of pictures, pipes and
- * devices are errors; the reader does not wait for a pipe. Free with image_free. */
-bool image_read(struct image *image, const char *path, int64_t channels, struct status *status);
-
-/* Scales to height x width without keeping the ratio of the sides. Each output pixel is the mean of the input pixels
- * around its centre with triangular weights, which reach max(1, input size / output size) pixels to each side. That is
- * bilinear interpolation for a larger output and avoids aliasing for a smaller one. The result is that of Pillow's
- * resize with BILINEAR, to the bit: one direction after the other, each with weights in steps of 2^-22 and a result
- * rounded to 8 bits. Rows are scaled along their length first, unless the picture loses rows, and more than twice as
- * many as columns. (Pillow before version 13 has no such exception, so its pixels may then differ by 1.) */
-void image_resize(struct image *image, int64_t height, int64_t width);
 
 /* Writes an image of 1 or 3 channels as a PNG file, which appears whole or not at all. Errors name the file and the
  * cause. */

@@ -189,30 +189,6 @@ bool image_read_fitted(uint8_t *pixels, const char *path, const struct image_for
     return good;
 }
 
-/* Makes planes of a decoded picture, in its own size. */
-static void split_planes(struct image *image, const struct image_stored *stored, int64_t channels)
-{
-    struct image_view view = image_orientation_view(stored);
-    struct image_format format = {channels, view.height, view.width, IMAGE_FIT_STRETCH, {255, 255, 255}};
-    *image = (struct image){channels, view.height, view.width, NULL};
-    image->pixels = memory_alloc((size_t)(view.height * view.width), (size_t)channels);
-    image_fit(stored, &format, image->pixels);
-}
-
-bool image_read(struct image *image, const char *path, int64_t channels, struct status *status)
-{
-    struct image_source source = {.path = path};
-    struct image_stored stored = {0};
-    uint8_t *bytes;
-    CHECK(channels == 1 || channels == 3);
-    bool good = read_file(&source, &bytes, status) && decode(&source, &stored, status);
-    *image = (struct image){0};
-    if (good) split_planes(image, &stored, channels);
-    free(stored.pixels);
-    free(bytes);
-    return good;
-}
-
 void image_free(struct image *image)
 {
     free(image->pixels);

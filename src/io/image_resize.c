@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "io/image_private.h"
-#include "trainer/check.h"
 #include "trainer/memory.h"
 
 enum { WEIGHT_BITS = 22 };
@@ -219,21 +218,4 @@ void image_resample(const struct image_rows *rows, const struct image_box *box, 
     for (int64_t h = 0; h < to->height; h++) resample_row(&work, h);
     direction_free(&work.across), direction_free(&work.down);
     free(work.kept), free(work.line), free(work.summed), free(work.sums), free(work.result);
-}
-
-void image_resize(struct image *image, int64_t height, int64_t width)
-{
-    CHECK(height >= 1 && width >= 1);
-    struct image resized = {image->channels, height, width, NULL};
-    struct image_box whole = {0, 0, (float)image->width, (float)image->height};
-    resized.pixels = memory_alloc((size_t)(height * width), (size_t)image->channels);
-    for (int64_t c = 0; c < image->channels; c++) {
-        struct image_rows rows = {.channels = 1};
-        rows.view = (struct image_view){image->height, image->width, 1, NULL, image->width, 1};
-        rows.view.first = image->pixels + c * image->height * image->width;
-        image_resample(&rows, &whole,
-                       &(struct image_target){resized.pixels + c * height * width, height, width, width, 0});
-    }
-    image_free(image);
-    *image = resized;
 }

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "trainer/image.h"
+#include "../image_support.h"
 
 static void print(const char *path, int64_t channels)
 {
     struct image image;
     struct status status;
-    if (!image_read(&image, path, channels, &status)) {
+    if (!picture_read(&image, path, channels, &status)) {
         printf("%s\n", status.message);
         return;
     }
