@@ -85,6 +85,7 @@ CONFIG(mlp_numpy, 3, 32, 32)
 CONFIG(mlp, 3, 32, 32)
 CONFIG(mlp_best, 3, 32, 32)
 CONFIG(convnet, 3, 32, 32)
+CONFIG(folder, 3, 64, 64)
 CONFIG(quickstart, 1, 28, 28)
 CONFIG(quickstart, 3, 32, 32) /* one derivative of the second batch normalization is nearly zero by cancellation */
 
