@@ -19,6 +19,9 @@ static inline void enter_folder(void)
 {
     test_folder = support_folder();
     cr_assert(chdir(test_folder) == 0);
+    char *cache = support_path(test_folder, ".cache"); /* no test writes into the cache of its user */
+    setenv("XDG_CACHE_HOME", cache, 1);
+    free(cache);
 }
 
 static inline void leave_folder(void)

@@ -119,7 +119,9 @@ const struct cli_command cli_pack = {
         "Training, validation and test set are packed as the data set has them. `data.test_size` is drawn before; "
         "`data.validation_size` and `data.normalization` are left to the runs.\n\n"
         "Header and tables of a packed file are always checked by their SHA-256 when it is opened, and its pixels "
-        "too where they have at most 1 GiB; --check also checks those of larger files.",
+        "too where they have at most 1 GiB; --check also checks those of larger files.\n\n"
+        "Folders of pictures are packed by themselves: the decoded pictures are kept in $XDG_CACHE_HOME/trainer, or "
+        "~/.cache/trainer, which may be deleted at any time.",
     .operands = operands,
     .options = options,
     .examples = examples,

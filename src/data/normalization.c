@@ -2,43 +2,101 @@
 #include "data_private.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "trainer/memory.h"
+#include "util/workers.h"
 
-enum { PIXEL_VALUES = 256 };
+enum { PIXEL_VALUES = 256, IMAGES_AT_ONCE = 256 };
 
-/* Sums of pixels are exact in integers: only 2^63 / 255 images could overflow them. */
+/* The train set, which all cores read once, IMAGES_AT_ONCE images at a time. What they find are whole numbers, so that the
+ * order in which it is added up does not matter. */
+struct counting {
+    const struct dataset *dataset;
+    int64_t sample, plane; /* C*H*W, H*W */
+    pthread_mutex_t mutex; /* over the arrays below */
+    int64_t *sums;         /* (C,H,W): the sum of each pixel; 2^63 / 255 images could overflow it */
+    int64_t *occurrences;  /* (C,PIXEL_VALUES): how often a channel has each value */
+};
+
+static void add_to(struct counting *counting, int64_t *to, const int64_t *from, int64_t count)
+{
+    pthread_mutex_lock(&counting->mutex);
+    for (int64_t i = 0; i < count; i++) to[i] += from[i];
+    pthread_mutex_unlock(&counting->mutex);
+}
+
+static int64_t end_of(const struct counting *counting, int64_t item)
+{
+    int64_t end = (item + 1) * IMAGES_AT_ONCE, count = counting->dataset->train.count;
+    return end < count ? end : count;
+}
+
+static void sum_images(void *context, int64_t item)
+{
+    struct counting *counting = context;
+    int64_t *sums = memory_alloc((size_t)counting->sample, sizeof *sums);
+    for (int64_t n = item * IMAGES_AT_ONCE; n < end_of(counting, item); n++) {
+        const uint8_t *image = image_set_pixels(&counting->dataset->train, n, counting->sample);
+        for (int64_t i = 0; i < counting->sample; i++) sums[i] += image[i];
+    }
+    add_to(counting, counting->sums, sums, counting->sample);
+    free(sums);
+}
+
+/* Counts in two tables by turns, since a counter waits for itself where neighbours have the same value. */
+static void count_plane(const uint8_t *pixels, int64_t plane, int64_t *occurrences)
+{
+    uint32_t other[PIXEL_VALUES] = {0};
+    int64_t i = 0;
+    for (; i + 1 < plane; i += 2) occurrences[pixels[i]]++, other[pixels[i + 1]]++;
+    if (i < plane) occurrences[pixels[i]]++;
+    for (int value = 0; value < PIXEL_VALUES; value++) occurrences[value] += other[value];
+}
+
+static void count_images(void *context, int64_t item)
+{
+    struct counting *counting = context;
+    int64_t channels = counting->dataset->channels;
+    int64_t *occurrences = memory_alloc((size_t)channels, PIXEL_VALUES * sizeof *occurrences);
+    for (int64_t n = item * IMAGES_AT_ONCE; n < end_of(counting, item); n++) {
+        const uint8_t *image = image_set_pixels(&counting->dataset->train, n, counting->sample);
+        for (int64_t c = 0; c < channels; c++)
+            count_plane(image + c * counting->plane, counting->plane, occurrences + c * PIXEL_VALUES);
+    }
+    add_to(counting, counting->occurrences, occurrences, channels * PIXEL_VALUES);
+    free(occurrences);
+}
+
+static void count(struct counting *counting, void (*work)(void *context, int64_t item))
+{
+    int64_t items = (counting->dataset->train.count + IMAGES_AT_ONCE - 1) / IMAGES_AT_ONCE;
+    workers_run(&(struct workers_job){items, work, NULL, counting});
+}
+
+static struct counting start_counting(const struct dataset *dataset)
+{
+    int64_t plane = dataset->height * dataset->width;
+    return (struct counting){
+        .dataset = dataset, .sample = dataset->channels * plane, .plane = plane, .mutex = PTHREAD_MUTEX_INITIALIZER};
+}
+
 static void subtract_mean_image(struct dataset *dataset)
 {
-    const struct image_set *train = &dataset->train;
-    int64_t sample = dataset->channels * dataset->height * dataset->width;
-    int64_t *sum = memory_alloc((size_t)sample, sizeof *sum);
-    for (int64_t n = 0; n < train->count; n++) {
-        const uint8_t *image = image_set_pixels(train, n, sample);
-        for (int64_t i = 0; i < sample; i++) sum[i] += image[i];
-    }
-    for (int64_t i = 0; i < sample; i++) dataset->offset[i] = (float)((double)sum[i] / (double)train->count);
-    free(sum);
+    struct counting counting = start_counting(dataset);
+    double images = (double)dataset->train.count;
+    counting.sums = memory_alloc((size_t)counting.sample, sizeof *counting.sums);
+    count(&counting, sum_images);
+    for (int64_t i = 0; i < counting.sample; i++) dataset->offset[i] = (float)((double)counting.sums[i] / images);
+    free(counting.sums);
 }
 
-/* Counts each value of a pixel in channel `c` of the train set. Sums over these counts give a constant channel a
- * deviation of exactly 0. */
-static void count_values(const struct dataset *dataset, int64_t c, int64_t occurrences[PIXEL_VALUES])
+/* Sums over the counts give a constant channel a deviation of exactly 0. */
+static void standardize_channel(struct dataset *dataset, int64_t c, const int64_t occurrences[PIXEL_VALUES])
 {
-    int64_t plane = dataset->height * dataset->width, sample = dataset->channels * plane;
-    for (int value = 0; value < PIXEL_VALUES; value++) occurrences[value] = 0;
-    for (int64_t n = 0; n < dataset->train.count; n++) {
-        const uint8_t *pixels = image_set_pixels(&dataset->train, n, sample) + c * plane;
-        for (int64_t i = 0; i < plane; i++) occurrences[pixels[i]]++;
-    }
-}
-
-static void standardize_channel(struct dataset *dataset, int64_t c)
-{
-    int64_t plane = dataset->height * dataset->width, occurrences[PIXEL_VALUES];
+    int64_t plane = dataset->height * dataset->width;
     double count = (double)(dataset->train.count * plane), sum = 0, squares = 0;
-    count_values(dataset, c, occurrences);
     for (int value = 0; value < PIXEL_VALUES; value++) sum += value * (double)occurrences[value];
     double mean = sum / count;
     for (int value = 0; value < PIXEL_VALUES; value++)
@@ -46,6 +104,16 @@ static void standardize_channel(struct dataset *dataset, int64_t c)
     double deviation = sqrt(squares / count);
     for (int64_t i = 0; i < plane; i++) dataset->offset[c * plane + i] = (float)mean;
     dataset->scale[c] = deviation > 0 ? (float)(1 / deviation) : 1;
+}
+
+static void standardize_channels(struct dataset *dataset)
+{
+    struct counting counting = start_counting(dataset);
+    counting.occurrences = memory_alloc((size_t)dataset->channels, PIXEL_VALUES * sizeof *counting.occurrences);
+    count(&counting, count_images);
+    for (int64_t c = 0; c < dataset->channels; c++)
+        standardize_channel(dataset, c, counting.occurrences + c * PIXEL_VALUES);
+    free(counting.occurrences);
 }
 
 void dataset_normalize(struct dataset *dataset, enum normalization normalization)
@@ -64,7 +132,7 @@ void dataset_normalize(struct dataset *dataset, enum normalization normalization
         for (int64_t c = 0; c < channels; c++) dataset->scale[c] = 1.0f / 255;
         break;
     case NORMALIZATION_CHANNEL:
-        for (int64_t c = 0; c < channels; c++) standardize_channel(dataset, c);
+        standardize_channels(dataset);
         break;
     }
 }

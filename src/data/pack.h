@@ -117,6 +117,9 @@ char *pack_row_name(const struct pack *pack, int64_t row);
 /* Checks the pixels of all rows against their digests, with all cores; the error (STATUS_RUNTIME) names the first row. */
 bool pack_check_pixels(const struct pack *pack, struct status *status);
 
+/* Tells whether the file has so few pixels that they are checked whenever it is loaded. */
+bool pack_is_checked(const struct pack *pack);
+
 /* Moves the mapping and the tables that sets refer to into the data set, and closes the file. */
 void pack_give(struct pack *pack, struct dataset *dataset);
 

@@ -1,6 +1,5 @@
 /* Packs a data set into one file (trainer/pack.h). Row r of the file is the r-th sample of the training set, then of the
  * validation set, then of the test set. */
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +18,7 @@ struct packing {
     struct pack_tables tables;
     struct pack_writer writer;
     uint8_t (*digests)[PACK_SHA256];
-    pthread_mutex_t mutex; /* over the two below */
-    bool failed;
-    struct status problem;
+    struct workers_error error;
 };
 
 /* Returns the set that a row belongs to, and the sample's number in it. */
@@ -46,25 +43,15 @@ static bool write_row(struct packing *packing, int64_t row, struct status *statu
            pack_write_row(&packing->writer, row, pixels, status);
 }
 
-static bool has_failed(struct packing *packing, const struct status *problem)
-{
-    pthread_mutex_lock(&packing->mutex);
-    if (problem && !packing->failed) packing->problem = *problem;
-    packing->failed = packing->failed || problem;
-    bool failed = packing->failed;
-    pthread_mutex_unlock(&packing->mutex);
-    return failed;
-}
-
 static void write_item(void *context, int64_t item)
 {
     struct packing *packing = context;
     struct status problem;
     int64_t row = item * ROWS_AT_ONCE, rows = packing->tables.rows;
-    if (has_failed(packing, NULL)) return;
+    if (workers_error_met(&packing->error)) return;
     for (int64_t i = 0; i < ROWS_AT_ONCE && row < rows; i++, row++)
         if (!write_row(packing, row, &problem)) {
-            has_failed(packing, &problem);
+            workers_error_note(&packing->error, &problem);
             return;
         }
 }
@@ -73,8 +60,8 @@ static bool write_pixels(struct packing *packing, struct status *status)
 {
     int64_t items = (packing->tables.rows + ROWS_AT_ONCE - 1) / ROWS_AT_ONCE;
     workers_run(&(struct workers_job){items, write_item, NULL, packing});
-    if (packing->failed) *status = packing->problem;
-    return !packing->failed;
+    if (packing->error.met) *status = packing->error.status;
+    return !packing->error.met;
 }
 
 /* --- tables --- */
@@ -198,9 +185,8 @@ static bool pack(struct packing *packing, const struct experiment *experiment, c
 bool dataset_pack(const struct dataset *dataset, const struct experiment *experiment, const char *path, int64_t *bytes,
                   struct status *status)
 {
-    struct packing packing = {.dataset = dataset,
-                              .sets = {&dataset->train, &dataset->validation, &dataset->test},
-                              .mutex = PTHREAD_MUTEX_INITIALIZER};
+    struct packing packing = {
+        .dataset = dataset, .sets = {&dataset->train, &dataset->validation, &dataset->test}, .error = WORKERS_NO_ERROR};
     struct pack_tables *tables = &packing.tables;
     tables->channels = dataset->channels, tables->height = dataset->height, tables->width = dataset->width;
     tables->classes = dataset->classes;

@@ -126,14 +126,9 @@ static void fill(struct dataset *dataset, struct pack *pack)
     pack_give(pack, dataset);
 }
 
-static bool is_small(const struct pack_tables *tables)
-{
-    return tables->rows * tables->channels * tables->height * tables->width <= PACK_CHECKED_BYTES;
-}
-
 static bool load(struct dataset *dataset, struct pack *pack, const struct dataset_source *source, struct status *status)
 {
-    if (!check_source(pack, source, status) || (is_small(&pack->tables) && !pack_check_pixels(pack, status)) ||
+    if (!check_source(pack, source, status) || (pack_is_checked(pack) && !pack_check_pixels(pack, status)) ||
         !take_class_names(dataset, pack, source, status))
         return false;
     fill(dataset, pack);

@@ -303,6 +303,12 @@ char *pack_row_name(const struct pack *pack, int64_t row)
 
 enum { ROWS_AT_ONCE = 256 };
 
+bool pack_is_checked(const struct pack *pack)
+{
+    const struct pack_tables *tables = &pack->tables;
+    return tables->rows * tables->channels * tables->height * tables->width <= PACK_CHECKED_BYTES;
+}
+
 struct checking {
     const struct pack *pack;
     int64_t sample;

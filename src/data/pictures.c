@@ -4,10 +4,12 @@
 #include <string.h>
 
 #include "config/text.h"
+#include "picture_cache.h"
 #include "picture_decode.h"
 #include "picture_shape.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/machine.h"
 
 enum { EXAMPLES = 3 }; /* reasons that a message gives */
 
@@ -168,17 +170,54 @@ static void make_sets(struct dataset *dataset, const struct picture_list *list, 
 
 /* --- loading --- */
 
-/* Reads the pictures into rows of the data set. The strings of `reasons` (count) are new. */
-static void read_rows(struct dataset *dataset, const struct picture_list *list, const struct image_format *format,
-                      char **reasons, struct image_set *rows, const struct dataset_watch *watch)
+/* Fails where the pixels do not fit into memory; `reason` says why they are not in a file. */
+static bool check_memory(const struct picture_list *list, const struct image_format *format, const char *reason,
+                         struct status *status)
 {
-    int64_t sample = format->channels * format->height * format->width;
+    double wanted = (double)list->count * (double)(format->channels * format->height * format->width);
+    double limit = (double)machine_read("").memory_and_swap;
+    if (wanted <= limit) return true;
+    return status_fail(
+        status, STATUS_RUNTIME,
+        "%s: %lld pictures of %lldx%lldx%lld need %.1f GiB, and this process may use %.1f GiB of memory; "
+        "the cache of decoded pictures would need as much on a disk, but %s",
+        list->root, (long long)list->count, (long long)format->channels, (long long)format->height,
+        (long long)format->width, wanted / 0x1p30, limit / 0x1p30, reason);
+}
+
+/* Reads the pictures into memory. */
+static bool read_into_memory(struct dataset *dataset, const struct picture_list *list,
+                             const struct dataset_source *source, struct picture_rows *rows, const char *reason,
+                             struct status *status)
+{
+    struct image_format *format = &rows->format;
+    if (format->height == 0 && !picture_shape_find(format, list, source, status)) return false;
+    if (!check_memory(list, format, reason, status)) return false;
     uint8_t(*digests)[32] = memory_alloc((size_t)list->count, sizeof *digests);
+    uint8_t *pixels = memory_alloc_aligned((size_t)(list->count * format->channels * format->height * format->width));
     dataset_keep(dataset, digests, 0);
-    rows->pixels = memory_alloc_aligned((size_t)(list->count * sample));
-    rows->row_digests = (const uint8_t(*)[32])digests;
-    dataset_keep(dataset, rows->pixels, 0);
-    picture_decode(&(struct picture_decode){list, *format, rows->pixels, digests, reasons, watch});
+    dataset_keep(dataset, pixels, 0);
+    rows->pixels = pixels, rows->digests = (const uint8_t(*)[32])digests;
+    return picture_decode(&(struct picture_decode){.list = list,
+                                                   .format = *format,
+                                                   .pixels = pixels,
+                                                   .digests = digests,
+                                                   .reasons = rows->reasons,
+                                                   .watch = source->watch},
+                          status);
+}
+
+/* Reads the pictures, from the cache where there is one. */
+static bool read_rows(struct dataset *dataset, const struct picture_list *list, const struct dataset_source *source,
+                      struct picture_rows *rows, struct status *status)
+{
+    struct status reason = {.message = "data.cache is false"};
+    enum picture_cache_result result =
+        source->pictures.cache ? picture_cache_read(dataset, rows, list, source, &reason) : PICTURE_CACHE_NONE;
+    if (result == PICTURE_CACHE_GOOD) return true;
+    if (result == PICTURE_CACHE_NONE) return read_into_memory(dataset, list, source, rows, reason.message, status);
+    *status = reason;
+    return false;
 }
 
 /* Completes the data set from rows that were read. */
@@ -196,20 +235,27 @@ static bool finish(struct dataset *dataset, struct picture_list *list, const str
     return status_fail(status, STATUS_RUNTIME, "%s: none of the training pictures can be read", list->root);
 }
 
+static bool read_and_finish(struct dataset *dataset, struct picture_list *list, const struct dataset_source *source,
+                            struct picture_rows *read, struct status *status)
+{
+    if (!read_rows(dataset, list, source, read, status)) return false;
+    struct image_set rows = {.pixels = (uint8_t *)(uintptr_t)read->pixels, .row_digests = read->digests};
+    dataset->channels = read->format.channels, dataset->height = read->format.height,
+    dataset->width = read->format.width;
+    return finish(dataset, list, source, read->reasons, &rows, status);
+}
+
 static bool load(struct dataset *dataset, struct picture_list *list, const struct dataset_source *source,
                  struct status *status)
 {
-    struct image_format format;
-    struct image_set rows = {0};
+    struct picture_rows read = {0};
     if (!check_parts(list, source, status) || !check_classes(list, source, status) ||
-        !rename_classes(list, source, status) || !picture_shape_find(&format, list, source, status))
+        !rename_classes(list, source, status))
         return false;
-    dataset->channels = format.channels, dataset->height = format.height, dataset->width = format.width;
-    char **reasons = memory_alloc((size_t)list->count, sizeof *reasons);
-    read_rows(dataset, list, &format, reasons, &rows, source->watch);
-    bool good = finish(dataset, list, source, reasons, &rows, status);
-    for (int64_t i = 0; i < list->count; i++) free(reasons[i]);
-    free(reasons);
+    read.reasons = memory_alloc((size_t)list->count, sizeof *read.reasons);
+    bool good = read_and_finish(dataset, list, source, &read, status);
+    for (int64_t i = 0; i < list->count; i++) free(read.reasons[i]);
+    free(read.reasons);
     return good;
 }
 

@@ -42,3 +42,19 @@ void workers_run(const struct workers_job *job)
     for (int64_t i = 0; i < started; i++) pthread_join(threads[i], NULL);
     free(threads);
 }
+
+void workers_error_note(struct workers_error *error, const struct status *status)
+{
+    pthread_mutex_lock(&error->mutex);
+    if (!error->met) error->status = *status;
+    error->met = true;
+    pthread_mutex_unlock(&error->mutex);
+}
+
+bool workers_error_met(struct workers_error *error)
+{
+    pthread_mutex_lock(&error->mutex);
+    bool met = error->met;
+    pthread_mutex_unlock(&error->mutex);
+    return met;
+}

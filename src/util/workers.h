@@ -3,7 +3,11 @@
 #ifndef UTIL_WORKERS_H
 #define UTIL_WORKERS_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "trainer/status.h"
 
 struct workers_job {
     int64_t count;
@@ -15,5 +19,19 @@ struct workers_job {
 /* Does items 0 to count - 1 in as many threads as the process may use cores, the calling one among them. Threads that
  * the system does not give are done without. */
 void workers_run(const struct workers_job *job);
+
+/* The error that the first of several threads met. Starts as WORKERS_NO_ERROR. */
+struct workers_error {
+    pthread_mutex_t mutex;
+    bool met;
+    struct status status;
+};
+#define WORKERS_NO_ERROR                                                                                               \
+    {                                                                                                                  \
+        .mutex = PTHREAD_MUTEX_INITIALIZER                                                                             \
+    }
+
+void workers_error_note(struct workers_error *error, const struct status *status);
+bool workers_error_met(struct workers_error *error); /* whether the other items need not be done any more */
 
 #endif
