@@ -13,7 +13,8 @@ prefix=$work/prefix
 echo "the program and what comes with it"
 cmake --install "$build" --prefix "$prefix" >"$work/log" || fail "cmake --install: $(cat "$work/log")"
 trainer=$prefix/bin/trainer
-"$trainer" summary "$prefix/share/trainer/configs/quickstart.ini" --set data.path=nowhere | grep -q 'max-pool' ||
+"$trainer" summary "$prefix/share/trainer/configs/quickstart.ini" --set data.path=nowhere \
+    --set data.image_size=28 --set data.channels=1 --set data.classes=10 | grep -q 'max-pool' ||
     fail "the installed program does not sum up the installed config"
 bash -c "source '$prefix/share/bash-completion/completions/trainer' && complete -p trainer" >/dev/null ||
     fail "no completion for bash"
