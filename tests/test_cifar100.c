@@ -157,7 +157,9 @@ static const char way_out[] = "point data.path (--set data.path=...) at an unpac
 Test(cifar100, says_what_is_there_instead)
 {
     char *folder = support_folder(), *below = support_path(folder, "cifar-100-python");
-    char *message = memory_format("this is the Python version of CIFAR-100, expected the binary version: %s", way_out);
+    char *message = memory_format("this is the Python version of CIFAR-100, expected the binary version: "
+                                  "scripts/from-torchvision makes an NPZ archive of it; or %s",
+                                  way_out);
     cr_assert_eq(mkdir(below, 0700), 0);
     free(below);
     expect_refused(folder, NULL, false, message);

@@ -90,8 +90,9 @@ static bool fail_nothing_found(const struct layout *layout, const char *folder, 
     bool python_named = strstr(folder, layout->python_folder) != NULL || folder_holds(folder, layout->python_folder);
     if (python_named || folder_holds(folder, layout->python_file))
         return status_fail(status, STATUS_RUNTIME,
-                           "%s: this is the Python version of %s, expected the binary version: %s", folder,
-                           layout->subject, layout->way_out);
+                           "%s: this is the Python version of %s, expected the binary version: "
+                           "scripts/from-torchvision makes an NPZ archive of it; or %s",
+                           folder, layout->subject, layout->way_out);
     struct stat info;
     if (stat(folder, &info) != 0 || !S_ISDIR(info.st_mode))
         return data_folder_fail(folder, layout->subject, layout->way_out, status);
