@@ -288,6 +288,7 @@ Test(csv_data, errors_name_line_and_column)
     expect_refused("id,label,split\n1,a,train\n2,b,train\n3,c,test\n",
                    "@:4:3: label \"c\", expected one that the training set has");
     expect_refused("id,label\n1,a\n2,a\n", "@: every label is \"a\", expected at least 2 classes");
+    expect_refused("name,label,is_valid\n1,a,1\n", "@: no row of the training set");
     expect_refused_with("id,label\n1,cat\n2,dgo\n", (struct dataset_source){.class_names = "dog, cat"}, STATUS_RUNTIME,
                         "@:3:3: label \"dgo\", expected one of data.class_names");
 }
