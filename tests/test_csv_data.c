@@ -403,6 +403,24 @@ Test(csv_data, reads_tables_of_pixels)
     support_folder_remove(folder);
 }
 
+/* A label that is a text shows itself; the head of pandas has bare numbers. */
+Test(csv_data, tables_of_pixels_show_which_column_is_the_label)
+{
+    static const char row[] = "0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15";
+    static const char *const heads[] = {"", "label,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"};
+    char *folder = support_folder();
+    for (int i = 0; i < 2; i++) {
+        char *text = memory_format("%sb,%s\na,%s\n", heads[i], row, row);
+        struct dataset dataset = load(folder, text, (struct dataset_source){0});
+        expect_names(&dataset, 2, (const char *const[]){"a", "b"});
+        cr_expect(dataset.train.count == 2 && dataset.train.labels[0] == 1 && dataset.train.labels[1] == 0);
+        for (int p = 0; p < 32; p++) cr_expect_eq(dataset.train.pixels[p], p % 16);
+        dataset_free(&dataset);
+        free(text);
+    }
+    support_folder_remove(folder);
+}
+
 Test(csv_data, tables_of_pixels_take_floats_that_are_whole)
 {
     static const char text[] =

@@ -8,22 +8,33 @@
 #include "trainer/dataset.h"
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
+#include "trainer/pack.h"
 
-static void expect_agreement(const char *settings)
+/* Loads and describes the data set, and packs it where `pack` is not NULL. */
+static enum dataset_kind expect_agreement_and_pack(const char *settings, const char *pack)
 {
     char *text = memory_format("[data]\n%s", settings);
     struct experiment experiment;
     struct dataset dataset;
     struct dataset_description description;
     struct status status = {0};
+    int64_t bytes;
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
     cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
     cr_assert(dataset_describe(&description, &experiment, &status), "%s", status.message);
     cr_expect(description.channels == dataset.channels && description.height == dataset.height, "%s", settings);
     cr_expect(description.width == dataset.width && description.classes == dataset.classes, "%s", settings);
+    if (pack) cr_assert(dataset_pack(&dataset, &experiment, pack, &bytes, &status), "%s", status.message);
+    enum dataset_kind kind = experiment.data.dataset;
     dataset_free(&dataset);
     experiment_free(&experiment);
     free(text);
+    return kind;
+}
+
+static enum dataset_kind expect_agreement(const char *settings)
+{
+    return expect_agreement_and_pack(settings, NULL);
 }
 
 /* The description and the data set must be refused alike. */
@@ -42,11 +53,12 @@ static void expect_same_refusal(const char *settings)
     free(text);
 }
 
-static void expect_agreement_in(const char *folder, const char *settings)
+static enum dataset_kind expect_agreement_in(const char *folder, const char *name, const char *settings)
 {
-    char *text = memory_format("path = %s\n%s", folder, settings);
-    expect_agreement(text);
+    char *text = memory_format("path = %s%s\n%s", folder, name, settings);
+    enum dataset_kind kind = expect_agreement(text);
     free(text);
+    return kind;
 }
 
 static void write_idx(const char *folder, const uint8_t labels[4])
@@ -62,11 +74,55 @@ Test(describe, agrees_with_loading)
     static const uint8_t labels[4] = {0, 1, 2, 1};
     char *folder = support_folder();
     write_idx(folder, labels);
-    expect_agreement_in(folder, "dataset = idx\n");
-    expect_agreement_in(folder, "dataset = idx\ntranspose = true\nclasses = 7\n");
-    expect_agreement_in(folder, "dataset = idx\nclass_names = a, b, c, d\n");
-    expect_agreement_in(TEST_FOLDER "/fixtures/cifar10", "dataset = cifar10\n");
+    expect_agreement_in(folder, "", "dataset = idx\n");
+    expect_agreement_in(folder, "", "dataset = idx\ntranspose = true\nclasses = 7\n");
+    expect_agreement_in(folder, "", "dataset = idx\nclass_names = a, b, c, d\n");
     expect_agreement("dataset = synthetic\nsynthetic_size = 5\nsynthetic_classes = 3\n");
+    support_folder_remove(folder);
+}
+
+static void write_cifar100(const char *folder)
+{
+    struct bytes bytes = {memory_alloc(200, 3074), 200 * 3074};
+    for (int i = 0; i < 200; i++)
+        bytes.data[i * 3074] = (uint8_t)(i % 20), bytes.data[i * 3074 + 1] = (uint8_t)(i % 100);
+    write_and_free(folder, "train.bin", bytes);
+}
+
+/* A format that is new has no case here, and fails this test. */
+Test(describe, agrees_with_loading_for_every_format)
+{
+#define COUNT(enumerator, name) +1
+    enum { FORMATS = DATASET_FORMATS(COUNT) };
+#undef COUNT
+    static const uint8_t labels[4] = {0, 1, 2, 1};
+    static const char table[] = "a,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\nb,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+                                "a,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n";
+    bool seen[FORMATS] = {false};
+    char *folder = support_folder(), *csv = support_path(folder, "t.csv"), *pack = support_path(folder, "t.pack");
+    support_file_write(csv, table, strlen(table));
+    write_idx(folder, labels);
+    write_cifar100(folder);
+    char *synthetic = "dataset = synthetic\nsynthetic_train = 20\nsynthetic_test = 5\nsynthetic_size = 4\n";
+    seen[expect_agreement_and_pack(synthetic, pack)] = true;
+    seen[expect_agreement_in(TEST_FOLDER, "/fixtures/cifar10", "dataset = cifar10\n")] = true;
+    seen[expect_agreement_in(folder, "", "dataset = cifar100\nlabels = coarse\n")] = true;
+    seen[expect_agreement_in(folder, "", "dataset = idx\n")] = true;
+    seen[expect_agreement_in(folder, "/t.csv", "dataset = csv\nlabel_column = 1\n")] = true;
+    seen[expect_agreement_in(folder, "/t.pack", "dataset = pack\n")] = true;
+#ifdef TEST_ZIP
+    seen[expect_agreement_in(TEST_FOLDER, "/fixtures/npz/svhn.npz", "dataset = npz\nfirst_label = 1\n")] = true;
+#else
+    seen[DATASET_NPZ] = true;
+#endif
+#ifdef TEST_PICTURES
+    seen[expect_agreement_in(TEST_FOLDER, "/fixtures/sign-digits",
+                             "dataset = folder\nimage_size = 16\ncache = false\n")] = true;
+#else
+    seen[DATASET_FOLDER] = true;
+#endif
+    for (int i = 0; i < FORMATS; i++) cr_expect(seen[i], "format number %d has no case", i);
+    free(csv), free(pack);
     support_folder_remove(folder);
 }
 

@@ -179,7 +179,8 @@ static bool check_augment(const struct experiment *experiment, struct status *st
 bool experiment_may_validate(const struct experiment *experiment)
 {
     enum dataset_kind kind = experiment->data.dataset;
-    bool never = kind == DATASET_CIFAR10 || kind == DATASET_IDX || kind == DATASET_SYNTHETIC;
+    bool never =
+        kind == DATASET_CIFAR10 || kind == DATASET_CIFAR100 || kind == DATASET_IDX || kind == DATASET_SYNTHETIC;
     return !never || experiment->data.validation_size > 0;
 }
 

@@ -56,18 +56,16 @@ static bool is_number(const char *text)
     return end != text && *end == '\0';
 }
 
-/* Tells whether the text names a pixel, as "pixel0", "p12", "1x1" or "28x28". */
+/* Tells whether the text names a pixel, as "pixel0", "p12", "1x1", "28x28" or "783". */
 static bool is_pixel_name(const char *text)
 {
     if (strncasecmp(text, "pixel", 5) == 0)
         text += 5;
     else if (*text == 'p' || *text == 'P')
         text++;
-    else if (!strchr(text, 'x'))
-        return false;
     while (*text == '_' || *text == ' ') text++;
     size_t digits = strspn(text, "0123456789");
-    if (text[digits] == 'x') digits += 1 + strspn(text + digits + 1, "0123456789");
+    if (digits > 0 && text[digits] == 'x') digits += 1 + strspn(text + digits + 1, "0123456789");
     return digits > 0 && text[digits] == '\0';
 }
 
@@ -109,6 +107,7 @@ static bool find_head(struct table *table, const struct wish *wishes, const char
         if (is_name(table->fields[i], image_names) || is_name(table->fields[i], label_names) ||
             is_name(table->fields[i], part_names))
             return true;
+    if (table->columns > PIXELS_MIN && count_fields(table, is_number) == table->columns - 1) return false;
     table_folder_find(&beside, table, 0, false, folder);
     struct status ignored;
     bool more;
@@ -240,10 +239,10 @@ static bool find_pixels(struct table_columns *columns, const struct table *table
         named += pixel, others += !pixel;
         if (!pixel && i != columns->part) other = i;
     }
-    if (named < PIXELS_MIN || (!columns->names && others > 0)) return true;
+    if (named < PIXELS_MIN || (!columns->names && others > 1)) return true;
     columns->image = -1;
     columns->label = label->column >= 0 ? label->column : find_named(columns, label_names);
-    if (columns->label < 0 && columns->names && others - (columns->part >= 0) == 1) columns->label = other;
+    if (columns->label < 0 && others - (columns->part >= 0) == 1) columns->label = other;
     if (columns->label < 0) return fail_key(columns, table, label, status);
     columns->pixels = columns->names ? named : columns->count - 1;
     return true;
