@@ -118,6 +118,33 @@ Test(predict, takes_the_pictures_of_a_folder_in_their_order)
                  "trainer: 2 of 6 pictures could not be read\n");
 }
 
+Test(predict, takes_subfolders_where_asked)
+{
+    const char *const folders[] = {"f", "f/b", "f/b/c", "f/.git", "f/none"};
+    for (int i = 0; i < 5; i++) cr_assert_eq(mkdir(folders[i], 0777), 0);
+    const char *const names[] = {"f/b/2.png", "f/b/c/3.jpg.png", "f/a.png", "f/z.png", "f/.git/x.png", "f/b/.y.png"};
+    for (int i = 0; i < 6; i++) write_picture(names[i], (uint8_t)i);
+    write_text("f/b/notes.txt", "no picture");
+    expect_names(program_run("predict", "run", "f", "-r", "--json", NULL), 0,
+                 "f/a.png f/b/2.png f/b/c/3.jpg.png f/z.png ", "");
+    expect_names(program_run("predict", "run", "f", "--json", NULL), 0, "f/a.png f/z.png ", "");
+    cr_assert(symlink("../../b", "f/b/c/again") == 0 && symlink("../z.png", "f/none/link.png") == 0);
+    expect_names(program_run("predict", "run", "f/", "f/a.png", "--recursive", "--json", NULL), 1,
+                 "f/a.png f/b/2.png f/b/c/3.jpg.png f/b/c/again! f/none/link.png f/z.png f/a.png ",
+                 "trainer: f/b/c/again: a link to a folder that holds it\n"
+                 "trainer: 1 of 7 pictures could not be read\n");
+}
+
+Test(predict, says_that_subfolders_are_left_out)
+{
+    cr_assert(mkdir("f", 0777) == 0 && mkdir("f/cat", 0777) == 0);
+    program_expect(program_run("predict", "run", "f", NULL), 1, "",
+                   "trainer: f: no file in this folder ends in .png, .jpg or .jpeg; --recursive takes its subfolders "
+                   "too\n");
+    program_expect(program_run("predict", "run", "f", "-r", NULL), 1, "",
+                   "trainer: f: no file in this folder or below ends in .png, .jpg or .jpeg\n");
+}
+
 /* --- a list on the standard input --- */
 
 static struct program_result run_with_input(const char *text, const char *word, const char *option)

@@ -6,15 +6,14 @@
 
 #include "trainer/status.h"
 
-/* Calls `visit` for each picture that the words name, in their order.
- *
- * - A file stands for itself. - A folder stands for the files in it whose names end in .png, .jpg or .jpeg, in any
- * case, in the order of the bytes of
- *   their names. Names that begin with a dot and subfolders are left out.
- * - "-" stands for the lines of the standard input, each of which names a file or a folder.
- *
+/* Calls `visit` for each picture that the words name, in their order:
+ *   - A file stands for itself.
+ *   - A folder stands for the files in it whose names end in .png, .jpg or .jpeg, in any case, in the order of the bytes
+ *     of their names. Names that begin with a dot are left out. With `recursive` its subfolders are entered, in the same
+ *     order and through links; else they are left out.
+ *   - "-" stands for the lines of the standard input, each of which names a file or a folder.
  * `problem` is NULL, or the reason why a folder or the standard input gives no pictures. `path` is then its name. */
-void cli_pictures_visit(char **words, int count,
+void cli_pictures_visit(char **words, int count, bool recursive,
                         void (*visit)(void *argument, const char *path, const struct status *problem), void *argument);
 
 #endif

@@ -118,7 +118,7 @@ static bool predict_all(struct predictor *predictor, const struct cli_arguments 
 {
     struct list list = {.queue = picture_queue_create(predictor, queue_size(predictor, arguments), arguments->invert),
                         .predictions = cli_predictions_start(predictor, arguments)};
-    cli_pictures_visit(arguments->words + 1, arguments->word_count - 1, visit, &list);
+    cli_pictures_visit(arguments->words + 1, arguments->word_count - 1, arguments->recursive, visit, &list);
     answer_queue(&list);
     cli_predictions_end(&list.predictions);
     bool good = finish(&list, status);
@@ -163,6 +163,10 @@ static const struct cli_option options[] = {
     {.name = "csv",
      .help = "Print a table: a line with the names of its columns, and a line for each picture.",
      CLI_FIELD(csv)},
+    {.name = "recursive",
+     .letter = 'r',
+     .help = "Also take the pictures in the subfolders of a folder.",
+     CLI_FIELD(recursive)},
     {.name = "invert",
      .help =
          "Turn light and dark round: a pixel becomes 255 - pixel. For digits drawn in black on white and a network that "
@@ -173,8 +177,9 @@ static const struct cli_option options[] = {
 };
 static const struct cli_example examples[] = {
     {"trainer predict runs/convnet cat.jpg dog.png", "The five most probable classes of each picture."},
-    {"find photos -name '*.jpg' | trainer predict runs/convnet --csv - > photos.csv",
-     "A table of all photos, also of those in subfolders."},
+    {"trainer predict runs/convnet photos --recursive --csv > photos.csv",
+     "A table of the pictures in the folder photos and below."},
+    {"find photos -newer last | trainer predict runs/convnet -", "The pictures that another program lists."},
     {"trainer predict runs/mnist scan.png --invert",
      "A digit in black on white, for a network of white ones on black."},
     {0},
@@ -194,8 +199,8 @@ const struct cli_command cli_predict = {
         "standard error says so, since a network that learned white digits on black fails on black ones on white. The "
         "background is told by the outermost pixels: dark is a mean below 64, light one above 191, and either only where "
         "their standard deviation is below 64.\n\n"
-        "The pictures of a folder come in the order of the bytes of their names. Its subfolders and names that begin "
-        "with a dot are left out. A list on the standard input has a name in each line.\n\n"
+        "The pictures of a folder come in the order of the bytes of their names. Names that begin with a dot are left "
+        "out, and its subfolders, unless `--recursive` asks for them; links are then followed. A list on the standard input has a name in each line.\n\n"
         "A picture that cannot be read is a line on the standard error, and the rest is answered; the exit code is then "
         "1. With `--json` it is an object with `file` and `error`; the others also have the logits, the scores of all "
         "classes before the softmax. With `--csv` its row has the reason in the column `error`. The other columns are "
