@@ -104,7 +104,7 @@ int32_t *support_labels(struct backend *backend, const double *labels, int64_t c
         words[i] = (uint16_t)labels[i];
     }
     float offset = 0, scale = 1;
-    struct dataset_view view = {count, 1, 1, 1, pixels, words, &offset, &scale, NULL};
+    struct dataset_view view = {count, 1, 1, 1, pixels, words, &offset, &scale, NULL, false};
     struct step_state state = {0};
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});

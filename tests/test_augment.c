@@ -25,7 +25,8 @@ static struct dataset_view make_images(struct images *images)
     for (int i = 0; i < PIXELS; i++) images->offset[i] = (float)(rng_next(&rng) >> 20) / 16;
     for (int c = 0; c < C; c++) images->scale[c] = 0.25f * (float)(c + 1);
     rng_permutation(&rng, images->order, SAMPLES);
-    return (struct dataset_view){SAMPLES, C, H, W, images->pixels, images->labels, images->offset, images->scale, NULL};
+    return (struct dataset_view){SAMPLES,       C,    H,    W, images->pixels, images->labels, images->offset,
+                                 images->scale, NULL, false};
 }
 
 /* Returns floor(word * n / 2^32) without a 64-bit product. */

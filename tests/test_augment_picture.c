@@ -227,8 +227,8 @@ struct bench {
 
 static bool open_bench(struct bench *bench, const struct variant *variant, int threads, const struct images *images)
 {
-    struct dataset_view view = {SAMPLES,        images->c,      images->h,     images->w,   images->pixels,
-                                images->labels, images->offset, images->scale, images->rows};
+    struct dataset_view view = {SAMPLES,        images->c,      images->h,     images->w,    images->pixels,
+                                images->labels, images->offset, images->scale, images->rows, false};
     *bench = (struct bench){variant_create(variant, threads), variant, NULL, images};
     if (!bench->backend) return false;
     bench->dataset = bench->backend->ops->dataset_upload(bench->backend, &view);

@@ -302,7 +302,7 @@ static struct dataset_view make_images(struct images *images)
     for (int i = 0; i < PIXELS; i++) images->offset[i] = (float)(rng_next(&rng) >> 20) / 16;
     for (int c = 0; c < IMAGE_C; c++) images->scale[c] = 0.25f * (float)(c + 1);
     return (struct dataset_view){SAMPLES,        IMAGE_C,        IMAGE_H,       IMAGE_W, images->pixels,
-                                 images->labels, images->offset, images->scale, NULL};
+                                 images->labels, images->offset, images->scale, NULL,    false};
 }
 
 /* Gathers n samples from `first` on and checks them and their labels. An `order` of NULL is the file's order. All

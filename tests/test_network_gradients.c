@@ -85,7 +85,7 @@ static void fill_batch(struct network *network)
     double *values = memory_alloc((size_t)(shape.n * sample), sizeof *values);
     for (int64_t n = 0; n < shape.n; n++) labels[n] = (uint16_t)((n * 7 + 3) % classes);
     support_fill(values, shape.n * sample, SEED, 1, 0, 1);
-    struct dataset_view view = {shape.n, shape.c, shape.h, shape.w, pixels, labels, offset, scale, NULL};
+    struct dataset_view view = {shape.n, shape.c, shape.h, shape.w, pixels, labels, offset, scale, NULL, false};
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
     backend->ops->gather(backend, dataset, NULL, &network->input, network->labels);
     backend->ops->tensor_write(backend, &network->input, values);

@@ -61,7 +61,7 @@ static void open_images(struct images *images, const struct layer_case *c, doubl
     for (int64_t i = 0; i < features; i++) images->offset[i] = 110 + 0.37F * (float)(i % 53);
     for (int64_t i = 0; i < c->c; i++) images->scale[i] = (float)(scale * (1 + 0.25 * (double)i));
     images->view = (struct dataset_view){c->n + 1,       c->c,           c->h,          c->w, images->pixels,
-                                         images->labels, images->offset, images->scale, NULL};
+                                         images->labels, images->offset, images->scale, NULL, false};
 }
 
 static void close_images(struct images *images)

@@ -186,6 +186,7 @@ struct dataset_view {
     const float *offset;    /* (C,H,W) */
     const float *scale;     /* (C) */
     const int32_t *rows;    /* (count): sample i is image rows[i] of pixels; NULL: image i */
+    bool mapped;            /* the pixels lie in a mapped file: on the CPU they take no memory of the process */
 };
 
 /* How the images of a training batch are changed on their way into the network. The draws of a sample come from Philox

@@ -149,6 +149,9 @@ void dataset_free(struct dataset *dataset); /* leaves it empty; an empty one is 
 char *dataset_digest_difference(const struct dataset_digest *before, const struct dataset_digest *now);
 char *image_digest_difference(const struct image_digest *before, const struct image_digest *now, const char *name);
 
+/* Tells whether the pixels of a set, which may be empty, lie in a file that is mapped. */
+bool image_set_is_mapped(const struct dataset *dataset, const struct image_set *set);
+
 /* Returns a view of one of the data set's sets, for a backend to upload. */
 struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);
 

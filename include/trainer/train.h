@@ -51,6 +51,7 @@ struct trainer {
     int64_t data_bytes;        /* of the uploaded sets; with optimizer_bytes and network->memory it is the run's peak */
     int64_t batches_per_epoch; /* whole batches; the tail is dropped */
     int32_t *order;            /* (train.count) order of the present epoch */
+    struct read_ahead *ahead;  /* reads the coming batches of a mapped training set; NULL: nothing to read */
     int64_t epoch;             /* epoch of `order`; -1 before the first step */
     int64_t step;              /* steps done */
 };

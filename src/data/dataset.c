@@ -89,6 +89,7 @@ struct dataset_view dataset_view(const struct dataset *dataset, const struct ima
         .pixels = set->pixels,
         .labels = set->labels,
         .rows = set->rows,
+        .mapped = image_set_is_mapped(dataset, set),
         .offset = dataset->offset,
         .scale = dataset->scale,
     };

@@ -1,4 +1,5 @@
 /* Evaluates the sets of a trainer, batch by batch. */
+#include "data/read_ahead.h"
 #include "trainer/train.h"
 
 static void evaluation_body(void *argument)
@@ -33,6 +34,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     bool shuffled = set->data == trainer->train_set.data && trainer->epoch >= 0, stopped = false;
     if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, set->order);
     backend->ops->metrics_reset(backend);
+    read_ahead_rest(trainer->ahead, true);
     ema_show(&trainer->ema, true);
     network_fold(trainer->network);
     int64_t first = 0;
@@ -44,6 +46,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, &set->tail, first - set->tail.skipped);
     network_unfold(trainer->network);
     ema_show(&trainer->ema, false);
+    read_ahead_rest(trainer->ahead, false);
     struct metrics sums = backend->ops->metrics_read(backend);
     backend->ops->metrics_reset(backend);
     if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, shuffled ? trainer->order : NULL);

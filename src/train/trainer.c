@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "data/read_ahead.h"
 #include "train/batch_statistics.h"
 #include "train/class_weights.h"
 #include "trainer/augment_picture.h"
@@ -173,6 +174,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
     trainer->batches_per_epoch = count / batch_size;
     trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
+    trainer->ahead = read_ahead_start(dataset, &dataset->train);
     choose_train_part(trainer);
     int64_t orders = trainer->part_order ? 2 : 1;
     trainer->data_bytes =
@@ -181,6 +183,16 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     rehearse(trainer);
     backend->ops->metrics_reset(backend);
     return true;
+}
+
+/* Returns the bytes of pixels that are read from a mapped file when they are needed. */
+static int64_t count_mapped(const struct dataset *dataset)
+{
+    const struct image_set *sets[] = {&dataset->train, &dataset->validation, &dataset->test};
+    int64_t images = 0;
+    for (int i = 0; i < 3; i++)
+        if (image_set_is_mapped(dataset, sets[i])) images += sets[i]->count;
+    return images * dataset->channels * dataset->height * dataset->width;
 }
 
 void trainer_print_memory(const struct trainer *trainer, FILE *out)
@@ -201,6 +213,8 @@ void trainer_print_memory(const struct trainer *trainer, FILE *out)
     fprintf(out, "memory at most %.1f MiB:", (double)total / 0x1p20);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         fprintf(out, "%s %s %.1f", i == 0 ? "" : ",", parts[i].name, (double)parts[i].bytes / 0x1p20);
+    int64_t mapped = count_mapped(trainer->dataset);
+    if (mapped > 0) fprintf(out, "; %.1f MiB of images in a mapped file", (double)mapped / 0x1p20);
     fputc('\n', out);
 }
 
@@ -215,6 +229,7 @@ void trainer_destroy(struct trainer *trainer)
         backend->ops->dataset_free(backend, trainer->test_set.data);
         network_destroy(trainer->network);
     }
+    read_ahead_stop(trainer->ahead);
     free(trainer->order);
     free(trainer->part_order);
     *trainer = (struct trainer){0};
@@ -254,6 +269,7 @@ static void begin_epoch(struct trainer *trainer, int64_t epoch)
     epoch_order(trainer->order, (int32_t)trainer->train_set.count, experiment->data.first_epoch,
                 (uint64_t)experiment->experiment.seed, epoch);
     trainer->backend->ops->dataset_set_order(trainer->backend, trainer->train_set.data, trainer->order);
+    read_ahead_follow(trainer->ahead, trainer->order);
     trainer->epoch = epoch;
 }
 
@@ -270,6 +286,7 @@ void trainer_step(struct trainer *trainer)
         .batch_first = batch * experiment->train.batch_size};
     trainer->backend->ops->set_state(trainer->backend, &state);
     network_set_batch(trainer->network, experiment->train.batch_size);
+    read_ahead_move(trainer->ahead, state.batch_first);
     if (trainer->network->observer)
         step_body(trainer); /* a replayed recording cannot be watched */
     else

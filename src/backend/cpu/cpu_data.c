@@ -20,10 +20,11 @@ struct device_dataset {
     real *offset, *scale;     /* (C,H,W): the view's, one of each per pixel; then zeros up to a multiple of 64 */
 };
 
-/* Bytes of the images and labels, which stay where they are. */
+/* Bytes of memory of the images and labels, which stay where they are. */
 static int64_t image_bytes(const struct dataset_view *view)
 {
-    return view->count * (view->channels * view->height * view->width + (int64_t)sizeof *view->labels);
+    int64_t pixels = view->mapped ? 0 : view->channels * view->height * view->width;
+    return view->count * (pixels + (int64_t)sizeof *view->labels);
 }
 
 static struct device_dataset *cpu_dataset_upload(struct backend *backend, const struct dataset_view *view)

@@ -1,0 +1,137 @@
+/* Tests that the images of a mapped file are read before they are needed, and that nothing else happens. */
+#include <criterion/criterion.h>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "config_support.h"
+#include "data/pack.h"
+#include "data/read_ahead.h"
+#include "trainer/pack.h"
+
+TestSuite(read_ahead, .init = enter_folder, .fini = leave_folder);
+
+enum { IMAGES = 6000, SAMPLE = 3 * 64 * 64 };
+
+static const char config[] = "[data]\ndataset = pack\npath = a.pack\n";
+
+static struct dataset load(const char *text)
+{
+    struct experiment experiment;
+    struct dataset dataset;
+    struct status status = {0};
+    cr_assert(load_text(&experiment, text, &status) && dataset_load_files(&dataset, &experiment, &status), "%s",
+              status.message);
+    experiment_free(&experiment);
+    return dataset;
+}
+
+/* Writes a packed file of images whose bytes hold their number. */
+static void write_file(void)
+{
+    struct status status = {0};
+    int64_t bytes;
+    struct experiment experiment;
+    struct dataset dataset = {.channels = 3, .height = 64, .width = 64, .classes = 2};
+    image_set_alloc(&dataset, &dataset.train, IMAGES, SAMPLE);
+    for (int i = 0; i < IMAGES; i++) {
+        memset(dataset.train.pixels + (size_t)i * SAMPLE, i, SAMPLE);
+        dataset.train.labels[i] = (uint16_t)(i % 2);
+    }
+    cr_assert(load_text(&experiment, "[data]\ndataset = synthetic\n", &status));
+    cr_assert(dataset_pack(&dataset, &experiment, "a.pack", &bytes, &status), "%s", status.message);
+    experiment_free(&experiment);
+    dataset_free(&dataset);
+}
+
+/* Drops the file's pages from memory. Tells whether that is possible: tmpfs has no other place for them. */
+static bool drop_pages(struct dataset *dataset)
+{
+    unsigned char present = 1;
+    void *start = NULL;
+    for (int i = 0; i < dataset->memory_count; i++)
+        if (dataset->memory[i].mapped > 0) start = dataset->memory[i].address;
+    size_t size = PACK_HEADER + (size_t)IMAGES * SAMPLE;
+    int file = open("a.pack", O_RDONLY);
+    cr_assert(start && file >= 0 && fsync(file) == 0);
+    cr_assert(madvise(start, size, MADV_DONTNEED) == 0); /* out of this process; they are read again */
+    cr_assert(posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED) == 0);
+    close(file);
+    cr_assert(mincore((char *)start + size / 4096 / 2 * 4096, 1, &present) == 0);
+    return !(present & 1);
+}
+
+static bool is_present(const struct dataset *dataset, int64_t sample)
+{
+    unsigned char present = 0;
+    uintptr_t address = (uintptr_t)image_set_pixels(&dataset->train, sample, SAMPLE);
+    cr_assert(mincore((void *)(address / 4096 * 4096), 1, &present) == 0);
+    return present & 1;
+}
+
+static int64_t count_present(const struct dataset *dataset, const int32_t *order, int64_t from, int64_t to)
+{
+    int64_t count = 0;
+    for (int64_t i = from; i < to; i++) count += is_present(dataset, order[i]);
+    return count;
+}
+
+static bool wait_for(const struct dataset *dataset, const int32_t *order, int64_t from, int64_t to)
+{
+    for (int i = 0; i < 400; i++) {
+        if (count_present(dataset, order, from, to) == to - from) return true;
+        usleep(50000);
+    }
+    return false;
+}
+
+Test(read_ahead, the_coming_images_are_read_in_the_order_of_the_epoch)
+{
+    static int32_t order[IMAGES];
+    write_file();
+    struct dataset dataset = load(config);
+    if (!drop_pages(&dataset)) cr_skip_test("the pages of a file here cannot be dropped");
+    epoch_order(order, IMAGES, FIRST_EPOCH_SHUFFLED, 1, 0);
+    struct read_ahead *ahead = read_ahead_start(&dataset, &dataset.train);
+    cr_assert_not_null(ahead);
+    read_ahead_follow(ahead, order);
+    cr_expect(wait_for(&dataset, order, 0, 2000), "the first batches");
+    cr_expect_lt(count_present(&dataset, order, 4500, 6000), 1400, "no more than what is near");
+    read_ahead_move(ahead, 4000);
+    cr_expect(wait_for(&dataset, order, 4000, 6000), "the last batches");
+    for (int i = 0; i < IMAGES; i += 100)
+        cr_expect_eq(*image_set_pixels(&dataset.train, order[i], SAMPLE), (uint8_t)order[i]);
+    read_ahead_stop(ahead);
+    dataset_free(&dataset);
+}
+
+/* The sets of other formats are in memory. */
+Test(read_ahead, there_is_nothing_to_read_where_a_set_is_in_memory)
+{
+    struct dataset dataset = load("[data]\ndataset = synthetic\nsynthetic_train = 10\nsynthetic_size = 4\n");
+    cr_expect_null(read_ahead_start(&dataset, &dataset.train));
+    cr_expect_not(dataset_view(&dataset, &dataset.train).mapped);
+    cr_expect_not(image_set_is_mapped(&dataset, &dataset.validation));
+    read_ahead_follow(NULL, NULL), read_ahead_move(NULL, 1), read_ahead_rest(NULL, true), read_ahead_stop(NULL);
+    dataset_free(&dataset);
+}
+
+Test(read_ahead, it_may_end_at_any_time)
+{
+    static int32_t order[IMAGES];
+    write_file();
+    struct dataset dataset = load(config);
+    for (int i = 0; i < 50; i++) {
+        (void)drop_pages(&dataset);
+        epoch_order(order, IMAGES, FIRST_EPOCH_SHUFFLED, 1, i);
+        struct read_ahead *ahead = read_ahead_start(&dataset, &dataset.train);
+        if (i % 5 > 0) read_ahead_follow(ahead, order);
+        if (i % 5 > 1) read_ahead_move(ahead, 100 * i);
+        if (i % 5 > 2) read_ahead_rest(ahead, true), read_ahead_rest(ahead, false);
+        if (i % 5 > 3) read_ahead_follow(ahead, order);
+        read_ahead_stop(ahead);
+    }
+    cr_expect(image_set_is_mapped(&dataset, &dataset.train) && dataset_view(&dataset, &dataset.train).mapped);
+    dataset_free(&dataset);
+}
