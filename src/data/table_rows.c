@@ -206,7 +206,7 @@ static bool settle(struct table_rows *rows, struct class_names *classes, const s
 {
     int64_t said = names->count > 0 ? names->count : count;
     if (!check_labels(rows, labels, status)) return false;
-    bool below = labels->whole && strtol(labels->texts[labels->count - 1], NULL, 10) < said;
+    bool below = labels->count > 0 && labels->whole && strtol(labels->texts[labels->count - 1], NULL, 10) < said;
     if (said > 0 && below) return make_names(classes, NULL, said), number_by_value(rows, said, status);
     if (names->count > 0 && has_any(labels, names)) {
         const struct labels of_names = {(const char **)names->name, names->count, false};
