@@ -65,7 +65,7 @@ static void set_file(int index, bool packed, bool wrapped, struct fuzz_bytes con
 static void check_set(const struct dataset *dataset, const struct image_set *set)
 {
     unsigned sum = 0;
-    int64_t pixels = set->count * dataset->height * dataset->width;
+    int64_t pixels = set->count * dataset->channels * dataset->height * dataset->width;
     CHECK(set->count >= 1);
     for (int64_t i = 0; i < set->count; i++) CHECK(set->labels[i] < dataset->classes);
     for (int64_t i = 0; i < pixels; i++) sum += set->pixels[i];
