@@ -115,9 +115,10 @@ static bool drop_repeated(struct listing *listing)
     qsort(places, (size_t)count, sizeof *places, compare_places);
     for (int64_t i = 1, first = 0; i < count && good; i++) {
         const struct table_row *rows = listing->rows.rows;
-        bool same = strcmp(places[i].picture->name, places[first].picture->name) == 0;
-        if (!same) first = i;
-        if (!same) continue;
+        if (strcmp(places[i].picture->name, places[first].picture->name) != 0) {
+            first = i;
+            continue;
+        }
         good = rows[places[i].row].number == rows[places[first].row].number &&
                rows[places[i].row].part == rows[places[first].row].part;
         if (!good) fail_twice(listing, &places[first], &places[i]);

@@ -5,6 +5,7 @@
  * The magic's third byte is the type of the elements, its last one the number of dimensions. */
 #include "data_private.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "trainer/memory.h"
@@ -82,8 +83,9 @@ static bool read_numbers(struct idx_file *file, int64_t *number, struct status *
     if (!data_stream_read(&file->stream, bytes + NUMBER_SIZE, header - NUMBER_SIZE, &more, status)) return false;
     if (got == NUMBER_SIZE && !known) return fail_magic(file, bytes, (size_t)(got + more), status);
     if (got + more < header)
-        return status_fail(status, STATUS_RUNTIME, "%s: the file ends at byte %lld, expected a header of %lld bytes",
-                           file->path, (long long)(got + more), (long long)header);
+        return status_fail(status, STATUS_RUNTIME,
+                           "%s: the file ends at byte %" PRId64 ", expected a header of %" PRId64 " bytes", file->path,
+                           got + more, header);
     for (int64_t at = NUMBER_SIZE; at < header; at += NUMBER_SIZE) *number++ = big_endian(bytes + at);
     return true;
 }
@@ -120,8 +122,9 @@ static bool check_size(const struct idx_file *file, struct status *status)
     }
     if (size == header + bytes) return true;
     return status_fail(status, STATUS_RUNTIME,
-                       "%s: %lld bytes, expected %lld: a header of %lld bytes and %lld bytes of data", file->path,
-                       (long long)size, (long long)(header + bytes), (long long)header, (long long)bytes);
+                       "%s: %" PRId64 " bytes, expected %" PRId64 ": a header of %" PRId64 " bytes and %" PRId64
+                       " bytes of data",
+                       file->path, size, header + bytes, header, bytes);
 }
 
 /* Finds the channels among the three sides of an image: the first (C,H,W) or the last (H,W,C) is 1 or 3. */
@@ -217,9 +220,8 @@ static bool take_label(const struct idx_file *file, const uint8_t *bytes, int64_
     if (file->label_size == 4) value = (int32_t)big_endian(bytes);
     *label = (uint16_t)value;
     if (value >= 0 && value < DATASET_CLASSES_MAX) return true;
-    return status_fail(status, STATUS_RUNTIME, "%s: byte %lld: label %lld, expected 0 to %d", file->path,
-                       (long long)(LABELS_HEADER_SIZE + number * file->label_size), (long long)value,
-                       DATASET_CLASSES_MAX - 1);
+    return status_fail(status, STATUS_RUNTIME, "%s: byte %" PRId64 ": label %" PRId64 ", expected 0 to %d", file->path,
+                       LABELS_HEADER_SIZE + number * file->label_size, value, DATASET_CLASSES_MAX - 1);
 }
 
 static bool read_labels(struct idx_file *file, uint16_t *labels, struct status *status)

@@ -112,9 +112,10 @@ void table_folder_find(struct table_folder *folder, struct table *table, int64_t
     char *own = folder_of(table->path);
     for (int i = 0; i < 3; i++) {
         struct table_folder candidate = {.path = i > 0 ? data_path_join(own, places[i]) : memory_copy_string(own)};
-        bool found = count_found(&candidate, table, column, has_head) > 0;
-        if (found) *folder = candidate;
-        if (found) break;
+        if (count_found(&candidate, table, column, has_head) > 0) {
+            *folder = candidate;
+            break;
+        }
         free(candidate.path);
     }
     if (!folder->path) folder->path = memory_copy_string(own);
