@@ -344,7 +344,7 @@ static const char sign_config[] =
     "[train]\nmax_steps = 150\nbatch_size = 32\neval_freq = 75\nclass_weights = balanced\n"
     "[backend]\nthreads = 1\n";
 
-/* 150 photographs teach the network to know most of 50 others: chance is 10%, five seeds reached 82% to 90%. */
+/* 150 photographs teach the network to know most of 50 others: chance is 10%, three seeds reached 86% to 90%. */
 Test(pictures_load, sign_digits_are_learned, .timeout = 300)
 {
     struct experiment experiment;
