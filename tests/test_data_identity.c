@@ -86,7 +86,7 @@ static char *pack_data(void)
     struct status status = {0};
     int64_t bytes;
     cr_assert(experiment_load(&experiment, "x.ini", NULL, 0, &status) &&
-                  dataset_load_files(&dataset, &experiment, &status) &&
+                  dataset_load_files(&dataset, &experiment, NULL, &status) &&
                   dataset_pack(&dataset, &experiment, "data", &bytes, &status),
               "%s", status.message);
     dataset_free(&dataset);

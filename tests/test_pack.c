@@ -26,7 +26,7 @@ static struct dataset load_config(const char *text)
     struct dataset dataset;
     struct status status = {0};
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_assert(dataset_load_files(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_load_files(&dataset, &experiment, NULL, &status), "%s", status.message);
     experiment_free(&experiment);
     return dataset;
 }
@@ -192,7 +192,7 @@ static void expect_config_error(const char *settings, const char *message)
     struct status status = {0};
     char *text = memory_format("[data]\ndataset = pack\npath = a.pack\n%s", settings);
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_expect_not(dataset_load_files(&dataset, &experiment, &status), "%s", settings);
+    cr_expect_not(dataset_load_files(&dataset, &experiment, NULL, &status), "%s", settings);
     cr_expect(strstr(status.message, message), "\"%s\", not \"%s\"", status.message, message);
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_eq(memcmp(&dataset, &empty, sizeof empty), 0, "after an error the data set is empty");

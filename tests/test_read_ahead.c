@@ -21,7 +21,7 @@ static struct dataset load(const char *text)
     struct experiment experiment;
     struct dataset dataset;
     struct status status = {0};
-    cr_assert(load_text(&experiment, text, &status) && dataset_load_files(&dataset, &experiment, &status), "%s",
+    cr_assert(load_text(&experiment, text, &status) && dataset_load_files(&dataset, &experiment, NULL, &status), "%s",
               status.message);
     experiment_free(&experiment);
     return dataset;

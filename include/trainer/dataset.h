@@ -107,19 +107,14 @@ struct dataset_description {
 /* Loads the data set that the experiment's [data] section describes, and transposes every image where data.transpose
  * says so. Moves test_size training samples to the test set and validation_size more to the validation set, and computes
  * offset, scale and border from the remaining train set. The held-out samples are drawn at random in each class, in
- * proportion to the class (largest
- * remainder). Seed and labels alone determine them, and both parts keep the order of the files. The data set must have
- * at least 2 classes (else STATUS_RUNTIME). Each of the two sizes must be less than the train set, and 0 where the files
- * have such a set themselves (else STATUS_USAGE).
- * Free with dataset_free.
+ * proportion to the class (largest remainder). Seed and labels alone determine them, and both parts keep the order of
+ * the files. The data set must have at least 2 classes (else STATUS_RUNTIME). Each of the two sizes must be less than
+ * the train set, and 0 where the files have such a set themselves (else STATUS_USAGE). Free with dataset_free.
  *   none        offset 0, scale 1
  *   mean_image  offset: the mean of each pixel (C,H,W), scale 1
  *   unit        offset 0, scale 1/255
  *   channel     offset: the mean of the channel, scale 1 / its standard deviation (biased; 1 where it is 0) */
 bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status);
-/* The same without a validation set that is drawn, and without offset, scale and border. */
-bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status);
-
 /* Is told how far the reading of many files is: `done` of `count` are at the state that `what` names. */
 struct dataset_watch {
     void (*show)(void *context, const char *what, int64_t done, int64_t count);
@@ -129,6 +124,10 @@ struct dataset_watch {
 /* Loads a data set as dataset_load does, and tells `watch` how far it is. */
 bool dataset_load_watched(struct dataset *dataset, const struct experiment *experiment,
                           const struct dataset_watch *watch, struct status *status);
+
+/* The same without a validation set that is drawn, and without offset, scale and border. `watch` may be NULL. */
+bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, const struct dataset_watch *watch,
+                        struct status *status);
 
 /* Finds the size of the images and the number of classes, without loading more than it must. Errors are those of
  * dataset_load. */

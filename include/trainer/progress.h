@@ -54,6 +54,10 @@ void progress_evaluating(struct progress *progress, const char *set, int64_t don
 bool progress_load_data(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
                         struct status *status);
 
+/* The same for dataset_load_files. */
+bool progress_load_files(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
+                         struct status *status);
+
 /* Rewrites the line with any text; share: 0..1 of the bar. */
 void progress_show(struct progress *progress, double share, const char *text);
 

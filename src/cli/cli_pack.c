@@ -5,6 +5,7 @@
 #include "cli/cli_private.h"
 #include "trainer/memory.h"
 #include "trainer/pack.h"
+#include "trainer/progress.h"
 #include "util/clock.h"
 #include "util/thousands.h"
 
@@ -52,7 +53,8 @@ static bool pack(const struct experiment *experiment, const char *wanted, struct
 {
     struct dataset dataset;
     double start = clock_seconds();
-    if (!dataset_load_files(&dataset, experiment, status)) return false;
+    const struct run_output output = {stderr, PROGRESS_BAR}; /* where people see it */
+    if (!progress_load_files(&dataset, experiment, &output, status)) return false;
     char *path = wanted ? memory_copy_string(wanted) : memory_format("%s.pack", experiment->experiment.name);
     bool good = write(experiment, &dataset, path, start, status);
     free(path);

@@ -144,8 +144,8 @@ static bool check_test_size(const struct dataset *dataset, const struct experime
                            (long long)held_out);
 }
 
-static bool load_files(struct dataset *dataset, const struct experiment *experiment, const struct dataset_watch *watch,
-                       struct status *status)
+bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, const struct dataset_watch *watch,
+                        struct status *status)
 {
     struct status problem;
     struct dataset_source source = dataset_source_of(experiment);
@@ -160,11 +160,6 @@ static bool load_files(struct dataset *dataset, const struct experiment *experim
     }
     dataset_free(dataset);
     return false;
-}
-
-bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, struct status *status)
-{
-    return load_files(dataset, experiment, NULL, status);
 }
 
 /* Describes a data set by its labels and what is known of its images without reading them. */
@@ -268,7 +263,7 @@ static bool fail_load(const struct experiment *experiment, struct status *status
 bool dataset_load_watched(struct dataset *dataset, const struct experiment *experiment,
                           const struct dataset_watch *watch, struct status *status)
 {
-    if (!load_files(dataset, experiment, watch, status)) return fail_load(experiment, status);
+    if (!dataset_load_files(dataset, experiment, watch, status)) return fail_load(experiment, status);
     if (!check_classes(dataset, experiment, status) || !check_validation_size(dataset, experiment, status)) {
         dataset_free(dataset);
         return false;

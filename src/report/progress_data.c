@@ -18,13 +18,27 @@ static void show(void *context, const char *what, int64_t done, int64_t count)
     progress_line_show(progress, (double)done / (double)count, fields, 2);
 }
 
-bool progress_load_data(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
-                        struct status *status)
+typedef bool load_function(struct dataset *, const struct experiment *, const struct dataset_watch *, struct status *);
+
+static bool load_shown(load_function *load, struct dataset *dataset, const struct experiment *experiment,
+                       const struct run_output *output, struct status *status)
 {
     struct progress progress;
     const struct dataset_watch watch = {show, &progress};
     progress_start(&progress, output, 0, 0);
-    bool good = dataset_load_watched(dataset, experiment, &watch, status);
+    bool good = load(dataset, experiment, &watch, status);
     progress_close(&progress);
     return good;
+}
+
+bool progress_load_data(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
+                        struct status *status)
+{
+    return load_shown(dataset_load_watched, dataset, experiment, output, status);
+}
+
+bool progress_load_files(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
+                         struct status *status)
+{
+    return load_shown(dataset_load_files, dataset, experiment, output, status);
 }
