@@ -14,7 +14,7 @@
 enum {
     ROWS_AT_ONCE = 32,      /* rows that are asked for between two looks at the place */
     BYTES_AHEAD = 32 << 20, /* at most; an eighth of the memory where that is less */
-    LEAST_AHEAD = 2048,     /* samples, so that there is something to order */
+    LEAST_AHEAD = 2048,     /* samples, so that there is something to order; fewer where they fill the memory */
     PROBES = 512,           /* images whose presence in memory is looked up for an epoch */
 };
 
@@ -120,7 +120,9 @@ bool image_set_is_mapped(const struct dataset *dataset, const struct image_set *
 static int64_t count_ahead(const struct read_ahead *ahead, int64_t memory)
 {
     int64_t bytes = memory / 8 < BYTES_AHEAD ? memory / 8 : BYTES_AHEAD, count = bytes / ahead->sample;
-    return count > LEAST_AHEAD ? count : LEAST_AHEAD;
+    int64_t most = memory / 4 / ahead->sample; /* more would be gone again before it is needed */
+    if (count < LEAST_AHEAD) count = LEAST_AHEAD < most ? LEAST_AHEAD : most;
+    return count > 1 ? count : 1;
 }
 
 struct read_ahead *read_ahead_start(const struct dataset *dataset, const struct image_set *set)
