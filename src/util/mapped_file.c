@@ -59,7 +59,7 @@ static void install(void)
 static void copy_path(char *to, const char *path)
 {
     size_t length = 0;
-    for (; path[length] && length < PATH_SIZE - 1; length++)
+    for (; length < PATH_SIZE - 1 && path[length]; length++)
         to[length] = (unsigned char)path[length] < ' ' || path[length] == 0x7F ? '?' : path[length];
     to[length] = '\0';
 }
