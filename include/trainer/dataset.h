@@ -47,8 +47,9 @@ static inline const char *image_set_name(const struct image_set *set, int64_t sa
     return set->names ? set->names + set->name_places[image_set_row(set, sample)] : NULL;
 }
 
-/* The identity of a set of images: the SHA-256 of its pixels, and of its labels, which are taken as bytes where there
- * are at most 256 classes, else as 16 bits with the low byte first. The texts are empty where count is 0. */
+/* The identity of a set of images: the SHA-256 of its pixels, or of its row digests where it has them, and that of its
+ * labels. Labels are taken as bytes where there are at most 256 classes, else as 16 bits with the low byte first. The
+ * texts are empty where count is 0. */
 enum { DIGEST_DIGITS = 64 };
 struct image_digest {
     int64_t count;

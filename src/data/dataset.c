@@ -131,17 +131,24 @@ struct dataset_source dataset_source_of(const struct experiment *experiment)
     return source;
 }
 
+/* Checks a number of training samples that are to become the set `own`, which the files must not have themselves. */
+static bool check_held_out(const struct dataset *dataset, const struct image_set *own, const char *name,
+                           const char *key, int64_t held_out, const struct experiment *experiment,
+                           struct status *status)
+{
+    int64_t count = dataset->train.count;
+    if (held_out > 0 && own->count > 0)
+        return experiment_fail(experiment, key, status, "expected 0, as %s has a %s set of its own, found %lld",
+                               experiment->data.path, name, (long long)held_out);
+    if (held_out < count) return true;
+    return experiment_fail(experiment, key, status, "expected less than the %lld training samples, found %lld",
+                           (long long)count, (long long)held_out);
+}
+
 static bool check_test_size(const struct dataset *dataset, const struct experiment *experiment, struct status *status)
 {
-    int64_t held_out = experiment->data.test_size, count = dataset->train.count;
-    if (held_out > 0 && dataset->test.count > 0)
-        return experiment_fail(experiment, "data.test_size", status,
-                               "expected 0, as %s has a test set of its own, found %lld", experiment->data.path,
-                               (long long)held_out);
-    if (held_out < count) return true;
-    return experiment_fail(experiment, "data.test_size", status,
-                           "expected less than the %lld training samples, found %lld", (long long)count,
-                           (long long)held_out);
+    return check_held_out(dataset, &dataset->test, "test", "data.test_size", experiment->data.test_size, experiment,
+                          status);
 }
 
 bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, const struct dataset_watch *watch,
@@ -230,15 +237,8 @@ static bool check_classes(const struct dataset *dataset, const struct experiment
 static bool check_validation_size(const struct dataset *dataset, const struct experiment *experiment,
                                   struct status *status)
 {
-    int64_t held_out = experiment->data.validation_size, count = dataset->train.count;
-    if (held_out > 0 && dataset->validation.count > 0)
-        return experiment_fail(experiment, "data.validation_size", status,
-                               "expected 0, as %s has a validation set of its own, found %lld", experiment->data.path,
-                               (long long)held_out);
-    if (held_out < count) return true;
-    return experiment_fail(experiment, "data.validation_size", status,
-                           "expected less than the %lld training samples, found %lld", (long long)count,
-                           (long long)held_out);
+    return check_held_out(dataset, &dataset->validation, "validation", "data.validation_size",
+                          experiment->data.validation_size, experiment, status);
 }
 
 /* Adds the current folder to a message on a relative path. A run may be evaluated from another folder than it was
