@@ -8,9 +8,8 @@
 #include <criterion/criterion.h>
 
 #include "support.h"
-#include "trainer/experiment.h"
+#include "trainer/build.h"
 #include "trainer/memory.h"
-#include "trainer/network.h"
 
 /* Loads the text as if it were the file test.ini of an empty folder. */
 static inline void experiment_from(struct experiment *experiment, const char *text)
@@ -28,14 +27,9 @@ static inline void experiment_from(struct experiment *experiment, const char *te
 static inline struct network *network_from(const struct experiment *experiment, struct backend *backend,
                                            struct shape images, int64_t classes, struct status *status)
 {
-    struct shape input = model_input_shape(experiment, images.c, images.h, images.w);
-    int count;
-    struct layer_spec *specs = model_specs(experiment, input, classes, &count);
+    struct dataset_description format = {images.c, images.h, images.w, classes};
     struct network *network;
-    input.n = images.n;
-    network_build(&network, backend, specs, count, experiment->model.loss, input, (uint64_t)experiment->experiment.seed,
-                  status);
-    model_specs_free(specs, count);
+    network_from_experiment(&network, experiment, format, backend, images.n, status);
     return network;
 }
 

@@ -94,9 +94,10 @@ static void assert_kinds(const char *text, const enum layer_kind *kinds, int cou
 {
     struct experiment experiment;
     experiment_from(&experiment, text);
+    struct shape input;
     int found;
-    struct shape input = model_input_shape(&experiment, 3, 8, 8);
-    struct layer_spec *specs = model_specs(&experiment, input, 10, &found);
+    struct layer_spec *specs =
+        specs_from_experiment(&experiment, (struct dataset_description){3, 8, 8, 10}, &input, &found);
     cr_assert_eq(found, count, "%d layers, expected %d", found, count);
     for (int i = 0; i < count; i++) cr_assert_eq(specs[i].kind, kinds[i], "layer %d", i);
     model_specs_free(specs, found);

@@ -105,6 +105,9 @@ struct dataset_description {
     int64_t channels, height, width, classes;
 };
 
+/* Describes a data set that is loaded. */
+struct dataset_description dataset_description_of(const struct dataset *dataset);
+
 /* Loads the data set that the experiment's [data] section describes, and transposes every image where data.transpose
  * says so. Moves test_size training samples to the test set and validation_size more to the validation set, and computes
  * offset, scale and border from the remaining train set. The held-out samples are drawn at random in each class, in

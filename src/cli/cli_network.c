@@ -4,7 +4,7 @@
 
 #include "cli/cli_private.h"
 #include "train/class_weights.h"
-#include "trainer/dataset.h"
+#include "trainer/build.h"
 
 bool cli_image_format_find(struct dataset_description *format, const struct experiment *experiment,
                            struct status *missing, struct status *status)
@@ -33,16 +33,9 @@ bool cli_network_create(struct network **network, const struct experiment *exper
                         struct dataset_description format, struct backend *backend, int64_t batch,
                         struct status *status)
 {
-    struct shape input = model_input_shape(experiment, format.channels, format.height, format.width);
-    int count;
-    if (!class_weights_check_list(experiment, format.classes, status)) return false;
-    struct layer_spec *specs = model_specs(experiment, input, format.classes, &count);
-    input.n = batch;
-    bool good = network_build(network, backend, specs, count, experiment->model.loss, input,
-                              (uint64_t)experiment->experiment.seed, status);
-    model_specs_free(specs, count);
-    if (!good) return false;
-    (*network)->label_smoothing = experiment->train.label_smoothing;
+    if (!class_weights_check_list(experiment, format.classes, status) ||
+        !network_from_experiment(network, experiment, format, backend, batch, status))
+        return false;
     if (experiment->train.class_weights.kind == CLASS_WEIGHTS_LISTED)
         network_set_class_weights(*network, experiment->train.class_weights.value);
     return true;

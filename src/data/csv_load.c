@@ -207,8 +207,7 @@ bool csv_describe(struct dataset_description *description, const struct dataset_
     bool pixels = listing.columns.pixels > 0, good;
     good = pixels ? table_pixels_load(&dataset, &listing.table, &listing.columns, &labels, status)
                   : list_pictures(&listing, source) && pictures_describe(description, &list, source, status);
-    if (good && pixels)
-        *description = (struct dataset_description){dataset.channels, dataset.height, dataset.width, dataset.classes};
+    if (good && pixels) *description = dataset_description_of(&dataset);
     listing_close(&listing);
     dataset_free(&dataset);
     picture_list_free(&list);

@@ -95,6 +95,11 @@ struct dataset_view dataset_view(const struct dataset *dataset, const struct ima
     };
 }
 
+struct dataset_description dataset_description_of(const struct dataset *dataset)
+{
+    return (struct dataset_description){dataset->channels, dataset->height, dataset->width, dataset->classes};
+}
+
 static void set_picture_source(struct dataset_source *source, const struct experiment *experiment)
 {
     struct image_format format = experiment_image_format(experiment, 0, 0, 0);
@@ -176,7 +181,7 @@ static bool describe_by_labels(struct dataset_description *description, struct d
     struct dataset dataset;
     source.labels_only = true;
     if (!format->load(&dataset, &source, status)) return false;
-    *description = (struct dataset_description){dataset.channels, dataset.height, dataset.width, dataset.classes};
+    *description = dataset_description_of(&dataset);
     dataset_free(&dataset);
     return true;
 }

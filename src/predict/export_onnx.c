@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "onnx.pb-c.h"
+#include "trainer/build.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
-#include "trainer/network.h"
 #include "util/file_atomic.h"
 
 enum { IR_VERSION = 8, OPERATOR_SET = 17, FLOAT32 = 1, INPUTS_MAX = 5, ATTRIBUTES_MAX = 4 };
@@ -288,9 +288,10 @@ static void add_outputs(struct graph *graph, const struct export_model *model)
 static bool build_graph(struct graph *graph, const struct export_model *model, struct status *status)
 {
     const struct checkpoint_input *input = model->input;
-    struct shape shape = model_input_shape(model->experiment, input->channels, input->height, input->width);
+    struct dataset_description format = {input->channels, input->height, input->width, input->classes};
+    struct shape shape;
     int count;
-    struct layer_spec *specs = model_specs(model->experiment, shape, input->classes, &count);
+    struct layer_spec *specs = specs_from_experiment(model->experiment, format, &shape, &count);
     bool good = true;
     add_input(graph, model);
     for (int i = 0; good && i < count; i++) {

@@ -7,21 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "trainer/build.h"
 #include "trainer/memory.h"
 
 static bool build(struct predictor *predictor, const struct safetensors_file *file, struct status *status)
 {
     const struct checkpoint_input *input = &predictor->input;
     const struct experiment *experiment = &predictor->experiment;
-    struct shape shape = model_input_shape(experiment, input->channels, input->height, input->width);
-    int count;
-    struct layer_spec *specs = model_specs(experiment, shape, input->classes, &count);
-    shape.n = model_evaluation_batch(experiment);
-    bool built = network_build(&predictor->network, predictor->backend, specs, count, experiment->model.loss, shape,
-                               (uint64_t)experiment->experiment.seed, status);
-    model_specs_free(specs, count);
-    if (!built) return false;
-    predictor->batch = memory_alloc((size_t)shape_count(shape), sizeof *predictor->batch);
+    int64_t batch = model_evaluation_batch(experiment);
+    struct dataset_description format = {input->channels, input->height, input->width, input->classes};
+    if (!network_from_experiment(&predictor->network, experiment, format, predictor->backend, batch, status))
+        return false;
+    size_t pixels = (size_t)(input->channels * input->height * input->width);
+    predictor->batch = memory_alloc((size_t)batch * pixels, sizeof *predictor->batch);
     return checkpoint_load_weights(file, predictor->network, status);
 }
 

@@ -6,6 +6,7 @@
 #include "train/batch_statistics.h"
 #include "train/class_weights.h"
 #include "trainer/augment_picture.h"
+#include "trainer/build.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/mix.h"
@@ -27,17 +28,12 @@ static bool build_network(struct trainer *trainer, struct status *status)
 {
     const struct experiment *experiment = trainer->experiment;
     const struct dataset *dataset = trainer->dataset;
-    struct shape input = model_input_shape(experiment, dataset->channels, dataset->height, dataset->width);
-    int count;
-    struct layer_spec *specs = model_specs(experiment, input, dataset->classes, &count);
     const struct image_set *sets[] = {&dataset->train, &dataset->validation, &dataset->test};
-    input.n = experiment->train.batch_size;
-    for (int i = 0; i < 3; i++) input.n = max_of(input.n, evaluation_batch_size(experiment, sets[i]->count));
-    bool built = network_build(&trainer->network, trainer->backend, specs, count, experiment->model.loss, input,
-                               (uint64_t)experiment->experiment.seed, status);
-    model_specs_free(specs, count);
-    if (!built) return false;
-    trainer->network->label_smoothing = experiment->train.label_smoothing;
+    int64_t batch = experiment->train.batch_size;
+    for (int i = 0; i < 3; i++) batch = max_of(batch, evaluation_batch_size(experiment, sets[i]->count));
+    if (!network_from_experiment(&trainer->network, experiment, dataset_description_of(dataset), trainer->backend,
+                                 batch, status))
+        return false;
     trainer->network->labels_mixed = augment_mixes(&trainer->augment);
     double *weights = class_weights_create(experiment, dataset);
     if (weights) network_set_class_weights(trainer->network, weights);
