@@ -28,9 +28,11 @@ endif()
 set(TRAINER_CPU_WITHOUT_CONTRACTION cpu_batchnorm.c cpu_batchnorm_fold.c cpu_batchnorm_fused.c
     cpu_batchnorm_fused_backward.c)
 
-# Makes one object library per variant: cpu_<op>.c with CPU_SCALAR_<scalar> and CPU_ISA_<isa>, named cpu_<scalar>_<isa>.
+# Makes one object library per variant: every cpu_<op>.c, those of conv/ too, with CPU_SCALAR_<scalar> and CPU_ISA_<isa>,
+# named cpu_<scalar>_<isa>.
 function(trainer_add_cpu_variant target scalar isa)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backend/cpu/cpu_*.c)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backend/cpu/cpu_*.c
+       ${CMAKE_SOURCE_DIR}/src/backend/cpu/conv/cpu_*.c)
   list(TRANSFORM TRAINER_CPU_WITHOUT_CONTRACTION PREPEND ${CMAKE_SOURCE_DIR}/src/backend/cpu/ OUTPUT_VARIABLE exact)
   set_source_files_properties(${exact} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
   set(name cpu_${scalar}_${isa})

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "backend/cpu/cpu_bf16.h"
-#include "backend/cpu/cpu_bytes.h"
-#include "backend/cpu/cpu_linear_pixels.h"
+#include "backend/cpu/conv/cpu_bf16.h"
+#include "backend/cpu/conv/cpu_bytes.h"
+#include "backend/cpu/conv/cpu_linear_pixels.h"
+#include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_update.h"
-#include "backend/cpu/cpu_winograd.h"
 #include "backend/cpu/shared/cpu_create.h"
 #include "trainer/memory.h"
 

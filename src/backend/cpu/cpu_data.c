@@ -8,8 +8,8 @@
 #include <immintrin.h>
 #endif
 
+#include "backend/cpu/conv/cpu_linear_pixels.h"
 #include "backend/cpu/cpu_augment.h"
-#include "backend/cpu/cpu_linear_pixels.h"
 #include "trainer/augment_picture.h"
 #include "trainer/memory.h"
 

@@ -1,7 +1,7 @@
 /* Measures the rate of fused multiply-adds (of separate multiplications and additions where the variant has no fused
  * ones) that all threads together reach on registers alone, or with bf16 products from L1. The rate of a kernel is
  * judged by it. This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_bf16.h"
+#include "backend/cpu/conv/cpu_bf16.h"
 #include "backend/cpu/cpu_install.h"
 
 #include <stdlib.h>

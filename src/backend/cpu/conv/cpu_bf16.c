@@ -1,10 +1,10 @@
 /* The engines of cpu_bf16.h: products computed in fp32 on any processor, with AVX-512 BF16, and with AMX. This file
  * is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_bf16.h"
+#include "backend/cpu/conv/cpu_bf16.h"
 
 #if defined(CPU_SCALAR_f32)
 
-#include "backend/cpu/cpu_amx.h"
+#include "backend/cpu/conv/cpu_amx.h"
 
 static void nothing(void)
 {

@@ -1,12 +1,12 @@
 /* The engines of cpu_bytes.h: AMX and AVX-512 VNNI. Other variants have none. This file is compiled once per variant
  * (cpu_variant.h). */
-#include "backend/cpu/cpu_bytes.h"
+#include "backend/cpu/conv/cpu_bytes.h"
 
 #if defined(CPU_SCALAR_f32)
 
 #if defined(CPU_ISA_avx512)
 
-#include "backend/cpu/cpu_amx.h"
+#include "backend/cpu/conv/cpu_amx.h"
 #include "backend/cpu/cpu_update.h"
 
 enum { TILE = CPU_BYTES_TILE, STEP = CPU_BYTES_STEP, TILE_BYTES = CPU_BYTES_TILE_BYTES, DIGITS = CPU_BYTES_DIGITS };

@@ -24,15 +24,15 @@
  * samples), and dy, cut, passes by from L2. All cuts follow from the shape alone, and so does the order of every sum.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_linear_pixels.h"
+#include "backend/cpu/conv/cpu_linear_pixels.h"
 
 #if defined(CPU_ISA_avx512) && defined(CPU_SCALAR_f32)
 
 #include <immintrin.h>
 
-#include "backend/cpu/cpu_bytes.h"
-#include "backend/cpu/cpu_conv2d.h"
-#include "backend/cpu/cpu_transpose.h"
+#include "backend/cpu/conv/cpu_bytes.h"
+#include "backend/cpu/conv/cpu_conv2d.h"
+#include "backend/cpu/conv/cpu_transpose.h"
 #include "backend/cpu/cpu_update.h"
 
 enum {

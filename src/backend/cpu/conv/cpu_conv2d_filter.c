@@ -6,9 +6,9 @@
  * pixels are cut into parts, by the shape alone. The sums of the parts are added up at the end.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_conv2d.h"
+#include "backend/cpu/conv/cpu_conv2d.h"
 
-#include "backend/cpu/cpu_tile.h"
+#include "backend/cpu/conv/cpu_tile.h"
 #include "backend/cpu/cpu_update.h"
 
 enum {

@@ -6,7 +6,7 @@
  * every other channel in the products to come.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_winograd_slab.h"
+#include "backend/cpu/conv/cpu_winograd_slab.h"
 
 /* B^T d */
 static inline __attribute__((always_inline)) void transform_input(const vec *d, int step, vec *t)

@@ -12,10 +12,10 @@
  * chunk is fetched, into scratch memory that stays in L1.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_conv2d.h"
+#include "backend/cpu/conv/cpu_conv2d.h"
 
-#include "backend/cpu/cpu_tile.h"
-#include "backend/cpu/cpu_transpose.h"
+#include "backend/cpu/conv/cpu_tile.h"
+#include "backend/cpu/conv/cpu_transpose.h"
 
 enum {
     CPU_CHUNK_FILTER = 24 * 1024, /* bytes of filter blocks that a column keeps in L1 */

@@ -14,14 +14,14 @@
  * Every output is summed by one thread in an order that neither the tile nor the number of threads changes.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_conv2d.h"
+#include "backend/cpu/conv/cpu_conv2d.h"
 
 #include <stdlib.h>
 
+#include "backend/cpu/conv/cpu_linear_pixels.h"
+#include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_install.h"
-#include "backend/cpu/cpu_linear_pixels.h"
 #include "backend/cpu/cpu_update.h"
-#include "backend/cpu/cpu_winograd.h"
 #include "trainer/memory.h"
 
 static struct conv2d_plan *cpu_conv2d_plan_create(struct backend *backend, struct window window, struct shape input,

@@ -29,12 +29,12 @@
  * slab nor group nor the number of threads changes.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_winograd.h"
+#include "backend/cpu/conv/cpu_winograd.h"
 
 #include <stdlib.h>
 
-#include "backend/cpu/cpu_transpose.h"
-#include "backend/cpu/cpu_winograd_slab.h"
+#include "backend/cpu/conv/cpu_transpose.h"
+#include "backend/cpu/conv/cpu_winograd_slab.h"
 #include "trainer/memory.h"
 
 /* One of the two convolutions: destination = bias + source * filter. */

@@ -14,9 +14,9 @@
  * Every gradient is summed by one thread in an order that the number of threads does not change.
  *
  * This file is compiled once per variant (cpu_variant.h). */
+#include "backend/cpu/conv/cpu_winograd.h"
+#include "backend/cpu/conv/cpu_winograd_slab.h"
 #include "backend/cpu/cpu_update.h"
-#include "backend/cpu/cpu_winograd.h"
-#include "backend/cpu/cpu_winograd_slab.h"
 
 /* Input channels of a register tile: a divisor of CPU_BLOCK. */
 enum { GRADIENT_ROWS = CPU_BLOCK % WINOGRAD_ROWS == 0 ? WINOGRAD_ROWS : 4, SUM_ROWS = 128 };

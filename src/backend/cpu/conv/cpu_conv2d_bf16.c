@@ -17,15 +17,15 @@
  * times.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_bf16.h"
+#include "backend/cpu/conv/cpu_bf16.h"
 
 #if defined(CPU_SCALAR_f32)
 
 #include <stdlib.h>
 
-#include "backend/cpu/cpu_conv2d.h"
+#include "backend/cpu/conv/cpu_conv2d.h"
+#include "backend/cpu/conv/cpu_transpose.h"
 #include "backend/cpu/cpu_install.h"
-#include "backend/cpu/cpu_transpose.h"
 #include "backend/cpu/cpu_update.h"
 
 enum {
