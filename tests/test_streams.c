@@ -111,9 +111,9 @@ Test(streams, the_cause_is_found_where_nothing_is_left_to_flush)
 Test(streams, a_run_that_nothing_listens_to_is_saved)
 {
     write_configs();
-    cr_expect_eq(shell("mkfifo pipe; (exec 3<pipe; read -r line <&3; exec 3<&-; touch closed) &"
+    cr_expect_eq(shell("mkfifo pipe; (read -r line <pipe) &"
                        "\"$TRAINER\" x.ini --set train.max_steps=1000000 --set model.hidden=64 --plain --out a 2>err "
-                       ">pipe"),
+                       ">pipe; code=$?; wait; exit $code"),
                  1);
     char *text = support_file_read("err", NULL);
     struct checkpoint checkpoint;
@@ -131,8 +131,8 @@ Test(streams, a_run_that_nothing_listens_to_is_saved)
 Test(streams, a_sweep_that_nothing_listens_to_ends_and_goes_on)
 {
     write_configs();
-    cr_expect_eq(shell("mkfifo pipe; (exec 3<pipe; read -r line <&3) & \"$TRAINER\" sweep s.ini --plain --out a 2>err "
-                       ">pipe"),
+    cr_expect_eq(shell("mkfifo pipe; (read -r line <pipe) & \"$TRAINER\" sweep s.ini --plain --out a 2>err >pipe; "
+                       "code=$?; wait; exit $code"),
                  1);
     expect_file("err", "trainer: stopped, since nothing reads the standard output any more; the results so far are in "
                        "a/results.csv, and the same command goes on with the sweep\n");
