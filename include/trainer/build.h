@@ -8,6 +8,7 @@
 #include "trainer/dataset.h"
 #include "trainer/experiment.h"
 #include "trainer/network.h"
+#include "trainer/schedule.h"
 
 /* Makes the layers of the experiment's network for images of that format, in a new array (free with model_specs_free),
  * and sets `input` to their input for one image. */
@@ -19,5 +20,8 @@ struct layer_spec *specs_from_experiment(const struct experiment *experiment, st
 bool network_from_experiment(struct network **network, const struct experiment *experiment,
                              struct dataset_description format, struct backend *backend, int64_t batch,
                              struct status *status);
+
+/* The schedule of the experiment, whose train.max_steps is known (experiment_count_steps). */
+struct schedule_params schedule_from_experiment(const struct experiment *experiment);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "trainer/backend.h"
 #include "trainer/image.h"
+#include "trainer/schedule.h"
 #include "trainer/status.h"
 
 enum {
@@ -58,7 +59,6 @@ enum init_kind { INIT_UNIFORM_FAN_IN, INIT_NORMAL };
 enum loss_kind { LOSS_FUSED, LOSS_SEPARATE };
 enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
 enum checkpoint_best { CHECKPOINT_BEST_AUTO, CHECKPOINT_BEST_BY_VALIDATION, CHECKPOINT_BEST_BY_TEST };
-enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };
 
 /* How much of the training set an evaluation covers, where no number says it. */
 enum eval_train {

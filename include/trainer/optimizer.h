@@ -1,4 +1,4 @@
-/* Optimizers and learning-rate schedules. The backend has the arithmetic: sgd_step and adam_step, or update_begin to
+/* Optimizers. The backend has the arithmetic: sgd_step and adam_step, or update_begin to
  * update_end where it can update during the backward pass. The state and the hyper-parameters are here. */
 #ifndef TRAINER_OPTIMIZER_H
 #define TRAINER_OPTIMIZER_H
@@ -29,15 +29,5 @@ void optimizer_step(struct optimizer *optimizer);
  * Where the backend cannot, optimizer_begin returns false and does nothing. */
 bool optimizer_begin(struct optimizer *optimizer);
 void optimizer_end(struct optimizer *optimizer);
-
-/* The learning rate of step s (0 is the first) out of max_steps. base = optimizer.learning_rate. For s < warmup_steps
- * it is base * (s + 1) / warmup_steps, so it grows from base / warmup_steps to base. After that
- *   constant  base
- *   step      base * gamma^floor((s - warmup_steps) / step_size)
- *   cosine    minimum + (base - minimum) * (1 + cos(pi * (s - warmup_steps) / (max_steps - warmup_steps))) / 2
- *   linear    base + (minimum - base) * (s - warmup_steps) / (max_steps - warmup_steps)
- * Cosine and linear reach the minimum at s = max_steps, one step after the last. Linear with a warm-up is a
- * triangle. */
-double schedule_learning_rate(const struct experiment *experiment, int64_t step);
 
 #endif

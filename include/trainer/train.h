@@ -13,6 +13,7 @@
 #include "trainer/network.h"
 #include "trainer/optimizer.h"
 #include "trainer/progress.h"
+#include "trainer/schedule.h"
 
 /* A batch of n samples of a set; an evaluation counts all of them but the first `skipped`. backend_ops.run may record
  * the batch, so it never changes. */
@@ -41,6 +42,7 @@ struct trainer {
     struct backend *backend;
     struct network *network;
     struct optimizer optimizer;
+    struct schedule_params schedule;
     struct ema ema; /* moving average that evaluations use, where train.ema_decay is not 0 */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */

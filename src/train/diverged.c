@@ -57,7 +57,7 @@ static bool fail(struct trainer *trainer, const char *run, const char *what, str
 {
     char *place = describe_place(trainer->network), *checkpoint = describe_checkpoint(run);
     status_fail(status, STATUS_DIVERGED, "step %" PRId64 ": %s is not finite, at learning rate %g; %s; %s",
-                trainer->step, what, schedule_learning_rate(trainer->experiment, trainer->step - 1), place, checkpoint);
+                trainer->step, what, schedule_learning_rate(&trainer->schedule, trainer->step - 1), place, checkpoint);
     free(place);
     free(checkpoint);
     return false;

@@ -68,7 +68,7 @@ bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bo
     struct backend *backend = trainer->backend;
     struct metrics window = backend->ops->metrics_read(backend);
     *row = (struct metrics_row){.step = step, .epoch = step / trainer->batches_per_epoch};
-    row->learning_rate = schedule_learning_rate(trainer->experiment, step > 0 ? step - 1 : 0);
+    row->learning_rate = schedule_learning_rate(&trainer->schedule, step > 0 ? step - 1 : 0);
     bool done = evaluate_set(trainer, &trainer->train_part, progress, stop, &row->train) &&
                 evaluate_set(trainer, &trainer->validation_set, progress, stop, &row->validation) &&
                 evaluate_set(trainer, &trainer->test_set, progress, stop, &row->test);

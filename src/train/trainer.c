@@ -162,6 +162,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
                          augment_is_staged(&trainer->augment);
     if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
     int64_t before = backend->allocated;
+    trainer->schedule = schedule_from_experiment(experiment);
     optimizer_create(&trainer->optimizer, experiment, trainer->network);
     ema_create(&trainer->ema, experiment->train.ema_decay, trainer->network);
     trainer->optimizer_bytes = backend->allocated - before;
@@ -278,7 +279,7 @@ void trainer_step(struct trainer *trainer)
     struct step_state state = {
         .step = (uint64_t)trainer->step,
         .mix = mix_draw(&trainer->augment, (uint64_t)trainer->step, dataset->height, dataset->width),
-        .learning_rate = schedule_learning_rate(experiment, trainer->step),
+        .learning_rate = schedule_learning_rate(&trainer->schedule, trainer->step),
         .batch_first = batch * experiment->train.batch_size};
     trainer->backend->ops->set_state(trainer->backend, &state);
     network_set_batch(trainer->network, experiment->train.batch_size);

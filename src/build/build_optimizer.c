@@ -1,0 +1,15 @@
+/* Makes the schedule that an experiment describes. */
+#include "trainer/build.h"
+
+struct schedule_params schedule_from_experiment(const struct experiment *experiment)
+{
+    return (struct schedule_params){
+        .kind = experiment->schedule.name,
+        .learning_rate = experiment->optimizer.learning_rate,
+        .warmup_steps = experiment->schedule.warmup_steps,
+        .step_size = experiment->schedule.step_size,
+        .gamma = experiment->schedule.gamma,
+        .minimum = experiment->schedule.minimum,
+        .max_steps = experiment->train.max_steps,
+    };
+}
