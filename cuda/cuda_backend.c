@@ -125,17 +125,24 @@ static struct backend_ops *make_table(const struct backend_options *options)
     };
     cuda_boundary_install(ops);
     cuda_graph_install(ops);
-    cuda_dataset_install(ops);
+    cuda_data_install(ops);
     cuda_conv2d_install(ops);
-    cuda_layers_install(ops);
-    cuda_batchnorm_install(ops);
-    cuda_loss_install(ops);
-    cuda_arithmetic_install(ops);
     cuda_peak_install(ops);
-    if (options->cudnn_batchnorm)
+    cuda_pool_install(ops);
+    cuda_batchnorm_install(ops);
+    cuda_activation_install(ops);
+    cuda_dropout_install(ops);
+    cuda_flatten_install(ops);
+    cuda_softmax_install(ops);
+    cuda_primitive_install(ops);
+    cuda_norm_install(ops);
+    cuda_arithmetic_install(ops);
+    if (options->cudnn_batchnorm) {
         cudnn_batchnorm_install(ops);
-    else
+    } else {
         cuda_batchnorm_fused_install(ops);
+        cuda_batchnorm_fold_install(ops);
+    }
     return ops;
 }
 

@@ -87,15 +87,21 @@ void cuda_need_workspace(struct cuda_backend *cuda);
 /* Each puts the operations of its file into the table. */
 void cuda_boundary_install(struct backend_ops *ops);
 void cuda_graph_install(struct backend_ops *ops);
-void cuda_dataset_install(struct backend_ops *ops);
+void cuda_data_install(struct backend_ops *ops);
 void cuda_conv2d_install(struct backend_ops *ops);
-void cuda_layers_install(struct backend_ops *ops);
+void cuda_peak_install(struct backend_ops *ops);
+void cuda_pool_install(struct backend_ops *ops);
 void cuda_batchnorm_install(struct backend_ops *ops);
 void cuda_batchnorm_fused_install(struct backend_ops *ops); /* unless cuDNN's batch normalization is asked for */
-void cuda_loss_install(struct backend_ops *ops);
+void cuda_batchnorm_fold_install(struct backend_ops *ops);  /* likewise */
+void cudnn_batchnorm_install(struct backend_ops *ops);      /* replaces part of cuda_batchnorm_install's */
+void cuda_activation_install(struct backend_ops *ops);
+void cuda_dropout_install(struct backend_ops *ops);
+void cuda_flatten_install(struct backend_ops *ops);
+void cuda_softmax_install(struct backend_ops *ops);
+void cuda_primitive_install(struct backend_ops *ops);
+void cuda_norm_install(struct backend_ops *ops);
 void cuda_arithmetic_install(struct backend_ops *ops);
-void cuda_peak_install(struct backend_ops *ops);
-void cudnn_batchnorm_install(struct backend_ops *ops); /* replaces part of cuda_batchnorm_install's */
 
 /* Returns the milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch
  * does not count. Infinite where start returns false (its library refuses) or cannot be recorded. Do not call while a

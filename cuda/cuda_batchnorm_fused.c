@@ -1,5 +1,5 @@
-/* The host side of batch normalization fused with an activation and a max-pool, in training and evaluation, and of its
- * folding into the convolution before it. Kernels: cuda_batchnorm.cu, cuda_fold.cu. */
+/* The host side of batch normalization fused with an activation and a max-pool, in training and evaluation;
+ * cuda_batchnorm.cu has the derivation and names the files of the kernels. */
 #include "cuda_backend.h"
 
 static void set_fused(struct cuda_batchnorm *task, const struct batchnorm_fused_params *params, const struct tensor *x,
@@ -80,34 +80,10 @@ static void fused_backward(struct backend *backend, const struct batchnorm_fused
     CUDA_CHECK(cuda_batchnorm_backward_launch(cuda->stream, cuda->type, &task));
 }
 
-static void fold(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
-                 const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
-                 const struct tensor *running_mean, const struct tensor *running_var, const struct tensor *to_weight,
-                 const struct tensor *to_bias)
-{
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    CHECK(shape_equal(weight->shape, to_weight->shape) && gamma->shape.c == weight->shape.n);
-    struct cuda_fold task = {
-        .outputs = weight->shape.n,
-        .inputs = shape_sample_count(weight->shape),
-        .epsilon = (float)params.epsilon,
-        .weight = weight->data,
-        .bias = bias->data,
-        .gamma = gamma->data,
-        .beta = beta->data,
-        .running_mean = running_mean->data,
-        .running_var = running_var->data,
-        .to_weight = to_weight->data,
-        .to_bias = to_bias->data,
-    };
-    CUDA_CHECK(cuda_fold_launch(cuda->stream, &task));
-}
-
 void cuda_batchnorm_fused_install(struct backend_ops *ops)
 {
     ops->batchnorm_fused_offered = fused_offered;
     ops->batchnorm_fused_forward = fused_forward;
     ops->batchnorm_fused_evaluate = fused_evaluate;
     ops->batchnorm_fused_backward = fused_backward;
-    ops->batchnorm_fold = fold;
 }

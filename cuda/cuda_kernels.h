@@ -35,7 +35,7 @@ struct cuda_scratch {
     float *partial;     /* [CUDA_PARTIALS_PER_MULTIPROCESSOR * multiprocessors] */
 };
 
-/* --- state and data (cuda_gather.cu) --- */
+/* --- state and data (cuda_data.cu) --- */
 /* Returns an error where the build has no code for the current device. */
 cudaError_t cuda_kernels_usable(void);
 cudaError_t cuda_state_set(cudaStream_t stream, struct step_state *to, const struct step_state *value);

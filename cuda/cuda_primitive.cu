@@ -1,5 +1,5 @@
-/* The primitives of automatic differentiation, y = a op b element by element and a channel's value spread over its
- * rows; and the conversions of parameters between fp32 and bf16. The sum over a channel is in cuda_bias.cu. */
+/* The primitives of automatic differentiation: y = a op b element by element, and a channel's value spread over its
+ * rows. The sum over a channel is in cuda_bias.cu. */
 #include "cuda_vector.cuh"
 
 __device__ static float apply(struct elementwise_params params, float a, float b)
@@ -77,46 +77,4 @@ cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, stru
                                   const float *y, void *x)
 {
     return CUDA_DISPATCH(type, broadcast, stream, shape, scale, y, x);
-}
-
-/* Each thread converts eight elements. */
-template <typename From, typename To> __global__ static void convert_kernel(int64_t count, const From *from, To *to)
-{
-    constexpr int LANES = 8, PART_FROM = vector_lanes<From>(), PART_TO = vector_lanes<To>();
-    int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
-    if (i >= count) return;
-    if (i + LANES > count) {
-        for (; i < count; i++) to[i] = from_float<To>(to_float(from[i]));
-        return;
-    }
-    float values[LANES];
-#pragma unroll
-    for (int part = 0; part < LANES; part += PART_FROM) {
-        lanes<From, PART_FROM> loaded = load_lanes<PART_FROM>(from + i + part);
-        for (int k = 0; k < PART_FROM; k++) values[part + k] = to_float(loaded.value[k]);
-    }
-#pragma unroll
-    for (int part = 0; part < LANES; part += PART_TO) {
-        lanes<To, PART_TO> stored;
-        for (int k = 0; k < PART_TO; k++) stored.value[k] = from_float<To>(values[part + k]);
-        store_lanes<PART_TO>(to + i + part, stored);
-    }
-}
-
-template <typename From, typename To>
-static cudaError_t convert(cudaStream_t stream, int64_t count, const From *from, To *to)
-{
-    launch(stream, blocks_for((count + 7) / 8, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, convert_kernel<From, To>, count, from,
-           to);
-    return cudaGetLastError();
-}
-
-cudaError_t cuda_to_bf16_launch(cudaStream_t stream, int64_t count, const float *from, void *to)
-{
-    return convert(stream, count, from, (bf16 *)to);
-}
-
-cudaError_t cuda_from_bf16_launch(cudaStream_t stream, int64_t count, const void *from, float *to)
-{
-    return convert(stream, count, (const bf16 *)from, to);
 }

@@ -128,7 +128,7 @@ static void dataset_gather(struct backend *backend, const struct device_dataset 
                                   labels));
 }
 
-void cuda_dataset_install(struct backend_ops *ops)
+void cuda_data_install(struct backend_ops *ops)
 {
     ops->dataset_upload = dataset_upload;
     ops->dataset_free = dataset_free_cuda;

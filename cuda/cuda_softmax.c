@@ -1,4 +1,5 @@
-/* The host side of softmax, the losses and the metrics. The metrics are summed in device memory until they are read. */
+/* The host side of softmax, the losses and the metrics; cuda_softmax.cu has the kernels. The metrics are summed in
+ * device memory until they are read. */
 #include "cuda_backend.h"
 
 static void check_vectors(const struct tensor *a, const struct tensor *b)
@@ -77,7 +78,7 @@ static void softmax_cross_entropy(struct backend *backend, const struct loss_par
     loss(backend, true, params, logits, labels, dlogits);
 }
 
-void cuda_loss_install(struct backend_ops *ops)
+void cuda_softmax_install(struct backend_ops *ops)
 {
     ops->softmax_forward = softmax_forward;
     ops->softmax_backward = softmax_backward;

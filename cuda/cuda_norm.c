@@ -1,0 +1,30 @@
+/* The host side of norms and clipping; cuda_norm.cu has the kernels. */
+#include "cuda_backend.h"
+
+#include <math.h>
+
+static double norm(struct backend *backend, size_t count, const void *x)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    double sums[CUDA_NORM_BLOCKS], sum = 0;
+    CUDA_CHECK(cuda_norm_launch(cuda->stream, (int64_t)count, x, cuda->norm_sums));
+    CUDA_CHECK(cudaMemcpyAsync(sums, cuda->norm_sums, sizeof sums, cudaMemcpyDeviceToHost, cuda->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+    for (int i = 0; i < CUDA_NORM_BLOCKS; i++) sum += sums[i];
+    return sqrt(sum);
+}
+
+static void clip_norm(struct backend *backend, double limit, size_t count, void *x)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(limit > 0);
+    if (count == 0) return;
+    CUDA_CHECK(cuda_norm_launch(cuda->stream, (int64_t)count, x, cuda->norm_sums));
+    CUDA_CHECK(cuda_clip_launch(cuda->stream, limit, (int64_t)count, x, cuda->norm_sums));
+}
+
+void cuda_norm_install(struct backend_ops *ops)
+{
+    ops->norm = norm;
+    ops->clip_norm = clip_norm;
+}

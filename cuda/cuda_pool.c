@@ -1,0 +1,41 @@
+/* The host side of pooling; cuda_pool.cu has the kernels. */
+#include "cuda_backend.h"
+
+static size_t pool_saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
+{
+    (void)backend;
+    return params.kind == POOL_MAX ? (size_t)shape_count(output) * cuda_pool_tap_bytes(params.window) : 0;
+}
+
+static void check_pool(struct pool_params params, struct shape x, struct shape y)
+{
+    const int64_t most_taps = 65536, largest_window = 32768; /* a tap's number has 16 bits, a window's sizes 31 */
+    CHECK(x.n == y.n && x.c == y.c);
+    CHECK(y.h == window_output_size(x.h, params.window) && y.w == window_output_size(x.w, params.window));
+    CHECK(params.window.kernel * params.window.kernel <= most_taps && params.window.stride <= largest_window);
+    CHECK(params.window.padding <= params.window.kernel / 2);
+}
+
+static void pool_forward(struct backend *backend, struct pool_params params, const struct tensor *x,
+                         const struct tensor *y, void *saved)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    check_pool(params, x->shape, y->shape);
+    CUDA_CHECK(cuda_pool_forward_launch(cuda->stream, cuda->type, params, x->shape, y->shape, x->data, y->data, saved));
+}
+
+static void pool_backward(struct backend *backend, struct pool_params params, const struct tensor *dy,
+                          const void *saved, const struct tensor *dx)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    check_pool(params, dx->shape, dy->shape);
+    CUDA_CHECK(
+        cuda_pool_backward_launch(cuda->stream, cuda->type, params, dx->shape, dy->shape, dy->data, saved, dx->data));
+}
+
+void cuda_pool_install(struct backend_ops *ops)
+{
+    ops->pool_saved_bytes = pool_saved_bytes;
+    ops->pool_forward = pool_forward;
+    ops->pool_backward = pool_backward;
+}
