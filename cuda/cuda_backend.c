@@ -94,7 +94,8 @@ static void backend_destroy_cuda(struct backend *backend)
 
 static const char *precision_name(enum precision precision)
 {
-    return precision == PRECISION_BF16 ? "bf16" : precision == PRECISION_TF32 ? "tf32" : "fp32";
+    static const char *const names[] = {PRECISION_CHOICES(CHOICE_NAME)};
+    return names[precision];
 }
 
 static void read_device(struct cuda_backend *cuda)

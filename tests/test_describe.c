@@ -92,9 +92,7 @@ static void write_cifar100(const char *folder)
 /* A format that is new has no case here, and fails this test. */
 Test(describe, agrees_with_loading_for_every_format)
 {
-#define COUNT(enumerator, name) +1
-    enum { FORMATS = DATASET_FORMATS(COUNT) };
-#undef COUNT
+    enum { FORMATS = DATASET_CHOICES(CHOICE_COUNT) };
     static const uint8_t labels[4] = {0, 1, 2, 1};
     static const char table[] = "a,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\nb,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
                                 "a,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n";

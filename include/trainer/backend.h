@@ -20,6 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trainer/choice.h"
 #include "trainer/status.h"
 #include "trainer/tensor.h"
 
@@ -27,12 +28,28 @@ struct backend;
 struct conv2d_plan;    /* a backend's own: descriptors, scratch memory, the choice of algorithm */
 struct device_dataset; /* a backend's own: images and labels where it can gather from them */
 
-enum device { DEVICE_AUTO, DEVICE_CPU, DEVICE_CUDA };
-enum precision { PRECISION_FP32, PRECISION_FP64, PRECISION_TF32, PRECISION_BF16 };
-enum cpu_isa { CPU_ISA_AUTO, CPU_ISA_AMX, CPU_ISA_AVX512, CPU_ISA_AVX2, CPU_ISA_PORTABLE };
+#define DEVICE_CHOICES(X) X(DEVICE_AUTO, "auto") X(DEVICE_CPU, "cpu") X(DEVICE_CUDA, "cuda")
+enum device { DEVICE_CHOICES(CHOICE_ENUMERATOR) };
+
+#define PRECISION_CHOICES(X)                                                                                           \
+    X(PRECISION_FP32, "fp32")                                                                                          \
+    X(PRECISION_FP64, "fp64")                                                                                          \
+    X(PRECISION_TF32, "tf32")                                                                                          \
+    X(PRECISION_BF16, "bf16")
+enum precision { PRECISION_CHOICES(CHOICE_ENUMERATOR) };
+
+#define CPU_ISA_CHOICES(X)                                                                                             \
+    X(CPU_ISA_AUTO, "auto")                                                                                            \
+    X(CPU_ISA_AMX, "amx")                                                                                              \
+    X(CPU_ISA_AVX512, "avx512")                                                                                        \
+    X(CPU_ISA_AVX2, "avx2")                                                                                            \
+    X(CPU_ISA_PORTABLE, "portable")
+enum cpu_isa { CPU_ISA_CHOICES(CHOICE_ENUMERATOR) };
+
 /* The CPU computes 3x3 convolutions at stride 1 with padding 1 by Winograd's method: where it is faster, always, or
  * never. */
-enum winograd { WINOGRAD_AUTO, WINOGRAD_ON, WINOGRAD_OFF };
+#define WINOGRAD_CHOICES(X) X(WINOGRAD_AUTO, "auto") X(WINOGRAD_ON, "on") X(WINOGRAD_OFF, "off")
+enum winograd { WINOGRAD_CHOICES(CHOICE_ENUMERATOR) };
 
 struct backend_options {
     enum device device;
@@ -61,7 +78,8 @@ struct batchnorm_params {
     double momentum;
 };
 
-enum activation { ACTIVATION_RELU, ACTIVATION_LEAKY_RELU, ACTIVATION_ELU };
+#define ACTIVATION_CHOICES(X) X(ACTIVATION_RELU, "relu") X(ACTIVATION_LEAKY_RELU, "leaky_relu") X(ACTIVATION_ELU, "elu")
+enum activation { ACTIVATION_CHOICES(CHOICE_ENUMERATOR) };
 
 /* relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). At x = 0 the gradient is that of
  * the left side (0 for relu), as in PyTorch. NaN stays NaN. */

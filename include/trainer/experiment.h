@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 #include "trainer/backend.h"
+#include "trainer/choice.h"
 #include "trainer/image.h"
 #include "trainer/schedule.h"
 #include "trainer/status.h"
@@ -19,9 +20,10 @@ enum {
     EXPERIMENT_CLASSES_MAX = 256,
 };
 
-/* The formats of data sets, X(enumerator, name), in the order of their numbers. src/data/data_format.c has a row for
- * each. */
-#define DATASET_FORMATS(X)                                                                                             \
+/* The enums of a config with the names of their values (choice.h). A list's order is that of the help. */
+
+/* The formats of data sets. src/data/data_format.c has a row for each. */
+#define DATASET_CHOICES(X)                                                                                             \
     X(DATASET_CIFAR10, "cifar10")                                                                                      \
     X(DATASET_CIFAR100, "cifar100")                                                                                    \
     X(DATASET_IDX, "idx")                                                                                              \
@@ -30,44 +32,68 @@ enum {
     X(DATASET_NPZ, "npz")                                                                                              \
     X(DATASET_PACK, "pack")                                                                                            \
     X(DATASET_SYNTHETIC, "synthetic")
+enum dataset_kind { DATASET_CHOICES(CHOICE_ENUMERATOR) };
 
-#define DATASET_ENUMERATOR(enumerator, name) enumerator,
-enum dataset_kind { DATASET_FORMATS(DATASET_ENUMERATOR) };
-#undef DATASET_ENUMERATOR
+#define DATA_CHANNELS_CHOICES(X) X(DATA_CHANNELS_AUTO, "auto") X(DATA_CHANNELS_GREY, "1") X(DATA_CHANNELS_COLOUR, "3")
+enum data_channels { DATA_CHANNELS_CHOICES(CHOICE_ENUMERATOR) };
 
-enum data_channels { DATA_CHANNELS_AUTO, DATA_CHANNELS_GREY, DATA_CHANNELS_COLOUR };
+/* The label of an image that is learnt. */
+#define DATA_LABELS_CHOICES(X) X(DATA_LABELS_FINE, "fine") X(DATA_LABELS_COARSE, "coarse")
+enum data_labels { DATA_LABELS_CHOICES(CHOICE_ENUMERATOR) };
 
-enum data_labels { DATA_LABELS_FINE, DATA_LABELS_COARSE }; /* which of an image's labels is learnt */
+/* The order of samples in the first epoch. */
+#define FIRST_EPOCH_CHOICES(X) X(FIRST_EPOCH_FILE, "file") X(FIRST_EPOCH_SHUFFLED, "shuffled")
+enum first_epoch { FIRST_EPOCH_CHOICES(CHOICE_ENUMERATOR) };
 
-enum first_epoch { FIRST_EPOCH_FILE, FIRST_EPOCH_SHUFFLED }; /* the order of samples in the first epoch */
+/* none: the pixel itself, 0..255; mean_image: pixel - the train set's mean image (C,H,W), without scaling;
+ * unit: pixel / 255; channel: per channel, (pixel - the train set's mean) / its standard deviation. */
+#define NORMALIZATION_CHOICES(X)                                                                                       \
+    X(NORMALIZATION_NONE, "none")                                                                                      \
+    X(NORMALIZATION_MEAN_IMAGE, "mean_image")                                                                          \
+    X(NORMALIZATION_UNIT, "unit")                                                                                      \
+    X(NORMALIZATION_CHANNEL, "channel")
+enum normalization { NORMALIZATION_CHOICES(CHOICE_ENUMERATOR) };
 
-enum normalization {
-    NORMALIZATION_NONE,       /* the pixel itself, 0..255 */
-    NORMALIZATION_MEAN_IMAGE, /* pixel - the train set's mean image (C,H,W), without scaling */
-    NORMALIZATION_UNIT,       /* pixel / 255 */
-    NORMALIZATION_CHANNEL,    /* per channel: (pixel - the train set's mean) / its standard deviation */
-};
+#define MODEL_CHOICES(X) X(MODEL_MLP, "mlp") X(MODEL_CONVNET, "convnet")
+enum model_kind { MODEL_CHOICES(CHOICE_ENUMERATOR) };
 
-enum model_kind { MODEL_MLP, MODEL_CONVNET };
-enum batchnorm_kind {
-    BATCHNORM_NONE,
-    BATCHNORM_CUSTOM,   /* the backend's kernels, with the backward pass derived by hand */
-    BATCHNORM_AUTODIFF, /* primitives that the tape differentiates */
-    BATCHNORM_CUDNN,    /* cuDNN's kernels; CUDA only */
-};
-enum init_kind { INIT_UNIFORM_FAN_IN, INIT_NORMAL };
-enum loss_kind { LOSS_FUSED, LOSS_SEPARATE };
-enum optimizer_kind { OPTIMIZER_SGD, OPTIMIZER_ADAM, OPTIMIZER_ADAMW };
-enum checkpoint_best { CHECKPOINT_BEST_AUTO, CHECKPOINT_BEST_BY_VALIDATION, CHECKPOINT_BEST_BY_TEST };
+/* custom: the backend's kernels, with the backward pass derived by hand; autodiff: primitives that the tape
+ * differentiates; cudnn: cuDNN's kernels, CUDA only. */
+#define BATCHNORM_CHOICES(X)                                                                                           \
+    X(BATCHNORM_NONE, "none")                                                                                          \
+    X(BATCHNORM_CUSTOM, "custom")                                                                                      \
+    X(BATCHNORM_AUTODIFF, "autodiff")                                                                                  \
+    X(BATCHNORM_CUDNN, "cudnn")
+enum batchnorm_kind { BATCHNORM_CHOICES(CHOICE_ENUMERATOR) };
 
-/* How much of the training set an evaluation covers, where no number says it. */
-enum eval_train {
-    EVAL_TRAIN_ALL = -1,
-    EVAL_TRAIN_OFF = -2, /* nothing: the figures are running means over the batches since the last evaluation */
-};
+#define INIT_CHOICES(X) X(INIT_UNIFORM_FAN_IN, "uniform") X(INIT_NORMAL, "normal")
+enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
+
+#define LOSS_CHOICES(X) X(LOSS_FUSED, "fused") X(LOSS_SEPARATE, "separate")
+enum loss_kind { LOSS_CHOICES(CHOICE_ENUMERATOR) };
+
+#define OPTIMIZER_CHOICES(X) X(OPTIMIZER_SGD, "sgd") X(OPTIMIZER_ADAM, "adam") X(OPTIMIZER_ADAMW, "adamw")
+enum optimizer_kind { OPTIMIZER_CHOICES(CHOICE_ENUMERATOR) };
+
+#define CHECKPOINT_BEST_CHOICES(X)                                                                                     \
+    X(CHECKPOINT_BEST_AUTO, "auto")                                                                                    \
+    X(CHECKPOINT_BEST_BY_VALIDATION, "validation")                                                                     \
+    X(CHECKPOINT_BEST_BY_TEST, "test")
+enum checkpoint_best { CHECKPOINT_BEST_CHOICES(CHOICE_ENUMERATOR) };
+
+/* How much of the training set an evaluation covers, where no number says it: all of it; or nothing, and the figures
+ * are running means over the batches since the last evaluation. The words stand for -1, -2 and so on. */
+#define EVAL_TRAIN_CHOICES(X) X(EVAL_TRAIN_ALL, "all") X(EVAL_TRAIN_OFF, "off")
+#define EVAL_TRAIN_PLACE(enumerator, name) enumerator##_PLACE,
+#define EVAL_TRAIN_VALUE(enumerator, name) enumerator = -1 - enumerator##_PLACE,
+enum { EVAL_TRAIN_CHOICES(EVAL_TRAIN_PLACE) };
+enum eval_train { EVAL_TRAIN_CHOICES(EVAL_TRAIN_VALUE) };
+#undef EVAL_TRAIN_PLACE
+#undef EVAL_TRAIN_VALUE
 
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
-enum block_part { BLOCK_BATCHNORM, BLOCK_ACTIVATION, BLOCK_DROPOUT, BLOCK_PART_COUNT };
+#define BLOCK_CHOICES(X) X(BLOCK_BATCHNORM, "batchnorm") X(BLOCK_ACTIVATION, "activation") X(BLOCK_DROPOUT, "dropout")
+enum block_part { BLOCK_CHOICES(CHOICE_ENUMERATOR) BLOCK_PART_COUNT };
 
 /* The width and height of an image; 0 and 0: not said. */
 struct image_size {
@@ -93,7 +119,8 @@ struct feature_list {
 };
 
 /* train.class_weights: the weight of a class's samples in training's loss. */
-enum class_weighting { CLASS_WEIGHTS_NONE, CLASS_WEIGHTS_BALANCED, CLASS_WEIGHTS_LISTED };
+#define CLASS_WEIGHTS_CHOICES(X) X(CLASS_WEIGHTS_NONE, "none") X(CLASS_WEIGHTS_BALANCED, "balanced")
+enum class_weighting { CLASS_WEIGHTS_CHOICES(CHOICE_ENUMERATOR) CLASS_WEIGHTS_LISTED };
 struct class_weights {
     enum class_weighting kind;
     int64_t count; /* CLASS_WEIGHTS_LISTED only */

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "trainer/choice.h"
 #include "trainer/status.h"
 
 /* Limits of a picture. The reader checks the header before it takes memory for the pixels. */
@@ -30,7 +31,8 @@ enum { IMAGE_MAX_SIDE = 16384 };
  * other, each with weights in steps of 2^-22 and a result rounded to 8 bits. Rows are scaled along their length first,
  * unless the picture loses rows, and more than twice as many as columns. (Pillow before version 13 has no such exception,
  * so its pixels may then differ by 1.) */
-enum image_fit { IMAGE_FIT_CROP, IMAGE_FIT_PAD, IMAGE_FIT_STRETCH };
+#define IMAGE_FIT_CHOICES(X) X(IMAGE_FIT_CROP, "crop") X(IMAGE_FIT_PAD, "pad") X(IMAGE_FIT_STRETCH, "stretch")
+enum image_fit { IMAGE_FIT_CHOICES(CHOICE_ENUMERATOR) };
 
 /* What a picture is made into. */
 struct image_format {

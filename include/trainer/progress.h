@@ -11,15 +11,15 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "trainer/choice.h"
 #include "trainer/dataset.h"
 #include "trainer/metrics.h"
 #include "trainer/usage.h"
 
-enum progress_mode {
-    PROGRESS_BAR,   /* the line, where there is a terminal for it */
-    PROGRESS_PLAIN, /* a plain line per evaluation, or per trial of a sweep, on a terminal too */
-    PROGRESS_NONE,  /* neither; the text before and after a run is still printed */
-};
+/* bar: the line, where there is a terminal for it; plain: a line per evaluation, or per trial of a sweep, on a terminal
+ * too; none: neither, and the text before and after a run is still printed. */
+#define PROGRESS_CHOICES(X) X(PROGRESS_BAR, "bar") X(PROGRESS_PLAIN, "plain") X(PROGRESS_NONE, "none")
+enum progress_mode { PROGRESS_CHOICES(CHOICE_ENUMERATOR) };
 
 /* The file that a run prints to, and how much it prints. */
 struct run_output {

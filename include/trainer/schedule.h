@@ -4,7 +4,14 @@
 
 #include <stdint.h>
 
-enum schedule_kind { SCHEDULE_CONSTANT, SCHEDULE_STEP, SCHEDULE_COSINE, SCHEDULE_LINEAR };
+#include "trainer/choice.h"
+
+#define SCHEDULE_CHOICES(X)                                                                                            \
+    X(SCHEDULE_CONSTANT, "constant")                                                                                   \
+    X(SCHEDULE_STEP, "step")                                                                                           \
+    X(SCHEDULE_COSINE, "cosine")                                                                                       \
+    X(SCHEDULE_LINEAR, "linear")
+enum schedule_kind { SCHEDULE_CHOICES(CHOICE_ENUMERATOR) };
 
 struct schedule_params {
     enum schedule_kind kind;

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "trainer/choice.h"
 #include "trainer/experiment.h"
 #include "trainer/progress.h"
 #include "trainer/status.h"
@@ -26,9 +27,14 @@ enum {
     SWEEP_TRIALS_MAX = 1000000 /* combinations */
 };
 
-enum sweep_order { SWEEP_ORDER_GRID, SWEEP_ORDER_RANDOM };
-enum sweep_rank { SWEEP_RANK_VALIDATION, SWEEP_RANK_TEST };
-enum sweep_halving { SWEEP_HALVING_OFF, SWEEP_HALVING_ON };
+#define SWEEP_ORDER_CHOICES(X) X(SWEEP_ORDER_GRID, "grid") X(SWEEP_ORDER_RANDOM, "random")
+enum sweep_order { SWEEP_ORDER_CHOICES(CHOICE_ENUMERATOR) };
+
+#define SWEEP_RANK_CHOICES(X) X(SWEEP_RANK_VALIDATION, "validation") X(SWEEP_RANK_TEST, "test")
+enum sweep_rank { SWEEP_RANK_CHOICES(CHOICE_ENUMERATOR) };
+
+#define SWEEP_HALVING_CHOICES(X) X(SWEEP_HALVING_OFF, "off") X(SWEEP_HALVING_ON, "on")
+enum sweep_halving { SWEEP_HALVING_CHOICES(CHOICE_ENUMERATOR) };
 
 /* The sweep's own keys: those of [sweep] without a dot. */
 struct sweep_settings {

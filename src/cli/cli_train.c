@@ -7,7 +7,7 @@
 #include "trainer/train.h"
 #include "util/streams.h"
 
-const char *const cli_progress_choices[] = {"bar", "plain", "none", NULL}; /* in the order of enum progress_mode */
+const char *const cli_progress_choices[] = {PROGRESS_CHOICES(CHOICE_NAME) NULL};
 
 static enum progress_mode progress_mode(const struct cli_arguments *arguments)
 {

@@ -57,17 +57,33 @@ static bool check_files(const struct experiment *experiment, struct status *stat
     return experiment->data.dataset != DATASET_CSV || check_stored(experiment, "csv", status);
 }
 
-/* The default of data.path is CIFAR-10's folder. */
+/* Returns the words for what data.path must name; NULL where the format can do without it: CIFAR-10's folder is the
+ * default. */
+static const char *wanted_path(enum dataset_kind kind)
+{
+    switch (kind) {
+    case DATASET_CIFAR100:
+        return "the folder that holds CIFAR-100";
+    case DATASET_IDX:
+        return "the folder that holds the idx files";
+    case DATASET_FOLDER:
+        return "the folder that holds the pictures";
+    case DATASET_CSV:
+        return "the path of the table";
+    case DATASET_NPZ:
+        return "the path of the NPZ archive";
+    case DATASET_PACK:
+        return "the packed file";
+    case DATASET_CIFAR10:
+    case DATASET_SYNTHETIC:
+        return NULL;
+    }
+    check_failed("a format", __FILE__, __LINE__);
+}
+
 static bool check_path(const struct experiment *experiment, struct status *status)
 {
-    static const char *const wanted[] = {[DATASET_CIFAR100] = "the folder that holds CIFAR-100",
-                                         [DATASET_IDX] = "the folder that holds the idx files",
-                                         [DATASET_FOLDER] = "the folder that holds the pictures",
-                                         [DATASET_CSV] = "the path of the table",
-                                         [DATASET_NPZ] = "the path of the NPZ archive",
-                                         [DATASET_PACK] = "the packed file",
-                                         [DATASET_SYNTHETIC] = NULL};
-    const char *expected = wanted[experiment->data.dataset];
+    const char *expected = wanted_path(experiment->data.dataset);
     if (!expected || !is_default(experiment, "data.path")) return true;
     return experiment_fail(experiment, "data.path", status, "expected %s", expected);
 }
@@ -101,15 +117,26 @@ static bool check_features(struct experiment *experiment, struct status *status)
     return true;
 }
 
+static double usual_slope(enum activation activation)
+{
+    switch (activation) {
+    case ACTIVATION_RELU:
+        return 0;
+    case ACTIVATION_LEAKY_RELU:
+        return 0.01;
+    case ACTIVATION_ELU:
+        return 1;
+    }
+    check_failed("an activation", __FILE__, __LINE__);
+}
+
 static bool check_activation(struct experiment *experiment, struct status *status)
 {
     if (experiment->model.activation == ACTIVATION_RELU && experiment->model.activation_slope != 0)
         return experiment_fail(experiment, "model.activation_slope", status,
                                "expected 0, as model.activation is relu, which has none");
-    if (experiment->model.activation_slope == 0) {
-        const double usual[] = {[ACTIVATION_RELU] = 0, [ACTIVATION_LEAKY_RELU] = 0.01, [ACTIVATION_ELU] = 1};
-        experiment->model.activation_slope = usual[experiment->model.activation];
-    }
+    if (experiment->model.activation_slope == 0)
+        experiment->model.activation_slope = usual_slope(experiment->model.activation);
     return true;
 }
 

@@ -1,8 +1,6 @@
 /* The table of keys: a key is added here, with a field in struct experiment. */
 #include "config/experiment_keys.h"
 
-#define DATASET_NAME(enumerator, name) name,
-
 /* clang-format off */
 /* A key's field has the key's own name, and struct experiment has a struct per section. */
 #define PLACE(part, key) .section = #part, .name = #key, .offset = offsetof(struct experiment, part.key)
@@ -15,12 +13,9 @@
 #define TEXT(part, key, value, words)                                                                                 \
     {PLACE(part, key), .type = KEY_TEXT, .default_text = value, .help = words,                                        \
      .high = sizeof((struct experiment *)0)->part.key - 1}
-#define CHOICE(part, key, value, words, ...)                                                                          \
-    {PLACE(part, key), .type = KEY_CHOICE, .default_text = value, .help = words,                                      \
-     .choices = (const char *const[]){__VA_ARGS__, NULL}}
-#define AMOUNT(part, key, value, smallest, largest, words, ...)                                                       \
-    {PLACE(part, key), .type = KEY_AMOUNT, .default_text = value, .low = smallest, .high = largest, .help = words,    \
-     .choices = (const char *const[]){__VA_ARGS__, NULL}}
+/* `list` is that of the field's enum. */
+#define CHOICE(part, key, value, list, words)                                                                         \
+    {PLACE(part, key), .type = KEY_CHOICE, .default_text = value, .help = words, .choices = CHOICE_NAMES(list)}
 #define FROM(value) .from = value
 #define ABOVE(value) .from = value, .from_excluded = true
 #define TO(value) .to = value
@@ -32,8 +27,7 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(experiment, seed, "42", 0, 4294967295,
             "Every random draw starts from this number: the same seed gives the same result."),
 
-    {PLACE(data, dataset), .type = KEY_CHOICE, .default_text = "cifar10", .help = "Format of the data set.",
-     .choices = (const char *const[]){DATASET_FORMATS(DATASET_NAME) NULL}},
+    CHOICE(data, dataset, "cifar10", DATASET_CHOICES, "Format of the data set."),
     TEXT(data, path, "data/cifar-10-batches-bin",
          "Folder that holds the files, or the file itself of dataset = csv, npz or pack. A relative path starts at the folder from which "
          "trainer is started. One of several IDX sets in a folder is FOLDER/BEGINNING, for instance gzip/emnist-letters."),
@@ -43,27 +37,24 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(data, classes, "0", 0, 65536,
             "Number of classes; 0: as many as there are names, else as many as the labels of the training set tell."),
     INTEGER(data, first_label, "0", 0, 65535, "Label that the files give to the first class; 1 for EMNIST's letters."),
-    CHOICE(data, labels, "fine", "Which labels of dataset = cifar100 are learnt: 100 fine or 20 coarse classes.", "fine",
-           "coarse"),
+    CHOICE(data, labels, "fine", DATA_LABELS_CHOICES, "Which labels of dataset = cifar100 are learnt: 100 fine or 20 coarse classes."),
     BOOLEAN(data, transpose, "false", "Swap rows and columns of every image, as EMNIST's need."),
-    CHOICE(data, normalization, "mean_image",
+    CHOICE(data, normalization, "mean_image", NORMALIZATION_CHOICES,
            "How pixels (0..255) enter the network. none: as they are; mean_image: minus the mean image; unit: divided "
            "by 255; channel: mean 0 and deviation 1 per channel. Mean and deviation (the population's) are those of "
-           "the training part.",
-           "none", "mean_image", "unit", "channel"),
+           "the training part."),
     {PLACE(data, first_epoch), .type = KEY_CHOICE, .default_text = "shuffled", .before = "file",
-     .choices = (const char *const[]){"file", "shuffled", NULL},
+     .choices = CHOICE_NAMES(FIRST_EPOCH_CHOICES),
      .help = "Order of the samples in the first epoch. shuffled: a random one, as in every later epoch; file: that of the "
              "files. Files are often sorted by class, and a network that sees class after class learns the last one."},
     INTEGER(data, validation_size, "0", 0, 10000000,
             "Training samples held out for validation. The seed draws them, and each class gives its share."),
     {PLACE(data, image_size), .type = KEY_SIZE, .default_text = "auto", .low = 1, .high = 4096,
      .help = "Size that pictures are made: 64, or WIDTHxHEIGHT. auto: the size that all pictures have; an error where they differ."},
-    CHOICE(data, channels, "auto",
-           "Channels of the images: 1 (grey) or 3 (red, green, blue). auto: 1 where no training picture has colour, else 3.",
-           "auto", "1", "3"),
+    CHOICE(data, channels, "auto", DATA_CHANNELS_CHOICES,
+           "Channels of the images: 1 (grey) or 3 (red, green, blue). auto: 1 where no training picture has colour, else 3."),
     {PLACE(data, resize), .type = KEY_CHOICE, .default_text = "crop", .before = "stretch",
-     .choices = (const char *const[]){"crop", "pad", "stretch", NULL},
+     .choices = CHOICE_NAMES(IMAGE_FIT_CHOICES),
      .help = "How a picture of another shape is made to fit, in training and by predict. crop: scaled until it covers the "
              "size, and the middle kept; pad: scaled until it fits in, with borders of data.background; stretch: without "
              "keeping the ratio of its sides."},
@@ -121,35 +112,34 @@ const struct experiment_key experiment_keys[] = {
          "Put a box of another training image of the batch into each, and mix their labels by its area. The area is drawn "
          "from Beta(cutmix, cutmix); 0: off.", FROM(0), TO(100)),
 
-    CHOICE(model, kind, "mlp", "mlp: multi-layer perceptron; convnet: convolutional network.", "mlp", "convnet"),
+    CHOICE(model, kind, "mlp", MODEL_CHOICES, "mlp: multi-layer perceptron; convnet: convolutional network."),
     {PLACE(model, hidden), .type = KEY_INTEGERS, .default_text = "100", .low = 1, .high = 65536,
      .help = "Units of the hidden linear layers; empty: none. Default: 100 for an mlp, none for a convnet."},
     {PLACE(model, features), .type = KEY_FEATURES, .default_text = "",
      .help = "Convolutions and pools of a convnet, in order; see below."},
     {PLACE(model, block), .type = KEY_BLOCK, .default_text = "batchnorm, activation, dropout",
      .help = "The layers after each convolution and hidden linear layer, in this order."},
-    CHOICE(model, activation, "relu", "Activation function.", "relu", "leaky_relu", "elu"),
+    CHOICE(model, activation, "relu", ACTIVATION_CHOICES, "Activation function."),
     REAL(model, activation_slope, "0", "Slope of the negative side; 0: the usual one (leaky_relu 0.01, elu 1).",
          FROM(0), TO(100)),
-    CHOICE(model, batchnorm, "none",
+    CHOICE(model, batchnorm, "none", BATCHNORM_CHOICES,
            "Batch normalization. none: off; custom: its backward pass is derived by hand; autodiff: a tape "
-           "differentiates it; cudnn: cuDNN computes it, on a CUDA device.", "none", "custom", "autodiff", "cudnn"),
+           "differentiates it; cudnn: cuDNN computes it, on a CUDA device."),
     REAL(model, batchnorm_epsilon, "1e-5", "Number that batch normalization adds to the variance.", ABOVE(0), TO(1)),
     REAL(model, batchnorm_momentum, "0.1", "Weight of the newest batch in the running statistics.", ABOVE(0), TO(1)),
     BOOLEAN(model, batchnorm_batch_stats_only, "false",
             "Normalise by the batch in evaluations too, with no running statistics. An evaluation then depends on "
             "train.eval_batch_size; predict and export to ONNX refuse the network."),
     REAL(model, dropout, "0", "Probability with which dropout sets a value to 0.", FROM(0), BELOW(1)),
-    CHOICE(model, init, "uniform",
+    CHOICE(model, init, "uniform", INIT_CHOICES,
            "Start of weights and biases. uniform: between -1/sqrt(fan_in) and 1/sqrt(fan_in); normal: weights with "
-           "deviation init_std, biases 0.",
-           "uniform", "normal"),
+           "deviation init_std, biases 0."),
     REAL(model, init_std, "1e-4", "Standard deviation of the weights with init = normal.", ABOVE(0), TO(100)),
-    CHOICE(model, loss, "fused",
+    CHOICE(model, loss, "fused", LOSS_CHOICES,
            "Softmax and cross-entropy: fused in one step, or as two separate layers with the same results to within "
-           "rounding.", "fused", "separate"),
+           "rounding."),
 
-    CHOICE(optimizer, name, "sgd", "Rule by which a step changes the weights.", "sgd", "adam", "adamw"),
+    CHOICE(optimizer, name, "sgd", OPTIMIZER_CHOICES, "Rule by which a step changes the weights."),
     REAL(optimizer, learning_rate, "2e-3", "Learning rate; a schedule changes it from step to step.",
          ABOVE(0), TO(1000)),
     REAL(optimizer, momentum, "0", "Momentum of sgd.", FROM(0), BELOW(1)),
@@ -162,9 +152,9 @@ const struct experiment_key experiment_keys[] = {
     REAL(optimizer, epsilon, "1e-8", "Number that Adam adds to the root of its average of squared gradients.",
          ABOVE(0), TO(1)),
 
-    CHOICE(schedule, name, "constant",
+    CHOICE(schedule, name, "constant", SCHEDULE_CHOICES,
            "How the learning rate changes after the warm-up. cosine and linear go from optimizer.learning_rate down "
-           "to minimum, which they would reach at the step after the last.", "constant", "step", "cosine", "linear"),
+           "to minimum, which they would reach at the step after the last."),
     INTEGER(schedule, warmup_steps, "0", 0, 1000000000,
             "Steps of the warm-up: the learning rate grows evenly from optimizer.learning_rate / warmup_steps at the "
             "first step to optimizer.learning_rate at the last of them; 0: none."),
@@ -182,10 +172,11 @@ const struct experiment_key experiment_keys[] = {
             "Samples per training step. An epoch is as many whole batches as there are in the training part. Samples "
             "that do not fill a batch are left out of the epoch; each epoch draws a new order."),
     INTEGER(train, eval_freq, "100", 1, 1000000000, "Evaluate after every eval_freq steps, and after the last one."),
-    AMOUNT(train, eval_train, "all", 1, 10000000,
-           "Training samples that an evaluation covers. all: the whole training set; a number: so many of them, drawn once "
-           "by experiment.seed, or all where there are no more; off: none, and the training figures are running means over "
-           "the batches since the last evaluation, as training saw them.", "all", "off"),
+    {PLACE(train, eval_train), .type = KEY_AMOUNT, .default_text = "all", .low = 1, .high = 10000000,
+     .choices = CHOICE_NAMES(EVAL_TRAIN_CHOICES),
+     .help = "Training samples that an evaluation covers. all: the whole training set; a number: so many of them, drawn once "
+             "by experiment.seed, or all where there are no more; off: none, and the training figures are running means over "
+             "the batches since the last evaluation, as training saw them."},
     INTEGER(train, eval_batch_size, "0", 0, 1000000,
             "Samples in a batch of an evaluation; 0: automatic (512 for an mlp, 128 for a convnet)."),
     INTEGER(train, patience, "0", 0, 1000000000,
@@ -193,7 +184,7 @@ const struct experiment_key experiment_keys[] = {
     REAL(train, label_smoothing, "0", "Share of a label's weight that training spreads over all classes.",
          FROM(0), BELOW(1)),
     {PLACE(train, class_weights), .type = KEY_WEIGHTS, .default_text = "none", FROM(0), TO(1e6),
-     .choices = (const char *const[]){"none", "balanced", NULL},
+     .choices = CHOICE_NAMES(CLASS_WEIGHTS_CHOICES),
      .help = "Weight of each class in training's loss. balanced: samples / (classes * samples of the class), counted over "
              "the training part. The figures of evaluations are not weighed."},
     REAL(train, ema_decay, "0",
@@ -207,29 +198,27 @@ const struct experiment_key experiment_keys[] = {
             "Save the run after every freq steps; 0: only at its end and when it is stopped."),
     INTEGER(checkpoint, keep, "2", 1, 1000000, "Number of checkpoints that stay, the newest ones."),
     BOOLEAN(checkpoint, best, "true", "Also save a checkpoint at the best evaluation."),
-    CHOICE(checkpoint, best_by, "auto",
+    CHOICE(checkpoint, best_by, "auto", CHECKPOINT_BEST_CHOICES,
            "Set whose accuracy tells which evaluation is the best; auto: the validation set where there is one, else the "
-           "test set. Without both sets the last evaluation is the best.", "auto", "validation", "test"),
+           "test set. Without both sets the last evaluation is the best."),
 
     BOOLEAN(report, tensorboard, "false", "Write event files for TensorBoard into the run's folder tensorboard/."),
     BOOLEAN(report, histograms, "false",
             "Also write histograms of every layer's weights and gradients; needs tensorboard."),
 
-    CHOICE(backend, device, "auto",
-           "Device that computes; auto: a CUDA device where there is one, else the CPU.", "auto", "cpu", "cuda"),
+    CHOICE(backend, device, "auto", DEVICE_CHOICES,
+           "Device that computes; auto: a CUDA device where there is one, else the CPU."),
     INTEGER(backend, threads, "0", 0, 1024, "CPU threads; 0: one for each core that the process may use."),
-    CHOICE(backend, precision, "fp32",
+    CHOICE(backend, precision, "fp32", PRECISION_CHOICES,
            "Arithmetic. bf16: products of numbers rounded to bf16, everything else in fp32; tf32: a CUDA device's own "
-           "products of fp32.", "fp32", "fp64", "tf32", "bf16"),
-    CHOICE(backend, cpu_isa, "auto",
+           "products of fp32."),
+    CHOICE(backend, cpu_isa, "auto", CPU_ISA_CHOICES,
            "Instruction set of the CPU kernels. auto: the best that there is; amx: avx512, with AMX where it "
            "multiplies faster. In fp32 amx, and avx512 with VNNI, multiply the pixels of a perceptron's input as "
-           "bytes.",
-           "auto", "amx", "avx512", "avx2", "portable"),
-    CHOICE(backend, winograd, "auto",
+           "bytes."),
+    CHOICE(backend, winograd, "auto", WINOGRAD_CHOICES,
            "CPU: compute 3x3 convolutions by Winograd's method, which multiplies less and rounds more. auto: where it "
-           "is faster; on: wherever it can; off: never.",
-           "auto", "on", "off"),
+           "is faster; on: wherever it can; off: never."),
     BOOLEAN(backend, fuse, "true",
             "Compute batch normalization, activation and pool in one operation where the backend has one, fold batch "
             "normalization into the weights for evaluations, and update weights within the backward pass."),

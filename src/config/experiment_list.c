@@ -20,7 +20,7 @@ const char list_features_help[] =
     "  AK[sS][pP]       average pool KxK, like MK\n"
     "Example: 64, M, 128, M2s2p0, 256k5s2p2, A\n";
 
-static const char *const block_names[] = {"batchnorm", "activation", "dropout"}; /* in the order of enum block_part */
+static const char *const block_names[] = {BLOCK_CHOICES(CHOICE_NAME)};
 
 /* Takes the text up to the next comma out of *rest, without the blanks around it; *rest becomes NULL after the last
  * entry. Returns false for an entry that is longer than any good one; `entry` then holds its beginning, for a
@@ -154,8 +154,7 @@ bool list_parse_block(const char *text, enum block_part block[BLOCK_PART_COUNT],
     }
     if (good && !rest) return true;
     return status_fail(problem, STATUS_USAGE,
-                       "expected batchnorm, activation and dropout, each once, with commas between, found \"%s\"",
-                       text);
+                       "expected " BLOCK_CHOICES(CHOICE_WORD) "each once, with commas between, found \"%s\"", text);
 }
 
 /* Checks that the list, written in its numbers' shortest form with ", " between, fits into VALUE_TEXT_SIZE. */
@@ -192,9 +191,9 @@ bool list_parse_weights(const struct experiment_key *key, const char *text, stru
             return status_fail(problem, STATUS_USAGE, "expected at most %d entries", EXPERIMENT_CLASSES_MAX);
         if (!whole || !value_parse_real(entry, &value) || value < key->from || value > key->to)
             return status_fail(problem, STATUS_USAGE,
-                               "entry %" PRId64
-                               ": expected none, balanced, or weights from %g to %g with commas between, "
-                               "found \"%s\"",
+                               "entry %" PRId64 ": expected " CLASS_WEIGHTS_CHOICES(
+                                   CHOICE_WORD) "or weights from %g to %g with commas between, "
+                                                "found \"%s\"",
                                weights->count + 1, key->from, key->to, entry);
         weights->value[weights->count++] = value == 0 ? 0 : value; /* -0 becomes 0 */
     }

@@ -141,14 +141,15 @@ void experiment_key_expects(const struct experiment_key *key, char *text, size_t
         snprintf(text, size, "convolutions and pools with commas between");
         break;
     case KEY_BLOCK:
-        snprintf(text, size, "batchnorm, activation and dropout, each once");
+        snprintf(text, size, BLOCK_CHOICES(CHOICE_WORD) "each once");
         break;
     case KEY_SIZE:
         snprintf(text, size, "auto, a side, or WIDTHxHEIGHT, each from %" PRId64 " to %" PRId64, key->low, key->high);
         break;
     case KEY_WEIGHTS:
-        snprintf(text, size, "none, balanced, or a weight from %g to %g per class with commas between", key->from,
-                 key->to);
+        snprintf(text, size,
+                 CLASS_WEIGHTS_CHOICES(CHOICE_WORD) "or a weight from %g to %g per class with commas between",
+                 key->from, key->to);
         break;
     }
 }

@@ -1,4 +1,4 @@
-/* The table of data formats. A format is added here, in DATASET_FORMATS (experiment.h), and with a file of its own. */
+/* The table of data formats. A format is added here, in DATASET_CHOICES (experiment.h), and with a file of its own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,59 +14,60 @@
         __VA_ARGS__, NULL                                                                                              \
     }
 
-static const struct data_format formats[] = {
-    [DATASET_CIFAR10] = {.name = "cifar10",
-                         .subject = "CIFAR-10",
-                         .load = cifar10_load,
-                         .fixed = {3, 32, 32, 10},
-                         .keys = KEYS("path", "classes", "first_label", "transpose", "test_size")},
-    [DATASET_CIFAR100] = {.name = "cifar100",
-                          .subject = "CIFAR-100",
-                          .load = cifar100_load,
-                          .fixed = {3, 32, 32, 100},
-                          .coarse_classes = 20,
-                          .keys = KEYS("path", "classes", "first_label", "transpose", "test_size", "labels")},
-    [DATASET_IDX] = {.name = "idx",
-                     .subject = "IDX files",
-                     .load = idx_load,
-                     .keys = KEYS("path", "classes", "first_label", "transpose", "test_size")},
-    [DATASET_FOLDER] = {.name = "folder",
-                        .subject = "a folder of pictures",
-                        .describe = picture_folder_describe,
-                        .load = picture_folder_load,
-                        .keys = KEYS("path", "classes", "image_size", "channels", "resize", "background", "max_skipped",
-                                     "test_size", "cache")},
-    [DATASET_CSV] = {.name = "csv",
-                     .subject = "a table",
-                     .describe = csv_describe,
-                     .load = csv_load,
-                     .keys = KEYS("path", "classes", "image_size", "channels", "resize", "background", "max_skipped",
-                                  "test_size", "cache", "images", "image_column", "label_column")},
-    [DATASET_NPZ] = {.name = "npz",
-                     .subject = "an NPZ archive",
-                     .load = npz_load,
-                     .keys = KEYS("path", "classes", "first_label", "transpose", "test_size")},
-    [DATASET_PACK] = {.name = "pack",
-                      .subject = "a packed data set",
-                      .describe = pack_describe,
-                      .load = pack_load,
-                      .keys = KEYS("path", "classes", "image_size", "channels", "resize", "background", "test_size")},
-    [DATASET_SYNTHETIC] = {.name = "synthetic",
-                           .subject = "the synthetic set",
-                           .describe = synthetic_describe,
-                           .load = synthetic_load,
-                           .keys = KEYS("synthetic_train", "synthetic_test", "synthetic_classes", "synthetic_channels",
-                                        "synthetic_size", "test_size")},
-};
+/* The row of a format. */
+#define FORMAT(enumerator) static const struct data_format format_##enumerator
 
-enum { FORMATS = sizeof formats / sizeof *formats };
+FORMAT(DATASET_CIFAR10) = {.subject = "CIFAR-10",
+                           .load = cifar10_load,
+                           .fixed = {3, 32, 32, 10},
+                           .keys = KEYS("path", "classes", "first_label", "transpose", "test_size")};
 
-#define COUNT(enumerator, name) +1
-_Static_assert(FORMATS == DATASET_FORMATS(COUNT), "a row for each format");
+FORMAT(DATASET_CIFAR100) = {.subject = "CIFAR-100",
+                            .load = cifar100_load,
+                            .fixed = {3, 32, 32, 100},
+                            .coarse_classes = 20,
+                            .keys = KEYS("path", "classes", "first_label", "transpose", "test_size", "labels")};
+
+FORMAT(DATASET_IDX) = {
+    .subject = "IDX files", .load = idx_load, .keys = KEYS("path", "classes", "first_label", "transpose", "test_size")};
+
+FORMAT(DATASET_FOLDER) = {.subject = "a folder of pictures",
+                          .describe = picture_folder_describe,
+                          .load = picture_folder_load,
+                          .keys = KEYS("path", "classes", "image_size", "channels", "resize", "background",
+                                       "max_skipped", "test_size", "cache")};
+
+FORMAT(DATASET_CSV) = {.subject = "a table",
+                       .describe = csv_describe,
+                       .load = csv_load,
+                       .keys = KEYS("path", "classes", "image_size", "channels", "resize", "background", "max_skipped",
+                                    "test_size", "cache", "images", "image_column", "label_column")};
+
+FORMAT(DATASET_NPZ) = {.subject = "an NPZ archive",
+                       .load = npz_load,
+                       .keys = KEYS("path", "classes", "first_label", "transpose", "test_size")};
+
+FORMAT(DATASET_PACK) = {.subject = "a packed data set",
+                        .describe = pack_describe,
+                        .load = pack_load,
+                        .keys = KEYS("path", "classes", "image_size", "channels", "resize", "background", "test_size")};
+
+FORMAT(DATASET_SYNTHETIC) = {.subject = "the synthetic set",
+                             .describe = synthetic_describe,
+                             .load = synthetic_load,
+                             .keys = KEYS("synthetic_train", "synthetic_test", "synthetic_classes",
+                                          "synthetic_channels", "synthetic_size", "test_size")};
+
+/* The rows in the order of the formats. A format without one does not compile. */
+#define ROW(enumerator, name) &format_##enumerator,
+static const struct data_format *const formats[] = {DATASET_CHOICES(ROW)};
+static const char *const names[] = {DATASET_CHOICES(CHOICE_NAME)};
+
+enum { FORMATS = DATASET_CHOICES(CHOICE_COUNT) };
 
 const struct data_format *data_format_of(enum dataset_kind kind)
 {
-    return &formats[kind];
+    return formats[kind];
 }
 
 bool data_format_reads(const struct data_format *format, const char *name)
@@ -87,7 +88,7 @@ static bool is_of_others(const struct data_format *format, const char *name)
 {
     if (data_format_reads(format, name) || is_of_predict(name)) return false;
     for (int i = 0; i < FORMATS; i++)
-        if (data_format_reads(&formats[i], name)) return true;
+        if (data_format_reads(formats[i], name)) return true;
     return false;
 }
 
@@ -104,15 +105,15 @@ static bool is_idle(const struct data_format *format, const struct experiment_ke
 
 void data_format_warn_of_keys(const struct experiment *experiment)
 {
-    const struct data_format *format = &formats[experiment->data.dataset];
-    char *names = NULL;
+    const struct data_format *format = formats[experiment->data.dataset];
+    char *keys = NULL;
     if (!experiment->origins) return; /* no config was read */
     for (int i = 0; i < experiment_key_count; i++) {
         if (!is_idle(format, &experiment_keys[i], experiment)) continue;
-        char *before = names;
-        names = memory_format("%s%sdata.%s", before ? before : "", before ? ", " : "", experiment_keys[i].name);
+        char *before = keys;
+        keys = memory_format("%s%sdata.%s", before ? before : "", before ? ", " : "", experiment_keys[i].name);
         free(before);
     }
-    if (names) warning_print("%s: no effect, as data.dataset is %s", names, format->name);
-    free(names);
+    if (keys) warning_print("%s: no effect, as data.dataset is %s", keys, names[experiment->data.dataset]);
+    free(keys);
 }

@@ -47,7 +47,6 @@ void image_set_alloc(struct dataset *dataset, struct image_set *set, int64_t cou
 
 /* A format of data sets. A row in the table of data_format.c makes one. */
 struct data_format {
-    const char *name;    /* value of data.dataset */
     const char *subject; /* for messages: "CIFAR-10" */
     /* Describes the data; NULL: `load` does, with source->labels_only. */
     bool (*describe)(struct dataset_description *description, const struct dataset_source *source,

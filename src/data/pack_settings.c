@@ -11,8 +11,7 @@ static const char *const keys[KEYS] = {"resize", "background"};
 /* Returns the value of a key in a new string. */
 static char *value_of(const struct dataset_source *source, int key)
 {
-    static const char *const fits[] = {
-        [IMAGE_FIT_CROP] = "crop", [IMAGE_FIT_PAD] = "pad", [IMAGE_FIT_STRETCH] = "stretch"};
+    static const char *const fits[] = {IMAGE_FIT_CHOICES(CHOICE_NAME)};
     const uint8_t *background = source->pictures.background;
     if (key == 0) return memory_copy_string(fits[source->pictures.fit]);
     if (background[0] == background[1] && background[1] == background[2]) return memory_format("%d", background[0]);

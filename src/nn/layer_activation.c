@@ -5,8 +5,7 @@
 
 static void activation_describe(const struct layer *layer, char *text, size_t size)
 {
-    static const char *const names[] = {
-        [ACTIVATION_RELU] = "relu", [ACTIVATION_LEAKY_RELU] = "leaky_relu", [ACTIVATION_ELU] = "elu"};
+    static const char *const names[] = {ACTIVATION_CHOICES(CHOICE_NAME)};
     snprintf(text, size, "%s", names[layer->spec.activation.kind]);
 }
 

@@ -194,12 +194,23 @@ static void add_pool(struct graph *graph, const struct export_model *model, stru
     if (pool.kind == POOL_AVERAGE) add_integer(node, "count_include_pad", 1);
 }
 
+static const char *operator_of(enum activation activation)
+{
+    switch (activation) {
+    case ACTIVATION_RELU:
+        return "Relu";
+    case ACTIVATION_LEAKY_RELU:
+        return "LeakyRelu";
+    case ACTIVATION_ELU:
+        return "Elu";
+    }
+    check_failed("an activation", __FILE__, __LINE__);
+}
+
 static void add_activation(struct graph *graph, const struct export_model *model, struct activation_params activation)
 {
-    static const char *const operators[] = {
-        [ACTIVATION_RELU] = "Relu", [ACTIVATION_LEAKY_RELU] = "LeakyRelu", [ACTIVATION_ELU] = "Elu"};
     const char *const none[] = {NULL};
-    Onnx__NodeProto *node = add_layer(graph, model, operators[activation.kind], none);
+    Onnx__NodeProto *node = add_layer(graph, model, operator_of(activation.kind), none);
     if (activation.kind != ACTIVATION_RELU) add_real(node, "alpha", activation.slope);
 }
 

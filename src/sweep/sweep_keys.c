@@ -11,28 +11,27 @@
 #define PLACE(key) .section = "sweep", .name = #key, .offset = offsetof(struct sweep_settings, key)
 #define INTEGER(key, value, smallest, largest, words)                                                                 \
     {PLACE(key), .type = KEY_INTEGER, .default_text = value, .low = smallest, .high = largest, .help = words}
-#define CHOICE(key, value, words, ...)                                                                                \
-    {PLACE(key), .type = KEY_CHOICE, .default_text = value, .help = words,                                            \
-     .choices = (const char *const[]){__VA_ARGS__, NULL}}
+#define CHOICE(key, value, list, words)                                                                               \
+    {PLACE(key), .type = KEY_CHOICE, .default_text = value, .help = words, .choices = CHOICE_NAMES(list)}
 
-const struct experiment_key sweep_keys[SWEEP_KEY_COUNT] = {
-    CHOICE(order, "grid",
-           "Order of the trials. grid: the last key changes fastest; random: an order drawn from experiment.seed.",
-           "grid", "random"),
-    CHOICE(rank_by, "validation",
+const struct experiment_key sweep_keys[] = {
+    CHOICE(order, "grid", SWEEP_ORDER_CHOICES,
+           "Order of the trials. grid: the last key changes fastest; random: an order drawn from experiment.seed."),
+    CHOICE(rank_by, "validation", SWEEP_RANK_CHOICES,
            "Set by whose best accuracy trials are ranked: the data.validation_size samples that are held out, or the "
-           "test set.", "validation", "test"),
+           "test set."),
     INTEGER(limit, "0", 0, SWEEP_TRIALS_MAX, "Number of trials to run, the first of the order; 0: all."),
     INTEGER(jobs, "0", 0, 1024,
             "Number of trials that run at the same time, each on one thread; 0: one for each core that the process may "
             "use."),
-    CHOICE(halving, "off",
-           "Successive halving: all trials train for a short time, then the best 1/eta eta times as long, and so on.",
-           "off", "on"),
+    CHOICE(halving, "off", SWEEP_HALVING_CHOICES,
+           "Successive halving: all trials train for a short time, then the best 1/eta eta times as long, and so on."),
     INTEGER(eta, "3", 2, 100, "halving: the best 1/eta of the trials of a round go on."),
     INTEGER(rungs, "3", 2, 10, "halving: number of rounds; in the last one trials run all train.max_steps."),
 };
 /* clang-format on */
+
+_Static_assert(sizeof sweep_keys / sizeof *sweep_keys == SWEEP_KEY_COUNT, "a row for each key of [sweep]");
 
 const char sweep_factors_help[] =
     "A key of [sweep] with a dot names a key of the experiment and lists its alternatives:\n"

@@ -79,19 +79,8 @@ static const struct variant *find_variant(enum cpu_isa isa, enum precision preci
 
 const char *cpu_isa_name(enum cpu_isa isa)
 {
-    switch (isa) {
-    case CPU_ISA_AMX:
-        return "amx";
-    case CPU_ISA_AVX512:
-        return "avx512";
-    case CPU_ISA_AVX2:
-        return "avx2";
-    case CPU_ISA_PORTABLE:
-        return "portable";
-    case CPU_ISA_AUTO:
-        break;
-    }
-    return "auto";
+    static const char *const names[] = {CPU_ISA_CHOICES(CHOICE_NAME)};
+    return names[isa];
 }
 
 bool cpu_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
