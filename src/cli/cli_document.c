@@ -30,13 +30,13 @@ void document_command(const struct document_style *style, const struct cli_comma
 {
     char *name = memory_format("trainer-%s", command->name), usage[CLI_USAGE_SIZE];
     cli_format_usage(command, usage, sizeof usage);
-    char *synopsis = memory_format("trainer %s", usage);
+    char *synopsis = memory_format("trainer %s", usage), *description = cli_command_description(command);
     style->begin(out, name, 1, command->summary);
     style->heading(out, "Synopsis");
     style->code(out, synopsis);
-    if (command->description) {
+    if (description) {
         style->heading(out, "Description");
-        style->paragraph(out, command->description);
+        style->paragraph(out, description);
     }
     if (command->operands->name) style->heading(out, "Arguments");
     for (const struct cli_operand *operand = command->operands; operand->name; operand++)
@@ -51,6 +51,7 @@ void document_command(const struct document_style *style, const struct cli_comma
     style->paragraph(out, exit_codes);
     free(name);
     free(synopsis);
+    free(description);
 }
 
 /* --- keys --- */
@@ -79,7 +80,9 @@ static void write_section(const struct document_style *style, const char *sectio
     if (has_features) style->code(out, list_features_help);
     if (strcmp(section, sweep_keys[0].section) != 0) return;
     for (int i = 0; i < SWEEP_KEY_COUNT; i++) write_key(style, &sweep_keys[i], out);
-    style->code(out, sweep_factors_help);
+    char *factors = sweep_factors_help();
+    style->code(out, factors);
+    free(factors);
 }
 
 /* Calls visit for each section in the order of a config, then for the section of a sweep. */

@@ -1,8 +1,10 @@
 /* Prints help on the terminal, from the tables of the subcommands. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli_document.h"
 #include "cli/cli_private.h"
+#include "trainer/memory.h"
 
 enum { COLUMN = 32, WIDTH = 100 };
 
@@ -43,6 +45,15 @@ void cli_format_option(const struct cli_option *option, char *text, size_t size)
     const char letter[] = {'-', option->letter, ',', ' ', '\0'};
     snprintf(text, size, "%s--%s%s%s", option->letter ? letter : "    ", option->name, option->argument ? " " : "",
              option->argument ? option->argument : "");
+}
+
+char *cli_command_description(const struct cli_command *command)
+{
+    if (!command->description) return NULL;
+    if (!command->describe_rest) return memory_copy_string(command->description);
+    char *rest = command->describe_rest(), *text = memory_format("%s\n\n%s", command->description, rest);
+    free(rest);
+    return text;
 }
 
 /* Prints the words of `text` from column `at` on, in lines of at most WIDTH that start in column `indent`. */
@@ -98,10 +109,12 @@ static void print_command(const struct cli_command *command, FILE *out)
     char usage[CLI_USAGE_SIZE];
     cli_format_usage(command, usage, sizeof usage);
     fprintf(out, "usage: trainer %s\n\n%s\n", usage, command->summary);
-    if (command->description) {
+    char *description = cli_command_description(command);
+    if (description) {
         fputc('\n', out);
-        print_wrapped(out, command->description, 0, 0);
+        print_wrapped(out, description, 0, 0);
     }
+    free(description);
     if (command->operands->name) fprintf(out, "\narguments:\n");
     for (const struct cli_operand *operand = command->operands; operand->name; operand++)
         print_item(out, operand->name, operand->help);

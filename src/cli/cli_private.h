@@ -125,6 +125,8 @@ struct cli_command {
     bool name_optional;      /* `trainer CONFIG` is `trainer train CONFIG` */
     const char *summary;     /* one line */
     const char *description; /* more paragraphs, with an empty line between them, or NULL */
+    char *(*describe_rest)(
+        void); /* returns paragraphs after the description, made from tables, in a new string; or NULL */
     const struct cli_operand *operands;
     const struct cli_option *options; /* beside cli_common_options */
     const struct cli_example *examples;
@@ -162,6 +164,9 @@ void cli_format_usage(const struct cli_command *command, char *text, size_t size
 void cli_format_option(const struct cli_option *option, char *text, size_t size);
 
 enum { CLI_USAGE_SIZE = 512, CLI_OPTION_SIZE = 64 };
+
+/* Returns the paragraphs that describe a subcommand in a new string, or NULL: it has none. */
+char *cli_command_description(const struct cli_command *command);
 
 /* Prints the help of a subcommand, or of the program (NULL). */
 void cli_print_help(const struct cli_command *command, FILE *out);

@@ -4,6 +4,7 @@
 
 #include "cli/cli_private.h"
 #include "cli/cli_runs.h"
+#include "config/experiment_keys.h"
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
 
@@ -20,6 +21,11 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     good = cli_train_run(arguments, &experiment, folder, TRAIN_CONTINUE, status);
     experiment_free(&experiment);
     return good;
+}
+
+static char *list_keys(void)
+{
+    return experiment_keys_list_resume(experiment_keys, experiment_key_count);
 }
 
 static const struct cli_operand operands[] = {
@@ -43,11 +49,10 @@ const struct cli_command cli_resume = {
     .summary = "Go on with a run that was stopped, from its last checkpoint.",
     .description =
         "The run ends with the weights and metrics, to the last bit, that it would have had without the stop. Its "
-        "config is RUN/resolved.ini. Keys that would make it another run are refused; these may be set: "
-        "experiment.name, data.path, data.class_names, data.cache, train.patience, those of [checkpoint] but best_by and of [report], those of "
-        "[backend] but precision (another device or instruction set rounds otherwise), and, with a schedule of constant "
-        "or step, train.max_steps or train.epochs. A run that train.patience ended goes on where that is raised or 0. "
-        "data.dataset may become pack, with data.path as the packed file of the same images.",
+        "config is RUN/resolved.ini. A run that train.patience ended goes on where that is raised or 0. Keys that would "
+        "make it another run are refused, and so is another data set: a checkpoint knows the images and labels by their "
+        "SHA-256. These keys may have other values than before:",
+    .describe_rest = list_keys,
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "cli/cli_private.h"
+#include "sweep/sweep_keys.h"
 #include "trainer/sweep.h"
 #include "util/streams.h"
 
@@ -16,6 +17,11 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     free(folder);
     sweep_free(&sweep);
     return good;
+}
+
+static char *list_keys(void)
+{
+    return experiment_keys_list_resume(sweep_keys, SWEEP_KEY_COUNT);
 }
 
 static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
@@ -44,7 +50,9 @@ const struct cli_command cli_sweep = {
     .description =
         "Trials run side by side. Results go to results.csv in the folder as they come; a search that was stopped, "
         "however it was stopped, goes on where it was when the same command is given again. trainer-config(5) "
-        "describes the section [sweep].",
+        "describes the section [sweep]. A search with results may go on with another experiment.name, and with other "
+        "values of these keys:",
+    .describe_rest = list_keys,
     .operands = operands,
     .options = options,
     .examples = examples,

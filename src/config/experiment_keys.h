@@ -23,6 +23,25 @@ enum key_type {
     KEY_SIZE,     /* struct image_size */
 };
 
+/* Rules for a run that goes on from a checkpoint with another value of a key, X(rule, words). The words stand behind the
+ * keys in the help. A value under KEY_RESUME_KEPT must be the same. */
+#define KEY_RESUME_RULES(X)                                                                                            \
+    X(KEY_RESUME_KEPT, "")                                                                                             \
+    X(KEY_RESUME_FREE, "Every step is the same with another value.")                                                   \
+    X(KEY_RESUME_ROUNDING, "Another device or instruction set rounds otherwise, so the bits differ from there on.")    \
+    X(KEY_RESUME_LENGTH,                                                                                               \
+      "They may differ with the schedules constant and step, as with the others every step depends on them. A run "    \
+      "that was made longer keeps the evaluation at its first end.")                                                   \
+    X(KEY_RESUME_PACKED,                                                                                               \
+      "They may differ where data.dataset is pack before or after, with data.path as the packed file of the same "     \
+      "images.")                                                                                                       \
+    X(KEY_RESUME_FIRST_EPOCH, "It may differ after the first epoch, which alone depends on it.")                       \
+    X(KEY_RESUME_NO_HALVING, "They may differ without sweep.halving, with which the trials compete.")
+enum key_resume { KEY_RESUME_RULES(CHOICE_ENUMERATOR) };
+
+/* Whether a sweep may give the key another value in each trial. */
+enum key_sweep { KEY_SWEEP_FIXED, KEY_SWEEP_VARIES };
+
 struct experiment_key {
     const char *section, *name;
     enum key_type type;
@@ -35,6 +54,8 @@ struct experiment_key {
     bool from_excluded, to_excluded;
     /* KEY_CHOICE, and the words of KEY_WEIGHTS and KEY_AMOUNT: names in the order of the values, ended by NULL */
     const char *const *choices;
+    enum key_resume resume;
+    enum key_sweep sweep;
     size_t offset;    /* bytes before the field in struct experiment (in struct sweep_settings for [sweep]) */
     const char *help; /* a line, without the range */
 };
@@ -50,6 +71,18 @@ bool experiment_section_exists(const char *section);
 /* Write the end of a sentence that helps after an unknown section or key: "; did you mean train.max_steps?". */
 void experiment_suggest_section(const char *section, char *text, size_t size);
 void experiment_suggest_key(const char *section, const char *name, char *text, size_t size);
+
+/* Lists the keys of a table that `belongs` takes, in a new string: "experiment.name, [report], [train] but epochs". A
+ * section stands for its keys where at most two of many are left out. */
+char *experiment_keys_list(const struct experiment_key *keys, int count,
+                           bool (*belongs)(const struct experiment_key *key, int rule), int rule);
+
+/* Returns the list of each rule by which a run that goes on may have another value, with the rule's words, in a new
+ * string: a paragraph each, with an empty line between. */
+char *experiment_keys_list_resume(const struct experiment_key *keys, int count);
+
+/* Returns the list of the keys that a sweep may vary, in a new string. */
+char *experiment_keys_list_sweep(void);
 
 /* Prints the key with its default, after comments that give its meaning and its range. With `commented` the key is a
  * comment too. */

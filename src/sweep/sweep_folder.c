@@ -137,13 +137,11 @@ static bool compare_factors(const struct comparison *comparison)
     return true;
 }
 
-/* Returns true where a sweep with results may change the setting. With halving the trials compete, so their list
- * matters. */
-static bool may_change(const struct sweep *sweep, const char *setting)
+/* Returns true where a sweep with results may change the setting. */
+static bool may_differ(const struct sweep *sweep, const struct experiment_key *setting)
 {
-    if (strcmp(setting, "jobs") == 0) return true;
-    if (sweep->settings.halving == SWEEP_HALVING_ON) return false;
-    return strcmp(setting, "rank_by") != 0 && strcmp(setting, "halving") != 0;
+    bool halving = sweep->settings.halving == SWEEP_HALVING_ON;
+    return setting->resume == KEY_RESUME_FREE || (setting->resume == KEY_RESUME_NO_HALVING && !halving);
 }
 
 static bool compare(const struct comparison *comparison)
@@ -155,7 +153,7 @@ static bool compare(const struct comparison *comparison)
         if (!compare_key(comparison, &experiment_keys[i], &there->base, &here->base)) return false;
     }
     for (int i = 0; i < SWEEP_KEY_COUNT; i++) {
-        if (may_change(here, sweep_keys[i].name)) continue;
+        if (may_differ(here, &sweep_keys[i])) continue;
         if (!compare_key(comparison, &sweep_keys[i], &there->settings, &here->settings)) return false;
     }
     return true;

@@ -2,45 +2,55 @@
 #include "sweep/sweep_keys.h"
 
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/text.h"
 #include "trainer/check.h"
+#include "trainer/memory.h"
 
 /* clang-format off */
-#define PLACE(key) .section = "sweep", .name = #key, .offset = offsetof(struct sweep_settings, key)
-#define INTEGER(key, value, smallest, largest, words)                                                                 \
-    {PLACE(key), .type = KEY_INTEGER, .default_text = value, .low = smallest, .high = largest, .help = words}
-#define CHOICE(key, value, list, words)                                                                               \
-    {PLACE(key), .type = KEY_CHOICE, .default_text = value, .help = words, .choices = CHOICE_NAMES(list)}
+#define PLACE(key, going_on)                                                                                          \
+    .section = "sweep", .name = #key, .offset = offsetof(struct sweep_settings, key), .resume = KEY_RESUME_##going_on
+#define INTEGER(key, going_on, value, smallest, largest, words)                                                       \
+    {PLACE(key, going_on), .type = KEY_INTEGER, .default_text = value, .low = smallest, .high = largest, .help = words}
+#define CHOICE(key, going_on, value, list, words)                                                                     \
+    {PLACE(key, going_on), .type = KEY_CHOICE, .default_text = value, .help = words, .choices = CHOICE_NAMES(list)}
 
+/* `going_on` is a KEY_RESUME_ rule without its beginning: for a sweep with results that goes on. */
 const struct experiment_key sweep_keys[] = {
-    CHOICE(order, "grid", SWEEP_ORDER_CHOICES,
+    CHOICE(order, NO_HALVING, "grid", SWEEP_ORDER_CHOICES,
            "Order of the trials. grid: the last key changes fastest; random: an order drawn from experiment.seed."),
-    CHOICE(rank_by, "validation", SWEEP_RANK_CHOICES,
+    CHOICE(rank_by, KEPT, "validation", SWEEP_RANK_CHOICES,
            "Set by whose best accuracy trials are ranked: the data.validation_size samples that are held out, or the "
            "test set."),
-    INTEGER(limit, "0", 0, SWEEP_TRIALS_MAX, "Number of trials to run, the first of the order; 0: all."),
-    INTEGER(jobs, "0", 0, 1024,
+    INTEGER(limit, NO_HALVING, "0", 0, SWEEP_TRIALS_MAX, "Number of trials to run, the first of the order; 0: all."),
+    INTEGER(jobs, FREE, "0", 0, 1024,
             "Number of trials that run at the same time, each on one thread; 0: one for each core that the process may "
             "use."),
-    CHOICE(halving, "off", SWEEP_HALVING_CHOICES,
+    CHOICE(halving, KEPT, "off", SWEEP_HALVING_CHOICES,
            "Successive halving: all trials train for a short time, then the best 1/eta eta times as long, and so on."),
-    INTEGER(eta, "3", 2, 100, "halving: the best 1/eta of the trials of a round go on."),
-    INTEGER(rungs, "3", 2, 10, "halving: number of rounds; in the last one trials run all train.max_steps."),
+    INTEGER(eta, NO_HALVING, "3", 2, 100, "halving: the best 1/eta of the trials of a round go on."),
+    INTEGER(rungs, NO_HALVING, "3", 2, 10, "halving: number of rounds; in the last one trials run all train.max_steps."),
 };
 /* clang-format on */
 
 _Static_assert(sizeof sweep_keys / sizeof *sweep_keys == SWEEP_KEY_COUNT, "a row for each key of [sweep]");
 
-const char sweep_factors_help[] =
+static const char factors_help[] =
     "A key of [sweep] with a dot names a key of the experiment and lists its alternatives:\n"
     "  optimizer.learning_rate = 1e-5 | 1e-4 | 1e-3    three alternatives\n"
     "  model.hidden = 128 | 256, 128                   two: one hidden layer, and two\n"
     "  model.hidden = (128 | 256)^1..3                 every list of 1 to 3 entries, each 128 or 256: 14\n"
     "  model.hidden = | (128 | 256)^2                  no hidden layer, and every list of 2 entries: 5\n"
-    "Every combination is a trial. Keys of [model], [optimizer], [schedule] and [train] can vary, and "
-    "experiment.seed.\n";
+    "Every combination is a trial. These keys can vary:\n";
+
+char *sweep_factors_help(void)
+{
+    char *keys = experiment_keys_list_sweep(), *text = memory_format("%s  %s\n", factors_help, keys);
+    free(keys);
+    return text;
+}
 
 int sweep_key_find(const char *name)
 {
@@ -114,5 +124,7 @@ void sweep_print_defaults(FILE *out)
     experiment_comment_print("Only `trainer sweep` reads this section.", out);
     fprintf(out, "# [sweep]\n");
     for (int i = 0; i < SWEEP_KEY_COUNT; i++) experiment_key_print(&sweep_keys[i], true, out);
-    experiment_comment_print(sweep_factors_help, out);
+    char *factors = sweep_factors_help();
+    experiment_comment_print(factors, out);
+    free(factors);
 }

@@ -8,8 +8,8 @@
 /* The sweep's keys as in experiment_keys, with offsets in struct sweep_settings. */
 extern const struct experiment_key sweep_keys[SWEEP_KEY_COUNT];
 
-/* Help for users on how they write alternatives. */
-extern const char sweep_factors_help[];
+/* Returns the help for users on how they write alternatives, and for which keys, in a new string. */
+char *sweep_factors_help(void);
 
 /* Returns the key's index in the table, or -1. */
 int sweep_key_find(const char *name);

@@ -25,13 +25,12 @@ static bool set_setting(struct sweep *sweep, int index, const char *text, struct
     return sweep_fail(sweep->base.file, origin, sweep_keys[index].name, status, "%s", problem.message);
 }
 
-static bool may_vary(const struct experiment_key *key)
+static bool fail_fixed(const struct sweep *sweep, const char *name, struct key_origin origin, struct status *status)
 {
-    if (strcmp(key->name, "eval_train") == 0) return false; /* a trial evaluates no training samples */
-    static const char *const sections[] = {"model", "optimizer", "schedule", "train"};
-    for (size_t i = 0; i < sizeof sections / sizeof *sections; i++)
-        if (strcmp(key->section, sections[i]) == 0) return true;
-    return strcmp(key->section, "experiment") == 0 && strcmp(key->name, "seed") == 0;
+    char *others = experiment_keys_list_sweep();
+    sweep_fail(sweep->base.file, origin, name, status, "cannot vary from trial to trial; these can: %s", others);
+    free(others);
+    return false;
 }
 
 /* Returns the factor of a key, empty. --set thus replaces the factor of the file; a key without a factor gets a new
@@ -54,10 +53,7 @@ static bool set_factor(struct sweep *sweep, const char *name, int key, const cha
                        struct status *status)
 {
     const char *file = sweep->base.file;
-    if (!may_vary(&experiment_keys[key]))
-        return sweep_fail(file, origin, name, status,
-                          "cannot vary from trial to trial; expected a key of [model], [optimizer], [schedule] or "
-                          "[train] (but eval_train), or experiment.seed");
+    if (experiment_keys[key].sweep == KEY_SWEEP_FIXED) return fail_fixed(sweep, name, origin, status);
     struct status problem;
     struct sweep_values values;
     bool good = sweep_values_parse(&values, &experiment_keys[key], text, &problem);

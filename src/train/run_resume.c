@@ -5,45 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/experiment_keys.h"
 #include "config/experiment_value.h"
 #include "train/checkpoint_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 
-static bool is_key(const struct experiment_key *key, const char *section, const char *name)
+bool run_resume_may_differ(const struct experiment_key *key, const struct experiment *there,
+                           const struct experiment *here, bool in_first_epoch)
 {
-    return strcmp(key->section, section) == 0 && strcmp(key->name, name) == 0;
-}
-
-/* Returns true for a key that says how the data set lies in its files, where one of the two experiments has it in a packed
- * file. The images are compared later, by their digests. */
-static bool is_of_packed_data(const struct experiment_key *key, const struct experiment *there,
-                              const struct experiment *here)
-{
-    static const char *const names[] = {"dataset",    "classes",  "first_label", "transpose", "labels",
-                                        "image_size", "channels", "test_size",   "images"};
-    if (there->data.dataset != DATASET_PACK && here->data.dataset != DATASET_PACK) return false;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (is_key(key, "data", names[i])) return true;
-    return false;
-}
-
-/* Returns true where a change of the key leaves the run's results as they would be. Another device or instruction set
- * rounds otherwise, and is the user's choice. */
-static bool may_change(const struct experiment_key *key, const struct experiment *there, const struct experiment *here)
-{
-    if (is_key(key, "experiment", "name") || is_key(key, "train", "patience")) return true;
-    if (is_key(key, "data", "path") || is_key(key, "data", "class_names")) return true;
-    /* What they change would show in the digest of the data. */
-    if (is_key(key, "data", "cache") || is_key(key, "data", "max_skipped")) return true;
-    if (is_of_packed_data(key, there, here)) return true;
-    if (is_key(key, "train", "epochs")) return true; /* train.max_steps has the steps that they give */
-    if (is_key(key, "train", "max_steps"))
-        return here->schedule.name == SCHEDULE_CONSTANT || here->schedule.name == SCHEDULE_STEP;
-    if (strcmp(key->section, "backend") == 0) return strcmp(key->name, "precision") != 0;
-    if (is_key(key, "checkpoint", "best_by")) return false;
-    return strcmp(key->section, "checkpoint") == 0 || strcmp(key->section, "report") == 0;
+    switch (key->resume) {
+    case KEY_RESUME_KEPT:
+        return false;
+    case KEY_RESUME_FREE:
+    case KEY_RESUME_ROUNDING:
+        return true;
+    case KEY_RESUME_LENGTH: /* of train.epochs only the steps count that they give */
+        return here->schedule.name == SCHEDULE_CONSTANT || here->schedule.name == SCHEDULE_STEP ||
+               here->train.max_steps == there->train.max_steps;
+    case KEY_RESUME_PACKED: /* the images are compared later, by their digests */
+        return there->data.dataset == DATASET_PACK || here->data.dataset == DATASET_PACK;
+    case KEY_RESUME_FIRST_EPOCH:
+        return !in_first_epoch;
+    case KEY_RESUME_NO_HALVING: /* no key of an experiment */
+        break;
+    }
+    check_failed("a rule for keys of an experiment", __FILE__, __LINE__);
 }
 
 static bool compare_key(const struct experiment_key *key, const struct experiment *there, const struct experiment *here,
@@ -60,20 +46,14 @@ static bool compare_key(const struct experiment_key *key, const struct experimen
     return false;
 }
 
-/* Returns true for data.first_epoch after the first epoch: its order matters only to a run that is still in that
- * epoch. */
-static bool is_past(const struct experiment_key *key, const struct checkpoint *checkpoint)
-{
-    const char *epoch = safetensors_metadata_find(&checkpoint->file, "epoch");
-    return is_key(key, "data", "first_epoch") && epoch && strcmp(epoch, "0") != 0;
-}
-
 static bool compare(const struct checkpoint *checkpoint, const struct experiment *there, const struct experiment *here,
                     const char *folder, struct status *status)
 {
+    const char *epoch = safetensors_metadata_find(&checkpoint->file, "epoch");
+    bool in_first_epoch = !epoch || strcmp(epoch, "0") == 0;
     for (int i = 0; i < experiment_key_count; i++) {
         const struct experiment_key *key = &experiment_keys[i];
-        if (may_change(key, there, here) || is_past(key, checkpoint)) continue;
+        if (run_resume_may_differ(key, there, here, in_first_epoch)) continue;
         if (!compare_key(key, there, here, folder, status)) return false;
     }
     return true;
