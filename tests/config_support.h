@@ -36,6 +36,29 @@ static inline bool load_text(struct experiment *experiment, const char *text, st
     return experiment_load(experiment, "x.ini", NULL, 0, status);
 }
 
+/* Cuts the texts of --set; free with experiment_overrides_free. Returns NULL after an error. */
+static inline struct experiment_override *cut_overrides(const char *const *texts, int count, struct status *status)
+{
+    struct experiment_override *overrides = memory_alloc((size_t)count + 1, sizeof *overrides);
+    for (int i = 0; i < count; i++) {
+        if (experiment_override_parse(&overrides[i], texts[i], i + 1, status)) continue;
+        experiment_overrides_free(overrides, i);
+        return NULL;
+    }
+    return overrides;
+}
+
+/* Loads a config with --set options. */
+static inline bool load_with(struct experiment *experiment, const char *path, const char *const *texts, int count,
+                             struct status *status)
+{
+    struct experiment_override *overrides = cut_overrides(texts, count, status);
+    if (!overrides) return false;
+    bool good = experiment_load(experiment, path, overrides, count, status);
+    experiment_overrides_free(overrides, count);
+    return good;
+}
+
 /* Checks that a config with this text is refused with exactly this message. */
 static inline void expect_failure(const char *text, const char *message)
 {
@@ -52,7 +75,7 @@ static inline struct experiment load_overrides(const char *const *overrides, int
     struct experiment experiment;
     struct status status = {0};
     support_file_write("x.ini", "", 0);
-    cr_assert(experiment_load(&experiment, "x.ini", overrides, count, &status), "%s", status.message);
+    cr_assert(load_with(&experiment, "x.ini", overrides, count, &status), "%s", status.message);
     return experiment;
 }
 

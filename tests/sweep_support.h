@@ -32,8 +32,11 @@ static inline bool run_sweep_to(const char *text, const char *folder, const stru
 {
     struct sweep sweep;
     support_file_write("x.ini", text, strlen(text));
-    if (!sweep_load(&sweep, "x.ini", overrides, override_count, status)) return false;
-    bool good = sweep_run(&sweep, folder, output, status);
+    struct experiment_override *parts = cut_overrides(overrides, override_count, status);
+    bool good = parts && sweep_load(&sweep, "x.ini", parts, override_count, status);
+    experiment_overrides_free(parts, parts ? override_count : 0);
+    if (!good) return false;
+    good = sweep_run(&sweep, folder, output, status);
     sweep_free(&sweep);
     return good;
 }

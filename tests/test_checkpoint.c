@@ -130,7 +130,7 @@ Test(checkpoint, keeps_step_rows_best_and_config)
     cr_expect_eq(checkpoint.best.learning_rate, 1e-2);
     cr_expect_str_eq(safetensors_metadata_find(&checkpoint.file, "epoch"), "1"); /* 50 / 16 = 3 batches */
     cr_expect_str_eq(safetensors_metadata_find(&checkpoint.file, "batch"), "2");
-    const char *override = "train.max_steps=99";
+    struct experiment_override override = {.section = "train", .key = "max_steps", .value = "99"};
     cr_assert(checkpoint_experiment(&checkpoint, &override, 1, &experiment, &status), "%s", status.message);
     cr_expect(experiment.train.max_steps == 99 && experiment.optimizer.learning_rate == 1e-2);
     cr_expect_str_eq(experiment.experiment.name, session->experiment.experiment.name);

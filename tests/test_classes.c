@@ -267,7 +267,7 @@ Test(classes, quickstart_names_its_classes)
     struct status status = {0};
     struct dataset_description assumed;
     const char *const size[] = {"data.image_size=28", "data.channels=1"};
-    cr_assert(experiment_load(&experiment, CONFIG_FOLDER "/quickstart.ini", size, 2, &status), "%s", status.message);
+    cr_assert(load_with(&experiment, CONFIG_FOLDER "/quickstart.ini", size, 2, &status), "%s", status.message);
     cr_assert(dataset_assume(&assumed, &experiment, &status), "%s", status.message);
     cr_expect_eq(assumed.classes, 10);
     cr_expect_not_null(strstr(experiment.data.class_names, ", Ankle boot"));

@@ -128,7 +128,7 @@ Test(cli, writes_a_config_as_it_counts)
     free(text);
     expect_error(run("config", NULL), 2, "expected a config file, or --defaults");
     expect_error(run("config", "-d", "tiny.ini", NULL), 2, "--defaults: expected no config, found \"tiny.ini\"");
-    expect_error(run("config", "-d", "-s", "a.b=c", NULL), 2, "--set a.b=c: expected a config file for it");
+    expect_error(run("config", "-d", "-s", "a.b=c", NULL), 2, "--set a.b: expected a config file for it");
 }
 
 /* The help shows each subcommand of the table, with its options. */

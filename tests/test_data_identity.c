@@ -199,6 +199,9 @@ Test(data_identity, eval_says_that_the_data_changed)
     program_expect(result, 0, result.out,
                    "trainer: the data set is no longer the one that a/checkpoints/best.safetensors was trained with: "
                    "the images of the test set are other ones, the labels are the same\n");
-    result = program_run("eval", "a", "--set", "data.path=./data", NULL); /* the user asks for other data */
-    program_expect(result, 0, result.out, "");
+    static const char *const asked[] = {"data.path=./data", " data.path = ./data"}; /* the user asks for other data */
+    for (int i = 0; i < 2; i++) {
+        result = program_run("eval", "a", "--set", asked[i], NULL);
+        program_expect(result, 0, result.out, "");
+    }
 }

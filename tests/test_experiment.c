@@ -271,9 +271,32 @@ static void expect_override_failure(const char *override, const char *message)
     struct experiment experiment;
     struct status status = {0};
     support_file_write("x.ini", "", 0);
-    cr_assert_not(experiment_load(&experiment, "x.ini", &override, 1, &status), "%s", override);
+    cr_assert_not(load_with(&experiment, "x.ini", &override, 1, &status), "%s", override);
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_str_eq(status.message, message, "\"%s\", not \"%s\"", status.message, message);
+}
+
+static void expect_parts(const char *text, const char *section, const char *key, const char *value)
+{
+    struct experiment_override *override = memory_alloc(1, sizeof *override);
+    struct status status = {0};
+    cr_assert(experiment_override_parse(override, text, 1, &status), "%s", status.message);
+    cr_expect_str_eq(override->section, section);
+    cr_expect_str_eq(override->key, key);
+    cr_expect_str_eq(override->value, value);
+    experiment_overrides_free(override, 1);
+}
+
+Test(experiment, an_override_has_three_parts)
+{
+    expect_parts("train.max_steps=7", "train", "max_steps", "7");
+    expect_parts(" \ttrain.max_steps = 7 \t", "train", "max_steps", "7");
+    expect_parts("data.path=a=b.c d", "data", "path", "a=b.c d");
+    expect_parts("model.hidden= ", "model", "hidden", "");
+    expect_parts("sweep.model.hidden = 1 | 2, 3", "sweep", "model.hidden", "1 | 2, 3");
+    expect_override_failure(" = ", "--set  = : expected section.key=value");
+    expect_override_failure("a.b.c=1", "--set a.b.c: unknown key; known are [experiment], [data], [augment], [model], "
+                                       "[optimizer], [schedule], [train], [checkpoint], [report], [backend]");
 }
 
 Test(experiment, overrides_apply_in_order_over_the_file)
@@ -283,7 +306,7 @@ Test(experiment, overrides_apply_in_order_over_the_file)
     struct status status;
     const char *text = "[train]\nmax_steps = 5\nbatch_size = 6\neval_freq = 9\n";
     support_file_write("x.ini", text, strlen(text));
-    cr_assert(experiment_load(&experiment, "x.ini", overrides, 4, &status));
+    cr_assert(load_with(&experiment, "x.ini", overrides, 4, &status));
     cr_expect_eq(experiment.train.max_steps, 8);
     cr_expect_eq(experiment.train.batch_size, 3);
     cr_expect_eq(experiment.train.eval_freq, 9);
@@ -329,7 +352,7 @@ Test(experiment, later_errors_name_the_place_of_the_key)
     struct experiment experiment;
     struct status status;
     support_file_write("x.ini", text, strlen(text));
-    cr_assert(experiment_load(&experiment, "x.ini", overrides, 1, &status));
+    cr_assert(load_with(&experiment, "x.ini", overrides, 1, &status));
     cr_expect_not(experiment_fail(&experiment, "train.max_steps", &status, "bad %d", 1));
     cr_expect_str_eq(status.message, "x.ini:2: train.max_steps: bad 1");
     cr_expect_eq(status.code, STATUS_USAGE);

@@ -163,7 +163,7 @@ Test(experiment_keys, every_key_mistyped_or_out_of_range_in_set)
         for (int i = 0; i < 2; i++) {
             struct experiment experiment;
             struct status status = {0};
-            cr_assert_not(experiment_load(&experiment, "x.ini", &overrides[i], 1, &status), "taken: %s", overrides[i]);
+            cr_assert_not(load_with(&experiment, "x.ini", &overrides[i], 1, &status), "taken: %s", overrides[i]);
             cr_expect_eq(status.code, STATUS_USAGE);
             cr_expect_eq(strncmp(status.message, starts[i], strlen(starts[i])), 0, "\"%s\", not \"%s\"", status.message,
                          starts[i]);

@@ -144,7 +144,7 @@ Test(predictor, refuses_other_data_and_other_networks)
                                      "classes apart, the data set has 3x9x8 and 3");
     predictor_close(&predictor);
     session->dataset.width = 9;
-    const char *override = "model.hidden=7";
+    struct experiment_override override = {.section = "model", .key = "hidden", .value = "7"};
     cr_expect_not(predictor_open(&predictor, "run", CHECKPOINT_BEST, &override, 1, &status));
     cr_expect_not_null(strstr(status.message, "expected the shape (7,"), "%s", status.message);
     session_close(session);

@@ -15,7 +15,10 @@ static bool load_sweep(struct sweep *sweep, const char *text, const char *const 
                        struct status *status)
 {
     support_file_write("x.ini", text, strlen(text));
-    return sweep_load(sweep, "x.ini", overrides, count, status);
+    struct experiment_override *parts = cut_overrides(overrides, count, status);
+    bool good = parts && sweep_load(sweep, "x.ini", parts, count, status);
+    experiment_overrides_free(parts, parts ? count : 0);
+    return good;
 }
 
 static struct sweep sweep_from(const char *text)
@@ -366,7 +369,7 @@ Test(sweep, a_single_run_refuses_the_section)
     struct status status = {0};
     const char *override = "sweep.jobs=1";
     support_file_write("x.ini", "", 0);
-    cr_assert_not(experiment_load(&experiment, "x.ini", &override, 1, &status));
+    cr_assert_not(load_with(&experiment, "x.ini", &override, 1, &status));
     cr_expect_str_eq(status.message, "--set sweep.jobs: only for `trainer sweep`");
 }
 

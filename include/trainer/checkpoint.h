@@ -68,9 +68,9 @@ bool checkpoint_write(const char *path, struct trainer *trainer, const struct ru
 bool checkpoint_read(struct checkpoint *checkpoint, const char *path, struct status *status);
 void checkpoint_free(struct checkpoint *checkpoint); /* leaves it empty; an empty one is allowed */
 
-/* Returns the experiment of the run, after further overrides ("section.key=value"). Free with experiment_free. */
-bool checkpoint_experiment(const struct checkpoint *checkpoint, const char *const *overrides, int override_count,
-                           struct experiment *experiment, struct status *status);
+/* Returns the experiment of the run, after further overrides. Free with experiment_free. */
+bool checkpoint_experiment(const struct checkpoint *checkpoint, const struct experiment_override *overrides,
+                           int override_count, struct experiment *experiment, struct status *status);
 
 /* Loads parameters and running statistics into a network of the same layers, on any backend and in any precision.
  * `file` may come from another program: only its tensors layers.* count. They must match the network's tensors exactly

@@ -231,21 +231,35 @@ struct experiment {
     char *file;                 /* the config's path, as given */
 };
 
-/* Reads `path`, then applies `overrides` ("section.key=value") in order, then checks the rules between keys.
+/* A value that a key gets whatever the file says, as by --set on the command line. */
+struct experiment_override {
+    const char *section, *key, *value; /* without blanks around them. In the section "sweep" a key may hold a dot */
+    char *memory;                      /* holds the three; NULL: they are the caller's */
+};
+
+/* Cuts "section.key=value" into its parts. `number` counts the --set of a command line from 1, for messages. Free with
+ * experiment_overrides_free; after an error `override` is empty, which may be freed too. */
+bool experiment_override_parse(struct experiment_override *override, const char *text, int number,
+                               struct status *status);
+
+/* Frees the parts of an array from memory_alloc and the array. */
+void experiment_overrides_free(struct experiment_override *overrides, int count);
+
+/* Reads `path`, then applies `overrides` in order, then checks the rules between keys.
  * Errors name file:line:section.key (or "--set" for an override), what was expected, and for an unknown name the
  * nearest known one. On success free with experiment_free. */
-bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
-                     struct status *status);
+bool experiment_load(struct experiment *experiment, const char *path, const struct experiment_override *overrides,
+                     int override_count, struct status *status);
 
 /* The same from the text of a config; `path` is for messages. */
 bool experiment_load_text(struct experiment *experiment, const char *path, const char *text,
-                          const char *const *overrides, int override_count, struct status *status);
+                          const struct experiment_override *overrides, int override_count, struct status *status);
 
 /* The same from a config that a run saved with experiment_write, a text or (NULL) the file at `path`. Such a config has
  * every key of the program that wrote it. A key that it lacks is younger, and takes the value that the older program
  * computed with, which need not be today's default. */
 bool experiment_load_saved(struct experiment *experiment, const char *path, const char *text,
-                           const char *const *overrides, int override_count, struct status *status);
+                           const struct experiment_override *overrides, int override_count, struct status *status);
 void experiment_free(struct experiment *experiment);
 
 /* Sets train.max_steps where train.epochs gives the length of training: epochs * floor(samples / batch_size) steps for

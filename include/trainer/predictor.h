@@ -20,11 +20,11 @@ struct predictor {
     double *batch; /* (network->max_batch,C,H,W) */
 };
 
-/* Loads a checkpoint: `run` is the folder of a run, or a checkpoint file. `overrides` ("section.key=value") change the
- * config that the network was trained with, for instance backend.device. Close with predictor_close; after an error
- * there is nothing to close. */
+/* Loads a checkpoint: `run` is the folder of a run, or a checkpoint file. `overrides` change the config that the
+ * network was trained with, for instance backend.device. Close with predictor_close; after an error there is nothing to
+ * close. */
 bool predictor_open(struct predictor *predictor, const char *run, enum checkpoint_choice choice,
-                    const char *const *overrides, int override_count, struct status *status);
+                    const struct experiment_override *overrides, int override_count, struct status *status);
 void predictor_close(struct predictor *predictor); /* leaves it empty; an empty one is allowed */
 
 /* Computes logits (N,D), the scores before the softmax, from pixels (N,C,H,W), for any N, in batches of

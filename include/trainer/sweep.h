@@ -69,9 +69,9 @@ struct sweep {
     int32_t trial_count; /* grid_size, or the limit */
 };
 
-/* Reads the config and applies `overrides`, of which "sweep.KEY=VALUE" go to the [sweep] section. Checks every
+/* Reads the config and applies `overrides`, of which those of the section "sweep" go to [sweep]. Checks every
  * alternative and the experiment of every trial. Free with sweep_free. */
-bool sweep_load(struct sweep *sweep, const char *path, const char *const *overrides, int override_count,
+bool sweep_load(struct sweep *sweep, const char *path, const struct experiment_override *overrides, int override_count,
                 struct status *status);
 void sweep_free(struct sweep *sweep);
 

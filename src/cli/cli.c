@@ -101,7 +101,7 @@ static bool run_command(const struct cli_command *command, bool named, int argc,
         puts("trainer " TRAINER_VERSION);
     else if (good)
         good = check_words(command, &arguments, named, status) && command->run(&arguments, status);
-    free(arguments.overrides);
+    experiment_overrides_free(arguments.overrides, arguments.override_count);
     return good;
 }
 

@@ -44,8 +44,9 @@ bool cli_open_predictor(struct predictor *predictor, const struct cli_arguments 
 static bool asks_for_other_data(const struct cli_arguments *arguments)
 {
     for (int i = 0; i < arguments->override_count; i++) {
-        const char *override = arguments->overrides[i];
-        if (strncmp(override, "data.", 5) == 0 || strncmp(override, "experiment.seed", 15) == 0) return true;
+        const struct experiment_override *override = &arguments->overrides[i];
+        if (strcmp(override->section, "data") == 0) return true;
+        if (strcmp(override->section, "experiment") == 0 && strcmp(override->key, "seed") == 0) return true;
     }
     return false;
 }

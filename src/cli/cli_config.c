@@ -19,8 +19,9 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
         return status_fail(status, STATUS_USAGE, "--defaults: expected no config, found \"%s\"", arguments->words[0]);
     if (named) return print_resolved(arguments, status);
     if (!arguments->defaults) return status_fail(status, STATUS_USAGE, "expected a config file, or --defaults");
+    const struct experiment_override *set = arguments->overrides;
     if (arguments->override_count > 0)
-        return status_fail(status, STATUS_USAGE, "--set %s: expected a config file for it", arguments->overrides[0]);
+        return status_fail(status, STATUS_USAGE, "--set %s.%s: expected a config file for it", set->section, set->key);
     experiment_print_defaults(stdout);
     putchar('\n');
     sweep_print_defaults(stdout);

@@ -32,7 +32,11 @@ static bool write_file(const struct export_model *model, const char *format, con
 /* Checks that the checkpoint's tensors fit its network, by opening it. The CPU can do so for every device's runs. */
 static bool check_network(const struct checkpoint *checkpoint, struct status *status)
 {
-    const char *overrides[] = {"backend.device=cpu", "backend.precision=fp32", "model.batchnorm=custom"};
+    const struct experiment_override overrides[] = {
+        {.section = "backend", .key = "device", .value = "cpu"},
+        {.section = "backend", .key = "precision", .value = "fp32"},
+        {.section = "model", .key = "batchnorm", .value = "custom"},
+    };
     struct experiment experiment;
     struct predictor predictor;
     if (!checkpoint_experiment(checkpoint, NULL, 0, &experiment, status)) return false;

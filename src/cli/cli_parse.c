@@ -114,8 +114,8 @@ static bool take_option(struct cli_arguments *arguments, const struct cli_option
         return true;
     }
     if (option->kind == CLI_SETTING) {
-        arguments->overrides[arguments->override_count++] = argument;
-        return true;
+        int number = ++arguments->override_count;
+        return experiment_override_parse(&arguments->overrides[number - 1], argument, number, status);
     }
     if (option->kind == CLI_NUMBER) return parse_number(option, argument, field, status);
     if (option->kind == CLI_CHOICE) {
@@ -134,7 +134,7 @@ bool cli_parse(struct cli_arguments *arguments, const struct cli_command *comman
                struct status *status)
 {
     struct grammar grammar = grammar_of(command);
-    *arguments = (struct cli_arguments){.overrides = memory_alloc((size_t)argc + 1, sizeof(char *))};
+    *arguments = (struct cli_arguments){.overrides = memory_alloc((size_t)argc + 1, sizeof *arguments->overrides)};
     optind = 0; /* starts glibc's getopt anew */
     opterr = 0;
     int met;

@@ -18,7 +18,7 @@
 struct cli_arguments {
     char **words; /* the arguments that are no options, such as the config; borrowed from argv */
     int word_count;
-    const char **overrides; /* values of --set; owned */
+    struct experiment_override *overrides; /* values of --set; owned */
     int override_count;
     const char *folder;     /* --out, or NULL: a folder, or a file or the beginning of files' paths */
     const char *format;     /* --format, or NULL */
@@ -171,7 +171,8 @@ char *cli_command_description(const struct cli_command *command);
 /* Prints the help of a subcommand, or of the program (NULL). */
 void cli_print_help(const struct cli_command *command, FILE *out);
 
-/* Sorts the arguments after the subcommand's name into `arguments`. Free arguments->overrides, after an error too. */
+/* Sorts the arguments after the subcommand's name into `arguments`. Free arguments->overrides with
+ * experiment_overrides_free, after an error too. */
 bool cli_parse(struct cli_arguments *arguments, const struct cli_command *command, int argc, char **argv,
                struct status *status);
 

@@ -127,7 +127,7 @@ bool cli_sources_check(int count, int word_count, struct status *status)
 
 /* --- the config of a run --- */
 
-bool cli_run_experiment(struct experiment *experiment, const char *folder, const char *const *overrides,
+bool cli_run_experiment(struct experiment *experiment, const char *folder, const struct experiment_override *overrides,
                         int override_count, struct status *status)
 {
     char *config = memory_format("%s/resolved.ini", folder);

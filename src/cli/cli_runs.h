@@ -25,7 +25,7 @@ bool cli_sources_check(int count, int word_count, struct status *status);
 void cli_sources_free(struct cli_source *sources, int count);
 
 /* Loads the config of the run in a folder: its resolved.ini, a regular file. Free with experiment_free. */
-bool cli_run_experiment(struct experiment *experiment, const char *folder, const char *const *overrides,
+bool cli_run_experiment(struct experiment *experiment, const char *folder, const struct experiment_override *overrides,
                         int override_count, struct status *status);
 
 /* The row of an operand for subcommands that take runs. */

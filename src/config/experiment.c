@@ -10,7 +10,6 @@
 #include "config/experiment_keys.h"
 #include "config/experiment_read.h"
 #include "config/experiment_value.h"
-#include "config/text.h"
 #include "trainer/check.h"
 #include "trainer/ini.h"
 #include "trainer/memory.h"
@@ -97,8 +96,6 @@ static bool set_named(struct experiment *experiment, const char *section, const 
 {
     int key = experiment_key_find(section, name);
     if (key >= 0) return set_key(experiment, key, value, origin, status);
-    if (is_override(origin) && strcmp(section, experiment_sweep_section) == 0)
-        return status_fail(status, STATUS_USAGE, "--set %s.%s: only for `trainer sweep`", section, name);
     char suggestion[STATUS_MESSAGE_SIZE / 2];
     experiment_suggest_key(section, name, suggestion, sizeof suggestion);
     if (is_override(origin))
@@ -144,67 +141,40 @@ static bool apply_file(struct experiment *experiment, const struct ini_file *ini
     return true;
 }
 
-/* Cuts "section.key=value" into its three parts, without the blanks around them; false: `text` does not have that
- * form. */
-static bool split_override(char *text, char **section, char **name, char **value)
-{
-    char *equals = strchr(text, '=');
-    if (!equals) return false;
-    *value = equals + 1;
-    while (text_is_blank(**value)) (*value)++;
-    for (char *end = *value + strlen(*value); end > *value && text_is_blank(end[-1]); end--) end[-1] = '\0';
-    *equals = '\0';
-    for (char *end = equals; end > text && text_is_blank(end[-1]); end--) end[-1] = '\0';
-    while (text_is_blank(*text)) text++;
-    char *dot = strchr(text, '.');
-    if (!dot || dot == text || dot[1] == '\0') return false;
-    *dot = '\0';
-    *section = text;
-    *name = dot + 1;
-    return true;
-}
-
-static bool apply_override(struct experiment *experiment, const char *override, int number, struct status *status)
-{
-    const char *problem;
-    size_t size = strlen(override), bad = text_find_bad_byte(override, size, &problem);
-    if (bad < size)
-        return status_fail(status, STATUS_USAGE, "--set: %s (byte 0x%02x) in number %d", problem,
-                           (unsigned char) override[bad], number);
-    char *copy = memory_copy_string(override), *section, *name, *value;
-    bool good = split_override(copy, &section, &name, &value);
-    if (good)
-        good = set_named(experiment, section, name, value, (struct key_origin){override_file, number}, status);
-    else
-        status_fail(status, STATUS_USAGE, "--set %s: expected section.key=value", override);
-    free(copy);
-    return good;
-}
-
 static bool read_ini(struct experiment *experiment, const struct ini_file *ini, const char *path, bool saved,
-                     const char *const *overrides, int override_count, struct status *status)
+                     const struct experiment_override *overrides, int override_count, struct status *status)
 {
     memset(experiment, 0, sizeof *experiment);
     experiment->file = memory_copy_string(path);
     experiment->origins = memory_alloc((size_t)experiment_key_count, sizeof *experiment->origins);
     set_defaults(experiment, saved);
     bool good = apply_file(experiment, ini, status);
-    for (int i = 0; good && i < override_count; i++)
-        if (overrides[i]) good = apply_override(experiment, overrides[i], i + 1, status);
+    for (int i = 0; good && i < override_count; i++) {
+        const struct experiment_override *override = &overrides[i];
+        struct key_origin origin = {override_file, i + 1};
+        if (is_sweep(override->section)) continue;
+        good = set_named(experiment, override->section, override->key, override->value, origin, status);
+    }
     if (!good) experiment_free(experiment);
     return good;
 }
 
 bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
-                     const char *const *overrides, int override_count, struct status *status)
+                     const struct experiment_override *overrides, int override_count, struct status *status)
 {
     return read_ini(experiment, ini, path, false, overrides, override_count, status);
 }
 
 /* The keys of a sweep mean nothing to a single run, so such a run would not be the one that the file describes. */
-static bool refuse_sweep(const struct ini_file *ini, const char *path, struct status *status)
+static bool refuse_sweep(const struct ini_file *ini, const char *path, const struct experiment_override *overrides,
+                         int override_count, struct status *status)
 {
     int i = 0;
+    for (; i < override_count; i++)
+        if (is_sweep(overrides[i].section))
+            return status_fail(status, STATUS_USAGE, "--set %s.%s: only for `trainer sweep`", overrides[i].section,
+                               overrides[i].key);
+    i = 0;
     while (i < ini->section_count && !is_sweep(ini->sections[i].name)) i++;
     if (i == ini->section_count) return true;
     char *word = shell_quote_path(path);
@@ -217,10 +187,10 @@ static bool refuse_sweep(const struct ini_file *ini, const char *path, struct st
 
 /* Takes over the ini file and frees it. */
 static bool load_ini(struct experiment *experiment, struct ini_file *ini, const char *path, bool saved,
-                     const char *const *overrides, int override_count, struct status *status)
+                     const struct experiment_override *overrides, int override_count, struct status *status)
 {
-    bool good =
-        refuse_sweep(ini, path, status) && read_ini(experiment, ini, path, saved, overrides, override_count, status);
+    bool good = refuse_sweep(ini, path, overrides, override_count, status) &&
+                read_ini(experiment, ini, path, saved, overrides, override_count, status);
     ini_free(ini);
     if (!good) return false;
     if (experiment_check(experiment, status)) return true;
@@ -230,7 +200,7 @@ static bool load_ini(struct experiment *experiment, struct ini_file *ini, const 
 
 /* Reads the file at `path` where `text` is NULL. */
 static bool load(struct experiment *experiment, const char *path, const char *text, bool saved,
-                 const char *const *overrides, int override_count, struct status *status)
+                 const struct experiment_override *overrides, int override_count, struct status *status)
 {
     struct ini_file ini;
     memset(experiment, 0, sizeof *experiment);
@@ -238,20 +208,20 @@ static bool load(struct experiment *experiment, const char *path, const char *te
     return good && load_ini(experiment, &ini, path, saved, overrides, override_count, status);
 }
 
-bool experiment_load(struct experiment *experiment, const char *path, const char *const *overrides, int override_count,
-                     struct status *status)
+bool experiment_load(struct experiment *experiment, const char *path, const struct experiment_override *overrides,
+                     int override_count, struct status *status)
 {
     return load(experiment, path, NULL, false, overrides, override_count, status);
 }
 
 bool experiment_load_text(struct experiment *experiment, const char *path, const char *text,
-                          const char *const *overrides, int override_count, struct status *status)
+                          const struct experiment_override *overrides, int override_count, struct status *status)
 {
     return load(experiment, path, text, false, overrides, override_count, status);
 }
 
 bool experiment_load_saved(struct experiment *experiment, const char *path, const char *text,
-                           const char *const *overrides, int override_count, struct status *status)
+                           const struct experiment_override *overrides, int override_count, struct status *status)
 {
     return load(experiment, path, text, true, overrides, override_count, status);
 }

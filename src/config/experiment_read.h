@@ -10,10 +10,10 @@
 /* The section that belongs to a sweep and that an experiment alone refuses. */
 extern const char experiment_sweep_section[];
 
-/* Sets the defaults, then the file's values (the [sweep] section is left to the caller), then the overrides that are
- * not NULL. Does not check the rules between keys: see experiment_check. On success free with experiment_free. */
+/* Sets the defaults, then the file's values, then the overrides. The [sweep] section and overrides of it are left to
+ * the caller. Does not check the rules between keys: see experiment_check. On success free with experiment_free. */
 bool experiment_read(struct experiment *experiment, const struct ini_file *ini, const char *path,
-                     const char *const *overrides, int override_count, struct status *status);
+                     const struct experiment_override *overrides, int override_count, struct status *status);
 
 /* Makes `to` a copy that shares no memory with `from`; free with experiment_free. */
 void experiment_copy(struct experiment *to, const struct experiment *from);

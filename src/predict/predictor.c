@@ -24,7 +24,7 @@ static bool build(struct predictor *predictor, const struct safetensors_file *fi
 }
 
 bool predictor_open(struct predictor *predictor, const char *run, enum checkpoint_choice choice,
-                    const char *const *overrides, int override_count, struct status *status)
+                    const struct experiment_override *overrides, int override_count, struct status *status)
 {
     struct checkpoint checkpoint;
     *predictor = (struct predictor){0};

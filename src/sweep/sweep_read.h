@@ -7,7 +7,7 @@
 
 /* Reads a sweep whose memory is zero. It does not check the trials, and sets neither sweep.name nor sweep.order. Free
  * with sweep_free, after an error too. */
-bool sweep_read(struct sweep *sweep, const struct ini_file *ini, const char *path, const char *const *overrides,
-                int override_count, struct status *status);
+bool sweep_read(struct sweep *sweep, const struct ini_file *ini, const char *path,
+                const struct experiment_override *overrides, int override_count, struct status *status);
 
 #endif

@@ -6,7 +6,6 @@
 #include "config/experiment_check.h"
 #include "config/experiment_read.h"
 #include "config/experiment_value.h"
-#include "config/text.h"
 #include "sweep/sweep_keys.h"
 #include "sweep/sweep_read.h"
 #include "sweep/sweep_values.h"
@@ -96,37 +95,6 @@ static bool apply_section(struct sweep *sweep, const struct ini_file *ini, struc
     return true;
 }
 
-static char *copy_trimmed(const char *start, const char *end)
-{
-    while (start < end && text_is_blank(*start)) start++;
-    while (end > start && text_is_blank(end[-1])) end--;
-    return memory_format("%.*s", (int)(end - start), start);
-}
-
-/* Returns the part of "sweep.KEY=VALUE" after "sweep.". Returns NULL for an override of the experiment, and for one of
- * another form, which the experiment refuses. */
-static const char *sweep_part(const char *override)
-{
-    size_t length = strlen(experiment_sweep_section);
-    while (text_is_blank(*override)) override++;
-    bool ours = strncmp(override, experiment_sweep_section, length) == 0 && override[length] == '.';
-    return ours && strchr(override, '=') ? override + length + 1 : NULL;
-}
-
-static bool apply_override(struct sweep *sweep, const char *override, int number, struct status *status)
-{
-    const char *part = sweep_part(override), *equals = strchr(part, '='), *problem;
-    size_t size = strlen(override), bad = text_find_bad_byte(override, size, &problem);
-    if (bad < size)
-        return status_fail(status, STATUS_USAGE, "--set: %s (byte 0x%02x) in number %d", problem,
-                           (unsigned char) override[bad], number);
-    char *name = copy_trimmed(part, equals), *value = copy_trimmed(equals + 1, equals + strlen(equals));
-    bool good = set_key(sweep, name, value, (struct key_origin){"--set", number}, status);
-    free(name);
-    free(value);
-    return good;
-}
-
 static void set_defaults(struct sweep *sweep)
 {
     struct status problem;
@@ -134,18 +102,16 @@ static void set_defaults(struct sweep *sweep)
         CHECK(experiment_value_parse(&sweep_keys[i], sweep_keys[i].default_text, &sweep->settings, &problem));
 }
 
-static bool read_config(struct sweep *sweep, const struct ini_file *ini, const char *path, const char *const *overrides,
-                        int override_count, struct status *status)
+static bool read_config(struct sweep *sweep, const struct ini_file *ini, const char *path,
+                        const struct experiment_override *overrides, int override_count, struct status *status)
 {
-    const char **others = memory_alloc((size_t)override_count, sizeof *others);
-    for (int i = 0; i < override_count; i++) others[i] = sweep_part(overrides[i]) ? NULL : overrides[i];
-    bool good = experiment_read(&sweep->base, ini, path, others, override_count, status);
-    free(others);
-    if (!good) return false;
+    if (!experiment_read(&sweep->base, ini, path, overrides, override_count, status)) return false;
     set_defaults(sweep);
-    good = apply_section(sweep, ini, status);
-    for (int i = 0; good && i < override_count; i++)
-        if (sweep_part(overrides[i])) good = apply_override(sweep, overrides[i], i + 1, status);
+    bool good = apply_section(sweep, ini, status);
+    for (int i = 0; good && i < override_count; i++) {
+        if (strcmp(overrides[i].section, experiment_sweep_section) != 0) continue;
+        good = set_key(sweep, overrides[i].key, overrides[i].value, (struct key_origin){"--set", i + 1}, status);
+    }
     return good;
 }
 
@@ -262,14 +228,14 @@ static void set_order(struct sweep *sweep)
     sweep->trial_count = limit > 0 && limit < sweep->grid_size ? (int32_t)limit : sweep->grid_size;
 }
 
-bool sweep_read(struct sweep *sweep, const struct ini_file *ini, const char *path, const char *const *overrides,
-                int override_count, struct status *status)
+bool sweep_read(struct sweep *sweep, const struct ini_file *ini, const char *path,
+                const struct experiment_override *overrides, int override_count, struct status *status)
 {
     return read_config(sweep, ini, path, overrides, override_count, status) && check_factors(sweep, status) &&
            check_settings(sweep, status);
 }
 
-bool sweep_load(struct sweep *sweep, const char *path, const char *const *overrides, int override_count,
+bool sweep_load(struct sweep *sweep, const char *path, const struct experiment_override *overrides, int override_count,
                 struct status *status)
 {
     *sweep = (struct sweep){0};

@@ -95,8 +95,8 @@ bool checkpoint_is_before_shuffling(const struct checkpoint *checkpoint)
     return strstr(checkpoint->config, "\nfirst_epoch = ") == NULL;
 }
 
-bool checkpoint_experiment(const struct checkpoint *checkpoint, const char *const *overrides, int override_count,
-                           struct experiment *experiment, struct status *status)
+bool checkpoint_experiment(const struct checkpoint *checkpoint, const struct experiment_override *overrides,
+                           int override_count, struct experiment *experiment, struct status *status)
 {
     return experiment_load_saved(experiment, checkpoint->file.path, checkpoint->config, overrides, override_count,
                                  status);

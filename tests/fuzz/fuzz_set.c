@@ -5,22 +5,28 @@
 #include "fuzz.h"
 #include "config/experiment_check.h"
 #include "config/experiment_read.h"
+#include "trainer/memory.h"
 
 enum { OPTIONS_MAX = 8 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct ini_file no_file = {0};
-    const char *options[OPTIONS_MAX];
+    struct experiment_override *overrides;
     char text[1024], *rest = text, *option;
     int count = 0;
+    bool good = true;
     struct experiment experiment;
     struct status status;
     if (size >= sizeof text) return -1;
     memcpy(text, data, size);
     text[size] = '\0';
-    while (count < OPTIONS_MAX && (option = strsep(&rest, "\n")) != NULL) options[count++] = option;
-    if (!experiment_read(&experiment, &no_file, "fuzz.ini", options, count, &status)) {
+    overrides = memory_alloc(OPTIONS_MAX, sizeof *overrides);
+    for (; good && count < OPTIONS_MAX && (option = strsep(&rest, "\n")) != NULL; count++)
+        good = experiment_override_parse(&overrides[count], option, count + 1, &status);
+    good = good && experiment_read(&experiment, &no_file, "fuzz.ini", overrides, count, &status);
+    experiment_overrides_free(overrides, count);
+    if (!good) {
         fuzz_check_refusal(&status, STATUS_USAGE);
         return 0;
     }
