@@ -137,7 +137,7 @@ static struct backend_ops *make_table(const struct backend_options *options)
     cuda_softmax_install(ops);
     cuda_primitive_install(ops);
     cuda_norm_install(ops);
-    cuda_arithmetic_install(ops);
+    cuda_optimizer_install(ops);
     if (options->cudnn_batchnorm) {
         cudnn_batchnorm_install(ops);
     } else {

@@ -101,7 +101,7 @@ void cuda_flatten_install(struct backend_ops *ops);
 void cuda_softmax_install(struct backend_ops *ops);
 void cuda_primitive_install(struct backend_ops *ops);
 void cuda_norm_install(struct backend_ops *ops);
-void cuda_arithmetic_install(struct backend_ops *ops);
+void cuda_optimizer_install(struct backend_ops *ops);
 
 /* Returns the milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch
  * does not count. Infinite where start returns false (its library refuses) or cannot be recorded. Do not call while a

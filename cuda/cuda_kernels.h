@@ -176,10 +176,8 @@ cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x,
 cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums);
 
 /* --- optimizers (cuda_optimizer.cu): fp32 --- */
-cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state,
-                            int64_t count, float *w, const float *dw, float *velocity);
-cudaError_t cuda_adam_launch(cudaStream_t stream, struct adam_params params, const struct step_state *state,
-                             int multiprocessors, int64_t count, float *w, const float *dw, float *m, float *v);
+cudaError_t cuda_update_launch(cudaStream_t stream, const struct update *update, const struct step_state *state,
+                               int multiprocessors);
 cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct step_state *state, int64_t count,
                                 float *average, const float *w);
 

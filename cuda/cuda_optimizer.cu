@@ -1,131 +1,170 @@
-/* The arithmetic of SGD, Adam and the moving average (formulas: struct sgd_params, struct adam_params and average_step
- * in backend.h): one pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with
- * momentum), Adam 28, the average 12, so memory bandwidth is their limit. Learning rate and step number are read from
- * the device, so that a replayed graph sees each step's own. */
+/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (average_step in backend.h): one
+ * pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, the
+ * average 12, so memory bandwidth is their limit. Learning rate and step number are read from the device, so that a
+ * replayed graph sees each step's own.
+ *
+ * A rule is a struct with the parameters of an optimizer in fp32: STATES is the number of its states, factors_of makes
+ * what all weights of a step share, and element updates one weight with its states. */
 #include "cuda_vector.cuh"
 
 enum { QUAD = 4 };
 
-struct sgd_task {
+struct plain_rule {
+    enum { STATES = 0 };
+    float decay;
+
+    struct factors {
+        float rate;
+    };
+
+    __device__ struct factors factors_of(const struct step_state *state) const
+    {
+        return {(float)state->learning_rate};
+    }
+
+    __device__ void element(const struct factors &step, float dw, float *w, float *, float *) const
+    {
+        float gradient = dw + decay * *w;
+        *w = *w - step.rate * gradient;
+    }
+};
+
+struct momentum_rule {
+    enum { STATES = 1 };
     float decay, momentum;
     bool nesterov;
-    int64_t count;
-    float *w;
-    const float *dw;
-    float *velocity; /* NULL: no momentum */
+
+    struct factors {
+        float rate;
+    };
+
+    __device__ struct factors factors_of(const struct step_state *state) const
+    {
+        return {(float)state->learning_rate};
+    }
+
+    __device__ void element(const struct factors &step, float dw, float *w, float *velocity, float *) const
+    {
+        float gradient = dw + decay * *w;
+        *velocity = momentum * *velocity + gradient;
+        *w = *w - step.rate * (nesterov ? gradient + momentum * *velocity : *velocity);
+    }
 };
 
-__device__ static float sgd_element(const struct sgd_task &task, float rate, float w, float dw, float *velocity)
-{
-    float gradient = dw + task.decay * w;
-    if (!velocity) return w - rate * gradient;
-    *velocity = task.momentum * *velocity + gradient;
-    return w - rate * (task.nesterov ? gradient + task.momentum * *velocity : *velocity);
-}
-
-__global__ static void sgd_kernel(struct sgd_task task, const struct step_state *state)
-{
-    int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * QUAD;
-    float rate = (float)state->learning_rate;
-    if (i >= task.count) return;
-    if (i + QUAD > task.count) {
-        for (; i < task.count; i++)
-            task.w[i] = sgd_element(task, rate, task.w[i], task.dw[i], task.velocity ? task.velocity + i : NULL);
-        return;
-    }
-    lanes<float, QUAD> w = load_lanes<QUAD>(task.w + i), dw = load_lanes<QUAD>(task.dw + i), velocity;
-    if (task.velocity) velocity = load_lanes<QUAD>(task.velocity + i);
-#pragma unroll
-    for (int k = 0; k < QUAD; k++)
-        w.value[k] = sgd_element(task, rate, w.value[k], dw.value[k], task.velocity ? &velocity.value[k] : NULL);
-    store_lanes<QUAD>(task.w + i, w);
-    if (task.velocity) store_lanes<QUAD>(task.velocity + i, velocity);
-}
-
-cudaError_t cuda_sgd_launch(cudaStream_t stream, struct sgd_params params, const struct step_state *state,
-                            int64_t count, float *w, const float *dw, float *velocity)
-{
-    struct sgd_task task = {
-        (float)params.weight_decay, (float)params.momentum, params.nesterov, count, w, dw, velocity};
-    launch(stream, blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, sgd_kernel, task, state);
-    return cudaGetLastError();
-}
-
-struct adam_task {
+struct adam_rule {
+    enum { STATES = 2 };
     float beta1, beta2, rest1, rest2, epsilon; /* rest: 1 - beta, rounded once */
     float decay, shrink;                       /* weight decay for Adam, and for AdamW */
-    double log_beta1, log_beta2;
+    double log_beta1, log_beta2;               /* -infinity for a beta of 0: then 1 - 0^t = 1 */
+
+    struct factors {
+        float rate, keep, bias2; /* rate: with the correction of m's bias; bias2: 1 / (1 - beta2^t) */
+    };
+
+    /* 1 - beta^t = -expm1(t log beta), in double. */
+    __device__ struct factors factors_of(const struct step_state *state) const
+    {
+        double t = (double)state->step + 1;
+        float rate = (float)state->learning_rate, bias1 = (float)(-1 / expm1(t * log_beta1));
+        return {rate * bias1, 1 - rate * shrink, (float)(-1 / expm1(t * log_beta2))};
+    }
+
+    __device__ void element(const struct factors &step, float dw, float *w, float *m, float *v) const
+    {
+        float gradient = dw + decay * *w;
+        *m = beta1 * *m + rest1 * gradient;
+        *v = beta2 * *v + rest2 * gradient * gradient;
+        *w = step.keep * *w - step.rate * *m / (sqrtf(*v * step.bias2) + epsilon);
+    }
+};
+
+struct arenas {
     int64_t count;
-    float *w, *m, *v;
+    float *w, *state[OPTIMIZER_STATES];
     const float *dw;
 };
 
-struct adam_step {
-    float rate, keep, bias2; /* rate: with the correction of m's bias; bias2: 1 / (1 - beta2^t) */
-};
-
-/* 1 - beta^t = -expm1(t log beta), in double, computed by one thread of a block for all. */
-__device__ static struct adam_step adam_step_of(const struct adam_task &task, const struct step_state *state)
+/* The weights that a count which is no multiple of QUAD leaves over. */
+template <typename RULE>
+__device__ static void update_rest(const RULE &rule, const typename RULE::factors &step, const struct arenas &arenas,
+                                   int64_t i)
 {
-    double t = (double)state->step + 1;
-    float rate = (float)state->learning_rate, bias1 = (float)(-1 / expm1(t * task.log_beta1));
-    return {rate * bias1, 1 - rate * task.shrink, (float)(-1 / expm1(t * task.log_beta2))};
-}
-
-__device__ static void adam_element(const struct adam_task &task, const struct adam_step &step, float dw, float *w,
-                                    float *m, float *v)
-{
-    float gradient = dw + task.decay * *w;
-    *m = task.beta1 * *m + task.rest1 * gradient;
-    *v = task.beta2 * *v + task.rest2 * gradient * gradient;
-    *w = step.keep * *w - step.rate * *m / (sqrtf(*v * step.bias2) + task.epsilon);
-}
-
-/* Each thread strides over the arenas, so that the block's constants are computed a few times only. */
-__global__ static void adam_kernel(struct adam_task task, const struct step_state *state)
-{
-    __shared__ struct adam_step step;
-    if (threadIdx.x == 0) step = adam_step_of(task, state);
-    __syncthreads();
-    int64_t stride = (int64_t)gridDim.x * CUDA_BLOCK_SIZE * QUAD;
-    for (int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * QUAD; i < task.count; i += stride) {
-        if (i + QUAD > task.count) {
-            for (; i < task.count; i++) adam_element(task, step, task.dw[i], task.w + i, task.m + i, task.v + i);
-            return;
-        }
-        lanes<float, QUAD> w = load_lanes<QUAD>(task.w + i), dw = load_lanes<QUAD>(task.dw + i);
-        lanes<float, QUAD> m = load_lanes<QUAD>(task.m + i), v = load_lanes<QUAD>(task.v + i);
-#pragma unroll
-        for (int k = 0; k < QUAD; k++) adam_element(task, step, dw.value[k], &w.value[k], &m.value[k], &v.value[k]);
-        store_lanes<QUAD>(task.w + i, w);
-        store_lanes<QUAD>(task.m + i, m);
-        store_lanes<QUAD>(task.v + i, v);
+    for (; i < arenas.count; i++) {
+        float unused = 0;
+        rule.element(step, arenas.dw[i], arenas.w + i, RULE::STATES > 0 ? arenas.state[0] + i : &unused,
+                     RULE::STATES > 1 ? arenas.state[1] + i : &unused);
     }
 }
 
-cudaError_t cuda_adam_launch(cudaStream_t stream, struct adam_params params, const struct step_state *state,
-                             int multiprocessors, int64_t count, float *w, const float *dw, float *m, float *v)
+/* Each thread strides over the arenas, so that the factors, which one thread of a block computes for all, are computed a
+ * few times only. */
+template <typename RULE>
+__global__ static void update_kernel(RULE rule, struct arenas arenas, const struct step_state *state)
+{
+    __shared__ typename RULE::factors step;
+    if (threadIdx.x == 0) step = rule.factors_of(state);
+    __syncthreads();
+    int64_t stride = (int64_t)gridDim.x * CUDA_BLOCK_SIZE * QUAD;
+    for (int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * QUAD; i < arenas.count; i += stride) {
+        if (i + QUAD > arenas.count) {
+            update_rest(rule, step, arenas, i);
+            return;
+        }
+        lanes<float, QUAD> w = load_lanes<QUAD>(arenas.w + i), dw = load_lanes<QUAD>(arenas.dw + i);
+        lanes<float, QUAD> states[OPTIMIZER_STATES];
+#pragma unroll
+        for (int s = 0; s < RULE::STATES; s++) states[s] = load_lanes<QUAD>(arenas.state[s] + i);
+#pragma unroll
+        for (int k = 0; k < QUAD; k++)
+            rule.element(step, dw.value[k], &w.value[k], &states[0].value[k], &states[1].value[k]);
+        store_lanes<QUAD>(arenas.w + i, w);
+#pragma unroll
+        for (int s = 0; s < RULE::STATES; s++) store_lanes<QUAD>(arenas.state[s] + i, states[s]);
+    }
+}
+
+template <typename RULE>
+static void start(cudaStream_t stream, const RULE &rule, const struct update *update, const struct step_state *state,
+                  int multiprocessors)
 {
     enum { BLOCKS_PER_MULTIPROCESSOR = 8 };
-    struct adam_task task = {
-        (float)params.beta1,
-        (float)params.beta2,
-        (float)(1 - params.beta1),
-        (float)(1 - params.beta2),
-        (float)params.epsilon,
-        params.decoupled ? 0 : (float)params.weight_decay,
-        params.decoupled ? (float)params.weight_decay : 0,
-        log(params.beta1), /* -infinity for 0: then 1 - 0^t = 1 */
-        log(params.beta2),
-        count,
-        w,
-        m,
-        v,
-        dw,
-    };
-    unsigned blocks = blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
+    struct arenas arenas = {(int64_t)update->count, (float *)update->w, {}, (const float *)update->dw};
+    for (int i = 0; i < RULE::STATES; i++) arenas.state[i] = (float *)update->state[i];
+    unsigned blocks = blocks_for((arenas.count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
     unsigned most = (unsigned)multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
-    launch(stream, blocks < most ? blocks : most, CUDA_BLOCK_SIZE, adam_kernel, task, state);
+    launch(stream, blocks < most ? blocks : most, CUDA_BLOCK_SIZE, update_kernel<RULE>, rule, arenas, state);
+}
+
+static struct adam_rule adam_rule_of(const struct update *update)
+{
+    const struct optimizer_params &params = update->params;
+    float decay = (float)params.weight_decay;
+    bool decoupled = update->kind == OPTIMIZER_ADAMW;
+    return {
+        (float)params.beta1,       (float)params.beta2,   (float)(1 - params.beta1),
+        (float)(1 - params.beta2), (float)params.epsilon, decoupled ? 0 : decay,
+        decoupled ? decay : 0,     log(params.beta1),     log(params.beta2),
+    };
+}
+
+cudaError_t cuda_update_launch(cudaStream_t stream, const struct update *update, const struct step_state *state,
+                               int multiprocessors)
+{
+    const struct optimizer_params &params = update->params;
+    float decay = (float)params.weight_decay;
+    switch (update->kind) {
+    case OPTIMIZER_SGD:
+        if (params.momentum == 0)
+            start(stream, plain_rule{decay}, update, state, multiprocessors);
+        else
+            start(stream, momentum_rule{decay, (float)params.momentum, params.nesterov}, update, state,
+                  multiprocessors);
+        break;
+    case OPTIMIZER_ADAM:
+    case OPTIMIZER_ADAMW:
+        start(stream, adam_rule_of(update), update, state, multiprocessors);
+        break;
+    }
     return cudaGetLastError();
 }
 

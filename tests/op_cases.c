@@ -66,10 +66,13 @@
     CASE(text, OP_CHANNEL, n, c, h, w, centre, factor, .channel_scale = scale_)
 #define SGD(...) SGD_("SGD(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define SGD_(text, o, i, k, momentum_, decay, nesterov_)                                                               \
-    CASE(text, OP_SGD, o, i, k, k, 0, 1, .sgd = {momentum_, decay, nesterov_})
-#define ADAM(...) ADAM_("ADAM(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define ADAM_(text, o, i, k, beta1_, beta2_, epsilon_, decay, decoupled_)                                              \
-    CASE(text, OP_ADAM, o, i, k, k, 0, 1, .adam = {beta1_, beta2_, epsilon_, decay, decoupled_})
+    UPDATE_(text, o, i, k, OPTIMIZER_SGD, .weight_decay = decay, .momentum = momentum_, .nesterov = nesterov_)
+#define ADAM(...) ADAM_("ADAM(" #__VA_ARGS__ ")", OPTIMIZER_ADAM, __VA_ARGS__)
+#define ADAMW(...) ADAM_("ADAMW(" #__VA_ARGS__ ")", OPTIMIZER_ADAMW, __VA_ARGS__)
+#define ADAM_(text, kind, o, i, k, beta1_, beta2_, epsilon_, decay)                                                    \
+    UPDATE_(text, o, i, k, kind, .weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_, .epsilon = epsilon_)
+#define UPDATE_(text, o, i, k, kind_, ...)                                                                             \
+    CASE(text, OP_UPDATE, o, i, k, k, 0, 1, .update = {.kind = kind_, .params = {__VA_ARGS__}})
 
 #define AVERAGE(...) AVERAGE_("AVERAGE(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define AVERAGE_(text, o, i, k, decay_) CASE(text, OP_AVERAGE, o, i, k, k, 0, 1, .decay = decay_)
@@ -271,12 +274,12 @@ static const struct op_case cases[] = {
     SGD(7, 5, 3, 0.9, 0.1, 0),
     SGD(37, 16, 1, 0.5, 0.01, 1),
 
-    /* o, i, k, beta1, beta2, epsilon, weight decay, decoupled */
-    ADAM(1, 1, 1, 0.9, 0.999, 1e-8, 0, 0),
-    ADAM(17, 3, 3, 0.9, 0.999, 1e-8, 0, 0),
-    ADAM(16, 17, 1, 0.9, 0.999, 1e-8, 0.01, 0),
-    ADAM(7, 5, 3, 0.8, 0.9, 1e-3, 0.1, 1),
-    ADAM(37, 16, 1, 0.9, 0.999, 1e-8, 0.01, 1),
+    /* o, i, k, beta1, beta2, epsilon, weight decay */
+    ADAM(1, 1, 1, 0.9, 0.999, 1e-8, 0),
+    ADAM(17, 3, 3, 0.9, 0.999, 1e-8, 0),
+    ADAM(16, 17, 1, 0.9, 0.999, 1e-8, 0.01),
+    ADAMW(7, 5, 3, 0.8, 0.9, 1e-3, 0.1),
+    ADAMW(37, 16, 1, 0.9, 0.999, 1e-8, 0.01),
 
     /* o, i, k, decay */
     AVERAGE(1, 1, 1, 0),
@@ -392,7 +395,7 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
 {
     struct shape x = op_case->x;
     inputs->count = 0;
-    bool optimizer = op_case->op >= OP_SGD;
+    bool optimizer = op_case->op >= OP_UPDATE;
     add_input(inputs, op_case, optimizer ? "w" : "x", optimizer ? TENSOR_FILTER : TENSOR_ACTIVATION, x);
     switch (op_case->op) {
     case OP_CONV2D:
@@ -411,8 +414,7 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
     case OP_CHANNEL:
         add_input(inputs, op_case, "v", TENSOR_VECTOR, (struct shape){1, x.c, 1, 1});
         break;
-    case OP_SGD:
-    case OP_ADAM:
+    case OP_UPDATE:
     case OP_AVERAGE:
         add_gradients(op_case, inputs);
         break;

@@ -25,8 +25,7 @@ enum op {
     OP_SOFTMAX_CROSS_ENTROPY,
     OP_ELEMENTWISE,
     OP_CHANNEL, /* channel_sum and channel_broadcast */
-    OP_SGD,
-    OP_ADAM,
+    OP_UPDATE,
     OP_AVERAGE,
     OP_COUNT
 };
@@ -57,8 +56,10 @@ struct op_case {
             double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
             bool weighted;    /* weighted by class */
         } loss;
-        struct sgd_params sgd;
-        struct adam_params adam;
+        struct {
+            enum optimizer_kind kind;
+            struct optimizer_params params;
+        } update;
         double decay; /* OP_AVERAGE */
     };
 };
@@ -89,7 +90,7 @@ void op_arrays_free(struct op_arrays *arrays);
  *   conv2d x, weight, (bias), dy        pool, activation, softmax x, dy        flatten x, dy (N,C*H*W,1,1)
  *   batchnorm x, gamma, beta, running_mean, running_var, dy        dropout x
  *   cross_entropy x (probabilities), labels, (weights (C))        softmax_cross_entropy x (logits), labels, (weights)
- *   elementwise x, (b)        channel x, v (C)        sgd, adam w, dw0 .. dw4: the gradients of five steps
+ *   elementwise x, (b)        channel x, v (C)        update w, dw0 .. dw4: the gradients of five steps
  *   average w, dw0 .. dw4: the average, and the values that it takes in in five steps
  * An elementwise case of N = H = W = 1 has vectors (C). */
 void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs);
@@ -113,7 +114,7 @@ struct op_observations {
  *   conv2d y, dx, dweight, (dbias)      pool, activation, softmax, flatten y, dx      dropout y
  *   batchnorm y, mean, rstd, running_mean, running_var, dx, dgamma, dbeta, y_evaluate (with the running_* of the input)
  *   cross_entropy, softmax_cross_entropy: metrics (loss, correct, count), dx      elementwise y
- *   channel sum (C), spread (N,C,H,W)      sgd w, (velocity)      adam w, m, v      average w */
+ *   channel sum (C), spread (N,C,H,W)      update w, and its states by their names (optimizer_row.h)      average w */
 struct op_observations op_case_run(const struct op_case *op_case, struct backend *backend,
                                    struct op_run_options options, const struct op_arrays *inputs,
                                    struct op_arrays *outputs);

@@ -175,25 +175,24 @@ static void run_cross_entropy(struct run *run, const struct op_case *op_case)
     run->ops->free(run->backend, labels);
 }
 
-static void run_optimizer(struct run *run, const struct op_case *op_case)
+static void run_update(struct run *run, const struct op_case *op_case)
 {
-    bool adam = op_case->op == OP_ADAM, momentum = !adam && op_case->sgd.momentum != 0;
-    struct tensor *w = in_out(run, "w", true), *state[2] = {NULL, NULL};
-    for (int i = 0; i < (adam ? 2 : momentum); i++) {
+    struct tensor *w = in_out(run, "w", true);
+    struct update update = {.kind = op_case->update.kind,
+                            .params = op_case->update.params,
+                            .count = run->ops->tensor_count(run->backend, w->kind, w->shape),
+                            .w = w->data};
+    int states = optimizer_state_count(update.kind, &update.params);
+    for (int i = 0; i < states; i++) {
         struct tensor zeros = tensor_alloc(run->backend, w->kind, w->shape);
-        state[i] = add_slot(run, adam ? (i == 0 ? "m" : "v") : "velocity", zeros, true);
+        update.state[i] = add_slot(run, optimizer_row(update.kind)->states[i], zeros, true)->data;
     }
-    size_t count = run->ops->tensor_count(run->backend, w->kind, w->shape);
     for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
         char name[4] = {'d', 'w', (char)('0' + step), '\0'};
-        void *dw = in(run, name)->data;
         struct step_state now = {.step = (uint64_t)step, .learning_rate = op_case_learning_rate(step)};
         run->ops->set_state(run->backend, &now);
-        if (adam) {
-            run->ops->adam_step(run->backend, op_case->adam, count, w->data, dw, state[0]->data, state[1]->data);
-        } else {
-            run->ops->sgd_step(run->backend, op_case->sgd, count, w->data, dw, momentum ? state[0]->data : NULL);
-        }
+        update.dw = in(run, name)->data;
+        run->ops->update(run->backend, &update);
     }
 }
 
@@ -232,9 +231,8 @@ struct op_observations op_case_run(const struct op_case *op_case, struct backend
     case OP_CHANNEL:
         run_channel(&run, op_case);
         break;
-    case OP_SGD:
-    case OP_ADAM:
-        run_optimizer(&run, op_case);
+    case OP_UPDATE:
+        run_update(&run, op_case);
         break;
     case OP_AVERAGE:
         run_average(&run, op_case);

@@ -370,9 +370,12 @@ struct steps {
 static void one_step(void *argument)
 {
     struct steps *steps = argument;
-    struct sgd_params plain = {0};
-    size_t count = steps->backend->ops->tensor_count(steps->backend, steps->w.kind, steps->w.shape);
-    steps->backend->ops->sgd_step(steps->backend, plain, count, steps->w.data, steps->dw.data, NULL);
+    const struct backend_ops *ops = steps->backend->ops;
+    struct update update = {.kind = OPTIMIZER_SGD,
+                            .count = ops->tensor_count(steps->backend, steps->w.kind, steps->w.shape),
+                            .w = steps->w.data,
+                            .dw = steps->dw.data};
+    ops->update(steps->backend, &update);
 }
 
 /* A body that is run again sees the state of its own step: w -= lr * dw with lr 1, 2, 4, 8 and dw = 1. */

@@ -141,19 +141,14 @@ Test(ops_known, channel)
     expect_known(OP_CHANNEL);
 }
 
-Test(ops_known, sgd)
+Test(ops_known, update)
 {
-    expect_known(OP_SGD);
+    expect_known(OP_UPDATE);
 }
 
 Test(ops_known, average)
 {
     expect_known(OP_AVERAGE);
-}
-
-Test(ops_known, adam)
-{
-    expect_known(OP_ADAM);
 }
 
 /* --- by hand --- */

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "trainer/choice.h"
+#include "trainer/optimizer_row.h"
 #include "trainer/status.h"
 #include "trainer/tensor.h"
 
@@ -118,33 +119,15 @@ struct dropout_params {
     uint32_t stream;
 };
 
-/* v <- momentum*v + g, g = dw + weight_decay*w; then w <- w - lr*v, or with Nesterov w <- w - lr*(g + momentum*v).
- * At the first step v is 0, so v = g, as in PyTorch (dampening 0). */
-struct sgd_params {
-    double momentum;
-    double weight_decay;
-    bool nesterov;
-};
-
-/* Adam (Kingma and Ba 2015), t = step + 1:
- *   g = dw + weight_decay*w                      (Adam; AdamW instead first shrinks w <- w - lr*weight_decay*w)
- *   m <- beta1*m + (1-beta1)*g,  v <- beta2*v + (1-beta2)*g^2
- *   w <- w - lr * (m / (1-beta1^t)) / (sqrt(v / (1-beta2^t)) + epsilon) */
-struct adam_params {
-    double beta1, beta2, epsilon;
-    double weight_decay;
-    bool decoupled; /* AdamW */
-};
-
-/* One step of an optimizer over flat arenas of `count` elements. */
+/* One step of an optimizer (optimizer_row.h) over flat arrays of `count` elements, with the step number and learning
+ * rate of the step state. */
 struct update {
-    enum update_rule { UPDATE_SGD, UPDATE_ADAM } rule;
-    struct sgd_params sgd;
-    struct adam_params adam;
+    enum optimizer_kind kind;
+    struct optimizer_params params;
     size_t count;
     void *w;
     const void *dw;
-    void *state[2]; /* SGD: velocity, NULL where momentum is 0. Adam: m and v */
+    void *state[OPTIMIZER_STATES]; /* those of the row, as many as optimizer_state_count says; the rest NULL */
 };
 
 /* The primitives of automatic differentiation (src/autodiff). The last three take one operand. */
@@ -445,10 +428,7 @@ struct backend_ops {
     void (*clip_norm)(struct backend *backend, double limit, size_t count, void *x);
 
     /* --- optimizers: flat arenas of `count` elements --- */
-    void (*sgd_step)(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
-                     void *velocity /* NULL where momentum is 0 */);
-    void (*adam_step)(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
-                      void *m, void *v);
+    void (*update)(struct backend *backend, const struct update *update);
     /* Optional, both or neither. They take the same step, to the bit, while the gradients are computed. Between the
      * two, a conv2d_backward whose dweight lies in update->dw may also update that weight and everything behind it in
      * the arenas. Call conv2d_backward in descending order of dweight's address. By then every gradient at a higher

@@ -9,8 +9,8 @@
  *   layers.<i>.running_mean, layers.<i>.running_var    (C)
  *   training.layers.<i>.weight, ...                    only with train.ema_decay: the weights that training goes on
  *                                                      with; layers.<i> then are the averages, which evaluations use
- *   optimizer.<moment>.layers.<i>.weight, ...          a moment of each parameter; <moment>: momentum_buffer of SGD
- *                                                      with a momentum, exp_avg and exp_avg_sq of Adam
+ *   optimizer.<state>.layers.<i>.weight, ...           a state of the optimizer for each parameter; <state>: a name
+ *                                                      of PyTorch's, as the optimizer's row has it (optimizer_row.h)
  *   input.offset (C,H,W), input.scale (C)              how pixels enter the network, F32: see struct dataset_view
  *
  * Texts, in `__metadata__`:

@@ -72,9 +72,6 @@ enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
 #define LOSS_CHOICES(X) X(LOSS_FUSED, "fused") X(LOSS_SEPARATE, "separate")
 enum loss_kind { LOSS_CHOICES(CHOICE_ENUMERATOR) };
 
-#define OPTIMIZER_CHOICES(X) X(OPTIMIZER_SGD, "sgd") X(OPTIMIZER_ADAM, "adam") X(OPTIMIZER_ADAMW, "adamw")
-enum optimizer_kind { OPTIMIZER_CHOICES(CHOICE_ENUMERATOR) };
-
 #define CHECKPOINT_BEST_CHOICES(X)                                                                                     \
     X(CHECKPOINT_BEST_AUTO, "auto")                                                                                    \
     X(CHECKPOINT_BEST_BY_VALIDATION, "validation")                                                                     \

@@ -1,5 +1,5 @@
-/* Optimizers. The backend has the arithmetic: sgd_step and adam_step, or update_begin to
- * update_end where it can update during the backward pass. The state and the hyper-parameters are here. */
+/* The optimizer of a network. The backend has the arithmetic: update, or update_begin to update_end where it can update
+ * during the backward pass. The state and the parameters are here. What optimizers there are: optimizer_row.h. */
 #ifndef TRAINER_OPTIMIZER_H
 #define TRAINER_OPTIMIZER_H
 
@@ -11,12 +11,11 @@
 
 struct optimizer {
     enum optimizer_kind kind;
-    struct sgd_params sgd;
-    struct adam_params adam;
+    struct optimizer_params params;
     struct network *network;
-    /* Arenas like that of the parameters (network->arena_count elements), zero at the start: velocity; or m and v. */
+    /* Arenas like that of the parameters (network->arena_count elements), zero at the start, in the row's order. */
     int state_count;
-    void *state[2];
+    void *state[OPTIMIZER_STATES];
 };
 
 void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network);

@@ -193,7 +193,7 @@ static bool load_ini(struct experiment *experiment, struct ini_file *ini, const 
                 read_ini(experiment, ini, path, saved, overrides, override_count, status);
     ini_free(ini);
     if (!good) return false;
-    if (experiment_check(experiment, status)) return true;
+    if (experiment_check(experiment, status) && (saved || experiment_check_read(experiment, status))) return true;
     experiment_free(experiment);
     return false;
 }

@@ -9,6 +9,10 @@
  * value that another key makes meaningless is an error. */
 bool experiment_check(struct experiment *experiment, struct status *status);
 
+/* Refuses values of keys that the optimizer does not read. A config that a run saved is free of this rule: the program
+ * that wrote it may have taken such a value, and passed over it. */
+bool experiment_check_read(const struct experiment *experiment, struct status *status);
+
 /* Tells whether there may be a validation set: samples are held out, or a data set of this format may have one. */
 bool experiment_may_validate(const struct experiment *experiment);
 

@@ -1,30 +1,20 @@
 /* Holds an optimizer's state and lets the backend take its steps (optimizer.h). */
 #include "trainer/optimizer.h"
 
-#include "trainer/check.h"
-
-static int state_count_of(const struct optimizer *optimizer)
-{
-    if (optimizer->kind == OPTIMIZER_SGD) return optimizer->sgd.momentum != 0 ? 1 : 0;
-    return 2;
-}
-
 void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network)
 {
     struct backend *backend = network->backend;
     *optimizer = (struct optimizer){
         .kind = experiment->optimizer.name,
-        .sgd = {.momentum = experiment->optimizer.momentum,
-                .weight_decay = experiment->optimizer.weight_decay,
-                .nesterov = experiment->optimizer.nesterov},
-        .adam = {.beta1 = experiment->optimizer.beta1,
-                 .beta2 = experiment->optimizer.beta2,
-                 .epsilon = experiment->optimizer.epsilon,
-                 .weight_decay = experiment->optimizer.weight_decay,
-                 .decoupled = experiment->optimizer.name == OPTIMIZER_ADAMW},
+        .params = {.weight_decay = experiment->optimizer.weight_decay,
+                   .momentum = experiment->optimizer.momentum,
+                   .nesterov = experiment->optimizer.nesterov,
+                   .beta1 = experiment->optimizer.beta1,
+                   .beta2 = experiment->optimizer.beta2,
+                   .epsilon = experiment->optimizer.epsilon},
         .network = network,
     };
-    optimizer->state_count = state_count_of(optimizer);
+    optimizer->state_count = optimizer_state_count(optimizer->kind, &optimizer->params);
     for (int i = 0; i < optimizer->state_count; i++)
         optimizer->state[i] = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
 }
@@ -38,38 +28,30 @@ void optimizer_destroy(struct optimizer *optimizer)
     *optimizer = (struct optimizer){0};
 }
 
+static struct update update_of(const struct optimizer *optimizer)
+{
+    const struct network *network = optimizer->network;
+    struct update update = {.kind = optimizer->kind,
+                            .params = optimizer->params,
+                            .count = network->arena_count,
+                            .w = network->parameters,
+                            .dw = network->gradients};
+    for (int i = 0; i < optimizer->state_count; i++) update.state[i] = optimizer->state[i];
+    return update;
+}
+
 void optimizer_step(struct optimizer *optimizer)
 {
-    struct network *network = optimizer->network;
-    struct backend *backend = network->backend;
-    switch (optimizer->kind) {
-    case OPTIMIZER_SGD:
-        backend->ops->sgd_step(backend, optimizer->sgd, network->arena_count, network->parameters, network->gradients,
-                               optimizer->state[0]);
-        return;
-    case OPTIMIZER_ADAM:
-    case OPTIMIZER_ADAMW:
-        backend->ops->adam_step(backend, optimizer->adam, network->arena_count, network->parameters, network->gradients,
-                                optimizer->state[0], optimizer->state[1]);
-        return;
-    }
-    CHECK(!"a known optimizer");
+    struct backend *backend = optimizer->network->backend;
+    struct update update = update_of(optimizer);
+    backend->ops->update(backend, &update);
 }
 
 bool optimizer_begin(struct optimizer *optimizer)
 {
-    struct network *network = optimizer->network;
-    struct backend *backend = network->backend;
+    struct backend *backend = optimizer->network->backend;
     if (!backend->fuse || !backend->ops->update_begin) return false;
-    struct update update = {
-        .rule = optimizer->kind == OPTIMIZER_SGD ? UPDATE_SGD : UPDATE_ADAM,
-        .sgd = optimizer->sgd,
-        .adam = optimizer->adam,
-        .count = network->arena_count,
-        .w = network->parameters,
-        .dw = network->gradients,
-        .state = {optimizer->state[0], optimizer->state[1]},
-    };
+    struct update update = update_of(optimizer);
     backend->ops->update_begin(backend, &update);
     return true;
 }

@@ -303,7 +303,7 @@ bool sweep_trial(const struct sweep *sweep, int32_t trial, struct experiment *ex
             experiment_value_parse(&experiment_keys[factor->key], sweep_value(sweep, trial, f), experiment, &problem));
     }
     experiment->checkpoint.best_by = best_by_of(sweep);
-    if (experiment_check(experiment, &problem)) return true;
+    if (experiment_check(experiment, &problem) && experiment_check_read(experiment, &problem)) return true;
     experiment_free(experiment);
     return fail_trial(sweep, trial, problem.message, status);
 }

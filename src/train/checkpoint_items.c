@@ -82,20 +82,13 @@ bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, cons
     return good && each_weight(trainer->network, "training.", visit, argument);
 }
 
-/* Returns PyTorch's name of the moment. */
-static const char *moment_name(const struct optimizer *optimizer, int state)
-{
-    if (optimizer->kind == OPTIMIZER_SGD) return "momentum_buffer";
-    return state == 0 ? "exp_avg" : "exp_avg_sq";
-}
-
 bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(void *, const struct checkpoint_item *),
                             void *argument)
 {
     const struct network *network = optimizer->network;
     bool good = true;
     for (int s = 0; s < optimizer->state_count; s++) {
-        char *prefix = memory_format("optimizer.%s.", moment_name(optimizer, s));
+        char *prefix = memory_format("optimizer.%s.", optimizer_row(optimizer->kind)->states[s]);
         for (int i = 0; i < network->layer_count; i++) {
             const struct layer *layer = &network->layers[i];
             for (int p = 0; good && p < layer->parameter_count; p++) {

@@ -13,6 +13,8 @@
 bool run_resume_may_differ(const struct experiment_key *key, const struct experiment *there,
                            const struct experiment *here, bool in_first_epoch)
 {
+    bool of_optimizer = strcmp(key->section, "optimizer") == 0;
+    if (of_optimizer && !optimizer_reads(there->optimizer.name, key->name)) return true;
     switch (key->resume) {
     case KEY_RESUME_KEPT:
         return false;

@@ -46,7 +46,9 @@
 #define RELU(n, c, size)                                                                                               \
     CASE("relu", PASS_FORWARD, OP_ACTIVATION, n, c, size, size, .activation = {ACTIVATION_RELU, 0}),                   \
         CASE("relu, backward", PASS_BACKWARD, OP_ACTIVATION, n, c, size, size, .activation = {ACTIVATION_RELU, 0})
-#define ADAM(o, i, k) CASE("adam", PASS_FORWARD, OP_ADAM, o, i, k, k, .adam = {0.9, 0.999, 1e-8, 0, false})
+#define UPDATE(text, kind_, o, i, k, ...)                                                                              \
+    CASE(text, PASS_FORWARD, OP_UPDATE, o, i, k, k, .update = {.kind = kind_, .params = {__VA_ARGS__}})
+#define ADAM(o, i, k) UPDATE("adam", OPTIMIZER_ADAM, o, i, k, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8)
 
 /* clang-format off */
 static const struct bench_case cases[] = {
@@ -80,7 +82,7 @@ static const struct bench_case cases[] = {
     CASE("softmax + cross-entropy", PASS_FORWARD, OP_SOFTMAX_CROSS_ENTROPY, 384, 10, 1, 1, .pool = {0}),
     ADAM(1024, 1001, 3),  /* as many parameters as the ConvNet has, nearly: 9.2 million */
     ADAM(1300, 1300, 1),  /* the best MLP: 1.7 million */
-    CASE("sgd", PASS_FORWARD, OP_SGD, 100, 3083, 1, 1, .sgd = {0, 0, false}),
+    UPDATE("sgd", OPTIMIZER_SGD, 100, 3083, 1, .momentum = 0),
 };
 /* clang-format on */
 

@@ -27,6 +27,12 @@ bool subject_offered(const struct backend *backend, const struct bench_case *c)
     return backend->ops->batchnorm_fused_offered && backend->ops->batchnorm_fused_offered(backend, &params);
 }
 
+/* The number of states of the optimizer that the case is of. */
+static int states_of(const struct bench_case *c)
+{
+    return optimizer_state_count(c->op.update.kind, &c->op.update.params);
+}
+
 /* --- tensors --- */
 
 static struct shape output_shape(const struct bench_case *c)
@@ -89,8 +95,8 @@ void subject_open(struct subject *subject, struct backend *backend, const struct
     op_arrays_free(&inputs);
     const struct backend_ops *ops = backend->ops;
     struct shape y = output_shape(c);
-    if (c->op.op == OP_ADAM || c->op.op == OP_SGD) {
-        for (int i = 0; i < 2; i++)
+    if (c->op.op == OP_UPDATE) {
+        for (int i = 0; i < states_of(c); i++)
             subject->state[i] = ops->alloc(backend, tensor_bytes(backend, TENSOR_FILTER, c->op.x));
     } else {
         subject->y = tensor_alloc(backend, TENSOR_ACTIVATION, y);
@@ -160,6 +166,17 @@ static void run_batchnorm(struct subject *s)
     }
 }
 
+static void run_update(struct subject *s)
+{
+    struct update update = {.kind = s->c->op.update.kind,
+                            .params = s->c->op.update.params,
+                            .count = (size_t)shape_count(s->c->op.x),
+                            .w = s->x.data,
+                            .dw = s->dx.data};
+    for (int i = 0; i < states_of(s->c); i++) update.state[i] = s->state[i];
+    s->backend->ops->update(s->backend, &update);
+}
+
 static void run_forward(struct subject *s)
 {
     const struct backend_ops *ops = s->backend->ops;
@@ -183,12 +200,8 @@ static void run_forward(struct subject *s)
     case OP_SOFTMAX_CROSS_ENTROPY:
         ops->softmax_cross_entropy(s->backend, &(struct loss_params){0}, &s->x, s->labels, &s->dx);
         break;
-    case OP_ADAM:
-        ops->adam_step(s->backend, c->adam, (size_t)shape_count(c->x), s->x.data, s->dx.data, s->state[0], s->state[1]);
-        break;
-    case OP_SGD:
-        ops->sgd_step(s->backend, c->sgd, (size_t)shape_count(c->x), s->x.data, s->dx.data,
-                      c->sgd.momentum != 0 ? s->state[0] : NULL);
+    case OP_UPDATE:
+        run_update(s);
         break;
     default:
         CHECK(!"an operation that bench_ops runs");
@@ -222,10 +235,8 @@ double subject_bytes(const struct subject *s)
     double x = bytes_of(s, &s->x), y = bytes_of(s, &s->y), weight = bytes_of(s, &s->weight);
     bool backward = s->c->pass == PASS_BACKWARD || s->c->pass == PASS_FUSED_BACKWARD;
     switch (s->c->op.op) {
-    case OP_ADAM:
-        return 7 * x; /* w, dw, m, v read; w, m, v written */
-    case OP_SGD:
-        return (s->c->op.sgd.momentum != 0 ? 5 : 3) * x;
+    case OP_UPDATE:
+        return (3 + 2 * states_of(s->c)) * x; /* w, dw and the states are read, w and the states written */
     case OP_SOFTMAX_CROSS_ENTROPY:
         return 2 * x;
     case OP_POOL:

@@ -24,7 +24,7 @@ struct subject {
     struct batchnorm_fused_params fused;
     void *saved;
     int32_t *labels;
-    void *state[2]; /* moments of an optimizer */
+    void *state[OPTIMIZER_STATES]; /* states of an optimizer */
 };
 
 /* True where the backend has the operations of the case. */

@@ -274,8 +274,8 @@ def of_the_mean(losses, labels, weights):
     return losses if weights is None else losses * len(labels) / weights[labels].sum()
 
 
-def optimize(draw, make, outputs, o, i, k):
-    """outputs: {name: (PyTorch's name, the largest term that may cancel in it)}; gradients are below 2."""
+def optimize(draw, make, states, o, i, k):
+    """states: {PyTorch's name: the largest term that may cancel in it}; gradients are below 2."""
     w = torch.nn.Parameter(draw.units(o, i, k, k))
     optimizer = make([w])
     first = largest(w.detach())
@@ -286,19 +286,18 @@ def optimize(draw, make, outputs, o, i, k):
         optimizer.step()
     state = optimizer.state[w]
     result = {"w": (w.detach(), max(first, largest(w.detach())))}
-    result.update({name: (state[key], largest(state[key]) + extra) for name, (key, extra) in outputs.items()})
+    result.update({name: (state[name], largest(state[name]) + extra) for name, extra in states.items()})
     return result
 
 
 def sgd(draw, o, i, k, momentum, decay, nesterov):
     make = lambda w: torch.optim.SGD(w, lr=1, momentum=momentum, weight_decay=decay, nesterov=bool(nesterov))
-    return optimize(draw, make, {"velocity": ("momentum_buffer", 2.0)} if momentum else {}, o, i, k)
+    return optimize(draw, make, {"momentum_buffer": 2.0} if momentum else {}, o, i, k)
 
 
-def adam(draw, o, i, k, beta1, beta2, epsilon, decay, decoupled):
-    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
+def adam(draw, kind, o, i, k, beta1, beta2, epsilon, decay):
     make = lambda w: kind(w, lr=1, betas=(beta1, beta2), eps=epsilon, weight_decay=decay)
-    return optimize(draw, make, {"m": ("exp_avg", 2 * (1 - beta1)), "v": ("exp_avg_sq", 0.0)}, o, i, k)
+    return optimize(draw, make, {"exp_avg": 2 * (1 - beta1), "exp_avg_sq": 0.0}, o, i, k)
 
 
 def average(draw, o, i, k, decay):
@@ -347,7 +346,8 @@ KINDS = {
     "AFFINE": lambda draw, *a: elementwise(draw, lambda x, scale, shift: scale * x + shift, 1, *a),
     "CHANNEL": channel,
     "SGD": sgd,
-    "ADAM": adam,
+    "ADAM": lambda draw, *a: adam(draw, torch.optim.Adam, *a),
+    "ADAMW": lambda draw, *a: adam(draw, torch.optim.AdamW, *a),
     "AVERAGE": average,
 }
 

@@ -1,6 +1,6 @@
-/* The arithmetic of SGD, Adam and the moving average (formulas: struct sgd_params, struct adam_params and average_step
- * in backend.h). SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the average 12, so memory bandwidth is
- * their limit. They make one pass over the flat arenas. SGD and Adam can also go piece by piece as the gradients come
+/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (average_step in backend.h).
+ * SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the average 12, so memory bandwidth is their limit.
+ * They make one pass over the flat arenas. The optimizers can also go piece by piece as the gradients come
  * (cpu_update.h): then the gradient is in a cache and the rest is fetched meanwhile. This file is compiled once per
  * variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
@@ -9,11 +9,11 @@
 
 #include "backend/cpu/cpu_update.h"
 
-static void sgd_range(const struct cpu_update *update, int64_t first, int64_t last)
+static void plain_range(const struct cpu_update *update, int64_t first, int64_t last)
 {
     real *restrict w = update->w;
     const real *restrict dw = update->dw;
-    real rate = update->rate, decay = (real)update->sgd.weight_decay;
+    real rate = update->rate, decay = (real)update->params.weight_decay;
     for (int64_t i = first; i < last; i++) w[i] -= rate * (dw[i] + decay * w[i]);
 }
 
@@ -21,13 +21,21 @@ static void momentum_range(const struct cpu_update *update, int64_t first, int64
 {
     real *restrict w = update->w, *restrict velocity = update->state[0];
     const real *restrict dw = update->dw;
-    real rate = update->rate, decay = (real)update->sgd.weight_decay, momentum = (real)update->sgd.momentum;
-    bool nesterov = update->sgd.nesterov;
+    real rate = update->rate, decay = (real)update->params.weight_decay, momentum = (real)update->params.momentum;
+    bool nesterov = update->params.nesterov;
     for (int64_t i = first; i < last; i++) {
         real gradient = dw[i] + decay * w[i];
         velocity[i] = momentum * velocity[i] + gradient;
         w[i] -= rate * (nesterov ? gradient + momentum * velocity[i] : velocity[i]);
     }
+}
+
+static void sgd_range(const struct cpu_update *update, int64_t first, int64_t last)
+{
+    if (update->state[0])
+        momentum_range(update, first, last);
+    else
+        plain_range(update, first, last);
 }
 
 /* The factors of an update, rounded once from double. */
@@ -52,15 +60,16 @@ static inline __attribute__((always_inline)) void adam_elements(const struct ada
 static void adam_range(const struct cpu_update *update, int64_t first, int64_t last)
 {
     enum { LINE = 64 / sizeof(real), AHEAD = 24 * LINE };
-    const struct adam_params *params = &update->adam;
+    const struct optimizer_params *params = &update->params;
+    bool decoupled = update->kind == OPTIMIZER_ADAMW;
     const struct adam_factors factors = {
         .beta1 = (real)params->beta1,
         .beta2 = (real)params->beta2,
         .rest1 = (real)(1 - params->beta1),
         .rest2 = (real)(1 - params->beta2),
         .epsilon = (real)params->epsilon,
-        .decay = params->decoupled ? 0 : (real)params->weight_decay,
-        .keep = params->decoupled ? 1 - update->rate * (real)params->weight_decay : 1,
+        .decay = decoupled ? 0 : (real)params->weight_decay,
+        .keep = decoupled ? 1 - update->rate * (real)params->weight_decay : 1,
         .rate = update->rate * update->bias1,
         .bias2 = update->bias2,
     };
@@ -77,6 +86,14 @@ static void adam_range(const struct cpu_update *update, int64_t first, int64_t l
     adam_elements(factors, last - i, w + i, dw + i, m + i, v + i);
 }
 
+static void (*const ranges[])(const struct cpu_update *update, int64_t first, int64_t last) = {
+    [OPTIMIZER_SGD] = sgd_range,
+    [OPTIMIZER_ADAM] = adam_range,
+    [OPTIMIZER_ADAMW] = adam_range,
+};
+
+_Static_assert(sizeof ranges / sizeof *ranges == OPTIMIZER_CHOICES(CHOICE_COUNT), "a rule for each optimizer");
+
 /* --- begin, piece by piece, end --- */
 
 static void update_range(void *argument, int64_t first, int64_t last)
@@ -92,7 +109,7 @@ static void update_down_to(struct backend *backend, int64_t first)
     struct cpu_update *update = cpu_backend_of(backend)->update;
     struct cpu_update rest = *update; /* from `first` on, since loops begin at 0 */
     rest.w += first, rest.dw += first;
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < OPTIMIZER_STATES; i++)
         if (rest.state[i]) rest.state[i] += first;
     cpu_for(backend, update->left - first, COST, update_range, &rest);
     update->left = first;
@@ -105,22 +122,21 @@ static void cpu_update_begin(struct backend *backend, const struct update *updat
     struct cpu_update *begun = cpu_backend_of(backend)->update;
     CHECK(!begun->range);
     *begun = (struct cpu_update){
+        .range = ranges[update->kind],
         .w = update->w,
         .dw = update->dw,
-        .state = {update->state[0], update->state[1]},
         .count = (int64_t)update->count,
         .left = (int64_t)update->count,
-        .sgd = update->sgd,
-        .adam = update->adam,
+        .kind = update->kind,
+        .params = update->params,
         .rate = (real)state->learning_rate,
+        .bias1 = (real)(1 / (1 - pow(update->params.beta1, t))),
+        .bias2 = (real)(1 / (1 - pow(update->params.beta2, t))),
     };
-    if (update->rule == UPDATE_ADAM) {
-        begun->range = adam_range;
-        begun->bias1 = (real)(1 / (1 - pow(update->adam.beta1, t)));
-        begun->bias2 = (real)(1 / (1 - pow(update->adam.beta2, t)));
-    } else {
-        CHECK(update->state[0] || update->sgd.momentum == 0);
-        begun->range = update->state[0] ? momentum_range : sgd_range;
+    int states = optimizer_state_count(update->kind, &update->params);
+    for (int i = 0; i < states; i++) {
+        CHECK(update->state[i]);
+        begun->state[i] = update->state[i];
     }
 }
 
@@ -147,19 +163,9 @@ void CPU_EXPORT(cpu_update_passed)(struct backend *backend, const struct tensor 
     update->left = first;
 }
 
-static void cpu_sgd_step(struct backend *backend, struct sgd_params params, size_t count, void *w, const void *dw,
-                         void *velocity)
+static void cpu_update_all(struct backend *backend, const struct update *update)
 {
-    struct update update = {.rule = UPDATE_SGD, .sgd = params, .count = count, .w = w, .dw = dw, .state = {velocity}};
-    cpu_update_begin(backend, &update);
-    cpu_update_end(backend);
-}
-
-static void cpu_adam_step(struct backend *backend, struct adam_params params, size_t count, void *w, const void *dw,
-                          void *m, void *v)
-{
-    struct update update = {.rule = UPDATE_ADAM, .adam = params, .count = count, .w = w, .dw = dw, .state = {m, v}};
-    cpu_update_begin(backend, &update);
+    cpu_update_begin(backend, update);
     cpu_update_end(backend);
 }
 
@@ -186,8 +192,7 @@ static void cpu_average_step(struct backend *backend, double decay, size_t count
 
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops)
 {
-    ops->sgd_step = cpu_sgd_step;
-    ops->adam_step = cpu_adam_step;
+    ops->update = cpu_update_all;
     ops->update_begin = cpu_update_begin;
     ops->update_end = cpu_update_end;
     ops->average_step = cpu_average_step;

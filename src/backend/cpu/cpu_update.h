@@ -8,12 +8,12 @@
 struct cpu_update {
     /* Updates elements first..last-1; NULL while no update is in progress. */
     void (*range)(const struct cpu_update *update, int64_t first, int64_t last);
-    real *w, *state[2]; /* arenas; a state may be NULL */
+    real *w, *state[OPTIMIZER_STATES]; /* arenas; a state may be NULL */
     const real *dw;
     int64_t count, left; /* elements in all; those from `left` on are updated */
-    struct sgd_params sgd;
-    struct adam_params adam;
-    real rate, bias1, bias2; /* bias1 and bias2, for Adam: 1 / (1 - beta^t) */
+    enum optimizer_kind kind;
+    struct optimizer_params params;
+    real rate, bias1, bias2; /* bias1 and bias2: 1 / (1 - beta^t) */
 };
 
 /* The update that the gradient at dw takes part in, or NULL. */
@@ -52,8 +52,8 @@ static inline void cpu_update_fetch(struct cpu_update_ahead *ahead, int64_t line
     const struct cpu_update *update = ahead->update;
     for (; lines > 0 && ahead->runs > 0; lines--) {
         __builtin_prefetch(update->w + ahead->next, 0, 2);
-        if (update->state[0]) __builtin_prefetch(update->state[0] + ahead->next, 0, 2);
-        if (update->state[1]) __builtin_prefetch(update->state[1] + ahead->next, 0, 2);
+        for (int i = 0; i < OPTIMIZER_STATES; i++)
+            if (update->state[i]) __builtin_prefetch(update->state[i] + ahead->next, 0, 2);
         ahead->next += LINE;
         if (ahead->next < ahead->end) continue;
         ahead->runs--;
