@@ -78,6 +78,29 @@ struct adam_rule {
     }
 };
 
+struct lion_rule {
+    enum { STATES = 1 };
+    float beta1, beta2, rest1, rest2, decay; /* rest: 1 - beta, rounded once */
+
+    struct factors {
+        float rate, keep;
+    };
+
+    __device__ struct factors factors_of(const struct step_state *state) const
+    {
+        float rate = (float)state->learning_rate;
+        return {rate, 1 - rate * decay};
+    }
+
+    __device__ void element(const struct factors &step, float dw, float *w, float *m, float *) const
+    {
+        float direction = beta1 * *m + rest1 * dw;
+        float sign = direction > 0 ? 1 : direction < 0 ? -1 : direction; /* 0 and NaN stay */
+        *w = step.keep * *w - step.rate * sign;
+        *m = beta2 * *m + rest2 * dw;
+    }
+};
+
 struct arenas {
     int64_t count;
     float *w, *state[OPTIMIZER_STATES];
@@ -135,15 +158,21 @@ static void start(cudaStream_t stream, const RULE &rule, const struct update *up
     launch(stream, blocks < most ? blocks : most, CUDA_BLOCK_SIZE, update_kernel<RULE>, rule, arenas, state);
 }
 
-static struct adam_rule adam_rule_of(const struct update *update)
+static struct adam_rule adam_rule_of(const struct optimizer_params &params, bool decoupled)
 {
-    const struct optimizer_params &params = update->params;
     float decay = (float)params.weight_decay;
-    bool decoupled = update->kind == OPTIMIZER_ADAMW;
     return {
         (float)params.beta1,       (float)params.beta2,   (float)(1 - params.beta1),
         (float)(1 - params.beta2), (float)params.epsilon, decoupled ? 0 : decay,
         decoupled ? decay : 0,     log(params.beta1),     log(params.beta2),
+    };
+}
+
+static struct lion_rule lion_rule_of(const struct optimizer_params &params)
+{
+    return {
+        (float)params.beta1,       (float)params.beta2,        (float)(1 - params.beta1),
+        (float)(1 - params.beta2), (float)params.weight_decay,
     };
 }
 
@@ -162,7 +191,10 @@ cudaError_t cuda_update_launch(cudaStream_t stream, const struct update *update,
         break;
     case OPTIMIZER_ADAM:
     case OPTIMIZER_ADAMW:
-        start(stream, adam_rule_of(update), update, state, multiprocessors);
+        start(stream, adam_rule_of(params, update->kind == OPTIMIZER_ADAMW), update, state, multiprocessors);
+        break;
+    case OPTIMIZER_LION:
+        start(stream, lion_rule_of(params), update, state, multiprocessors);
         break;
     }
     return cudaGetLastError();

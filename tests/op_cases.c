@@ -71,6 +71,9 @@
 #define ADAMW(...) ADAM_("ADAMW(" #__VA_ARGS__ ")", OPTIMIZER_ADAMW, __VA_ARGS__)
 #define ADAM_(text, kind, o, i, k, beta1_, beta2_, epsilon_, decay)                                                    \
     UPDATE_(text, o, i, k, kind, .weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_, .epsilon = epsilon_)
+#define LION(...) LION_("LION(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define LION_(text, o, i, k, beta1_, beta2_, decay)                                                                    \
+    UPDATE_(text, o, i, k, OPTIMIZER_LION, .weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_)
 #define UPDATE_(text, o, i, k, kind_, ...)                                                                             \
     CASE(text, OP_UPDATE, o, i, k, k, 0, 1, .update = {.kind = kind_, .params = {__VA_ARGS__}})
 
@@ -280,6 +283,12 @@ static const struct op_case cases[] = {
     ADAM(16, 17, 1, 0.9, 0.999, 1e-8, 0.01),
     ADAMW(7, 5, 3, 0.8, 0.9, 1e-3, 0.1),
     ADAMW(37, 16, 1, 0.9, 0.999, 1e-8, 0.01),
+
+    /* o, i, k, beta1, beta2, weight decay */
+    LION(1, 1, 1, 0.9, 0.99, 0),
+    LION(17, 3, 3, 0.9, 0.99, 0),
+    LION(7, 5, 3, 0, 0.5, 0.1),
+    LION(37, 16, 1, 0.95, 0.98, 0.01),
 
     /* o, i, k, decay */
     AVERAGE(1, 1, 1, 0),

@@ -134,6 +134,27 @@ Test(experiment, the_slope_follows_the_activation)
     experiment_free(&a), experiment_free(&b), experiment_free(&c);
 }
 
+Test(experiment, an_optimizer_has_defaults_of_its_own)
+{
+    const char *lion[] = {"optimizer.name=lion"}, *given[] = {"optimizer.beta2=0.999", "optimizer.name=lion"};
+    struct experiment a = load_overrides(lion, 1), b = load_overrides(given, 2);
+    cr_expect(a.optimizer.beta1 == 0.9 && a.optimizer.beta2 == 0.99);
+    cr_expect(b.optimizer.beta1 == 0.9 && b.optimizer.beta2 == 0.999);
+    experiment_free(&a), experiment_free(&b);
+}
+
+/* A program before the rule may have saved it. */
+Test(experiment, a_saved_value_that_the_optimizer_does_not_read_stays)
+{
+    const char text[] = "[optimizer]\nname = sgd\nbeta2 = 0.5\n";
+    struct experiment experiment;
+    struct status status = {0};
+    cr_assert(experiment_load_saved(&experiment, "x.ini", text, NULL, 0, &status), "%s", status.message);
+    cr_expect(experiment.optimizer.beta2 == 0.5);
+    experiment_free(&experiment);
+    cr_expect(!experiment_load_text(&experiment, "x.ini", text, NULL, 0, &status));
+}
+
 Test(experiment, a_convnet_may_have_hidden_layers)
 {
     const char *overrides[] = {"model.kind=convnet", "model.features=8", "model.hidden=32,16"};

@@ -6,7 +6,7 @@
 #include "experiment_support.h"
 #include "trainer/optimizer.h"
 
-enum { STEPS = 7 };
+enum { STEPS = 7, KINDS = OPTIMIZER_CHOICES(CHOICE_COUNT) };
 
 static struct experiment with_optimizer(enum optimizer_kind kind)
 {
@@ -49,6 +49,22 @@ static void reference_adam(const struct experiment *experiment, struct reference
     r->w -= rate * first / (sqrt(second) + experiment->optimizer.epsilon);
 }
 
+static void reference_lion(const struct experiment *experiment, struct reference *r, double dw, int step)
+{
+    double beta1 = experiment->optimizer.beta1, beta2 = experiment->optimizer.beta2, rate = learning_rate(step);
+    double u = beta1 * r->first + (1 - beta1) * dw;
+    r->w -= rate * ((u > 0) - (u < 0) + experiment->optimizer.weight_decay * r->w);
+    r->first = beta2 * r->first + (1 - beta2) * dw;
+}
+
+static void (*const references_of_kind[])(const struct experiment *experiment, struct reference *r, double dw,
+                                          int step) = {
+    [OPTIMIZER_SGD] = reference_sgd,
+    [OPTIMIZER_ADAM] = reference_adam,
+    [OPTIMIZER_ADAMW] = reference_adam,
+    [OPTIMIZER_LION] = reference_lion,
+};
+
 /* Steps one parameter tensor of the network and its references with the same made-up gradients. */
 static void write_gradients(struct network *network, struct parameter *parameter, const struct experiment *experiment,
                             struct reference *references, int step, uint32_t stream)
@@ -57,12 +73,8 @@ static void write_gradients(struct network *network, struct parameter *parameter
     double *dw = memory_alloc((size_t)count, sizeof *dw);
     support_fill(dw, count, 42, stream, 0, 1);
     network->backend->ops->tensor_write(network->backend, &parameter->gradient, dw);
-    for (int64_t i = 0; i < count; i++) {
-        if (experiment->optimizer.name == OPTIMIZER_SGD)
-            reference_sgd(experiment, &references[i], dw[i], step);
-        else
-            reference_adam(experiment, &references[i], dw[i], step);
-    }
+    for (int64_t i = 0; i < count; i++)
+        references_of_kind[experiment->optimizer.name](experiment, &references[i], dw[i], step);
     free(dw);
 }
 
@@ -172,4 +184,47 @@ Test(optimizer, adamw)
     struct experiment experiment = with_optimizer(OPTIMIZER_ADAMW);
     experiment.optimizer.weight_decay = 0.3;
     check(&experiment);
+}
+
+Test(optimizer, lion)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_LION);
+    check(&experiment);
+}
+
+Test(optimizer, lion_weight_decay)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_LION);
+    experiment.optimizer.weight_decay = 0.3;
+    check(&experiment);
+}
+
+/* A weight whose gradient is not finite must not go on as if nothing had happened. */
+static void keeps_nan(struct backend *backend, enum optimizer_kind kind)
+{
+    const struct shape one = {1, 1, 1, 1};
+    struct update update = {.kind = kind, .params = {.momentum = 0.5, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8}};
+    struct tensor w = support_tensor(backend, TENSOR_VECTOR, one, (double[]){1}), states[OPTIMIZER_STATES];
+    struct tensor dw = support_tensor(backend, TENSOR_VECTOR, one, (double[]){NAN});
+    int count = optimizer_state_count(kind, &update.params);
+    for (int i = 0; i < count; i++)
+        states[i] = tensor_alloc(backend, TENSOR_VECTOR, one), update.state[i] = states[i].data;
+    update.count = backend->ops->tensor_count(backend, w.kind, one), update.w = w.data, update.dw = dw.data;
+    backend->ops->set_state(backend, &(struct step_state){.learning_rate = 0.1});
+    backend->ops->update(backend, &update);
+    double *value = support_read(backend, &w);
+    cr_expect(isnan(value[0]), "%s: %g", optimizer_name(kind), value[0]);
+    free(value), tensor_free(backend, &w), tensor_free(backend, &dw);
+    for (int i = 0; i < count; i++) tensor_free(backend, &states[i]);
+}
+
+Test(optimizer, a_gradient_that_is_not_a_number_shows_in_the_weight)
+{
+    int count;
+    const struct variant *variants = variant_list(&count);
+    for (int i = 0; i < count; i++) {
+        struct backend *backend = variant_create(&variants[i], 1);
+        for (int kind = 0; backend && kind < KINDS; kind++) keeps_nan(backend, (enum optimizer_kind)kind);
+        backend_destroy(backend);
+    }
 }

@@ -23,6 +23,7 @@ TestSuite(resume, .init = enter_without_gnuplot, .fini = leave_folder);
 #define EVERY_STEP "[checkpoint]\nfreq = 1\nkeep = 100\n"
 static const char adam[] = DATA MODEL EVERY_STEP "[optimizer]\nname = adam\nlearning_rate = 3e-3\n"
                                                  "[schedule]\nname = cosine\nwarmup_steps = 5\n";
+static const char lion[] = DATA MODEL EVERY_STEP "[optimizer]\nname = lion\nlearning_rate = 1e-3\n";
 static const char sgd[] = DATA MODEL EVERY_STEP "[optimizer]\nlearning_rate = 0.05\nmomentum = 0.9\n";
 
 static char *step_path(const char *folder, int step)
@@ -72,6 +73,11 @@ Test(resume, adam_goes_on_from_every_step)
 Test(resume, momentum_goes_on_from_every_step)
 {
     expect_same_from_every_step(sgd);
+}
+
+Test(resume, lion_goes_on_from_every_step)
+{
+    expect_same_from_every_step(lion);
 }
 
 /* metrics.csv has a UTF-8 mark and lines that end in CR LF. The run makes the rows after the checkpoint again. */

@@ -24,6 +24,7 @@ static const char *const optimizers[] = {
     "[optimizer]\nname = sgd\nlearning_rate = 0.01\nmomentum = 0.9\nnesterov = true\n",
     "[optimizer]\nname = adam\nlearning_rate = 0.001\nweight_decay = 0.001\n",
     "[optimizer]\nname = adamw\nlearning_rate = 0.001\nweight_decay = 0.1\n",
+    "[optimizer]\nname = lion\nlearning_rate = 0.001\nweight_decay = 0.1\n",
 };
 
 enum { MODELS = sizeof models / sizeof *models, OPTIMIZERS = sizeof optimizers / sizeof *optimizers, STEPS = 4 };

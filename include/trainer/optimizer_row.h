@@ -13,6 +13,11 @@
  *         m <- beta1*m + (1-beta1)*g
  *         v <- beta2*v + (1-beta2)*g^2
  *         w <- w - lr * (m / (1-beta1^t)) / (sqrt(v / (1-beta2^t)) + epsilon)
+ *
+ * lion (Chen et al. 2023):
+ *         u = sign(beta1*m + (1-beta1)*dw)           (sign(0) = 0; NaN stays NaN)
+ *         w <- w - lr * (u + weight_decay*w)
+ *         m <- beta2*m + (1-beta2)*dw
  */
 #ifndef TRAINER_OPTIMIZER_ROW_H
 #define TRAINER_OPTIMIZER_ROW_H
@@ -25,7 +30,8 @@
 #define OPTIMIZER_CHOICES(X)                                                                                           \
     X(OPTIMIZER_SGD, "sgd")                                                                                            \
     X(OPTIMIZER_ADAM, "adam")                                                                                          \
-    X(OPTIMIZER_ADAMW, "adamw")
+    X(OPTIMIZER_ADAMW, "adamw")                                                                                        \
+    X(OPTIMIZER_LION, "lion")
 
 enum optimizer_kind { OPTIMIZER_CHOICES(CHOICE_ENUMERATOR) };
 
@@ -40,9 +46,15 @@ struct optimizer_params {
 
 enum { OPTIMIZER_STATES = 2, OPTIMIZER_KEYS = 4 }; /* the most that a row has */
 
+/* A key of [optimizer] that an optimizer reads. */
+struct optimizer_key {
+    const char *name;
+    const char *own_default; /* NULL: that of the table of keys */
+};
+
 struct optimizer_row {
-    /* The keys of [optimizer] that it reads beside name, learning_rate and weight_decay. NULL after the last. */
-    const char *keys[OPTIMIZER_KEYS + 1];
+    /* The keys that it reads beside name, learning_rate and weight_decay. The name after the last is NULL. */
+    struct optimizer_key keys[OPTIMIZER_KEYS + 1];
     /* PyTorch's names of its states, which a checkpoint uses. Each has an element for each weight. NULL after the
      * last. */
     const char *states[OPTIMIZER_STATES + 1];
@@ -59,5 +71,8 @@ int optimizer_state_count(enum optimizer_kind kind, const struct optimizer_param
 
 /* Tells whether it reads that key of [optimizer]. */
 bool optimizer_reads(enum optimizer_kind kind, const char *key);
+
+/* Returns its own default of that key, or NULL. */
+const char *optimizer_default(enum optimizer_kind kind, const char *key);
 
 #endif

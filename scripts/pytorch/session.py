@@ -132,9 +132,11 @@ def make_optimizer(experiment, parameters, capturable):
     if name == "sgd":
         nesterov = experiment.flag("optimizer", "nesterov")
         return torch.optim.SGD(parameters, momentum=number("momentum"), nesterov=nesterov, **common)
-    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    if name not in kinds:
+        raise ValueError(f"optimizer.name: expected sgd, adam or adamw, which PyTorch has in its fused form, found {name}")
     betas = (number("beta1"), number("beta2"))
-    return kind(parameters, betas=betas, eps=number("epsilon"), capturable=capturable, **common)
+    return kinds[name](parameters, betas=betas, eps=number("epsilon"), capturable=capturable, **common)
 
 
 def set_arithmetic(precision):

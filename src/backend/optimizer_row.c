@@ -5,11 +5,12 @@
 #include <string.h>
 
 static const struct optimizer_row rows[] = {
-    [OPTIMIZER_SGD] = {.keys = {"momentum", "nesterov"},
+    [OPTIMIZER_SGD] = {.keys = {{"momentum"}, {"nesterov"}},
                        .states = {"momentum_buffer"},
                        .stateless_without_momentum = true},
-    [OPTIMIZER_ADAM] = {.keys = {"beta1", "beta2", "epsilon"}, .states = {"exp_avg", "exp_avg_sq"}},
-    [OPTIMIZER_ADAMW] = {.keys = {"beta1", "beta2", "epsilon"}, .states = {"exp_avg", "exp_avg_sq"}},
+    [OPTIMIZER_ADAM] = {.keys = {{"beta1"}, {"beta2"}, {"epsilon"}}, .states = {"exp_avg", "exp_avg_sq"}},
+    [OPTIMIZER_ADAMW] = {.keys = {{"beta1"}, {"beta2"}, {"epsilon"}}, .states = {"exp_avg", "exp_avg_sq"}},
+    [OPTIMIZER_LION] = {.keys = {{"beta1"}, {"beta2", "0.99"}}, .states = {"exp_avg"}},
 };
 
 _Static_assert(sizeof rows / sizeof *rows == OPTIMIZER_CHOICES(CHOICE_COUNT), "a row for each optimizer");
@@ -35,12 +36,22 @@ int optimizer_state_count(enum optimizer_kind kind, const struct optimizer_param
     return count;
 }
 
+/* Returns the key of that name in the optimizer's row, or NULL. */
+static const struct optimizer_key *find_key(enum optimizer_kind kind, const char *name)
+{
+    for (const struct optimizer_key *key = rows[kind].keys; key->name; key++)
+        if (strcmp(key->name, name) == 0) return key;
+    return NULL;
+}
+
 bool optimizer_reads(enum optimizer_kind kind, const char *key)
 {
-    static const char *const common[] = {"name", "learning_rate", "weight_decay", NULL};
-    const char *const *lists[] = {common, rows[kind].keys};
-    for (int i = 0; i < 2; i++)
-        for (const char *const *name = lists[i]; *name; name++)
-            if (strcmp(*name, key) == 0) return true;
-    return false;
+    bool common = strcmp(key, "name") == 0 || strcmp(key, "learning_rate") == 0 || strcmp(key, "weight_decay") == 0;
+    return common || find_key(kind, key);
+}
+
+const char *optimizer_default(enum optimizer_kind kind, const char *key)
+{
+    const struct optimizer_key *found = find_key(kind, key);
+    return found ? found->own_default : NULL;
 }

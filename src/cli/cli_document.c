@@ -63,9 +63,10 @@ static void write_key(const struct document_style *style, const struct experimen
     char *term = memory_format("%s.%s", key->section, key->name);
     char *has_default =
         *key->default_text ? memory_format(" Default: `%s`.", key->default_text) : memory_copy_string("");
-    char *text = memory_format("%s\n\nTakes %s.%s", key->help, expected, has_default);
+    char *readers = experiment_key_readers(key);
+    char *text = memory_format("%s\n\nTakes %s.%s%s", key->help, expected, has_default, readers);
     style->item(out, term, text);
-    free(term), free(text), free(has_default);
+    free(term), free(text), free(has_default), free(readers);
 }
 
 /* Writes the keys of a section, and the syntax of its longer values. */

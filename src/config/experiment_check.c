@@ -8,7 +8,6 @@
 #include "config/experiment_name.h"
 #include "config/experiment_value.h"
 #include "trainer/check.h"
-#include "trainer/memory.h"
 
 static bool is_default(const struct experiment *experiment, const char *section_key)
 {
@@ -150,26 +149,9 @@ static bool check_model(struct experiment *experiment, struct status *status)
     return true;
 }
 
-bool experiment_check_read(const struct experiment *experiment, struct status *status)
-{
-    enum optimizer_kind optimizer = experiment->optimizer.name;
-    for (int i = 0; i < experiment_key_count; i++) {
-        const struct experiment_key *key = &experiment_keys[i];
-        char value[VALUE_TEXT_SIZE];
-        if (strcmp(key->section, "optimizer") != 0 || optimizer_reads(optimizer, key->name)) continue;
-        experiment_value_format(key, experiment, value, sizeof value);
-        if (strcmp(value, key->default_text) == 0) continue;
-        char *name = memory_format("optimizer.%s", key->name);
-        experiment_fail(experiment, name, status, "expected %s, the default, as optimizer.name is %s, which has no %s",
-                        key->default_text, optimizer_name(optimizer), key->name);
-        free(name);
-        return false;
-    }
-    return true;
-}
-
 static bool check_optimizer(struct experiment *experiment, struct status *status)
 {
+    experiment_set_optimizer_defaults(experiment);
     if (experiment->optimizer.nesterov && experiment->optimizer.momentum == 0)
         return experiment_fail(experiment, "optimizer.nesterov", status, "expected false, as optimizer.momentum is 0");
     return true;

@@ -5,9 +5,12 @@
 
 #include "trainer/experiment.h"
 
-/* Sets the defaults that depend on other keys (name, hidden, activation_slope), then checks the rules between keys. A
+/* Sets the defaults that depend on other keys (name, hidden, activation_slope, those of the optimizer), then checks the rules between keys. A
  * value that another key makes meaningless is an error. */
 bool experiment_check(struct experiment *experiment, struct status *status);
+
+/* Sets the keys of [optimizer] that nothing set to the chosen optimizer's own defaults. */
+void experiment_set_optimizer_defaults(struct experiment *experiment);
 
 /* Refuses values of keys that the optimizer does not read. A config that a run saved is free of this rule: the program
  * that wrote it may have taken such a value, and passed over it. */

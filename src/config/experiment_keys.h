@@ -91,6 +91,13 @@ void experiment_key_print(const struct experiment_key *key, bool commented, FILE
 /* Prints lines as comments of a config. */
 void experiment_comment_print(const char *lines, FILE *out);
 
+/* Returns true where the default of the key depends on the optimizer. */
+bool experiment_key_varies(const struct experiment_key *key);
+
+/* Returns " Read by adam, lion (default 0.99)." for a key that some optimizers read and others do not, else ""; free it
+ * with free(). */
+char *experiment_key_readers(const struct experiment_key *key);
+
 /* Writes in words which values the key takes: "an integer from 1 to 10", "one of mlp, convnet". */
 void experiment_key_expects(const struct experiment_key *key, char *text, size_t size);
 

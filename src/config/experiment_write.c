@@ -1,6 +1,7 @@
 /* Writes keys for people to read: an experiment as a config, and the table of keys as help. */
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/experiment_keys.h"
@@ -36,9 +37,10 @@ void experiment_write(const struct experiment *experiment, FILE *out)
 
 void experiment_key_print(const struct experiment_key *key, bool commented, FILE *out)
 {
-    char expected[VALUE_TEXT_SIZE];
+    char expected[VALUE_TEXT_SIZE], *readers = experiment_key_readers(key);
     experiment_key_expects(key, expected, sizeof expected);
-    fprintf(out, "# %s\n# Takes %s.\n", key->help, expected);
+    fprintf(out, "# %s\n# Takes %s.%s\n", key->help, expected, readers);
+    free(readers);
     fprintf(out, "%s%s =%s%s\n", commented ? "# " : "", key->name, *key->default_text ? " " : "", key->default_text);
 }
 
@@ -59,7 +61,7 @@ void experiment_print_defaults(FILE *out)
         bool has_no_value = key->type == KEY_TEXT && *key->default_text == '\0'; /* the file's name gives it */
         write_section(key, out);
         if (key->type == KEY_FEATURES) experiment_comment_print(list_features_help, out);
-        experiment_key_print(key, has_no_value, out);
+        experiment_key_print(key, has_no_value || experiment_key_varies(key), out);
     }
 }
 

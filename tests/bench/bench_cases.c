@@ -83,6 +83,7 @@ static const struct bench_case cases[] = {
     ADAM(1024, 1001, 3),  /* as many parameters as the ConvNet has, nearly: 9.2 million */
     ADAM(1300, 1300, 1),  /* the best MLP: 1.7 million */
     UPDATE("sgd", OPTIMIZER_SGD, 100, 3083, 1, .momentum = 0),
+    UPDATE("lion", OPTIMIZER_LION, 1300, 1300, 1, .beta1 = 0.9, .beta2 = 0.99),
 };
 /* clang-format on */
 

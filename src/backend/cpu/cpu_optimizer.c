@@ -86,10 +86,27 @@ static void adam_range(const struct cpu_update *update, int64_t first, int64_t l
     adam_elements(factors, last - i, w + i, dw + i, m + i, v + i);
 }
 
+static void lion_range(const struct cpu_update *update, int64_t first, int64_t last)
+{
+    real *restrict w = update->w, *restrict m = update->state[0];
+    const real *restrict dw = update->dw;
+    const struct optimizer_params *params = &update->params;
+    real beta1 = (real)params->beta1, beta2 = (real)params->beta2, rate = update->rate;
+    real rest1 = (real)(1 - params->beta1), rest2 = (real)(1 - params->beta2);
+    real keep = 1 - rate * (real)params->weight_decay;
+    for (int64_t i = first; i < last; i++) {
+        real direction = beta1 * m[i] + rest1 * dw[i];
+        real sign = direction > 0 ? 1 : direction < 0 ? -1 : direction; /* 0 and NaN stay */
+        w[i] = keep * w[i] - rate * sign;
+        m[i] = beta2 * m[i] + rest2 * dw[i];
+    }
+}
+
 static void (*const ranges[])(const struct cpu_update *update, int64_t first, int64_t last) = {
     [OPTIMIZER_SGD] = sgd_range,
     [OPTIMIZER_ADAM] = adam_range,
     [OPTIMIZER_ADAMW] = adam_range,
+    [OPTIMIZER_LION] = lion_range,
 };
 
 _Static_assert(sizeof ranges / sizeof *ranges == OPTIMIZER_CHOICES(CHOICE_COUNT), "a rule for each optimizer");

@@ -8,6 +8,7 @@ NESTEROV = {**MOMENTUM, "optimizer.nesterov": "true"}
 DECAY = {"optimizer.weight_decay": "0.05"}
 ADAM = {"optimizer.name": "adam", "optimizer.learning_rate": "2e-3"}
 ADAMW = {"optimizer.name": "adamw", "optimizer.learning_rate": "2e-3"}
+LION = {"optimizer.name": "lion", "optimizer.learning_rate": "1e-3"}
 PERCEPTRON = {"model.kind": "mlp", "model.features": "", "model.hidden": "24, 16", "optimizer.learning_rate": "0.02"}
 COLOUR = {"data.dataset": "cifar10"}
 AUGMENT = {"augment.flip": "true", "augment.crop": "4", "augment.cutout": "8"}
@@ -41,6 +42,9 @@ def optimizers():
     yield "adamw, weight decay", {**ADAMW, "optimizer.weight_decay": "0.5"}
     yield "adamw, betas, batchnorm", {**ADAMW, **BATCHNORM, "optimizer.weight_decay": "0.5", "optimizer.beta1": "0.8",
                                       "optimizer.beta2": "0.95", "optimizer.epsilon": "1e-6"}
+    yield "lion", LION
+    yield "lion, weight decay", {**LION, "optimizer.weight_decay": "0.5"}
+    yield "lion, betas, batchnorm", {**LION, **BATCHNORM, "optimizer.beta1": "0.8", "optimizer.beta2": "0.95"}
 
 
 def schedules():

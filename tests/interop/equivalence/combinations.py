@@ -67,7 +67,8 @@ class Drawn:
 
     def draw_optimizer(self):
         self.choose("optimizer.weight_decay", "0", "0.01")
-        if self.choose("optimizer.name", "sgd", "sgd", "adam", "adamw") == "sgd":
+        name = self.choose("optimizer.name", "sgd", "sgd", "adam", "adamw", "lion")
+        if name == "sgd":
             small = self.large and self.keys["model.batchnorm"] == "none"
             self.keys["optimizer.learning_rate"] = "1e-5" if small else "0.02"
             if self.choose("optimizer.momentum", "0", "0.9") != "0":
@@ -76,7 +77,8 @@ class Drawn:
             self.keys["optimizer.learning_rate"] = "1e-3"
             self.choose("optimizer.beta1", "0.9", "0.7")
             self.choose("optimizer.beta2", "0.999", "0.9")
-            self.choose("optimizer.epsilon", "1e-8", "1e-4")
+            if name != "lion":
+                self.choose("optimizer.epsilon", "1e-8", "1e-4")
         self.choose("schedule.name", "constant", "step", "cosine", "linear")
         self.choose("schedule.warmup_steps", "0", "0", "1", "7", "19")
         self.choose("schedule.step_size", "1", "3", "50")

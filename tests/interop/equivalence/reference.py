@@ -73,15 +73,34 @@ def initial_state(settings, shape, classes):
     return {name: value.numpy() for name, value in network.state().items()}
 
 
+class Lion(torch.optim.Optimizer):
+    """Chen et al. 2023, algorithm 2; PyTorch has none."""
+
+    def __init__(self, parameters, lr, betas, weight_decay):
+        super().__init__(parameters, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for w in group["params"]:
+                m = self.state[w].setdefault("exp_avg", torch.zeros_like(w))
+                direction = torch.sign(beta1 * m + (1 - beta1) * w.grad)
+                w -= group["lr"] * (direction + group["weight_decay"] * w)
+                m.copy_(beta2 * m + (1 - beta2) * w.grad)
+
+
 def make_optimizer(settings, parameters):
     rate, decay = settings.real("optimizer.learning_rate"), settings.real("optimizer.weight_decay")
     name = settings.text("optimizer.name")
     if name == "sgd":
         return torch.optim.SGD(parameters, rate, settings.real("optimizer.momentum"), weight_decay=decay,
                                nesterov=settings.flag("optimizer.nesterov"))
+    betas = settings.real("optimizer.beta1"), settings.real("optimizer.beta2")
+    if name == "lion":
+        return Lion(parameters, rate, betas, decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-    return kind(parameters, rate, (settings.real("optimizer.beta1"), settings.real("optimizer.beta2")),
-                settings.real("optimizer.epsilon"), decay)
+    return kind(parameters, rate, betas, settings.real("optimizer.epsilon"), decay)
 
 
 def make_schedule(settings, optimizer):
