@@ -68,6 +68,8 @@ static cudaError_t run(cudaStream_t stream, struct activation_params params, int
     case ACTIVATION_ELU:
         start<T, ACTIVATION_ELU>(stream, slope, count, x, dy, out);
         break;
+    case ACTIVATION_NONE: /* a normalization's, which has no op of its own */
+        break;
     }
     return cudaGetLastError();
 }

@@ -16,42 +16,42 @@
     }
 #define CONV2D(...) CONV2D_("CONV2D(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define CONV2D_(text, n, i, h, w, o, kernel_, stride_, padding_, bias_)                                                \
-    CASE(text, OP_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_})
+    CASE(text, CASE_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_})
 #define LINEAR(...) LINEAR_("LINEAR(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define LINEAR_(text, n, d, o, bias_) CASE(text, OP_CONV2D, n, d, 1, 1, 0, 1, .conv2d = {o, {1, 1, 0}, bias_})
+#define LINEAR_(text, n, d, o, bias_) CASE(text, CASE_CONV2D, n, d, 1, 1, 0, 1, .conv2d = {o, {1, 1, 0}, bias_})
 #define MAX_POOL(...) POOL_("MAX_POOL(" #__VA_ARGS__ ")", POOL_MAX, __VA_ARGS__)
 #define AVERAGE_POOL(...) POOL_("AVERAGE_POOL(" #__VA_ARGS__ ")", POOL_AVERAGE, __VA_ARGS__)
 #define POOL_(text, kind, n, c, h, w, kernel_, stride_, padding_)                                                      \
-    CASE(text, OP_POOL, n, c, h, w, 0, 1, .pool = {kind, {kernel_, stride_, padding_}})
+    CASE(text, CASE_POOL, n, c, h, w, 0, 1, .pool = {kind, {kernel_, stride_, padding_}})
 #define BATCHNORM(...) BATCHNORM_("BATCHNORM(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define BATCHNORM_(text, n, c, h, w, centre, factor, epsilon_, momentum_)                                              \
-    CASE(text, OP_BATCHNORM, n, c, h, w, centre, factor, .batchnorm = {epsilon_, momentum_})
+    CASE(text, CASE_BATCHNORM, n, c, h, w, centre, factor, .batchnorm = {epsilon_, momentum_})
 #define RELU(...) ACTIVATION_("RELU(" #__VA_ARGS__ ")", ACTIVATION_RELU, __VA_ARGS__, 0)
 #define LEAKY_RELU(...) ACTIVATION_("LEAKY_RELU(" #__VA_ARGS__ ")", ACTIVATION_LEAKY_RELU, __VA_ARGS__)
 #define ELU(...) ACTIVATION_("ELU(" #__VA_ARGS__ ")", ACTIVATION_ELU, __VA_ARGS__)
 #define ACTIVATION_(text, kind, n, c, h, w, slope_)                                                                    \
-    CASE(text, OP_ACTIVATION, n, c, h, w, 0, 1, .activation = {kind, slope_})
+    CASE(text, CASE_ACTIVATION, n, c, h, w, 0, 1, .activation = {kind, slope_})
 #define DROPOUT(...) DROPOUT_("DROPOUT(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define DROPOUT_(text, n, c, h, w, rate_, seed_, stream_, step_)                                                       \
-    CASE(text, OP_DROPOUT, n, c, h, w, 0, 1, .dropout = {{rate_, seed_, stream_}, step_})
+    CASE(text, CASE_DROPOUT, n, c, h, w, 0, 1, .dropout = {{rate_, seed_, stream_}, step_})
 #define FLATTEN(...) FLATTEN_("FLATTEN(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define FLATTEN_(text, n, c, h, w) CASE(text, OP_FLATTEN, n, c, h, w, 0, 1, .pool = {0})
-#define SOFTMAX(...) VECTOR_("SOFTMAX(" #__VA_ARGS__ ")", OP_SOFTMAX, __VA_ARGS__)
+#define FLATTEN_(text, n, c, h, w) CASE(text, CASE_FLATTEN, n, c, h, w, 0, 1, .pool = {0})
+#define SOFTMAX(...) VECTOR_("SOFTMAX(" #__VA_ARGS__ ")", CASE_SOFTMAX, __VA_ARGS__)
 #define SOFTMAX_CROSS_ENTROPY(...)                                                                                     \
-    VECTOR_("SOFTMAX_CROSS_ENTROPY(" #__VA_ARGS__ ")", OP_SOFTMAX_CROSS_ENTROPY, __VA_ARGS__)
+    VECTOR_("SOFTMAX_CROSS_ENTROPY(" #__VA_ARGS__ ")", CASE_SOFTMAX_CROSS_ENTROPY, __VA_ARGS__)
 #define SMOOTHED(...) SMOOTHED_("SMOOTHED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define SMOOTHED_(text, n, d, factor, smoothing_)                                                                      \
-    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {.smoothing = smoothing_})
+    CASE(text, CASE_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {.smoothing = smoothing_})
 #define WEIGHTED(...) WEIGHTED_("WEIGHTED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define WEIGHTED_(text, n, d, factor, smoothing_)                                                                      \
-    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {smoothing_, true})
+    CASE(text, CASE_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {smoothing_, true})
 #define VECTOR_(text, kind, n, d, factor) CASE(text, kind, n, d, 1, 1, 0, factor, .pool = {0})
 /* 1/4 * u + 1/2 + 1/4096 is in (0, 1]. */
 #define CROSS_ENTROPY(...) CROSS_ENTROPY_("CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define CROSS_ENTROPY_(text, n, d) CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {0})
+#define CROSS_ENTROPY_(text, n, d) CASE(text, CASE_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {0})
 #define WEIGHTED_CROSS_ENTROPY(...) WEIGHTED_CROSS_ENTROPY_("WEIGHTED_CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define WEIGHTED_CROSS_ENTROPY_(text, n, d)                                                                            \
-    CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {.weighted = true})
+    CASE(text, CASE_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {.weighted = true})
 #define ADD(...) ELEMENTWISE_("ADD(" #__VA_ARGS__ ")", ELEMENTWISE_ADD, __VA_ARGS__, 0, 0)
 #define SUBTRACT(...) ELEMENTWISE_("SUBTRACT(" #__VA_ARGS__ ")", ELEMENTWISE_SUBTRACT, __VA_ARGS__, 0, 0)
 #define MULTIPLY(...) ELEMENTWISE_("MULTIPLY(" #__VA_ARGS__ ")", ELEMENTWISE_MULTIPLY, __VA_ARGS__, 0, 0)
@@ -60,10 +60,10 @@
 #define SQRT(...) ELEMENTWISE_("SQRT(" #__VA_ARGS__ ")", ELEMENTWISE_SQRT, __VA_ARGS__, 0, 0)
 #define AFFINE(...) ELEMENTWISE_("AFFINE(" #__VA_ARGS__ ")", ELEMENTWISE_AFFINE, __VA_ARGS__)
 #define ELEMENTWISE_(text, kind, n, c, h, w, scale_, shift_)                                                           \
-    CASE(text, OP_ELEMENTWISE, n, c, h, w, 0, 1, .elementwise = {kind, scale_, shift_})
+    CASE(text, CASE_ELEMENTWISE, n, c, h, w, 0, 1, .elementwise = {kind, scale_, shift_})
 #define CHANNEL(...) CHANNEL_("CHANNEL(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define CHANNEL_(text, n, c, h, w, centre, factor, scale_)                                                             \
-    CASE(text, OP_CHANNEL, n, c, h, w, centre, factor, .channel_scale = scale_)
+    CASE(text, CASE_CHANNEL, n, c, h, w, centre, factor, .channel_scale = scale_)
 #define SGD(...) SGD_("SGD(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define SGD_(text, o, i, k, momentum_, decay, nesterov_)                                                               \
     UPDATE_(text, o, i, k, OPTIMIZER_SGD, .weight_decay = decay, .momentum = momentum_, .nesterov = nesterov_)
@@ -75,10 +75,10 @@
 #define LION_(text, o, i, k, beta1_, beta2_, decay)                                                                    \
     UPDATE_(text, o, i, k, OPTIMIZER_LION, .weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_)
 #define UPDATE_(text, o, i, k, kind_, ...)                                                                             \
-    CASE(text, OP_UPDATE, o, i, k, k, 0, 1, .update = {.kind = kind_, .params = {__VA_ARGS__}})
+    CASE(text, CASE_UPDATE, o, i, k, k, 0, 1, .update = {.kind = kind_, .params = {__VA_ARGS__}})
 
 #define AVERAGE(...) AVERAGE_("AVERAGE(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define AVERAGE_(text, o, i, k, decay_) CASE(text, OP_AVERAGE, o, i, k, k, 0, 1, .decay = decay_)
+#define AVERAGE_(text, o, i, k, decay_) CASE(text, CASE_AVERAGE, o, i, k, k, 0, 1, .decay = decay_)
 
 /* clang-format off */
 static const struct op_case cases[] = {
@@ -404,37 +404,37 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
 {
     struct shape x = op_case->x;
     inputs->count = 0;
-    bool optimizer = op_case->op >= OP_UPDATE;
+    bool optimizer = op_case->op >= CASE_UPDATE;
     add_input(inputs, op_case, optimizer ? "w" : "x", optimizer ? TENSOR_FILTER : TENSOR_ACTIVATION, x);
     switch (op_case->op) {
-    case OP_CONV2D:
+    case CASE_CONV2D:
         add_conv2d_inputs(op_case, inputs);
         break;
-    case OP_BATCHNORM:
+    case CASE_BATCHNORM:
         add_batchnorm_inputs(op_case, inputs);
         break;
-    case OP_CROSS_ENTROPY:
-    case OP_SOFTMAX_CROSS_ENTROPY:
+    case CASE_CROSS_ENTROPY:
+    case CASE_SOFTMAX_CROSS_ENTROPY:
         add_labels(op_case, inputs);
         break;
-    case OP_ELEMENTWISE:
+    case CASE_ELEMENTWISE:
         add_operands(op_case, inputs);
         break;
-    case OP_CHANNEL:
+    case CASE_CHANNEL:
         add_input(inputs, op_case, "v", TENSOR_VECTOR, (struct shape){1, x.c, 1, 1});
         break;
-    case OP_UPDATE:
-    case OP_AVERAGE:
+    case CASE_UPDATE:
+    case CASE_AVERAGE:
         add_gradients(op_case, inputs);
         break;
-    case OP_POOL:
+    case CASE_POOL:
         x.h = window_output_size(x.h, op_case->pool.window), x.w = window_output_size(x.w, op_case->pool.window);
         add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, x);
         break;
-    case OP_FLATTEN:
+    case CASE_FLATTEN:
         add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, (struct shape){x.n, shape_sample_count(x), 1, 1});
         break;
-    case OP_DROPOUT:
+    case CASE_DROPOUT:
         break;
     default:
         add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, x);

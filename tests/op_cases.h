@@ -13,28 +13,28 @@
 
 #include "trainer/backend.h"
 
-enum op {
-    OP_CONV2D,
-    OP_POOL,
-    OP_BATCHNORM,
-    OP_ACTIVATION,
-    OP_DROPOUT,
-    OP_FLATTEN,
-    OP_SOFTMAX,
-    OP_CROSS_ENTROPY,
-    OP_SOFTMAX_CROSS_ENTROPY,
-    OP_ELEMENTWISE,
-    OP_CHANNEL, /* channel_sum and channel_broadcast */
-    OP_UPDATE,
-    OP_AVERAGE,
-    OP_COUNT
+enum case_kind {
+    CASE_CONV2D,
+    CASE_POOL,
+    CASE_BATCHNORM,
+    CASE_ACTIVATION,
+    CASE_DROPOUT,
+    CASE_FLATTEN,
+    CASE_SOFTMAX,
+    CASE_CROSS_ENTROPY,
+    CASE_SOFTMAX_CROSS_ENTROPY,
+    CASE_ELEMENTWISE,
+    CASE_CHANNEL, /* channel_sum and channel_broadcast */
+    CASE_UPDATE,
+    CASE_AVERAGE,
+    CASE_COUNT
 };
 
 enum { OP_OPTIMIZER_STEPS = 5 };
 
 struct op_case {
     const char *name; /* the line of the list, e.g. "RELU(1, 1, 1, 1)" */
-    enum op op;
+    enum case_kind op;
     struct shape x;       /* shape of the main input; for an optimizer, of the parameters */
     double offset, scale; /* range of the main input: offset + scale * u (support_fill) */
     union {
@@ -53,14 +53,14 @@ struct op_case {
         struct elementwise_params elementwise;
         double channel_scale;
         struct {
-            double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
+            double smoothing; /* CASE_SOFTMAX_CROSS_ENTROPY */
             bool weighted;    /* weighted by class */
         } loss;
         struct {
             enum optimizer_kind kind;
             struct optimizer_params params;
         } update;
-        double decay; /* OP_AVERAGE */
+        double decay; /* CASE_AVERAGE */
     };
 };
 

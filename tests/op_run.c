@@ -124,26 +124,26 @@ static void run_batchnorm(struct run *run, const struct op_case *op_case)
 
 static void run_elementwise(struct run *run, const struct op_case *op_case)
 {
-    struct tensor *x = in(run, "x"), *dy = in(run, "dy"), *y = out(run, "y", op_case->op == OP_FLATTEN ? dy : x);
+    struct tensor *x = in(run, "x"), *dy = in(run, "dy"), *y = out(run, "y", op_case->op == CASE_FLATTEN ? dy : x);
     struct tensor *dx = dy ? out(run, "dx", x) : NULL;
     switch (op_case->op) {
-    case OP_ACTIVATION:
+    case CASE_ACTIVATION:
         run->ops->activation_forward(run->backend, op_case->activation, x, y);
         run->ops->activation_backward(run->backend, op_case->activation, x, dy, dx);
         break;
-    case OP_ELEMENTWISE:
+    case CASE_ELEMENTWISE:
         run->ops->elementwise(run->backend, op_case->elementwise, x, in(run, "b"), y);
         break;
-    case OP_FLATTEN:
+    case CASE_FLATTEN:
         run->ops->flatten_forward(run->backend, x, y);
         run->ops->flatten_backward(run->backend, dy, dx);
         break;
-    case OP_SOFTMAX:
+    case CASE_SOFTMAX:
         run->ops->softmax_forward(run->backend, x, y);
         run->ops->softmax_backward(run->backend, y, dy, dx);
         break;
     default:
-        CHECK(op_case->op == OP_DROPOUT);
+        CHECK(op_case->op == CASE_DROPOUT);
         run->ops->set_state(run->backend, &(struct step_state){.step = op_case->dropout.step});
         run->ops->dropout(run->backend, &op_case->dropout.params, x, y);
         break;
@@ -163,7 +163,7 @@ static void run_cross_entropy(struct run *run, const struct op_case *op_case)
     struct tensor *x = in(run, "x"), *dx = out(run, "dx", x), *weights = in(run, "weights");
     struct loss_params params = {.class_weights = weights};
     run->ops->metrics_reset(run->backend);
-    if (op_case->op == OP_CROSS_ENTROPY) {
+    if (op_case->op == CASE_CROSS_ENTROPY) {
         run->ops->cross_entropy(run->backend, &params, x, labels, dx);
     } else {
         params.smoothing = op_case->loss.smoothing;
@@ -215,26 +215,26 @@ struct op_observations op_case_run(const struct op_case *op_case, struct backend
         .backend = backend, .ops = backend->ops, .options = options, .inputs = inputs, .outputs = outputs};
     outputs->count = 0;
     switch (op_case->op) {
-    case OP_CONV2D:
+    case CASE_CONV2D:
         run_conv2d(&run, op_case);
         break;
-    case OP_POOL:
+    case CASE_POOL:
         run_pool(&run, op_case);
         break;
-    case OP_BATCHNORM:
+    case CASE_BATCHNORM:
         run_batchnorm(&run, op_case);
         break;
-    case OP_CROSS_ENTROPY:
-    case OP_SOFTMAX_CROSS_ENTROPY:
+    case CASE_CROSS_ENTROPY:
+    case CASE_SOFTMAX_CROSS_ENTROPY:
         run_cross_entropy(&run, op_case);
         break;
-    case OP_CHANNEL:
+    case CASE_CHANNEL:
         run_channel(&run, op_case);
         break;
-    case OP_UPDATE:
+    case CASE_UPDATE:
         run_update(&run, op_case);
         break;
-    case OP_AVERAGE:
+    case CASE_AVERAGE:
         run_average(&run, op_case);
         break;
     default:

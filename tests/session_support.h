@@ -31,6 +31,46 @@ static inline struct session *session_open(const char *text, int threads)
     return session_open_on(text, NULL, threads);
 }
 
+/* What the ops of a step or an evaluation read and wrote, in host order; freed with free(). */
+struct session_batch {
+    const struct prepared *prepared;
+    double *x, *logits; /* (N,C,H,W) and (N,D) */
+    int32_t labels[256];
+    int64_t n;
+};
+
+static inline void session_see(void *argument, int op)
+{
+    struct session_batch *batch = argument;
+    const struct op_call *call = &batch->prepared->calls[op];
+    struct backend *backend = batch->prepared->backend;
+    if (call->op->kind == OP_GATHER) {
+        batch->n = call->tensor[GATHER_X].shape.n;
+        batch->x = support_read(backend, &call->tensor[GATHER_X]);
+        memcpy(batch->labels, call->tensor[GATHER_LABELS].data, (size_t)batch->n * sizeof *batch->labels);
+    }
+    if (call->op->kind == OP_SOFTMAX_CROSS_ENTROPY)
+        batch->logits = support_read(backend, &call->tensor[SOFTMAX_CROSS_ENTROPY_LOGITS]);
+}
+
+/* Takes a training step and returns what it saw. */
+static inline struct session_batch session_step(struct session *session)
+{
+    struct session_batch batch = {.prepared = session->trainer.train};
+    trainer_watch_step(&session->trainer, session_see, &batch);
+    return batch;
+}
+
+/* Evaluates the first n samples of a set as one batch. */
+static inline struct session_batch session_evaluate(struct session *session, const struct device_dataset *data,
+                                                    int64_t first, int64_t n)
+{
+    struct session_batch batch = {.prepared = session->trainer.evaluate};
+    struct run_input input = {.state = {.batch_first = first}, .n = n, .data = data, .refresh = true};
+    prepared_watch(session->trainer.evaluate, &input, session_see, &batch);
+    return batch;
+}
+
 static inline void session_close(struct session *session)
 {
     trainer_destroy(&session->trainer);

@@ -161,7 +161,7 @@ Test(backend, tensors_survive_the_round_trip)
 /* Tells the elementwise operations that backend.h exempts, because they turn 0 into something else. */
 static bool may_fill_padding(const struct op_case *op_case)
 {
-    if (op_case->op != OP_ELEMENTWISE) return false;
+    if (op_case->op != CASE_ELEMENTWISE) return false;
     return op_case->elementwise.op == ELEMENTWISE_DIVIDE || op_case->elementwise.op == ELEMENTWISE_AFFINE;
 }
 
@@ -263,7 +263,7 @@ static void elementwise_in_place(struct backend *backend, const struct variant *
 {
     const struct shape shape = {3, 17, 2, 2};
     for (int op = ELEMENTWISE_ADD; op <= ELEMENTWISE_AFFINE; op++) {
-        struct elementwise_params params = {(enum elementwise)op, 0.5, 2};
+        struct elementwise_params params = {.op = (enum elementwise)op, .scale = 0.5, .shift = 2};
         bool two = op < ELEMENTWISE_SQUARE;
         for (int place = 0; place <= two; place++) {
             struct tensor t[2], y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);

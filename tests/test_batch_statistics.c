@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "../src/train/batch_statistics.h"
+#include "network_support.h"
 #include "session_support.h"
 
 /* 23 = 3*7 + 2 test images, 50 = 7*7 + 1 training images: a tail in both sets. */
@@ -29,10 +30,13 @@ static double batch_loss(struct session *session, const struct image_set *set, i
     for (int64_t i = 0; i < n * sample; i++)
         values[i] = ((double)set->pixels[first * sample + i] - dataset->offset[i % sample]) *
                     dataset->scale[i % sample / plane];
-    network_set_batch(network, n);
-    session->backend->ops->tensor_write(session->backend, &network->input, values);
-    network_forward(network, LAYER_EVALUATE);
-    double *logits = support_read(session->backend, &network->activations[network->layer_count - 1]);
+    struct runner runner = runner_open(network, (struct runner_options){0});
+    runner.n = n;
+    struct tensor x = runner_input(&runner, LAYER_EVALUATE), y = runner_output(&runner, LAYER_EVALUATE);
+    session->backend->ops->tensor_write(session->backend, &x, values);
+    runner_forward(&runner, LAYER_EVALUATE);
+    double *logits = support_read(session->backend, &y);
+    runner_close(&runner);
     for (int64_t i = n - counted; i < n; i++) {
         double sum = 0;
         for (int64_t k = 0; k < classes; k++) sum += exp(logits[i * classes + k]);

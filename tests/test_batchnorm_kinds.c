@@ -1,4 +1,4 @@
-/* Checks that two kinds of batch normalization, derived by hand (custom) and differentiated by the tape (autodiff),
+/* Checks that two kinds of batch normalization, derived by hand (custom) and differentiated automatically (autodiff),
  * give the same outputs, gradients, running statistics and training runs. */
 #include <float.h>
 #include <math.h>
@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
+#include "network_support.h"
 #include "trainer/train.h"
 
 enum { KINDS = 2, STEPS = 50, SEED = 42 };
@@ -33,7 +34,8 @@ struct bench {
     const struct kinds_case *c;
     struct backend *backend;
     struct network *network;
-    struct layer *layer; /* its first layer, the batch normalization */
+    struct layer *layer;  /* its first layer, the batch normalization */
+    struct runner runner; /* of that layer alone */
     struct tensor x, y, dy, dx;
 };
 
@@ -57,6 +59,7 @@ static void bench_open(struct bench *bench, struct backend *backend, const struc
     bool built = network_build(&bench->network, backend, specs, 2, LOSS_FUSED, c->shape, SEED, &status);
     cr_assert(built, "%s", status.message);
     bench->layer = &bench->network->layers[0];
+    bench->runner = runner_open(bench->network, (struct runner_options){.dinput = true, .layers = 1});
     struct tensor *tensors[] = {&bench->x, &bench->y, &bench->dy, &bench->dx};
     for (int i = 0; i < 4; i++) *tensors[i] = tensor_alloc(backend, TENSOR_ACTIVATION, c->shape);
     write_random(bench, &bench->layer->parameter[0].value, 1, 1, 0.25); /* gamma in [0.5, 1.5) */
@@ -69,20 +72,35 @@ static void bench_close(struct bench *bench)
 {
     tensor_free(bench->backend, &bench->x), tensor_free(bench->backend, &bench->y);
     tensor_free(bench->backend, &bench->dy), tensor_free(bench->backend, &bench->dx);
+    runner_close(&bench->runner);
     network_destroy(bench->network);
+}
+
+static void copy(struct bench *bench, struct tensor from, struct tensor to)
+{
+    memcpy(to.data, from.data, tensor_bytes(bench->backend, from.kind, from.shape));
 }
 
 static void forward(struct bench *bench, enum layer_mode mode)
 {
-    support_poison(bench->backend, false, &bench->y);
-    bench->layer->ops->forward(bench->layer, mode, &bench->x, &bench->y);
+    struct tensor y = runner_output(&bench->runner, mode);
+    copy(bench, bench->x, runner_input(&bench->runner, mode));
+    support_poison(bench->backend, false, &y);
+    runner_forward(&bench->runner, mode);
+    copy(bench, y, bench->y);
 }
 
+/* Also a forward pass. */
 static void backward(struct bench *bench)
 {
-    support_poison(bench->backend, false, &bench->dx);
+    struct tensor dx = runner_dinput(&bench->runner);
+    copy(bench, bench->x, runner_input(&bench->runner, LAYER_TRAIN));
+    copy(bench, bench->dy, runner_doutput(&bench->runner));
+    support_poison(bench->backend, false, &dx);
     for (int p = 0; p < 2; p++) support_poison(bench->backend, false, &bench->layer->parameter[p].gradient);
-    bench->layer->ops->backward(bench->layer, &bench->x, &bench->y, &bench->dy, &bench->dx);
+    runner_backward(&bench->runner);
+    copy(bench, runner_output(&bench->runner, LAYER_TRAIN), bench->y);
+    copy(bench, dx, bench->dx);
 }
 
 /* Computes mean and biased variance of a channel. */
@@ -155,7 +173,6 @@ static void check_agreement(struct backend *backend, const struct kinds_case *c)
     for (uint32_t step = 0; step < 3; step++) { /* running statistics grow from step to step */
         for (int k = 0; k < KINDS; k++) {
             write_random(&bench[k], &bench[k].x, 10 + step, 0.5, 1);
-            forward(&bench[k], LAYER_TRAIN);
             backward(&bench[k]);
         }
         expect_same(bench, &bench[0].y, &bench[1].y, "output");
@@ -183,13 +200,16 @@ static void check_without_dx(struct backend *backend, const struct kinds_case *c
     for (int k = 0; k < KINDS; k++) {
         struct bench bench;
         bench_open(&bench, backend, c, kinds[k]);
-        forward(&bench, LAYER_TRAIN);
         backward(&bench);
         for (int p = 0; p < 2; p++) {
             const struct tensor *gradient = &bench.layer->parameter[p].gradient;
             double *expected = support_read(backend, gradient);
             support_poison(backend, false, gradient);
-            bench.layer->ops->backward(bench.layer, &bench.x, &bench.y, &bench.dy, NULL);
+            struct runner without = runner_open(bench.network, (struct runner_options){.layers = 1});
+            copy(&bench, bench.x, runner_input(&without, LAYER_TRAIN));
+            copy(&bench, bench.dy, runner_doutput(&without));
+            runner_backward(&without);
+            runner_close(&without);
             double *found = support_read(backend, gradient);
             cr_expect_eq(memcmp(found, expected, (size_t)c->shape.c * sizeof *found), 0);
             free(found), free(expected);
@@ -288,7 +308,6 @@ static void check_against_differences(struct backend *backend, const struct kind
     for (int k = 0; k < KINDS; k++) {
         struct bench bench;
         bench_open(&bench, backend, c, kinds[k]);
-        forward(&bench, LAYER_TRAIN);
         backward(&bench);
         check_differences(&bench, &bench.x, &bench.dx, "dx");
         check_differences(&bench, &bench.layer->parameter[0].value, &bench.layer->parameter[0].gradient, "dgamma");

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "../src/train/class_weights.h"
+#include "network_support.h"
 #include "session_support.h"
 
 #define DATA                                                                                                           \
@@ -155,16 +156,15 @@ Test(class_weights, weights_of_zero_move_nothing)
     struct session *session =
         session_open(DATA "[optimizer]\nlearning_rate = 1\n" TRAIN "class_weights = 0, 0, 5\n", 1);
     struct network *network = session->trainer.network;
-    const double labels[16] = {0, 1, 0, 1, 0, 0, 1};
-    int32_t *device = support_labels(session->backend, labels, 16);
-    network_set_batch(network, 16);
-    memcpy(network->labels, device, 16 * sizeof *device);
+    const int32_t labels[16] = {0, 1, 0, 1, 0, 0, 1};
+    struct runner runner = runner_open(network, (struct runner_options){0});
+    runner.n = 16;
+    runner_set_labels(&runner, labels);
     session->backend->ops->metrics_reset(session->backend);
-    network_forward(network, LAYER_TRAIN);
-    network_backward(network, NULL);
+    runner_backward(&runner);
     cr_expect_eq(session->backend->ops->metrics_read(session->backend).loss, 0);
     cr_expect_eq(session->backend->ops->norm(session->backend, network->arena_count, network->gradients), 0);
-    session->backend->ops->free(session->backend, device);
+    runner_close(&runner);
     session_close(session);
 }
 

@@ -109,7 +109,7 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
         struct backend *backend = create(
             (struct backend_options){.device = DEVICE_CUDA, .precision = variant->precision, .cudnn_batchnorm = true});
         for (int i = 0; i < count; i++) {
-            if (cases[i].op != OP_BATCHNORM || fabs(cases[i].offset) > 100) continue;
+            if (cases[i].op != CASE_BATCHNORM || fabs(cases[i].offset) > 100) continue;
             char message[512];
             struct op_arrays inputs, outputs, expected;
             op_case_inputs(&cases[i], &inputs);

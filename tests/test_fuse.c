@@ -5,7 +5,6 @@
 #include <string.h>
 #include <criterion/criterion.h>
 
-#include "../src/nn/fuse.h"
 #include "experiment_support.h"
 #include "trainer/gradcheck.h"
 #include "trainer/train.h"
@@ -305,7 +304,7 @@ Test(fuse, optional_arguments)
     with_each_case(2, optional_arguments);
 }
 
-/* --- the list of layers --- */
+/* --- which layers become one --- */
 
 static const char block_text[] =
     "[model]\nkind = convnet\nfeatures = 6, M, 17, 5, A2, A\nhidden = 9\nbatchnorm = custom\n";
@@ -335,10 +334,10 @@ static void expect_layers(const char *text, bool fuse, const char *const *names,
 {
     struct backend *backend = fusing_backend(PRECISION_FP32, fuse);
     struct network *network = build(backend, text);
-    cr_expect_eq(network->layer_count, count, "%d layers, expected %d", network->layer_count, count);
-    for (int i = 0; i < count && i < network->layer_count; i++) {
+    cr_expect_eq(network->group_count, count, "%d groups, expected %d", network->group_count, count);
+    for (int i = 0; i < count && i < network->group_count; i++) {
         char name[64];
-        layer_describe(&network->layers[i], name, sizeof name);
+        network_describe_group(network, network->groups[i], name, sizeof name);
         cr_expect_str_eq(name, names[i]);
     }
     network_destroy(network);
@@ -375,27 +374,6 @@ Test(fuse, large_pools_stay_apart)
 {
     const char *const layers[] = {"conv2d 3x3", "batchnorm + relu", "max-pool 9x9, stride 1", "linear"};
     expect_layers("[model]\nkind = convnet\nfeatures = 4, M9s1p0\nbatchnorm = custom\n", true, layers, 4);
-}
-
-/* Fused layers have the places, parameters and initial values of the layers that they replace. */
-Test(fuse, names_and_random_streams_stay)
-{
-    struct backend *backends[] = {fusing_backend(PRECISION_FP32, true), fusing_backend(PRECISION_FP32, false)};
-    struct network *fused = build(backends[0], block_text), *plain = build(backends[1], block_text);
-    cr_assert_eq(fused->arena_count, plain->arena_count);
-    cr_expect_eq(memcmp(fused->parameters, plain->parameters, fused->arena_count * sizeof(float)), 0);
-    for (int i = 0; i < fused->layer_count; i++) {
-        const struct layer *layer = &fused->layers[i], *same = &plain->layers[layer->index];
-        cr_expect_eq(same->index, layer->index);
-        cr_expect_eq(same->first_parameter, layer->first_parameter);
-        cr_expect_str_eq(same->ops->name, layer->ops->name);
-        cr_assert_eq(same->parameter_count, layer->parameter_count);
-        cr_assert_eq(same->buffer_count, layer->buffer_count);
-        for (int p = 0; p < layer->parameter_count; p++)
-            cr_expect_str_eq(same->parameter[p].name, layer->parameter[p].name);
-    }
-    network_destroy(fused), network_destroy(plain);
-    backend_destroy(backends[0]), backend_destroy(backends[1]);
 }
 
 Test(fuse, errors_name_the_pool)

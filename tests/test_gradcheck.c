@@ -39,10 +39,10 @@ static struct findings check(struct network *network, uint64_t seed)
     return findings;
 }
 
-/* Counts one check for the input of every layer, one for each parameter, and one for the loss. */
+/* Counts one check for the input of every group of layers, one for each parameter, and one for the loss. */
 static int expected_checks(const struct network *network)
 {
-    int count = network->layer_count + 1;
+    int count = network->group_count + 1;
     for (int i = 0; i < network->layer_count; i++) count += network->layers[i].parameter_count;
     return count;
 }
@@ -187,15 +187,15 @@ static void activation_backward(struct backend *backend, struct activation_param
     if (broken.fault == FAULT_ACTIVATION_NAN) spoil(backend, dx, NAN);
 }
 
-/* Forward and backward are one operation; the second call is the only backward one of a network with one dropout. One
- * fault draws another mask for the backward pass. The other draws a new mask in every call, so that the output is no
+/* Forward and backward are one operation; the third call is the only backward one of a network with one dropout, after
+ * two forward ones. One fault draws another mask for the backward pass. The other draws a new mask in every call, so that the output is no
  * function of the input and a difference quotient says nothing. */
 static void dropout(struct backend *backend, const struct dropout_params *params, const struct tensor *from,
                     const struct tensor *to)
 {
     struct dropout_params other = *params;
     broken.dropouts++;
-    if (broken.fault == FAULT_DROPOUT_MASK && broken.dropouts == 2) other.seed++;
+    if (broken.fault == FAULT_DROPOUT_MASK && broken.dropouts == 3) other.seed++;
     if (broken.fault == FAULT_DROPOUT_FORWARD) other.seed += (uint64_t)broken.dropouts;
     broken.original->dropout(backend, &other, from, to);
 }

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
+#include "network_support.h"
 
 static const char convnet_text[] = "[model]\n"
                                    "kind = convnet\n"
@@ -351,21 +352,21 @@ Test(network, arenas_are_aligned_and_disjoint)
     backend_destroy(backend);
 }
 
+/* The outputs for a batch that is always the same. */
 static double *forward(struct network *network, enum layer_mode mode)
 {
-    struct step_state state = {.step = 3};
-    network->backend->ops->set_state(network->backend, &state);
-    network_forward(network, mode);
-    return support_read(network->backend, &network->activations[network->layer_count - 1]);
-}
-
-static void fill_input(struct network *network)
-{
-    int64_t count = shape_count(network->input.shape);
+    struct runner runner = runner_open(network, (struct runner_options){0});
+    struct tensor x = runner_input(&runner, mode), y = runner_output(&runner, mode);
+    int64_t count = shape_count(x.shape);
     double *values = memory_alloc((size_t)count, sizeof *values);
     support_fill(values, count, 5, 0, 0, 1);
-    network->backend->ops->tensor_write(network->backend, &network->input, values);
+    network->backend->ops->tensor_write(network->backend, &x, values);
+    runner.state.step = 3;
+    runner_forward(&runner, mode);
+    double *result = support_read(network->backend, &y);
+    runner_close(&runner);
     free(values);
+    return result;
 }
 
 Test(network, dropout_does_nothing_in_evaluation)
@@ -373,7 +374,6 @@ Test(network, dropout_does_nothing_in_evaluation)
     struct backend *backend = backend_of(PRECISION_FP64, 1);
     struct network *with = build_in(backend, "[model]\nhidden = 20, 30\ndropout = 0.5\n");
     struct network *without = build_in(backend, "[model]\nhidden = 20, 30\n");
-    fill_input(with), fill_input(without);
     double *a = forward(with, LAYER_EVALUATE), *b = forward(without, LAYER_EVALUATE), *c = forward(with, LAYER_TRAIN);
     int differences = 0;
     for (int i = 0; i < 20; i++) {
@@ -391,13 +391,15 @@ Test(network, dropout_at_the_end_copies_in_evaluation)
     const struct layer_spec specs[] = {{.kind = LAYER_LINEAR, .linear = {.units = 9}},
                                        {.kind = LAYER_DROPOUT, .dropout = {0.5}}};
     struct backend *backend = backend_of(PRECISION_FP64, 1);
-    struct network *network;
+    struct network *networks[2];
     struct status status;
-    cr_assert(network_build(&network, backend, specs, 2, LOSS_FUSED, (struct shape){3, 4, 1, 1}, 1, &status));
-    fill_input(network);
-    double *last = forward(network, LAYER_EVALUATE), *before = support_read(backend, &network->activations[0]);
-    for (int i = 0; i < 27; i++) cr_assert_eq(last[i], before[i]);
-    free(last), free(before);
-    network_destroy(network);
+    double *y[2];
+    for (int k = 0; k < 2; k++) {
+        const struct shape input = {3, 4, 1, 1};
+        cr_assert(network_build(&networks[k], backend, specs, 1 + k, LOSS_FUSED, input, 1, &status));
+        y[k] = forward(networks[k], LAYER_EVALUATE);
+    }
+    for (int i = 0; i < 27; i++) cr_assert_eq(y[0][i], y[1][i]);
+    for (int k = 0; k < 2; k++) free(y[k]), network_destroy(networks[k]);
     backend_destroy(backend);
 }

@@ -13,6 +13,7 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
+#include "network_support.h"
 
 enum { MAX_LAYERS = 16, SEED = 42 };
 
@@ -72,53 +73,36 @@ struct gradient_case {
         .kind = LAYER_SOFTMAX                                                                                          \
     }
 
-/* Fills a batch by gather, as in training, with random images and their labels. Then it overwrites the input with
- * values that are on no grid. */
-static void fill_batch(struct network *network)
+/* Fills a batch with random values and labels. */
+static void fill_batch(struct runner *runner)
 {
-    struct backend *backend = network->backend;
-    struct shape shape = network->input.shape;
-    int64_t sample = shape_sample_count(shape), classes = network->activations[network->layer_count - 1].shape.c;
-    uint8_t *pixels = memory_alloc((size_t)(shape.n * sample), 1);
-    uint16_t *labels = memory_alloc((size_t)shape.n, sizeof *labels);
-    float *offset = memory_alloc((size_t)sample, sizeof *offset), *scale = memory_alloc((size_t)shape.c, sizeof *scale);
-    double *values = memory_alloc((size_t)(shape.n * sample), sizeof *values);
-    for (int64_t n = 0; n < shape.n; n++) labels[n] = (uint16_t)((n * 7 + 3) % classes);
-    support_fill(values, shape.n * sample, SEED, 1, 0, 1);
-    struct dataset_view view = {shape.n, shape.c, shape.h, shape.w, pixels, labels, offset, scale, NULL, false};
-    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
-    backend->ops->gather(backend, dataset, NULL, &network->input, network->labels);
-    backend->ops->tensor_write(backend, &network->input, values);
-    backend->ops->dataset_free(backend, dataset);
-    free(pixels), free(labels), free(offset), free(scale), free(values);
-}
-
-static double mean_loss(struct network *network)
-{
-    struct backend *backend = network->backend;
-    backend->ops->metrics_reset(backend);
-    network_forward(network, LAYER_TRAIN);
-    network_loss(network, 0);
-    struct metrics sums = backend->ops->metrics_read(backend);
-    cr_assert_eq(sums.count, network->input.shape.n);
-    return sums.loss / (double)sums.count;
+    struct backend *backend = runner->network->backend;
+    struct tensor x = runner_input(runner, LAYER_TRAIN);
+    int64_t count = shape_count(x.shape), classes = runner_output(runner, LAYER_TRAIN).shape.c;
+    double *values = memory_alloc((size_t)count, sizeof *values);
+    int32_t *labels = memory_alloc((size_t)x.shape.n, sizeof *labels);
+    for (int64_t n = 0; n < x.shape.n; n++) labels[n] = (int32_t)((n * 7 + 3) % classes);
+    support_fill(values, count, SEED, 1, 0, 1);
+    backend->ops->tensor_write(backend, &x, values);
+    runner_set_labels(runner, labels);
+    free(values), free(labels);
 }
 
 /* Checks the gradient of every element of a tensor against central differences. */
-static void check_tensor(struct network *network, const struct tensor *tensor, const double *gradient, int layer,
+static void check_tensor(struct runner *runner, const struct tensor *tensor, const double *gradient, int layer,
                          const char *name)
 {
     const double h = 1e-5;
-    struct backend *backend = network->backend;
+    struct backend *backend = runner->network->backend;
     double *values = support_read(backend, tensor);
     for (int64_t i = 0; i < shape_count(tensor->shape); i++) {
         double kept = values[i];
         values[i] = kept + h;
         backend->ops->tensor_write(backend, tensor, values);
-        double above = mean_loss(network);
+        double above = runner_loss(runner);
         values[i] = kept - h;
         backend->ops->tensor_write(backend, tensor, values);
-        double difference = (above - mean_loss(network)) / (2 * h), found = gradient[i];
+        double difference = (above - runner_loss(runner)) / (2 * h), found = gradient[i];
         values[i] = kept;
         backend->ops->tensor_write(backend, tensor, values);
         double error = fabs(found - difference), size = fmax(1e-8, fabs(found) + fabs(difference));
@@ -132,27 +116,27 @@ static void check_tensor(struct network *network, const struct tensor *tensor, c
 static void check_network(struct network *network)
 {
     struct backend *backend = network->backend;
-    struct step_state state = {.step = 5};
+    struct runner runner = runner_open(network, (struct runner_options){.dinput = true});
+    struct tensor x = runner_input(&runner, LAYER_TRAIN), dinput = runner_dinput(&runner);
     double *gradients[MAX_LAYERS][LAYER_MAX_PARAMETERS];
-    backend->ops->set_state(backend, &state);
-    fill_batch(network);
-    struct tensor dinput = tensor_alloc(backend, TENSOR_ACTIVATION, network->input.shape);
-    network_forward(network, LAYER_TRAIN);
-    network_backward(network, &dinput);
+    runner.state.step = 5;
+    fill_batch(&runner);
+    runner_backward(&runner);
     double *dx = support_read(backend, &dinput);
     for (int i = 0; i < network->layer_count; i++)
         for (int p = 0; p < network->layers[i].parameter_count; p++)
             gradients[i][p] = support_read(backend, &network->layers[i].parameter[p].gradient);
 
-    check_tensor(network, &network->input, dx, -1, "input");
+    check_tensor(&runner, &x, dx, -1, "input");
     for (int i = 0; i < network->layer_count; i++)
         for (int p = 0; p < network->layers[i].parameter_count; p++) {
             const struct parameter *parameter = &network->layers[i].parameter[p];
-            check_tensor(network, &parameter->value, gradients[i][p], i, parameter->name);
+            check_tensor(&runner, &parameter->value, gradients[i][p], i, parameter->name);
             cr_assert(support_padding_is_zero(backend, &parameter->gradient), "layer %d %s", i, parameter->name);
             free(gradients[i][p]);
         }
-    free(dx), tensor_free(backend, &dinput);
+    free(dx);
+    runner_close(&runner);
 }
 
 static void check(const struct gradient_case *c)
@@ -200,27 +184,26 @@ CASE(convnet_of_the_report_in_small, LOSS_FUSED, 3, 3, 8, 8, CONV(5, 3, 1, 1), B
 CASE(convnet_batch_stats_only, LOSS_FUSED, 2, 1, 5, 4, CONV(17, 3, 2, 1), BATCHNORM_STATELESS, RELU,
      AVERAGE_POOL(3, 1, 1), FLATTEN, LINEAR(4))
 
-/* A backward pass overwrites gradients. It gives the same ones with and without the first layer's input gradient. */
+/* A backward pass overwrites gradients. It gives the same ones with and without the gradient of the input. */
 Test(network_gradients, a_second_pass_gives_the_same)
 {
     const struct layer_spec specs[] = {CONV(5, 3, 1, 1), BATCHNORM, RELU, FLATTEN, LINEAR(3)};
     struct backend *backend = backend_of(PRECISION_FP32, 2);
     struct network *network;
     struct status status;
-    struct step_state state = {0};
     cr_assert(network_build(&network, backend, specs, 5, LOSS_FUSED, (struct shape){3, 2, 5, 3}, SEED, &status));
-    backend->ops->set_state(backend, &state);
-    fill_batch(network);
-    struct tensor dinput = tensor_alloc(backend, TENSOR_ACTIVATION, network->input.shape);
     size_t bytes = network->arena_count * backend->scalar_size;
-    network_forward(network, LAYER_TRAIN);
-    network_backward(network, &dinput);
-    void *first = memcpy(memory_alloc(bytes, 1), network->gradients, bytes);
-    network_forward(network, LAYER_TRAIN);
-    network_backward(network, NULL);
+    void *first = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        struct runner runner = runner_open(network, (struct runner_options){.dinput = pass == 0});
+        cr_expect_eq(runner.training.dx >= 0, pass == 0);
+        fill_batch(&runner);
+        runner_backward(&runner);
+        if (pass == 0) first = memcpy(memory_alloc(bytes, 1), network->gradients, bytes);
+        runner_close(&runner);
+    }
     cr_assert_eq(memcmp(first, network->gradients, bytes), 0);
     free(first);
-    tensor_free(backend, &dinput);
     network_destroy(network);
     backend_destroy(backend);
 }
@@ -232,18 +215,18 @@ Test(network_gradients, batch_at_hand)
     struct backend *backend = backend_of(PRECISION_FP64, 2);
     struct network *large, *small;
     struct status status;
-    struct step_state state = {0};
-    backend->ops->set_state(backend, &state);
     cr_assert(network_build(&large, backend, specs, 6, LOSS_FUSED, (struct shape){7, 2, 5, 3}, SEED, &status));
     cr_assert(network_build(&small, backend, specs, 6, LOSS_FUSED, (struct shape){3, 2, 5, 3}, SEED, &status));
-    fill_batch(large);
-    network_forward(large, LAYER_TRAIN);
-    network_backward(large, NULL);
-    network_set_batch(large, 3);
-    fill_batch(large), fill_batch(small);
-    cr_assert_eq(mean_loss(large), mean_loss(small));
-    network_backward(large, NULL), network_backward(small, NULL);
+    struct runner of_large = runner_open(large, (struct runner_options){0});
+    struct runner of_small = runner_open(small, (struct runner_options){0});
+    fill_batch(&of_large);
+    runner_backward(&of_large);
+    of_large.n = 3;
+    fill_batch(&of_large), fill_batch(&of_small);
+    cr_assert_eq(runner_loss(&of_large), runner_loss(&of_small));
+    runner_backward(&of_large), runner_backward(&of_small);
     cr_assert_eq(memcmp(large->gradients, small->gradients, large->arena_count * backend->scalar_size), 0);
+    runner_close(&of_large), runner_close(&of_small);
     network_destroy(large), network_destroy(small);
     backend_destroy(backend);
 }
@@ -256,19 +239,19 @@ Test(network_gradients, fused_and_separate_loss_agree)
     struct backend *backend = backend_of(PRECISION_FP64, 1);
     struct network *a, *b;
     struct status status;
-    struct step_state state = {0};
     char message[256];
     cr_assert(network_build(&a, backend, fused, 3, LOSS_FUSED, (struct shape){7, 11, 1, 1}, SEED, &status));
     cr_assert(network_build(&b, backend, separate, 4, LOSS_SEPARATE, (struct shape){7, 11, 1, 1}, SEED, &status));
-    backend->ops->set_state(backend, &state);
-    fill_batch(a), fill_batch(b);
-    double loss_a = mean_loss(a), loss_b = mean_loss(b);
+    struct runner of_a = runner_open(a, (struct runner_options){0}), of_b = runner_open(b, (struct runner_options){0});
+    fill_batch(&of_a), fill_batch(&of_b);
+    double loss_a = runner_loss(&of_a), loss_b = runner_loss(&of_b);
     cr_assert(fabs(loss_a - loss_b) < 1e-14, "%.17g, %.17g", loss_a, loss_b);
-    network_backward(a, NULL), network_backward(b, NULL);
+    runner_backward(&of_a), runner_backward(&of_b);
     double *da = support_read(backend, &a->layers[0].parameter[0].gradient);
     double *db = support_read(backend, &b->layers[0].parameter[0].gradient);
     cr_assert(support_close(da, db, 11 * 13, 1e-15, 1e-12, message, sizeof message), "%s", message);
     free(da), free(db);
+    runner_close(&of_a), runner_close(&of_b);
     network_destroy(a), network_destroy(b);
     backend_destroy(backend);
 }

@@ -21,25 +21,25 @@ static const double step_size = 1e-5, floor_of_error = 1e-8;
 
 /* Pairs an input of an operation with the output that is its gradient. */
 struct gradient {
-    enum op op;
+    enum case_kind op;
     const char *input, *output;
 };
 static const struct gradient gradients[] = {
-    {OP_CONV2D, "x", "dx"},          {OP_CONV2D, "weight", "dweight"},
-    {OP_CONV2D, "bias", "dbias"},    {OP_POOL, "x", "dx"},
-    {OP_BATCHNORM, "x", "dx"},       {OP_BATCHNORM, "gamma", "dgamma"},
-    {OP_BATCHNORM, "beta", "dbeta"}, {OP_ACTIVATION, "x", "dx"},
-    {OP_FLATTEN, "x", "dx"},         {OP_SOFTMAX, "x", "dx"},
-    {OP_CROSS_ENTROPY, "x", "dx"},   {OP_SOFTMAX_CROSS_ENTROPY, "x", "dx"},
+    {CASE_CONV2D, "x", "dx"},          {CASE_CONV2D, "weight", "dweight"},
+    {CASE_CONV2D, "bias", "dbias"},    {CASE_POOL, "x", "dx"},
+    {CASE_BATCHNORM, "x", "dx"},       {CASE_BATCHNORM, "gamma", "dgamma"},
+    {CASE_BATCHNORM, "beta", "dbeta"}, {CASE_ACTIVATION, "x", "dx"},
+    {CASE_FLATTEN, "x", "dx"},         {CASE_SOFTMAX, "x", "dx"},
+    {CASE_CROSS_ENTROPY, "x", "dx"},   {CASE_SOFTMAX_CROSS_ENTROPY, "x", "dx"},
 };
 
 static void avoid_kinks(const struct op_case *op_case, struct op_arrays *inputs)
 {
     double *x = inputs->array[0].values;
     int64_t count = shape_count(inputs->array[0].shape);
-    if (op_case->op == OP_ACTIVATION) {
+    if (op_case->op == CASE_ACTIVATION) {
         for (int64_t i = 0; i < count; i++) x[i] += x[i] > 0 ? 0.125 : -0.125;
-    } else if (op_case->op == OP_POOL) {
+    } else if (op_case->op == CASE_POOL) {
         int32_t *ranks = malloc((size_t)count * sizeof *ranks);
         struct rng rng = rng_create(42, RNG_STREAM_GRADCHECK, 0);
         rng_permutation(&rng, ranks, (int32_t)count);
@@ -131,7 +131,7 @@ static void check_case(const struct op_case *op_case, struct backend *backend, c
     op_arrays_free(&inputs), op_arrays_free(&outputs);
 }
 
-static void check_op(enum op op, double tolerance)
+static void check_op(enum case_kind op, double tolerance)
 {
     int variant_count, case_count;
     const struct variant *variants = variant_list(&variant_count);
@@ -149,40 +149,40 @@ static void check_op(enum op op, double tolerance)
 
 Test(ops_gradcheck, conv2d)
 {
-    check_op(OP_CONV2D, 1e-5);
+    check_op(CASE_CONV2D, 1e-5);
 }
 
 Test(ops_gradcheck, pool)
 {
-    check_op(OP_POOL, 1e-5);
+    check_op(CASE_POOL, 1e-5);
 }
 
 Test(ops_gradcheck, batchnorm)
 {
-    check_op(OP_BATCHNORM, 1e-5);
+    check_op(CASE_BATCHNORM, 1e-5);
 }
 
 Test(ops_gradcheck, activation)
 {
-    check_op(OP_ACTIVATION, 1e-6);
+    check_op(CASE_ACTIVATION, 1e-6);
 }
 
 Test(ops_gradcheck, flatten)
 {
-    check_op(OP_FLATTEN, 1e-5);
+    check_op(CASE_FLATTEN, 1e-5);
 }
 
 Test(ops_gradcheck, softmax)
 {
-    check_op(OP_SOFTMAX, 1e-5);
+    check_op(CASE_SOFTMAX, 1e-5);
 }
 
 Test(ops_gradcheck, cross_entropy)
 {
-    check_op(OP_CROSS_ENTROPY, 1e-5);
+    check_op(CASE_CROSS_ENTROPY, 1e-5);
 }
 
 Test(ops_gradcheck, softmax_cross_entropy)
 {
-    check_op(OP_SOFTMAX_CROSS_ENTROPY, 1e-5);
+    check_op(CASE_SOFTMAX_CROSS_ENTROPY, 1e-5);
 }

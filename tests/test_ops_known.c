@@ -16,7 +16,7 @@
 #include "trainer/memory.h"
 #include "trainer/philox.h"
 
-static void expect_reference(const struct variant *variant, enum op op)
+static void expect_reference(const struct variant *variant, enum case_kind op)
 {
     struct backend *backend = variant_create(variant, 1), *exact = variant_create(variant_list(&(int){0}), 1);
     struct op_reference *reference = op_reference_load();
@@ -54,7 +54,7 @@ static void expect_equal_arrays(const struct op_arrays *a, const struct op_array
     }
 }
 
-static void expect_thread_independence(const struct variant *variant, enum op op)
+static void expect_thread_independence(const struct variant *variant, enum case_kind op)
 {
     struct backend *backends[] = {variant_create(variant, 1), variant_create(variant, 2), variant_create(variant, 3)};
     int count;
@@ -76,7 +76,7 @@ static void expect_thread_independence(const struct variant *variant, enum op op
     for (int k = 0; k < 3; k++) backend_destroy(backends[k]);
 }
 
-static void expect_known(enum op op)
+static void expect_known(enum case_kind op)
 {
     int count;
     const struct variant *variants = variant_list(&count);
@@ -88,67 +88,67 @@ static void expect_known(enum op op)
 
 Test(ops_known, conv2d)
 {
-    expect_known(OP_CONV2D);
+    expect_known(CASE_CONV2D);
 }
 
 Test(ops_known, pool)
 {
-    expect_known(OP_POOL);
+    expect_known(CASE_POOL);
 }
 
 Test(ops_known, batchnorm)
 {
-    expect_known(OP_BATCHNORM);
+    expect_known(CASE_BATCHNORM);
 }
 
 Test(ops_known, activation)
 {
-    expect_known(OP_ACTIVATION);
+    expect_known(CASE_ACTIVATION);
 }
 
 Test(ops_known, dropout)
 {
-    expect_known(OP_DROPOUT);
+    expect_known(CASE_DROPOUT);
 }
 
 Test(ops_known, flatten)
 {
-    expect_known(OP_FLATTEN);
+    expect_known(CASE_FLATTEN);
 }
 
 Test(ops_known, softmax)
 {
-    expect_known(OP_SOFTMAX);
+    expect_known(CASE_SOFTMAX);
 }
 
 Test(ops_known, cross_entropy)
 {
-    expect_known(OP_CROSS_ENTROPY);
+    expect_known(CASE_CROSS_ENTROPY);
 }
 
 Test(ops_known, softmax_cross_entropy)
 {
-    expect_known(OP_SOFTMAX_CROSS_ENTROPY);
+    expect_known(CASE_SOFTMAX_CROSS_ENTROPY);
 }
 
 Test(ops_known, elementwise)
 {
-    expect_known(OP_ELEMENTWISE);
+    expect_known(CASE_ELEMENTWISE);
 }
 
 Test(ops_known, channel)
 {
-    expect_known(OP_CHANNEL);
+    expect_known(CASE_CHANNEL);
 }
 
 Test(ops_known, update)
 {
-    expect_known(OP_UPDATE);
+    expect_known(CASE_UPDATE);
 }
 
 Test(ops_known, average)
 {
-    expect_known(OP_AVERAGE);
+    expect_known(CASE_AVERAGE);
 }
 
 /* --- by hand --- */

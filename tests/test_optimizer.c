@@ -4,6 +4,8 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
+#include "backend/prepared.h"
+#include "program/passes.h"
 #include "trainer/optimizer.h"
 
 enum { STEPS = 7, KINDS = OPTIMIZER_CHOICES(CHOICE_COUNT) };
@@ -114,6 +116,15 @@ static void check(const struct experiment *experiment)
     struct status status;
     cr_assert(network_build(&network, backend, specs, LAYERS, LOSS_FUSED, (struct shape){2, 5, 1, 1}, 1, &status));
     optimizer_create(&optimizer, experiment, network);
+    struct network_request request = {.mode = LAYER_TRAIN, .n = 2, .last = LAYERS};
+    struct program *program = network_write(network, &request).program;
+    program->op_count = 0; /* the parameters' tensors are there, and only the update is of interest */
+    optimizer_write(&optimizer, program);
+    program_coalesce(program);
+    void *base[SPACES] = {0};
+    network_bases(network, base);
+    optimizer_bases(&optimizer, base);
+    struct prepared *update = prepared_create(program, backend, base);
     struct reference *references[LAYERS][PARAMETERS];
     for (int l = 0; l < LAYERS; l++)
         for (int p = 0; p < PARAMETERS; p++)
@@ -124,14 +135,15 @@ static void check(const struct experiment *experiment)
             for (int p = 0; p < PARAMETERS; p++)
                 write_gradients(network, &network->layers[l].parameter[p], experiment, references[l][p], step,
                                 (uint32_t)(step * 10 + l * 2 + p));
-        backend->ops->set_state(backend, &state);
-        optimizer_step(&optimizer);
+        prepared_run(update, &(struct run_input){.state = state, .n = 2});
     }
     for (int l = 0; l < LAYERS; l++)
         for (int p = 0; p < PARAMETERS; p++) {
             assert_equal(backend, &network->layers[l].parameter[p], references[l][p]);
             free(references[l][p]);
         }
+    prepared_free(update);
+    program_free(program);
     optimizer_destroy(&optimizer);
     network_destroy(network);
     backend_destroy(backend);

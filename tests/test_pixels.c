@@ -306,7 +306,8 @@ TEST_BOTH(odd_values)
 static enum tensor_kind input_kind(const char *text, struct backend *backend)
 {
     struct session *session = session_open_on(text, backend, 2);
-    enum tensor_kind kind = session->trainer.network->input.kind;
+    const struct network_program *training = &session->trainer.training;
+    enum tensor_kind kind = training->program->tensors[training->x].kind;
     session_close(session);
     return kind;
 }

@@ -401,8 +401,8 @@ Test(predictor, program_refuses_to_predict_by_batch_statistics)
         program_run("predict", "run", "a.png", NULL), 2,
         "model.batchnorm_batch_stats_only: expected false, as an image alone has no batch to be normalised by");
     expect_error(program_run("eval", "run", "--set", "train.eval_batch_size=1", NULL), 2,
-                 "train.eval_batch_size: expected more than 1 image, as layer 1 (batchnorm + relu) normalises by the "
-                 "batch and would see one value per channel, found 1");
+                 "train.eval_batch_size: expected more than 1 image, as layer 1 (batchnorm) normalises by the batch and"
+                 " would see one value per channel, found 1");
     program_expect(program_run("export", "run", "--format", "npz", "--output", "a.npz", NULL), 0, "a.npz\n", "");
     session_close(session);
 }

@@ -342,7 +342,7 @@ static struct evaluation evaluate_samples(struct trainer *trainer, const int32_t
         for (int32_t k = 0; k < total; k++) order[k] = k;
         order[0] = samples[i], order[samples[i]] = 0;
         struct evaluation_set one = {.name = "one", .count = 1, .data = trainer->train_set.data, .order = order};
-        one.full = (struct evaluation_batch){.network = trainer->network, .data = one.data, .n = 1};
+        one.full = (struct evaluation_batch){.n = 1};
         struct evaluation found = trainer_evaluate(trainer, &one, NULL);
         mean.loss += found.loss / (double)count, mean.accuracy += found.accuracy / (double)count;
     }

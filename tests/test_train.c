@@ -85,22 +85,21 @@ Test(train, another_seed_gives_another_curve)
     free(text);
 }
 
-/* Expects that the last step saw these samples. */
+/* Takes a step and expects that it sees these samples. */
 static void assert_batch(struct session *session, const int32_t *samples)
 {
     const struct dataset *dataset = &session->dataset;
-    const struct tensor *input = &session->trainer.network->input;
-    int64_t sample = shape_sample_count(input->shape), plane = dataset->height * dataset->width;
-    double *x = support_read(session->backend, input);
-    for (int64_t n = 0; n < input->shape.n; n++) {
-        cr_assert_eq(session->trainer.network->labels[n], dataset->train.labels[samples[n]], "sample %ld", (long)n);
+    struct session_batch batch = session_step(session);
+    int64_t plane = dataset->height * dataset->width, sample = dataset->channels * plane;
+    for (int64_t n = 0; n < batch.n; n++) {
+        cr_assert_eq(batch.labels[n], dataset->train.labels[samples[n]], "sample %ld", (long)n);
         for (int64_t i = 0; i < sample; i++) {
             double pixel = dataset->train.pixels[samples[n] * sample + i];
             double expected = (pixel - dataset->offset[i]) * dataset->scale[i / plane];
-            cr_assert(fabs(x[n * sample + i] - expected) < 1e-5, "sample %ld value %ld", (long)n, (long)i);
+            cr_assert(fabs(batch.x[n * sample + i] - expected) < 1e-5, "sample %ld value %ld", (long)n, (long)i);
         }
     }
-    free(x);
+    free(batch.x), free(batch.logits);
 }
 
 /* 50 samples in batches of 16 make three batches per epoch; the epoch does not see two samples. */
@@ -110,7 +109,6 @@ static void assert_epochs(const char *text, enum first_epoch first)
     int32_t order[50];
     cr_assert_eq(session->trainer.batches_per_epoch, 3);
     for (int step = 0; step < 7; step++) {
-        trainer_step(&session->trainer);
         epoch_order(order, 50, first, 42, step / 3);
         if (step < 3 && first == FIRST_EPOCH_FILE) cr_assert_eq(order[step % 3 * 16], step * 16);
         assert_batch(session, order + step % 3 * 16);
@@ -162,23 +160,21 @@ Test(train, only_training_batches_are_augmented)
     struct session *session = session_open(augmented_text, 1);
     struct trainer *trainer = &session->trainer;
     const struct image_set *test = &session->dataset.test;
-    int64_t sample = shape_sample_count(trainer->network->input.shape);
-    trainer_evaluate(trainer, &trainer->test_set, NULL);
-    double *before = support_read(session->backend, &trainer->network->input);
-    for (int step = 0; step < 5; step++) trainer_step(trainer);
-    double *training = support_read(session->backend, &trainer->network->input);
+    int64_t sample = shape_sample_count(trainer->network->input), count = test->count;
+    struct session_batch before = session_evaluate(session, trainer->test_set.data, 0, count);
+    for (int step = 0; step < 4; step++) trainer_step(trainer);
+    struct session_batch training = session_step(session);
     int64_t holes = 0;
-    for (int64_t i = 0; i < 16 * sample; i++) holes += training[i] == 0;
+    for (int64_t i = 0; i < 16 * sample; i++) holes += training.x[i] == 0;
     cr_expect_geq(holes, 16 * 3 * 4, "%ld zeros", (long)holes); /* at least 2x2 of a 3x3 hole lie in the image */
-    trainer_evaluate(trainer, &trainer->test_set, NULL);
-    double *after = support_read(session->backend, &trainer->network->input);
-    cr_expect_eq(memcmp(before, after, (size_t)(test->count * sample) * sizeof *after), 0);
-    for (int64_t i = 0; i < test->count * sample; i++) {
+    struct session_batch after = session_evaluate(session, trainer->test_set.data, 0, count);
+    cr_expect_eq(memcmp(before.x, after.x, (size_t)(count * sample) * sizeof *after.x), 0);
+    for (int64_t i = 0; i < count * sample; i++) {
         double expected = ((double)test->pixels[i] - session->dataset.offset[i % sample]) *
                           session->dataset.scale[i % sample / (9 * 9)];
-        cr_assert(fabs(after[i] - expected) < 1e-5, "value %ld", (long)i);
+        cr_assert(fabs(after.x[i] - expected) < 1e-5, "value %ld", (long)i);
     }
-    free(before), free(training), free(after);
+    free(before.x), free(training.x), free(after.x), free(before.logits), free(training.logits), free(after.logits);
     session_close(session);
 }
 
@@ -198,20 +194,17 @@ Test(train, an_evaluation_is_not_smoothed)
     free(smooth), free(plain);
 }
 
-/* The loss of the step just done, by the formula, from its logits, labels and mix. */
-static double two_label_loss(struct session *session, uint64_t step)
+/* The loss of a step, by the formula, from its logits, labels and mix. */
+static double two_label_loss(const struct session *session, const struct session_batch *batch, uint64_t step)
 {
-    const struct network *network = session->trainer.network;
     struct batch_mix mix = mix_draw(&session->trainer.augment, step, 7, 7);
-    double *x = support_read(session->backend, &network->activations[network->layer_count - 1]), loss = 0;
-    double m = mix.second / 65536.0;
+    double m = mix.second / 65536.0, loss = 0;
     for (int n = 0; n < 16; n++) {
+        const double *x = batch->logits + n * 5;
         double sum = 0;
-        for (int d = 0; d < 5; d++) sum += exp(x[n * 5 + d]);
-        int own = network->labels[n], other = network->labels[(n + 1) % 16];
-        loss += log(sum) - (1 - m) * x[n * 5 + own] - m * x[n * 5 + other];
+        for (int d = 0; d < 5; d++) sum += exp(x[d]);
+        loss += log(sum) - (1 - m) * x[batch->labels[n]] - m * x[batch->labels[(n + 1) % 16]];
     }
-    free(x);
     return loss;
 }
 
@@ -221,7 +214,11 @@ Test(train, only_training_labels_are_mixed)
     char *text = memory_format("%s[augment]\nmixup = 1\ncutmix = 1\n", evaluated_text);
     struct session *mixed = session_open(text, 1), *plain = session_open(evaluated_text, 1);
     for (int step = 0; step < 4; step++) {
-        double loss = step_loss(mixed), expected = two_label_loss(mixed, (uint64_t)step);
+        mixed->backend->ops->metrics_reset(mixed->backend);
+        struct session_batch batch = session_step(mixed);
+        double loss = mixed->backend->ops->metrics_read(mixed->backend).loss;
+        double expected = two_label_loss(mixed, &batch, (uint64_t)step);
+        free(batch.x), free(batch.logits);
         cr_expect(fabs(loss - expected) < 1e-4, "step %d: %.9g, expected %.9g", step, loss, expected);
     }
     session_close(mixed);

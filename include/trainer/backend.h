@@ -80,9 +80,10 @@ struct batchnorm_params {
 };
 
 #define ACTIVATION_CHOICES(X) X(ACTIVATION_RELU, "relu") X(ACTIVATION_LEAKY_RELU, "leaky_relu") X(ACTIVATION_ELU, "elu")
-enum activation { ACTIVATION_CHOICES(CHOICE_ENUMERATOR) };
+/* ACTIVATION_NONE is no choice of a config: a normalization without an activation in the same operation. */
+enum activation { ACTIVATION_CHOICES(CHOICE_ENUMERATOR) ACTIVATION_NONE };
 
-/* relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). At x = 0 the gradient is that of
+/* none: x. relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). At x = 0 the gradient is that of
  * the left side (0 for relu), as in PyTorch. NaN stays NaN. */
 struct activation_params {
     enum activation kind;
@@ -99,7 +100,7 @@ struct pool_params {
     struct window window;
 };
 
-/* Batch normalization, then an activation, then, where `pooled`, a pool, as one operation. src/nn/fuse.c makes one of
+/* Batch normalization, then an activation (or none), then, where `pooled`, a pool, as one operation. src/nn/fuse.c makes one of
  * such layers. The results are those of the three operations one after the other, to the bit on the CPU and to within
  * rounding elsewhere. */
 struct batchnorm_fused_params {
@@ -144,6 +145,9 @@ enum elementwise {
 struct elementwise_params {
     enum elementwise op;
     double scale, shift; /* ELEMENTWISE_AFFINE only */
+    /* ELEMENTWISE_AFFINE in a program only: the scale counts B/(B-1) times with B = N*bessel values, which makes a
+     * variance unbiased (once where B = 1); 0: no. */
+    int64_t bessel;
 };
 
 /* How the images of a training batch are mixed (Zhang et al. 2018, Yun et al. 2019). The partner of sample n of N is

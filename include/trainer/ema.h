@@ -17,11 +17,15 @@ struct ema {
 void ema_create(struct ema *ema, double decay, struct network *network);
 void ema_destroy(struct ema *ema);
 
-/* Takes in the network's values after a step, whose number is that of the backend's state. */
-void ema_step(struct ema *ema);
+/* Makes the average the network's values of this moment. */
+void ema_restart(struct ema *ema);
 
-/* Makes the network compute with the average, or with its own parameters again. Nothing is copied: only the addresses
- * in its layers change, so the recordings of a backend with either stay right. */
-void ema_show(struct ema *ema, bool average);
+/* Appends the ops that take in the network's values after a step, whose number is that of the run's input. */
+void ema_write(const struct ema *ema, struct program *program);
+
+/* Sets the bases of the spaces of the average; or makes those of parameters and statistics the average's, for a program
+ * that evaluates. With decay 0 the latter changes nothing. */
+void ema_bases(const struct ema *ema, void *base[SPACES]);
+void ema_evaluation_bases(const struct ema *ema, void *base[SPACES]);
 
 #endif

@@ -1,5 +1,5 @@
-/* The optimizer of a network. The backend has the arithmetic: update, or update_begin to update_end where it can update
- * during the backward pass. The state and the parameters are here. What optimizers there are: optimizer_row.h. */
+/* The optimizer of a network: its parameters, its state, and the ops that take its steps. The backend has the arithmetic.
+ * What optimizers there are: optimizer_row.h. */
 #ifndef TRAINER_OPTIMIZER_H
 #define TRAINER_OPTIMIZER_H
 
@@ -21,12 +21,11 @@ struct optimizer {
 void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network);
 void optimizer_destroy(struct optimizer *optimizer);
 
-/* Updates every parameter once from the gradients, with the step number and learning rate of the backend's state. */
-void optimizer_step(struct optimizer *optimizer);
+/* Appends an UPDATE for every parameter of the program that has a gradient. A run of the program takes one step, with the
+ * step number and learning rate of its input. */
+void optimizer_write(const struct optimizer *optimizer, struct program *program);
 
-/* Lets the backend take the same step during the backward pass between the two calls, while it computes the gradients.
- * Where the backend cannot, optimizer_begin returns false and does nothing. */
-bool optimizer_begin(struct optimizer *optimizer);
-void optimizer_end(struct optimizer *optimizer);
+/* Sets the bases of the spaces of its state. */
+void optimizer_bases(const struct optimizer *optimizer, void *base[SPACES]);
 
 #endif

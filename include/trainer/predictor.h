@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/prepared.h"
 #include "trainer/checkpoint.h"
 #include "trainer/confusion.h"
 #include "trainer/dataset.h"
@@ -17,7 +18,10 @@ struct predictor {
     struct checkpoint_input input; /* format of the images, and the classes */
     struct backend *backend;
     struct network *network;
-    double *batch; /* (network->max_batch,C,H,W) */
+    struct network_program program; /* from a batch of images to their scores */
+    struct prepared *prepared;      /* the same, ready to run */
+    void *work;                     /* SPACE_WORK of the program */
+    double *batch;                  /* (network->max_batch,C,H,W) */
 };
 
 /* Loads a checkpoint: `run` is the folder of a run, or a checkpoint file. `overrides` change the config that the

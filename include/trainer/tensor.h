@@ -10,6 +10,11 @@ enum tensor_kind {
     TENSOR_FILTER,     /* (O,I,K,K): weights of a convolution; of a linear layer as (O,I,1,1) */
     TENSOR_VECTOR,     /* (1,C,1,1): one value per channel: bias, gamma, running mean, ... */
     TENSOR_PIXELS,     /* (N,D,1,1): a batch of vectors as the data set's own pixels, with offset and scale */
+    TENSOR_LABELS,     /* (N,1,1,1): the label of each sample, int32_t */
+    TENSOR_SAVED,   /* bytes that an operation of a backend keeps for its backward pass; no order but the backend's */
+    TENSOR_FLAT,    /* (1,count,1,1): a range of an arena, padding included */
+    TENSOR_SCALAR,  /* (1,1,1,1): a double */
+    TENSOR_METRICS, /* (1,3,1,1): struct metrics: the loss, the correct samples and all samples */
 };
 
 struct tensor {

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "backend/prepared.h"
 #include "trainer/dataset.h"
 #include "trainer/ema.h"
 #include "trainer/experiment.h"
@@ -15,11 +16,8 @@
 #include "trainer/progress.h"
 #include "trainer/schedule.h"
 
-/* A batch of n samples of a set; an evaluation counts all of them but the first `skipped`. backend_ops.run may record
- * the batch, so it never changes. */
+/* A batch of n samples of a set; an evaluation counts all of them but the first `skipped`. */
 struct evaluation_batch {
-    struct network *network;
-    const struct device_dataset *data;
     int64_t n, skipped;
 };
 
@@ -34,8 +32,7 @@ struct evaluation_set {
     struct evaluation_batch full, tail;
 };
 
-/* A training session in memory: everything that a step needs. It must not move, because the backend may keep its
- * address. */
+/* A training session in memory: everything that a step needs. */
 struct trainer {
     const struct experiment *experiment;
     const struct dataset *dataset;
@@ -44,6 +41,9 @@ struct trainer {
     struct optimizer optimizer;
     struct schedule_params schedule;
     struct ema ema; /* moving average that evaluations use, where train.ema_decay is not 0 */
+    struct network_program training, evaluation;               /* a step, and the evaluation of a batch */
+    struct prepared *train, *evaluate;                         /* the same, ready to run */
+    void *work;                                                /* SPACE_WORK of both, in turn */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */
     int32_t *part_order;              /* (train.count) order of train_part; NULL where that is all of the set or none */
@@ -75,6 +75,9 @@ bool trainer_check_dataset(const struct experiment *experiment, const struct dat
 /* Does one training step: gather, forward, loss, backward, optimizer, moving average. Adds its loss to the backend's
  * metrics. */
 void trainer_step(struct trainer *trainer);
+
+/* Does the same op by op, and calls done after each op of trainer->training. */
+void trainer_watch_step(struct trainer *trainer, void (*done)(void *argument, int op), void *argument);
 
 /* Loss and accuracy over a set of the trainer, not empty, in its order and in evaluation mode, with the moving average
  * of the parameters where there is one. Resets the backend's metrics. progress may be NULL. */

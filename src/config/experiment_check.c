@@ -126,6 +126,8 @@ static double usual_slope(enum activation activation)
         return 0.01;
     case ACTIVATION_ELU:
         return 1;
+    case ACTIVATION_NONE:
+        break;
     }
     check_failed("an activation", __FILE__, __LINE__);
 }

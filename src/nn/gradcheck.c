@@ -54,6 +54,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "backend/prepared.h"
+#include "program/passes.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/rng.h"
@@ -72,7 +74,10 @@ struct mirror {
 /* The state of a check: a scalar L is a function of the values in the mirrors. */
 struct check {
     struct network *network;
-    struct layer *layer; /* NULL: the loss */
+    struct layer_group group;    /* count 0: the loss */
+    struct network_program made; /* forward and backward pass of the group alone */
+    struct prepared *prepared;
+    void *work; /* SPACE_WORK of the program */
     struct rng rng;
     struct mirror x, y, dy, dx;
     /* L = sum of weights * outputs, over the elements of y or over the loss alone. */
@@ -87,17 +92,15 @@ struct check {
     bool passed;
 };
 
-static struct mirror mirror_create(struct backend *backend, enum tensor_kind kind, struct shape shape)
+/* A tensor of the program that is checked; none where it is -1. */
+static struct mirror mirror_create(const struct check *check, int tensor)
 {
-    struct mirror mirror = {.tensor = tensor_alloc(backend, kind, shape), .count = shape_count(shape)};
+    struct mirror mirror = {0};
+    if (tensor < 0) return mirror;
+    mirror.tensor = network_tensor(&check->made, tensor, check->work);
+    mirror.count = shape_count(mirror.tensor.shape);
     mirror.values = memory_alloc((size_t)mirror.count, sizeof *mirror.values);
     return mirror;
-}
-
-static void mirror_free(struct backend *backend, struct mirror *mirror)
-{
-    tensor_free(backend, &mirror->tensor);
-    free(mirror->values);
 }
 
 static void mirror_write(struct backend *backend, const struct mirror *mirror)
@@ -173,30 +176,24 @@ static void fill_probabilities(struct check *check, struct mirror *mirror)
     }
 }
 
-static double loss_value(struct check *check, const struct tensor *gradient)
+/* Runs the forward pass, and the backward pass where `last` is PHASE_BACKWARD. */
+static void run(struct check *check, enum op_phase last)
 {
-    struct network *network = check->network;
-    struct backend *backend = network->backend;
+    struct backend *backend = check->network->backend;
     backend->ops->metrics_reset(backend);
-    struct loss_params params = network_loss_params(network);
-    if (network->loss == LOSS_FUSED) {
-        backend->ops->softmax_cross_entropy(backend, &params, &check->x.tensor, network->labels, gradient);
-    } else {
-        backend->ops->cross_entropy(backend, &params, &check->x.tensor, network->labels, gradient);
-    }
-    struct metrics metrics = backend->ops->metrics_read(backend);
-    return metrics.loss / (double)metrics.count;
+    prepared_run_phases(check->prepared, &(struct run_input){.n = check->made.program->max_n}, last);
 }
 
 static void evaluate(struct check *check, double *outputs)
 {
     struct backend *backend = check->network->backend;
-    if (!check->layer) {
-        *outputs = loss_value(check, NULL);
+    run(check, PHASE_LOSS);
+    if (check->group.count > 0) {
+        backend->ops->tensor_read(backend, &check->y.tensor, outputs);
         return;
     }
-    check->layer->ops->forward(check->layer, LAYER_TRAIN, &check->x.tensor, &check->y.tensor);
-    backend->ops->tensor_read(backend, &check->y.tensor, outputs);
+    struct metrics metrics = backend->ops->metrics_read(backend);
+    *outputs = metrics.loss / (double)metrics.count;
 }
 
 static double largest_of(const double *values, int64_t count)
@@ -209,7 +206,7 @@ static double largest_of(const double *values, int64_t count)
 /* Computes the outputs at the values that the mirrors hold. */
 static void outputs_create(struct check *check, int64_t count, const double *weights)
 {
-    const struct layer *layer = check->layer;
+    const struct network *network = check->network;
     check->outputs = count;
     check->weights = weights;
     check->base = memory_alloc((size_t)count, sizeof *check->base);
@@ -217,10 +214,11 @@ static void outputs_create(struct check *check, int64_t count, const double *wei
     check->below = memory_alloc((size_t)count, sizeof *check->below);
     evaluate(check, check->base);
     check->largest = largest_of(check->base, count);
-    check->terms = layer ? (double)layer->multiply_adds / (double)shape_sample_count(layer->output) : 0;
+    check->terms = (double)network_group_multiply_adds(network, check->group);
+    if (check->group.count > 0) check->terms /= (double)shape_sample_count(check->y.tensor.shape);
     /* A loss subtracts an input from the logarithm of a sum of exponentials: its rounding error is one of the
      * inputs. */
-    if (!layer) check->largest = fmax(check->largest, largest_of(check->x.values, check->x.count));
+    if (check->group.count == 0) check->largest = fmax(check->largest, largest_of(check->x.values, check->x.count));
 }
 
 static void outputs_free(struct check *check)
@@ -282,19 +280,18 @@ static struct quotient quotient_of(struct check *check, struct mirror *mirror, i
                              .constant = whole.sum == 0};
 }
 
-static const char *layer_name(const struct check *check, char *text, size_t size)
+static const char *group_name(const struct check *check, char *text, size_t size)
 {
-    if (check->layer) {
-        layer_describe(check->layer, text, size);
-        return text;
-    }
-    return check->network->loss == LOSS_FUSED ? "softmax cross-entropy" : "cross-entropy";
+    if (check->group.count == 0) return check->network->loss == LOSS_FUSED ? "softmax cross-entropy" : "cross-entropy";
+    network_describe_group(check->network, check->group, text, size);
+    return text;
 }
 
 static bool has_kink(const struct check *check)
 {
-    return check->layer && check->layer->spec.kind == LAYER_ACTIVATION &&
-           check->layer->spec.activation.kind != ACTIVATION_ELU;
+    const struct layer *layer = &check->network->layers[check->group.first];
+    return check->group.count == 1 && layer->spec.kind == LAYER_ACTIVATION &&
+           layer->spec.activation.kind != ACTIVATION_ELU;
 }
 
 /* The largest relative error of the quotients that count; NaN where too few of them do. */
@@ -331,7 +328,7 @@ static void check_tensor(struct check *check, const char *name, struct mirror *m
     char text[64];
     struct quotient quotients[VALUES_PER_TENSOR];
     double derivatives[VALUES_PER_TENSOR];
-    struct gradcheck_result result = {.layer = layer_name(check, text, sizeof text), .tensor = name};
+    struct gradcheck_result result = {.layer = group_name(check, text, sizeof text), .tensor = name};
     result.values = mirror->count < VALUES_PER_TENSOR ? mirror->count : VALUES_PER_TENSOR;
     result.bound = has_kink(check) ? kinked_bound : smooth_bound;
     for (int64_t k = 0; k < result.values; k++) {
@@ -345,30 +342,74 @@ static void check_tensor(struct check *check, const char *name, struct mirror *m
     check->report(check->argument, &result);
 }
 
-static void check_parameter(struct check *check, const struct parameter *parameter)
+static double *read_gradient(const struct check *check, const struct parameter *parameter)
+{
+    struct backend *backend = check->network->backend;
+    double *analytic = memory_alloc((size_t)shape_count(parameter->value.shape), sizeof *analytic);
+    backend->ops->tensor_read(backend, &parameter->gradient, analytic);
+    return analytic;
+}
+
+static void check_parameter(struct check *check, const struct parameter *parameter, const double *analytic)
 {
     struct backend *backend = check->network->backend;
     struct mirror mirror = {.tensor = parameter->value, .count = shape_count(parameter->value.shape)};
     mirror.values = memory_alloc((size_t)mirror.count, sizeof *mirror.values);
-    double *analytic = memory_alloc((size_t)mirror.count, sizeof *analytic);
     mirror_read(backend, &mirror);
-    backend->ops->tensor_read(backend, &parameter->gradient, analytic);
     check_tensor(check, parameter->name, &mirror, analytic);
-    free(analytic);
     free(mirror.values);
 }
 
-static void check_layer(struct check *check, struct layer *layer)
+/* Makes the program of the group, or of the loss alone, and the mirrors of its ends. */
+static void check_open(struct check *check, struct layer_group group)
+{
+    struct network *network = check->network;
+    struct backend *backend = network->backend;
+    bool loss = group.count == 0;
+    int last = loss ? network->layer_count : group.first + group.count;
+    struct network_request request = {.mode = LAYER_TRAIN,
+                                      .n = network->max_batch,
+                                      .first = loss ? last : group.first,
+                                      .last = last,
+                                      .loss = loss,
+                                      .backward = true,
+                                      .dinput = true,
+                                      .keep = true};
+    check->group = group;
+    check->made = network_write(network, &request);
+    program_place(check->made.program, true);
+    check->work = backend->ops->alloc(backend, (size_t)check->made.program->work_bytes);
+    void *base[SPACES] = {[SPACE_WORK] = check->work};
+    network_bases(network, base);
+    check->prepared = prepared_create(check->made.program, backend, base);
+    check->x = mirror_create(check, check->made.x);
+    check->dx = mirror_create(check, check->made.dx);
+    check->y = mirror_create(check, loss ? -1 : check->made.y);
+    check->dy = mirror_create(check, check->made.dy);
+}
+
+static void check_close(struct check *check)
 {
     struct backend *backend = check->network->backend;
-    check->layer = layer;
-    check->x = mirror_create(backend, TENSOR_ACTIVATION, layer->input);
-    check->dx = mirror_create(backend, TENSOR_ACTIVATION, layer->input);
-    check->y = mirror_create(backend, TENSOR_ACTIVATION, layer->output);
-    check->dy = mirror_create(backend, TENSOR_ACTIVATION, layer->output);
+    outputs_free(check);
+    free(check->x.values);
+    free(check->dx.values);
+    free(check->y.values);
+    free(check->dy.values);
+    prepared_free(check->prepared);
+    program_free(check->made.program);
+    backend->ops->free(backend, check->work);
+}
+
+/* The analytic gradients at the values that the mirrors hold; the differences that follow overwrite them. */
+static void check_group(struct check *check, struct layer_group group)
+{
+    struct backend *backend = check->network->backend;
+    struct layer *layer = &check->network->layers[group.first];
+    check_open(check, group);
     if (layer->spec.kind == LAYER_POOL) {
         fill_distinct(&check->x);
-    } else if (layer->spec.kind == LAYER_BATCHNORM_FUSED) {
+    } else if (group.count > 1) {
         fill_off_mean(&check->x);
     } else {
         fill_off_zero(check, &check->x);
@@ -377,39 +418,35 @@ static void check_layer(struct check *check, struct layer *layer)
     mirror_write(backend, &check->x);
     mirror_write(backend, &check->dy);
     outputs_create(check, check->y.count, check->dy.values);
-    layer->ops->backward(layer, &check->x.tensor, &check->y.tensor, &check->dy.tensor, &check->dx.tensor);
+    run(check, PHASE_BACKWARD);
     mirror_read(backend, &check->dx);
+    double *analytic[LAYER_MAX_PARAMETERS];
+    for (int p = 0; p < layer->parameter_count; p++) analytic[p] = read_gradient(check, &layer->parameter[p]);
     check_tensor(check, "input", &check->x, check->dx.values);
-    for (int p = 0; p < layer->parameter_count; p++) check_parameter(check, &layer->parameter[p]);
-    outputs_free(check);
-    mirror_free(backend, &check->x);
-    mirror_free(backend, &check->dx);
-    mirror_free(backend, &check->y);
-    mirror_free(backend, &check->dy);
+    for (int p = 0; p < layer->parameter_count; p++) {
+        check_parameter(check, &layer->parameter[p], analytic[p]);
+        free(analytic[p]);
+    }
+    check_close(check);
 }
 
 static void check_loss(struct check *check)
 {
-    struct network *network = check->network;
-    struct shape shape = network->layers[network->layer_count - 1].output;
+    const struct network *network = check->network;
     const double weight = 1;
-    check->layer = NULL;
-    check->x = mirror_create(network->backend, TENSOR_ACTIVATION, shape);
-    check->dx = mirror_create(network->backend, TENSOR_ACTIVATION, shape);
+    check_open(check, (struct layer_group){network->layer_count - 1, 0});
     if (network->loss == LOSS_FUSED) {
         fill_off_zero(check, &check->x);
     } else {
         fill_probabilities(check, &check->x);
-        check->step = default_step / (double)shape.c; /* a probability is that small */
+        check->step = default_step / (double)check->x.tensor.shape.c; /* a probability is that small */
     }
     mirror_write(network->backend, &check->x);
     outputs_create(check, 1, &weight);
-    loss_value(check, &check->dx.tensor);
+    run(check, PHASE_BACKWARD);
     mirror_read(network->backend, &check->dx);
     check_tensor(check, "input", &check->x, check->dx.values);
-    outputs_free(check);
-    mirror_free(network->backend, &check->x);
-    mirror_free(network->backend, &check->dx);
+    check_close(check);
 }
 
 bool gradcheck_network(struct network *network, uint64_t seed,
@@ -419,8 +456,7 @@ bool gradcheck_network(struct network *network, uint64_t seed,
     struct check check = {
         .network = network, .step = default_step, .report = report, .argument = argument, .passed = true};
     check.rng = rng_create(seed, RNG_STREAM_GRADCHECK, 0);
-    network->backend->ops->set_state(network->backend, &(struct step_state){0});
-    for (int i = 0; i < network->layer_count; i++) check_layer(&check, &network->layers[i]);
+    for (int i = 0; i < network->group_count; i++) check_group(&check, network->groups[i]);
     check_loss(&check);
     return check.passed;
 }

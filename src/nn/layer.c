@@ -19,8 +19,6 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind)
         return &layer_batchnorm_ops;
     case LAYER_BATCHNORM_AUTODIFF:
         return &layer_batchnorm_autodiff_ops;
-    case LAYER_BATCHNORM_FUSED:
-        return &layer_batchnorm_fused_ops;
     case LAYER_ACTIVATION:
         return &layer_activation_ops;
     case LAYER_DROPOUT:
@@ -31,12 +29,6 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind)
         return &layer_softmax_ops;
     }
     CHECK(!"a known kind of layer");
-}
-
-int layer_spec_span(const struct layer_spec *spec)
-{
-    if (spec->kind != LAYER_BATCHNORM_FUSED) return 1;
-    return spec->batchnorm_fused.pooled ? 3 : 2;
 }
 
 void layer_describe(const struct layer *layer, char *text, size_t size)
@@ -67,13 +59,13 @@ void layer_add_parameter(struct layer *layer, const char *name, enum tensor_kind
 {
     CHECK(layer->parameter_count < LAYER_MAX_PARAMETERS);
     struct tensor tensor = {NULL, shape, kind};
-    layer->parameter[layer->parameter_count++] = (struct parameter){name, tensor, tensor, tensor};
+    layer->parameter[layer->parameter_count++] = (struct parameter){name, tensor, tensor, 0};
 }
 
 void layer_add_buffer(struct layer *layer, const char *name, struct shape shape)
 {
     CHECK(layer->buffer_count < LAYER_MAX_BUFFERS);
-    layer->buffer[layer->buffer_count++] = (struct layer_buffer){name, {NULL, shape, TENSOR_VECTOR}};
+    layer->buffer[layer->buffer_count++] = (struct layer_buffer){name, {NULL, shape, TENSOR_VECTOR}, 0};
 }
 
 bool layer_infer_same_shape(struct layer *layer, struct status *status)
@@ -89,4 +81,44 @@ void layer_add_weight_and_bias(struct layer *layer, int64_t kernel)
     layer_add_parameter(layer, "weight", TENSOR_FILTER, weight);
     layer_add_parameter(layer, "bias", TENSOR_VECTOR, shape_vector(layer->output.c));
     layer->multiply_adds = count_product(shape_count(weight), count_product(layer->output.h, layer->output.w));
+}
+
+/* --- programs --- */
+
+struct op layer_op(const struct layer *layer, enum op_kind kind)
+{
+    struct op op = op_make(kind);
+    op.layer = layer->index;
+    op.phase = PHASE_FORWARD;
+    return op;
+}
+
+/* A tensor in one of the arenas. */
+static int arena_tensor(struct program *program, const char *name, int index, const struct tensor *tensor,
+                        enum space space, int64_t offset)
+{
+    return program_tensor_add(program, (struct program_tensor){.name = name,
+                                                               .name_index = index,
+                                                               .kind = tensor->kind,
+                                                               .shape = tensor->shape,
+                                                               .space = space,
+                                                               .offset = offset,
+                                                               .gradient = -1});
+}
+
+int layer_parameter(const struct layer *layer, enum layer_mode mode, struct program *program, int parameter)
+{
+    const struct parameter *p = &layer->parameter[parameter];
+    int value = arena_tensor(program, p->name, layer->index, &p->value, SPACE_PARAMETERS, p->offset);
+    if (mode == LAYER_EVALUATE) return value;
+    int gradient = arena_tensor(program, parameter == 0 ? "dweight" : "dbias", layer->index, &p->gradient,
+                                SPACE_GRADIENTS, p->offset);
+    program->tensors[value].gradient = gradient;
+    return value;
+}
+
+int layer_buffer(const struct layer *layer, struct program *program, int buffer)
+{
+    const struct layer_buffer *b = &layer->buffer[buffer];
+    return arena_tensor(program, b->name, layer->index, &b->value, SPACE_STATISTICS, b->offset);
 }

@@ -9,24 +9,18 @@ static void activation_describe(const struct layer *layer, char *text, size_t si
     snprintf(text, size, "%s", names[layer->spec.activation.kind]);
 }
 
-static void activation_forward(struct layer *layer, enum layer_mode mode, const struct tensor *x,
-                               const struct tensor *y)
+static int activation_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
 {
     (void)mode;
-    layer->backend->ops->activation_forward(layer->backend, layer->spec.activation, x, y);
-}
-
-static void activation_backward(struct layer *layer, const struct tensor *x, const struct tensor *y,
-                                const struct tensor *dy, const struct tensor *dx)
-{
-    (void)y;
-    if (dx) layer->backend->ops->activation_backward(layer->backend, layer->spec.activation, x, dy, dx);
+    struct op op = layer_op(layer, OP_ACTIVATION);
+    op.activation = layer->spec.activation;
+    op.tensor[ACTIVATION_X] = x;
+    return program_output(program, op);
 }
 
 const struct layer_ops layer_activation_ops = {
     .name = "activation",
     .infer_shape = layer_infer_same_shape,
     .describe = activation_describe,
-    .forward = activation_forward,
-    .backward = activation_backward,
+    .write = activation_write,
 };

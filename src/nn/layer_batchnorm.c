@@ -1,18 +1,11 @@
 /* Batch normalization over x (N,C,H,W), of images and of vectors alike; formulas: struct batchnorm_params in backend.h.
  * The backward pass, with its derivation, is the backend's (cpu_batchnorm.c). */
-#include <stdlib.h>
-
 #include "nn/layer_private.h"
-#include "trainer/memory.h"
-
-struct batchnorm_state {
-    struct tensor mean, rstd; /* (C) of the batch, from forward to backward */
-};
 
 bool layer_normalizes(const struct layer *layer)
 {
     enum layer_kind kind = layer->spec.kind;
-    return kind == LAYER_BATCHNORM || kind == LAYER_BATCHNORM_AUTODIFF || kind == LAYER_BATCHNORM_FUSED;
+    return kind == LAYER_BATCHNORM || kind == LAYER_BATCHNORM_AUTODIFF;
 }
 
 bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status)
@@ -29,15 +22,6 @@ bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status)
     return true;
 }
 
-static void batchnorm_create(struct layer *layer)
-{
-    struct batchnorm_state *state = memory_alloc(1, sizeof *state);
-    struct shape channels = shape_vector(layer->input.c);
-    state->mean = tensor_alloc(layer->backend, TENSOR_VECTOR, channels);
-    state->rstd = tensor_alloc(layer->backend, TENSOR_VECTOR, channels);
-    layer->impl = state;
-}
-
 void layer_batchnorm_init(struct layer *layer)
 {
     init_constant(layer, &layer->parameter[0].value, 1);
@@ -47,51 +31,45 @@ void layer_batchnorm_init(struct layer *layer)
     init_constant(layer, &layer->buffer[1].value, 1);
 }
 
-void layer_batchnorm_evaluate(struct layer *layer, const struct tensor *x, const struct tensor *y)
+/* An op that normalises, with no activation or pool yet. */
+static struct op norm_op(const struct layer *layer, enum op_kind kind)
 {
-    layer->backend->ops->batchnorm_evaluate(layer->backend, layer->spec.batchnorm.params, x, &layer->parameter[0].value,
-                                            &layer->parameter[1].value, &layer->buffer[0].value,
-                                            &layer->buffer[1].value, y);
+    struct op op = layer_op(layer, kind);
+    op.norm = (struct batchnorm_fused_params){.batchnorm = layer->spec.batchnorm.params,
+                                              .activation = {.kind = ACTIVATION_NONE}};
+    return op;
 }
 
-static void batchnorm_forward(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y)
+int layer_batchnorm_evaluate(const struct layer *layer, struct program *program, int x)
 {
-    if (mode == LAYER_EVALUATE && layer->buffer_count > 0) {
-        layer_batchnorm_evaluate(layer, x, y);
-        return;
+    struct op op = norm_op(layer, OP_NORM_EVALUATE);
+    op.tensor[NORM_EVALUATE_X] = x;
+    op.tensor[NORM_EVALUATE_GAMMA] = layer_parameter(layer, LAYER_EVALUATE, program, 0);
+    op.tensor[NORM_EVALUATE_BETA] = layer_parameter(layer, LAYER_EVALUATE, program, 1);
+    op.tensor[NORM_EVALUATE_MEAN] = layer_buffer(layer, program, 0);
+    op.tensor[NORM_EVALUATE_VAR] = layer_buffer(layer, program, 1);
+    return program_output(program, op);
+}
+
+static int batchnorm_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
+{
+    if (mode == LAYER_EVALUATE && layer->buffer_count > 0) return layer_batchnorm_evaluate(layer, program, x);
+    struct op op = norm_op(layer, OP_NORM);
+    op.tensor[NORM_X] = x;
+    op.tensor[NORM_GAMMA] = layer_parameter(layer, mode, program, 0);
+    op.tensor[NORM_BETA] = layer_parameter(layer, mode, program, 1);
+    if (layer->buffer_count > 0) {
+        op.tensor[NORM_RUNNING_MEAN] = layer_buffer(layer, program, 0);
+        op.tensor[NORM_RUNNING_VAR] = layer_buffer(layer, program, 1);
     }
-    const struct batchnorm_state *state = layer->impl;
-    const struct tensor *running_mean = layer->buffer_count ? &layer->buffer[0].value : NULL;
-    const struct tensor *running_var = layer->buffer_count ? &layer->buffer[1].value : NULL;
-    layer->backend->ops->batchnorm_forward(layer->backend, layer->spec.batchnorm.params, x, &layer->parameter[0].value,
-                                           &layer->parameter[1].value, running_mean, running_var, y, &state->mean,
-                                           &state->rstd);
-}
-
-static void batchnorm_backward(struct layer *layer, const struct tensor *x, const struct tensor *y,
-                               const struct tensor *dy, const struct tensor *dx)
-{
-    (void)y;
-    const struct batchnorm_state *state = layer->impl;
-    layer->backend->ops->batchnorm_backward(layer->backend, x, &layer->parameter[0].value, &state->mean, &state->rstd,
-                                            dy, dx, &layer->parameter[0].gradient, &layer->parameter[1].gradient);
-}
-
-static void batchnorm_destroy(struct layer *layer)
-{
-    struct batchnorm_state *state = layer->impl;
-    if (!state) return;
-    tensor_free(layer->backend, &state->mean);
-    tensor_free(layer->backend, &state->rstd);
-    free(state);
+    op.tensor[NORM_MEAN] = program_vector(program, "mean", layer->input.c);
+    op.tensor[NORM_RSTD] = program_vector(program, "rstd", layer->input.c);
+    return program_output(program, op);
 }
 
 const struct layer_ops layer_batchnorm_ops = {
     .name = "batchnorm",
     .infer_shape = layer_batchnorm_infer_shape,
-    .create = batchnorm_create,
     .init = layer_batchnorm_init,
-    .forward = batchnorm_forward,
-    .backward = batchnorm_backward,
-    .destroy = batchnorm_destroy,
+    .write = batchnorm_write,
 };

@@ -1,5 +1,5 @@
-/* Convolution: x (N,I,H,W), weight (O,I,K,K), bias (O) -> y (N,O,P,Q). The linear layer shares the functions
- * layer_plan_*. */
+/* Convolution: x (N,I,H,W), weight (O,I,K,K), bias (O) -> y (N,O,P,Q). The linear layer shares
+ * layer_write_conv2d. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -27,49 +27,31 @@ static void conv2d_describe(const struct layer *layer, char *text, size_t size)
     if (window.stride != 1) snprintf(text + used, size - (size_t)used, ", stride %" PRId64, window.stride);
 }
 
-static void conv2d_create(struct layer *layer)
-{
-    layer_plan_create(layer, layer->spec.conv2d.window);
-}
-
 static void conv2d_init(struct layer *layer)
 {
     init_weight_and_bias(layer, &layer->spec.conv2d.init);
 }
 
-void layer_plan_create(struct layer *layer, struct window window)
+int layer_write_conv2d(const struct layer *layer, enum layer_mode mode, struct window window, struct program *program,
+                       int x)
 {
-    layer->impl = layer->backend->ops->conv2d_plan_create(layer->backend, window, layer->input, layer->output.c);
+    struct op op = layer_op(layer, OP_CONV2D);
+    op.conv2d = window;
+    op.tensor[CONV2D_X] = x;
+    op.tensor[CONV2D_WEIGHT] = layer_parameter(layer, mode, program, 0);
+    op.tensor[CONV2D_BIAS] = layer_parameter(layer, mode, program, 1);
+    return program_output(program, op);
 }
 
-void layer_plan_forward(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y)
+static int conv2d_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
 {
-    const struct parameter *weight = &layer->parameter[0], *bias = &layer->parameter[1];
-    bool folded = mode == LAYER_EVALUATE && layer->folded;
-    layer->backend->ops->conv2d_forward(layer->backend, layer->impl, x, folded ? &weight->folded : &weight->value,
-                                        folded ? &bias->folded : &bias->value, y);
-}
-
-void layer_plan_backward(struct layer *layer, const struct tensor *x, const struct tensor *y, const struct tensor *dy,
-                         const struct tensor *dx)
-{
-    (void)y;
-    layer->backend->ops->conv2d_backward(layer->backend, layer->impl, x, &layer->parameter[0].value, dy, dx,
-                                         &layer->parameter[0].gradient, &layer->parameter[1].gradient);
-}
-
-void layer_plan_destroy(struct layer *layer)
-{
-    if (layer->impl) layer->backend->ops->conv2d_plan_destroy(layer->backend, layer->impl);
+    return layer_write_conv2d(layer, mode, layer->spec.conv2d.window, program, x);
 }
 
 const struct layer_ops layer_conv2d_ops = {
     .name = "conv2d",
     .infer_shape = conv2d_infer_shape,
     .describe = conv2d_describe,
-    .create = conv2d_create,
     .init = conv2d_init,
-    .forward = layer_plan_forward,
-    .backward = layer_plan_backward,
-    .destroy = layer_plan_destroy,
+    .write = conv2d_write,
 };

@@ -8,22 +8,16 @@ static bool flatten_infer_shape(struct layer *layer, struct status *status)
     return true;
 }
 
-static void flatten_forward(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y)
+static int flatten_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
 {
     (void)mode;
-    layer->backend->ops->flatten_forward(layer->backend, x, y);
-}
-
-static void flatten_backward(struct layer *layer, const struct tensor *x, const struct tensor *y,
-                             const struct tensor *dy, const struct tensor *dx)
-{
-    (void)x, (void)y;
-    if (dx) layer->backend->ops->flatten_backward(layer->backend, dy, dx);
+    struct op op = layer_op(layer, OP_FLATTEN);
+    op.tensor[FLATTEN_X] = x;
+    return program_output(program, op);
 }
 
 const struct layer_ops layer_flatten_ops = {
     .name = "flatten",
     .infer_shape = flatten_infer_shape,
-    .forward = flatten_forward,
-    .backward = flatten_backward,
+    .write = flatten_write,
 };

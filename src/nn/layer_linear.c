@@ -16,9 +16,9 @@ static bool linear_infer_shape(struct layer *layer, struct status *status)
     return true;
 }
 
-static void linear_create(struct layer *layer)
+static int linear_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
 {
-    layer_plan_create(layer, (struct window){.kernel = 1, .stride = 1, .padding = 0});
+    return layer_write_conv2d(layer, mode, (struct window){.kernel = 1, .stride = 1, .padding = 0}, program, x);
 }
 
 static void linear_init(struct layer *layer)
@@ -29,9 +29,6 @@ static void linear_init(struct layer *layer)
 const struct layer_ops layer_linear_ops = {
     .name = "linear",
     .infer_shape = linear_infer_shape,
-    .create = linear_create,
     .init = linear_init,
-    .forward = layer_plan_forward,
-    .backward = layer_plan_backward,
-    .destroy = layer_plan_destroy,
+    .write = linear_write,
 };

@@ -1,5 +1,4 @@
-/* Max and average pooling: x (N,C,H,W) -> y (N,C,P,Q). impl has the bytes that the backend's forward pass saves for its
- * backward pass. */
+/* Max and average pooling: x (N,C,H,W) -> y (N,C,P,Q). */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -31,37 +30,36 @@ static void pool_describe(const struct layer *layer, char *text, size_t size)
              layer->spec.pool.kind == POOL_MAX ? "max" : "average", window.kernel, window.kernel, window.stride);
 }
 
-static void pool_create(struct layer *layer)
+/* What the backend's forward pass keeps for its backward pass, if anything. */
+static int add_saved(const struct layer *layer, struct program *program)
 {
-    struct backend *backend = layer->backend;
-    size_t bytes = backend->ops->pool_saved_bytes(backend, layer->spec.pool, layer->output);
-    if (bytes > 0) layer->impl = backend->ops->alloc(backend, bytes);
+    struct shape output = layer->output;
+    output.n = program->max_n;
+    size_t bytes = layer->backend->ops->pool_saved_bytes(layer->backend, layer->spec.pool, output);
+    if (bytes == 0) return -1;
+    return program_tensor_add(program, (struct program_tensor){.name = "saved",
+                                                               .name_index = program->tensor_count,
+                                                               .kind = TENSOR_SAVED,
+                                                               .shape = output,
+                                                               .batch = true,
+                                                               .space = SPACE_WORK,
+                                                               .bytes = bytes,
+                                                               .gradient = -1});
 }
 
-static void pool_forward(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y)
+static int pool_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
 {
     (void)mode;
-    layer->backend->ops->pool_forward(layer->backend, layer->spec.pool, x, y, layer->impl);
-}
-
-static void pool_backward(struct layer *layer, const struct tensor *x, const struct tensor *y, const struct tensor *dy,
-                          const struct tensor *dx)
-{
-    (void)x, (void)y;
-    if (dx) layer->backend->ops->pool_backward(layer->backend, layer->spec.pool, dy, layer->impl, dx);
-}
-
-static void pool_destroy(struct layer *layer)
-{
-    layer->backend->ops->free(layer->backend, layer->impl);
+    struct op op = layer_op(layer, OP_POOL);
+    op.pool = layer->spec.pool;
+    op.tensor[POOL_X] = x;
+    op.tensor[POOL_SAVED] = add_saved(layer, program);
+    return program_output(program, op);
 }
 
 const struct layer_ops layer_pool_ops = {
     .name = "pool",
     .infer_shape = pool_infer_shape,
     .describe = pool_describe,
-    .create = pool_create,
-    .forward = pool_forward,
-    .backward = pool_backward,
-    .destroy = pool_destroy,
+    .write = pool_write,
 };

@@ -12,22 +12,16 @@ static bool softmax_infer_shape(struct layer *layer, struct status *status)
     return layer_infer_same_shape(layer, status);
 }
 
-static void softmax_forward(struct layer *layer, enum layer_mode mode, const struct tensor *x, const struct tensor *y)
+static int softmax_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
 {
     (void)mode;
-    layer->backend->ops->softmax_forward(layer->backend, x, y);
-}
-
-static void softmax_backward(struct layer *layer, const struct tensor *x, const struct tensor *y,
-                             const struct tensor *dy, const struct tensor *dx)
-{
-    (void)x;
-    if (dx) layer->backend->ops->softmax_backward(layer->backend, y, dy, dx);
+    struct op op = layer_op(layer, OP_SOFTMAX);
+    op.tensor[SOFTMAX_X] = x;
+    return program_output(program, op);
 }
 
 const struct layer_ops layer_softmax_ops = {
     .name = "softmax",
     .infer_shape = softmax_infer_shape,
-    .forward = softmax_forward,
-    .backward = softmax_backward,
+    .write = softmax_write,
 };

@@ -1,11 +1,10 @@
-/* Builds a network, holds its memory, and runs it forward and backward. */
+/* Builds a network and holds its arenas. */
 #include "trainer/network.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "nn/fold.h"
-#include "nn/fuse.h"
 #include "nn/layer_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
@@ -33,7 +32,6 @@ static bool check_multiply_adds(const struct layer *layer, struct status *status
 /* Bytes that the layers need, up to the one at hand. */
 struct memory_need {
     int64_t parameters, activations, largest; /* largest: the largest activation */
-    int64_t folded;
 };
 
 static bool count_parameters(struct network *network, const struct layer *layer, struct status *status)
@@ -54,8 +52,8 @@ static bool count_parameters(struct network *network, const struct layer *layer,
 
 enum { MIB = 1 << 20 };
 
-/* Adds the layer's share of the device's memory: parameters and gradients, parameters that batch normalization is
- * folded into, activations, two gradient buffers. Fails where the device has less. */
+/* Adds the layer's share of the device's memory: parameters and gradients, activations, two gradients of the largest.
+ * Fails where the device has less. */
 static bool count_bytes(const struct network *network, const struct layer *layer, struct memory_need *need,
                         struct status *status)
 {
@@ -67,8 +65,7 @@ static bool count_bytes(const struct network *network, const struct layer *layer
         const struct tensor *value = &layer->parameter[p].value;
         need->parameters += (int64_t)tensor_bytes(backend, value->kind, value->shape);
     }
-    need->folded += fold_bytes(network, (int)(layer - network->layers));
-    int64_t total = 2 * need->parameters + need->folded + need->activations + 2 * need->largest;
+    int64_t total = 2 * need->parameters + need->activations + 2 * need->largest;
     if (total <= backend->memory_bytes) return true;
     return layer_fail(
         layer, status,
@@ -81,15 +78,15 @@ static bool count_bytes(const struct network *network, const struct layer *layer
 /* Every limit is checked on the logical shapes before a backend sees them. */
 static bool infer_layers(struct network *network, const struct layer_spec *specs, uint64_t seed, struct status *status)
 {
-    struct shape shape = network->input.shape;
+    struct shape shape = network->input;
     struct memory_need need = {0};
-    int first_parameter = 0, index = 0;
+    int first_parameter = 0;
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
         layer->ops = layer_ops_of(specs[i].kind);
         layer->spec = specs[i];
         layer->backend = network->backend;
-        layer->index = index;
+        layer->index = i;
         layer->first_parameter = first_parameter;
         layer->seed = seed;
         layer->input = shape;
@@ -98,7 +95,6 @@ static bool infer_layers(struct network *network, const struct layer_spec *specs
             !count_bytes(network, layer, &need, status))
             return false;
         first_parameter += layer->parameter_count;
-        index += layer_spec_span(&specs[i]);
         shape = layer->output;
     }
     return true;
@@ -123,20 +119,23 @@ static void count_arenas(struct network *network)
     }
 }
 
-void network_use(struct network *network, void *parameters, void *buffers)
+/* Gives every parameter and buffer its place. */
+static void place_arenas(struct network *network)
 {
-    size_t scalar = network->backend->scalar_size, parameter_offset = 0, buffer_offset = 0; /* bytes */
+    int64_t scalar = (int64_t)network->backend->scalar_size, parameter_offset = 0, buffer_offset = 0; /* bytes */
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
         for (int p = 0; p < layer->parameter_count; p++) {
             struct parameter *parameter = &layer->parameter[p];
-            parameter->value.data = (char *)parameters + parameter_offset;
+            parameter->offset = parameter_offset;
+            parameter->value.data = (char *)network->parameters + parameter_offset;
             parameter->gradient.data = (char *)network->gradients + parameter_offset;
-            parameter_offset += arena_share(network, &parameter->value) * scalar;
+            parameter_offset += (int64_t)arena_share(network, &parameter->value) * scalar;
         }
         for (int b = 0; b < layer->buffer_count; b++) {
-            layer->buffer[b].value.data = (char *)buffers + buffer_offset;
-            buffer_offset += arena_share(network, &layer->buffer[b].value) * scalar;
+            layer->buffer[b].offset = buffer_offset;
+            layer->buffer[b].value.data = (char *)network->buffers + buffer_offset;
+            buffer_offset += (int64_t)arena_share(network, &layer->buffer[b].value) * scalar;
         }
     }
 }
@@ -152,39 +151,59 @@ static void create_arenas(struct network *network)
     network->memory.gradients = backend->allocated - before - network->memory.parameters;
     before = backend->allocated;
     network->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
+    network->metrics = backend->ops->alloc(backend, sizeof(struct metrics));
     network->memory.scratch = backend->allocated - before;
-    network_use(network, network->parameters, network->buffers);
+    place_arenas(network);
 }
 
-static void create_activations(struct network *network)
+static void init_layers(struct network *network)
 {
-    struct backend *backend = network->backend;
-    size_t largest = 0;
-    int64_t before = backend->allocated;
-    network->input = tensor_alloc(backend, TENSOR_ACTIVATION, network->input.shape);
-    network->labels = backend->ops->alloc(backend, (size_t)network->max_batch * sizeof *network->labels);
-    for (int i = 0; i < network->layer_count; i++) {
-        struct shape shape = network->layers[i].output;
-        size_t bytes = tensor_bytes(backend, TENSOR_ACTIVATION, shape);
-        network->activations[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
-        if (bytes > largest) largest = bytes;
-    }
-    network->memory.activations = backend->allocated - before;
-    for (int i = 0; i < 2; i++) network->gradient_buffer[i] = backend->ops->alloc(backend, largest);
-    network->memory.activation_gradients = backend->allocated - before - network->memory.activations;
-}
-
-static void create_layers(struct network *network)
-{
-    int64_t before = network->backend->allocated;
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
-        if (layer->ops->create) layer->ops->create(layer);
         if (layer->ops->init) layer->ops->init(layer);
         layer->spec.origin = NULL; /* the caller may free it from here on */
     }
-    fold_create(network);
-    network->memory.scratch += network->backend->allocated - before;
+}
+
+/* Finds which layers the backend does as one: the forward ops of training say so. */
+static void find_groups(struct network *network)
+{
+    struct network_request request = {.mode = LAYER_TRAIN, .n = network->max_batch, .last = network->layer_count};
+    struct network_program made = network_write(network, &request);
+    network->groups = memory_alloc((size_t)network->layer_count, sizeof *network->groups);
+    for (int i = 0, next = 0; i < made.program->op_count; i++) {
+        const struct op *op = &made.program->ops[i];
+        if (op->layer < next) continue; /* another op of the same layer */
+        network->groups[network->group_count++] = (struct layer_group){op->layer, op->layer_count};
+        next = op->layer + op->layer_count;
+    }
+    program_free(made.program);
+}
+
+struct shape network_describe_group(const struct network *network, struct layer_group group, char *text, size_t size)
+{
+    const struct layer *layers = network->layers + group.first;
+    *text = '\0';
+    for (int i = 0; i < group.count; i++) {
+        size_t used = strlen(text);
+        if (i > 0 && used + 3 < size) used = strlen(strcat(text, " + "));
+        layer_describe(&layers[i], text + used, size - used);
+    }
+    return layers[group.count - 1].output;
+}
+
+int64_t network_group_scalars(const struct network *network, struct layer_group group)
+{
+    int64_t sum = 0;
+    for (int i = group.first; i < group.first + group.count; i++) sum += layer_parameter_scalars(&network->layers[i]);
+    return sum;
+}
+
+int64_t network_group_multiply_adds(const struct network *network, struct layer_group group)
+{
+    int64_t sum = 0;
+    for (int i = group.first; i < group.first + group.count; i++) sum += network->layers[i].multiply_adds;
+    return sum;
 }
 
 bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
@@ -200,16 +219,13 @@ bool network_build(struct network **network, struct backend *backend, const stru
                            thousands_format(input.n).text, input.c, input.h, input.w,
                            thousands_format(NETWORK_MAX_TENSOR).text);
     struct network *built = memory_alloc(1, sizeof *built);
-    struct layer_spec *fused = fuse_specs(backend, specs, count, &count);
     built->backend = backend;
     built->layer_count = count;
     built->layers = memory_alloc((size_t)count, sizeof *built->layers);
-    built->activations = memory_alloc((size_t)count, sizeof *built->activations);
     built->loss = loss;
-    built->input = (struct tensor){NULL, input, TENSOR_ACTIVATION};
+    built->input = input;
     built->max_batch = input.n;
-    bool possible = infer_layers(built, fused, seed, status);
-    free(fused);
+    bool possible = infer_layers(built, specs, seed, status);
     if (!possible) {
         network_destroy(built);
         return false;
@@ -217,8 +233,8 @@ bool network_build(struct network **network, struct backend *backend, const stru
     struct shape output = built->layers[count - 1].output;
     CHECK(output.h == 1 && output.w == 1);
     create_arenas(built);
-    create_activations(built);
-    create_layers(built);
+    init_layers(built);
+    find_groups(built);
     *network = built;
     return true;
 }
@@ -227,35 +243,22 @@ void network_destroy(struct network *network)
 {
     if (!network) return;
     struct backend *backend = network->backend;
-    for (int i = 0; i < network->layer_count; i++) {
-        struct layer *layer = &network->layers[i];
-        if (layer->impl && layer->ops->destroy) layer->ops->destroy(layer);
-        tensor_free(backend, &network->activations[i]);
-    }
-    for (int i = 0; i < 2; i++) backend->ops->free(backend, network->gradient_buffer[i]);
-    fold_destroy(network);
     backend->ops->free(backend, network->parameters);
     backend->ops->free(backend, network->gradients);
     backend->ops->free(backend, network->buffers);
-    backend->ops->free(backend, network->labels);
-    tensor_free(backend, &network->input);
+    backend->ops->free(backend, network->metrics);
     tensor_free(backend, &network->class_weights);
-    free(network->activations);
+    free(network->groups);
     free(network->layers);
     free(network);
 }
 
-void network_take_pixels(struct network *network)
+bool network_takes_pixels(const struct network *network)
 {
     struct backend *backend = network->backend;
     const struct layer *first = &network->layers[0];
-    struct shape shape = first->input;
-    if (!backend->ops->pixels_offered || first->spec.kind != LAYER_LINEAR) return;
-    if (!backend->ops->pixels_offered(backend, shape, first->output.c)) return;
-    int64_t before = backend->allocated;
-    tensor_free(backend, &network->input);
-    network->input = tensor_alloc(backend, TENSOR_PIXELS, shape);
-    network->memory.activations += backend->allocated - before;
+    return backend->ops->pixels_offered && first->spec.kind == LAYER_LINEAR &&
+           backend->ops->pixels_offered(backend, first->input, first->output.c);
 }
 
 void network_set_class_weights(struct network *network, const double *weights)
@@ -266,105 +269,5 @@ void network_set_class_weights(struct network *network, const double *weights)
     CHECK(!network->class_weights.data);
     network->class_weights = tensor_alloc(backend, TENSOR_VECTOR, classes);
     backend->ops->tensor_write(backend, &network->class_weights, weights);
-    network->memory.scratch += backend->allocated - before;
-}
-
-struct loss_params network_loss_params(const struct network *network)
-{
-    return (struct loss_params){.smoothing = network->label_smoothing,
-                                .mixed = network->labels_mixed,
-                                .class_weights = network->class_weights.data ? &network->class_weights : NULL};
-}
-
-/* --- run --- */
-
-void network_set_batch(struct network *network, int64_t n)
-{
-    CHECK(n >= 1 && n <= network->max_batch);
-    network->input.shape.n = n;
-    for (int i = 0; i < network->layer_count; i++) network->activations[i].shape.n = n;
-}
-
-void network_observe(const struct network *network, enum network_phase phase, int layer)
-{
-    if (network->observer) network->observer->done(network->observer->argument, phase, layer);
-}
-
-void network_forward(struct network *network, enum layer_mode mode)
-{
-    const struct tensor *x = &network->input;
-    for (int i = 0; i < network->layer_count; i++) {
-        struct layer *layer = &network->layers[i];
-        bool last = i + 1 == network->layer_count;
-        bool nothing = layer->ops->identity_in_evaluation || fold_leaves_nothing(layer);
-        if (mode == LAYER_EVALUATE && nothing && !last) continue;
-        layer->ops->forward(layer, mode, x, &network->activations[i]);
-        network_observe(network, PHASE_FORWARD, i);
-        x = &network->activations[i];
-    }
-}
-
-/* The input of the softmax that ends a network with LOSS_SEPARATE; NULL where an evaluation does not write it. */
-static const struct tensor *logits_of(const struct network *network)
-{
-    int before = network->layer_count - 2;
-    if (before < 0) return &network->input;
-    const struct layer *layer = &network->layers[before];
-    bool skipped = layer->ops->identity_in_evaluation || fold_leaves_nothing(layer);
-    return skipped ? NULL : &network->activations[before];
-}
-
-/* dy (or NULL) gets the gradient of the mean loss with respect to the last activation. */
-static void compute_loss(struct network *network, struct loss_params params, const struct tensor *dy)
-{
-    struct backend *backend = network->backend;
-    const struct tensor *y = &network->activations[network->layer_count - 1];
-    if (network->loss == LOSS_FUSED) {
-        backend->ops->softmax_cross_entropy(backend, &params, y, network->labels, dy);
-    } else {
-        params.logits = logits_of(network);
-        backend->ops->cross_entropy(backend, &params, y, network->labels, dy);
-    }
-    network_observe(network, PHASE_LOSS, -1);
-}
-
-/* Smoothed labels and class weights are means of training; the loss by which runs are compared has neither. */
-void network_loss(struct network *network, int64_t skipped)
-{
-    compute_loss(network, (struct loss_params){.skipped = skipped}, NULL);
-}
-
-/* The gradient of an activation is dead once its layer has turned it into the gradient of the layer's input, so two
- * buffers that swap their roles are enough. */
-void network_backward(struct network *network, const struct tensor *dinput)
-{
-    int last = network->layer_count - 1;
-    struct tensor dy = network->activations[last];
-    dy.data = network->gradient_buffer[0];
-    compute_loss(network, network_loss_params(network), &dy);
-    for (int i = last; i >= 0; i--) {
-        struct layer *layer = &network->layers[i];
-        const struct tensor *x = i > 0 ? &network->activations[i - 1] : &network->input;
-        struct tensor dx = *x;
-        dx.data = network->gradient_buffer[(last - i + 1) % 2];
-        layer->ops->backward(layer, x, &network->activations[i], &dy, i > 0 ? &dx : dinput);
-        network_observe(network, PHASE_BACKWARD, i);
-        dy = dx;
-    }
-}
-
-void network_rehearse(struct network *network, int64_t n)
-{
-    struct backend *backend = network->backend;
-    int64_t before = backend->allocated;
-    network_set_batch(network, network->max_batch);
-    network_forward(network, LAYER_EVALUATE);
-    network_set_batch(network, n);
-    network_forward(network, LAYER_TRAIN);
-    network_backward(network, NULL);
-    for (int i = 0; i < network->layer_count; i++) {
-        struct layer *layer = &network->layers[i];
-        if (layer->buffer_count > 0) layer->ops->init(layer); /* the runs above moved the running statistics */
-    }
     network->memory.scratch += backend->allocated - before;
 }

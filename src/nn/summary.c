@@ -25,9 +25,9 @@ static void print_rule(FILE *out, int width)
 int network_name_width(const struct network *network)
 {
     int width = 26;
-    for (int i = 0; i < network->layer_count; i++) {
+    for (int i = 0; i < network->group_count; i++) {
         char name[64];
-        layer_describe(&network->layers[i], name, sizeof name);
+        network_describe_group(network, network->groups[i], name, sizeof name);
         int length = (int)strlen(name);
         if (length > width) width = length;
     }
@@ -42,14 +42,14 @@ void network_print_summary(const struct network *network, FILE *out)
     fprintf(out, "%-*s%*s%*s%*s\n", width, "layer", SHAPE_WIDTH, "output", COUNT_WIDTH, "parameters", COUNT_WIDTH,
             "multiply-adds");
     print_rule(out, width);
-    shape_format(network->input.shape, shape, sizeof shape);
+    shape_format(network->input, shape, sizeof shape);
     print_row(out, width, "input", shape, 0, 0);
-    for (int i = 0; i < network->layer_count; i++) {
-        const struct layer *layer = &network->layers[i];
-        layer_describe(layer, name, sizeof name);
-        shape_format(layer->output, shape, sizeof shape);
-        print_row(out, width, name, shape, layer_parameter_scalars(layer), layer->multiply_adds);
-        multiply_adds += layer->multiply_adds; /* far from overflow: NETWORK_MAX_MULTIPLY_ADDS */
+    for (int i = 0; i < network->group_count; i++) {
+        struct layer_group group = network->groups[i];
+        shape_format(network_describe_group(network, group, name, sizeof name), shape, sizeof shape);
+        int64_t own = network_group_multiply_adds(network, group);
+        print_row(out, width, name, shape, network_group_scalars(network, group), own);
+        multiply_adds += own; /* far from overflow: NETWORK_MAX_MULTIPLY_ADDS */
     }
     print_rule(out, width);
     print_row(out, width, "total", "", network->parameter_count, multiply_adds);

@@ -8,9 +8,22 @@ void ema_create(struct ema *ema, double decay, struct network *network)
     struct backend *backend = network->backend;
     ema->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
     ema->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
-    /* With decay 0 the average becomes w. */
-    backend->ops->average_step(backend, 0, network->arena_count, ema->parameters, network->parameters);
-    backend->ops->average_step(backend, 0, network->buffer_count, ema->buffers, network->buffers);
+    ema_restart(ema);
+}
+
+/* From zero, the average with decay 0 is w to the bit. */
+static void restart(struct backend *backend, size_t count, void *average, const void *w)
+{
+    backend->ops->zero(backend, average, count * backend->scalar_size);
+    backend->ops->average_step(backend, 0, count, average, w);
+}
+
+void ema_restart(struct ema *ema)
+{
+    const struct network *network = ema->network;
+    if (ema->decay == 0) return;
+    restart(network->backend, network->arena_count, ema->parameters, network->parameters);
+    restart(network->backend, network->buffer_count, ema->buffers, network->buffers);
 }
 
 void ema_destroy(struct ema *ema)
@@ -23,21 +36,44 @@ void ema_destroy(struct ema *ema)
     *ema = (struct ema){0};
 }
 
-void ema_step(struct ema *ema)
+/* Appends an AVERAGE of a whole arena. */
+static void write_average(const struct ema *ema, struct program *program, size_t count, enum space average,
+                          enum space value)
+{
+    struct program_tensor arena = {.name = "arena",
+                                   .name_index = -1,
+                                   .kind = TENSOR_FLAT,
+                                   .shape = shape_vector((int64_t)count),
+                                   .space = value,
+                                   .bytes = count * ema->network->backend->scalar_size,
+                                   .gradient = -1};
+    struct op op = op_make(OP_AVERAGE);
+    op.phase = PHASE_OPTIMIZER;
+    op.average = ema->decay;
+    if (count == 0) return;
+    op.tensor[AVERAGE_W] = program_tensor_add(program, arena);
+    arena.name = "average", arena.space = average;
+    op.tensor[AVERAGE_AVERAGE] = program_tensor_add(program, arena);
+    program_add(program, op);
+}
+
+void ema_write(const struct ema *ema, struct program *program)
 {
     const struct network *network = ema->network;
     if (ema->decay == 0) return;
-    const struct backend_ops *ops = network->backend->ops;
-    ops->average_step(network->backend, ema->decay, network->arena_count, ema->parameters, network->parameters);
-    ops->average_step(network->backend, ema->decay, network->buffer_count, ema->buffers, network->buffers);
+    write_average(ema, program, network->arena_count, SPACE_AVERAGE, SPACE_PARAMETERS);
+    write_average(ema, program, network->buffer_count, SPACE_AVERAGE_STATISTICS, SPACE_STATISTICS);
 }
 
-void ema_show(struct ema *ema, bool average)
+void ema_bases(const struct ema *ema, void *base[SPACES])
+{
+    base[SPACE_AVERAGE] = ema->parameters;
+    base[SPACE_AVERAGE_STATISTICS] = ema->buffers;
+}
+
+void ema_evaluation_bases(const struct ema *ema, void *base[SPACES])
 {
     if (ema->decay == 0) return;
-    if (average) {
-        network_use(ema->network, ema->parameters, ema->buffers);
-    } else {
-        network_use(ema->network, ema->network->parameters, ema->network->buffers);
-    }
+    base[SPACE_PARAMETERS] = ema->parameters;
+    base[SPACE_STATISTICS] = ema->buffers;
 }

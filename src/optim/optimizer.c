@@ -1,4 +1,4 @@
-/* Holds an optimizer's state and lets the backend take its steps (optimizer.h). */
+/* Holds an optimizer's state and writes its steps into a program (optimizer.h). */
 #include "trainer/optimizer.h"
 
 void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network)
@@ -28,36 +28,30 @@ void optimizer_destroy(struct optimizer *optimizer)
     *optimizer = (struct optimizer){0};
 }
 
-static struct update update_of(const struct optimizer *optimizer)
+void optimizer_write(const struct optimizer *optimizer, struct program *program)
 {
-    const struct network *network = optimizer->network;
-    struct update update = {.kind = optimizer->kind,
-                            .params = optimizer->params,
-                            .count = network->arena_count,
-                            .w = network->parameters,
-                            .dw = network->gradients};
-    for (int i = 0; i < optimizer->state_count; i++) update.state[i] = optimizer->state[i];
-    return update;
+    struct op op = op_make(OP_UPDATE);
+    op.phase = PHASE_OPTIMIZER;
+    op.update = (struct update){.kind = optimizer->kind, .params = optimizer->params};
+    int count = program->tensor_count;
+    for (int t = 0; t < count; t++) {
+        struct program_tensor tensor = program->tensors[t];
+        if (tensor.gradient < 0) continue;
+        op.layer = tensor.name_index;
+        op.tensor[UPDATE_W] = t;
+        op.tensor[UPDATE_DW] = tensor.gradient;
+        tensor.gradient = -1;
+        for (int s = 0; s < optimizer->state_count; s++) {
+            tensor.space = s == 0 ? SPACE_MOMENT_0 : SPACE_MOMENT_1;
+            tensor.name = s == 0 ? "m" : "v";
+            op.tensor[UPDATE_STATE_0 + s] = program_tensor_add(program, tensor);
+        }
+        program_add(program, op);
+    }
 }
 
-void optimizer_step(struct optimizer *optimizer)
+void optimizer_bases(const struct optimizer *optimizer, void *base[SPACES])
 {
-    struct backend *backend = optimizer->network->backend;
-    struct update update = update_of(optimizer);
-    backend->ops->update(backend, &update);
-}
-
-bool optimizer_begin(struct optimizer *optimizer)
-{
-    struct backend *backend = optimizer->network->backend;
-    if (!backend->fuse || !backend->ops->update_begin) return false;
-    struct update update = update_of(optimizer);
-    backend->ops->update_begin(backend, &update);
-    return true;
-}
-
-void optimizer_end(struct optimizer *optimizer)
-{
-    struct backend *backend = optimizer->network->backend;
-    backend->ops->update_end(backend);
+    base[SPACE_MOMENT_0] = optimizer->state[0];
+    base[SPACE_MOMENT_1] = optimizer->state[1];
 }

@@ -203,6 +203,8 @@ static const char *operator_of(enum activation activation)
         return "LeakyRelu";
     case ACTIVATION_ELU:
         return "Elu";
+    case ACTIVATION_NONE:
+        break;
     }
     check_failed("an activation", __FILE__, __LINE__);
 }
@@ -253,8 +255,6 @@ static bool add_spec(struct graph *graph, const struct export_model *model, cons
     case LAYER_DROPOUT: /* dropout does nothing after training */
     case LAYER_SOFTMAX: /* add_outputs adds its own after the logits */
         return true;
-    case LAYER_BATCHNORM_FUSED: /* only network_build makes it */
-        break;
     }
     check_failed("a kind of layer", __FILE__, __LINE__);
 }

@@ -60,9 +60,7 @@ static bool load_file(struct import *import, struct safetensors_file *file, stru
     bool good = check_values(file, "input.offset", dataset->offset, pixels, status) &&
                 check_values(file, "input.scale", dataset->scale, dataset->channels, status) &&
                 checkpoint_load_weights(file, import->trainer.network, status);
-    ema_show(&import->trainer.ema, true); /* the moving average, if any, starts with these weights too */
-    good = good && checkpoint_load_weights(file, import->trainer.network, status);
-    ema_show(&import->trainer.ema, false);
+    if (good) ema_restart(&import->trainer.ema);
     return good;
 }
 

@@ -7,8 +7,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "program/passes.h"
 #include "trainer/build.h"
 #include "trainer/memory.h"
+
+static void prepare(struct predictor *predictor)
+{
+    struct network *network = predictor->network;
+    struct backend *backend = predictor->backend;
+    struct network_request request = {
+        .mode = LAYER_EVALUATE, .n = network->max_batch, .last = network->layer_count, .keep = true};
+    predictor->program = network_write(network, &request);
+    program_place(predictor->program.program, true);
+    predictor->work = backend->ops->alloc(backend, (size_t)predictor->program.program->work_bytes);
+    void *base[SPACES] = {[SPACE_WORK] = predictor->work};
+    network_bases(network, base);
+    predictor->prepared = prepared_create(predictor->program.program, backend, base);
+}
 
 static bool build(struct predictor *predictor, const struct safetensors_file *file, struct status *status)
 {
@@ -20,6 +35,7 @@ static bool build(struct predictor *predictor, const struct safetensors_file *fi
         return false;
     size_t pixels = (size_t)(input->channels * input->height * input->width);
     predictor->batch = memory_alloc((size_t)batch * pixels, sizeof *predictor->batch);
+    prepare(predictor);
     return checkpoint_load_weights(file, predictor->network, status);
 }
 
@@ -42,6 +58,9 @@ bool predictor_open(struct predictor *predictor, const char *run, enum checkpoin
 
 void predictor_close(struct predictor *predictor)
 {
+    prepared_free(predictor->prepared);
+    program_free(predictor->program.program);
+    if (predictor->backend) predictor->backend->ops->free(predictor->backend, predictor->work);
     network_destroy(predictor->network);
     backend_destroy(predictor->backend);
     checkpoint_input_free(&predictor->input);
@@ -65,12 +84,6 @@ static void normalize(struct predictor *predictor, const uint8_t *pixels, int64_
     }
 }
 
-/* Returns the scores. Where the last layer is a softmax, they are its input. */
-static const struct tensor *output_of(const struct network *network)
-{
-    return &network->activations[network->layer_count - (network->loss == LOSS_SEPARATE ? 2 : 1)];
-}
-
 void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits)
 {
     struct network *network = predictor->network;
@@ -79,11 +92,13 @@ void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_
     int64_t sample = input->channels * input->height * input->width;
     for (int64_t first = 0; first < n; first += network->max_batch) {
         int64_t count = n - first < network->max_batch ? n - first : network->max_batch;
-        network_set_batch(network, count);
+        struct tensor x = network_tensor(&predictor->program, predictor->program.x, predictor->work);
+        struct tensor scores = network_tensor(&predictor->program, predictor->program.logits, predictor->work);
+        x.shape.n = scores.shape.n = count;
         normalize(predictor, pixels + first * sample, count);
-        backend->ops->tensor_write(backend, &network->input, predictor->batch);
-        network_forward(network, LAYER_EVALUATE);
-        backend->ops->tensor_read(backend, output_of(network), logits + first * input->classes);
+        backend->ops->tensor_write(backend, &x, predictor->batch);
+        prepared_watch(predictor->prepared, &(struct run_input){.n = count, .refresh = true}, NULL, NULL);
+        backend->ops->tensor_read(backend, &scores, logits + first * input->classes);
     }
 }
 

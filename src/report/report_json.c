@@ -72,25 +72,25 @@ static json_t *shape_json(struct shape shape)
     return json_string(text);
 }
 
-static json_t *layer_json(const struct layer *layer)
+static json_t *group_json(const struct network *network, struct layer_group group)
 {
     char name[64];
-    layer_describe(layer, name, sizeof name);
+    struct shape output = network_describe_group(network, group, name, sizeof name);
     json_t *json = json_object();
     json_object_set_new(json, "name", json_string(name));
-    json_object_set_new(json, "output", shape_json(layer->output));
-    json_object_set_new(json, "parameters", json_integer(layer_parameter_scalars(layer)));
-    json_object_set_new(json, "multiply_adds", json_integer(layer->multiply_adds));
+    json_object_set_new(json, "output", shape_json(output));
+    json_object_set_new(json, "parameters", json_integer(network_group_scalars(network, group)));
+    json_object_set_new(json, "multiply_adds", json_integer(network_group_multiply_adds(network, group)));
     return json;
 }
 
 static void add_layers(json_t *run_json, const struct network *network)
 {
     json_t *layers = network ? json_array() : json_null();
-    for (int i = 0; network && i < network->layer_count; i++)
-        json_array_append_new(layers, layer_json(&network->layers[i]));
+    for (int i = 0; network && i < network->group_count; i++)
+        json_array_append_new(layers, group_json(network, network->groups[i]));
     json_object_set_new(run_json, "layers", layers);
-    json_object_set_new(run_json, "input", network ? shape_json(network->input.shape) : json_null());
+    json_object_set_new(run_json, "input", network ? shape_json(network->input) : json_null());
     json_object_set_new(run_json, "parameters", network ? json_integer(network->parameter_count) : json_null());
 }
 

@@ -18,24 +18,36 @@ enum {
 
 /* --- timing --- */
 
-/* Times by part and step: seconds[part * steps + step]. Part 0 is gather, then the layers, the loss, the optimizer. */
+/* Times by part and step: seconds[part * steps + step]. Part 0 is gather, then the groups of layers, the loss, the
+ * optimizer. */
 struct stopwatch {
     struct backend *backend;
-    struct network *network;
+    const struct program *program;
+    const struct network *network;
     int steps, step, parts;
     double *forward, *backward;
     double last; /* clock at the end of the part before */
 };
 
-static void stopwatch_done(void *argument, enum network_phase phase, int layer)
+/* The part of a step that an op belongs to. */
+static int part_of(const struct stopwatch *watch, const struct op *op)
+{
+    if (op->phase == PHASE_GATHER) return 0;
+    if (op->phase == PHASE_LOSS) return watch->parts - 2;
+    if (op->phase == PHASE_OPTIMIZER) return watch->parts - 1;
+    int group = 0;
+    while (watch->network->groups[group].first + watch->network->groups[group].count <= op->layer) group++;
+    return group + 1;
+}
+
+static void stopwatch_done(void *argument, int op)
 {
     struct stopwatch *watch = argument;
     watch->backend->ops->metrics_read(watch->backend); /* waits for the device */
-    double now = clock_seconds(), seconds = now - watch->last;
-    int part = phase == PHASE_GATHER ? 0 : phase == PHASE_LOSS ? watch->parts - 2 : watch->parts - 1;
-    if (layer >= 0) part = layer + 1;
-    double *times = phase == PHASE_BACKWARD ? watch->backward : watch->forward;
-    if (watch->step >= 0) times[part * watch->steps + watch->step] = seconds;
+    double seconds = clock_seconds() - watch->last;
+    const struct op *done = &watch->program->ops[op];
+    double *times = done->phase == PHASE_BACKWARD ? watch->backward : watch->forward;
+    if (watch->step >= 0) times[part_of(watch, done) * watch->steps + watch->step] += seconds;
     watch->last = clock_seconds();
 }
 
@@ -53,17 +65,18 @@ static double median(double *values, int count)
 
 /* --- what is measured --- */
 
-/* Returns the FLOPs of the layer's forward pass: two per multiplication that does not meet padding. */
-static double layer_flops(const struct layer *layer, int64_t batch)
+/* Adds the FLOPs of every op to its part. */
+static void count_flops(struct bench_result *result, const struct stopwatch *watch)
 {
-    if (layer->spec.kind != LAYER_CONV2D) return 2.0 * (double)layer->multiply_adds * (double)batch;
-    struct window window = layer->spec.conv2d.window;
-    double taps =
-        (double)window_useful_taps(layer->input.h, window) * (double)window_useful_taps(layer->input.w, window);
-    return 2.0 * taps * (double)layer->input.c * (double)layer->output.c * (double)batch;
+    for (int i = 0; i < watch->program->op_count; i++) {
+        const struct op *op = &watch->program->ops[i];
+        struct bench_part *part = &result->parts[part_of(watch, op)];
+        *(op->phase == PHASE_BACKWARD ? &part->backward_flops : &part->forward_flops) +=
+            program_flops(watch->program, op);
+    }
 }
 
-static void collect_parts(struct bench_result *result, struct stopwatch *watch, int64_t batch)
+static void collect_parts(struct bench_result *result, struct stopwatch *watch)
 {
     result->part_count = watch->parts;
     result->parts = memory_alloc((size_t)watch->parts, sizeof *result->parts);
@@ -76,30 +89,29 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch, 
             strcpy(part->name, part->kind);
             continue;
         }
-        const struct layer *layer = &watch->network->layers[p - 1];
-        layer_describe(layer, part->name, sizeof part->name);
-        part->kind = layer->ops->name;
-        part->forward_flops = layer_flops(layer, batch);
-        /* dw and dx take as much work each; the first layer has no dx. */
-        part->backward_flops = part->forward_flops * (p == 1 ? 1 : 2);
+        struct layer_group group = watch->network->groups[p - 1];
+        network_describe_group(watch->network, group, part->name, sizeof part->name);
+        part->kind = watch->network->layers[group.first].ops->name;
     }
+    count_flops(result, watch);
 }
 
 /* Times the parts. Watching costs a little, so measure_steps times the step as a whole. */
 static void measure_parts(struct bench_result *result, struct trainer *trainer, int steps)
 {
-    int parts = trainer->network->layer_count + 3;
-    struct stopwatch watch = {trainer->backend, trainer->network, steps, -WARM_UP_STEPS, parts, NULL, NULL, 0};
-    watch.forward = memory_alloc((size_t)parts * (size_t)steps, sizeof *watch.forward);
-    watch.backward = memory_alloc((size_t)parts * (size_t)steps, sizeof *watch.backward);
-    struct network_observer observer = {stopwatch_done, &watch};
-    trainer->network->observer = &observer;
+    struct stopwatch watch = {.backend = trainer->backend,
+                              .program = trainer->training.program,
+                              .network = trainer->network,
+                              .steps = steps,
+                              .step = -WARM_UP_STEPS,
+                              .parts = trainer->network->group_count + 3};
+    watch.forward = memory_alloc((size_t)watch.parts * (size_t)steps, sizeof *watch.forward);
+    watch.backward = memory_alloc((size_t)watch.parts * (size_t)steps, sizeof *watch.backward);
     for (; watch.step < steps; watch.step++) {
         watch.last = clock_seconds();
-        trainer_step(trainer);
+        trainer_watch_step(trainer, stopwatch_done, &watch);
     }
-    trainer->network->observer = NULL;
-    collect_parts(result, &watch, trainer->experiment->train.batch_size);
+    collect_parts(result, &watch);
     free(watch.forward);
     free(watch.backward);
 }

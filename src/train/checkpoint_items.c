@@ -50,16 +50,27 @@ static bool visit_tensor(const struct layer *layer, const char *prefix, const ch
     return good;
 }
 
-static bool each_weight(const struct network *network, const char *prefix,
+/* The tensor as it lies in another arena of the same layout. */
+static struct tensor tensor_at(struct tensor tensor, void *arena, int64_t offset)
+{
+    tensor.data = (char *)arena + offset;
+    return tensor;
+}
+
+/* Visits parameters and running statistics of the network as they are in these arenas. */
+static bool each_weight(const struct network *network, const char *prefix, void *parameters, void *buffers,
                         bool (*visit)(void *, const struct checkpoint_item *), void *argument)
 {
     bool good = true;
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
         for (int p = 0; good && p < layer->parameter_count; p++)
-            good = visit_tensor(layer, prefix, layer->parameter[p].name, layer->parameter[p].value, visit, argument);
+            good = visit_tensor(layer, prefix, layer->parameter[p].name,
+                                tensor_at(layer->parameter[p].value, parameters, layer->parameter[p].offset), visit,
+                                argument);
         for (int b = 0; good && b < layer->buffer_count; b++)
-            good = visit_tensor(layer, prefix, layer->buffer[b].name, layer->buffer[b].value, visit, argument);
+            good = visit_tensor(layer, prefix, layer->buffer[b].name,
+                                tensor_at(layer->buffer[b].value, buffers, layer->buffer[b].offset), visit, argument);
     }
     return good;
 }
@@ -67,7 +78,7 @@ static bool each_weight(const struct network *network, const char *prefix,
 bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *, const struct checkpoint_item *),
                             void *argument)
 {
-    return each_weight(network, "", visit, argument);
+    return each_weight(network, "", network->parameters, network->buffers, visit, argument);
 }
 
 /* Visits the weights that evaluations use under the plain names, so that programs that read the file need not know of
@@ -75,11 +86,11 @@ bool checkpoint_each_weight(const struct network *network, bool (*visit)(void *,
 bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, const struct checkpoint_item *),
                              void *argument)
 {
-    ema_show(&trainer->ema, true);
-    bool good = each_weight(trainer->network, "", visit, argument);
-    ema_show(&trainer->ema, false);
-    if (trainer->ema.decay == 0) return good;
-    return good && each_weight(trainer->network, "training.", visit, argument);
+    const struct network *network = trainer->network;
+    const struct ema *ema = &trainer->ema;
+    if (ema->decay == 0) return checkpoint_each_weight(network, visit, argument);
+    return each_weight(network, "", ema->parameters, ema->buffers, visit, argument) &&
+           each_weight(network, "training.", network->parameters, network->buffers, visit, argument);
 }
 
 bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(void *, const struct checkpoint_item *),
@@ -92,10 +103,9 @@ bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(voi
         for (int i = 0; i < network->layer_count; i++) {
             const struct layer *layer = &network->layers[i];
             for (int p = 0; good && p < layer->parameter_count; p++) {
-                struct tensor moment = layer->parameter[p].value;
-                size_t place = (size_t)((char *)moment.data - (char *)network->parameters);
-                moment.data = (char *)optimizer->state[s] + place;
-                good = visit_tensor(layer, prefix, layer->parameter[p].name, moment, visit, argument);
+                const struct parameter *parameter = &layer->parameter[p];
+                struct tensor moment = tensor_at(parameter->value, optimizer->state[s], parameter->offset);
+                good = visit_tensor(layer, prefix, parameter->name, moment, visit, argument);
             }
         }
         free(prefix);

@@ -2,21 +2,16 @@
 #include "data/read_ahead.h"
 #include "trainer/train.h"
 
-static void evaluation_body(void *argument)
+/* Evaluates the batch whose first sample is sample `first` of the set. */
+static void evaluate_batch(struct trainer *trainer, const struct evaluation_set *set, struct evaluation_batch batch,
+                           int64_t first, bool refresh)
 {
-    struct evaluation_batch *batch = argument;
-    struct network *network = batch->network;
-    network->backend->ops->gather(network->backend, batch->data, NULL, &network->input, network->labels);
-    network_forward(network, LAYER_EVALUATE);
-    network_loss(network, batch->skipped);
-}
-
-static void evaluate_batch(struct trainer *trainer, const struct evaluation_batch *batch, int64_t first)
-{
-    struct step_state state = {.step = (uint64_t)trainer->step, .batch_first = first};
-    trainer->backend->ops->set_state(trainer->backend, &state);
-    network_set_batch(trainer->network, batch->n);
-    trainer->backend->ops->run(trainer->backend, evaluation_body, (void *)batch);
+    struct run_input input = {.state = {.step = (uint64_t)trainer->step, .batch_first = first},
+                              .n = batch.n,
+                              .skipped = batch.skipped,
+                              .data = set->data,
+                              .refresh = refresh};
+    prepared_run(trainer->evaluate, &input);
 }
 
 static struct evaluation means(struct metrics sums)
@@ -35,17 +30,13 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, set->order);
     backend->ops->metrics_reset(backend);
     read_ahead_rest(trainer->ahead, true);
-    ema_show(&trainer->ema, true);
-    network_fold(trainer->network);
     int64_t first = 0;
     for (; first + set->full.n <= set->count && !stopped; first += set->full.n) {
-        evaluate_batch(trainer, &set->full, first);
+        evaluate_batch(trainer, set, set->full, first, first == 0);
         if (progress && progress_due(progress)) progress_evaluating(progress, set->name, first, set->count);
         stopped = stop && stop();
     }
-    if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, &set->tail, first - set->tail.skipped);
-    network_unfold(trainer->network);
-    ema_show(&trainer->ema, false);
+    if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, set, set->tail, first - set->tail.skipped, first == 0);
     read_ahead_rest(trainer->ahead, false);
     struct metrics sums = backend->ops->metrics_read(backend);
     backend->ops->metrics_reset(backend);

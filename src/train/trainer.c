@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "data/read_ahead.h"
+#include "program/passes.h"
 #include "train/batch_statistics.h"
 #include "train/class_weights.h"
 #include "trainer/augment_picture.h"
@@ -38,7 +39,6 @@ static bool build_network(struct trainer *trainer, struct status *status)
     double *weights = class_weights_create(experiment, dataset);
     if (weights) network_set_class_weights(trainer->network, weights);
     free(weights);
-    if (!trainer->augmented) network_take_pixels(trainer->network);
     return true;
 }
 
@@ -50,7 +50,7 @@ static void cover_set(const struct trainer *trainer, struct evaluation_set *set,
     set->name = name;
     set->count = count;
     set->data = data;
-    set->full = (struct evaluation_batch){.network = trainer->network, .data = data, .n = size};
+    set->full = (struct evaluation_batch){.n = size};
     set->tail = set->full;
     set->tail.n = count % size;
     if (set->tail.n == 0 || !network_needs_batches(trainer->network)) return;
@@ -132,23 +132,88 @@ bool trainer_check_dataset(const struct experiment *experiment, const struct dat
            check_best_by(experiment, dataset, status) && class_weights_check(experiment, dataset, status);
 }
 
-static void gather_batch(struct trainer *trainer)
+/* --- programs --- */
+
+/* A batch of bytes is taken by both programs or by neither, so that they agree to the bit. */
+static bool may_take_pixels(const struct trainer *trainer)
 {
+    return !trainer->augmented;
+}
+
+static void write_training(struct trainer *trainer)
+{
+    const struct experiment *experiment = trainer->experiment;
     struct network *network = trainer->network;
-    const struct augment_params *augment = trainer->augmented ? &trainer->augment : NULL;
-    trainer->backend->ops->gather(trainer->backend, trainer->train_set.data, augment, &network->input, network->labels);
+    struct gather_params gather = {.augmented = trainer->augmented, .augment = trainer->augment};
+    struct network_request request = {.mode = LAYER_TRAIN,
+                                      .n = experiment->train.batch_size,
+                                      .last = network->layer_count,
+                                      .gather = &gather,
+                                      .pixels = may_take_pixels(trainer),
+                                      .loss = true,
+                                      .backward = true};
+    trainer->training = network_write(network, &request);
+    struct program *program = trainer->training.program;
+    if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, program);
+    optimizer_write(&trainer->optimizer, program);
+    ema_write(&trainer->ema, program);
+    program_coalesce(program);
+    program_place(program, true);
+}
+
+static void write_evaluation(struct trainer *trainer)
+{
+    const struct evaluation_set *sets[] = {&trainer->train_part, &trainer->validation_set, &trainer->test_set};
+    struct gather_params gather = {.augmented = false};
+    struct network_request request = {.mode = LAYER_EVALUATE,
+                                      .last = trainer->network->layer_count,
+                                      .gather = &gather,
+                                      .pixels = may_take_pixels(trainer),
+                                      .loss = true,
+                                      .fold = true};
+    for (int i = 0; i < 3; i++) request.n = max_of(request.n, sets[i]->full.n);
+    if (request.n == 0) return; /* nothing is evaluated */
+    trainer->evaluation = network_write(trainer->network, &request);
+    program_place(trainer->evaluation.program, true);
 }
 
 /* Runs each operation once, so that lazy allocations happen before the first step. */
 static void rehearse(struct trainer *trainer)
 {
+    const struct device_dataset *data = trainer->train_set.data;
+    struct network *network = trainer->network;
+    struct run_input input = {.n = trainer->experiment->train.batch_size, .data = data, .refresh = true};
+    prepared_run_phases(trainer->train, &input, PHASE_BACKWARD);
+    if (trainer->evaluate) {
+        input.n = trainer->evaluation.program->max_n;
+        input.n = input.n < trainer->train_set.count ? input.n : trainer->train_set.count;
+        prepared_run_phases(trainer->evaluate, &input, PHASE_BACKWARD);
+    }
+    for (int i = 0; i < network->layer_count; i++) {
+        struct layer *layer = &network->layers[i];
+        if (layer->buffer_count > 0) layer->ops->init(layer); /* the runs above moved the running statistics */
+    }
+}
+
+static void prepare(struct trainer *trainer)
+{
     struct backend *backend = trainer->backend;
-    int64_t before = backend->allocated, batch_size = trainer->experiment->train.batch_size;
-    backend->ops->set_state(backend, &(struct step_state){0});
-    network_set_batch(trainer->network, batch_size);
-    gather_batch(trainer);
-    trainer->network->memory.scratch += backend->allocated - before;
-    network_rehearse(trainer->network, batch_size);
+    int64_t before = backend->allocated, bytes;
+    write_training(trainer);
+    write_evaluation(trainer);
+    bytes = trainer->training.program->work_bytes;
+    if (trainer->evaluation.program) bytes = max_of(bytes, trainer->evaluation.program->work_bytes);
+    trainer->work = backend->ops->alloc(backend, (size_t)bytes);
+    trainer->network->memory.work = backend->allocated - before;
+    void *base[SPACES] = {[SPACE_WORK] = trainer->work};
+    network_bases(trainer->network, base);
+    optimizer_bases(&trainer->optimizer, base);
+    ema_bases(&trainer->ema, base);
+    trainer->train = prepared_create(trainer->training.program, backend, base);
+    ema_evaluation_bases(&trainer->ema, base);
+    if (trainer->evaluation.program) trainer->evaluate = prepared_create(trainer->evaluation.program, backend, base);
+    rehearse(trainer);
+    trainer->network->memory.scratch += backend->allocated - before - trainer->network->memory.work;
 }
 
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
@@ -177,7 +242,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     trainer->data_bytes =
         backend->allocated - before - trainer->optimizer_bytes + orders * count * (int64_t)sizeof *trainer->order;
     if (!batch_statistics_check(trainer, status)) return false;
-    rehearse(trainer);
+    prepare(trainer);
     backend->ops->metrics_reset(backend);
     return true;
 }
@@ -198,13 +263,9 @@ void trainer_print_memory(const struct trainer *trainer, FILE *out)
     const struct {
         const char *name;
         int64_t bytes;
-    } parts[] = {{"parameters", network->parameters},
-                 {"gradients", network->gradients},
-                 {"optimizer", trainer->optimizer_bytes},
-                 {"activations", network->activations},
-                 {"their gradients", network->activation_gradients},
-                 {"scratch", network->scratch},
-                 {"data", trainer->data_bytes}};
+    } parts[] = {{"parameters", network->parameters},     {"gradients", network->gradients},
+                 {"optimizer", trainer->optimizer_bytes}, {"activations and their gradients", network->work},
+                 {"scratch", network->scratch},           {"data", trainer->data_bytes}};
     int64_t total = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) total += parts[i].bytes;
     fprintf(out, "memory at most %.1f MiB:", (double)total / 0x1p20);
@@ -219,6 +280,11 @@ void trainer_destroy(struct trainer *trainer)
 {
     struct backend *backend = trainer->backend;
     if (trainer->network) {
+        prepared_free(trainer->train);
+        prepared_free(trainer->evaluate);
+        program_free(trainer->training.program);
+        program_free(trainer->evaluation.program);
+        backend->ops->free(backend, trainer->work);
         optimizer_destroy(&trainer->optimizer);
         ema_destroy(&trainer->ema);
         backend->ops->dataset_free(backend, trainer->train_set.data);
@@ -232,34 +298,6 @@ void trainer_destroy(struct trainer *trainer)
     *trainer = (struct trainer){0};
 }
 
-/* Updates weights during the backward pass, except when clipping needs every gradient or an observer times the
- * phases. */
-static void backward_and_update(struct trainer *trainer)
-{
-    struct network *network = trainer->network;
-    double limit = trainer->experiment->train.clip_norm;
-    if (limit == 0 && !network->observer && optimizer_begin(&trainer->optimizer)) {
-        network_backward(network, NULL);
-        optimizer_end(&trainer->optimizer);
-        return;
-    }
-    network_backward(network, NULL);
-    if (limit > 0) trainer->backend->ops->clip_norm(trainer->backend, limit, network->arena_count, network->gradients);
-    optimizer_step(&trainer->optimizer);
-}
-
-static void step_body(void *argument)
-{
-    struct trainer *trainer = argument;
-    struct network *network = trainer->network;
-    gather_batch(trainer);
-    network_observe(network, PHASE_GATHER, -1);
-    network_forward(network, LAYER_TRAIN);
-    backward_and_update(trainer);
-    ema_step(&trainer->ema);
-    network_observe(network, PHASE_OPTIMIZER, -1);
-}
-
 static void begin_epoch(struct trainer *trainer, int64_t epoch)
 {
     const struct experiment *experiment = trainer->experiment;
@@ -270,23 +308,31 @@ static void begin_epoch(struct trainer *trainer, int64_t epoch)
     trainer->epoch = epoch;
 }
 
-void trainer_step(struct trainer *trainer)
+/* Moves to the next step: its batch, its draws, its learning rate. */
+static struct run_input next_step(struct trainer *trainer)
 {
     const struct experiment *experiment = trainer->experiment;
+    const struct dataset *dataset = trainer->dataset;
     int64_t epoch = trainer->step / trainer->batches_per_epoch, batch = trainer->step % trainer->batches_per_epoch;
     if (epoch != trainer->epoch) begin_epoch(trainer, epoch);
-    const struct dataset *dataset = trainer->dataset;
     struct step_state state = {
         .step = (uint64_t)trainer->step,
         .mix = mix_draw(&trainer->augment, (uint64_t)trainer->step, dataset->height, dataset->width),
         .learning_rate = schedule_learning_rate(&trainer->schedule, trainer->step),
         .batch_first = batch * experiment->train.batch_size};
-    trainer->backend->ops->set_state(trainer->backend, &state);
-    network_set_batch(trainer->network, experiment->train.batch_size);
     read_ahead_move(trainer->ahead, state.batch_first);
-    if (trainer->network->observer)
-        step_body(trainer); /* a replayed recording cannot be watched */
-    else
-        trainer->backend->ops->run(trainer->backend, step_body, trainer);
     trainer->step++;
+    return (struct run_input){.state = state, .n = experiment->train.batch_size, .data = trainer->train_set.data};
+}
+
+void trainer_step(struct trainer *trainer)
+{
+    struct run_input input = next_step(trainer);
+    prepared_run(trainer->train, &input);
+}
+
+void trainer_watch_step(struct trainer *trainer, void (*done)(void *argument, int op), void *argument)
+{
+    struct run_input input = next_step(trainer);
+    prepared_watch(trainer->train, &input, done, argument);
 }

@@ -90,8 +90,8 @@ static double copy_rate(struct backend *backend, bool gpu)
 {
     int64_t rows = gpu ? 2048 : 256;
     struct bench_case c = {.name = "copy", .pass = PASS_FORWARD};
-    c.op = (struct op_case){.name = "copy", .op = OP_ELEMENTWISE, .x = {rows, 1024, 8, 8}, .scale = 1};
-    c.op.elementwise = (struct elementwise_params){ELEMENTWISE_AFFINE, 1, 0};
+    c.op = (struct op_case){.name = "copy", .op = CASE_ELEMENTWISE, .x = {rows, 1024, 8, 8}, .scale = 1};
+    c.op.elementwise = (struct elementwise_params){.op = ELEMENTWISE_AFFINE, .scale = 1};
     return 2 * (double)tensor_bytes(backend, TENSOR_ACTIVATION, c.op.x) / measure_case(backend, &c);
 }
 
@@ -111,7 +111,7 @@ static void print_row(struct backend *backend, struct backend *cudnn, const stru
         printf(" %.2f | %.0f%% |", 1e-12 * flops / seconds, 100 * flops / seconds / top->flops);
     else
         printf(" | |");
-    if (cudnn && c->op.op == OP_BATCHNORM && (c->pass == PASS_FORWARD || c->pass == PASS_BACKWARD)) {
+    if (cudnn && c->op.op == CASE_BATCHNORM && (c->pass == PASS_FORWARD || c->pass == PASS_BACKWARD)) {
         double theirs = measure_case(cudnn, c);
         printf(" %.2f, x%.2f |\n", 1e6 * theirs, theirs / seconds);
     } else {

@@ -39,9 +39,9 @@ static struct shape output_shape(const struct bench_case *c)
 {
     struct shape s = c->op.x;
     struct window window = {3, 2, 1};
-    if (c->op.op == OP_CONV2D) window = c->op.conv2d.window, s.c = c->op.conv2d.channels;
-    if (c->op.op == OP_POOL) window = c->op.pool.window;
-    if (c->op.op == OP_CONV2D || c->op.op == OP_POOL || c->pooled) {
+    if (c->op.op == CASE_CONV2D) window = c->op.conv2d.window, s.c = c->op.conv2d.channels;
+    if (c->op.op == CASE_POOL) window = c->op.pool.window;
+    if (c->op.op == CASE_CONV2D || c->op.op == CASE_POOL || c->pooled) {
         s.h = window_output_size(s.h, window), s.w = window_output_size(s.w, window);
     }
     return s;
@@ -95,21 +95,22 @@ void subject_open(struct subject *subject, struct backend *backend, const struct
     op_arrays_free(&inputs);
     const struct backend_ops *ops = backend->ops;
     struct shape y = output_shape(c);
-    if (c->op.op == OP_UPDATE) {
+    if (c->op.op == CASE_UPDATE) {
         for (int i = 0; i < states_of(c); i++)
             subject->state[i] = ops->alloc(backend, tensor_bytes(backend, TENSOR_FILTER, c->op.x));
     } else {
         subject->y = tensor_alloc(backend, TENSOR_ACTIVATION, y);
         subject->dx = fresh(subject, &subject->x);
     }
-    if (c->op.op == OP_BATCHNORM) open_batchnorm(subject);
-    if (c->op.op == OP_CONV2D) {
+    if (c->op.op == CASE_BATCHNORM) open_batchnorm(subject);
+    if (c->op.op == CASE_CONV2D) {
         subject->plan = ops->conv2d_plan_create(backend, c->op.conv2d.window, c->op.x, c->op.conv2d.channels);
         subject->dweight = fresh(subject, &subject->weight);
         if (c->op.conv2d.bias) subject->dbias = fresh(subject, &subject->bias);
     }
-    struct pool_params pool = c->op.op == OP_POOL ? c->op.pool : subject->fused.pool;
-    if (c->op.op == OP_POOL || c->pooled) subject->saved = ops->alloc(backend, ops->pool_saved_bytes(backend, pool, y));
+    struct pool_params pool = c->op.op == CASE_POOL ? c->op.pool : subject->fused.pool;
+    if (c->op.op == CASE_POOL || c->pooled)
+        subject->saved = ops->alloc(backend, ops->pool_saved_bytes(backend, pool, y));
     if (c->pass == PASS_FORWARD || c->pass == PASS_FUSED_FORWARD) return;
     struct bench_case forward = *c; /* the backward pass reads its results */
     forward.pass = c->pass == PASS_FUSED_BACKWARD ? PASS_FUSED_FORWARD : PASS_FORWARD;
@@ -182,25 +183,25 @@ static void run_forward(struct subject *s)
     const struct backend_ops *ops = s->backend->ops;
     const struct op_case *c = &s->c->op;
     switch (c->op) {
-    case OP_CONV2D:
+    case CASE_CONV2D:
         ops->conv2d_forward(s->backend, s->plan, &s->x, &s->weight, wanted(&s->bias), &s->y);
         break;
-    case OP_POOL:
+    case CASE_POOL:
         ops->pool_forward(s->backend, c->pool, &s->x, &s->y, s->saved);
         break;
-    case OP_ACTIVATION:
+    case CASE_ACTIVATION:
         ops->activation_forward(s->backend, c->activation, &s->x, &s->y);
         break;
-    case OP_DROPOUT:
+    case CASE_DROPOUT:
         ops->dropout(s->backend, &c->dropout.params, &s->x, &s->y);
         break;
-    case OP_ELEMENTWISE:
+    case CASE_ELEMENTWISE:
         ops->elementwise(s->backend, c->elementwise, &s->x, NULL, &s->y);
         break;
-    case OP_SOFTMAX_CROSS_ENTROPY:
+    case CASE_SOFTMAX_CROSS_ENTROPY:
         ops->softmax_cross_entropy(s->backend, &(struct loss_params){0}, &s->x, s->labels, &s->dx);
         break;
-    case OP_UPDATE:
+    case CASE_UPDATE:
         run_update(s);
         break;
     default:
@@ -211,13 +212,13 @@ static void run_forward(struct subject *s)
 void subject_run(struct subject *s)
 {
     const struct backend_ops *ops = s->backend->ops;
-    if (s->c->op.op == OP_BATCHNORM)
+    if (s->c->op.op == CASE_BATCHNORM)
         run_batchnorm(s);
     else if (s->c->pass == PASS_FORWARD)
         run_forward(s);
-    else if (s->c->op.op == OP_CONV2D)
+    else if (s->c->op.op == CASE_CONV2D)
         ops->conv2d_backward(s->backend, s->plan, &s->x, &s->weight, &s->dy, &s->dx, &s->dweight, wanted(&s->dbias));
-    else if (s->c->op.op == OP_POOL)
+    else if (s->c->op.op == CASE_POOL)
         ops->pool_backward(s->backend, s->c->op.pool, &s->dy, s->saved, &s->dx);
     else
         ops->activation_backward(s->backend, s->c->op.activation, &s->x, &s->dy, &s->dx);
@@ -235,11 +236,11 @@ double subject_bytes(const struct subject *s)
     double x = bytes_of(s, &s->x), y = bytes_of(s, &s->y), weight = bytes_of(s, &s->weight);
     bool backward = s->c->pass == PASS_BACKWARD || s->c->pass == PASS_FUSED_BACKWARD;
     switch (s->c->op.op) {
-    case OP_UPDATE:
+    case CASE_UPDATE:
         return (3 + 2 * states_of(s->c)) * x; /* w, dw and the states are read, w and the states written */
-    case OP_SOFTMAX_CROSS_ENTROPY:
+    case CASE_SOFTMAX_CROSS_ENTROPY:
         return 2 * x;
-    case OP_POOL:
+    case CASE_POOL:
         return x + y + (double)s->backend->ops->pool_saved_bytes(s->backend, s->c->op.pool, s->y.shape);
     default:
         return backward ? 2 * x + y + 2 * weight : x + y + weight; /* backward: x and dy read, dx written */
@@ -248,7 +249,7 @@ double subject_bytes(const struct subject *s)
 
 double subject_flops(const struct subject *s)
 {
-    if (s->c->op.op != OP_CONV2D) return 0;
+    if (s->c->op.op != CASE_CONV2D) return 0;
     struct window window = s->c->op.conv2d.window;
     struct shape x = s->x.shape;
     double taps = (double)window_useful_taps(x.h, window) * (double)window_useful_taps(x.w, window);

@@ -1,0 +1,127 @@
+/* Runs programs op by op (prepared.h). */
+#include "backend/prepared.h"
+
+#include <stdlib.h>
+
+#include "backend/op_entries.h"
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+static struct tensor bind(const struct program *program, int tensor, void *const base[SPACES])
+{
+    if (tensor < 0) return (struct tensor){0};
+    const struct program_tensor *from = &program->tensors[tensor];
+    char *start = base[from->space];
+    CHECK(start || from->space == SPACE_EXTERNAL);
+    return (struct tensor){from->space == SPACE_EXTERNAL ? (void *)(intptr_t)from->offset : start + from->offset,
+                           from->shape, from->kind};
+}
+
+struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const base[SPACES])
+{
+    const struct op_function *functions = op_entries;
+    struct prepared *prepared = memory_alloc(1, sizeof *prepared);
+    *prepared = (struct prepared){.program = program, .backend = backend, .functions = functions, .n = program->max_n};
+    prepared->calls = memory_alloc((size_t)program->op_count, sizeof *prepared->calls);
+    for (int i = 0; i < program->op_count; i++) {
+        struct op_call *call = &prepared->calls[i];
+        const struct op_function *function = &functions[program->ops[i].kind];
+        CHECK(function->run);
+        call->op = &program->ops[i];
+        for (int slot = 0; slot < OP_OPERANDS; slot++)
+            call->tensor[slot] = bind(program, program->ops[i].tensor[slot], base);
+        if (function->prepare) call->plan = function->prepare(prepared, call);
+    }
+    return prepared;
+}
+
+void prepared_free(struct prepared *prepared)
+{
+    if (!prepared) return;
+    for (int i = 0; i < prepared->program->op_count; i++) {
+        const struct op_function *function = &prepared->functions[prepared->program->ops[i].kind];
+        if (function->release) function->release(prepared->backend, prepared->calls[i].plan);
+    }
+    free(prepared->calls);
+    free(prepared);
+}
+
+/* Gives every tensor that scales with the batch n samples. */
+static void set_batch(struct prepared *prepared, int64_t n)
+{
+    const struct program *program = prepared->program;
+    CHECK(n >= 1 && n <= program->max_n);
+    if (n == prepared->n) return;
+    for (int i = 0; i < program->op_count; i++)
+        for (int slot = 0; slot < OP_OPERANDS; slot++) {
+            int tensor = program->ops[i].tensor[slot];
+            if (tensor >= 0 && program->tensors[tensor].batch) prepared->calls[i].tensor[slot].shape.n = n;
+        }
+    prepared->n = n;
+}
+
+static void run_op(struct prepared *prepared, int op, const struct run_input *input)
+{
+    struct op_call *call = &prepared->calls[op];
+    if (call->op->attached) return;
+    call->input = input;
+    prepared->functions[call->op->kind].run(prepared->backend, call);
+}
+
+void prepared_watch(struct prepared *prepared, const struct run_input *input, void (*done)(void *argument, int op),
+                    void *argument)
+{
+    const struct program *program = prepared->program;
+    prepared->backend->ops->set_state(prepared->backend, &input->state);
+    set_batch(prepared, input->n);
+    for (int i = input->refresh ? 0 : program->once_count; i < program->op_count; i++) {
+        run_op(prepared, i, input);
+        if (done) done(argument, i);
+    }
+}
+
+void prepared_run_phases(struct prepared *prepared, const struct run_input *input, enum op_phase last)
+{
+    const struct program *program = prepared->program;
+    prepared->backend->ops->set_state(prepared->backend, &input->state);
+    set_batch(prepared, input->n);
+    for (int i = 0; i < program->op_count; i++)
+        if (program->ops[i].phase <= last) run_op(prepared, i, input);
+}
+
+/* Returns NULL where there are too many. */
+static struct prepared_batch *find_batch(struct prepared *prepared, const struct run_input *input)
+{
+    for (int i = 0; i < prepared->batch_count; i++) {
+        const struct run_input *known = &prepared->batches[i].input;
+        if (known->n == input->n && known->skipped == input->skipped && known->data == input->data)
+            return &prepared->batches[i];
+    }
+    if (prepared->batch_count == PREPARED_BATCHES) return NULL;
+    struct prepared_batch *batch = &prepared->batches[prepared->batch_count++];
+    batch->prepared = prepared;
+    return batch;
+}
+
+static void run_body(void *argument)
+{
+    const struct prepared_batch *batch = argument;
+    struct prepared *prepared = batch->prepared;
+    set_batch(prepared, batch->input.n);
+    for (int i = prepared->program->once_count; i < prepared->program->op_count; i++)
+        run_op(prepared, i, &batch->input);
+}
+
+void prepared_run(struct prepared *prepared, const struct run_input *input)
+{
+    struct backend *backend = prepared->backend;
+    struct prepared_batch *batch = find_batch(prepared, input);
+    if (!batch) {
+        prepared_watch(prepared, input, NULL, NULL);
+        return;
+    }
+    backend->ops->set_state(backend, &input->state);
+    batch->input = *input;
+    for (int i = 0; i < prepared->program->once_count && input->refresh; i++) run_op(prepared, i, &batch->input);
+    backend->ops->run(backend, run_body, batch);
+}

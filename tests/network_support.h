@@ -1,0 +1,46 @@
+/* Runs the programs of a network in tests: forward and backward passes on a batch that the test fills. */
+#ifndef TESTS_NETWORK_SUPPORT_H
+#define TESTS_NETWORK_SUPPORT_H
+
+#include "backend/prepared.h"
+#include "trainer/network.h"
+
+/* A forward pass with or without the loss, the backward pass, and an evaluation that ends with the scores. */
+struct runner {
+    struct network *network;
+    struct network_program training, evaluation;
+    struct prepared *train, *evaluate;
+    void *work[2];
+    struct step_state state; /* of every run; zero until it is set */
+    int64_t n;               /* batch at hand; the network's largest until it is set */
+};
+
+/* Settings of the programs. */
+struct runner_options {
+    bool dinput; /* with the gradient with respect to the batch */
+    bool fold;   /* evaluations fold batch normalization */
+    int layers;  /* only the first layers, without a loss: the test fills the gradient of their output; 0: all */
+};
+
+struct runner runner_open(struct network *network, struct runner_options options);
+void runner_close(struct runner *runner);
+
+/* The batch, the output of the last layer and the gradient with respect to the batch, with n samples. */
+struct tensor runner_input(const struct runner *runner, enum layer_mode mode);
+struct tensor runner_output(const struct runner *runner, enum layer_mode mode);
+struct tensor runner_dinput(const struct runner *runner);
+struct tensor runner_doutput(const struct runner *runner); /* only where there is no loss */
+
+/* Copies (N) labels to the training program of a backend in host memory. */
+void runner_set_labels(struct runner *runner, const int32_t *labels);
+
+/* A forward pass; in training it adds the loss to the metrics. */
+void runner_forward(struct runner *runner, enum layer_mode mode);
+
+/* Forward and backward pass. */
+void runner_backward(struct runner *runner);
+
+/* Forward pass in training mode: the mean loss. */
+double runner_loss(struct runner *runner);
+
+#endif
