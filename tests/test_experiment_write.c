@@ -61,14 +61,14 @@ Test(experiment_write, the_longest_values_survive_being_written)
 {
     char hidden[1024] = "model.hidden=", path[16 + EXPERIMENT_TEXT_SIZE] = "data.path=";
     char features[2048] = "model.features=", name[16 + EXPERIMENT_NAME_SIZE] = "experiment.name=";
-    for (int i = 0; i < EXPERIMENT_LIST_SIZE; i++) sprintf(hidden + strlen(hidden), "%s%d", i ? "," : "", 65535 - i);
-    for (int i = 0; i < EXPERIMENT_LIST_SIZE; i++) strcat(features, i ? ", 65536k99s98p97" : "65536k99s98p97");
+    for (int i = 0; i < INT_LIST_SIZE; i++) sprintf(hidden + strlen(hidden), "%s%d", i ? "," : "", 65535 - i);
+    for (int i = 0; i < INT_LIST_SIZE; i++) strcat(features, i ? ", 65536k99s98p97" : "65536k99s98p97");
     memset(path + strlen(path), 'p', EXPERIMENT_TEXT_SIZE - 1);
     memset(name + strlen(name), 'n', EXPERIMENT_NAME_SIZE - 1);
     const char *overrides[] = {hidden, path, features, "model.kind=convnet", name};
     struct experiment experiment = load_overrides(overrides, 5);
-    cr_assert_eq(experiment.model.features.count, EXPERIMENT_LIST_SIZE);
-    cr_assert_eq(experiment.model.hidden.count, EXPERIMENT_LIST_SIZE);
+    cr_assert_eq(experiment.model.features.count, INT_LIST_SIZE);
+    cr_assert_eq(experiment.model.hidden.count, INT_LIST_SIZE);
     cr_assert_eq(strlen(experiment.data.path), EXPERIMENT_TEXT_SIZE - 1);
     expect_round_trip(&experiment);
     experiment_free(&experiment);

@@ -139,6 +139,26 @@ Test(network, window_that_does_not_fit_is_an_error_with_its_place)
     free(pool), free(conv);
 }
 
+Test(network, model_without_a_config_names_its_settings)
+{
+    const struct model_params model = {
+        .kind = MODEL_CONVNET,
+        .features = {2, {{FEATURE_CONV, 4, {3, 1, 1}}, {FEATURE_MAX_POOL, 0, {9, 9, 0}}}},
+        .hidden = {1, {5}}};
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct shape input = model_input_shape(model.kind, 3, 8, 8);
+    struct network *network;
+    struct status status = {0};
+    int count;
+    struct layer_spec *specs = model_specs(&model, input, 10, NULL, &count);
+    cr_assert_not(network_build(&network, backend, specs, count, model.loss, input, 1, &status));
+    cr_assert_str_eq(status.message,
+                     "model.features: entry 2 (M): a 9x9 window with stride 9 and padding 0 does not fit "
+                     "into its 8x8 input");
+    model_specs_free(specs, count);
+    backend_destroy(backend);
+}
+
 Test(network, too_many_parameters_is_an_error)
 {
     char *error = build_error("[model]\nhidden = 16, 65536, 65536, 65536\n", 1);

@@ -10,13 +10,14 @@
 #include "trainer/backend.h"
 #include "trainer/choice.h"
 #include "trainer/image.h"
+#include "trainer/int_list.h"
+#include "trainer/model.h"
 #include "trainer/schedule.h"
 #include "trainer/status.h"
 
 enum {
     EXPERIMENT_NAME_SIZE = 256,  /* the longest name of a file or folder (NAME_MAX), and its zero */
     EXPERIMENT_TEXT_SIZE = 4096, /* the longest path (PATH_MAX), with its zero */
-    EXPERIMENT_LIST_SIZE = 64,
     EXPERIMENT_CLASSES_MAX = 256,
 };
 
@@ -54,24 +55,6 @@ enum first_epoch { FIRST_EPOCH_CHOICES(CHOICE_ENUMERATOR) };
     X(NORMALIZATION_CHANNEL, "channel")
 enum normalization { NORMALIZATION_CHOICES(CHOICE_ENUMERATOR) };
 
-#define MODEL_CHOICES(X) X(MODEL_MLP, "mlp") X(MODEL_CONVNET, "convnet")
-enum model_kind { MODEL_CHOICES(CHOICE_ENUMERATOR) };
-
-/* custom: the backend's kernels, with the backward pass derived by hand; autodiff: primitives that the tape
- * differentiates; cudnn: cuDNN's kernels, CUDA only. */
-#define BATCHNORM_CHOICES(X)                                                                                           \
-    X(BATCHNORM_NONE, "none")                                                                                          \
-    X(BATCHNORM_CUSTOM, "custom")                                                                                      \
-    X(BATCHNORM_AUTODIFF, "autodiff")                                                                                  \
-    X(BATCHNORM_CUDNN, "cudnn")
-enum batchnorm_kind { BATCHNORM_CHOICES(CHOICE_ENUMERATOR) };
-
-#define INIT_CHOICES(X) X(INIT_UNIFORM_FAN_IN, "uniform") X(INIT_NORMAL, "normal")
-enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
-
-#define LOSS_CHOICES(X) X(LOSS_FUSED, "fused") X(LOSS_SEPARATE, "separate")
-enum loss_kind { LOSS_CHOICES(CHOICE_ENUMERATOR) };
-
 #define CHECKPOINT_BEST_CHOICES(X)                                                                                     \
     X(CHECKPOINT_BEST_AUTO, "auto")                                                                                    \
     X(CHECKPOINT_BEST_BY_VALIDATION, "validation")                                                                     \
@@ -88,31 +71,9 @@ enum eval_train { EVAL_TRAIN_CHOICES(EVAL_TRAIN_VALUE) };
 #undef EVAL_TRAIN_PLACE
 #undef EVAL_TRAIN_VALUE
 
-/* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
-#define BLOCK_CHOICES(X) X(BLOCK_BATCHNORM, "batchnorm") X(BLOCK_ACTIVATION, "activation") X(BLOCK_DROPOUT, "dropout")
-enum block_part { BLOCK_CHOICES(CHOICE_ENUMERATOR) BLOCK_PART_COUNT };
-
 /* The width and height of an image; 0 and 0: not said. */
 struct image_size {
     int64_t width, height;
-};
-
-struct int_list {
-    int64_t count;
-    int64_t value[EXPERIMENT_LIST_SIZE];
-};
-
-/* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool);
- * `trainer config --defaults` shows the defaults. */
-enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL };
-struct feature {
-    enum feature_kind kind;
-    int64_t channels; /* FEATURE_CONV only */
-    struct window window;
-};
-struct feature_list {
-    int64_t count;
-    struct feature value[EXPERIMENT_LIST_SIZE];
 };
 
 /* train.class_weights: the weight of a class's samples in training's loss. */
@@ -169,21 +130,7 @@ struct experiment {
         double erase;                            /* probability */
         double mixup, cutmix;                    /* a of Beta(a,a); 0: off. 0 with LOSS_SEPARATE */
     } augment;
-    struct {
-        enum model_kind kind;
-        struct int_list hidden;                  /* units of the hidden linear layers; may be empty */
-        struct feature_list features;            /* convnet only */
-        enum block_part block[BLOCK_PART_COUNT]; /* a permutation of the parts */
-        enum activation activation;
-        double activation_slope; /* a 0 in the file becomes the activation's usual slope */
-        enum batchnorm_kind batchnorm;
-        double batchnorm_epsilon, batchnorm_momentum;
-        bool batchnorm_batch_stats_only; /* evaluation too uses the batch's statistics; no running ones exist */
-        double dropout;
-        enum init_kind init;
-        double init_std; /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
-        enum loss_kind loss;
-    } model;
+    struct model_params model;
     struct {
         enum optimizer_kind name;
         double learning_rate, momentum, weight_decay, beta1, beta2, epsilon;
@@ -263,6 +210,10 @@ void experiment_free(struct experiment *experiment);
  * a training set of so many samples. Refuses (STATUS_USAGE) a train.max_steps that says otherwise, and a warm-up that
  * is no shorter. Does nothing where train.epochs is 0. */
 bool experiment_count_steps(struct experiment *experiment, int64_t samples, struct status *status);
+
+/* Returns the samples of one evaluation batch: train.eval_batch_size, or where that is 0 enough to keep the kernels busy,
+ * at little memory. */
+int64_t experiment_evaluation_batch(const struct experiment *experiment);
 
 /* Writes every key with its value, in a form that experiment_load reads back to the same experiment. train.max_steps is
  * left out while only the data can tell it. */

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "trainer/backend.h"
+#include "trainer/choice.h"
 
 enum layer_kind {
     LAYER_LINEAR,
@@ -19,6 +20,11 @@ enum layer_kind {
     LAYER_FLATTEN,
     LAYER_SOFTMAX,
 };
+
+/* How a network ends: with scores, whose loss is the cross-entropy of their softmax in one operation, or with a softmax
+ * as its last layer. */
+#define LOSS_CHOICES(X) X(LOSS_FUSED, "fused") X(LOSS_SEPARATE, "separate")
+enum loss_kind { LOSS_CHOICES(CHOICE_ENUMERATOR) };
 
 /* The starting values of weights. Biases start in the same uniform interval with INIT_UNIFORM_FAN_IN, at 0 with
  * INIT_NORMAL. */

@@ -7,7 +7,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "trainer/experiment.h"
 #include "program/program.h"
 #include "trainer/layer.h"
 
@@ -118,17 +117,5 @@ void network_print_summary(const struct network *network, FILE *out);
 
 /* Columns that the longest name of a layer takes in such a table, 26 or more. */
 int network_name_width(const struct network *network);
-
-/* The model's input for an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */
-struct shape model_input_shape(const struct experiment *experiment, int64_t channels, int64_t height, int64_t width);
-
-/* The samples of one evaluation batch: train.eval_batch_size, or where that is 0 enough to keep the kernels busy, at
- * little memory. */
-int64_t model_evaluation_batch(const struct experiment *experiment);
-
-/* Makes the layers that [model] describes, for that input and number of classes, in a new array (free with
- * model_specs_free). Each spec's origin names the config's line, the key and the entry in its list. */
-struct layer_spec *model_specs(const struct experiment *experiment, struct shape input, int64_t classes, int *count);
-void model_specs_free(struct layer_spec *specs, int count);
 
 #endif

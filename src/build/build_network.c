@@ -1,11 +1,24 @@
 /* Makes the network that an experiment describes. */
 #include "trainer/build.h"
 
+#include <stdio.h>
+
+#include "trainer/model.h"
+
+/* Writes the beginning of an error about an entry of a key's value, "file:line: section.key: entry". */
+static void write_place(const void *context, const char *key, const char *entry, char *text, size_t size)
+{
+    struct status place;
+    experiment_fail(context, key, &place, "%s", entry);
+    snprintf(text, size, "%s", place.message);
+}
+
 struct layer_spec *specs_from_experiment(const struct experiment *experiment, struct dataset_description format,
                                          struct shape *input, int *count)
 {
-    *input = model_input_shape(experiment, format.channels, format.height, format.width);
-    return model_specs(experiment, *input, format.classes, count);
+    const struct model_places places = {write_place, experiment};
+    *input = model_input_shape(experiment->model.kind, format.channels, format.height, format.width);
+    return model_specs(&experiment->model, *input, format.classes, &places, count);
 }
 
 bool network_from_experiment(struct network **network, const struct experiment *experiment,

@@ -41,8 +41,8 @@ static bool next_entry(const char **rest, char entry[ENTRY_SIZE])
 
 static bool check_count(int64_t count, struct status *problem)
 {
-    if (count < EXPERIMENT_LIST_SIZE) return true;
-    return status_fail(problem, STATUS_USAGE, "expected at most %d entries", EXPERIMENT_LIST_SIZE);
+    if (count < INT_LIST_SIZE) return true;
+    return status_fail(problem, STATUS_USAGE, "expected at most %d entries", INT_LIST_SIZE);
 }
 
 bool list_parse_integers(const struct experiment_key *key, const char *text, struct int_list *list,

@@ -1,4 +1,5 @@
-/* The length of training: train.max_steps, or train.epochs, which the size of the training set turns into steps. */
+/* The length of training: train.max_steps, or train.epochs, which the size of the training set turns into steps. And the
+ * batches of evaluations. */
 #include <inttypes.h>
 
 #include "config/experiment_check.h"
@@ -43,4 +44,11 @@ bool experiment_count_steps(struct experiment *experiment, int64_t samples, stru
                                steps, epochs, given);
     experiment->train.max_steps = steps;
     return experiment_check_warmup(experiment, status);
+}
+
+int64_t experiment_evaluation_batch(const struct experiment *experiment)
+{
+    const int64_t images = 128, vectors = 512;
+    if (experiment->train.eval_batch_size > 0) return experiment->train.eval_batch_size;
+    return experiment->model.kind == MODEL_MLP ? vectors : images;
 }

@@ -1,5 +1,5 @@
-/* Makes the list of layers that the [model] section describes. */
-#include "trainer/network.h"
+/* Makes the list of layers of a model. */
+#include "trainer/model.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -10,26 +10,29 @@
 #include "trainer/memory.h"
 
 struct spec_list {
-    const struct experiment *experiment;
+    const struct model_params *model;
+    const struct model_places *places;
     struct layer_spec *specs;
     int count, capacity;
     char origin[STATUS_MESSAGE_SIZE]; /* origin of the specs that are being added; each gets a copy */
 };
 
-/* Sets the origin to the start of an error of the config, "file:line: section.key: entry". The layer adds the end of
- * the message if there is an error. */
-static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
+/* Sets the origin to the start of an error about an entry of a setting. The layer adds the end of the message if there is
+ * an error. */
+static void set_origin(struct spec_list *list, const char *setting, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-static void set_origin(struct spec_list *list, const char *key, const char *format, ...)
+static void set_origin(struct spec_list *list, const char *setting, const char *format, ...)
 {
+    const struct model_places *places = list->places;
     char entry[64];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(entry, sizeof entry, format, arguments);
     va_end(arguments);
-    struct status place;
-    experiment_fail(list->experiment, key, &place, "%s", entry);
-    snprintf(list->origin, sizeof list->origin, "%s", place.message);
+    if (places)
+        places->write(places->context, setting, entry, list->origin, sizeof list->origin);
+    else
+        snprintf(list->origin, sizeof list->origin, "%s: %s", setting, entry);
 }
 
 static void add(struct spec_list *list, struct layer_spec spec)
@@ -42,45 +45,44 @@ static void add(struct spec_list *list, struct layer_spec spec)
     list->specs[list->count++] = spec;
 }
 
-static struct init_params model_init(const struct experiment *experiment)
+static struct init_params init_of(const struct model_params *model)
 {
-    return (struct init_params){experiment->model.init == INIT_NORMAL, experiment->model.init_std};
+    return (struct init_params){model->init == INIT_NORMAL, model->init_std};
 }
 
 static void add_linear(struct spec_list *list, int64_t units)
 {
-    add(list,
-        (struct layer_spec){.kind = LAYER_LINEAR, .linear = {.units = units, .init = model_init(list->experiment)}});
+    add(list, (struct layer_spec){.kind = LAYER_LINEAR, .linear = {.units = units, .init = init_of(list->model)}});
 }
 
 static void add_batchnorm(struct spec_list *list)
 {
-    const struct experiment *experiment = list->experiment;
-    if (experiment->model.batchnorm == BATCHNORM_NONE) return;
-    struct batchnorm_params params = {experiment->model.batchnorm_epsilon, experiment->model.batchnorm_momentum};
-    bool autodiff = experiment->model.batchnorm == BATCHNORM_AUTODIFF;
+    const struct model_params *model = list->model;
+    if (model->batchnorm == BATCHNORM_NONE) return;
+    struct batchnorm_params params = {model->batchnorm_epsilon, model->batchnorm_momentum};
+    bool autodiff = model->batchnorm == BATCHNORM_AUTODIFF;
     add(list, (struct layer_spec){.kind = autodiff ? LAYER_BATCHNORM_AUTODIFF : LAYER_BATCHNORM,
-                                  .batchnorm = {params, experiment->model.batchnorm_batch_stats_only}});
+                                  .batchnorm = {params, model->batchnorm_batch_stats_only}});
 }
 
 static void add_activation(struct spec_list *list)
 {
-    const struct experiment *experiment = list->experiment;
-    add(list, (struct layer_spec){.kind = LAYER_ACTIVATION,
-                                  .activation = {experiment->model.activation, experiment->model.activation_slope}});
+    const struct model_params *model = list->model;
+    add(list,
+        (struct layer_spec){.kind = LAYER_ACTIVATION, .activation = {model->activation, model->activation_slope}});
 }
 
 static void add_dropout(struct spec_list *list)
 {
-    if (list->experiment->model.dropout > 0)
-        add(list, (struct layer_spec){.kind = LAYER_DROPOUT, .dropout = {list->experiment->model.dropout}});
+    if (list->model->dropout > 0)
+        add(list, (struct layer_spec){.kind = LAYER_DROPOUT, .dropout = {list->model->dropout}});
 }
 
 /* Adds the layers that follow each convolution and hidden linear layer, in the user's order. */
 static void add_block(struct spec_list *list)
 {
     for (int i = 0; i < BLOCK_PART_COUNT; i++) {
-        switch (list->experiment->model.block[i]) {
+        switch (list->model->block[i]) {
         case BLOCK_BATCHNORM:
             add_batchnorm(list);
             break;
@@ -101,7 +103,7 @@ static void add_feature(struct spec_list *list, int64_t entry, const struct feat
     if (feature->kind == FEATURE_CONV) {
         set_origin(list, "model.features", "entry %" PRId64 " (%" PRId64 ")", entry, feature->channels);
         add(list, (struct layer_spec){.kind = LAYER_CONV2D,
-                                      .conv2d = {feature->channels, feature->window, model_init(list->experiment)}});
+                                      .conv2d = {feature->channels, feature->window, init_of(list->model)}});
         add_block(list);
         return;
     }
@@ -113,7 +115,7 @@ static void add_feature(struct spec_list *list, int64_t entry, const struct feat
 /* Adds the features, then a flatten where they leave more than one pixel. */
 static void add_features(struct spec_list *list, struct shape shape)
 {
-    const struct feature_list *features = &list->experiment->model.features;
+    const struct feature_list *features = &list->model->features;
     for (int64_t i = 0; i < features->count; i++) {
         add_feature(list, i + 1, &features->value[i]);
         shape.h = window_output_size(shape.h, features->value[i].window);
@@ -122,26 +124,20 @@ static void add_features(struct spec_list *list, struct shape shape)
     if (shape.h > 1 || shape.w > 1) add(list, (struct layer_spec){.kind = LAYER_FLATTEN});
 }
 
-struct shape model_input_shape(const struct experiment *experiment, int64_t channels, int64_t height, int64_t width)
+struct shape model_input_shape(enum model_kind kind, int64_t channels, int64_t height, int64_t width)
 {
     struct shape image = {1, channels, height, width};
-    if (experiment->model.kind == MODEL_CONVNET) return image;
+    if (kind == MODEL_CONVNET) return image;
     return (struct shape){1, shape_sample_count(image), 1, 1};
 }
 
-int64_t model_evaluation_batch(const struct experiment *experiment)
+struct layer_spec *model_specs(const struct model_params *model, struct shape input, int64_t classes,
+                               const struct model_places *places, int *count)
 {
-    const int64_t images = 128, vectors = 512;
-    if (experiment->train.eval_batch_size > 0) return experiment->train.eval_batch_size;
-    return experiment->model.kind == MODEL_MLP ? vectors : images;
-}
-
-struct layer_spec *model_specs(const struct experiment *experiment, struct shape input, int64_t classes, int *count)
-{
-    struct spec_list list = {.experiment = experiment};
-    const struct int_list *hidden = &experiment->model.hidden;
+    struct spec_list list = {.model = model, .places = places};
+    const struct int_list *hidden = &model->hidden;
     set_origin(&list, "model.kind", "input");
-    if (experiment->model.kind == MODEL_CONVNET) add_features(&list, input);
+    if (model->kind == MODEL_CONVNET) add_features(&list, input);
     for (int64_t i = 0; i < hidden->count; i++) {
         set_origin(&list, "model.hidden", "entry %" PRId64 " (%" PRId64 ")", i + 1, hidden->value[i]);
         add_linear(&list, hidden->value[i]);
@@ -149,7 +145,7 @@ struct layer_spec *model_specs(const struct experiment *experiment, struct shape
     }
     set_origin(&list, "model.kind", "output layer (%" PRId64 " classes)", classes);
     add_linear(&list, classes);
-    if (experiment->model.loss == LOSS_SEPARATE) add(&list, (struct layer_spec){.kind = LAYER_SOFTMAX});
+    if (model->loss == LOSS_SEPARATE) add(&list, (struct layer_spec){.kind = LAYER_SOFTMAX});
     *count = list.count;
     return list.specs;
 }

@@ -29,7 +29,7 @@ static bool build(struct predictor *predictor, const struct safetensors_file *fi
 {
     const struct checkpoint_input *input = &predictor->input;
     const struct experiment *experiment = &predictor->experiment;
-    int64_t batch = model_evaluation_batch(experiment);
+    int64_t batch = experiment_evaluation_batch(experiment);
     struct dataset_description format = {input->channels, input->height, input->width, input->classes};
     if (!network_from_experiment(&predictor->network, experiment, format, predictor->backend, batch, status))
         return false;

@@ -177,7 +177,7 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
     if (!experiment_backend_create(&backend, experiment, status)) return false;
     snprintf(result->backend, sizeof result->backend, "%s", backend->description);
     dataset_noise(&dataset, image, classes, train_count(image, experiment->train.batch_size),
-                  EVALUATION_BATCHES * model_evaluation_batch(experiment), experiment->data.normalization,
+                  EVALUATION_BATCHES * experiment_evaluation_batch(experiment), experiment->data.normalization,
                   (uint64_t)experiment->experiment.seed);
     struct trainer *trainer = memory_alloc(1, sizeof *trainer); /* must not move */
     bool good = trainer_create(trainer, experiment, &dataset, backend, status);

@@ -16,7 +16,7 @@
 
 static int64_t evaluation_batch_size(const struct experiment *experiment, int64_t count)
 {
-    int64_t size = model_evaluation_batch(experiment);
+    int64_t size = experiment_evaluation_batch(experiment);
     return size < count ? size : count;
 }
 
