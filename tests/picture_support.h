@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "config_support.h"
+#include "trainer/build.h"
 #include "trainer/dataset.h"
 #include "trainer/image.h"
 
@@ -67,7 +68,7 @@ static inline struct experiment set_experiment(const char *lines)
 static inline bool load_set(struct dataset *dataset, const char *lines, struct status *status)
 {
     struct experiment experiment = set_experiment(lines);
-    bool good = dataset_load(dataset, &experiment, status);
+    bool good = dataset_from_experiment(dataset, &experiment, NULL, status);
     experiment_free(&experiment);
     return good;
 }

@@ -19,7 +19,7 @@ static inline struct session *session_open_on(const char *text, struct backend *
     struct status status = {0};
     experiment_from(&session->experiment, text);
     session->backend = backend ? backend : backend_of(session->experiment.backend.precision, threads);
-    cr_assert(dataset_load(&session->dataset, &session->experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status), "%s", status.message);
     bool created =
         trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status);
     cr_assert(created, "%s", status.message);

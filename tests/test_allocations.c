@@ -87,7 +87,7 @@ struct session {
 static void open_session(struct session *session, struct backend *backend)
 {
     struct status status = {0};
-    bool good = dataset_load(&session->dataset, &session->experiment, &status) &&
+    bool good = dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status) &&
                 trainer_create(&session->trainer, &session->experiment, &session->dataset, backend, &status);
     cr_assert(good, "%s", status.message);
 }

@@ -119,7 +119,7 @@ static void expect_refused(const char *text, const char *message)
     struct status status = {0};
     experiment_from(&experiment, text);
     struct backend *backend = backend_of(experiment.backend.precision, 1);
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     bool created = trainer_create(&trainer, &experiment, &dataset, backend, &status);
     cr_expect(created == (message == NULL), "%s: %s", text, status.message);
     if (message) {

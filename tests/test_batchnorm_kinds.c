@@ -340,7 +340,7 @@ static void loss_curve(const char *model, const char *batchnorm, const char *pre
                                model, batchnorm, precision);
     experiment_from(&experiment, text);
     struct backend *backend = backend_of(experiment.backend.precision, 2);
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {
         backend->ops->metrics_reset(backend);

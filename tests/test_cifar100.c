@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataset_support.h"
 #include "support.h"
 #include "trainer/dataset.h"
 #include "trainer/experiment.h"
@@ -183,9 +184,9 @@ Test(cifar100, data_labels_chooses)
     struct dataset_description description;
     struct status status = {0};
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     cr_expect_eq(dataset.classes, 20);
-    cr_assert(dataset_assume(&description, &experiment, &status), "%s", status.message);
+    cr_assert(assume_data(&description, &experiment, &status), "%s", status.message);
     cr_expect(description.classes == 20 && description.channels == 3 && description.height == 32);
     dataset_free(&dataset);
     experiment_free(&experiment);

@@ -18,7 +18,7 @@ static struct experiment load(const char *lines, struct dataset *dataset)
     struct status status = {0};
     char *text = memory_format("%s%s%s", DATA, TRAIN, lines);
     experiment_from(&experiment, text);
-    cr_assert(dataset_load(dataset, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(dataset, &experiment, NULL, &status), "%s", status.message);
     free(text);
     return experiment;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "config_support.h"
+#include "dataset_support.h"
 #include "idx_support.h"
 #include "program_support.h"
 
@@ -33,7 +34,7 @@ static bool load(struct dataset *dataset, const char *keys, struct status *statu
     struct experiment experiment;
     char *text = memory_format("[data]\ndataset = idx\npath = .\n%s", keys);
     cr_assert(load_text(&experiment, text, status), "%s", status->message);
-    bool good = dataset_load(dataset, &experiment, status);
+    bool good = dataset_from_experiment(dataset, &experiment, NULL, status);
     experiment_free(&experiment);
     free(text);
     return good;
@@ -249,11 +250,11 @@ Test(classes, names_of_the_synthetic_set)
     struct dataset dataset;
     struct status status = {0};
     const char *text = "[data]\ndataset = synthetic\nsynthetic_classes = 3\nclass_names = a, b, c\n";
-    cr_assert(load_text(&experiment, text, &status) && dataset_load(&dataset, &experiment, &status));
+    cr_assert(load_text(&experiment, text, &status) && dataset_from_experiment(&dataset, &experiment, NULL, &status));
     expect_names(dataset, "a", "c");
     experiment_free(&experiment);
     cr_assert(load_text(&experiment, "[data]\ndataset = synthetic\nclass_names = a, b, c\n", &status));
-    cr_assert_not(dataset_load(&dataset, &experiment, &status));
+    cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     cr_expect_str_eq(status.message, "x.ini:3: data.class_names: 3 class names, expected 10: one for each of "
                                      "data.synthetic_classes");
     experiment_free(&experiment);
@@ -268,7 +269,7 @@ Test(classes, quickstart_names_its_classes)
     struct dataset_description assumed;
     const char *const size[] = {"data.image_size=28", "data.channels=1"};
     cr_assert(load_with(&experiment, CONFIG_FOLDER "/quickstart.ini", size, 2, &status), "%s", status.message);
-    cr_assert(dataset_assume(&assumed, &experiment, &status), "%s", status.message);
+    cr_assert(assume_data(&assumed, &experiment, &status), "%s", status.message);
     cr_expect_eq(assumed.classes, 10);
     cr_expect_not_null(strstr(experiment.data.class_names, ", Ankle boot"));
     experiment_free(&experiment);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "data/data_private.h"
+#include "dataset_support.h"
 #include "support.h"
 #include "trainer/dataset.h"
 #include "trainer/experiment.h"
@@ -479,8 +480,8 @@ Test(csv_data, the_config_leads_to_the_table)
     struct dataset_description description;
     struct status status = {0};
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
-    cr_assert(dataset_describe(&description, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
+    cr_assert(describe_data(&description, &experiment, &status), "%s", status.message);
     cr_expect(dataset.train.count == 4 && dataset.test.count == 2 && dataset.classes == 2);
     cr_expect(description.height == 2 && description.width == 2 && description.classes == 2);
     cr_expect_str_eq(image_set_name(&dataset.train, 0) + 1, ".png");

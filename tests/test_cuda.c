@@ -178,7 +178,7 @@ static struct curve train(const char *text, struct backend_options options)
     options.fuse = true;
     struct backend *backend = create(options);
     experiment_from(&experiment, text);
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     cr_assert(trainer_create(trainer, &experiment, &dataset, backend, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {
         backend->ops->metrics_reset(backend);

@@ -1,6 +1,7 @@
 /* A run goes on with the data that it began with, and an evaluation says where that has changed. */
 #include <criterion/criterion.h>
 
+#include "dataset_support.h"
 #include "idx_support.h"
 #include "program_support.h"
 #include "run_support.h"
@@ -86,8 +87,8 @@ static char *pack_data(void)
     struct status status = {0};
     int64_t bytes;
     cr_assert(experiment_load(&experiment, "x.ini", NULL, 0, &status) &&
-                  dataset_load_files(&dataset, &experiment, NULL, &status) &&
-                  dataset_pack(&dataset, &experiment, "data", &bytes, &status),
+                  dataset_files_from_experiment(&dataset, &experiment, NULL, &status) &&
+                  pack_dataset(&dataset, &experiment, "data", &bytes, &status),
               "%s", status.message);
     dataset_free(&dataset);
     experiment_free(&experiment);

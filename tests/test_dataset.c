@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "support.h"
+#include "trainer/build.h"
 #include "trainer/dataset.h"
 #include "trainer/memory.h"
 
@@ -38,7 +39,7 @@ static struct dataset load(const struct experiment *experiment)
 {
     struct dataset dataset;
     struct status status = {0};
-    cr_assert(dataset_load(&dataset, experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, experiment, NULL, &status), "%s", status.message);
     return dataset;
 }
 
@@ -157,7 +158,7 @@ Test(dataset, one_class_is_not_enough)
     struct dataset dataset;
     struct status status = {0};
     strcpy(experiment.data.path, folder);
-    cr_assert_not(dataset_load(&dataset, &experiment, &status));
+    cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     char *expected = memory_format("%s: every label is 0, expected at least 2 classes", folder);
     cr_expect_str_eq(status.message, expected);
     free(expected);
@@ -169,7 +170,7 @@ Test(dataset, error_of_a_reader_is_passed_on)
     struct experiment experiment = {.data = {.dataset = DATASET_CIFAR10, .path = TEST_FOLDER "/fixtures"}};
     struct dataset dataset;
     struct status status = {0};
-    cr_assert_not(dataset_load(&dataset, &experiment, &status));
+    cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     cr_expect_eq(strncmp(status.message, TEST_FOLDER "/fixtures: no CIFAR-10 found", sizeof TEST_FOLDER + 27), 0);
 }
 
@@ -198,10 +199,10 @@ Test(dataset, error_of_a_relative_path_says_where_it_was_looked_for)
         char *expected = memory_format(" (data.path is relative, and was looked for in %s)", here);
         experiment.data.dataset = idx ? DATASET_IDX : DATASET_CIFAR10;
         strcpy(experiment.data.path, "no/such/folder");
-        cr_assert_not(dataset_load(&dataset, &experiment, &relative));
+        cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &relative));
         cr_expect_not_null(strstr(relative.message, expected), "%s", relative.message);
         strcpy(experiment.data.path, "/no/such/folder");
-        cr_assert_not(dataset_load(&dataset, &experiment, &absolute));
+        cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &absolute));
         cr_expect_null(strstr(absolute.message, "relative"), "%s", absolute.message);
         free(expected), free(here);
     }
@@ -331,7 +332,7 @@ Test(dataset, validation_must_leave_training_samples)
     struct dataset dataset;
     struct status status = {0};
     cr_assert(experiment_load(&experiment, path, NULL, 0, &status), "%s", status.message);
-    cr_assert_not(dataset_load(&dataset, &experiment, &status));
+    cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     char *expected =
         memory_format("%s:4: data.validation_size: expected less than the 2 training samples, found 2", path);
     cr_expect_str_eq(status.message, expected);
@@ -508,7 +509,7 @@ static void expect_notes(const struct dataset *dataset, const struct experiment 
     char *text;
     size_t size;
     FILE *out = open_memstream(&text, &size);
-    dataset_print_notes(dataset, experiment, out);
+    dataset_print_notes(dataset, experiment->data.first_epoch, experiment->train.batch_size, out);
     fclose(out);
     cr_expect_str_eq(text, expected, "\"%s\", not \"%s\"", text, expected);
     free(text);

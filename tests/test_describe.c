@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include "dataset_support.h"
 #include "idx_support.h"
 #include "support.h"
 #include "trainer/dataset.h"
@@ -20,11 +21,11 @@ static enum dataset_kind expect_agreement_and_pack(const char *settings, const c
     struct status status = {0};
     int64_t bytes;
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
-    cr_assert(dataset_describe(&description, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
+    cr_assert(describe_data(&description, &experiment, &status), "%s", status.message);
     cr_expect(description.channels == dataset.channels && description.height == dataset.height, "%s", settings);
     cr_expect(description.width == dataset.width && description.classes == dataset.classes, "%s", settings);
-    if (pack) cr_assert(dataset_pack(&dataset, &experiment, pack, &bytes, &status), "%s", status.message);
+    if (pack) cr_assert(pack_dataset(&dataset, &experiment, pack, &bytes, &status), "%s", status.message);
     enum dataset_kind kind = experiment.data.dataset;
     dataset_free(&dataset);
     experiment_free(&experiment);
@@ -46,8 +47,8 @@ static void expect_same_refusal(const char *settings)
     struct dataset_description description;
     struct status status = {0}, of_description = {0};
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
-    cr_assert_not(dataset_load(&dataset, &experiment, &status));
-    cr_assert_not(dataset_describe(&description, &experiment, &of_description));
+    cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &status));
+    cr_assert_not(describe_data(&description, &experiment, &of_description));
     cr_expect_str_eq(of_description.message, status.message);
     experiment_free(&experiment);
     free(text);
@@ -148,8 +149,8 @@ Test(describe, reads_no_pixels)
     struct dataset_description description;
     struct status status = {0};
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
-    cr_assert_not(dataset_load(&dataset, &experiment, &status));
-    cr_assert(dataset_describe(&description, &experiment, &status), "%s", status.message);
+    cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &status));
+    cr_assert(describe_data(&description, &experiment, &status), "%s", status.message);
     cr_expect(description.height == 3 && description.width == 5 && description.classes == 3);
     experiment_free(&experiment);
     free(text);

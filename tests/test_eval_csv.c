@@ -8,6 +8,7 @@
 #include "../src/cli/cli_eval_csv.h"
 #include "config_support.h"
 #include "program_support.h"
+#include "trainer/build.h"
 #include "trainer/predictor.h"
 
 TestSuite(eval_csv, .init = enter_folder, .fini = leave_folder);
@@ -58,7 +59,7 @@ static char *table_of(const char *const *paths, const char *const *names, bool t
     struct confusion confusion;
     struct status status = {0};
     cr_assert(predictor_open(&predictor, "run", CHECKPOINT_BEST, NULL, 0, &status), "%s", status.message);
-    cr_assert(dataset_load(&dataset, &predictor.experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &predictor.experiment, NULL, &status), "%s", status.message);
     struct expectation expected = {&predictor, paths, names, memory_copy_string(HEADER)};
     predictor_evaluate(&predictor, train_set ? &dataset.train : &dataset.test,
                        (struct predictor_visitor){expect_row, &expected}, &confusion);

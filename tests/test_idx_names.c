@@ -4,6 +4,7 @@
 
 #include "config_support.h"
 #include "idx_support.h"
+#include "trainer/build.h"
 
 TestSuite(idx_names, .init = enter_folder, .fini = leave_folder);
 
@@ -114,7 +115,7 @@ Test(idx_names, transposed_images)
     struct status status = {0};
     write_set("letters", "train", "t10k", "-");
     cr_assert(load_text(&experiment, "[data]\ndataset = idx\npath = letters\ntranspose = true\n", &status));
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     cr_expect(dataset.height == 2 && dataset.width == 3);
     for (uint32_t n = 0; n < 4; n++)
         for (uint32_t h = 0; h < 2; h++)

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dataset_support.h"
 #include "npz_support.h"
 #include "support.h"
 #include "trainer/dataset.h"
@@ -41,8 +42,8 @@ static struct dataset load(const char *path, const char *settings)
     struct dataset_description description;
     struct status status = {0};
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
-    cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
-    cr_assert(dataset_describe(&description, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
+    cr_assert(describe_data(&description, &experiment, &status), "%s", status.message);
     cr_expect(description.channels == dataset.channels && description.height == dataset.height);
     cr_expect(description.width == dataset.width && description.classes == dataset.classes);
     experiment_free(&experiment);
@@ -592,7 +593,7 @@ static void expect_key_refused(const char *settings, const char *key, const char
     struct dataset dataset;
     struct status status = {0};
     cr_assert(experiment_load_text(&experiment, "test.ini", text, NULL, 0, &status), "%s", status.message);
-    cr_assert_not(dataset_load(&dataset, &experiment, &status));
+    cr_assert_not(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     cr_expect_str_eq(status.message, message);
     cr_expect_eq(status.code, STATUS_USAGE);
     experiment_free(&experiment);

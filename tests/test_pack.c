@@ -11,6 +11,7 @@
 
 #include "config_support.h"
 #include "data/pack.h"
+#include "dataset_support.h"
 #include "trainer/dataset.h"
 #include "trainer/pack.h"
 #include "util/mapped_file.h"
@@ -26,7 +27,7 @@ static struct dataset load_config(const char *text)
     struct dataset dataset;
     struct status status = {0};
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_assert(dataset_load_files(&dataset, &experiment, NULL, &status), "%s", status.message);
+    cr_assert(dataset_files_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     experiment_free(&experiment);
     return dataset;
 }
@@ -37,7 +38,7 @@ static bool pack_config(const char *text, const struct dataset *dataset, const c
     struct stat info;
     int64_t bytes = 0;
     cr_assert(load_text(&experiment, text, status), "%s", status->message);
-    bool good = dataset_pack(dataset, &experiment, path, &bytes, status);
+    bool good = pack_dataset(dataset, &experiment, path, &bytes, status);
     experiment_free(&experiment);
     if (good) cr_expect(stat(path, &info) == 0 && info.st_size == bytes, "%lld bytes", (long long)bytes);
     return good;
@@ -192,7 +193,7 @@ static void expect_config_error(const char *settings, const char *message)
     struct status status = {0};
     char *text = memory_format("[data]\ndataset = pack\npath = a.pack\n%s", settings);
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_expect_not(dataset_load_files(&dataset, &experiment, NULL, &status), "%s", settings);
+    cr_expect_not(dataset_files_from_experiment(&dataset, &experiment, NULL, &status), "%s", settings);
     cr_expect(strstr(status.message, message), "\"%s\", not \"%s\"", status.message, message);
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_eq(memcmp(&dataset, &empty, sizeof empty), 0, "after an error the data set is empty");
@@ -237,7 +238,7 @@ Test(pack, the_format_is_known_without_the_images)
     struct status status = {0};
     write_pictures();
     cr_assert(load_text(&experiment, pack_config_text, &status));
-    cr_assert(dataset_describe(&description, &experiment, &status), "%s", status.message);
+    cr_assert(describe_data(&description, &experiment, &status), "%s", status.message);
     cr_expect(description.channels == 3 && description.height == 2 && description.classes == CLASSES);
     experiment_free(&experiment);
 }
@@ -248,7 +249,7 @@ Test(pack, a_packed_set_is_not_packed_again)
     write_pictures();
     struct dataset dataset = load_config(pack_config_text);
     cr_expect_not(pack_config(pack_config_text, &dataset, "b.pack", &status));
-    cr_expect_str_eq(status.message, "x.ini:2: data.dataset: expected another format, as a.pack is packed already");
+    cr_expect_str_eq(status.message, "data.dataset: expected another format, as a.pack is packed already");
     cr_expect(access("b.pack", F_OK) != 0);
     dataset_free(&dataset);
 }
@@ -408,7 +409,7 @@ Test(pack, a_disk_that_is_full_leaves_no_file)
         cr_assert(load_text(&experiment, folder_config, &status));
         cr_assert(setrlimit(RLIMIT_FSIZE, &limit) == 0);
         int64_t bytes;
-        bool good = dataset_pack(&dataset, &experiment, "a.pack", &bytes, &status);
+        bool good = pack_dataset(&dataset, &experiment, "a.pack", &bytes, &status);
         cr_assert(setrlimit(RLIMIT_FSIZE, &before) == 0);
         experiment_free(&experiment);
         cr_expect_not(good, "%d", limits[i]);

@@ -250,7 +250,7 @@ Test(picture_cache, a_full_disk)
         struct status status = {0};
         struct experiment experiment = set_experiment("");
         cr_assert(setrlimit(RLIMIT_FSIZE, &(struct rlimit){limits[i], before.rlim_max}) == 0);
-        bool good = dataset_load(&dataset, &experiment, &status);
+        bool good = dataset_from_experiment(&dataset, &experiment, NULL, &status);
         cr_assert(setrlimit(RLIMIT_FSIZE, &before) == 0);
         experiment_free(&experiment);
         cr_assert(good, "%s", status.message);
@@ -276,7 +276,7 @@ static pid_t start_loading(int lock)
     if (lock >= 0) close(lock);
     struct dataset dataset;
     struct status status = {0};
-    _exit(dataset_load(&dataset, &experiment, &status) && dataset.train.count >= 6 ? 0 : 1);
+    _exit(dataset_from_experiment(&dataset, &experiment, NULL, &status) && dataset.train.count >= 6 ? 0 : 1);
 }
 
 static void write_many(int count)

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "config/text.h"
+#include "dataset_support.h"
 #include "picture_support.h"
 #include "program_support.h"
 #include "trainer/train.h"
@@ -67,8 +68,8 @@ Test(pictures_load, the_description_agrees)
     for (int i = 0; i < 2; i++) {
         struct dataset dataset;
         struct experiment experiment = set_experiment(lines[i]);
-        cr_assert(dataset_describe(&description, &experiment, &status), "%s", status.message);
-        cr_assert(dataset_load(&dataset, &experiment, &status), "%s", status.message);
+        cr_assert(describe_data(&description, &experiment, &status), "%s", status.message);
+        cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
         cr_expect(description.channels == dataset.channels && description.height == dataset.height &&
                   description.width == dataset.width && description.classes == dataset.classes);
         dataset_free(&dataset);
@@ -185,7 +186,7 @@ static void expect_notes(const struct dataset *dataset, const char *expected)
     size_t size;
     struct experiment experiment = {.data = {.first_epoch = FIRST_EPOCH_SHUFFLED}};
     FILE *out = open_memstream(&text, &size);
-    dataset_print_notes(dataset, &experiment, out);
+    dataset_print_notes(dataset, experiment.data.first_epoch, experiment.train.batch_size, out);
     fclose(out);
     cr_expect_str_eq(text, expected, "\"%s\", not \"%s\"", text, expected);
     free(text);

@@ -8,6 +8,7 @@
 #include "config_support.h"
 #include "data/pack.h"
 #include "data/read_ahead.h"
+#include "dataset_support.h"
 #include "trainer/pack.h"
 
 TestSuite(read_ahead, .init = enter_folder, .fini = leave_folder);
@@ -21,8 +22,9 @@ static struct dataset load(const char *text)
     struct experiment experiment;
     struct dataset dataset;
     struct status status = {0};
-    cr_assert(load_text(&experiment, text, &status) && dataset_load_files(&dataset, &experiment, NULL, &status), "%s",
-              status.message);
+    cr_assert(load_text(&experiment, text, &status) &&
+                  dataset_files_from_experiment(&dataset, &experiment, NULL, &status),
+              "%s", status.message);
     experiment_free(&experiment);
     return dataset;
 }
@@ -40,7 +42,7 @@ static void write_file(void)
         dataset.train.labels[i] = (uint16_t)(i % 2);
     }
     cr_assert(load_text(&experiment, "[data]\ndataset = synthetic\n", &status));
-    cr_assert(dataset_pack(&dataset, &experiment, "a.pack", &bytes, &status), "%s", status.message);
+    cr_assert(pack_dataset(&dataset, &experiment, "a.pack", &bytes, &status), "%s", status.message);
     experiment_free(&experiment);
     dataset_free(&dataset);
 }

@@ -9,6 +9,7 @@
 #include "run_support.h"
 
 #include "train/run_folder.h"
+#include "trainer/build.h"
 
 TestSuite(resume, .init = enter_without_gnuplot, .fini = leave_folder);
 
@@ -240,7 +241,7 @@ Test(resume, an_evaluation_can_be_given_up)
     struct status status = {0};
     struct evaluation evaluation, whole;
     cr_assert(load_text(&experiment, adam, &status) && experiment_backend_create(&backend, &experiment, &status));
-    cr_assert(dataset_load(&dataset, &experiment, &status));
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status));
     trainer_step(&trainer);
     cr_expect_not(trainer_evaluate_unless(&trainer, &trainer.train_set, NULL, always, &evaluation));

@@ -133,7 +133,7 @@ static void expect_refused(const char *text, const char *message)
     struct status status = {0};
     experiment_from(&session->experiment, text);
     session->backend = backend_of(PRECISION_FP32, 1);
-    cr_assert(dataset_load(&session->dataset, &session->experiment, &status));
+    cr_assert(dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status));
     cr_assert_not(
         trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status));
     cr_assert_eq(status.code, STATUS_USAGE);

@@ -10,6 +10,21 @@
 #include "trainer/network.h"
 #include "trainer/schedule.h"
 
+/* The data set that [data] describes. The texts are the experiment's. */
+struct dataset_spec dataset_spec_from_experiment(const struct experiment *experiment);
+
+/* Load it as dataset_load and dataset_load_files do, and tell `watch` (NULL: nobody) how far they are. An error in a key
+ * names its place. Warn of keys that have no effect on this format. */
+bool dataset_from_experiment(struct dataset *dataset, const struct experiment *experiment,
+                             const struct dataset_watch *watch, struct status *status);
+bool dataset_files_from_experiment(struct dataset *dataset, const struct experiment *experiment,
+                                   const struct dataset_watch *watch, struct status *status);
+
+/* Finds the size of its images and the number of classes. Where the files are missing or damaged, takes what the
+ * experiment tells (dataset_assume), and `missing` gets the error in the files; else its code is STATUS_OK. */
+bool description_from_experiment(struct dataset_description *description, const struct experiment *experiment,
+                                 struct status *missing, struct status *status);
+
 /* Makes the layers of the experiment's network for images of that format, in a new array (free with model_specs_free),
  * and sets `input` to their input for one image. */
 struct layer_spec *specs_from_experiment(const struct experiment *experiment, struct dataset_description format,

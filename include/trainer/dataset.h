@@ -12,11 +12,42 @@
 #include <stdio.h>
 
 #include "trainer/backend.h"
-#include "trainer/experiment.h"
+#include "trainer/choice.h"
 #include "trainer/image.h"
 #include "trainer/status.h"
 
 enum { DATASET_CLASSES_MAX = 65536 }; /* labels have 16 bits */
+
+/* The formats of data sets. src/data/data_format.c has a row for each. */
+#define DATASET_CHOICES(X)                                                                                             \
+    X(DATASET_CIFAR10, "cifar10")                                                                                      \
+    X(DATASET_CIFAR100, "cifar100")                                                                                    \
+    X(DATASET_IDX, "idx")                                                                                              \
+    X(DATASET_FOLDER, "folder")                                                                                        \
+    X(DATASET_CSV, "csv")                                                                                              \
+    X(DATASET_NPZ, "npz")                                                                                              \
+    X(DATASET_PACK, "pack")                                                                                            \
+    X(DATASET_SYNTHETIC, "synthetic")
+enum dataset_kind { DATASET_CHOICES(CHOICE_ENUMERATOR) };
+enum { DATASET_KINDS = DATASET_CHOICES(CHOICE_COUNT) };
+
+const char *dataset_kind_name(enum dataset_kind kind);
+
+/* Tells whether the readers of a format use the setting of that name (see struct dataset_source). */
+bool dataset_kind_reads(enum dataset_kind kind, const char *setting);
+
+/* The order of samples in the first epoch. */
+#define FIRST_EPOCH_CHOICES(X) X(FIRST_EPOCH_FILE, "file") X(FIRST_EPOCH_SHUFFLED, "shuffled")
+enum first_epoch { FIRST_EPOCH_CHOICES(CHOICE_ENUMERATOR) };
+
+/* none: the pixel itself, 0..255; mean_image: pixel - the train set's mean image (C,H,W), without scaling;
+ * unit: pixel / 255; channel: per channel, (pixel - the train set's mean) / its standard deviation. */
+#define NORMALIZATION_CHOICES(X)                                                                                       \
+    X(NORMALIZATION_NONE, "none")                                                                                      \
+    X(NORMALIZATION_MEAN_IMAGE, "mean_image")                                                                          \
+    X(NORMALIZATION_UNIT, "unit")                                                                                      \
+    X(NORMALIZATION_CHANNEL, "channel")
+enum normalization { NORMALIZATION_CHOICES(CHOICE_ENUMERATOR) };
 
 /* A set of images. All memory belongs to the data set, and sets may share it. */
 struct image_set {
@@ -108,57 +139,14 @@ struct dataset_description {
 /* Describes a data set that is loaded. */
 struct dataset_description dataset_description_of(const struct dataset *dataset);
 
-/* Loads the data set that the experiment's [data] section describes, and transposes every image where data.transpose
- * says so. Moves test_size training samples to the test set and validation_size more to the validation set, and computes
- * offset, scale and border from the remaining train set. The held-out samples are drawn at random in each class, in
- * proportion to the class (largest remainder). Seed and labels alone determine them, and both parts keep the order of
- * the files. The data set must have at least 2 classes (else STATUS_RUNTIME). Each of the two sizes must be less than
- * the train set, and 0 where the files have such a set themselves (else STATUS_USAGE). Free with dataset_free.
- *   none        offset 0, scale 1
- *   mean_image  offset: the mean of each pixel (C,H,W), scale 1
- *   unit        offset 0, scale 1/255
- *   channel     offset: the mean of the channel, scale 1 / its standard deviation (biased; 1 where it is 0) */
-bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status);
 /* Is told how far the reading of many files is: `done` of `count` are at the state that `what` names. */
 struct dataset_watch {
     void (*show)(void *context, const char *what, int64_t done, int64_t count);
     void *context;
 };
 
-/* Loads a data set as dataset_load does, and tells `watch` how far it is. */
-bool dataset_load_watched(struct dataset *dataset, const struct experiment *experiment,
-                          const struct dataset_watch *watch, struct status *status);
-
-/* The same without a validation set that is drawn, and without offset, scale and border. `watch` may be NULL. */
-bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, const struct dataset_watch *watch,
-                        struct status *status);
-
-/* Finds the size of the images and the number of classes, without loading more than it must. Errors are those of
- * dataset_load. */
-bool dataset_describe(struct dataset_description *description, const struct experiment *experiment,
-                      struct status *status);
-
-/* Describes a data set whose files are missing or damaged from its format and its config alone: the images of CIFAR-10
- * and CIFAR-100 always have 3x32x32; of another format data.image_size and data.channels tell it, and data.classes or
- * data.class_names. Fails (STATUS_USAGE) with the key that would be needed. */
-bool dataset_assume(struct dataset_description *description, const struct experiment *experiment,
-                    struct status *status);
-
-void dataset_free(struct dataset *dataset); /* leaves it empty; an empty one is allowed */
-
-/* Return the first difference between two data sets (two sets) in words, in a new string, or NULL: they are the same.
- * The words name the set, and whether its number, its images or its labels differ. `name` is "training", "validation"
- * or "test". */
-char *dataset_digest_difference(const struct dataset_digest *before, const struct dataset_digest *now);
-char *image_digest_difference(const struct image_digest *before, const struct image_digest *now, const char *name);
-
-/* Tells whether the pixels of a set, which may be empty, lie in a file that is mapped. */
-bool image_set_is_mapped(const struct dataset *dataset, const struct image_set *set);
-
-/* Returns a view of one of the data set's sets, for a backend to upload. */
-struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);
-
-/* The settings of [data] that the readers need. All but the path may be zero. */
+/* The settings of the readers, by the keys of a config that say the same. All but the path may be zero. All texts are
+ * borrowed. */
 struct dataset_source {
     const char *path;        /* data.path */
     const char *class_names; /* data.class_names: "auto", "" or NULL, a list with commas, or the path of a file */
@@ -182,15 +170,62 @@ struct dataset_source {
         const char *folder;    /* data.images: the folder of a table's pictures, or "auto" */
         const char *image_column, *label_column; /* of data; NULL: auto */
     } pictures;
-    const struct dataset_watch *watch; /* NULL: nobody */
+    const struct dataset_watch *watch; /* NULL: none */
 };
+
+/* A data set to load. */
+struct dataset_spec {
+    enum dataset_kind kind; /* data.dataset */
+    struct dataset_source source;
+    int64_t validation_size;          /* data.validation_size: training samples held out; 0: none */
+    enum normalization normalization; /* data.normalization */
+};
+
+/* Loads a data set, and transposes every image where the source says so. Moves source.pictures.test_size training
+ * samples to the test set and validation_size more to the validation set, and computes offset, scale and border from the
+ * remaining train set. The held-out samples are drawn at random in each class, in proportion to the class (largest
+ * remainder). Seed and labels alone determine them, and both parts keep the order of the files. The data set must have
+ * at least 2 classes (else STATUS_RUNTIME). Each of the two sizes must be less than the train set, and 0 where the files
+ * have such a set themselves (else STATUS_USAGE). An error in a setting is STATUS_USAGE, and its message begins with
+ * the key: "data.test_size: ...". Free with dataset_free.
+ *   none        offset 0, scale 1
+ *   mean_image  offset: the mean of each pixel (C,H,W), scale 1
+ *   unit        offset 0, scale 1/255
+ *   channel     offset: the mean of the channel, scale 1 / its standard deviation (biased; 1 where it is 0) */
+bool dataset_load(struct dataset *dataset, const struct dataset_spec *spec, struct status *status);
+
+/* The same without a validation set that is drawn, and without offset, scale and border. */
+bool dataset_load_files(struct dataset *dataset, const struct dataset_spec *spec, struct status *status);
+
+/* Finds the size of the images and the number of classes, without loading more than it must. Errors are those of
+ * dataset_load. */
+bool dataset_describe(struct dataset_description *description, const struct dataset_spec *spec, struct status *status);
+
+/* Describes a data set whose files are missing or damaged from its format and its settings alone: the images of CIFAR-10
+ * and CIFAR-100 always have 3x32x32; of another format data.image_size and data.channels tell it, and data.classes or
+ * data.class_names. Fails (STATUS_USAGE) with the key that would be needed. */
+bool dataset_assume(struct dataset_description *description, const struct dataset_spec *spec, struct status *status);
+
+void dataset_free(struct dataset *dataset); /* leaves it empty; an empty one is allowed */
+
+/* Return the first difference between two data sets (two sets) in words, in a new string, or NULL: they are the same.
+ * The words name the set, and whether its number, its images or its labels differ. `name` is "training", "validation"
+ * or "test". */
+char *dataset_digest_difference(const struct dataset_digest *before, const struct dataset_digest *now);
+char *image_digest_difference(const struct image_digest *before, const struct image_digest *now, const char *name);
+
+/* Tells whether the pixels of a set, which may be empty, lie in a file that is mapped. */
+bool image_set_is_mapped(const struct dataset *dataset, const struct image_set *set);
+
+/* Returns a view of one of the data set's sets, for a backend to upload. */
+struct dataset_view dataset_view(const struct dataset *dataset, const struct image_set *set);
 
 /* The loaders below fill sizes, classes and the train and test sets; offset and scale stay NULL.
  *
  * Where only the labels tell the number of classes (the largest label + 1), a damaged byte could make a class. So the
  * loaders then refuse a label that leaves a gap below it, and a largest label that occurs once while every other one
  * occurs at least ten times. They refuse a label of the test set that is larger than those of the train set. An error
- * in the settings is STATUS_USAGE, and its message begins with the key: "data.class_names: ...".
+ * in a setting is STATUS_USAGE, and its message begins with the key: "data.class_names: ...".
  *
  * CIFAR-10 binary version: folder/data_batch_1..5.bin, test_batch.bin (optional: without it the test set is empty),
  * batches.meta.txt (optional: class names, any number of them).
@@ -243,6 +278,6 @@ void dataset_warn_of_skipped(const struct dataset *dataset);
 /* Prints warnings that concern the run's figures: files that were left out, a class without an image in one of the sets,
  * images of a held-out set that are in the training set too, and batches of one class in a first epoch that goes in
  * file order. Prints nothing where none of these occurs. */
-void dataset_print_notes(const struct dataset *dataset, const struct experiment *experiment, FILE *out);
+void dataset_print_notes(const struct dataset *dataset, enum first_epoch first, int64_t batch_size, FILE *out);
 
 #endif

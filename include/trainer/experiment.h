@@ -9,6 +9,7 @@
 
 #include "trainer/backend.h"
 #include "trainer/choice.h"
+#include "trainer/dataset.h"
 #include "trainer/image.h"
 #include "trainer/int_list.h"
 #include "trainer/model.h"
@@ -23,37 +24,12 @@ enum {
 
 /* The enums of a config with the names of their values (choice.h). A list's order is that of the help. */
 
-/* The formats of data sets. src/data/data_format.c has a row for each. */
-#define DATASET_CHOICES(X)                                                                                             \
-    X(DATASET_CIFAR10, "cifar10")                                                                                      \
-    X(DATASET_CIFAR100, "cifar100")                                                                                    \
-    X(DATASET_IDX, "idx")                                                                                              \
-    X(DATASET_FOLDER, "folder")                                                                                        \
-    X(DATASET_CSV, "csv")                                                                                              \
-    X(DATASET_NPZ, "npz")                                                                                              \
-    X(DATASET_PACK, "pack")                                                                                            \
-    X(DATASET_SYNTHETIC, "synthetic")
-enum dataset_kind { DATASET_CHOICES(CHOICE_ENUMERATOR) };
-
 #define DATA_CHANNELS_CHOICES(X) X(DATA_CHANNELS_AUTO, "auto") X(DATA_CHANNELS_GREY, "1") X(DATA_CHANNELS_COLOUR, "3")
 enum data_channels { DATA_CHANNELS_CHOICES(CHOICE_ENUMERATOR) };
 
 /* The label of an image that is learnt. */
 #define DATA_LABELS_CHOICES(X) X(DATA_LABELS_FINE, "fine") X(DATA_LABELS_COARSE, "coarse")
 enum data_labels { DATA_LABELS_CHOICES(CHOICE_ENUMERATOR) };
-
-/* The order of samples in the first epoch. */
-#define FIRST_EPOCH_CHOICES(X) X(FIRST_EPOCH_FILE, "file") X(FIRST_EPOCH_SHUFFLED, "shuffled")
-enum first_epoch { FIRST_EPOCH_CHOICES(CHOICE_ENUMERATOR) };
-
-/* none: the pixel itself, 0..255; mean_image: pixel - the train set's mean image (C,H,W), without scaling;
- * unit: pixel / 255; channel: per channel, (pixel - the train set's mean) / its standard deviation. */
-#define NORMALIZATION_CHOICES(X)                                                                                       \
-    X(NORMALIZATION_NONE, "none")                                                                                      \
-    X(NORMALIZATION_MEAN_IMAGE, "mean_image")                                                                          \
-    X(NORMALIZATION_UNIT, "unit")                                                                                      \
-    X(NORMALIZATION_CHANNEL, "channel")
-enum normalization { NORMALIZATION_CHOICES(CHOICE_ENUMERATOR) };
 
 #define CHECKPOINT_BEST_CHOICES(X)                                                                                     \
     X(CHECKPOINT_BEST_AUTO, "auto")                                                                                    \

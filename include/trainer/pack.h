@@ -6,13 +6,12 @@
 #include <stdint.h>
 
 #include "trainer/dataset.h"
-#include "trainer/experiment.h"
 #include "trainer/status.h"
 
 /* Writes the sets of a data set as dataset_load_files gives them, with class names, names of files, and the list of what
  * was left out. The file appears whole or not at all; `bytes` becomes its size. A data set that is packed already is
- * refused (STATUS_USAGE); other errors (STATUS_RUNTIME) name path and cause. */
-bool dataset_pack(const struct dataset *dataset, const struct experiment *experiment, const char *path, int64_t *bytes,
+ * refused (STATUS_USAGE, with the key in front); other errors (STATUS_RUNTIME) name path and cause. */
+bool dataset_pack(const struct dataset *dataset, const struct dataset_spec *spec, const char *path, int64_t *bytes,
                   struct status *status);
 
 /* The contents of a packed file, in numbers. */

@@ -12,8 +12,8 @@
 #include <stdio.h>
 
 #include "trainer/choice.h"
-#include "trainer/dataset.h"
 #include "trainer/metrics.h"
+#include "trainer/status.h"
 #include "trainer/usage.h"
 
 /* bar: the line, where there is a terminal for it; plain: a line per evaluation, or per trial of a sweep, on a terminal
@@ -50,11 +50,14 @@ void progress_training(struct progress *progress, int64_t step, double loss, dou
 /* Rewrites the line while `set` ("train set") is evaluated. */
 void progress_evaluating(struct progress *progress, const char *set, int64_t done, int64_t count);
 
-/* Loads a data set as dataset_load does, and shows how far it is while many files are read. `output` may be NULL. */
+struct dataset;
+struct experiment;
+
+/* Loads a data set as dataset_from_experiment does, and shows how far it is while many files are read. `output` may be NULL. */
 bool progress_load_data(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
                         struct status *status);
 
-/* The same for dataset_load_files. */
+/* The same for dataset_files_from_experiment. */
 bool progress_load_files(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
                          struct status *status);
 

@@ -3,6 +3,7 @@
 #define TRAINER_SAMPLES_H
 
 #include "trainer/dataset.h"
+#include "trainer/experiment.h"
 #include "trainer/image.h"
 
 /* Chooses the images of the training set to show: the first one of each class in turn, then the second ones, and so on,

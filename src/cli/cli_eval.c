@@ -7,6 +7,7 @@
 #include "cli/cli_eval_csv.h"
 #include "cli/cli_json.h"
 #include "cli/cli_private.h"
+#include "trainer/build.h"
 #include "trainer/predictor.h"
 #include "util/thousands.h"
 
@@ -250,7 +251,7 @@ static bool evaluate(struct predictor *predictor, const struct cli_arguments *ar
     if (arguments->image_set) outcome.set = arguments->image_set;
     struct dataset dataset;
     const struct image_set *set;
-    if (!dataset_load(&dataset, &predictor->experiment, status)) return false;
+    if (!dataset_from_experiment(&dataset, &predictor->experiment, NULL, status)) return false;
     bool good = predictor_check_data(predictor, &dataset, status) && select_set(&dataset, outcome.set, &set, status) &&
                 predictor_check_set(predictor, set, status);
     if (good) {

@@ -6,23 +6,10 @@
 #include "train/class_weights.h"
 #include "trainer/build.h"
 
-bool cli_image_format_find(struct dataset_description *format, const struct experiment *experiment,
-                           struct status *missing, struct status *status)
-{
-    struct status needed;
-    *missing = (struct status){0};
-    if (dataset_describe(format, experiment, status)) return true;
-    if (status->code == STATUS_USAGE) return false;
-    *missing = *status;
-    *status = (struct status){0};
-    if (dataset_assume(format, experiment, &needed)) return true;
-    return status_fail(status, missing->code, "%s; to go on without the data: %s", missing->message, needed.message);
-}
-
 bool cli_image_format(struct dataset_description *format, const struct experiment *experiment, struct status *status)
 {
     struct status missing;
-    if (!cli_image_format_find(format, experiment, &missing, status)) return false;
+    if (!description_from_experiment(format, experiment, &missing, status)) return false;
     if (missing.code != STATUS_OK)
         printf("%s\nAssuming images of %" PRId64 "x%" PRId64 "x%" PRId64 " and %" PRId64 " classes.\n\n",
                missing.message, format->channels, format->height, format->width, format->classes);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "cli/cli_private.h"
+#include "trainer/build.h"
 #include "trainer/memory.h"
 #include "trainer/pack.h"
 #include "trainer/progress.h"
@@ -43,7 +44,10 @@ static bool write(const struct experiment *experiment, const struct dataset *dat
                                    .train = dataset->train.count,
                                    .validation = dataset->validation.count,
                                    .test = dataset->test.count};
-    if (!dataset_pack(dataset, experiment, path, &summary.bytes, status)) return false;
+    struct status problem;
+    const struct dataset_spec spec = dataset_spec_from_experiment(experiment);
+    if (!dataset_pack(dataset, &spec, path, &summary.bytes, &problem))
+        return experiment_fail_placed(experiment, &problem, status);
     print_summary(path, &summary);
     printf("%.1f s\n", clock_seconds() - start);
     return true;

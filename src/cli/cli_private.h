@@ -212,12 +212,7 @@ bool cli_train_run(const struct cli_arguments *arguments, const struct experimen
 void cli_warn_of_other_data(const struct predictor *predictor, const struct dataset *dataset,
                             const struct cli_arguments *arguments);
 
-/* Finds the size of the images and the number of classes of a config's data. Where the files are missing or damaged,
- * takes what the format and the config tell (dataset_assume), and `missing` gets the error in the files. */
-bool cli_image_format_find(struct dataset_description *format, const struct experiment *experiment,
-                           struct status *missing, struct status *status);
-
-/* The same; a line on standard output says that the files are missing. */
+/* Calls description_from_experiment; a line on standard output says that the files are missing. */
 bool cli_image_format(struct dataset_description *format, const struct experiment *experiment, struct status *status);
 
 /* Creates the network of a config for images of that format, in batches of up to `batch`. Destroy with

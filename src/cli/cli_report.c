@@ -5,6 +5,7 @@
 
 #include "cli/cli_private.h"
 #include "cli/cli_runs.h"
+#include "trainer/build.h"
 #include "trainer/dataset.h"
 #include "trainer/memory.h"
 #include "trainer/mistakes.h"
@@ -59,7 +60,7 @@ static bool build_network(struct material *material, struct status *status)
     struct backend_options options = {.device = DEVICE_CPU, .precision = PRECISION_FP32, .threads = 1};
     struct dataset_description format;
     struct status missing;
-    return cli_image_format_find(&format, &material->experiment, &missing, status) &&
+    return description_from_experiment(&format, &material->experiment, &missing, status) &&
            backend_create(&material->backend, &options, status) &&
            cli_network_create(&material->network, &material->experiment, format, material->backend, 1, status);
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "cli/cli_private.h"
+#include "trainer/build.h"
 #include "trainer/memory.h"
 #include "trainer/samples.h"
 #include "trainer/train.h"
@@ -31,7 +32,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     const char *path = arguments->folder ? arguments->folder : "samples.png";
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
-    bool good = dataset_load(&dataset, &experiment, status);
+    bool good = dataset_from_experiment(&dataset, &experiment, NULL, status);
     if (good) {
         good = write_picture(&experiment, &dataset, path, status);
         dataset_free(&dataset);

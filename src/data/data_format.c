@@ -1,12 +1,7 @@
-/* The table of data formats. A format is added here, in DATASET_CHOICES (experiment.h), and with a file of its own. */
-#include <stdlib.h>
+/* The table of data formats. A format is added here, in DATASET_CHOICES (dataset.h), and with a file of its own. */
 #include <string.h>
 
-#include "config/experiment_keys.h"
-#include "config/experiment_value.h"
 #include "data_private.h"
-#include "trainer/memory.h"
-#include "util/warning.h"
 
 #define KEYS(...)                                                                                                      \
     (const char *const[])                                                                                              \
@@ -63,57 +58,20 @@ FORMAT(DATASET_SYNTHETIC) = {.subject = "the synthetic set",
 static const struct data_format *const formats[] = {DATASET_CHOICES(ROW)};
 static const char *const names[] = {DATASET_CHOICES(CHOICE_NAME)};
 
-enum { FORMATS = DATASET_CHOICES(CHOICE_COUNT) };
-
 const struct data_format *data_format_of(enum dataset_kind kind)
 {
     return formats[kind];
 }
 
-bool data_format_reads(const struct data_format *format, const char *name)
+const char *dataset_kind_name(enum dataset_kind kind)
 {
-    for (int i = 0; format->keys[i]; i++)
-        if (strcmp(format->keys[i], name) == 0) return true;
+    return names[kind];
+}
+
+bool dataset_kind_reads(enum dataset_kind kind, const char *setting)
+{
+    const char *const *settings = formats[kind]->keys;
+    for (int i = 0; settings[i]; i++)
+        if (strcmp(settings[i], setting) == 0) return true;
     return false;
-}
-
-/* Tells whether predict reads the key, whatever the format is: it fits pictures to the network's images by it. */
-static bool is_of_predict(const char *name)
-{
-    return strcmp(name, "resize") == 0 || strcmp(name, "background") == 0;
-}
-
-/* Tells whether some format reads the key and this one does not. */
-static bool is_of_others(const struct data_format *format, const char *name)
-{
-    if (data_format_reads(format, name) || is_of_predict(name)) return false;
-    for (int i = 0; i < FORMATS; i++)
-        if (data_format_reads(formats[i], name)) return true;
-    return false;
-}
-
-/* Tells whether the config gives a value to a key that has no effect on its data set. */
-static bool is_idle(const struct data_format *format, const struct experiment_key *key,
-                    const struct experiment *experiment)
-{
-    char value[VALUE_TEXT_SIZE];
-    if (strcmp(key->section, "data") != 0 || strcmp(key->name, "path") == 0) return false;
-    if (!is_of_others(format, key->name)) return false;
-    experiment_value_format(key, experiment, value, sizeof value);
-    return strcmp(value, key->default_text) != 0;
-}
-
-void data_format_warn_of_keys(const struct experiment *experiment)
-{
-    const struct data_format *format = formats[experiment->data.dataset];
-    char *keys = NULL;
-    if (!experiment->origins) return; /* no config was read */
-    for (int i = 0; i < experiment_key_count; i++) {
-        if (!is_idle(format, &experiment_keys[i], experiment)) continue;
-        char *before = keys;
-        keys = memory_format("%s%sdata.%s", before ? before : "", before ? ", " : "", experiment_keys[i].name);
-        free(before);
-    }
-    if (keys) warning_print("%s: no effect, as data.dataset is %s", keys, names[experiment->data.dataset]);
-    free(keys);
 }

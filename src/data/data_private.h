@@ -31,9 +31,6 @@ enum { DATA_COUNT_MAX = 10000000, DATA_SIDE_MAX = 65536 }; /* images of a set, a
 /* Hands memory over to the data set, which dataset_free gives back: from malloc, or `mapped` bytes of a mapped file. */
 void dataset_keep(struct dataset *dataset, void *address, size_t mapped);
 
-/* Returns the settings of an experiment that the readers need; the texts are the experiment's. */
-struct dataset_source dataset_source_of(const struct experiment *experiment);
-
 /* Frees the list of files that were left out; NULL and 0 are allowed. */
 void skipped_files_free(struct skipped_file *skipped, int64_t count);
 
@@ -61,12 +58,6 @@ struct data_format {
 };
 
 const struct data_format *data_format_of(enum dataset_kind kind);
-
-/* Tells whether the format reads the key of [data] with that name. */
-bool data_format_reads(const struct data_format *format, const char *name);
-
-/* Warns of the keys of [data] that have other values than their defaults and that only other formats read. */
-void data_format_warn_of_keys(const struct experiment *experiment);
 
 bool synthetic_load(struct dataset *dataset, const struct dataset_source *source, struct status *status);
 bool synthetic_describe(struct dataset_description *description, const struct dataset_source *source,

@@ -1,4 +1,4 @@
-/* Loads the images that the [data] section of an experiment describes. */
+/* Loads and checks a data set, whatever its format. */
 #include "data_private.h"
 
 #include <stdlib.h>
@@ -100,74 +100,32 @@ struct dataset_description dataset_description_of(const struct dataset *dataset)
     return (struct dataset_description){dataset->channels, dataset->height, dataset->width, dataset->classes};
 }
 
-static void set_picture_source(struct dataset_source *source, const struct experiment *experiment)
-{
-    struct image_format format = experiment_image_format(experiment, 0, 0, 0);
-    source->pictures.height = experiment->data.image_size.height;
-    source->pictures.width = experiment->data.image_size.width;
-    source->pictures.channels = experiment->data.channels == DATA_CHANNELS_AUTO   ? 0
-                                : experiment->data.channels == DATA_CHANNELS_GREY ? 1
-                                                                                  : 3;
-    source->pictures.fit = format.fit;
-    memcpy(source->pictures.background, format.background, sizeof format.background);
-    source->pictures.max_skipped = experiment->data.max_skipped;
-    source->pictures.test_size = experiment->data.test_size;
-    source->pictures.cache = experiment->data.cache;
-    source->pictures.folder = experiment->data.images;
-    source->pictures.image_column = experiment->data.image_column;
-    source->pictures.label_column = experiment->data.label_column;
-}
-
-struct dataset_source dataset_source_of(const struct experiment *experiment)
-{
-    struct dataset_source source = {.path = experiment->data.path,
-                                    .class_names = experiment->data.class_names,
-                                    .classes = experiment->data.classes,
-                                    .first_label = experiment->data.first_label,
-                                    .coarse_labels = experiment->data.labels == DATA_LABELS_COARSE,
-                                    .seed = (uint64_t)experiment->experiment.seed,
-                                    .transpose = experiment->data.transpose};
-    source.synthetic.train = experiment->data.synthetic_train;
-    source.synthetic.test = experiment->data.synthetic_test;
-    source.synthetic.classes = experiment->data.synthetic_classes;
-    source.synthetic.channels = experiment->data.synthetic_channels;
-    source.synthetic.size = experiment->data.synthetic_size;
-    set_picture_source(&source, experiment);
-    return source;
-}
-
 /* Checks a number of training samples that are to become the set `own`, which the files must not have themselves. */
 static bool check_held_out(const struct dataset *dataset, const struct image_set *own, const char *name,
-                           const char *key, int64_t held_out, const struct experiment *experiment,
-                           struct status *status)
+                           const char *key, int64_t held_out, const char *path, struct status *status)
 {
     int64_t count = dataset->train.count;
     if (held_out > 0 && own->count > 0)
-        return experiment_fail(experiment, key, status, "expected 0, as %s has a %s set of its own, found %lld",
-                               experiment->data.path, name, (long long)held_out);
+        return status_fail(status, STATUS_USAGE, "%s: expected 0, as %s has a %s set of its own, found %lld", key, path,
+                           name, (long long)held_out);
     if (held_out < count) return true;
-    return experiment_fail(experiment, key, status, "expected less than the %lld training samples, found %lld",
-                           (long long)count, (long long)held_out);
+    return status_fail(status, STATUS_USAGE, "%s: expected less than the %lld training samples, found %lld", key,
+                       (long long)count, (long long)held_out);
 }
 
-static bool check_test_size(const struct dataset *dataset, const struct experiment *experiment, struct status *status)
+static bool check_test_size(const struct dataset *dataset, const struct dataset_source *source, struct status *status)
 {
-    return check_held_out(dataset, &dataset->test, "test", "data.test_size", experiment->data.test_size, experiment,
+    return check_held_out(dataset, &dataset->test, "test", "data.test_size", source->pictures.test_size, source->path,
                           status);
 }
 
-bool dataset_load_files(struct dataset *dataset, const struct experiment *experiment, const struct dataset_watch *watch,
-                        struct status *status)
+bool dataset_load_files(struct dataset *dataset, const struct dataset_spec *spec, struct status *status)
 {
-    struct status problem;
-    struct dataset_source source = dataset_source_of(experiment);
-    source.watch = watch;
-    if (!data_format_of(experiment->data.dataset)->load(dataset, &source, &problem))
-        return experiment_fail_placed(experiment, &problem, status);
-    if (source.transpose) dataset_transpose(dataset);
-    data_format_warn_of_keys(experiment);
-    if (check_test_size(dataset, experiment, status)) {
-        dataset_split(dataset, &dataset->test, SPLIT_TEST, source.pictures.test_size, source.seed);
+    const struct dataset_source *source = &spec->source;
+    if (!data_format_of(spec->kind)->load(dataset, source, status)) return false;
+    if (source->transpose) dataset_transpose(dataset);
+    if (check_test_size(dataset, source, status)) {
+        dataset_split(dataset, &dataset->test, SPLIT_TEST, source->pictures.test_size, source->seed);
         return true;
     }
     dataset_free(dataset);
@@ -186,77 +144,70 @@ static bool describe_by_labels(struct dataset_description *description, struct d
     return true;
 }
 
-bool dataset_describe(struct dataset_description *description, const struct experiment *experiment,
-                      struct status *status)
+bool dataset_describe(struct dataset_description *description, const struct dataset_spec *spec, struct status *status)
 {
-    struct status problem;
-    struct dataset_source source = dataset_source_of(experiment);
-    const struct data_format *format = data_format_of(experiment->data.dataset);
-    if (!(format->describe ? format->describe(description, &source, &problem)
-                           : describe_by_labels(description, source, format, &problem)))
-        return experiment_fail_placed(experiment, &problem, status);
+    const struct data_format *format = data_format_of(spec->kind);
+    if (!(format->describe ? format->describe(description, &spec->source, status)
+                           : describe_by_labels(description, spec->source, format, status)))
+        return false;
     int64_t height = description->height;
-    if (source.transpose) description->height = description->width, description->width = height;
+    if (spec->source.transpose) description->height = description->width, description->width = height;
     return true;
 }
 
-/* Gives the number of classes that the [data] section itself sets, by names or by a number; 0: it sets none. */
-static bool find_classes_said(const struct experiment *experiment, int64_t *classes, struct status *status)
+/* Gives the number of classes that the settings themselves tell, by names or by a number; 0: they tell none. */
+static bool find_classes_said(const struct dataset_source *source, int64_t *classes, struct status *status)
 {
     struct class_names names;
-    struct status problem;
-    if (!class_names_read(&names, experiment->data.class_names, &problem))
-        return experiment_fail_placed(experiment, &problem, status);
-    *classes = names.count > 0 ? names.count : experiment->data.classes;
+    if (!class_names_read(&names, source->class_names, status)) return false;
+    *classes = names.count > 0 ? names.count : source->classes;
     class_names_free(&names);
     return true;
 }
 
-bool dataset_assume(struct dataset_description *description, const struct experiment *experiment, struct status *status)
+bool dataset_assume(struct dataset_description *description, const struct dataset_spec *spec, struct status *status)
 {
     int64_t classes;
-    struct dataset_source source = dataset_source_of(experiment);
-    const struct data_format *format = data_format_of(experiment->data.dataset);
+    const struct dataset_source *source = &spec->source;
+    const struct data_format *format = data_format_of(spec->kind);
     *description = format->fixed;
-    if (source.coarse_labels && format->coarse_classes > 0) description->classes = format->coarse_classes;
-    if (!find_classes_said(experiment, &classes, status)) return false;
+    if (source->coarse_labels && format->coarse_classes > 0) description->classes = format->coarse_classes;
+    if (!find_classes_said(source, &classes, status)) return false;
     if (classes > 0) description->classes = classes;
-    if (description->channels == 0) description->channels = source.pictures.channels;
+    if (description->channels == 0) description->channels = source->pictures.channels;
     if (description->height == 0)
-        description->height = source.pictures.height, description->width = source.pictures.width;
+        description->height = source->pictures.height, description->width = source->pictures.width;
     const char *missing = description->height == 0     ? "data.image_size"
                           : description->channels == 0 ? "data.channels"
                           : description->classes == 0  ? "data.classes"
                                                        : NULL;
-    return !missing || experiment_fail(experiment, missing, status,
-                                       "expected a value, as the data that would tell it cannot be read");
+    return !missing || status_fail(status, STATUS_USAGE,
+                                   "%s: expected a value, as the data that would tell it cannot be read", missing);
 }
 
-static bool check_classes(const struct dataset *dataset, const struct experiment *experiment, struct status *status)
+static bool check_classes(const struct dataset *dataset, const char *path, struct status *status)
 {
     if (dataset->classes >= 2) return true;
-    return status_fail(status, STATUS_RUNTIME, "%s: every label is 0, expected at least 2 classes",
-                       experiment->data.path);
+    return status_fail(status, STATUS_RUNTIME, "%s: every label is 0, expected at least 2 classes", path);
 }
 
-static bool check_validation_size(const struct dataset *dataset, const struct experiment *experiment,
-                                  struct status *status)
+static bool check_validation_size(const struct dataset *dataset, const struct dataset_spec *spec, struct status *status)
 {
-    return check_held_out(dataset, &dataset->validation, "validation", "data.validation_size",
-                          experiment->data.validation_size, experiment, status);
+    return check_held_out(dataset, &dataset->validation, "validation", "data.validation_size", spec->validation_size,
+                          spec->source.path, status);
 }
 
 /* Adds the current folder to a message on a relative path. A run may be evaluated from another folder than it was
  * trained from, where the path leads elsewhere. */
-static bool fail_load(const struct experiment *experiment, struct status *status)
+static bool fail_load(const struct dataset_spec *spec, struct status *status)
 {
     struct stat info;
     char *here = getcwd(NULL, 0);
-    const char *path = experiment->data.path;
+    const char *path = spec->source.path;
     /* The path may be no folder but the beginning of the files' paths. So the message's beginning shows its subject. */
     size_t length = strlen(path);
     bool about_path = strncmp(status->message, path, length) == 0 && status->message[length] == ':';
-    if (here && *path != '/' && about_path && experiment->data.dataset != DATASET_SYNTHETIC && stat(path, &info) != 0) {
+    if (here && *path != '/' && about_path && spec->kind != DATASET_SYNTHETIC && stat(path, &info) != 0) {
         char *problem = memory_copy_string(status->message);
         status_fail(status, status->code, "%s (data.path is relative, and was looked for in %s)", problem, here);
         free(problem);
@@ -265,24 +216,17 @@ static bool fail_load(const struct experiment *experiment, struct status *status
     return false;
 }
 
-bool dataset_load_watched(struct dataset *dataset, const struct experiment *experiment,
-                          const struct dataset_watch *watch, struct status *status)
+bool dataset_load(struct dataset *dataset, const struct dataset_spec *spec, struct status *status)
 {
-    if (!dataset_load_files(dataset, experiment, watch, status)) return fail_load(experiment, status);
-    if (!check_classes(dataset, experiment, status) || !check_validation_size(dataset, experiment, status)) {
+    if (!dataset_load_files(dataset, spec, status)) return fail_load(spec, status);
+    if (!check_classes(dataset, spec->source.path, status) || !check_validation_size(dataset, spec, status)) {
         dataset_free(dataset);
         return false;
     }
-    dataset_split(dataset, &dataset->validation, SPLIT_VALIDATION, experiment->data.validation_size,
-                  (uint64_t)experiment->experiment.seed);
-    dataset_normalize(dataset, experiment->data.normalization);
+    dataset_split(dataset, &dataset->validation, SPLIT_VALIDATION, spec->validation_size, spec->source.seed);
+    dataset_normalize(dataset, spec->normalization);
     dataset_measure_border(dataset);
     if (dataset_digest_compute(dataset, status)) return true;
     dataset_free(dataset);
     return false;
-}
-
-bool dataset_load(struct dataset *dataset, const struct experiment *experiment, struct status *status)
-{
-    return dataset_load_watched(dataset, experiment, NULL, status);
 }

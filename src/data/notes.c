@@ -131,7 +131,7 @@ static void print_duplicates(const struct dataset *dataset, const struct image_s
     fprintf(out, "\n");
 }
 
-void dataset_print_notes(const struct dataset *dataset, const struct experiment *experiment, FILE *out)
+void dataset_print_notes(const struct dataset *dataset, enum first_epoch first, int64_t batch_size, FILE *out)
 {
     print_skipped(dataset, out);
     print_missing(dataset, &dataset->train, "training set", out);
@@ -139,6 +139,5 @@ void dataset_print_notes(const struct dataset *dataset, const struct experiment 
     print_missing(dataset, &dataset->test, "test set", out);
     print_duplicates(dataset, &dataset->validation, "validation set", out);
     print_duplicates(dataset, &dataset->test, "test set", out);
-    if (experiment->data.first_epoch == FIRST_EPOCH_FILE)
-        print_uniform_batches(dataset, experiment->train.batch_size, out);
+    if (first == FIRST_EPOCH_FILE) print_uniform_batches(dataset, batch_size, out);
 }

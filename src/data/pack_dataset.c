@@ -126,27 +126,26 @@ static void print_text(struct packing *packing, enum pack_text text,
     take_text(packing, text, bytes, size);
 }
 
-static void take_texts(struct packing *packing, const struct experiment *experiment)
+static void take_texts(struct packing *packing, const struct dataset_spec *spec)
 {
-    const struct dataset_source source = dataset_source_of(experiment);
     print_text(packing, PACK_CLASS_NAMES, print_class_names);
     print_text(packing, PACK_NAMES, print_names);
     print_text(packing, PACK_SKIPPED, print_skipped);
     packing->tables.skipped_count = packing->dataset->skipped_count;
-    if (!data_format_reads(data_format_of(experiment->data.dataset), "resize")) return;
-    char *settings = pack_settings_text(&source);
+    if (!dataset_kind_reads(spec->kind, "resize")) return;
+    char *settings = pack_settings_text(&spec->source);
     take_text(packing, PACK_SETTINGS, settings, strlen(settings) + 1);
 }
 
 /* --- the file --- */
 
-static bool check(const struct packing *packing, const struct experiment *experiment, const char *path,
+static bool check(const struct packing *packing, const struct dataset_spec *spec, const char *path,
                   struct status *status)
 {
     const struct pack_tables *tables = &packing->tables;
-    if (experiment->data.dataset == DATASET_PACK)
-        return experiment_fail(experiment, "data.dataset", status, "expected another format, as %s is packed already",
-                               experiment->data.path);
+    if (spec->kind == DATASET_PACK)
+        return status_fail(status, STATUS_USAGE, "data.dataset: expected another format, as %s is packed already",
+                           spec->source.path);
     if (tables->rows > INT32_MAX)
         return status_fail(status, STATUS_RUNTIME, "%s: %lld images, expected at most %d", path,
                            (long long)tables->rows, INT32_MAX);
@@ -166,14 +165,14 @@ static bool write_file(struct packing *packing, const char *path, struct status 
     return false;
 }
 
-static bool pack(struct packing *packing, const struct experiment *experiment, const char *path, struct status *status)
+static bool pack(struct packing *packing, const struct dataset_spec *spec, const char *path, struct status *status)
 {
     size_t rows = (size_t)packing->tables.rows;
     uint16_t *labels = memory_alloc(rows, sizeof *labels);
     uint8_t *parts = memory_alloc(rows, sizeof *parts);
     packing->digests = memory_alloc(rows, sizeof *packing->digests);
     take_rows(packing, labels, parts);
-    take_texts(packing, experiment);
+    take_texts(packing, spec);
     bool good = write_file(packing, path, status);
     for (int i = 0; i < PACK_TEXTS; i++) free((void *)(uintptr_t)packing->tables.texts[i].bytes);
     free(packing->digests);
@@ -182,7 +181,7 @@ static bool pack(struct packing *packing, const struct experiment *experiment, c
     return good;
 }
 
-bool dataset_pack(const struct dataset *dataset, const struct experiment *experiment, const char *path, int64_t *bytes,
+bool dataset_pack(const struct dataset *dataset, const struct dataset_spec *spec, const char *path, int64_t *bytes,
                   struct status *status)
 {
     struct packing packing = {
@@ -192,7 +191,7 @@ bool dataset_pack(const struct dataset *dataset, const struct experiment *experi
     tables->classes = dataset->classes;
     for (int part = 0; part < PACK_PARTS; part++) tables->rows += packing.sets[part]->count;
     if (dataset->train.row_digests) tables->flags |= PACK_ROWS_IDENTIFY;
-    if (!check(&packing, experiment, path, status) || !pack(&packing, experiment, path, status)) return false;
+    if (!check(&packing, spec, path, status) || !pack(&packing, spec, path, status)) return false;
     *bytes = PACK_HEADER + tables->rows * packing.writer.sample + pack_tables_size(tables);
     return true;
 }

@@ -9,6 +9,7 @@
 #include "report/csv.h"
 #include "train/checkpoint_private.h"
 #include "train/run_folder.h"
+#include "trainer/build.h"
 #include "trainer/checkpoint.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
@@ -104,7 +105,7 @@ static bool load(struct import *import, const char *weights, struct status *stat
 
 static bool open_session(struct import *import, struct status *status)
 {
-    return dataset_load(&import->dataset, &import->experiment, status) &&
+    return dataset_from_experiment(&import->dataset, &import->experiment, NULL, status) &&
            experiment_count_steps(&import->experiment, import->dataset.train.count, status) &&
            experiment_backend_create(&import->backend, &import->experiment, status) &&
            trainer_create(&import->trainer, &import->experiment, &import->dataset, import->backend, status);

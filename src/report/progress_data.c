@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "report/progress_line.h"
+#include "trainer/build.h"
 #include "trainer/progress.h"
 #include "util/clock.h"
 #include "util/thousands.h"
@@ -34,11 +35,11 @@ static bool load_shown(load_function *load, struct dataset *dataset, const struc
 bool progress_load_data(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
                         struct status *status)
 {
-    return load_shown(dataset_load_watched, dataset, experiment, output, status);
+    return load_shown(dataset_from_experiment, dataset, experiment, output, status);
 }
 
 bool progress_load_files(struct dataset *dataset, const struct experiment *experiment, const struct run_output *output,
                          struct status *status)
 {
-    return load_shown(dataset_load_files, dataset, experiment, output, status);
+    return load_shown(dataset_files_from_experiment, dataset, experiment, output, status);
 }

@@ -122,7 +122,7 @@ void sweep_progress_start(struct sweep_progress *progress, const struct sweep *s
     fprintf(out, "%s: %s trials, %s of them done; %d side by side (%s), ranked by best %s accuracy\n", sweep->name,
             thousands_format(progress->total).text, thousands_format(progress->done).text, jobs, backend,
             rank_name(sweep));
-    dataset_print_notes(dataset, &sweep->base, out);
+    dataset_print_notes(dataset, sweep->base.data.first_epoch, sweep->base.train.batch_size, out);
     streams_flush(out);
 }
 

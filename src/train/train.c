@@ -135,7 +135,7 @@ static void print_head(const struct run *run)
     print_sets(dataset, run->out);
     fprintf(run->out, " of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n", dataset->channels,
             dataset->height, dataset->width, dataset->classes);
-    dataset_print_notes(dataset, run->experiment, run->out);
+    dataset_print_notes(dataset, run->experiment->data.first_epoch, run->experiment->train.batch_size, run->out);
     run_skipped_print(dataset, run->folder.path, run->out);
     fprintf(run->out, "backend: %s\n\n", run->backend->description);
     network_print_summary(run->trainer.network, run->out);
