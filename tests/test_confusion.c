@@ -93,7 +93,7 @@ Test(confusion, top_k)
     const int64_t labels[] = {6, 2, 1, 1};
     struct confusion confusion = confusion_create(7);
     cr_expect_eq(confusion.top, 5);
-    for (int i = 0; i < 4; i++) confusion_add_outputs(&confusion, labels[i], outputs[i]);
+    for (int i = 0; i < 4; i++) confusion_add_scores(&confusion, labels[i], outputs[i]);
     cr_expect(confusion.top_correct == 2 && confusion_total(&confusion) == 4, "%d", (int)confusion.top_correct);
     cr_expect_eq(confusion_top_accuracy(&confusion), 0.5);
     confusion_free(&confusion);
@@ -104,10 +104,10 @@ Test(confusion, equal_outputs_and_nan_in_the_top)
     const double equal[3] = {.25, .25, .25}, no_number[3] = {.5, NAN, .25};
     struct confusion confusion = confusion_create(3);
     cr_expect_eq(confusion.top, 2); /* a top 3 of three classes would always be right */
-    confusion_add_outputs(&confusion, 1, equal);
+    confusion_add_scores(&confusion, 1, equal);
     cr_expect_eq(confusion.top_correct, 1);
-    confusion_add_outputs(&confusion, 2, equal);
-    confusion_add_outputs(&confusion, 0, no_number);
+    confusion_add_scores(&confusion, 2, equal);
+    confusion_add_scores(&confusion, 0, no_number);
     cr_expect_eq(confusion.top_correct, 1);
     cr_expect_eq(confusion_count(&confusion, 0, 3), 1);
     confusion_free(&confusion);

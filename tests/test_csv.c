@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "../src/report/csv.h"
+#include "../src/train/metrics_csv.h"
 #include "config_support.h"
 
 TestSuite(csv, .init = enter_folder, .fini = leave_folder);

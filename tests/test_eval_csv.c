@@ -41,8 +41,8 @@ static void expect_row(void *argument, int64_t index, int64_t label, const doubl
 {
     struct expectation *expected = argument;
     double probabilities[8];
-    int64_t classes = expected->predictor->input.classes, best = confusion_predicted(logits, classes);
-    predictor_probabilities(logits, classes, probabilities);
+    int64_t classes = expected->predictor->input.classes, best = scores_predicted(logits, classes);
+    scores_probabilities(logits, classes, probabilities);
     char *row =
         memory_format("%s%d,%s,%d,%s,%d,%s,%.9g,%.9g,%d\n", expected->text, (int)index,
                       expected->paths ? expected->paths[index] : "", (int)label, expected->names[label], (int)best,

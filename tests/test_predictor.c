@@ -154,7 +154,7 @@ Test(predictor, softmax_of_large_scores)
 {
     const double logits[] = {1000, 1000, -1000};
     double probabilities[3];
-    predictor_probabilities(logits, 3, probabilities);
+    scores_probabilities(logits, 3, probabilities);
     cr_expect(probabilities[0] == 0.5 && probabilities[1] == 0.5 && probabilities[2] == 0);
 }
 
@@ -172,7 +172,7 @@ Test(predictor, counts_what_is_taken_for_what)
     confusion_free(&confusion);
     const double outputs[][3] = {{1, 3, 3}, {NAN, 1, 2}, {1, 2, NAN}, {-INFINITY, -5, -INFINITY}};
     const int64_t expected[] = {1, 3, 3, 1};
-    for (int i = 0; i < 4; i++) cr_expect_eq(confusion_predicted(outputs[i], 3), expected[i]);
+    for (int i = 0; i < 4; i++) cr_expect_eq(scores_predicted(outputs[i], 3), expected[i]);
 }
 
 /* --- the program --- */
@@ -299,12 +299,12 @@ Test(predictor, program_predicts)
         double scores[3], probabilities[3];
         const json_t *prediction = json_array_get(predictions, i), *top = json_object_get(prediction, "top");
         predictor_logits(&predictor, session->dataset.test.pixels + images[i] * 3 * 9 * 9, 1, scores);
-        predictor_probabilities(scores, 3, probabilities);
+        scores_probabilities(scores, 3, probabilities);
         for (size_t k = 0; k < 3; k++)
             cr_expect_eq(json_number_value(json_array_get(json_object_get(prediction, "logits"), k)), scores[k]);
         cr_assert_eq(json_array_size(top), 2);
         size_t first = (size_t)number(json_array_get(top, 0), "class");
-        cr_expect_eq(first, (size_t)confusion_predicted(scores, 3));
+        cr_expect_eq(first, (size_t)scores_predicted(scores, 3));
         cr_expect_eq(number(json_array_get(top, 0), "probability"), probabilities[first]);
         cr_expect_geq(number(json_array_get(top, 0), "probability"), number(json_array_get(top, 1), "probability"));
     }

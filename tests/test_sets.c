@@ -3,7 +3,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "../src/report/csv.h"
+#include "../src/train/metrics_csv.h"
 #include "program_support.h"
 #include "run_support.h"
 #include "session_support.h"

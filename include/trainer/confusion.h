@@ -11,12 +11,12 @@ enum { CONFUSION_TOP_MAX = 5, CONFUSION_MATRIX_MAX = 2048 };
 struct confusion {
     int64_t classes;
     int64_t *matrix;    /* (classes, classes + 1): row: the label; column: the predicted class, the last one: none,
-                         * because an output was NaN. NULL: not kept. Owned */
+                         * because a score was NaN. NULL: not kept. Owned */
     int64_t *labels;    /* (classes): samples of each label; owned */
     int64_t *predicted; /* (classes + 1): samples that were predicted as each class, the last one: as none; owned */
     int64_t *correct;   /* (classes): samples of each label that were predicted as it; owned */
     /* top is the k of the top-k accuracy: CONFUSION_TOP_MAX, or classes - 1 where that is smaller, but 1 at least.
-     * top_correct counts the samples of confusion_add_outputs whose label is among the k largest outputs. */
+     * top_correct counts the samples of confusion_add_scores whose label is among the k largest scores. */
     int64_t top;
     int64_t top_correct;
 };
@@ -24,15 +24,10 @@ struct confusion {
 struct confusion confusion_create(int64_t classes);
 void confusion_free(struct confusion *confusion); /* leaves it empty */
 
-/* Returns the class of the largest output, the first of equal ones. Returns `classes`, which is never right, where an
- * output is NaN. */
-int64_t confusion_predicted(const double *outputs, int64_t classes);
-
 void confusion_add(struct confusion *confusion, int64_t label, int64_t predicted);
 
-/* Adds a sample by its outputs (classes), for the top-k accuracy too. Of equal outputs the first class comes first.
- * Where an output is NaN, the label is not among the largest. */
-void confusion_add_outputs(struct confusion *confusion, int64_t label, const double *outputs);
+/* Adds a sample by its scores (classes), for the top-k accuracy too (scores.h). */
+void confusion_add_scores(struct confusion *confusion, int64_t label, const double *scores);
 
 /* Returns the number of samples with the label, or of those among them that were predicted as it. */
 int64_t confusion_label_count(const struct confusion *confusion, int64_t label);

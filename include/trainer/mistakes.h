@@ -4,8 +4,6 @@
 
 #include <stdint.h>
 
-#include "trainer/predictor.h"
-
 enum { MISTAKES_MAX = 32 };
 
 struct mistake {

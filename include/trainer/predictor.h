@@ -10,6 +10,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/confusion.h"
 #include "trainer/dataset.h"
+#include "trainer/scores.h"
 
 struct predictor {
     char *path; /* path of the checkpoint; owned */
@@ -34,9 +35,6 @@ void predictor_close(struct predictor *predictor); /* leaves it empty; an empty 
 /* Computes logits (N,D), the scores before the softmax, from pixels (N,C,H,W), for any N, in batches of
  * network->max_batch. Where network_needs_batches, the scores of an image depend on the others of its batch. */
 void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits);
-
-/* Computes the softmax of the scores of one image: logits (D) -> probabilities (D), which may be the same array. */
-void predictor_probabilities(const double *logits, int64_t classes, double *probabilities);
 
 /* Writes the name of a class to `text`, or its number where the data set has no names. */
 void predictor_class_name(const struct predictor *predictor, int64_t label, char *text, size_t size);

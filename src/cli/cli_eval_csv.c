@@ -30,7 +30,7 @@ static void write_class(const struct cli_eval_csv *csv, int64_t label)
 static void write_row(void *argument, int64_t index, int64_t label, const double *logits)
 {
     struct cli_eval_csv *csv = argument;
-    int64_t classes = csv->predictor->input.classes, predicted = confusion_predicted(logits, classes);
+    int64_t classes = csv->predictor->input.classes, predicted = scores_predicted(logits, classes);
     const char *path = image_set_name(csv->set, index);
     fprintf(csv->out, "%" PRId64 ",", index);
     if (path) csv_field_write(path, csv->out);
@@ -40,7 +40,7 @@ static void write_row(void *argument, int64_t index, int64_t label, const double
         fputs(",,,0\n", csv->out);
         return;
     }
-    predictor_probabilities(logits, classes, csv->probabilities);
+    scores_probabilities(logits, classes, csv->probabilities);
     fprintf(csv->out, ",%.9g,%.9g,%d\n", csv->probabilities[predicted], csv->probabilities[label], predicted == label);
 }
 

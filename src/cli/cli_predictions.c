@@ -27,7 +27,7 @@ static int compare(const void *first, const void *second)
 static void rank(struct cli_predictions *predictions, const double *logits)
 {
     int64_t classes = predictions->predictor->input.classes;
-    predictor_probabilities(logits, classes, predictions->probabilities);
+    scores_probabilities(logits, classes, predictions->probabilities);
     for (int64_t i = 0; i < classes; i++)
         predictions->ranking[i] = (struct ranked){predictions->probabilities[i], (int)i};
     qsort(predictions->ranking, (size_t)classes, sizeof *predictions->ranking, compare);

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "report/csv.h"
+#include "train/metrics_csv.h"
 #include "trainer/memory.h"
 #include "util/file_regular.h"
 #include "util/warning.h"

@@ -6,8 +6,8 @@
 
 #include "config/experiment_read.h"
 #include "predict/import_names.h"
-#include "report/csv.h"
 #include "train/checkpoint_private.h"
+#include "train/metrics_csv.h"
 #include "train/run_folder.h"
 #include "trainer/build.h"
 #include "trainer/checkpoint.h"

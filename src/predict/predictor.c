@@ -102,28 +102,6 @@ void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_
     }
 }
 
-/* Returns the sum of exponentials of the logits less the maximum, so that nothing overflows. */
-static double sum_of_exponentials(const double *logits, int64_t classes, double *largest)
-{
-    double sum = 0;
-    *largest = logits[0];
-    for (int64_t i = 1; i < classes; i++) *largest = fmax(*largest, logits[i]);
-    for (int64_t i = 0; i < classes; i++) sum += exp(logits[i] - *largest);
-    return sum;
-}
-
-static double cross_entropy(const double *logits, int64_t classes, int64_t label)
-{
-    double largest, sum = sum_of_exponentials(logits, classes, &largest);
-    return log(sum) - (logits[label] - largest);
-}
-
-void predictor_probabilities(const double *logits, int64_t classes, double *probabilities)
-{
-    double largest, sum = sum_of_exponentials(logits, classes, &largest);
-    for (int64_t i = 0; i < classes; i++) probabilities[i] = exp(logits[i] - largest) / sum;
-}
-
 void predictor_class_name(const struct predictor *predictor, int64_t label, char *text, size_t size)
 {
     if (predictor->input.class_names)
@@ -168,8 +146,8 @@ struct evaluation predictor_evaluate(struct predictor *predictor, const struct i
         for (int64_t i = 0; i < count; i++) {
             const double *scores = logits + (skipped + i) * classes;
             int64_t label = set->labels[first + i];
-            loss += cross_entropy(scores, classes, label);
-            confusion_add_outputs(confusion, label, scores);
+            loss += scores_cross_entropy(scores, classes, label);
+            confusion_add_scores(confusion, label, scores);
             if (visitor.image) visitor.image(visitor.argument, first + i, label, scores);
         }
     }

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 #include "config/experiment_read.h"
-#include "report/csv.h"
 #include "train/batch_statistics.h"
 #include "train/curves.h"
 #include "train/diverged.h"
+#include "train/metrics_csv.h"
 #include "train/run_folder.h"
 #include "train/run_resume.h"
 #include "train/run_skipped.h"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "fuzz.h"
-#include "report/csv.h"
+#include "train/metrics_csv.h"
 #include "trainer/check.h"
 
 static bool is_share(double value)

@@ -1,5 +1,5 @@
 /* Writes metrics.csv, and reads it, also after a spreadsheet saved it. */
-#include "report/csv.h"
+#include "train/metrics_csv.h"
 
 #include <errno.h>
 #include <inttypes.h>

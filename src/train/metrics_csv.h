@@ -1,7 +1,7 @@
 /* metrics.csv: one row per evaluation. A row reaches the file as soon as it is known. Errors are STATUS_RUNTIME with
  * path and cause. */
-#ifndef REPORT_CSV_H
-#define REPORT_CSV_H
+#ifndef TRAIN_METRICS_CSV_H
+#define TRAIN_METRICS_CSV_H
 
 #include <stdbool.h>
 #include <stdio.h>

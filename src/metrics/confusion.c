@@ -7,6 +7,7 @@
 
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "trainer/scores.h"
 
 struct confusion confusion_create(int64_t classes)
 {
@@ -30,16 +31,6 @@ void confusion_free(struct confusion *confusion)
     *confusion = (struct confusion){0};
 }
 
-int64_t confusion_predicted(const double *outputs, int64_t classes)
-{
-    int64_t best = 0;
-    for (int64_t i = 0; i < classes; i++) {
-        if (isnan(outputs[i])) return classes;
-        if (outputs[i] > outputs[best]) best = i;
-    }
-    return best;
-}
-
 static int64_t *cell(const struct confusion *confusion, int64_t label, int64_t predicted)
 {
     CHECK(confusion->matrix);
@@ -56,22 +47,10 @@ void confusion_add(struct confusion *confusion, int64_t label, int64_t predicted
     if (confusion->matrix) ++*cell(confusion, label, predicted);
 }
 
-/* Returns the number of classes before the label in the order of their outputs; `classes` where an output is NaN. */
-static int64_t rank_of(int64_t label, const double *outputs, int64_t classes)
+void confusion_add_scores(struct confusion *confusion, int64_t label, const double *scores)
 {
-    int64_t rank = 0;
-    for (int64_t i = 0; i < classes; i++) {
-        if (isnan(outputs[i])) return classes;
-        bool ahead = i < label && outputs[i] == outputs[label];
-        rank += outputs[i] > outputs[label] || ahead;
-    }
-    return rank;
-}
-
-void confusion_add_outputs(struct confusion *confusion, int64_t label, const double *outputs)
-{
-    confusion_add(confusion, label, confusion_predicted(outputs, confusion->classes));
-    confusion->top_correct += rank_of(label, outputs, confusion->classes) < confusion->top;
+    confusion_add(confusion, label, scores_predicted(scores, confusion->classes));
+    confusion->top_correct += scores_rank(scores, confusion->classes, label) < confusion->top;
 }
 
 int64_t confusion_count(const struct confusion *confusion, int64_t label, int64_t predicted)

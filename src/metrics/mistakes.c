@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "trainer/memory.h"
+#include "trainer/scores.h"
 
 struct mistakes mistakes_create(int64_t classes)
 {
@@ -30,9 +31,9 @@ static void insert(struct mistakes *mistakes, const struct mistake *mistake)
 
 void mistakes_add(struct mistakes *mistakes, int64_t index, int64_t label, const double *logits)
 {
-    int64_t predicted = confusion_predicted(logits, mistakes->classes);
+    int64_t predicted = scores_predicted(logits, mistakes->classes);
     if (predicted == label || predicted == mistakes->classes) return;
-    predictor_probabilities(logits, mistakes->classes, mistakes->probabilities);
+    scores_probabilities(logits, mistakes->classes, mistakes->probabilities);
     struct mistake mistake = {.index = index, .label = label, .predicted = predicted};
     mistake.probability = mistakes->probabilities[predicted];
     mistake.label_probability = mistakes->probabilities[label];
