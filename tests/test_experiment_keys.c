@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "config_support.h"
+#include "util/number.h"
 
 TestSuite(experiment_keys, .init = enter_folder, .fini = leave_folder);
 
@@ -108,7 +109,7 @@ Test(experiment_keys, every_number_keeps_to_its_range)
             const double values[] = {key->from - 1e-9, key->from, key->to, nextafter(key->to, INFINITY)};
             const bool expected[] = {false, !key->from_excluded, !key->to_excluded, false};
             for (int i = 0; i < 4; i++) {
-                value_format_real(values[i], text, sizeof text);
+                number_format_real(values[i], text, sizeof text);
                 bool good = experiment_value_parse(key, text, &experiment, &problem);
                 cr_expect_eq(good, expected[i], "%s.%s = %s", key->section, key->name, text);
             }
@@ -138,8 +139,8 @@ Test(experiment_keys, every_number_out_of_range_is_refused_with_its_line)
             snprintf(below, sizeof below, "%lld", (long long)key->low - 1);
             snprintf(above, sizeof above, "%lld", (long long)key->high + 1);
         } else if (key->type == KEY_REAL) {
-            value_format_real(key->from_excluded ? key->from : key->from - 1e-9, below, sizeof below);
-            value_format_real(key->to_excluded ? key->to : nextafter(key->to, INFINITY), above, sizeof above);
+            number_format_real(key->from_excluded ? key->from : key->from - 1e-9, below, sizeof below);
+            number_format_real(key->to_excluded ? key->to : nextafter(key->to, INFINITY), above, sizeof above);
         } else {
             continue;
         }

@@ -6,6 +6,7 @@
 
 #include "config_support.h"
 #include "trainer/rng.h"
+#include "util/number.h"
 
 TestSuite(experiment_write, .init = enter_folder, .fini = leave_folder);
 
@@ -103,14 +104,14 @@ Test(experiment_write, numbers_are_written_short_and_exactly)
                  {1500.5, "1500.5"}, {1e20, "1e20"},  {-2.5, "-2.5"}, {1e-300, "1e-300"}};
     char text[64];
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        value_format_real(cases[i].value, text, sizeof text);
+        number_format_real(cases[i].value, text, sizeof text);
         cr_expect_str_eq(text, cases[i].text, "%s, not %s", text, cases[i].text);
     }
     struct rng rng = rng_create(3, RNG_STREAM_SEARCH, 0);
     for (int i = 0; i < 10000; i++) {
         double value = ldexp(rng_uniform(&rng), (int)rng_below(&rng, 400) - 200), again;
-        value_format_real(value, text, sizeof text);
-        cr_assert(value_parse_real(text, &again) && again == value, "%s", text);
+        number_format_real(value, text, sizeof text);
+        cr_assert(number_parse_real(text, &again) && again == value, "%s", text);
     }
 }
 

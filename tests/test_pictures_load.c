@@ -6,12 +6,12 @@
 #include <sched.h>
 #include <stdatomic.h>
 
-#include "config/text.h"
 #include "dataset_support.h"
 #include "picture_support.h"
 #include "program_support.h"
 #include "trainer/train.h"
 #include "util/sha256.h"
+#include "util/text.h"
 
 TestSuite(pictures_load, .init = enter_folder, .fini = leave_folder);
 

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "cli/cli_private.h"
-#include "config/text.h"
 #include "trainer/memory.h"
 #include "util/streams.h"
+#include "util/text.h"
 #include "util/warning.h"
 
 /* One subcommand per line, so that a new one touches no other line. */

@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "cli/cli_private.h"
-#include "config/experiment_value.h"
-#include "config/text.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/number.h"
+#include "util/text.h"
 
 enum { OPTIONS_MAX = 32 };
 
@@ -99,7 +99,7 @@ bool cli_check_choice(const char *name, const char *const *choices, const char *
 
 static bool parse_number(const struct cli_option *option, const char *argument, int64_t *number, struct status *status)
 {
-    if (value_parse_integer(argument, number) && *number >= option->low && *number <= option->high) return true;
+    if (number_parse_integer(argument, number) && *number >= option->low && *number <= option->high) return true;
     return status_fail(status, STATUS_USAGE, "--%s: expected an integer from %" PRId64 " to %" PRId64 ", found \"%s\"",
                        option->name, option->low, option->high, argument);
 }

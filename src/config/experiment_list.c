@@ -5,8 +5,9 @@
 #include <string.h>
 
 #include "config/experiment_value.h"
-#include "config/text.h"
 #include "trainer/check.h"
+#include "util/number.h"
+#include "util/text.h"
 
 enum { ENTRY_SIZE = 64, LARGEST_CHANNELS = 65536, LARGEST_WINDOW = 99 };
 
@@ -54,7 +55,7 @@ bool list_parse_integers(const struct experiment_key *key, const char *text, str
         bool whole = next_entry(&rest, entry);
         if (!check_count(list->count, problem)) return false;
         int64_t value;
-        bool good = whole && value_parse_integer(entry, &value) && value >= key->low && value <= key->high;
+        bool good = whole && number_parse_integer(entry, &value) && value >= key->low && value <= key->high;
         if (!good)
             return status_fail(problem, STATUS_USAGE,
                                "entry %" PRId64 ": expected an integer from %" PRId64 " to %" PRId64 ", found \"%s\"",
@@ -164,7 +165,7 @@ static bool check_weights(const struct class_weights *weights, struct status *pr
     double largest = 0;
     for (int64_t i = 0; i < weights->count; i++) {
         char entry[32];
-        value_format_real(weights->value[i], entry, sizeof entry);
+        number_format_real(weights->value[i], entry, sizeof entry);
         length += strlen(entry) + 2;
         if (weights->value[i] > largest) largest = weights->value[i];
     }
@@ -189,7 +190,7 @@ bool list_parse_weights(const struct experiment_key *key, const char *text, stru
         double value;
         if (weights->count == EXPERIMENT_CLASSES_MAX)
             return status_fail(problem, STATUS_USAGE, "expected at most %d entries", EXPERIMENT_CLASSES_MAX);
-        if (!whole || !value_parse_real(entry, &value) || value < key->from || value > key->to)
+        if (!whole || !number_parse_real(entry, &value) || value < key->from || value > key->to)
             return status_fail(problem, STATUS_USAGE,
                                "entry %" PRId64 ": expected " CLASS_WEIGHTS_CHOICES(
                                    CHOICE_WORD) "or weights from %g to %g with commas between, "
@@ -283,7 +284,7 @@ void list_format_weights(const struct experiment_key *key, const struct class_we
     if (weights->kind != CLASS_WEIGHTS_LISTED) append(text, size, 0, key->choices[weights->kind]);
     for (int64_t i = 0; i < weights->count; i++) {
         char entry[32];
-        value_format_real(weights->value[i], entry, sizeof entry);
+        number_format_real(weights->value[i], entry, sizeof entry);
         append(text, size, i, entry);
     }
     spread(text, size);

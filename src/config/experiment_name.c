@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 char *experiment_name_of_file(const char *path)
 {

@@ -2,9 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "trainer/experiment.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 /* Ends the text at `end`, or at the blanks before it, and returns its start without blanks. */
 static char *trim(char *start, char *end)

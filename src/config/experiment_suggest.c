@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "config/experiment_keys.h"
-#include "config/text.h"
+#include "util/text.h"
 
 int experiment_key_find(const char *section, const char *name)
 {

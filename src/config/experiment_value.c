@@ -1,5 +1,6 @@
 /* Turns text into the field of a key and back. Lists are in experiment_list.c. */
 #include "config/experiment_value.h"
+#include "util/number.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,88 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
-#include "trainer/memory.h"
 #include "trainer/check.h"
-
-static const char *skip_digits(const char *text)
-{
-    while (*text >= '0' && *text <= '9') text++;
-    return text;
-}
-
-bool value_parse_integer(const char *text, int64_t *value)
-{
-    const char *digits = text + (*text == '-');
-    const char *end = skip_digits(digits);
-    if (end == digits || *end != '\0') return false;
-    errno = 0;
-    *value = strtoll(text, NULL, 10);
-    return errno == 0;
-}
-
-/* strtod alone would take blanks, hexadecimal numbers, "inf" and "nan" too. */
-static bool is_decimal(const char *text)
-{
-    const char *whole = text + (*text == '-');
-    const char *end = skip_digits(whole);
-    int64_t digits = end - whole;
-    if (*end == '.') {
-        const char *fraction = end + 1;
-        end = skip_digits(fraction);
-        digits += end - fraction;
-    }
-    if (digits == 0) return false;
-    if (*end == 'e' || *end == 'E') {
-        const char *exponent = end + 1;
-        if (*exponent == '-' || *exponent == '+') exponent++;
-        end = skip_digits(exponent);
-        if (end == exponent) return false;
-    }
-    return *end == '\0';
-}
-
-bool value_parse_real(const char *text, double *value)
-{
-    if (!is_decimal(text)) return false;
-    char *end;
-    errno = 0;
-    *value = strtod(text, &end);
-    return errno == 0 && *end == '\0';
-}
-
-/* 1e-05 -> 1e-5, 1e+20 -> 1e20 */
-static void shorten_exponent(char *text)
-{
-    char *exponent = strchr(text, 'e');
-    if (!exponent) return;
-    char *to = exponent + 1, *from = exponent + 1;
-    if (*from == '-') to++;
-    from++;
-    while (*from == '0') from++;
-    memmove(to, from, strlen(from) + 1);
-}
-
-void value_format_real(double value, char *text, size_t size)
-{
-    char shortest[32];
-    int digits = 0;
-    do {
-        snprintf(shortest, sizeof shortest, "%.*g", ++digits, value);
-    } while (digits < 17 && strtod(shortest, NULL) != value);
-    double magnitude = fabs(value);
-    for (int whole = 1; whole <= 6 && magnitude >= 1; whole++, magnitude /= 10) /* writes 100, not 1e2 */
-        if (magnitude < 10 && whole > digits) digits = whole;
-    snprintf(shortest, sizeof shortest, "%.*g", digits, value);
-    shorten_exponent(shortest);
-    snprintf(text, size, "%s", shortest);
-}
+#include "trainer/memory.h"
+#include "util/text.h"
 
 static void expects_real(const struct experiment_key *key, char *text, size_t size)
 {
     char from[32], to[32];
-    value_format_real(key->from, from, sizeof from);
-    value_format_real(key->to, to, sizeof to);
+    number_format_real(key->from, from, sizeof from);
+    number_format_real(key->to, to, sizeof to);
     snprintf(text, size, "a number %s %s %s %s", key->from_excluded ? "above" : "from", from,
              key->to_excluded     ? "to below"
              : key->from_excluded ? "up to"
@@ -195,7 +123,7 @@ static bool parse_choice(const struct experiment_key *key, const char *text, voi
 
 static bool parse_integer(const struct experiment_key *key, const char *text, int64_t *field)
 {
-    return value_parse_integer(text, field) && *field >= key->low && *field <= key->high;
+    return number_parse_integer(text, field) && *field >= key->low && *field <= key->high;
 }
 
 static bool parse_amount(const struct experiment_key *key, const char *text, int64_t *field)
@@ -245,7 +173,7 @@ static void format_size(const struct image_size *field, char *text, size_t size)
 
 static bool parse_real(const struct experiment_key *key, const char *text, double *field)
 {
-    if (!value_parse_real(text, field)) return false;
+    if (!number_parse_real(text, field)) return false;
     if (*field == 0) *field = 0; /* -0 becomes 0 */
     bool above = key->from_excluded ? *field > key->from : *field >= key->from;
     bool below = key->to_excluded ? *field < key->to : *field <= key->to;
@@ -295,7 +223,7 @@ void experiment_value_format(const struct experiment_key *key, const void *recor
         snprintf(text, size, "%" PRId64, *(const int64_t *)field);
         break;
     case KEY_REAL:
-        value_format_real(*(const double *)field, text, size);
+        number_format_real(*(const double *)field, text, size);
         break;
     case KEY_BOOLEAN:
         snprintf(text, size, "%s", *(const bool *)field ? "true" : "false");

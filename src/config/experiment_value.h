@@ -19,16 +19,6 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
 /* Writes the shortest text that experiment_value_parse reads back to the same field. */
 void experiment_value_format(const struct experiment_key *key, const void *record, char *text, size_t size);
 
-/* Takes a whole number in decimal digits, with or without '-' before it, and nothing else; false also where int64_t is
- * too small. */
-bool value_parse_integer(const char *text, int64_t *value);
-
-/* Takes a finite decimal number like -1, 0.5, .5 or 1e-3, and nothing else; false also where double is too small. */
-bool value_parse_real(const char *text, double *value);
-
-/* Writes the number with the fewest digits that read back to the same double. */
-void value_format_real(double value, char *text, size_t size);
-
 /* Read and write the values that are lists (experiment_list.c). */
 bool list_parse_integers(const struct experiment_key *key, const char *text, struct int_list *list,
                          struct status *problem);

@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 struct reader {
     struct ini_file *ini;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 enum { FILE_SIZE_MAX = 1 << 22 };
 

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "pictures.h"
 #include "table_pixels.h"
 #include "table_rows.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 #include "util/warning.h"
 
 /* A table whose pictures are looked for. */

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "config/text.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 #include "util/warning.h"
 
 enum { LISTED = 5 }; /* classes that a line names */

@@ -5,13 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/text.h"
 #include "pack.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "util/file_regular.h"
 #include "util/mapped_file.h"
 #include "util/sha256.h"
+#include "util/text.h"
 #include "util/workers.h"
 
 enum { SIZE_PLACE = 16, MAGIC_SIZE = 8 };

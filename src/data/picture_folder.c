@@ -5,10 +5,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "config/text.h"
 #include "picture_walk.h"
 #include "pictures.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 static const struct {
     const char *name;

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "picture_decode.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 #include "util/warning.h"
 #include "util/workers.h"
 

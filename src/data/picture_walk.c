@@ -10,9 +10,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "config/text.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 enum { DEPTH_MAX = 64 }; /* folders within each other */
 

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "picture_cache.h"
 #include "picture_decode.h"
 #include "picture_shape.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "util/machine.h"
+#include "util/text.h"
 
 enum { EXAMPLES = 3 }; /* reasons that a message gives */
 

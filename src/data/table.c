@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "trainer/memory.h"
 #include "util/csv_field.h"
+#include "util/text.h"
 
 #define SIZE_MAX_OF_TABLE ((int64_t)1 << 31) /* bytes of unpacked text */
 

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "config/text.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 enum { PIXELS_MIN = 16, LIST_MAX = 12 };
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "table_rows.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 struct loading {
     struct dataset *dataset;

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 enum { DIGITS_MAX = 9, PART_WORDS_SIZE = 64 };
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "train/checkpoint_private.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 enum { DEPTH_MAX = 8, DIGITS_MAX = 9 };
 

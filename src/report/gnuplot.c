@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "config/text.h"
 #include "trainer/memory.h"
 #include "util/clock.h"
+#include "util/text.h"
 
 extern char **environ;
 

@@ -8,6 +8,7 @@
 #include "config/experiment_value.h"
 #include "trainer/memory.h"
 #include "trainer/plot.h"
+#include "util/number.h"
 
 struct line {
     char text[512];
@@ -25,7 +26,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct line *line, const c
 static void add_real(struct line *line, const char *before, double value)
 {
     char text[32];
-    value_format_real(value, text, sizeof text);
+    number_format_real(value, text, sizeof text);
     add(line, "%s %s", before, text);
 }
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "io/json_value.h"
+#include "util/text.h"
 
 enum {
     MATRIX_CLASSES_MAX = 40, /* with more classes a matrix is no picture any more */

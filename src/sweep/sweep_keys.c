@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/text.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/text.h"
 
 /* clang-format off */
 #define PLACE(key, going_on)                                                                                          \

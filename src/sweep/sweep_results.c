@@ -17,6 +17,7 @@
 #include "trainer/memory.h"
 #include "util/csv_field.h"
 #include "util/file_atomic.h"
+#include "util/number.h"
 
 static const char *const outcome_names[] = {"ok", "nan", "failed"};
 enum { OUTCOME_COUNT = sizeof outcome_names / sizeof *outcome_names };
@@ -137,7 +138,7 @@ static bool take_number(char **rest, double *value)
 static bool take_count(char **rest, int64_t *value)
 {
     char *field = csv_field_next(rest);
-    return field && value_parse_integer(field, value);
+    return field && number_parse_integer(field, value);
 }
 
 static bool take_outcome(char **rest, enum sweep_outcome *outcome)
@@ -153,7 +154,7 @@ static bool is_same_value(const char *found, const char *expected)
 {
     double a, b;
     if (strcasecmp(found, expected) == 0) return true;
-    return value_parse_real(found, &a) && value_parse_real(expected, &b) && a == b;
+    return number_parse_real(found, &a) && number_parse_real(expected, &b) && a == b;
 }
 
 static bool take_values(const struct sweep *sweep, char **rest, int32_t trial)

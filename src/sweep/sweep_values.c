@@ -5,9 +5,9 @@
 #include <string.h>
 
 #include "config/experiment_value.h"
-#include "config/text.h"
 #include "trainer/memory.h"
 #include "trainer/sweep.h"
+#include "util/text.h"
 
 enum { POWER_MAX = 16 };
 

@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "config/experiment_value.h"
 #include "train/checkpoint_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/number.h"
 #include "util/sha256.h"
 
 /* --- texts --- */
@@ -25,7 +25,7 @@ static bool fail_text(const struct checkpoint *checkpoint, const char *key, cons
 static bool parse_integer(const struct checkpoint *checkpoint, const char *key, int64_t *value, struct status *status)
 {
     const char *text = safetensors_metadata_find(&checkpoint->file, key);
-    if (text && value_parse_integer(text, value) && *value >= 0) return true;
+    if (text && number_parse_integer(text, value) && *value >= 0) return true;
     return fail_text(checkpoint, key, "a whole number", status);
 }
 
@@ -40,7 +40,7 @@ static bool parse_best_column(struct checkpoint *checkpoint, const struct checkp
         *(double *)place = NAN;
         return true;
     }
-    return (text && value_parse_real(text, place)) || fail_text(checkpoint, column->name, "a number", status);
+    return (text && number_parse_real(text, place)) || fail_text(checkpoint, column->name, "a number", status);
 }
 
 static bool parse_best(struct checkpoint *checkpoint, struct status *status)
@@ -233,7 +233,7 @@ static bool restore_running(const struct checkpoint *checkpoint, struct trainer 
     struct metrics sums;
     if (trainer->experiment->train.eval_train != EVAL_TRAIN_OFF) return true;
     const char *loss = safetensors_metadata_find(&checkpoint->file, "running_loss");
-    if (!loss || !value_parse_real(loss, &sums.loss)) return fail_text(checkpoint, "running_loss", "a number", status);
+    if (!loss || !number_parse_real(loss, &sums.loss)) return fail_text(checkpoint, "running_loss", "a number", status);
     if (!parse_integer(checkpoint, "running_correct", &sums.correct, status) ||
         !parse_integer(checkpoint, "running_count", &sums.count, status))
         return false;
@@ -268,7 +268,7 @@ bool checkpoint_step_of(const char *name, int64_t *step)
         return false;
     char digits[20] = "";
     memcpy(digits, name + prefix, length - prefix - rest);
-    return strspn(digits, "0123456789") == strlen(digits) && value_parse_integer(digits, step);
+    return strspn(digits, "0123456789") == strlen(digits) && number_parse_integer(digits, step);
 }
 
 int64_t checkpoint_last_step(const char *run, int64_t before)

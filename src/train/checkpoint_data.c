@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/experiment_value.h"
 #include "train/checkpoint_private.h"
 #include "trainer/memory.h"
+#include "util/number.h"
 
 static const char *const keys[CHECKPOINT_SETS] = {"data_train", "data_validation", "data_test"};
 
@@ -38,7 +38,7 @@ bool checkpoint_data_parse(struct dataset_digest *whole, int set, const char *te
     char count[20];
     int end = 0;
     return sscanf(text, "%19s %64s %64s%n", count, digest->images, digest->labels, &end) == 3 && text[end] == '\0' &&
-           value_parse_integer(count, &digest->count) && digest->count > 0 && is_digest(digest->images) &&
+           number_parse_integer(count, &digest->count) && digest->count > 0 && is_digest(digest->images) &&
            is_digest(digest->labels);
 }
 

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/experiment_value.h"
-#include "config/text.h"
 #include "train/checkpoint_private.h"
 #include "trainer/memory.h"
+#include "util/number.h"
+#include "util/text.h"
 
 static bool fail(const struct safetensors_file *file, const char *what, struct status *status)
 {
@@ -74,7 +74,7 @@ static bool read_classes(struct checkpoint_input *input, const struct safetensor
 {
     const char *count = safetensors_metadata_find(file, "classes");
     const char *names = safetensors_metadata_find(file, "class_names");
-    if (!count || !value_parse_integer(count, &input->classes) || input->classes < 2 ||
+    if (!count || !number_parse_integer(count, &input->classes) || input->classes < 2 ||
         input->classes > DATASET_CLASSES_MAX)
         return fail(file, "classes: expected a number from 2 to 65536", status);
     return !names || read_class_names(input, file, names, status);
@@ -84,7 +84,7 @@ static bool read_classes(struct checkpoint_input *input, const struct safetensor
 static bool read_border_value(const struct safetensors_file *file, const char *key, double *value)
 {
     const char *text = safetensors_metadata_find(file, key);
-    return text && value_parse_real(text, value) && *value >= 0 && *value <= UINT8_MAX;
+    return text && number_parse_real(text, value) && *value >= 0 && *value <= UINT8_MAX;
 }
 
 static bool read_border(struct image_border *border, const struct safetensors_file *file, struct status *status)

@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "config/experiment_value.h"
-#include "config/text.h"
 #include "train/checkpoint_private.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "util/number.h"
 #include "util/sha256.h"
+#include "util/text.h"
 
 /* --- tensors --- */
 
@@ -125,7 +126,7 @@ static void add_integer(struct texts *texts, const char *key, int64_t value)
 static void add_real(struct texts *texts, const char *key, double value)
 {
     char text[VALUE_TEXT_SIZE];
-    value_format_real(value, text, sizeof text);
+    number_format_real(value, text, sizeof text);
     add_text(texts, key, memory_copy_string(text));
 }
 

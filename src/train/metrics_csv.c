@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/experiment_value.h"
 #include "trainer/memory.h"
 #include "util/csv_field.h"
 #include "util/file_atomic.h"
 #include "util/file_regular.h"
+#include "util/number.h"
 
 /* COUNT is an int64_t; the others are doubles. Nine digits of a NUMBER tell any two floats apart. */
 enum column_type { COUNT, NUMBER, SECONDS };
@@ -240,7 +240,7 @@ static bool parse_number(const char *text, double *value)
     if (strcmp(text, "inf") == 0) return *value = INFINITY, true;
     if (strcmp(text, "-inf") == 0) return *value = -INFINITY, true;
     errno = 0;
-    if (value_parse_real(text, value)) return true;
+    if (number_parse_real(text, value)) return true;
     /* A number below the normal doubles is imprecise, but it is the one that was written. */
     return errno == ERANGE && fabs(*value) < 1;
 }
@@ -253,7 +253,7 @@ static bool parse_field(const struct reader *reader, const struct column *column
     double number = 0;
     bool good;
     if (column->type == COUNT) {
-        good = value_parse_integer(text, &count) && count >= 0;
+        good = number_parse_integer(text, &count) && count >= 0;
         *(int64_t *)place = count;
     } else {
         good = parse_number(text, &number) && !(number < column->low || number > column->high);

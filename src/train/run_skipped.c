@@ -5,9 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "config/text.h"
 #include "trainer/memory.h"
 #include "util/file_atomic.h"
+#include "util/text.h"
 
 static const char name[] = "skipped.txt";
 

@@ -1,6 +1,6 @@
 /* Small questions about text that a user wrote. The config, the command line and their messages share them. */
-#ifndef TRAINER_CONFIG_TEXT_H
-#define TRAINER_CONFIG_TEXT_H
+#ifndef UTIL_TEXT_H
+#define UTIL_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 /* Finds characters, comments and slips in text that a user wrote. */
-#include "config/text.h"
+#include "util/text.h"
 
 #include <limits.h>
 #include <stdint.h>
