@@ -115,7 +115,8 @@ static void check(const struct experiment *experiment)
     struct optimizer optimizer;
     struct status status;
     cr_assert(network_build(&network, backend, specs, LAYERS, LOSS_FUSED, (struct shape){2, 5, 1, 1}, 1, &status));
-    optimizer_create(&optimizer, experiment, network);
+    const struct optimizer_params params = optimizer_from_experiment(experiment);
+    optimizer_create(&optimizer, experiment->optimizer.name, &params, network);
     struct network_request request = {.mode = LAYER_TRAIN, .n = 2, .last = LAYERS};
     struct program *program = network_write(network, &request).program;
     program->op_count = 0; /* the parameters' tensors are there, and only the update is of interest */

@@ -8,6 +8,7 @@
 #include "trainer/dataset.h"
 #include "trainer/experiment.h"
 #include "trainer/network.h"
+#include "trainer/optimizer_row.h"
 #include "trainer/schedule.h"
 
 /* The data set that [data] describes. The texts are the experiment's. */
@@ -35,6 +36,9 @@ struct layer_spec *specs_from_experiment(const struct experiment *experiment, st
 bool network_from_experiment(struct network **network, const struct experiment *experiment,
                              struct dataset_description format, struct backend *backend, int64_t batch,
                              struct status *status);
+
+/* The parameters of the experiment's optimizer, optimizer.name. */
+struct optimizer_params optimizer_from_experiment(const struct experiment *experiment);
 
 /* The schedule of the experiment, whose train.max_steps is known (experiment_count_steps). */
 struct schedule_params schedule_from_experiment(const struct experiment *experiment);

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trainer/experiment.h"
 #include "trainer/network.h"
+#include "trainer/optimizer_row.h"
 
 struct optimizer {
     enum optimizer_kind kind;
@@ -18,7 +18,8 @@ struct optimizer {
     void *state[OPTIMIZER_STATES];
 };
 
-void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network);
+void optimizer_create(struct optimizer *optimizer, enum optimizer_kind kind, const struct optimizer_params *params,
+                      struct network *network);
 void optimizer_destroy(struct optimizer *optimizer);
 
 /* Appends an UPDATE for every parameter of the program that has a gradient. A run of the program takes one step, with the

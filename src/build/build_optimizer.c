@@ -1,5 +1,17 @@
-/* Makes the schedule that an experiment describes. */
+/* Makes the parameters of the optimizer and of the schedule that an experiment describes. */
 #include "trainer/build.h"
+
+struct optimizer_params optimizer_from_experiment(const struct experiment *experiment)
+{
+    return (struct optimizer_params){
+        .weight_decay = experiment->optimizer.weight_decay,
+        .momentum = experiment->optimizer.momentum,
+        .nesterov = experiment->optimizer.nesterov,
+        .beta1 = experiment->optimizer.beta1,
+        .beta2 = experiment->optimizer.beta2,
+        .epsilon = experiment->optimizer.epsilon,
+    };
+}
 
 struct schedule_params schedule_from_experiment(const struct experiment *experiment)
 {

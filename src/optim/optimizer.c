@@ -1,19 +1,11 @@
 /* Holds an optimizer's state and writes its steps into a program (optimizer.h). */
 #include "trainer/optimizer.h"
 
-void optimizer_create(struct optimizer *optimizer, const struct experiment *experiment, struct network *network)
+void optimizer_create(struct optimizer *optimizer, enum optimizer_kind kind, const struct optimizer_params *params,
+                      struct network *network)
 {
     struct backend *backend = network->backend;
-    *optimizer = (struct optimizer){
-        .kind = experiment->optimizer.name,
-        .params = {.weight_decay = experiment->optimizer.weight_decay,
-                   .momentum = experiment->optimizer.momentum,
-                   .nesterov = experiment->optimizer.nesterov,
-                   .beta1 = experiment->optimizer.beta1,
-                   .beta2 = experiment->optimizer.beta2,
-                   .epsilon = experiment->optimizer.epsilon},
-        .network = network,
-    };
+    *optimizer = (struct optimizer){.kind = kind, .params = *params, .network = network};
     optimizer->state_count = optimizer_state_count(optimizer->kind, &optimizer->params);
     for (int i = 0; i < optimizer->state_count; i++)
         optimizer->state[i] = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
