@@ -107,7 +107,7 @@ static struct backend *read_config(struct session *session, int config)
     *session = (struct session){0};
     experiment_from(&session->experiment, configs[config]);
     session->experiment.backend.device = DEVICE_CPU;
-    cr_assert(experiment_backend_create(&backend, &session->experiment, &status), "%s", status.message);
+    cr_assert(backend_from_experiment(&backend, &session->experiment, &status), "%s", status.message);
     return backend;
 }
 

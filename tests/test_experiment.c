@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "config_support.h"
+#include "trainer/build.h"
 
 TestSuite(experiment, .init = enter_folder, .fini = leave_folder);
 
@@ -238,7 +239,7 @@ Test(experiment, augmentation_in_the_units_of_a_backend)
                                "augment.erase=1",        "augment.vertical_flip=true", "augment.crop=3",
                                "experiment.seed=7",      "augment.mixup=0.2",          "augment.cutmix=1.5"};
     struct experiment experiment = load_overrides(overrides, sizeof overrides / sizeof *overrides);
-    struct augment_params params = experiment_augment(&experiment);
+    struct augment_params params = augment_from_experiment(&experiment);
     cr_expect(params.rotate == INT64_C(1) << 31 && params.scale == 32768 && params.resized_crop == 1 << 30);
     cr_expect(params.brightness == 6554 && params.contrast == 65536 && params.saturation == 49152);
     cr_expect(params.erase == INT64_C(1) << 32 && params.vertical_flip && !params.flip);

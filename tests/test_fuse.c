@@ -439,7 +439,7 @@ static struct training train(const char *model, const char *precision, bool fuse
                                model, precision, fuse ? "true" : "false");
     experiment_from(&experiment, text);
     struct backend *backend;
-    cr_assert(experiment_backend_create(&backend, &experiment, &status), "%s", status.message);
+    cr_assert(backend_from_experiment(&backend, &experiment, &status), "%s", status.message);
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {

@@ -59,7 +59,7 @@ static void check_config(const char *name, struct shape images)
     experiment.backend.device = DEVICE_CPU;
     experiment.backend.threads = 2;
     struct backend *backend; /* fuses layers, as the program's does */
-    cr_assert(experiment_backend_create(&backend, &experiment, &status), "%s", status.message);
+    cr_assert(backend_from_experiment(&backend, &experiment, &status), "%s", status.message);
     struct network *network = network_from(&experiment, backend, images, 10, &status);
     cr_assert_not_null(network, "%s", status.message);
     size_t bytes = network->arena_count * backend->scalar_size;

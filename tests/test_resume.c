@@ -240,7 +240,7 @@ Test(resume, an_evaluation_can_be_given_up)
     struct trainer trainer;
     struct status status = {0};
     struct evaluation evaluation, whole;
-    cr_assert(load_text(&experiment, adam, &status) && experiment_backend_create(&backend, &experiment, &status));
+    cr_assert(load_text(&experiment, adam, &status) && backend_from_experiment(&backend, &experiment, &status));
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status));
     trainer_step(&trainer);

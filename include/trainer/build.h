@@ -11,6 +11,18 @@
 #include "trainer/optimizer_row.h"
 #include "trainer/schedule.h"
 
+/* Creates the backend that the [backend] section describes; an error names the key and its place. Destroy with
+ * backend_destroy. */
+bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status);
+
+/* The same augmentation as [augment], for a backend. */
+struct augment_params augment_from_experiment(const struct experiment *experiment);
+
+/* The format that the experiment's pictures are fitted to, in training and by predict alike: channels and size as
+ * given, data.resize, data.background. */
+struct image_format image_format_from_experiment(const struct experiment *experiment, int64_t channels, int64_t height,
+                                                 int64_t width);
+
 /* The data set that [data] describes. The texts are the experiment's. */
 struct dataset_spec dataset_spec_from_experiment(const struct experiment *experiment);
 

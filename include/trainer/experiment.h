@@ -198,14 +198,6 @@ void experiment_write(const struct experiment *experiment, FILE *out);
 /* The same in a new string; free it with free(). */
 char *experiment_text(const struct experiment *experiment);
 
-/* The same augmentation as [augment], for a backend. */
-struct augment_params experiment_augment(const struct experiment *experiment);
-
-/* The format that the experiment's pictures are fitted to, in training and by predict alike: channels and size as
- * given, data.resize, data.background. */
-struct image_format experiment_image_format(const struct experiment *experiment, int64_t channels, int64_t height,
-                                            int64_t width);
-
 /* Prints a line on the parts of training that the network's description does not show: augmentation, label smoothing,
  * class weights, the moving average of the weights. Prints nothing where training has none of them. */
 void experiment_print_extras(const struct experiment *experiment, FILE *out);
@@ -221,10 +213,6 @@ bool experiment_fail(const struct experiment *experiment, const char *section_ke
 /* Passes on the problem of a part that knows keys ("data.classes: ...", STATUS_USAGE) but not their places, and adds
  * the place as experiment_fail does. Passes on other problems as they are. Returns false. */
 bool experiment_fail_placed(const struct experiment *experiment, const struct status *problem, struct status *status);
-
-/* Creates the backend that the [backend] section describes; an error names the key and its place. Destroy with
- * backend_destroy. */
-bool experiment_backend_create(struct backend **backend, const struct experiment *experiment, struct status *status);
 
 /* Writes every key with its default, after comments that give its meaning and its range. experiment_load reads the
  * output back as the defaults. */

@@ -1,5 +1,6 @@
 /* Measures training steps and evaluations on noise, as a whole and part by part. */
 #include "trainer/bench.h"
+#include "trainer/build.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -174,7 +175,7 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
     *result = (struct bench_result){.image = image, .classes = classes};
     struct dataset dataset = {0};
     struct backend *backend;
-    if (!experiment_backend_create(&backend, experiment, status)) return false;
+    if (!backend_from_experiment(&backend, experiment, status)) return false;
     snprintf(result->backend, sizeof result->backend, "%s", backend->description);
     dataset_noise(&dataset, image, classes, train_count(image, experiment->train.batch_size),
                   EVALUATION_BATCHES * experiment_evaluation_batch(experiment), experiment->data.normalization,

@@ -8,9 +8,18 @@
 #include "trainer/memory.h"
 #include "util/warning.h"
 
+struct image_format image_format_from_experiment(const struct experiment *experiment, int64_t channels, int64_t height,
+                                                 int64_t width)
+{
+    const struct int_list *background = &experiment->data.background;
+    struct image_format format = {channels, height, width, experiment->data.resize, {0}};
+    for (int c = 0; c < 3; c++) format.background[c] = (uint8_t)background->value[background->count == 1 ? 0 : c];
+    return format;
+}
+
 static void set_picture_source(struct dataset_source *source, const struct experiment *experiment)
 {
-    struct image_format format = experiment_image_format(experiment, 0, 0, 0);
+    struct image_format format = image_format_from_experiment(experiment, 0, 0, 0);
     source->pictures.height = experiment->data.image_size.height;
     source->pictures.width = experiment->data.image_size.width;
     source->pictures.channels = experiment->data.channels == DATA_CHANNELS_AUTO   ? 0

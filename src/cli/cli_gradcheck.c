@@ -2,6 +2,7 @@
 #include <inttypes.h>
 
 #include "cli/cli_private.h"
+#include "trainer/build.h"
 #include "trainer/gradcheck.h"
 #include "util/streams.h"
 
@@ -43,7 +44,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     experiment.backend.precision = PRECISION_FP64; /* finite differences need it */
     experiment.backend.device = DEVICE_CPU;
     struct backend *backend;
-    bool good = experiment_backend_create(&backend, &experiment, status);
+    bool good = backend_from_experiment(&backend, &experiment, status);
     if (good) {
         good = check_network(&experiment, backend, status);
         backend_destroy(backend);

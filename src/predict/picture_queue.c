@@ -1,5 +1,6 @@
 /* Reads pictures by all cores, and computes their scores. */
 #include "predict/picture_queue.h"
+#include "trainer/build.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct picture_queue picture_queue_create(struct predictor *predictor, int64_t c
 {
     const struct checkpoint_input *input = &predictor->input;
     struct picture_queue queue = {.predictor = predictor, .invert = invert, .capacity = capacity};
-    queue.format = experiment_image_format(&predictor->experiment, input->channels, input->height, input->width);
+    queue.format = image_format_from_experiment(&predictor->experiment, input->channels, input->height, input->width);
     queue.pictures = memory_alloc((size_t)capacity, sizeof *queue.pictures);
     queue.pixels = memory_alloc((size_t)capacity, (size_t)sample_size(&queue));
     queue.logits = memory_alloc((size_t)(capacity * input->classes), sizeof *queue.logits);

@@ -49,7 +49,7 @@ bool predictor_open(struct predictor *predictor, const char *run, enum checkpoin
     predictor->step = checkpoint.step;
     bool good = checkpoint_experiment(&checkpoint, overrides, override_count, &predictor->experiment, status) &&
                 checkpoint_input_read(&predictor->input, &checkpoint.file, status) &&
-                experiment_backend_create(&predictor->backend, &predictor->experiment, status) &&
+                backend_from_experiment(&predictor->backend, &predictor->experiment, status) &&
                 build(predictor, &checkpoint.file, status);
     checkpoint_free(&checkpoint);
     if (!good) predictor_close(predictor);

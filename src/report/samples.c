@@ -1,4 +1,5 @@
 /* Draws a picture of training images and of their augmented forms. The forms are those that a CPU backend gathers. */
+#include "trainer/build.h"
 #include "trainer/samples.h"
 
 #include <math.h>
@@ -185,7 +186,8 @@ struct image samples_picture(const struct experiment *experiment, const struct d
 {
     CHECK(rows >= 1 && rows <= dataset->train.count && columns >= 1);
     CHECK(dataset->channels == 1 || dataset->channels == 3);
-    struct painter painter = {.experiment = experiment, .dataset = dataset, .params = experiment_augment(experiment)};
+    struct painter painter = {
+        .experiment = experiment, .dataset = dataset, .params = augment_from_experiment(experiment)};
     painter.rows = rows, painter.shown = memory_alloc((size_t)rows, sizeof *painter.shown);
     samples_choose(dataset, painter.shown, rows);
     create_picture(&painter, columns);

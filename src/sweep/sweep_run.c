@@ -13,6 +13,7 @@
 #include "sweep/sweep_report.h"
 #include "sweep/sweep_results.h"
 #include "sweep/sweep_train.h"
+#include "trainer/build.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/train.h"
@@ -67,7 +68,7 @@ static bool create_backends(struct runner *runner, struct status *status)
     runner->backends = memory_alloc((size_t)runner->jobs, sizeof *runner->backends);
     bool good = true;
     for (int i = 0; i < runner->jobs && good; i++)
-        good = experiment_backend_create(&runner->backends[i], &single, status);
+        good = backend_from_experiment(&runner->backends[i], &single, status);
     experiment_free(&single);
     return good;
 }

@@ -13,6 +13,7 @@
 #include "train/run_resume.h"
 #include "train/run_skipped.h"
 #include "train/run_tensorboard.h"
+#include "trainer/build.h"
 #include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/file_atomic.h"
@@ -183,7 +184,7 @@ static bool open_run(struct run *run, const char *folder, enum train_start start
     bool counted = experiment->train.epochs == 0; /* else the data must be there before the keys can be compared */
     if (!counted && !load_data(run, status)) return false;
     if (!open_checkpoint(run, start, status)) return false;
-    if (!experiment_backend_create(&run->backend, experiment, status)) return false;
+    if (!backend_from_experiment(&run->backend, experiment, status)) return false;
     if (counted && !load_data(run, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
     run->result.columns = trainer_columns(&run->trainer);

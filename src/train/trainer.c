@@ -222,7 +222,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
-    trainer->augment = experiment_augment(experiment);
+    trainer->augment = augment_from_experiment(experiment);
     trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0 ||
                          augment_is_staged(&trainer->augment);
     if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;

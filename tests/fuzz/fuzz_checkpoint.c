@@ -27,7 +27,7 @@ static void open_session(void)
     struct status status;
     fuzz_file_create(&session.file);
     CHECK(experiment_load_text(&session.experiment, "fuzz.ini", config, NULL, 0, &status));
-    CHECK(experiment_backend_create(&session.backend, &session.experiment, &status));
+    CHECK(backend_from_experiment(&session.backend, &session.experiment, &status));
     CHECK(dataset_from_experiment(&session.dataset, &session.experiment, NULL, &status));
     CHECK(trainer_create(&session.trainer, &session.experiment, &session.dataset, session.backend, &status));
 }

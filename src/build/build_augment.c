@@ -1,7 +1,7 @@
 /* The augmentation that an experiment's [augment] section describes, in the units of the backends. */
 #include <math.h>
 
-#include "trainer/experiment.h"
+#include "trainer/build.h"
 
 /* A number in units of 2^-bits. */
 static int64_t in_bits(double value, int bits)
@@ -9,7 +9,7 @@ static int64_t in_bits(double value, int bits)
     return llround(ldexp(value, bits));
 }
 
-struct augment_params experiment_augment(const struct experiment *experiment)
+struct augment_params augment_from_experiment(const struct experiment *experiment)
 {
     const double turn = 360;
     return (struct augment_params){

@@ -1,7 +1,7 @@
 /* Creates the backend that an experiment's [backend] section describes. */
-#include "trainer/experiment.h"
+#include "trainer/build.h"
 
-bool experiment_backend_create(struct backend **backend, const struct experiment *experiment, struct status *status)
+bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status)
 {
     struct backend_options options = {
         .device = experiment->backend.device,
