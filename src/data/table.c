@@ -15,17 +15,17 @@ enum { PIECE_SIZE = 1 << 16, WORDS_SIZE = 1024, KIND_SIZE = 512 };
 
 /* --- the text --- */
 
+/* Reads to the end of the stream. A plain file tells how long its text is. */
 static bool read_text(struct table *table, struct data_stream *stream, struct status *status)
 {
-    int64_t capacity = 0, got = 1;
+    int64_t capacity = stream->packed ? PIECE_SIZE : stream->file_size + 1, got = 1;
+    if (capacity > SIZE_MAX_OF_TABLE) capacity = SIZE_MAX_OF_TABLE + 1;
+    table->text = memory_alloc((size_t)capacity + 1, 1);
     while (got > 0) {
         if (table->size > SIZE_MAX_OF_TABLE)
             return status_fail(status, STATUS_RUNTIME, "%s: more than %" PRId64 " bytes of text, expected a table",
                                table->path, SIZE_MAX_OF_TABLE);
-        if (table->size == capacity) {
-            capacity = capacity > 0 ? 2 * capacity : PIECE_SIZE;
-            table->text = memory_resize(table->text, (size_t)capacity + 1, 1);
-        }
+        if (table->size == capacity) table->text = memory_resize(table->text, (size_t)(capacity *= 2) + 1, 1);
         if (!data_stream_read(stream, (uint8_t *)table->text + table->size, capacity - table->size, &got, status))
             return false;
         table->size += got;

@@ -76,6 +76,12 @@ char *table_picture_find(struct table_folder *folder, const char *name, struct p
     return found;
 }
 
+static bool is_folder(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
 /* Counts the pictures of the first rows that are there; stops at an error in the table, which shows again later. */
 static int count_found(struct table_folder *folder, struct table *table, int64_t column, bool has_head)
 {
@@ -105,21 +111,19 @@ static char *folder_of(const char *path)
 void table_folder_find(struct table_folder *folder, struct table *table, int64_t column, bool has_head,
                        const char *wanted)
 {
-    static const char *const places[] = {"", "train", "images"};
+    static const char *const places[] = {"train", "images"};
     bool said = wanted && *wanted && strcmp(wanted, "auto") != 0;
-    *folder = (struct table_folder){.path = said ? memory_copy_string(wanted) : NULL};
-    if (said) return;
-    char *own = folder_of(table->path);
-    for (int i = 0; i < 3; i++) {
-        struct table_folder candidate = {.path = i > 0 ? data_path_join(own, places[i]) : memory_copy_string(own)};
-        if (count_found(&candidate, table, column, has_head) > 0) {
+    *folder = (struct table_folder){.path = said ? memory_copy_string(wanted) : folder_of(table->path)};
+    if (said || count_found(folder, table, column, has_head) > 0) return;
+    for (int i = 0; i < 2; i++) {
+        struct table_folder candidate = {.path = data_path_join(folder->path, places[i])};
+        if (is_folder(candidate.path) && count_found(&candidate, table, column, has_head) > 0) {
+            free(folder->path);
             *folder = candidate;
-            break;
+            return;
         }
         free(candidate.path);
     }
-    if (!folder->path) folder->path = memory_copy_string(own);
-    free(own);
 }
 
 void table_folder_free(struct table_folder *folder)
