@@ -19,6 +19,8 @@ enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 /* Smaller blocks are not compared with the limit: looking it up takes longer than they do. */
 enum { COMPARED_BYTES = 4 << 20 };
 
+enum { FORMATTED_ONCE = 256 }; /* bytes; a text that is longer is printed twice, first to learn its length */
+
 /* Several threads may run out of memory at once, and only one may exit: the others wait here. */
 static void begin_ending(void)
 {
@@ -115,12 +117,16 @@ char *memory_copy_string(const char *text)
 char *memory_format(const char *format, ...)
 {
     va_list arguments, again;
+    char first[FORMATTED_ONCE];
     va_start(arguments, format);
     va_copy(again, arguments);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    int length = vsnprintf(first, sizeof first, format, arguments);
     va_end(arguments);
     char *text = memory_alloc((size_t)length + 1, 1);
-    vsnprintf(text, (size_t)length + 1, format, again);
+    if (length < FORMATTED_ONCE)
+        memcpy(text, first, (size_t)length);
+    else
+        vsnprintf(text, (size_t)length + 1, format, again);
     va_end(again);
     return text;
 }
