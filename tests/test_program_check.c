@@ -193,6 +193,13 @@ Test(program_check, a_range_that_is_read_before_all_of_it_is_written)
     expect_fault(NULL, "x is read before");
 }
 
+/* A parameter, unlike a gradient, has its value of the step before. */
+Test(program_check, a_parameter_is_read_before_the_op_that_writes_it)
+{
+    program_add(s.program, SAMPLE_OP(DROPOUT, OPTIMIZER, -1, s.dw0, s.w0));
+    expect_none(NULL);
+}
+
 Test(program_check, a_part_of_a_tensor_is_not_written)
 {
     int half = sample_tensor(&s, "half", TENSOR_FLAT, shape_vector(8), SPACE_GRADIENTS);
@@ -242,6 +249,25 @@ Test(program_check, an_update_that_got_lost)
     struct program_versions *before = program_versions_take(s.program);
     program_remove(s.program, s.updates + 2);
     expect_fault(before, "(gamma) is written 0 times, and was 1 times");
+}
+
+/* As a fold does, which reads what a normalization read. */
+Test(program_check, an_op_of_a_new_kind_is_compared_with_none)
+{
+    int copy = sample_tensor(&s, "copy", TENSOR_FILTER, s.program->tensors[s.w0].shape, SPACE_WORK);
+    struct program_versions *before = program_versions_take(s.program);
+    program_insert(s.program, s.clip, SAMPLE_OP(DROPOUT, FORWARD, -1, s.w0, copy));
+    expect_none(before);
+}
+
+/* A new range within a tensor changes nothing of what is compared. */
+Test(program_check, an_update_that_got_lost_beside_a_new_range)
+{
+    struct program_versions *before = program_versions_take(s.program);
+    int half = sample_tensor(&s, "half", TENSOR_FLAT, shape_vector(8), SPACE_PARAMETERS);
+    s.program->tensors[half].offset = s.program->tensors[s.w1].offset;
+    program_remove(s.program, s.updates + 4);
+    expect_fault(before, "(w1) is written 0 times, and was 1 times");
 }
 
 Test(program_check, an_update_that_is_done_twice)

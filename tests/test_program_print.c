@@ -62,10 +62,10 @@ Test(program_print, places_an_attached_update_and_the_once_part)
     program_insert(s.program, 0, SAMPLE_OP(DROPOUT, FORWARD, -1, from, copy));
     s.program->once_count = 1;
     program_add(s.program, SAMPLE_OP(UPDATE, OPTIMIZER, -1, s.w0, s.dw0));
-    s.program->ops[3].attached = true;
     s.program->tensors[s.x1].name = "x", s.program->tensors[s.x1].name_index = 17;
     s.program->tensors[s.x1].bytes = 3 << 20;
     program_place(s.program, true);
+    s.program->ops[3].attached = true; /* the table takes it as it is */
     expect_table("#  op          reads       writes        shape  MFLOP  MiB  life  layer\n"
                  "1  dropout 0   from        copy          4x320      -    -   1-4      -  once\n"
                  "2  gather                  x0, labels  4x3x8x8      -    -   2-3      -\n"

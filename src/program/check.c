@@ -22,12 +22,15 @@ bool program_fault_at(const struct program *program, int op, const struct fault_
     return true;
 }
 
+static bool share_bytes(const struct program_tensor *x, const struct program_tensor *y)
+{
+    return x->offset < y->offset + (int64_t)y->bytes && y->offset < x->offset + (int64_t)x->bytes;
+}
+
 bool program_overlap(const struct program *program, int a, int b)
 {
     const struct program_tensor *x = &program->tensors[a], *y = &program->tensors[b];
-    if (a == b) return true;
-    if (x->space == SPACE_WORK || x->space != y->space) return false;
-    return x->offset < y->offset + (int64_t)y->bytes && y->offset < x->offset + (int64_t)x->bytes;
+    return a == b || (x->space != SPACE_WORK && x->space == y->space && share_bytes(x, y));
 }
 
 bool program_contains(const struct program *program, int within, int tensor)
@@ -225,11 +228,6 @@ static bool order_wrong(const struct program *program, const struct fault_text *
 }
 
 /* --- places --- */
-
-static bool share_bytes(const struct program_tensor *x, const struct program_tensor *y)
-{
-    return x->offset < y->offset + (int64_t)y->bytes && y->offset < x->offset + (int64_t)x->bytes;
-}
 
 /* True where the tensor is not in the block, or shares bytes with a later one of the list while both are alive. */
 static bool placed_wrongly(const struct program *program, const struct program_life *lives, int tensor,

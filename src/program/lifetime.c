@@ -55,7 +55,7 @@ int program_dead_after(const struct program *program, int op, int *tensors, int 
     for (int t = 0; t < program->tensor_count; t++) {
         const struct program_tensor *tensor = &program->tensors[t];
         bool stays = tensor->space != SPACE_WORK || tensor->keep || written_once(program, t);
-        if (stays || lives[t].first > lives[t].last || lives[t].last != op) continue;
+        if (stays || lives[t].last != op) continue;
         CHECK(count < max);
         tensors[count++] = t;
     }
@@ -172,6 +172,7 @@ void program_place(struct program *program, bool shared)
         for (int k = 0; k < count; k++) program->tensors[items[k].tensor].offset = items[k].offset;
     }
     free(items);
+    program_check(program, NULL);
 }
 
 int64_t program_work_bound(const struct program *program)

@@ -28,7 +28,8 @@ struct program_life program_life(const struct program *program, int tensor);
 struct program_life *program_lives(const struct program *program);
 
 /* Gives every tensor of SPACE_WORK its place, so that two tensors share bytes only where the life of one ends before
- * the other's begins. Sets work_bytes. `shared` false: each has bytes of its own. */
+ * the other's begins. Sets work_bytes. `shared` false: each has bytes of its own. The last pass, after which none adds a
+ * tensor. */
 void program_place(struct program *program, bool shared);
 
 /* The largest sum of the bytes of the tensors of SPACE_WORK that are alive in one op: no plan takes less. */

@@ -131,11 +131,12 @@ static bool reads_another(const struct program *program, const struct program_ve
 {
     struct reading any = *reading;
     any.version = 0;
-    int first = lower_bound(before, &any), exact = lower_bound(before, reading);
-    bool known = exact < before->count && compare(&before->readings[exact], reading) == 0;
+    int exact = lower_bound(before, reading), first = lower_bound(before, &any);
+    if (first == before->count) return false;
+    if (exact < before->count && compare(&before->readings[exact], reading) == 0) return false;
     const struct reading *was = &before->readings[first];
-    if (known || first == before->count) return false;
-    if (was->kind != reading->kind || was->slot != reading->slot || was->leaf != reading->leaf) return false;
+    any.version = was->version;
+    if (compare(was, &any) != 0) return false;
     return program_fault_at(program, reading->op, fault, "%s reads version %d of tensor %d (%s), and read version %d",
                             op_row(reading->kind)->operand[reading->slot].name, reading->version, reading->leaf,
                             program->tensors[reading->leaf].name, was->version);
