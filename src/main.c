@@ -1,5 +1,5 @@
 /* The program's main function. src/cli does the work. */
-#include "trainer/cli.h"
+#include "cli/cli.h"
 #include "util/streams.h"
 
 int main(int argc, char **argv)

@@ -1,5 +1,5 @@
 /* Chooses the subcommand that the command line names, runs it, and turns its status into an exit code. */
-#include "trainer/cli.h"
+#include "cli/cli.h"
 
 #include <signal.h>
 #include <stdlib.h>

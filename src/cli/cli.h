@@ -1,6 +1,6 @@
 /* The command line of the program: `trainer CONFIG`, `trainer SUBCOMMAND ...`, `trainer help`. */
-#ifndef TRAINER_CLI_H
-#define TRAINER_CLI_H
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
 
 /* Runs the program with the arguments of main and returns its exit code. An error is one line on stderr that starts
  * with "trainer: ".
