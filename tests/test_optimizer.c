@@ -4,9 +4,9 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
-#include "backend/prepared.h"
 #include "program/passes.h"
 #include "trainer/optimizer.h"
+#include "trainer/prepared.h"
 
 enum { STEPS = 7, KINDS = OPTIMIZER_CHOICES(CHOICE_COUNT) };
 

@@ -7,8 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "program/program.h"
 #include "trainer/layer.h"
+#include "trainer/program.h"
 
 /* Bytes of the backend's memory. All are taken before the first step. */
 struct network_memory {

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "backend/prepared.h"
 #include "trainer/checkpoint.h"
 #include "trainer/confusion.h"
 #include "trainer/dataset.h"
+#include "trainer/prepared.h"
 #include "trainer/scores.h"
 
 struct predictor {

@@ -6,13 +6,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "backend/prepared.h"
 #include "trainer/dataset.h"
 #include "trainer/ema.h"
 #include "trainer/experiment.h"
 #include "trainer/metrics.h"
 #include "trainer/network.h"
 #include "trainer/optimizer.h"
+#include "trainer/prepared.h"
 #include "trainer/progress.h"
 #include "trainer/schedule.h"
 

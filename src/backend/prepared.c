@@ -1,5 +1,5 @@
 /* Runs programs op by op (prepared.h). */
-#include "backend/prepared.h"
+#include "trainer/prepared.h"
 
 #include <stdlib.h>
 

@@ -54,10 +54,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "backend/prepared.h"
 #include "program/passes.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+#include "trainer/prepared.h"
 #include "trainer/rng.h"
 
 static const double default_step = 0x1p-13;

@@ -1,9 +1,9 @@
 /* The rows of the operations: operands, shapes and costs. Their gradients are in op_gradient.c. */
-#include "program/op.h"
+#include "trainer/op.h"
 
 #include "program/op_gradient.h"
-#include "program/program.h"
 #include "trainer/check.h"
+#include "trainer/program.h"
 
 #define READ(text)                                                                                                     \
     {                                                                                                                  \

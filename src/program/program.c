@@ -1,5 +1,5 @@
 /* Builds and changes programs (program.h). */
-#include "program/program.h"
+#include "trainer/program.h"
 
 #include <stdlib.h>
 #include <string.h>

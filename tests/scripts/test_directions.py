@@ -16,7 +16,7 @@ HOMES = {"augment": "backend", "augment_math": "backend", "augment_picture": "ba
          "choice": "util", "int_list": "util", "pack": "data", "philox": "util", "sweep": "sweep", "tensor": "tensor"}
 
 # Files that may include a folder above their own: (file, folder).
-EXCEPTIONS = {("src/backend/prepared.h", "program")}    # a program that is ready to run on a backend
+EXCEPTIONS = {("include/trainer/prepared.h", "program")}    # a program that is ready to run on a backend
 
 
 def levels():

@@ -1,9 +1,9 @@
 /* A program that a backend has prepared to run: addresses are bound, algorithms chosen, memory taken. This file has
  * what backends share: the loop over the ops, and a table of functions per kind. */
-#ifndef BACKEND_PREPARED_H
-#define BACKEND_PREPARED_H
+#ifndef TRAINER_PREPARED_H
+#define TRAINER_PREPARED_H
 
-#include "program/program.h"
+#include "trainer/program.h"
 
 /* What changes from run to run. */
 struct run_input {

@@ -7,12 +7,12 @@
  * Programs share parameters, gradients and statistics by a space and an offset in it; whoever runs a program gives each
  * space its base address. Tensors of SPACE_WORK live from the op that writes them to the last one that reads them, and
  * share memory (lifetime.h). */
-#ifndef PROGRAM_PROGRAM_H
-#define PROGRAM_PROGRAM_H
+#ifndef TRAINER_PROGRAM_H
+#define TRAINER_PROGRAM_H
 
 #include <stdio.h>
 
-#include "program/op.h"
+#include "trainer/op.h"
 
 enum space {
     SPACE_PARAMETERS,

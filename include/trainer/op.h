@@ -5,8 +5,8 @@
  * An operation names its tensors in fixed slots, which the enumerations below define. A slot is read, written or
  * updated in place, as its row says. To write is to overwrite all of a tensor, padding included; there is no operation
  * that adds to what is there. A tensor that an operation writes is none that it reads. */
-#ifndef PROGRAM_OP_H
-#define PROGRAM_OP_H
+#ifndef TRAINER_OP_H
+#define TRAINER_OP_H
 
 #include "trainer/backend.h"
 
