@@ -30,6 +30,7 @@ struct product {
 
 struct cublas_linear {
     struct cuda_backend *cuda;
+    enum cuda_type operands; /* the type of x, y and the weight */
     int64_t inputs, outputs; /* I, O */
     int count;
     struct product *products;
@@ -41,10 +42,11 @@ struct operands {
     const void *bias; /* the bias, or the place for dbias */
 };
 
-struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, int64_t inputs, int64_t outputs)
+struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, enum cuda_type type, int64_t inputs,
+                                           int64_t outputs)
 {
     struct cublas_linear *linear = memory_alloc(1, sizeof *linear);
-    *linear = (struct cublas_linear){.cuda = cuda, .inputs = inputs, .outputs = outputs};
+    *linear = (struct cublas_linear){.cuda = cuda, .operands = type, .inputs = inputs, .outputs = outputs};
     cuda_need_workspace(cuda);
     return linear;
 }
@@ -77,9 +79,9 @@ static void set_attribute(struct product *product, cublasLtMatmulDescAttributes_
 static void describe(const struct cublas_linear *linear, struct product *product)
 {
     const struct cuda_backend *cuda = linear->cuda;
-    bool tf32 = cuda->options.precision == PRECISION_TF32;
+    bool tf32 = linear->operands == CUDA_FP32 && cuda->options.precision != PRECISION_FP32;
     cublasOperation_t transposed = CUBLAS_OP_T;
-    cudaDataType_t type = cuda->type == CUDA_BF16 ? CUDA_R_16BF : CUDA_R_32F;
+    cudaDataType_t type = linear->operands == CUDA_BF16 ? CUDA_R_16BF : CUDA_R_32F;
     uint64_t i = (uint64_t)linear->inputs, o = (uint64_t)linear->outputs, m = (uint64_t)product->rows;
     CUBLAS_CHECK(cublasLtMatmulDescCreate(&product->description,
                                           tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F));

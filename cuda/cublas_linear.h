@@ -1,6 +1,6 @@
 /* Matrix products of a linear layer, or of a 1x1 convolution, through cuBLASLt: x (M,I), weight (O,I), y (M,O),
- * row-major. x, y and the weight that a product reads are of the backend's activation type; dweight, bias and dbias are
- * fp32. */
+ * row-major. x, y and the weight that a product reads are of one type; dweight, bias and dbias are fp32. Products of
+ * fp32 are those of tf32 unless precision = fp32. */
 #ifndef CUBLAS_LINEAR_H
 #define CUBLAS_LINEAR_H
 
@@ -8,7 +8,8 @@
 
 struct cublas_linear;
 
-struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, int64_t inputs, int64_t outputs);
+struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, enum cuda_type type, int64_t inputs,
+                                           int64_t outputs);
 void cublas_linear_destroy(struct cublas_linear *linear);
 
 /* Returns false where cuBLASLt has no way to compute the product; then nothing was written. `fused` tells whether the

@@ -73,7 +73,7 @@ static struct conv2d_plan *plan_create(struct backend *backend, struct window wi
     plan->output_channels = output_channels;
     cuda_need_workspace(cuda);
     if (window.kernel == 1 && window.stride == 1 && window.padding == 0)
-        plan->linear = cublas_linear_create(cuda, input.c, output_channels);
+        plan->linear = cublas_linear_create(cuda, cuda->type, input.c, output_channels);
     if (cuda->type == CUDA_BF16) {
         plan->filter16 = cuda_alloc(cuda, filter_count * 2);
         if (!plan->linear) plan->dfilter16 = cuda_alloc(cuda, filter_count * 2);

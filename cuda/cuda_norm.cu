@@ -1,21 +1,8 @@
 /* The norm of an arena, and the scaling that limits it (formulas: backend.h). A fixed number of blocks sums the squares
  * in double, each block its own elements in an order of their own, so that the bits are the same in every run. The user
  * of the norm adds the sums of the blocks. A norm is one pass over the memory; scaling is a second one. */
+#include "cuda_sum.cuh"
 #include "cuda_vector.cuh"
-
-static_assert((int)CUDA_NORM_BLOCKS == (int)CUDA_BLOCK_SIZE, "a thread per sum");
-
-/* The sum of one value per thread, for every thread; `shared` has CUDA_BLOCK_SIZE places. */
-__device__ static double block_sum(double value, double *shared)
-{
-    shared[threadIdx.x] = value;
-    __syncthreads();
-    for (int half = CUDA_BLOCK_SIZE / 2; half > 0; half /= 2) {
-        if ((int)threadIdx.x < half) shared[threadIdx.x] += shared[threadIdx.x + half];
-        __syncthreads();
-    }
-    return shared[0];
-}
 
 __global__ static void norm_kernel(int64_t count, const float *x, double *sums)
 {

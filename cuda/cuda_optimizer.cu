@@ -4,7 +4,7 @@
  * replayed graph sees each step's own.
  *
  * A rule is a struct with the parameters of an optimizer in fp32: STATES is the number of its states, factors_of makes
- * what all weights of a step share, and element updates one weight with its states. */
+ * what all weights of step t (1 is the first) share, and element updates one weight with its states. */
 #include "cuda_vector.cuh"
 
 enum { QUAD = 4 };
@@ -17,9 +17,9 @@ struct plain_rule {
         float rate;
     };
 
-    __device__ struct factors factors_of(const struct step_state *state) const
+    __device__ struct factors factors_of(double, float rate) const
     {
-        return {(float)state->learning_rate};
+        return {rate};
     }
 
     __device__ void element(const struct factors &step, float dw, float *w, float *, float *) const
@@ -38,9 +38,9 @@ struct momentum_rule {
         float rate;
     };
 
-    __device__ struct factors factors_of(const struct step_state *state) const
+    __device__ struct factors factors_of(double, float rate) const
     {
-        return {(float)state->learning_rate};
+        return {rate};
     }
 
     __device__ void element(const struct factors &step, float dw, float *w, float *velocity, float *) const
@@ -62,10 +62,9 @@ struct adam_rule {
     };
 
     /* 1 - beta^t = -expm1(t log beta), in double. */
-    __device__ struct factors factors_of(const struct step_state *state) const
+    __device__ struct factors factors_of(double t, float rate) const
     {
-        double t = (double)state->step + 1;
-        float rate = (float)state->learning_rate, bias1 = (float)(-1 / expm1(t * log_beta1));
+        float bias1 = (float)(-1 / expm1(t * log_beta1));
         return {rate * bias1, 1 - rate * shrink, (float)(-1 / expm1(t * log_beta2))};
     }
 
@@ -86,9 +85,8 @@ struct lion_rule {
         float rate, keep;
     };
 
-    __device__ struct factors factors_of(const struct step_state *state) const
+    __device__ struct factors factors_of(double, float rate) const
     {
-        float rate = (float)state->learning_rate;
         return {rate, 1 - rate * decay};
     }
 
@@ -103,6 +101,7 @@ struct lion_rule {
 
 struct arenas {
     int64_t count;
+    double rate; /* times the learning rate of the step state */
     float *w, *state[OPTIMIZER_STATES];
     const float *dw;
 };
@@ -125,7 +124,7 @@ template <typename RULE>
 __global__ static void update_kernel(RULE rule, struct arenas arenas, const struct step_state *state)
 {
     __shared__ typename RULE::factors step;
-    if (threadIdx.x == 0) step = rule.factors_of(state);
+    if (threadIdx.x == 0) step = rule.factors_of((double)state->step + 1, (float)(state->learning_rate * arenas.rate));
     __syncthreads();
     int64_t stride = (int64_t)gridDim.x * CUDA_BLOCK_SIZE * QUAD;
     for (int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * QUAD; i < arenas.count; i += stride) {
@@ -151,7 +150,7 @@ static void start(cudaStream_t stream, const RULE &rule, const struct update *up
                   int multiprocessors)
 {
     enum { BLOCKS_PER_MULTIPROCESSOR = 8 };
-    struct arenas arenas = {(int64_t)update->count, (float *)update->w, {}, (const float *)update->dw};
+    struct arenas arenas = {(int64_t)update->count, update->rate, (float *)update->w, {}, (const float *)update->dw};
     for (int i = 0; i < RULE::STATES; i++) arenas.state[i] = (float *)update->state[i];
     unsigned blocks = blocks_for((arenas.count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
     unsigned most = (unsigned)multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
@@ -196,6 +195,8 @@ cudaError_t cuda_update_launch(cudaStream_t stream, const struct update *update,
     case OPTIMIZER_LION:
         start(stream, lion_rule_of(params), update, state, multiprocessors);
         break;
+    case OPTIMIZER_MUON: /* cuda_muon.c */
+        return cudaErrorInvalidValue;
     }
     return cudaGetLastError();
 }

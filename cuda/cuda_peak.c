@@ -26,7 +26,7 @@ static double measure_peak(struct backend *backend)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     struct tensor matrices[3];
-    struct cublas_linear *linear = cublas_linear_create(cuda, SIZE, SIZE);
+    struct cublas_linear *linear = cublas_linear_create(cuda, cuda->type, SIZE, SIZE);
     float milliseconds = 0;
     for (int i = 0; i < 3; i++) matrices[i] = make_matrix(cuda);
     const void *x = matrices[0].data, *weight = matrices[1].data;

@@ -74,6 +74,10 @@
 #define LION(...) LION_("LION(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define LION_(text, o, i, k, beta1_, beta2_, decay)                                                                    \
     UPDATE_(text, o, i, k, OPTIMIZER_LION, .weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_)
+#define MUON(...) MUON_("MUON(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define MUON_(text, o, i, k, momentum_, decay, nesterov_, adjust)                                                      \
+    UPDATE_(text, o, i, k, OPTIMIZER_MUON, .weight_decay = decay, .momentum = momentum_, .nesterov = nesterov_,        \
+            .adjust_rate = adjust)
 #define UPDATE_(text, o, i, k, kind_, ...)                                                                             \
     CASE(text, CASE_UPDATE, o, i, k, k, 0, 1, .update = {.kind = kind_, .params = {__VA_ARGS__}})
 
@@ -289,6 +293,14 @@ static const struct op_case cases[] = {
     LION(17, 3, 3, 0.9, 0.99, 0),
     LION(7, 5, 3, 0, 0.5, 0.1),
     LION(37, 16, 1, 0.95, 0.98, 0.01),
+
+    /* o, i, k, momentum, weight decay, nesterov, match_rms_adamw */
+    MUON(1, 1, 1, 0.95, 0, 1, 1),
+    MUON(17, 3, 3, 0.95, 0, 1, 1),
+    MUON(7, 5, 3, 0.9, 0.1, 0, 0),
+    MUON(37, 16, 1, 0.95, 0.01, 1, 0),  /* more rows than columns */
+    MUON(33, 50, 1, 0.5, 0, 1, 1),
+    MUON(5, 40, 3, 0, 0, 0, 0),
 
     /* o, i, k, decay */
     AVERAGE(1, 1, 1, 0),

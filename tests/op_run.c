@@ -180,6 +180,7 @@ static void run_update(struct run *run, const struct op_case *op_case)
     struct tensor *w = in_out(run, "w", true);
     struct update update = {.kind = op_case->update.kind,
                             .params = op_case->update.params,
+                            .rate = 1,
                             .count = run->ops->tensor_count(run->backend, w->kind, w->shape),
                             .w = w->data};
     int states = optimizer_state_count(update.kind, &update.params);
@@ -187,6 +188,8 @@ static void run_update(struct run *run, const struct op_case *op_case)
         struct tensor zeros = tensor_alloc(run->backend, w->kind, w->shape);
         update.state[i] = add_slot(run, optimizer_row(update.kind)->states[i], zeros, true)->data;
     }
+    if (optimizer_row(update.kind)->matrix)
+        update.plan = run->ops->update_plan_create(run->backend, update.kind, w->shape);
     for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
         char name[4] = {'d', 'w', (char)('0' + step), '\0'};
         struct step_state now = {.step = (uint64_t)step, .learning_rate = op_case_learning_rate(step)};
@@ -194,6 +197,7 @@ static void run_update(struct run *run, const struct op_case *op_case)
         update.dw = in(run, name)->data;
         run->ops->update(run->backend, &update);
     }
+    run->ops->update_plan_destroy(run->backend, update.plan);
 }
 
 static void run_average(struct run *run, const struct op_case *op_case)

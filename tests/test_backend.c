@@ -372,6 +372,7 @@ static void one_step(void *argument)
     struct steps *steps = argument;
     const struct backend_ops *ops = steps->backend->ops;
     struct update update = {.kind = OPTIMIZER_SGD,
+                            .rate = 1,
                             .count = ops->tensor_count(steps->backend, steps->w.kind, steps->w.shape),
                             .w = steps->w.data,
                             .dw = steps->dw.data};

@@ -142,6 +142,10 @@ Test(experiment, an_optimizer_has_defaults_of_its_own)
     cr_expect(a.optimizer.beta1 == 0.9 && a.optimizer.beta2 == 0.99);
     cr_expect(b.optimizer.beta1 == 0.9 && b.optimizer.beta2 == 0.999);
     experiment_free(&a), experiment_free(&b);
+    const char *muon[] = {"optimizer.name=muon"};
+    a = load_overrides(muon, 1);
+    cr_expect(a.optimizer.momentum == 0.95 && a.optimizer.nesterov && a.optimizer.beta2 == 0.999);
+    experiment_free(&a);
 }
 
 /* A program before the rule may have saved it. */

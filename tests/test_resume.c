@@ -25,6 +25,7 @@ TestSuite(resume, .init = enter_without_gnuplot, .fini = leave_folder);
 static const char adam[] = DATA MODEL EVERY_STEP "[optimizer]\nname = adam\nlearning_rate = 3e-3\n"
                                                  "[schedule]\nname = cosine\nwarmup_steps = 5\n";
 static const char lion[] = DATA MODEL EVERY_STEP "[optimizer]\nname = lion\nlearning_rate = 1e-3\n";
+static const char muon[] = DATA MODEL EVERY_STEP "[optimizer]\nname = muon\nlearning_rate = 3e-3\n";
 static const char sgd[] = DATA MODEL EVERY_STEP "[optimizer]\nlearning_rate = 0.05\nmomentum = 0.9\n";
 
 static char *step_path(const char *folder, int step)
@@ -79,6 +80,11 @@ Test(resume, momentum_goes_on_from_every_step)
 Test(resume, lion_goes_on_from_every_step)
 {
     expect_same_from_every_step(lion);
+}
+
+Test(resume, muon_goes_on_from_every_step)
+{
+    expect_same_from_every_step(muon);
 }
 
 /* metrics.csv has a UTF-8 mark and lines that end in CR LF. The run makes the rows after the checkpoint again. */

@@ -255,9 +255,10 @@ Test(sweep, bad_values_name_line_key_and_alternative)
     expect_sweep_failure(HEAD "# comment\nmodel.hidden = 128 | 128, 0\n", NULL,
                          "x.ini:6: sweep.model.hidden: alternative 2: entry 2: expected an integer from 1 to 65536, "
                          "found \"0\"");
-    expect_sweep_failure(HEAD "optimizer.name = adam | rmsprop\n", NULL,
-                         "x.ini:5: sweep.optimizer.name: alternative 2: expected one of sgd, adam, adamw, lion, found "
-                         "\"rmsprop\"");
+    expect_sweep_failure(
+        HEAD "optimizer.name = adam | rmsprop\n", NULL,
+        "x.ini:5: sweep.optimizer.name: alternative 2: expected one of sgd, adam, adamw, lion, muon, found "
+        "\"rmsprop\"");
     expect_sweep_failure(HEAD "model.hidden = 128 | 5 | 128\n", NULL,
                          "x.ini:5: sweep.model.hidden: alternative 3: \"128\" is there twice");
     expect_sweep_failure(HEAD "optimizer.learning_rate = 0.1 | 1e-1\n", NULL,

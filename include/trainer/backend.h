@@ -27,6 +27,7 @@
 
 struct backend;
 struct conv2d_plan;    /* a backend's own: descriptors, scratch memory, the choice of algorithm */
+struct update_plan;    /* the same for an optimizer that updates whole filters */
 struct device_dataset; /* a backend's own: images and labels where it can gather from them */
 
 #define DEVICE_CHOICES(X) X(DEVICE_AUTO, "auto") X(DEVICE_CPU, "cpu") X(DEVICE_CUDA, "cuda")
@@ -120,15 +121,17 @@ struct dropout_params {
     uint32_t stream;
 };
 
-/* One step of an optimizer (optimizer_row.h) over flat arrays of `count` elements, with the step number and learning
- * rate of the step state. */
+/* One step of an optimizer (optimizer_row.h), with the step number of the step state and its learning rate times
+ * `rate`: over flat arrays of `count` elements, or for a `matrix` optimizer over one filter. */
 struct update {
     enum optimizer_kind kind;
     struct optimizer_params params;
+    double rate;
     size_t count;
     void *w;
     const void *dw;
     void *state[OPTIMIZER_STATES]; /* those of the row, as many as optimizer_state_count says; the rest NULL */
+    struct update_plan *plan; /* for a `matrix` optimizer: update_plan_create's for the filter's shape; else NULL */
 };
 
 /* The primitives of automatic differentiation (src/autodiff). The last three take one operand. */
@@ -431,9 +434,12 @@ struct backend_ops {
     /* x <- x * min(1, limit / (norm(x) + 1e-6)), as PyTorch's clip_grad_norm_; limit > 0. */
     void (*clip_norm)(struct backend *backend, double limit, size_t count, void *x);
 
-    /* --- optimizers: flat arenas of `count` elements --- */
+    /* --- optimizers --- */
+    /* Makes a plan for a `matrix` optimizer and filters (O,I,K,K). */
+    struct update_plan *(*update_plan_create)(struct backend *backend, enum optimizer_kind kind, struct shape filter);
+    void (*update_plan_destroy)(struct backend *backend, struct update_plan *plan); /* NULL is allowed */
     void (*update)(struct backend *backend, const struct update *update);
-    /* Optional, both or neither. They take the same step, to the bit, while the gradients are computed. Between the
+    /* Optional, both or neither, and not for a `matrix` optimizer. They take the same step, to the bit, while the gradients are computed. Between the
      * two, a conv2d_backward whose dweight lies in update->dw may also update that weight and everything behind it in
      * the arenas. Call conv2d_backward in descending order of dweight's address. By then every gradient at a higher
      * address, except this layer's dbias, must be final. update_end updates the rest, so that every element is updated

@@ -111,6 +111,8 @@ struct experiment {
         enum optimizer_kind name;
         double learning_rate, momentum, weight_decay, beta1, beta2, epsilon;
         bool nesterov;
+        enum adjust_rate adjust_rate;
+        double adamw_learning_rate; /* 0: learning_rate */
     } optimizer;
     struct {
         enum schedule_kind name;

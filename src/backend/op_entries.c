@@ -237,6 +237,19 @@ static void run_clip(struct backend *backend, const struct op_call *call)
     backend->ops->clip_norm(backend, call->op->clip, count_of(backend, x), x->data);
 }
 
+static void *prepare_update(const struct prepared *prepared, const struct op_call *call)
+{
+    struct backend *backend = prepared->backend;
+    enum optimizer_kind kind = call->op->update.kind;
+    if (!optimizer_row(kind)->matrix) return NULL;
+    return backend->ops->update_plan_create(backend, kind, call->tensor[UPDATE_W].shape);
+}
+
+static void release_update(struct backend *backend, void *plan)
+{
+    backend->ops->update_plan_destroy(backend, plan);
+}
+
 static void run_update(struct backend *backend, const struct op_call *call)
 {
     const struct tensor *t = call->tensor;
@@ -246,6 +259,7 @@ static void run_update(struct backend *backend, const struct op_call *call)
     update.dw = t[UPDATE_DW].data;
     update.state[0] = t[UPDATE_STATE_0].data;
     update.state[1] = t[UPDATE_STATE_1].data;
+    update.plan = call->plan;
     backend->ops->update(backend, &update);
 }
 
@@ -280,6 +294,6 @@ const struct op_function op_entries[OP_KIND_COUNT] = {
     [OP_CHANNEL_BROADCAST] = {run_channel_broadcast},
     [OP_FOLD] = {run_fold},
     [OP_CLIP] = {run_clip},
-    [OP_UPDATE] = {run_update},
+    [OP_UPDATE] = {run_update, prepare_update, release_update},
     [OP_AVERAGE] = {run_average},
 };

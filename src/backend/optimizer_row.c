@@ -2,6 +2,7 @@
  * backend. */
 #include "trainer/optimizer_row.h"
 
+#include <math.h>
 #include <string.h>
 
 static const struct optimizer_row rows[] = {
@@ -11,6 +12,16 @@ static const struct optimizer_row rows[] = {
     [OPTIMIZER_ADAM] = {.keys = {{"beta1"}, {"beta2"}, {"epsilon"}}, .states = {"exp_avg", "exp_avg_sq"}},
     [OPTIMIZER_ADAMW] = {.keys = {{"beta1"}, {"beta2"}, {"epsilon"}}, .states = {"exp_avg", "exp_avg_sq"}},
     [OPTIMIZER_LION] = {.keys = {{"beta1"}, {"beta2", "0.99"}}, .states = {"exp_avg"}},
+    [OPTIMIZER_MUON] = {.keys = {{"momentum", "0.95"},
+                                 {"nesterov", "true"},
+                                 {"adjust_rate"},
+                                 {"adamw_learning_rate"},
+                                 {"beta1"},
+                                 {"beta2"},
+                                 {"epsilon"}},
+                        .states = {"momentum_buffer"},
+                        .matrix = true,
+                        .rest = OPTIMIZER_ADAMW},
 };
 
 _Static_assert(sizeof rows / sizeof *rows == OPTIMIZER_CHOICES(CHOICE_COUNT), "a row for each optimizer");
@@ -54,4 +65,10 @@ const char *optimizer_default(enum optimizer_kind kind, const char *key)
 {
     const struct optimizer_key *found = find_key(kind, key);
     return found ? found->own_default : NULL;
+}
+
+double muon_scale(const struct optimizer_params *params, double o, double n)
+{
+    if (params->adjust_rate == ADJUST_RATE_ORIGINAL) return sqrt(fmax(1, o / n));
+    return 0.2 * sqrt(fmax(o, n));
 }

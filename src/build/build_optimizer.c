@@ -3,6 +3,7 @@
 
 struct optimizer_params optimizer_from_experiment(const struct experiment *experiment)
 {
+    double rate = experiment->optimizer.learning_rate, rest = experiment->optimizer.adamw_learning_rate;
     return (struct optimizer_params){
         .weight_decay = experiment->optimizer.weight_decay,
         .momentum = experiment->optimizer.momentum,
@@ -10,6 +11,8 @@ struct optimizer_params optimizer_from_experiment(const struct experiment *exper
         .beta1 = experiment->optimizer.beta1,
         .beta2 = experiment->optimizer.beta2,
         .epsilon = experiment->optimizer.epsilon,
+        .adjust_rate = experiment->optimizer.adjust_rate,
+        .rest_rate = rest > 0 ? rest / rate : 1,
     };
 }
 

@@ -158,6 +158,13 @@ const struct experiment_key experiment_keys[] = {
          FROM(0), BELOW(1)),
     REAL(optimizer, epsilon, KEPT, VARIES, "1e-8", "Number that Adam adds to the root of its average of squared gradients.",
          ABOVE(0), TO(1)),
+    CHOICE(optimizer, adjust_rate, KEPT, VARIES, "match_rms_adamw", ADJUST_RATE_CHOICES,
+           "How muon scales its step for a filter as a matrix of o rows and n columns. match_rms_adamw: by 0.2 "
+           "sqrt(max(o, n)), so that rates and weight decays that suit adamw suit muon; original: by sqrt(max(1, o / n))."),
+    REAL(optimizer, adamw_learning_rate, KEPT, VARIES, "0",
+         "Learning rate of the parameters that muon leaves to AdamW: biases, gamma and beta of batch normalization, and "
+         "the last layer's weights. A schedule changes it in proportion to learning_rate; 0: that of learning_rate.",
+         FROM(0), TO(1000)),
 
     CHOICE(schedule, name, KEPT, VARIES, "constant", SCHEDULE_CHOICES,
            "How the learning rate changes after the warm-up. cosine and linear go from optimizer.learning_rate down "

@@ -1,45 +1,115 @@
 /* Holds an optimizer's state and writes its steps into a program (optimizer.h). */
 #include "trainer/optimizer.h"
 
+#include <stdlib.h>
+
+#include "trainer/check.h"
+#include "trainer/memory.h"
+
+/* The weights of the last layer that has any. */
+static const struct parameter *last_weight(const struct network *network)
+{
+    for (int i = network->layer_count - 1; i >= 0; i--)
+        for (int p = 0; p < network->layers[i].parameter_count; p++)
+            if (network->layers[i].parameter[p].value.kind == TENSOR_FILTER) return &network->layers[i].parameter[p];
+    return NULL;
+}
+
+/* A `matrix` optimizer leaves vectors, and the weights of the last layer, to another. */
+static enum optimizer_kind kind_for(const struct optimizer *optimizer, const struct parameter *parameter)
+{
+    const struct optimizer_row *row = optimizer_row(optimizer->kind);
+    if (!row->matrix) return optimizer->kind;
+    bool hidden = parameter->value.kind == TENSOR_FILTER && parameter != last_weight(optimizer->network);
+    return hidden ? optimizer->kind : row->rest;
+}
+
+/* Adds the parameter, whose share of the arenas is so large. */
+static void add_slot(struct optimizer *optimizer, const struct parameter *parameter, int64_t share)
+{
+    struct optimizer_slot slot = {.parameter = parameter->offset, .kind = kind_for(optimizer, parameter)};
+    slot.state_count = optimizer_state_count(slot.kind, &optimizer->params);
+    for (int s = 0; s < slot.state_count; s++) {
+        slot.state[s] = (int64_t)optimizer->state_bytes[s];
+        optimizer->state_bytes[s] += (size_t)share;
+    }
+    optimizer->slots[optimizer->slot_count++] = slot;
+}
+
+static void place_states(struct optimizer *optimizer)
+{
+    const struct network *network = optimizer->network;
+    size_t count = 0;
+    for (int i = 0; i < network->layer_count; i++) count += (size_t)network->layers[i].parameter_count;
+    optimizer->slots = memory_alloc(count, sizeof *optimizer->slots);
+    const struct parameter *before = NULL;
+    for (int i = 0; i < network->layer_count; i++)
+        for (int p = 0; p < network->layers[i].parameter_count; p++) {
+            const struct parameter *parameter = &network->layers[i].parameter[p];
+            if (before) add_slot(optimizer, before, parameter->offset - before->offset);
+            before = parameter;
+        }
+    int64_t end = (int64_t)(network->arena_count * network->backend->scalar_size);
+    if (before) add_slot(optimizer, before, end - before->offset);
+}
+
 void optimizer_create(struct optimizer *optimizer, enum optimizer_kind kind, const struct optimizer_params *params,
                       struct network *network)
 {
     struct backend *backend = network->backend;
     *optimizer = (struct optimizer){.kind = kind, .params = *params, .network = network};
-    optimizer->state_count = optimizer_state_count(optimizer->kind, &optimizer->params);
-    for (int i = 0; i < optimizer->state_count; i++)
-        optimizer->state[i] = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
+    place_states(optimizer);
+    for (int s = 0; s < OPTIMIZER_STATES; s++)
+        if (optimizer->state_bytes[s] > 0)
+            optimizer->state[s] = backend->ops->alloc(backend, optimizer->state_bytes[s]);
 }
 
 void optimizer_destroy(struct optimizer *optimizer)
 {
-    for (int i = 0; i < optimizer->state_count; i++) {
-        struct backend *backend = optimizer->network->backend;
-        backend->ops->free(backend, optimizer->state[i]);
-    }
+    for (int s = 0; s < OPTIMIZER_STATES; s++)
+        if (optimizer->state[s]) {
+            struct backend *backend = optimizer->network->backend;
+            backend->ops->free(backend, optimizer->state[s]);
+        }
+    free(optimizer->slots);
     *optimizer = (struct optimizer){0};
+}
+
+const struct optimizer_slot *optimizer_slot_of(const struct optimizer *optimizer, int64_t parameter)
+{
+    for (int i = 0; i < optimizer->slot_count; i++)
+        if (optimizer->slots[i].parameter == parameter) return &optimizer->slots[i];
+    CHECK(!"a parameter of the network");
+}
+
+/* Appends the UPDATE of parameter `weight`, a tensor of the program. */
+static void write_update(const struct optimizer *optimizer, struct program *program, int weight)
+{
+    struct program_tensor tensor = program->tensors[weight];
+    const struct optimizer_slot *slot = optimizer_slot_of(optimizer, tensor.offset);
+    struct op op = op_make(OP_UPDATE);
+    op.phase = PHASE_OPTIMIZER;
+    op.layer = tensor.name_index;
+    op.update = (struct update){.kind = slot->kind,
+                                .params = optimizer->params,
+                                .rate = slot->kind == optimizer->kind ? 1 : optimizer->params.rest_rate};
+    op.tensor[UPDATE_W] = weight;
+    op.tensor[UPDATE_DW] = tensor.gradient;
+    tensor.gradient = -1;
+    for (int s = 0; s < slot->state_count; s++) {
+        tensor.space = s == 0 ? SPACE_MOMENT_0 : SPACE_MOMENT_1;
+        tensor.name = s == 0 ? "m" : "v";
+        tensor.offset = slot->state[s];
+        op.tensor[UPDATE_STATE_0 + s] = program_tensor_add(program, tensor);
+    }
+    program_add(program, op);
 }
 
 void optimizer_write(const struct optimizer *optimizer, struct program *program)
 {
-    struct op op = op_make(OP_UPDATE);
-    op.phase = PHASE_OPTIMIZER;
-    op.update = (struct update){.kind = optimizer->kind, .params = optimizer->params};
     int count = program->tensor_count;
-    for (int t = 0; t < count; t++) {
-        struct program_tensor tensor = program->tensors[t];
-        if (tensor.gradient < 0) continue;
-        op.layer = tensor.name_index;
-        op.tensor[UPDATE_W] = t;
-        op.tensor[UPDATE_DW] = tensor.gradient;
-        tensor.gradient = -1;
-        for (int s = 0; s < optimizer->state_count; s++) {
-            tensor.space = s == 0 ? SPACE_MOMENT_0 : SPACE_MOMENT_1;
-            tensor.name = s == 0 ? "m" : "v";
-            op.tensor[UPDATE_STATE_0 + s] = program_tensor_add(program, tensor);
-        }
-        program_add(program, op);
-    }
+    for (int t = 0; t < count; t++)
+        if (program->tensors[t].gradient >= 0) write_update(optimizer, program, t);
 }
 
 void optimizer_bases(const struct optimizer *optimizer, void *base[SPACES])

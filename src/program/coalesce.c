@@ -12,9 +12,11 @@ static int64_t arena_share(const struct program_tensor *tensor)
     return ((int64_t)tensor->bytes + LINE - 1) / LINE * LINE;
 }
 
-/* True where every operand of `next` lies right behind that of `op`, in the same space. */
+/* True where every operand of `next` lies right behind that of `op`, in the same space, and the step of both is taken
+ * element by element. */
 static bool is_neighbour(const struct program *program, const struct op *op, const struct op *next)
 {
+    if (optimizer_row(op->update.kind)->matrix) return false;
     if (next->kind != OP_UPDATE || memcmp(&op->update, &next->update, sizeof op->update) != 0) return false;
     for (int slot = UPDATE_W; slot <= UPDATE_STATE_1; slot++) {
         if ((op->tensor[slot] < 0) != (next->tensor[slot] < 0)) return false;

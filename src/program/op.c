@@ -101,6 +101,15 @@ static double conv2d_backward_flops(const struct program *program, const struct 
                                     program_shape(program, op, CONV2D_BACKWARD_WEIGHT).n);
 }
 
+/* A matrix of o rows and n columns, p the smaller of the two: X X^T, its square, and the two multiplied by X. */
+static double update_flops(const struct program *program, const struct op *op)
+{
+    struct shape w = program_shape(program, op, UPDATE_W);
+    if (!optimizer_row(op->update.kind)->matrix) return 0;
+    double o = (double)w.n, n = (double)shape_sample_count(w), p = o < n ? o : n;
+    return MUON_ITERATIONS * (4 * p * o * n + 2 * p * p * p);
+}
+
 /* --- rows --- */
 
 static const struct op_row gather_row = {
@@ -356,6 +365,7 @@ static const struct op_row update_row = {
                 [UPDATE_STATE_0] = OPTIONAL_UPDATE("state_0"),
                 [UPDATE_STATE_1] = OPTIONAL_UPDATE("state_1")},
     .output = -1,
+    .flops = update_flops,
 };
 
 static const struct op_row average_row = {

@@ -93,22 +93,28 @@ bool checkpoint_each_trained(struct trainer *trainer, bool (*visit)(void *, cons
            each_weight(network, "training.", network->parameters, network->buffers, visit, argument);
 }
 
+/* Visits state number s of a parameter of the layer, if its optimizer keeps so many. */
+static bool visit_moment(const struct optimizer *optimizer, int s, const struct layer *layer, int p,
+                         bool (*visit)(void *, const struct checkpoint_item *), void *argument)
+{
+    const struct parameter *parameter = &layer->parameter[p];
+    const struct optimizer_slot *slot = optimizer_slot_of(optimizer, parameter->offset);
+    if (s >= slot->state_count) return true;
+    char *prefix = memory_format("optimizer.%s.", optimizer_row(slot->kind)->states[s]);
+    struct tensor moment = tensor_at(parameter->value, optimizer->state[s], slot->state[s]);
+    bool good = visit_tensor(layer, prefix, parameter->name, moment, visit, argument);
+    free(prefix);
+    return good;
+}
+
 bool checkpoint_each_moment(const struct optimizer *optimizer, bool (*visit)(void *, const struct checkpoint_item *),
                             void *argument)
 {
     const struct network *network = optimizer->network;
     bool good = true;
-    for (int s = 0; s < optimizer->state_count; s++) {
-        char *prefix = memory_format("optimizer.%s.", optimizer_row(optimizer->kind)->states[s]);
-        for (int i = 0; i < network->layer_count; i++) {
-            const struct layer *layer = &network->layers[i];
-            for (int p = 0; good && p < layer->parameter_count; p++) {
-                const struct parameter *parameter = &layer->parameter[p];
-                struct tensor moment = tensor_at(parameter->value, optimizer->state[s], parameter->offset);
-                good = visit_tensor(layer, prefix, parameter->name, moment, visit, argument);
-            }
-        }
-        free(prefix);
-    }
+    for (int s = 0; s < OPTIMIZER_STATES; s++)
+        for (int i = 0; i < network->layer_count; i++)
+            for (int p = 0; good && p < network->layers[i].parameter_count; p++)
+                good = visit_moment(optimizer, s, &network->layers[i], p, visit, argument);
     return good;
 }

@@ -98,6 +98,8 @@ void subject_open(struct subject *subject, struct backend *backend, const struct
     if (c->op.op == CASE_UPDATE) {
         for (int i = 0; i < states_of(c); i++)
             subject->state[i] = ops->alloc(backend, tensor_bytes(backend, TENSOR_FILTER, c->op.x));
+        if (optimizer_row(c->op.update.kind)->matrix)
+            subject->update_plan = ops->update_plan_create(backend, c->op.update.kind, c->op.x);
     } else {
         subject->y = tensor_alloc(backend, TENSOR_ACTIVATION, y);
         subject->dx = fresh(subject, &subject->x);
@@ -128,8 +130,9 @@ void subject_close(struct subject *subject)
                                 &subject->mean,   &subject->rstd};
     for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) tensor_free(subject->backend, tensors[i]);
     if (subject->plan) ops->conv2d_plan_destroy(subject->backend, subject->plan);
+    ops->update_plan_destroy(subject->backend, subject->update_plan);
     ops->free(subject->backend, subject->saved), ops->free(subject->backend, subject->labels);
-    for (int i = 0; i < 2; i++) ops->free(subject->backend, subject->state[i]);
+    for (int i = 0; i < OPTIMIZER_STATES; i++) ops->free(subject->backend, subject->state[i]);
 }
 
 /* --- running --- */
@@ -171,6 +174,8 @@ static void run_update(struct subject *s)
 {
     struct update update = {.kind = s->c->op.update.kind,
                             .params = s->c->op.update.params,
+                            .rate = 1,
+                            .plan = s->update_plan,
                             .count = (size_t)shape_count(s->c->op.x),
                             .w = s->x.data,
                             .dw = s->dx.data};

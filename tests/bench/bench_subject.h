@@ -21,6 +21,7 @@ struct subject {
     const struct bench_case *c;
     struct tensor x, y, dy, dx, weight, bias, dweight, dbias, gamma, beta, running_mean, running_var, mean, rstd;
     struct conv2d_plan *plan;
+    struct update_plan *update_plan; /* for an optimizer that has one */
     struct batchnorm_fused_params fused;
     void *saved;
     int32_t *labels;

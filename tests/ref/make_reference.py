@@ -28,6 +28,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import optimizers
+
 WHOLE, SAMPLES, SEGMENTS = 512, 128, 32
 SAMPLE_STREAM, SIGN_STREAM = 1000, 1001
 STEPS = 5  # of an optimizer
@@ -300,26 +302,22 @@ def adam(draw, kind, o, i, k, beta1, beta2, epsilon, decay):
     return optimize(draw, make, {"exp_avg": 2 * (1 - beta1), "exp_avg_sq": 0.0}, o, i, k)
 
 
-class Lion(torch.optim.Optimizer):
-    """Chen et al. 2023, algorithm 2; PyTorch has none."""
-
-    def __init__(self, parameters, lr, betas, weight_decay):
-        super().__init__(parameters, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
-
-    @torch.no_grad()
-    def step(self):
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            for w in group["params"]:
-                m = self.state[w].setdefault("exp_avg", torch.zeros_like(w))
-                direction = torch.sign(beta1 * m + (1 - beta1) * w.grad)
-                w -= group["lr"] * (direction + group["weight_decay"] * w)
-                m.copy_(beta2 * m + (1 - beta2) * w.grad)
-
-
 def lion(draw, o, i, k, beta1, beta2, decay):
-    make = lambda w: Lion(w, lr=1, betas=(beta1, beta2), weight_decay=decay)
+    make = lambda w: optimizers.Lion(w, lr=1, betas=(beta1, beta2), weight_decay=decay)
     return optimize(draw, make, {"exp_avg": 2 * (1 - beta2)}, o, i, k)
+
+
+def muon(draw, o, i, k, momentum, decay, nesterov, match_rms_adamw):
+    made = []
+
+    def make(w):
+        made.append(optimizers.Muon(w, 1, momentum, decay, nesterov, match_rms_adamw))
+        return made[0]
+
+    result = optimize(draw, make, {"momentum_buffer": 2 * (1 - momentum)}, o, i, k)
+    values, size = result["w"]
+    result["w"] = (values, size + made[0].terms)
+    return result
 
 
 def average(draw, o, i, k, decay):
@@ -371,6 +369,7 @@ KINDS = {
     "ADAM": lambda draw, *a: adam(draw, torch.optim.Adam, *a),
     "ADAMW": lambda draw, *a: adam(draw, torch.optim.AdamW, *a),
     "LION": lion,
+    "MUON": muon,
     "AVERAGE": average,
 }
 

@@ -7,6 +7,7 @@
 
 #include <math.h>
 
+#include "backend/cpu/cpu_muon.h"
 #include "backend/cpu/cpu_update.h"
 
 static void plain_range(const struct cpu_update *update, int64_t first, int64_t last)
@@ -102,11 +103,10 @@ static void lion_range(const struct cpu_update *update, int64_t first, int64_t l
     }
 }
 
+/* NULL: the optimizer updates whole tensors. */
 static void (*const ranges[])(const struct cpu_update *update, int64_t first, int64_t last) = {
-    [OPTIMIZER_SGD] = sgd_range,
-    [OPTIMIZER_ADAM] = adam_range,
-    [OPTIMIZER_ADAMW] = adam_range,
-    [OPTIMIZER_LION] = lion_range,
+    [OPTIMIZER_SGD] = sgd_range,   [OPTIMIZER_ADAM] = adam_range, [OPTIMIZER_ADAMW] = adam_range,
+    [OPTIMIZER_LION] = lion_range, [OPTIMIZER_MUON] = NULL,
 };
 
 _Static_assert(sizeof ranges / sizeof *ranges == OPTIMIZER_CHOICES(CHOICE_COUNT), "a rule for each optimizer");
@@ -137,7 +137,7 @@ static void cpu_update_begin(struct backend *backend, const struct update *updat
     const struct step_state *state = &cpu_backend_of(backend)->state;
     double t = (double)state->step + 1;
     struct cpu_update *begun = cpu_backend_of(backend)->update;
-    CHECK(!begun->range);
+    CHECK(!begun->range && ranges[update->kind]);
     *begun = (struct cpu_update){
         .range = ranges[update->kind],
         .w = update->w,
@@ -146,7 +146,7 @@ static void cpu_update_begin(struct backend *backend, const struct update *updat
         .left = (int64_t)update->count,
         .kind = update->kind,
         .params = update->params,
-        .rate = (real)state->learning_rate,
+        .rate = (real)(state->learning_rate * update->rate),
         .bias1 = (real)(1 / (1 - pow(update->params.beta1, t))),
         .bias2 = (real)(1 / (1 - pow(update->params.beta2, t))),
     };
@@ -180,8 +180,19 @@ void CPU_EXPORT(cpu_update_passed)(struct backend *backend, const struct tensor 
     update->left = first;
 }
 
+static struct update_plan *cpu_update_plan_create(struct backend *backend, enum optimizer_kind kind,
+                                                  struct shape filter)
+{
+    CHECK(kind == OPTIMIZER_MUON);
+    return CPU_EXPORT(cpu_muon_plan)(backend, filter);
+}
+
 static void cpu_update_all(struct backend *backend, const struct update *update)
 {
+    if (update->kind == OPTIMIZER_MUON) {
+        CPU_EXPORT(cpu_muon_update)(backend, update);
+        return;
+    }
     cpu_update_begin(backend, update);
     cpu_update_end(backend);
 }
@@ -209,6 +220,8 @@ static void cpu_average_step(struct backend *backend, double decay, size_t count
 
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops)
 {
+    ops->update_plan_create = cpu_update_plan_create;
+    ops->update_plan_destroy = CPU_EXPORT(cpu_muon_plan_free);
     ops->update = cpu_update_all;
     ops->update_begin = cpu_update_begin;
     ops->update_end = cpu_update_end;

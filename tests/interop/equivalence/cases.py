@@ -8,6 +8,7 @@ NESTEROV = {**MOMENTUM, "optimizer.nesterov": "true"}
 DECAY = {"optimizer.weight_decay": "0.05"}
 ADAM = {"optimizer.name": "adam", "optimizer.learning_rate": "2e-3"}
 ADAMW = {"optimizer.name": "adamw", "optimizer.learning_rate": "2e-3"}
+MUON = {"optimizer.name": "muon", "optimizer.learning_rate": "2e-3"}
 LION = {"optimizer.name": "lion", "optimizer.learning_rate": "1e-3"}
 PERCEPTRON = {"model.kind": "mlp", "model.features": "", "model.hidden": "24, 16", "optimizer.learning_rate": "0.02"}
 COLOUR = {"data.dataset": "cifar10"}
@@ -44,7 +45,13 @@ def optimizers():
                                       "optimizer.beta2": "0.95", "optimizer.epsilon": "1e-6"}
     yield "lion", LION
     yield "lion, weight decay", {**LION, "optimizer.weight_decay": "0.5"}
-    yield "lion, betas, batchnorm", {**LION, **BATCHNORM, "optimizer.beta1": "0.8", "optimizer.beta2": "0.95"}
+    yield "lion, betas", {**LION, "optimizer.beta1": "0.8", "optimizer.beta2": "0.95"}
+    yield "muon", MUON
+    yield "muon, batchnorm, weight decay", {**MUON, **BATCHNORM, "optimizer.weight_decay": "0.5"}
+    yield "muon, original, own rate of adamw", {**MUON, "optimizer.adjust_rate": "original", "optimizer.learning_rate": "0.01",
+                                                "optimizer.adamw_learning_rate": "2e-3", "schedule.name": "linear"}
+    yield "muon, perceptron, no nesterov, momentum", {**PERCEPTRON, **MUON, "optimizer.momentum": "0.8",
+                                                      "optimizer.nesterov": "false"}
 
 
 def schedules():

@@ -67,7 +67,9 @@ class Drawn:
 
     def draw_optimizer(self):
         self.choose("optimizer.weight_decay", "0", "0.01")
-        name = self.choose("optimizer.name", "sgd", "sgd", "adam", "adamw", "lion")
+        # Lion follows the sign of a gradient that is 0 but for rounding, as a bias before batch normalization has it.
+        lion = ("lion",) if self.keys["model.batchnorm"] == "none" else ()
+        name = self.choose("optimizer.name", "sgd", "sgd", "adam", "adamw", "muon", *lion)
         if name == "sgd":
             small = self.large and self.keys["model.batchnorm"] == "none"
             self.keys["optimizer.learning_rate"] = "1e-5" if small else "0.02"

@@ -13,7 +13,9 @@ import changes
 import draws
 from images import normalization
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+INTEROP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [INTEROP, os.path.join(os.path.dirname(INTEROP), "ref")]
+from optimizers import Lion, Muon  # noqa: E402
 from pytorch_network import layers_of  # noqa: E402
 
 EVALUATION_BATCH = {"convnet": 128, "mlp": 512}  # with train.eval_batch_size = 0; batch statistics depend on it
@@ -73,25 +75,35 @@ def initial_state(settings, shape, classes):
     return {name: value.numpy() for name, value in network.state().items()}
 
 
-class Lion(torch.optim.Optimizer):
-    """Chen et al. 2023, algorithm 2; PyTorch has none."""
+class MuonAndAdamW:
+    """Muon for the weights of all layers but the last, AdamW for the rest; one state, and one rate for a schedule to move."""
 
-    def __init__(self, parameters, lr, betas, weight_decay):
-        super().__init__(parameters, {"lr": lr, "betas": betas, "weight_decay": weight_decay})
+    def __init__(self, settings, named, rate, betas, decay):
+        named = dict(named)
+        last = [name for name, parameter in named.items() if parameter.ndim > 1][-1]
+        hidden = [parameter for name, parameter in named.items() if parameter.ndim > 1 and name != last]
+        rest = [parameter for name, parameter in named.items() if parameter.ndim == 1 or name == last]
+        self.share = (settings.real("optimizer.adamw_learning_rate") or rate) / rate
+        matched = settings.text("optimizer.adjust_rate") == "match_rms_adamw"
+        self.muon = Muon(hidden, rate, settings.real("optimizer.momentum"), decay, settings.flag("optimizer.nesterov"), matched)
+        self.adamw = torch.optim.AdamW(rest, rate, betas, settings.real("optimizer.epsilon"), decay)
+        self.zero_grad = lambda: (self.muon.zero_grad(), self.adamw.zero_grad())
+        self.scheduled, self.param_groups = self.muon, self.muon.param_groups
 
-    @torch.no_grad()
+    @property
+    def state(self):
+        return {**self.muon.state, **self.adamw.state}
+
     def step(self):
-        for group in self.param_groups:
-            beta1, beta2 = group["betas"]
-            for w in group["params"]:
-                m = self.state[w].setdefault("exp_avg", torch.zeros_like(w))
-                direction = torch.sign(beta1 * m + (1 - beta1) * w.grad)
-                w -= group["lr"] * (direction + group["weight_decay"] * w)
-                m.copy_(beta2 * m + (1 - beta2) * w.grad)
+        self.adamw.param_groups[0]["lr"] = self.share * self.muon.param_groups[0]["lr"]
+        self.muon.step()
+        self.adamw.step()
 
 
-def make_optimizer(settings, parameters):
+def make_optimizer(settings, named):
     rate, decay = settings.real("optimizer.learning_rate"), settings.real("optimizer.weight_decay")
+    named = list(named)
+    parameters = [parameter for _, parameter in named]
     name = settings.text("optimizer.name")
     if name == "sgd":
         return torch.optim.SGD(parameters, rate, settings.real("optimizer.momentum"), weight_decay=decay,
@@ -99,6 +111,8 @@ def make_optimizer(settings, parameters):
     betas = settings.real("optimizer.beta1"), settings.real("optimizer.beta2")
     if name == "lion":
         return Lion(parameters, rate, betas, decay)
+    if name == "muon":
+        return MuonAndAdamW(settings, named, rate, betas, decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     return kind(parameters, rate, betas, settings.real("optimizer.epsilon"), decay)
 
@@ -163,10 +177,10 @@ class Run:
         self.network, self.evaluated = (Network(settings, shape, classes).to(dtype) for _ in range(2))
         tensors = {name: torch.from_numpy(value).to(dtype) for name, value in state.items()}
         self.network.load_state_dict(tensors, strict=False)
-        self.optimizer = make_optimizer(settings, self.network.parameters())
+        self.optimizer = make_optimizer(settings, self.network.named_parameters())
         with warnings.catch_warnings():  # about calls inside of PyTorch's own schedules
             warnings.simplefilter("ignore")
-            self.schedule = make_schedule(settings, self.optimizer)
+            self.schedule = make_schedule(settings, getattr(self.optimizer, "scheduled", self.optimizer))
         self.decay = settings.real("train.ema_decay")
         self.average = self.network.state() if self.decay > 0 else None
         self.steps_done, self.rate = 0, settings.real("optimizer.learning_rate")
@@ -255,7 +269,7 @@ class Run:
         found.update(self.average or {})
         for name, parameter in self.network.named_parameters():
             for moment in ("momentum_buffer", "exp_avg", "exp_avg_sq"):
-                value = self.optimizer.state[parameter].get(moment)
+                value = self.optimizer.state.get(parameter, {}).get(moment)
                 if value is not None:
                     found[f"optimizer.{moment}.{name}"] = value
         return {name: value.detach().double().numpy().copy() for name, value in found.items()}
