@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "tensor/window.h"
+
 int64_t count_product(int64_t a, int64_t b)
 {
     int64_t product;
@@ -49,9 +51,8 @@ int64_t window_useful_taps(int64_t size, struct window window)
 {
     int64_t outputs = window_output_size(size, window), taps = 0;
     for (int64_t p = 0; p < outputs; p++) {
-        int64_t start = p * window.stride - window.padding, end = start + window.kernel;
-        int64_t first = start > 0 ? start : 0, last = end < size ? end : size;
-        if (last > first) taps += last - first;
+        struct window_range range = window_taps(window, p, size);
+        if (range.last > range.first) taps += range.last - range.first;
     }
     return taps;
 }

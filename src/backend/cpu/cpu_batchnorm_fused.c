@@ -16,6 +16,7 @@
 #include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_pool.h"
+#include "tensor/window.h"
 
 struct fused_task {
     struct batchnorm_fused_params params;
@@ -47,12 +48,11 @@ static int64_t list_taps(const struct fused_task *task, const real *x, int64_t p
 {
     struct window window = task->params.pool.window;
     struct shape s = task->x.shape;
-    int64_t k_first, k_last, l_first, l_last, count = 0;
-    cpu_tap_range(window, p, s.h, &k_first, &k_last);
-    cpu_tap_range(window, q, s.w, &l_first, &l_last);
-    for (int64_t k = k_first; k < k_last; k++) {
-        for (int64_t l = l_first; l < l_last; l++) {
-            int64_t pixel = (p * window.stride + k - window.padding) * s.w + q * window.stride + l - window.padding;
+    struct window_range rows = window_taps(window, p, s.h), columns = window_taps(window, q, s.w);
+    int64_t count = 0;
+    for (int64_t k = rows.first; k < rows.last; k++) {
+        for (int64_t l = columns.first; l < columns.last; l++) {
+            int64_t pixel = window_input(window, p, k) * s.w + window_input(window, q, l);
             taps[count++] = (struct tap){x + pixel * s.n * CPU_BLOCK, k * window.kernel + l};
         }
     }

@@ -15,6 +15,7 @@
 #include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_pool.h"
+#include "tensor/window.h"
 
 struct fused_task {
     struct batchnorm_fused_params params;
@@ -50,14 +51,11 @@ static int64_t list_covers(const struct fused_task *task, int64_t block, int64_t
         return 1;
     }
     struct window window = task->params.pool.window;
-    int64_t p_first, p_last, q_first, q_last;
-    cpu_window_range(window, h, y.h, &p_first, &p_last);
-    cpu_window_range(window, w, y.w, &q_first, &q_last);
-    for (int64_t p = p_first; p < p_last; p++) {
-        for (int64_t q = q_first; q < q_last; q++) {
+    struct window_range rows = window_outputs(window, h, y.h), columns = window_outputs(window, w, y.w);
+    for (int64_t p = rows.first; p < rows.last; p++) {
+        for (int64_t q = columns.first; q < columns.last; q++) {
             int64_t at = start + (p * y.w + q) * y.n * CPU_BLOCK;
-            int64_t tap =
-                (h + window.padding - p * window.stride) * window.kernel + w + window.padding - q * window.stride;
+            int64_t tap = window_tap(window, p, h) * window.kernel + window_tap(window, q, w);
             covers[count++] = (struct cover){task->dy + at, task->saved ? task->saved + at : NULL, tap};
         }
     }

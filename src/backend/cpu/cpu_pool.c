@@ -10,6 +10,7 @@
  * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_pool.h"
+#include "tensor/window.h"
 
 struct pool_task {
     struct pool_params params;
@@ -23,14 +24,12 @@ static void max_lanes(const struct pool_task *task, const real *x, int64_t p, in
 {
     struct window window = task->params.window;
     struct shape s = task->from.shape;
-    int64_t k_first, k_last, l_first, l_last;
-    cpu_tap_range(window, p, s.h, &k_first, &k_last);
-    cpu_tap_range(window, q, s.w, &l_first, &l_last);
+    struct window_range rows = window_taps(window, p, s.h), columns = window_taps(window, q, s.w);
     vec best = vec_set(-(real)__builtin_inf());
     vec_int winner = {0};
-    for (int64_t k = k_first; k < k_last; k++) {
-        for (int64_t l = l_first; l < l_last; l++) {
-            int64_t pixel = (p * window.stride + k - window.padding) * s.w + q * window.stride + l - window.padding;
+    for (int64_t k = rows.first; k < rows.last; k++) {
+        for (int64_t l = columns.first; l < columns.last; l++) {
+            int64_t pixel = window_input(window, p, k) * s.w + window_input(window, q, l);
             vec value = vec_load(x + pixel * s.n * CPU_BLOCK);
             cpu_take_larger(value, k * window.kernel + l, &best, &winner);
         }
@@ -43,13 +42,11 @@ static void average_lanes(const struct pool_task *task, const real *x, int64_t p
 {
     struct window window = task->params.window;
     struct shape s = task->from.shape;
-    int64_t k_first, k_last, l_first, l_last;
-    cpu_tap_range(window, p, s.h, &k_first, &k_last);
-    cpu_tap_range(window, q, s.w, &l_first, &l_last);
+    struct window_range rows = window_taps(window, p, s.h), columns = window_taps(window, q, s.w);
     vec total = {0};
-    for (int64_t k = k_first; k < k_last; k++) {
-        for (int64_t l = l_first; l < l_last; l++) {
-            int64_t pixel = (p * window.stride + k - window.padding) * s.w + q * window.stride + l - window.padding;
+    for (int64_t k = rows.first; k < rows.last; k++) {
+        for (int64_t l = columns.first; l < columns.last; l++) {
+            int64_t pixel = window_input(window, p, k) * s.w + window_input(window, q, l);
             total += vec_load(x + pixel * s.n * CPU_BLOCK);
         }
     }
@@ -80,19 +77,16 @@ static void gradient_lanes(const struct pool_task *task, int64_t block, int64_t 
 {
     struct window window = task->params.window;
     struct shape s = task->from.shape;
-    int64_t p_first, p_last, q_first, q_last;
-    cpu_window_range(window, h, s.h, &p_first, &p_last);
-    cpu_window_range(window, w, s.w, &q_first, &q_last);
+    struct window_range rows = window_outputs(window, h, s.h), columns = window_outputs(window, w, s.w);
     const real *dy = task->from.data;
     bool max = task->params.kind == POOL_MAX;
     vec total = {0};
-    for (int64_t p = p_first; p < p_last; p++) {
-        for (int64_t q = q_first; q < q_last; q++) {
+    for (int64_t p = rows.first; p < rows.last; p++) {
+        for (int64_t q = columns.first; q < columns.last; q++) {
             int64_t at = ((block * s.h + p) * s.w + q) * s.n * CPU_BLOCK + lane;
             vec value = vec_load(dy + at);
             if (max) {
-                int64_t tap =
-                    (h + window.padding - p * window.stride) * window.kernel + w + window.padding - q * window.stride;
+                int64_t tap = window_tap(window, p, h) * window.kernel + window_tap(window, q, w);
                 value = cpu_gradient_of_winner(value, task->saved + at, tap);
             }
             total += value;

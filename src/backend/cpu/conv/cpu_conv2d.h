@@ -4,6 +4,7 @@
 #define CPU_CONV2D_H
 
 #include "backend/cpu/cpu_variant.h"
+#include "tensor/window.h"
 
 enum { CPU_FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK };
 
@@ -56,15 +57,13 @@ struct tap_range {
 
 static inline struct tap_range tap_range_of(struct window window, bool transposed, int64_t at, int64_t size)
 {
-    int64_t stride = window.stride, kernel = window.kernel;
-    if (!transposed) { /* position = at*stride + k - padding */
-        int64_t start = at * stride - window.padding, first = max_of(-start, 0);
-        return (struct tap_range){first, min_of(kernel, size - start), 1, start + first, 1};
+    if (!transposed) {
+        struct window_range taps = window_taps(window, at, size);
+        return (struct tap_range){taps.first, taps.last, 1, window_input(window, at, taps.first), 1};
     }
-    /* position = (at + padding - k) / stride, where that divides */
-    int64_t sum = at + window.padding;
-    int64_t first = max_of(sum - (size - 1) * stride, sum % stride);
-    return (struct tap_range){first, min_of(kernel, sum + 1), stride, (sum - first) / stride, -1};
+    struct window_range outputs = window_outputs(window, at, size);
+    return (struct tap_range){window_tap(window, outputs.last - 1, at), window_tap(window, outputs.first, at) + 1,
+                              window.stride, outputs.last - 1, -1};
 }
 
 #endif

@@ -330,24 +330,22 @@ static int64_t chunk_steps(struct shape dy)
     return chunk_rows(dy) * dy.w * tile_count(dy.n, STEP);
 }
 
-/* Lists the pairs of pixels that tap (k,l) joins, for rows p..p_end-1 of dy and the whole batch. x and dy point to the
- * item's first blocks. */
-static int64_t list_pixels(const struct bf16_filter *task, int64_t k, int64_t l, int64_t p, int64_t p_end,
+/* Lists the pairs of pixels that tap (k,l) joins, for some rows of dy and the whole batch. x and dy point to the item's
+ * first blocks. */
+static int64_t list_pixels(const struct bf16_filter *task, int64_t k, int64_t l, struct window_range dy_rows,
                            const uint32_t *x, const uint32_t *dy, struct cpu_bf16_step *steps)
 {
     struct shape from = task->x.shape, to = task->dy.shape;
-    int64_t count = 0, tiles = tile_count(to.n, STEP), stride = task->window.stride, padding = task->window.padding;
-    for (; p < p_end; p++) {
-        int64_t h = p * stride + k - padding;
-        if (h < 0 || h >= from.h) continue;
-        for (int64_t q = 0; q < to.w; q++) {
-            int64_t w = q * stride + l - padding;
-            if (w < 0 || w >= from.w) continue;
+    struct window_range rows = window_outputs_of_tap(task->window, k, from.h, dy_rows);
+    struct window_range columns = window_outputs_of_tap(task->window, l, from.w, (struct window_range){0, to.w});
+    int64_t count = 0, tiles = tile_count(to.n, STEP);
+    for (int64_t p = rows.first; p < rows.last; p++)
+        for (int64_t q = columns.first; q < columns.last; q++) {
+            int64_t pixel = window_input(task->window, p, k) * from.w + window_input(task->window, q, l);
             for (int64_t n = 0; n < tiles; n++)
-                steps[count++] = (struct cpu_bf16_step){x + ((h * from.w + w) * tiles + n) * WORDS,
-                                                        dy + ((p * to.w + q) * tiles + n) * WORDS};
+                steps[count++] =
+                    (struct cpu_bf16_step){x + (pixel * tiles + n) * WORDS, dy + ((p * to.w + q) * tiles + n) * WORDS};
         }
-    }
     return count;
 }
 
@@ -364,8 +362,8 @@ static void filter_item(const struct bf16_filter *task, int64_t item, struct cpu
     const uint32_t *x = task->rows + i * block.a_second, *dy = task->columns + o * block.b_second;
     for (int64_t p = 0; p < to.h; p += task->chunk_rows)
         for (int64_t tap = 0; tap < kernel * kernel; tap++) {
-            int64_t p_end = min_of(p + task->chunk_rows, to.h);
-            block.step_count = list_pixels(task, tap / kernel, tap % kernel, p, p_end, x, dy, steps);
+            struct window_range rows = {p, min_of(p + task->chunk_rows, to.h)};
+            block.step_count = list_pixels(task, tap / kernel, tap % kernel, rows, x, dy, steps);
             for (int r = 0; r < block.rows; r++)
                 for (int c = 0; c < block.columns; c++) {
                     int64_t at = (((o + c) * x_blocks + i + r) * kernel * kernel + tap) * CPU_FILTER_BLOCK;

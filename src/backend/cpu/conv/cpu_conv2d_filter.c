@@ -26,9 +26,9 @@ struct filter_task {
     const struct cpu_update *update; /* set if parts = 1 */
 };
 
-/* Output pixels p0 <= p < p1, q0 <= q < q1. */
+/* The output pixels of some rows p and columns q. */
 struct rectangle {
-    int64_t p0, p1, q0, q1;
+    struct window_range p, q;
 };
 
 /* rows x vecs accumulators += (rows input channels) x (vecs vectors of output channels), over `count` samples. */
@@ -60,15 +60,16 @@ static inline __attribute__((always_inline)) void sum_pixels(const int rows, con
 {
     const int vecs = blocks * CPU_BLOCK_VECS;
     struct shape filter = task->dweight.shape, from = task->x.shape, to = task->dy.shape;
-    int64_t dy_stride = cpu_block_stride(to), stride = task->window.stride, padding = task->window.padding;
+    int64_t dy_stride = cpu_block_stride(to);
     int64_t column_stride = cpu_blocks(filter.c) * filter.h * filter.w * CPU_FILTER_BLOCK;
-    int64_t run = stride == 1 ? valid->q1 - valid->q0 : 1; /* pixels that lie side by side in x as in dy */
+    /* Pixels that lie side by side in x as in dy. */
+    int64_t run = task->window.stride == 1 ? valid->q.last - valid->q.first : 1;
     vec total[CPU_TILE_VECS];
     CPU_UNROLL
     for (int i = 0; i < rows * vecs; i++) total[i] = (vec){0};
-    for (int64_t p = valid->p0; p < valid->p1; p++)
-        for (int64_t q = valid->q0; q < valid->q1; q += run) {
-            int64_t pixel = (p * stride + k - padding) * from.w + q * stride + l - padding;
+    for (int64_t p = valid->p.first; p < valid->p.last; p++)
+        for (int64_t q = valid->q.first; q < valid->q.last; q += run) {
+            int64_t pixel = window_input(task->window, p, k) * from.w + window_input(task->window, q, l);
             multiply_samples(rows, vecs, total, x + pixel * from.n * CPU_BLOCK, dy + (p * to.w + q) * to.n * CPU_BLOCK,
                              dy_stride, run * to.n);
         }
@@ -88,15 +89,6 @@ static void sum_pixels_tile(int64_t rows, int64_t blocks, const struct filter_ta
 #undef TILE_RUN
 }
 
-/* Clips first..last-1 to the output positions whose tap k meets the image. */
-static void clip(struct window window, int64_t k, int64_t size, int64_t *first, int64_t *last)
-{
-    int64_t start = window.padding - k; /* position*stride >= start */
-    if (start > 0) *first = max_of(*first, (start + window.stride - 1) / window.stride);
-    int64_t end = size - 1 + start; /* position*stride <= end */
-    *last = end < 0 ? 0 : min_of(*last, end / window.stride + 1);
-}
-
 /* Computes dw of one block of input channels and one column of output channels, from one chunk of pixels. `add` keeps
  * the sums of earlier chunks. */
 static void filter_chunk(const struct filter_task *task, int64_t x_block, int64_t dy_block, int64_t blocks,
@@ -108,12 +100,13 @@ static void filter_chunk(const struct filter_task *task, int64_t x_block, int64_
     const real *dy = (const real *)task->dy.data + dy_block * cpu_block_stride(to);
     real *dweight = part + (dy_block * cpu_blocks(filter.c) + x_block) * kernel * kernel * CPU_FILTER_BLOCK;
     int64_t p = chunk / task->chunks_across * task->chunk_height, q = chunk % task->chunks_across * task->chunk_width;
+    const struct rectangle pixels = {{p, min_of(p + task->chunk_height, to.h)},
+                                     {q, min_of(q + task->chunk_width, to.w)}};
     for (int64_t tap = 0; tap < kernel * kernel; tap++, dweight += CPU_FILTER_BLOCK) {
         int64_t k = tap / kernel, l = tap % kernel;
-        struct rectangle valid = {p, min_of(p + task->chunk_height, to.h), q, min_of(q + task->chunk_width, to.w)};
-        clip(task->window, k, from.h, &valid.p0, &valid.p1);
-        clip(task->window, l, from.w, &valid.q0, &valid.q1);
-        if (add && (valid.p0 >= valid.p1 || valid.q0 >= valid.q1)) continue;
+        const struct rectangle valid = {window_outputs_of_tap(task->window, k, from.h, pixels.p),
+                                        window_outputs_of_tap(task->window, l, from.w, pixels.q)};
+        if (add && (valid.p.first >= valid.p.last || valid.q.first >= valid.q.last)) continue;
         for (int64_t row = 0; row < depth; row += CPU_TILE_ROWS) {
             sum_pixels_tile(min_of(CPU_TILE_ROWS, depth - row), blocks, task, x + row, dy, k, l, &valid, add,
                             dweight + row * CPU_BLOCK);
