@@ -53,28 +53,15 @@ template <typename T, int LANES>
 __device__ inline lanes<T, LANES> pooled(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
                                          lanes<uint8_t, LANES> &winner)
 {
-    const struct cuda_pooling &pool = task.pooling;
-    struct pixel at = pixel_of<1>((unsigned)row, 1, pool.output_height, pool.output_width);
-    int k_first, k_last, l_first, l_last;
-    tap_range(pool, (int)at.h, (int)pool.height, &k_first, &k_last);
-    tap_range(pool, (int)at.w, (int)pool.width, &l_first, &l_last);
+    struct pixel at = pixel_of<1>((unsigned)row, 1, task.pooling.output_height, task.pooling.output_width);
     float best[LANES];
+    auto load = [&](int64_t pixel, float(&value)[LANES]) {
+        lanes<T, LANES> x = load_lanes<LANES>((const T *)task.x + pixel * task.shape.c + c);
 #pragma unroll
-    for (int v = 0; v < LANES; v++) best[v] = -INFINITY, winner.value[v] = (uint8_t)(k_first * pool.kernel + l_first);
-    for (int i = k_first; i < k_last; i++) {
-        for (int j = l_first; j < l_last; j++) {
-            unsigned h = at.h * (unsigned)pool.stride + (unsigned)(i - pool.padding);
-            unsigned w = at.w * (unsigned)pool.stride + (unsigned)(j - pool.padding);
-            int64_t pixel = ((int64_t)at.n * pool.height + h) * pool.width + w;
-            lanes<T, LANES> x = load_lanes<LANES>((const T *)task.x + pixel * task.shape.c + c);
-#pragma unroll
-            for (int v = 0; v < LANES; v++) {
-                float value = to_float(from_float<T>(transformed<T, LANES>(task, k, v, x.value[v])));
-                if (value > best[v] || value != value)
-                    best[v] = value, winner.value[v] = (uint8_t)(i * pool.kernel + j);
-            }
-        }
-    }
+        for (int v = 0; v < LANES; v++)
+            value[v] = to_float(from_float<T>(transformed<T, LANES>(task, k, v, x.value[v])));
+    };
+    max_of_window<LANES>(task.pooling, at, load, best, winner);
     lanes<T, LANES> y;
 #pragma unroll
     for (int v = 0; v < LANES; v++) y.value[v] = from_float<T>(best[v]);
@@ -114,31 +101,6 @@ __device__ inline void set_constants(gradient_constants<LANES> &k, int v, const 
     k.shift[v] = k.scale[v] * (dbeta / values);
 }
 
-/* The pool's gradient at row (n,h,w): the sum of dy over the windows in which this pixel won. */
-template <typename T, int LANES>
-__device__ inline void gather_gradient(const task_t &task, int64_t row, int64_t c, float (&total)[LANES])
-{
-    const struct cuda_pooling &pool = task.pooling;
-    struct pixel at = pixel_of<1>((unsigned)row, 1, pool.height, pool.width);
-    int p_first, p_last, q_first, q_last;
-    window_range(pool, (int)at.h, (int)pool.output_height, &p_first, &p_last);
-    window_range(pool, (int)at.w, (int)pool.output_width, &q_first, &q_last);
-#pragma unroll
-    for (int v = 0; v < LANES; v++) total[v] = 0;
-    for (int p = p_first; p < p_last; p++) {
-        for (int q = q_first; q < q_last; q++) {
-            int64_t output = ((int64_t)at.n * pool.output_height + (unsigned)p) * pool.output_width + (unsigned)q;
-            lanes<T, LANES> dy = load_lanes<LANES>((const T *)task.dy + output * task.shape.c + c);
-            lanes<uint8_t, LANES> winner = load_lanes<LANES>(task.saved + output * task.shape.c + c);
-            int tap =
-                ((int)at.h + pool.padding - p * pool.stride) * pool.kernel + (int)at.w + pool.padding - q * pool.stride;
-#pragma unroll
-            for (int v = 0; v < LANES; v++)
-                if (winner.value[v] == tap) total[v] += to_float(dy.value[v]);
-        }
-    }
-}
-
 /* The gradient of the batch normalization's output, at a row of x, from channel c on: dy itself where nothing is
  * fused. */
 template <typename T, int LANES>
@@ -149,7 +111,8 @@ __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<L
     if (!task.activated) return load_lanes<LANES>((const T *)task.dy + row * task.shape.c + c);
     if (task.pooled) {
         float total[LANES];
-        gather_gradient<T, LANES>(task, row, c, total);
+        struct pixel at = pixel_of<1>((unsigned)row, 1, task.pooling.height, task.pooling.width);
+        sum_of_windows<POOL_MAX, LANES>(task.pooling, at, c, (const T *)task.dy, task.saved, total);
 #pragma unroll
         for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(total[v]);
     } else {

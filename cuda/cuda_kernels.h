@@ -88,14 +88,14 @@ static inline size_t cuda_pool_tap_bytes(struct window window)
     return window.kernel * window.kernel <= 256 ? 1 : 2;
 }
 struct cuda_pooling {
-    int kernel, stride, padding;
+    struct window window;
     unsigned channels, height, width;     /* C, H, W */
     unsigned output_height, output_width; /* P, Q */
 };
 static inline struct cuda_pooling cuda_pooling_of(struct window window, struct shape input, struct shape output)
 {
-    struct cuda_pooling pooling = {(int)window.kernel, (int)window.stride, (int)window.padding, (unsigned)input.c,
-                                   (unsigned)input.h,  (unsigned)input.w,  (unsigned)output.h,  (unsigned)output.w};
+    struct cuda_pooling pooling = {
+        window, (unsigned)input.c, (unsigned)input.h, (unsigned)input.w, (unsigned)output.h, (unsigned)output.w};
     return pooling;
 }
 cudaError_t cuda_pool_forward_launch(cudaStream_t stream, enum cuda_type type, struct pool_params params,

@@ -14,33 +14,21 @@ struct pool_task : cuda_pooling {
     int64_t threads;
 };
 
-/* Writes the maximum of each window and the tap that won: of equal values the first, and a NaN before all. */
+/* Writes the maximum of each window and the tap that won. */
 template <typename T, int LANES, typename Tap>
 __global__ static void max_kernel(struct pool_task task, const T *x, T *y, Tap *saved)
 {
     int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     if (i >= task.threads) return;
     struct pixel at = pixel_of<LANES>((unsigned)i, task.channels, task.output_height, task.output_width);
-    int k_first, k_last, l_first, l_last;
-    tap_range(task, (int)at.h, (int)task.height, &k_first, &k_last);
-    tap_range(task, (int)at.w, (int)task.width, &l_first, &l_last);
     float best[LANES];
     lanes<Tap, LANES> winner;
+    auto load = [&](int64_t pixel, float(&value)[LANES]) {
+        lanes<T, LANES> values = load_lanes<LANES>(x + pixel * task.channels + at.c);
 #pragma unroll
-    for (int v = 0; v < LANES; v++) best[v] = -INFINITY, winner.value[v] = (Tap)(k_first * task.kernel + l_first);
-    for (int k = k_first; k < k_last; k++) {
-        for (int l = l_first; l < l_last; l++) {
-            unsigned h = at.h * (unsigned)task.stride + (unsigned)(k - task.padding);
-            unsigned w = at.w * (unsigned)task.stride + (unsigned)(l - task.padding);
-            int64_t pixel = ((int64_t)at.n * task.height + h) * task.width + w;
-            lanes<T, LANES> values = load_lanes<LANES>(x + pixel * task.channels + at.c);
-#pragma unroll
-            for (int v = 0; v < LANES; v++) {
-                float value = to_float(values.value[v]);
-                if (value > best[v] || value != value) best[v] = value, winner.value[v] = (Tap)(k * task.kernel + l);
-            }
-        }
-    }
+        for (int v = 0; v < LANES; v++) value[v] = to_float(values.value[v]);
+    };
+    max_of_window<LANES>(task, at, load, best, winner);
     lanes<T, LANES> result;
 #pragma unroll
     for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(best[v]);
@@ -53,52 +41,35 @@ template <typename T, int LANES> __global__ static void average_kernel(struct po
     int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     if (i >= task.threads) return;
     struct pixel at = pixel_of<LANES>((unsigned)i, task.channels, task.output_height, task.output_width);
-    int k_first, k_last, l_first, l_last;
-    tap_range(task, (int)at.h, (int)task.height, &k_first, &k_last);
-    tap_range(task, (int)at.w, (int)task.width, &l_first, &l_last);
+    struct window_range rows = window_taps(task.window, (int)at.h, (int)task.height);
+    struct window_range columns = window_taps(task.window, (int)at.w, (int)task.width);
     float total[LANES] = {};
-    for (int k = k_first; k < k_last; k++) {
-        for (int l = l_first; l < l_last; l++) {
-            unsigned h = at.h * (unsigned)task.stride + (unsigned)(k - task.padding);
-            unsigned w = at.w * (unsigned)task.stride + (unsigned)(l - task.padding);
+    for (int k = rows.first; k < rows.last; k++) {
+        for (int l = columns.first; l < columns.last; l++) {
+            unsigned h = (unsigned)window_input(task.window, (int)at.h, k);
+            unsigned w = (unsigned)window_input(task.window, (int)at.w, l);
             int64_t pixel = ((int64_t)at.n * task.height + h) * task.width + w;
             lanes<T, LANES> values = load_lanes<LANES>(x + pixel * task.channels + at.c);
 #pragma unroll
             for (int v = 0; v < LANES; v++) total[v] += to_float(values.value[v]);
         }
     }
-    float share = 1.0f / (float)(task.kernel * task.kernel);
+    float share = 1.0f / (float)((int)task.window.kernel * (int)task.window.kernel);
     lanes<T, LANES> result;
 #pragma unroll
     for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(total[v] * share);
     store_lanes<LANES>(y + i * LANES, result);
 }
 
-/* saved is NULL for the average. */
-template <typename T, int LANES, typename Tap>
+template <typename T, int LANES, enum pool KIND, typename Tap>
 __global__ static void gradient_kernel(struct pool_task task, const T *dy, const Tap *saved, T *dx)
 {
     int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     if (i >= task.threads) return;
     struct pixel at = pixel_of<LANES>((unsigned)i, task.channels, task.height, task.width);
-    int p_first, p_last, q_first, q_last;
-    window_range(task, (int)at.h, (int)task.output_height, &p_first, &p_last);
-    window_range(task, (int)at.w, (int)task.output_width, &q_first, &q_last);
-    float total[LANES] = {};
-    for (int p = p_first; p < p_last; p++) {
-        for (int q = q_first; q < q_last; q++) {
-            int64_t pixel = ((int64_t)at.n * task.output_height + (unsigned)p) * task.output_width + (unsigned)q;
-            lanes<T, LANES> values = load_lanes<LANES>(dy + pixel * task.channels + at.c);
-            lanes<Tap, LANES> winner;
-            if (saved) winner = load_lanes<LANES>(saved + pixel * task.channels + at.c);
-            int tap =
-                ((int)at.h + task.padding - p * task.stride) * task.kernel + (int)at.w + task.padding - q * task.stride;
-#pragma unroll
-            for (int v = 0; v < LANES; v++)
-                if (!saved || winner.value[v] == (Tap)tap) total[v] += to_float(values.value[v]);
-        }
-    }
-    float share = saved ? 1 : 1.0f / (float)(task.kernel * task.kernel);
+    float total[LANES];
+    sum_of_windows<KIND, LANES>(task, at, at.c, dy, saved, total);
+    float share = KIND == POOL_MAX ? 1 : 1.0f / (float)((int)task.window.kernel * (int)task.window.kernel);
     lanes<T, LANES> result;
 #pragma unroll
     for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(total[v] * share);
@@ -133,13 +104,15 @@ static void start_backward(cudaStream_t stream, struct pool_params params, struc
 {
     struct pool_task task = make_task(params, input, output, input, LANES);
     unsigned blocks = blocks_for(task.threads, CUDA_BLOCK_SIZE);
-    if (params.kind == POOL_AVERAGE) saved = NULL;
-    if (cuda_pool_tap_bytes(params.window) == 1) {
-        launch(stream, blocks, CUDA_BLOCK_SIZE, gradient_kernel<T, LANES, uint8_t>, task, dy, (const uint8_t *)saved,
-               dx);
+    if (params.kind == POOL_AVERAGE) {
+        launch(stream, blocks, CUDA_BLOCK_SIZE, gradient_kernel<T, LANES, POOL_AVERAGE, uint8_t>, task, dy,
+               (const uint8_t *)NULL, dx);
+    } else if (cuda_pool_tap_bytes(params.window) == 1) {
+        launch(stream, blocks, CUDA_BLOCK_SIZE, gradient_kernel<T, LANES, POOL_MAX, uint8_t>, task, dy,
+               (const uint8_t *)saved, dx);
     } else {
-        launch(stream, blocks, CUDA_BLOCK_SIZE, gradient_kernel<T, LANES, uint16_t>, task, dy, (const uint16_t *)saved,
-               dx);
+        launch(stream, blocks, CUDA_BLOCK_SIZE, gradient_kernel<T, LANES, POOL_MAX, uint16_t>, task, dy,
+               (const uint16_t *)saved, dx);
     }
 }
 
