@@ -1,8 +1,5 @@
-/* Activations, element by element (definitions: struct activation_params in backend.h). With a the slope:
- *   relu        dx = x > 0 ? dy : 0
- *   leaky_relu  dx = x > 0 ? dy : a dy
- *   elu         dx = x > 0 ? dy : a exp(x) dy
- * All of them map 0 to 0, so padding stays zero. This file is compiled once per variant (cpu_variant.h). */
+/* Activations, element by element (cpu_activation.h has the formulas). All of them map 0 to 0, so padding stays zero.
+ * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_install.h"
 
@@ -12,41 +9,29 @@ struct activation_task {
     real *out; /* y, or dx */
 };
 
+/* Iterations are registers. */
 static void forward_range(void *argument, int64_t first, int64_t last)
 {
     const struct activation_task *task = argument;
-    const real *restrict x = task->x;
-    real *restrict y = task->out;
-    real slope = (real)task->params.slope;
-    if (task->params.kind == ACTIVATION_RELU) {
-        for (int64_t i = first; i < last; i++) y[i] = x[i] <= 0 ? 0 : x[i]; /* NaN stays NaN */
-    } else if (task->params.kind == ACTIVATION_LEAKY_RELU) {
-        for (int64_t i = first; i < last; i++) y[i] = x[i] > 0 ? x[i] : slope * x[i];
-    } else {
-        for (int64_t i = first; i < last; i++) y[i] = x[i] > 0 ? x[i] : slope * cpu_expm1(x[i]);
-    }
+    const struct activation_params params = task->params;
+    for (int64_t i = first * CPU_LANES; i < last * CPU_LANES; i += CPU_LANES)
+        vec_store(task->out + i, cpu_activate(params, vec_load(task->x + i)));
 }
 
 static void backward_range(void *argument, int64_t first, int64_t last)
 {
     const struct activation_task *task = argument;
-    const real *restrict x = task->x, *restrict dy = task->dy;
-    real *restrict dx = task->out;
-    real slope = (real)task->params.slope;
-    if (task->params.kind == ACTIVATION_RELU) {
-        for (int64_t i = first; i < last; i++) dx[i] = x[i] > 0 ? dy[i] : 0;
-    } else if (task->params.kind == ACTIVATION_LEAKY_RELU) {
-        for (int64_t i = first; i < last; i++) dx[i] = x[i] > 0 ? dy[i] : slope * dy[i];
-    } else {
-        for (int64_t i = first; i < last; i++) dx[i] = x[i] > 0 ? dy[i] : slope * cpu_exp(x[i]) * dy[i];
-    }
+    const struct activation_params params = task->params;
+    for (int64_t i = first * CPU_LANES; i < last * CPU_LANES; i += CPU_LANES)
+        vec_store(task->out + i, cpu_activation_gradient(params, vec_load(task->x + i), vec_load(task->dy + i)));
 }
 
 static void run_elements(struct backend *backend, const struct tensor *x, struct activation_task *task,
                          void (*body)(void *, int64_t, int64_t))
 {
     size_t count = backend->ops->tensor_count(backend, x->kind, x->shape);
-    cpu_for(backend, (int64_t)count, task->params.kind == ACTIVATION_ELU ? 16 : 1, body, task);
+    int64_t cost = task->params.kind == ACTIVATION_ELU ? 16 : 1;
+    cpu_for(backend, (int64_t)count / CPU_LANES, cost * CPU_LANES, body, task);
 }
 
 static void cpu_activation_forward(struct backend *backend, struct activation_params params, const struct tensor *x,

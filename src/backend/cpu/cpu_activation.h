@@ -1,5 +1,8 @@
 /* The activations of one register, and the functions that they are made of (definitions: struct activation_params in
- * backend.h). */
+ * backend.h). With a the slope:
+ *   relu        dx = x > 0 ? dy : 0
+ *   leaky_relu  dx = x > 0 ? dy : a dy
+ *   elu         dx = x > 0 ? dy : a exp(x) dy */
 #ifndef CPU_ACTIVATION_H
 #define CPU_ACTIVATION_H
 
