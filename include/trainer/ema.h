@@ -25,7 +25,7 @@ void ema_write(const struct ema *ema, struct program *program);
 
 /* Sets the bases of the spaces of the average; or makes those of parameters and statistics the average's, for a program
  * that evaluates. With decay 0 the latter changes nothing. */
-void ema_bases(const struct ema *ema, void *base[SPACES]);
-void ema_evaluation_bases(const struct ema *ema, void *base[SPACES]);
+void ema_bases(const struct ema *ema, void *base[]);
+void ema_evaluation_bases(const struct ema *ema, void *base[]);
 
 #endif

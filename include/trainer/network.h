@@ -84,8 +84,8 @@ struct network_program network_write(const struct network *network, const struct
 /* Appends an op that clips the norm of all gradients together. */
 void network_write_clip(const struct network *network, double limit, struct program *program);
 
-/* Sets the bases of the network's own spaces. */
-void network_bases(const struct network *network, void *base[SPACES]);
+/* Sets the bases of the network's own spaces: base[SPACES], by enum space. */
+void network_bases(const struct network *network, void *base[]);
 
 /* A tensor of SPACE_WORK that is kept, for the largest batch, where that space begins at `work`. */
 struct tensor network_tensor(const struct network_program *made, int tensor, void *work);

@@ -42,6 +42,6 @@ const struct optimizer_slot *optimizer_slot_of(const struct optimizer *optimizer
 void optimizer_write(const struct optimizer *optimizer, struct program *program);
 
 /* Sets the bases of the spaces of its state. */
-void optimizer_bases(const struct optimizer *optimizer, void *base[SPACES]);
+void optimizer_bases(const struct optimizer *optimizer, void *base[]);
 
 #endif

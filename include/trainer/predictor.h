@@ -12,6 +12,8 @@
 #include "trainer/prepared.h"
 #include "trainer/scores.h"
 
+struct prepared;
+
 struct predictor {
     char *path; /* path of the checkpoint; owned */
     int64_t step;

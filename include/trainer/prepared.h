@@ -18,7 +18,8 @@ struct run_input {
 struct op_call {
     const struct op *op;
     struct tensor tensor[OP_OPERANDS];
-    void *plan; /* made by `prepare` of its kind */
+    void *plan;                     /* made by `prepare` of its kind */
+    const struct op_call *attached; /* the UPDATE that this CONV2D_BACKWARD takes along; NULL: none */
     const struct run_input *input;
 };
 

@@ -48,12 +48,47 @@ static void run_conv2d(struct backend *backend, const struct op_call *call)
                                  operand(call, CONV2D_BIAS), &call->tensor[CONV2D_Y]);
 }
 
+/* --- arenas --- */
+
+static size_t count_of(struct backend *backend, const struct tensor *tensor)
+{
+    if (tensor->kind == TENSOR_FLAT) return (size_t)tensor->shape.c;
+    return backend->ops->tensor_count(backend, tensor->kind, tensor->shape);
+}
+
+/* The op's rule and parameters with the tensors of the call. */
+static struct update update_of(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *t = call->tensor;
+    struct update update = call->op->update;
+    update.count = count_of(backend, &t[UPDATE_W]);
+    update.w = t[UPDATE_W].data;
+    update.dw = t[UPDATE_DW].data;
+    update.state[0] = t[UPDATE_STATE_0].data;
+    update.state[1] = t[UPDATE_STATE_1].data;
+    update.plan = call->plan;
+    return update;
+}
+
+static void run_update(struct backend *backend, const struct op_call *call)
+{
+    struct update update = update_of(backend, call);
+    backend->ops->update(backend, &update);
+}
+
+/* --- convolution, backward --- */
+
 static void run_conv2d_backward(struct backend *backend, const struct op_call *call)
 {
+    if (call->attached) {
+        struct update update = update_of(backend, call->attached);
+        backend->ops->update_begin(backend, &update);
+    }
     backend->ops->conv2d_backward(backend, call->plan, &call->tensor[CONV2D_BACKWARD_X],
                                   &call->tensor[CONV2D_BACKWARD_WEIGHT], &call->tensor[CONV2D_BACKWARD_DY],
                                   operand(call, CONV2D_BACKWARD_DX), operand(call, CONV2D_BACKWARD_DWEIGHT),
                                   operand(call, CONV2D_BACKWARD_DBIAS));
+    if (call->attached) backend->ops->update_end(backend);
 }
 
 /* --- batch normalization --- */
@@ -223,14 +258,6 @@ static void run_channel_broadcast(struct backend *backend, const struct op_call 
     backend->ops->channel_broadcast(backend, channel_scale(call, x->shape), &call->tensor[CHANNEL_BROADCAST_Y], x);
 }
 
-/* --- arenas --- */
-
-static size_t count_of(struct backend *backend, const struct tensor *tensor)
-{
-    if (tensor->kind == TENSOR_FLAT) return (size_t)tensor->shape.c;
-    return backend->ops->tensor_count(backend, tensor->kind, tensor->shape);
-}
-
 static void run_clip(struct backend *backend, const struct op_call *call)
 {
     const struct tensor *x = &call->tensor[CLIP_X];
@@ -248,19 +275,6 @@ static void *prepare_update(const struct prepared *prepared, const struct op_cal
 static void release_update(struct backend *backend, void *plan)
 {
     backend->ops->update_plan_destroy(backend, plan);
-}
-
-static void run_update(struct backend *backend, const struct op_call *call)
-{
-    const struct tensor *t = call->tensor;
-    struct update update = call->op->update;
-    update.count = count_of(backend, &t[UPDATE_W]);
-    update.w = t[UPDATE_W].data;
-    update.dw = t[UPDATE_DW].data;
-    update.state[0] = t[UPDATE_STATE_0].data;
-    update.state[1] = t[UPDATE_STATE_1].data;
-    update.plan = call->plan;
-    backend->ops->update(backend, &update);
 }
 
 static void run_average(struct backend *backend, const struct op_call *call)

@@ -31,6 +31,7 @@ struct prepared *prepared_create(const struct program *program, struct backend *
         for (int slot = 0; slot < OP_OPERANDS; slot++)
             call->tensor[slot] = bind(program, program->ops[i].tensor[slot], base);
         if (function->prepare) call->plan = function->prepare(prepared, call);
+        if (call->op->attached) prepared->calls[i - 1].attached = call;
     }
     return prepared;
 }
@@ -85,8 +86,13 @@ void prepared_run_phases(struct prepared *prepared, const struct run_input *inpu
     const struct program *program = prepared->program;
     prepared->backend->ops->set_state(prepared->backend, &input->state);
     set_batch(prepared, input->n);
-    for (int i = 0; i < program->op_count; i++)
-        if (program->ops[i].phase <= last) run_op(prepared, i, input);
+    for (int i = 0; i < program->op_count; i++) {
+        struct op_call call = prepared->calls[i];
+        if (call.op->phase > last) continue;
+        call.input = input;
+        if (last < PHASE_OPTIMIZER) call.attached = NULL;
+        prepared->functions[call.op->kind].run(prepared->backend, &call);
+    }
 }
 
 /* Returns NULL where there are too many. */

@@ -151,7 +151,7 @@ void network_write_clip(const struct network *network, double limit, struct prog
     program_add(program, op);
 }
 
-void network_bases(const struct network *network, void *base[SPACES])
+void network_bases(const struct network *network, void *base[])
 {
     base[SPACE_PARAMETERS] = network->parameters;
     base[SPACE_GRADIENTS] = network->gradients;

@@ -65,13 +65,13 @@ void ema_write(const struct ema *ema, struct program *program)
     write_average(ema, program, network->buffer_count, SPACE_AVERAGE_STATISTICS, SPACE_STATISTICS);
 }
 
-void ema_bases(const struct ema *ema, void *base[SPACES])
+void ema_bases(const struct ema *ema, void *base[])
 {
     base[SPACE_AVERAGE] = ema->parameters;
     base[SPACE_AVERAGE_STATISTICS] = ema->buffers;
 }
 
-void ema_evaluation_bases(const struct ema *ema, void *base[SPACES])
+void ema_evaluation_bases(const struct ema *ema, void *base[])
 {
     if (ema->decay == 0) return;
     base[SPACE_PARAMETERS] = ema->parameters;

@@ -112,7 +112,7 @@ void optimizer_write(const struct optimizer *optimizer, struct program *program)
         if (program->tensors[t].gradient >= 0) write_update(optimizer, program, t);
 }
 
-void optimizer_bases(const struct optimizer *optimizer, void *base[SPACES])
+void optimizer_bases(const struct optimizer *optimizer, void *base[])
 {
     base[SPACE_MOMENT_0] = optimizer->state[0];
     base[SPACE_MOMENT_1] = optimizer->state[1];

@@ -13,6 +13,11 @@ void program_fold(struct program *program);
  * that and nothing else reads what is between. Results are the same to the bit on the CPU. Before program_gradient. */
 void program_fuse(struct program *program);
 
+/* Puts the UPDATE of a weight right behind the CONV2D_BACKWARD that writes its gradient, which then takes the step along:
+ * the gradient is in a cache. Results are the same to the bit. Does nothing where the backend cannot, where gradients are
+ * clipped, or where the rule wants whole matrices. Before program_coalesce. */
+void program_attach(struct program *program);
+
 /* Joins UPDATE ops of one elementwise rule over tensors that are neighbours in their arenas into ops over ranges. A rule
  * that wants whole tensors is left alone. */
 void program_coalesce(struct program *program);

@@ -157,6 +157,7 @@ static void write_training(struct trainer *trainer)
     if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, program);
     optimizer_write(&trainer->optimizer, program);
     ema_write(&trainer->ema, program);
+    program_attach(program);
     program_coalesce(program);
     program_place(program, true);
 }
