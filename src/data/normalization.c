@@ -20,28 +20,26 @@ struct counting {
     int64_t *occurrences;  /* (C,PIXEL_VALUES): how often a channel has each value */
 };
 
-static void add_to(struct counting *counting, int64_t *to, const int64_t *from, int64_t count)
-{
-    pthread_mutex_lock(&counting->mutex);
-    for (int64_t i = 0; i < count; i++) to[i] += from[i];
-    pthread_mutex_unlock(&counting->mutex);
-}
-
 static int64_t end_of(const struct counting *counting, int64_t item)
 {
     int64_t end = (item + 1) * IMAGES_AT_ONCE, count = counting->dataset->train.count;
     return end < count ? end : count;
 }
 
+/* The sums of so many images fit into 16 bits. */
 static void sum_images(void *context, int64_t item)
 {
     struct counting *counting = context;
-    int64_t *sums = memory_alloc((size_t)counting->sample, sizeof *sums);
+    int64_t sample = counting->sample;
+    uint16_t *sums = memory_alloc((size_t)sample, sizeof *sums);
+    _Static_assert(IMAGES_AT_ONCE * (PIXEL_VALUES - 1) <= UINT16_MAX, "a sum of pixels is a uint16_t");
     for (int64_t n = item * IMAGES_AT_ONCE; n < end_of(counting, item); n++) {
-        const uint8_t *image = image_set_pixels(&counting->dataset->train, n, counting->sample);
-        for (int64_t i = 0; i < counting->sample; i++) sums[i] += image[i];
+        const uint8_t *image = image_set_pixels(&counting->dataset->train, n, sample);
+        for (int64_t i = 0; i < sample; i++) sums[i] = (uint16_t)(sums[i] + image[i]);
     }
-    add_to(counting, counting->sums, sums, counting->sample);
+    pthread_mutex_lock(&counting->mutex);
+    for (int64_t i = 0; i < sample; i++) counting->sums[i] += sums[i];
+    pthread_mutex_unlock(&counting->mutex);
     free(sums);
 }
 
@@ -65,7 +63,9 @@ static void count_images(void *context, int64_t item)
         for (int64_t c = 0; c < channels; c++)
             count_plane(image + c * counting->plane, counting->plane, occurrences + c * PIXEL_VALUES);
     }
-    add_to(counting, counting->occurrences, occurrences, channels * PIXEL_VALUES);
+    pthread_mutex_lock(&counting->mutex);
+    for (int64_t i = 0; i < channels * PIXEL_VALUES; i++) counting->occurrences[i] += occurrences[i];
+    pthread_mutex_unlock(&counting->mutex);
     free(occurrences);
 }
 
