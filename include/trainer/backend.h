@@ -28,6 +28,7 @@
 struct backend;
 struct conv2d_plan;    /* a backend's own: descriptors, scratch memory, the choice of algorithm */
 struct update_plan;    /* the same for an optimizer that updates whole filters */
+struct op_function;    /* how a kind of operation of a program is computed: prepared.h */
 struct device_dataset; /* a backend's own: images and labels where it can gather from them */
 
 #define DEVICE_CHOICES(X) X(DEVICE_AUTO, "auto") X(DEVICE_CPU, "cpu") X(DEVICE_CUDA, "cuda")
@@ -455,13 +456,14 @@ struct backend_ops {
 
 struct backend {
     const struct backend_ops *ops;
-    size_t scalar_size;     /* bytes of an element of a filter or vector, of its gradient or its moments */
-    size_t activation_size; /* bytes of an element of an activation or its gradient */
-    int64_t memory_bytes;   /* the device's memory, as far as the process may use it; alloc gives nothing larger */
-    int64_t allocated;      /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
-    char pci_bus_id[32];    /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
-    bool fuse;              /* as in the options: use the optional entries of the table */
-    char description[256];  /* for people: device, threads, instruction set, precision; why `auto` chose it */
+    const struct op_function *functions; /* by kind (OP_KINDS in op.h) */
+    size_t scalar_size;                  /* bytes of an element of a filter or vector, of its gradient or its moments */
+    size_t activation_size;              /* bytes of an element of an activation or its gradient */
+    int64_t memory_bytes;  /* the device's memory, as far as the process may use it; alloc gives nothing larger */
+    int64_t allocated;     /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
+    char pci_bus_id[32];   /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
+    bool fuse;             /* as in the options: use the optional entries of the table */
+    char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */
 };
 
 /* Creates the backend that the options name. A device or precision that this build or machine does not have is a

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "backend/cpu/shared/cpu_create.h"
+#include "backend/op_entries.h"
 
 #ifdef TRAINER_CUDA
 #include "cuda_create.h"
@@ -58,6 +59,7 @@ bool backend_create(struct backend **backend, const struct backend_options *opti
 {
     if (!create_device(backend, options, status)) return false;
     (*backend)->fuse = options->fuse;
+    if (!(*backend)->functions) (*backend)->functions = op_entries;
     return true;
 }
 

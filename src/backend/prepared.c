@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "backend/op_entries.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 
@@ -19,7 +18,7 @@ static struct tensor bind(const struct program *program, int tensor, void *const
 
 struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const base[SPACES])
 {
-    const struct op_function *functions = op_entries;
+    const struct op_function *functions = backend->functions;
     struct prepared *prepared = memory_alloc(1, sizeof *prepared);
     *prepared = (struct prepared){.program = program, .backend = backend, .functions = functions, .n = program->max_n};
     prepared->calls = memory_alloc((size_t)program->op_count, sizeof *prepared->calls);
@@ -69,11 +68,18 @@ static void run_op(struct prepared *prepared, int op, const struct run_input *in
     prepared->functions[call->op->kind].run(prepared->backend, call);
 }
 
+/* For the backends whose entries read the state from the backend. */
+static void set_state(struct prepared *prepared, const struct run_input *input)
+{
+    struct backend *backend = prepared->backend;
+    if (backend->ops->set_state) backend->ops->set_state(backend, &input->state);
+}
+
 void prepared_watch(struct prepared *prepared, const struct run_input *input, void (*done)(void *argument, int op),
                     void *argument)
 {
     const struct program *program = prepared->program;
-    prepared->backend->ops->set_state(prepared->backend, &input->state);
+    set_state(prepared, input);
     set_batch(prepared, input->n);
     for (int i = input->refresh ? 0 : program->once_count; i < program->op_count; i++) {
         run_op(prepared, i, input);
@@ -84,7 +90,7 @@ void prepared_watch(struct prepared *prepared, const struct run_input *input, vo
 void prepared_run_phases(struct prepared *prepared, const struct run_input *input, enum op_phase last)
 {
     const struct program *program = prepared->program;
-    prepared->backend->ops->set_state(prepared->backend, &input->state);
+    set_state(prepared, input);
     set_batch(prepared, input->n);
     for (int i = 0; i < program->op_count; i++) {
         struct op_call call = prepared->calls[i];
@@ -126,8 +132,11 @@ void prepared_run(struct prepared *prepared, const struct run_input *input)
         prepared_watch(prepared, input, NULL, NULL);
         return;
     }
-    backend->ops->set_state(backend, &input->state);
+    set_state(prepared, input);
     batch->input = *input;
     for (int i = 0; i < prepared->program->once_count && input->refresh; i++) run_op(prepared, i, &batch->input);
-    backend->ops->run(backend, run_body, batch);
+    if (backend->ops->run)
+        backend->ops->run(backend, run_body, batch);
+    else
+        run_body(batch);
 }
