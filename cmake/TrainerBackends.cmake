@@ -45,7 +45,8 @@ function(trainer_add_cpu_variant target scalar isa)
 endfunction()
 
 function(trainer_add_backends target)
-  file(GLOB shared_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backend/cpu/shared/*.c)
+  file(GLOB shared_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backend/cpu/shared/*.c
+       ${CMAKE_SOURCE_DIR}/src/backend/reference/*.c)
   target_sources(${target} PRIVATE ${shared_sources})
   foreach(scalar f32 f64)
     trainer_add_cpu_variant(${target} ${scalar} portable)
