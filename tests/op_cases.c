@@ -1,57 +1,67 @@
-/* The list of cases, and the inputs of each (op_cases.h). */
+/* The list of cases (op_cases.h). Their inputs are in op_inputs.c. */
 #include "op_cases.h"
 
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "support.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-
 /* The kinds of lines in the list. make_reference.py knows the same ones, and a case's name is its line. */
-#define CASE(text, kind, n, c, h, w, centre, factor, ...)                                                              \
+#define CASE(text, kind_, n, c, h, w, centre, factor, ...)                                                             \
     {                                                                                                                  \
-        .name = text, .op = kind, .x = {n, c, h, w}, .offset = centre, .scale = factor, __VA_ARGS__                    \
+        .name = text, .kind = kind_, .x = {n, c, h, w}, .offset = centre, .scale = factor, __VA_ARGS__                 \
     }
 #define CONV2D(...) CONV2D_("CONV2D(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define CONV2D_(text, n, i, h, w, o, kernel_, stride_, padding_, bias_)                                                \
-    CASE(text, CASE_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_})
+    CASE(text, OP_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_})
 #define LINEAR(...) LINEAR_("LINEAR(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define LINEAR_(text, n, d, o, bias_) CASE(text, CASE_CONV2D, n, d, 1, 1, 0, 1, .conv2d = {o, {1, 1, 0}, bias_})
+#define LINEAR_(text, n, d, o, bias_) CASE(text, OP_CONV2D, n, d, 1, 1, 0, 1, .conv2d = {o, {1, 1, 0}, bias_})
 #define MAX_POOL(...) POOL_("MAX_POOL(" #__VA_ARGS__ ")", POOL_MAX, __VA_ARGS__)
 #define AVERAGE_POOL(...) POOL_("AVERAGE_POOL(" #__VA_ARGS__ ")", POOL_AVERAGE, __VA_ARGS__)
 #define POOL_(text, kind, n, c, h, w, kernel_, stride_, padding_)                                                      \
-    CASE(text, CASE_POOL, n, c, h, w, 0, 1, .pool = {kind, {kernel_, stride_, padding_}})
+    CASE(text, OP_POOL, n, c, h, w, 0, 1, .pool = {kind, {kernel_, stride_, padding_}})
+#define GLOBAL_POOL(...) GLOBAL_POOL_("GLOBAL_POOL(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define GLOBAL_POOL_(text, n, c, h, w) CASE(text, OP_GLOBAL_POOL, n, c, h, w, 0, 1, .pool = {0})
 #define BATCHNORM(...) BATCHNORM_("BATCHNORM(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define BATCHNORM_(text, n, c, h, w, centre, factor, epsilon_, momentum_)                                              \
-    CASE(text, CASE_BATCHNORM, n, c, h, w, centre, factor, .batchnorm = {epsilon_, momentum_})
+    CASE(text, OP_NORM, n, c, h, w, centre, factor,                                                                    \
+         .norm = {{{epsilon_, momentum_}, {ACTIVATION_NONE, 0}, false, {POOL_MAX, {0, 0, 0}}}, false})
+#define FUSED(...) FUSED_("FUSED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define FUSED_(text, n, c, h, w, activation_, slope_, addend_)                                                         \
+    CASE(text, OP_NORM, n, c, h, w, 0.5, 1,                                                                            \
+         .norm = {{{1e-5, 0.1}, {ACTIVATION_##activation_, slope_}, false, {POOL_MAX, {0, 0, 0}}}, addend_})
+#define FUSED_POOL(...) FUSED_POOL_("FUSED_POOL(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define FUSED_POOL_(text, n, c, h, w, activation_, slope_, addend_, pool_, kernel_, stride_, padding_)                 \
+    CASE(text, OP_NORM, n, c, h, w, 0.5, 1,                                                                            \
+         .norm = {                                                                                                     \
+             {{1e-5, 0.1}, {ACTIVATION_##activation_, slope_}, true, {POOL_##pool_, {kernel_, stride_, padding_}}},    \
+             addend_})
+#define FOLD(...) FOLD_("FOLD(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define FOLD_(text, o, i, k, epsilon_) CASE(text, OP_FOLD, o, i, k, k, 0, 1, .fold = {epsilon_, 0})
 #define RELU(...) ACTIVATION_("RELU(" #__VA_ARGS__ ")", ACTIVATION_RELU, __VA_ARGS__, 0)
 #define LEAKY_RELU(...) ACTIVATION_("LEAKY_RELU(" #__VA_ARGS__ ")", ACTIVATION_LEAKY_RELU, __VA_ARGS__)
 #define ELU(...) ACTIVATION_("ELU(" #__VA_ARGS__ ")", ACTIVATION_ELU, __VA_ARGS__)
 #define ACTIVATION_(text, kind, n, c, h, w, slope_)                                                                    \
-    CASE(text, CASE_ACTIVATION, n, c, h, w, 0, 1, .activation = {kind, slope_})
+    CASE(text, OP_ACTIVATION, n, c, h, w, 0, 1, .activation = {kind, slope_})
 #define DROPOUT(...) DROPOUT_("DROPOUT(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define DROPOUT_(text, n, c, h, w, rate_, seed_, stream_, step_)                                                       \
-    CASE(text, CASE_DROPOUT, n, c, h, w, 0, 1, .dropout = {{rate_, seed_, stream_}, step_})
+    CASE(text, OP_DROPOUT, n, c, h, w, 0, 1, .dropout = {{rate_, seed_, stream_}, step_})
 #define FLATTEN(...) FLATTEN_("FLATTEN(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define FLATTEN_(text, n, c, h, w) CASE(text, CASE_FLATTEN, n, c, h, w, 0, 1, .pool = {0})
-#define SOFTMAX(...) VECTOR_("SOFTMAX(" #__VA_ARGS__ ")", CASE_SOFTMAX, __VA_ARGS__)
+#define FLATTEN_(text, n, c, h, w) CASE(text, OP_FLATTEN, n, c, h, w, 0, 1, .pool = {0})
+#define SOFTMAX(...) VECTOR_("SOFTMAX(" #__VA_ARGS__ ")", OP_SOFTMAX, __VA_ARGS__)
 #define SOFTMAX_CROSS_ENTROPY(...)                                                                                     \
-    VECTOR_("SOFTMAX_CROSS_ENTROPY(" #__VA_ARGS__ ")", CASE_SOFTMAX_CROSS_ENTROPY, __VA_ARGS__)
+    VECTOR_("SOFTMAX_CROSS_ENTROPY(" #__VA_ARGS__ ")", OP_SOFTMAX_CROSS_ENTROPY, __VA_ARGS__)
 #define SMOOTHED(...) SMOOTHED_("SMOOTHED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define SMOOTHED_(text, n, d, factor, smoothing_)                                                                      \
-    CASE(text, CASE_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {.smoothing = smoothing_})
+    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {.smoothing = smoothing_})
 #define WEIGHTED(...) WEIGHTED_("WEIGHTED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define WEIGHTED_(text, n, d, factor, smoothing_)                                                                      \
-    CASE(text, CASE_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {smoothing_, true})
+    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {smoothing_, true, 0})
+#define MIXED(...) MIXED_("MIXED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define MIXED_(text, n, d, factor, smoothing_, mix_)                                                                   \
+    CASE(text, OP_SOFTMAX_CROSS_ENTROPY, n, d, 1, 1, 0, factor, .loss = {smoothing_, false, mix_})
 #define VECTOR_(text, kind, n, d, factor) CASE(text, kind, n, d, 1, 1, 0, factor, .pool = {0})
 /* 1/4 * u + 1/2 + 1/4096 is in (0, 1]. */
 #define CROSS_ENTROPY(...) CROSS_ENTROPY_("CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define CROSS_ENTROPY_(text, n, d) CASE(text, CASE_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {0})
+#define CROSS_ENTROPY_(text, n, d) CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {0})
 #define WEIGHTED_CROSS_ENTROPY(...) WEIGHTED_CROSS_ENTROPY_("WEIGHTED_CROSS_ENTROPY(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define WEIGHTED_CROSS_ENTROPY_(text, n, d)                                                                            \
-    CASE(text, CASE_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {.weighted = true})
+    CASE(text, OP_CROSS_ENTROPY, n, d, 1, 1, 0.5 + 0x1p-12, 0.25, .loss = {.weighted = true})
 #define ADD(...) ELEMENTWISE_("ADD(" #__VA_ARGS__ ")", ELEMENTWISE_ADD, __VA_ARGS__, 0, 0)
 #define SUBTRACT(...) ELEMENTWISE_("SUBTRACT(" #__VA_ARGS__ ")", ELEMENTWISE_SUBTRACT, __VA_ARGS__, 0, 0)
 #define MULTIPLY(...) ELEMENTWISE_("MULTIPLY(" #__VA_ARGS__ ")", ELEMENTWISE_MULTIPLY, __VA_ARGS__, 0, 0)
@@ -60,10 +70,12 @@
 #define SQRT(...) ELEMENTWISE_("SQRT(" #__VA_ARGS__ ")", ELEMENTWISE_SQRT, __VA_ARGS__, 0, 0)
 #define AFFINE(...) ELEMENTWISE_("AFFINE(" #__VA_ARGS__ ")", ELEMENTWISE_AFFINE, __VA_ARGS__)
 #define ELEMENTWISE_(text, kind, n, c, h, w, scale_, shift_)                                                           \
-    CASE(text, CASE_ELEMENTWISE, n, c, h, w, 0, 1, .elementwise = {kind, scale_, shift_})
+    CASE(text, OP_ELEMENTWISE, n, c, h, w, 0, 1, .elementwise = {kind, scale_, shift_, 0})
+#define SUM(...) SUM_("SUM(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define SUM_(text, n, c, h, w, terms_) CASE(text, OP_ADD, n, c, h, w, 0, 1, .terms = terms_)
 #define CHANNEL(...) CHANNEL_("CHANNEL(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define CHANNEL_(text, n, c, h, w, centre, factor, scale_)                                                             \
-    CASE(text, CASE_CHANNEL, n, c, h, w, centre, factor, .channel_scale = scale_)
+    CASE(text, OP_CHANNEL_SUM, n, c, h, w, centre, factor, .channel = {scale_, false})
 #define SGD(...) SGD_("SGD(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define SGD_(text, o, i, k, momentum_, decay, nesterov_)                                                               \
     UPDATE_(text, o, i, k, OPTIMIZER_SGD, .weight_decay = decay, .momentum = momentum_, .nesterov = nesterov_)
@@ -78,11 +90,38 @@
 #define MUON_(text, o, i, k, momentum_, decay, nesterov_, adjust)                                                      \
     UPDATE_(text, o, i, k, OPTIMIZER_MUON, .weight_decay = decay, .momentum = momentum_, .nesterov = nesterov_,        \
             .adjust_rate = adjust)
-#define UPDATE_(text, o, i, k, kind_, ...)                                                                             \
-    CASE(text, CASE_UPDATE, o, i, k, k, 0, 1, .update = {.kind = kind_, .params = {__VA_ARGS__}})
-
+#define UPDATE_(text, o, i, k, optimizer_, ...)                                                                        \
+    CASE(text, OP_UPDATE, o, i, k, k, 0, 1, .update = {.kind = optimizer_, .params = {__VA_ARGS__}, .rate = 1})
+#define CLIP(...) CLIP_("CLIP(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define CLIP_(text, o, i, k, limit_) CASE(text, OP_CLIP, o, i, k, k, 0, 1, .clip = limit_)
+#define MAGNITUDE(...) MAGNITUDE_("MAGNITUDE(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define MAGNITUDE_(text, o, i, k) CASE(text, OP_MAGNITUDE, o, i, k, k, 0, 1, .clip = 0)
 #define AVERAGE(...) AVERAGE_("AVERAGE(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define AVERAGE_(text, o, i, k, decay_) CASE(text, CASE_AVERAGE, o, i, k, k, 0, 1, .decay = decay_)
+#define AVERAGE_(text, o, i, k, decay_) CASE(text, OP_AVERAGE, o, i, k, k, 0, 1, .decay = decay_)
+#define GATHER(...) GATHER_("GATHER(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define GATHER_(text, n, c, h, w) CASE(text, OP_GATHER, n, c, h, w, 0, 1, .gather = {.augmented = false})
+#define MOVED(...) MOVED_("MOVED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define MOVED_(text, n, c, h, w, flip_, crop_, cutout_)                                                                \
+    CASE(text, OP_GATHER, n, c, h, w, 0, 1,                                                                            \
+         .gather = {true, {.flip = flip_, .crop = crop_, .cutout = cutout_, .seed = 3}})
+#define CHANGED(...) CHANGED_("CHANGED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define CHANGED_(text, n, c, h, w, crop_, mixup_, cutmix_)                                                             \
+    CASE(text, OP_GATHER, n, c, h, w, 0, 1,                                                                            \
+         .gather = {true,                                                                                              \
+                    {.flip = true,                                                                                     \
+                     .crop = crop_,                                                                                    \
+                     .cutout = 2,                                                                                      \
+                     .seed = 3,                                                                                        \
+                     .vertical_flip = true,                                                                            \
+                     .rotate = 1 << 29,                                                                                \
+                     .scale = 1 << 14,                                                                                 \
+                     .resized_crop = 1 << 30,                                                                          \
+                     .brightness = 1 << 14,                                                                            \
+                     .contrast = 1 << 14,                                                                              \
+                     .saturation = (c) == 3 ? 1 << 14 : 0,                                                             \
+                     .erase = INT64_C(1) << 31,                                                                        \
+                     .mixup = mixup_,                                                                                  \
+                     .cutmix = cutmix_}})
 
 /* clang-format off */
 static const struct op_case cases[] = {
@@ -160,6 +199,12 @@ static const struct op_case cases[] = {
     AVERAGE_POOL(1, 5, 9, 9, 2, 3, 1),
     AVERAGE_POOL(2, 16, 7, 7, 7, 1, 0),
 
+    /* n, c, h, w */
+    GLOBAL_POOL(1, 1, 1, 1),
+    GLOBAL_POOL(2, 17, 5, 3),
+    GLOBAL_POOL(7, 64, 4, 4),
+    GLOBAL_POOL(33, 3, 1, 7),
+
     /* n, c, h, w, offset, scale, epsilon, momentum */
     BATCHNORM(1, 1, 1, 1, 0, 1, 1e-5, 0.1), /* one value per channel: its variance is 0 */
     BATCHNORM(1, 17, 1, 1, 3, 1, 1e-5, 0.1),
@@ -173,6 +218,32 @@ static const struct op_case cases[] = {
     BATCHNORM(33, 3, 1, 1, -1000, 0.125, 1e-5, 0.1),
     BATCHNORM(5, 16, 3, 3, 0, 0.0009765625, 1e-5, 0.1), /* a variance below epsilon */
     BATCHNORM(4, 16, 3, 3, 0, 64, 1e-5, 0.1),
+
+    /* n, c, h, w, activation, slope, addend */
+    FUSED(1, 1, 1, 1, RELU, 0, 0),
+    FUSED(33, 37, 1, 1, RELU, 0, 0),
+    FUSED(7, 17, 5, 3, LEAKY_RELU, 0.1, 0),
+    FUSED(2, 64, 3, 3, ELU, 0.5, 0),
+    FUSED(7, 17, 5, 3, RELU, 0, 1),        /* the end of a residual block */
+    FUSED(33, 16, 1, 1, LEAKY_RELU, 0.1, 1),
+    FUSED(2, 5, 4, 4, ELU, 1, 1),
+    FUSED(3, 37, 2, 2, NONE, 0, 1),
+
+    /* n, c, h, w, activation, slope, addend, pool, kernel, stride, padding */
+    FUSED_POOL(1, 1, 1, 1, RELU, 0, 0, MAX, 3, 2, 1),
+    FUSED_POOL(7, 16, 8, 8, RELU, 0, 0, MAX, 3, 2, 1),
+    FUSED_POOL(2, 17, 7, 9, LEAKY_RELU, 0.1, 0, MAX, 2, 2, 0),
+    FUSED_POOL(2, 5, 5, 4, ELU, 0.5, 0, MAX, 2, 3, 0),
+    FUSED_POOL(3, 37, 5, 5, RELU, 0, 0, AVERAGE, 5, 1, 2),
+    FUSED_POOL(7, 16, 4, 6, RELU, 0, 1, MAX, 3, 2, 1),
+    FUSED_POOL(2, 17, 7, 5, ELU, 1, 1, AVERAGE, 2, 2, 0),
+    FUSED_POOL(5, 3, 6, 6, NONE, 0, 1, MAX, 2, 2, 0),
+    FUSED_POOL(5, 3, 6, 6, NONE, 0, 0, AVERAGE, 3, 1, 1),
+
+    /* o, i, k, epsilon */
+    FOLD(1, 1, 1, 1e-5),
+    FOLD(17, 3, 3, 1e-5),
+    FOLD(16, 37, 1, 1e-3),
 
     /* n, c, h, w, (slope) */
     RELU(1, 1, 1, 1),
@@ -252,6 +323,12 @@ static const struct op_case cases[] = {
     WEIGHTED(2, 100, 1, 0.9),
     WEIGHTED(7, 10, 4096, 0.1),
 
+    /* n, d, scale, smoothing, share of the next sample's label in 1/65536 */
+    MIXED(1, 3, 1, 0, 16384),
+    MIXED(33, 10, 1, 0, 20000),
+    MIXED(7, 17, 4, 0.1, 45000),           /* the partner's label is the larger one */
+    MIXED(2, 100, 1, 0.2, 32768),
+
     /* n, c, h, w, (scale, shift) */
     ADD(7, 17, 3, 3),
     ADD(1, 37, 1, 1),
@@ -267,6 +344,11 @@ static const struct op_case cases[] = {
     SQRT(1, 37, 1, 1),
     AFFINE(2, 17, 3, 3, 1, 0.5),           /* a shift, but not of the padding */
     AFFINE(1, 3, 1, 1, -0.25, 1e-5),
+
+    /* n, c, h, w, terms */
+    SUM(7, 17, 3, 3, 2),
+    SUM(2, 3, 5, 7, 3),
+    SUM(33, 16, 1, 1, 4),
 
     /* n, c, h, w, offset, scale of x, scale of the sum */
     CHANNEL(1, 1, 1, 1, 0, 1, 1),
@@ -306,6 +388,27 @@ static const struct op_case cases[] = {
     AVERAGE(1, 1, 1, 0),
     AVERAGE(17, 3, 3, 0.99),               /* (1 + s) / (10 + s) in every step */
     AVERAGE(37, 16, 1, 0.25),              /* (1 + s) / (10 + s) at first, then 0.25 */
+
+    /* o, i, k, (limit) */
+    MAGNITUDE(1, 1, 1),
+    MAGNITUDE(17, 3, 3),
+    MAGNITUDE(64, 100, 1),
+    CLIP(1, 1, 1, 0.5),
+    CLIP(17, 3, 3, 1),
+    CLIP(17, 3, 3, 1000),                  /* the limit is not reached */
+    CLIP(64, 100, 1, 0.01),
+
+    /* n, c, h, w, (flip, crop, cutout), (crop, mixup, cutmix): all options of pictures */
+    GATHER(1, 1, 1, 1),
+    GATHER(7, 3, 5, 4),
+    GATHER(2, 17, 3, 3),
+    MOVED(7, 3, 8, 6, 1, 0, 0),
+    MOVED(5, 1, 7, 9, 0, 3, 0),
+    MOVED(3, 17, 5, 5, 1, 2, 3),
+    CHANGED(5, 3, 8, 6, 2, 0, 0),
+    CHANGED(4, 1, 7, 9, 0, 0, 0),
+    CHANGED(7, 3, 6, 6, 1, 1, 0),          /* mixup */
+    CHANGED(7, 2, 9, 5, 1, 0, 1),          /* cutmix */
 };
 /* clang-format on */
 
@@ -318,138 +421,4 @@ const struct op_case *op_case_list(int *count)
 double op_case_learning_rate(int step)
 {
     return 0.01 * (1 - 0.125 * step);
-}
-
-const struct op_array *op_arrays_find(const struct op_arrays *arrays, const char *name)
-{
-    for (int i = 0; i < arrays->count; i++) {
-        if (strcmp(arrays->array[i].name, name) == 0) return &arrays->array[i];
-    }
-    return NULL;
-}
-
-void op_arrays_free(struct op_arrays *arrays)
-{
-    for (int i = 0; i < arrays->count; i++) free(arrays->array[i].values);
-    arrays->count = 0;
-}
-
-struct op_array *op_arrays_add(struct op_arrays *arrays, const char *name, enum tensor_kind kind, struct shape shape)
-{
-    CHECK(arrays->count < OP_MAX_ARRAYS);
-    struct op_array *array = &arrays->array[arrays->count++];
-    *array = (struct op_array){name, kind, shape, memory_alloc((size_t)shape_count(shape), sizeof(double))};
-    return array;
-}
-
-/* Adds an input, filled from the stream whose number is its place among the inputs. */
-static double *add_input(struct op_arrays *inputs, const struct op_case *op_case, const char *name,
-                         enum tensor_kind kind, struct shape shape)
-{
-    bool main_input = inputs->count == 0;
-    uint32_t stream = (uint32_t)inputs->count;
-    struct op_array *array = op_arrays_add(inputs, name, kind, shape);
-    support_fill(array->values, shape_count(shape), support_seed(op_case->name), stream,
-                 main_input ? op_case->offset : 0, main_input ? op_case->scale : 1);
-    return array->values;
-}
-
-static void add_conv2d_inputs(const struct op_case *op_case, struct op_arrays *inputs)
-{
-    struct shape x = op_case->x;
-    int64_t o = op_case->conv2d.channels;
-    struct window window = op_case->conv2d.window;
-    struct shape filter = {o, x.c, window.kernel, window.kernel};
-    struct shape y = {x.n, o, window_output_size(x.h, window), window_output_size(x.w, window)};
-    add_input(inputs, op_case, "weight", TENSOR_FILTER, filter);
-    add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, y);
-    if (op_case->conv2d.bias) add_input(inputs, op_case, "bias", TENSOR_VECTOR, (struct shape){1, o, 1, 1});
-}
-
-static void add_batchnorm_inputs(const struct op_case *op_case, struct op_arrays *inputs)
-{
-    struct shape vector = {1, op_case->x.c, 1, 1};
-    add_input(inputs, op_case, "gamma", TENSOR_VECTOR, vector);
-    add_input(inputs, op_case, "beta", TENSOR_VECTOR, vector);
-    add_input(inputs, op_case, "running_mean", TENSOR_VECTOR, vector);
-    double *running_var = add_input(inputs, op_case, "running_var", TENSOR_VECTOR, vector);
-    for (int64_t c = 0; c < vector.c; c++) running_var[c] = fabs(running_var[c]) + 0.5;
-    add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, op_case->x);
-}
-
-static void add_labels(const struct op_case *op_case, struct op_arrays *inputs)
-{
-    struct shape shape = {op_case->x.n, 1, 1, 1};
-    double *labels = add_input(inputs, op_case, "labels", TENSOR_ACTIVATION, shape);
-    for (int64_t n = 0; n < shape.n; n++) labels[n] = fmod((labels[n] + 2) * 1024, (double)op_case->x.c);
-    if (!op_case->loss.weighted) return;
-    shape = (struct shape){1, op_case->x.c, 1, 1};
-    double *weights = add_input(inputs, op_case, "weights", TENSOR_VECTOR, shape);
-    for (int64_t d = 0; d < shape.c; d++) weights[d] = weights[d] + 2 + 0x1p-9; /* above 0, up to 4 */
-}
-
-/* Adds the operands. Divisors keep away from 0, and nothing under a root is negative. */
-static void add_operands(const struct op_case *op_case, struct op_arrays *inputs)
-{
-    enum elementwise op = op_case->elementwise.op;
-    struct shape shape = op_case->x;
-    double *a = inputs->array[0].values;
-    if (shape.n * shape.h * shape.w == 1) inputs->array[0].kind = TENSOR_VECTOR;
-    for (int64_t i = 0; op == ELEMENTWISE_SQRT && i < shape_count(shape); i++) a[i] = fabs(a[i]);
-    if (op >= ELEMENTWISE_SQUARE) return;
-    double *b = add_input(inputs, op_case, "b", inputs->array[0].kind, shape);
-    for (int64_t i = 0; op == ELEMENTWISE_DIVIDE && i < shape_count(shape); i++) b[i] += b[i] < 0 ? -0.5 : 0.5;
-}
-
-/* Adds the gradients of five steps. Every seventh gradient is zero, as for a weight that no sample reaches; their size
- * differs from step to step. */
-static void add_gradients(const struct op_case *op_case, struct op_arrays *inputs)
-{
-    static const char *const names[OP_OPTIMIZER_STEPS] = {"dw0", "dw1", "dw2", "dw3", "dw4"};
-    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
-        double *dw = add_input(inputs, op_case, names[step], TENSOR_FILTER, op_case->x);
-        for (int64_t i = 0; i < shape_count(op_case->x); i++) dw[i] = i % 7 == 3 ? 0 : dw[i] / (1 << 2 * step);
-    }
-}
-
-void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
-{
-    struct shape x = op_case->x;
-    inputs->count = 0;
-    bool optimizer = op_case->op >= CASE_UPDATE;
-    add_input(inputs, op_case, optimizer ? "w" : "x", optimizer ? TENSOR_FILTER : TENSOR_ACTIVATION, x);
-    switch (op_case->op) {
-    case CASE_CONV2D:
-        add_conv2d_inputs(op_case, inputs);
-        break;
-    case CASE_BATCHNORM:
-        add_batchnorm_inputs(op_case, inputs);
-        break;
-    case CASE_CROSS_ENTROPY:
-    case CASE_SOFTMAX_CROSS_ENTROPY:
-        add_labels(op_case, inputs);
-        break;
-    case CASE_ELEMENTWISE:
-        add_operands(op_case, inputs);
-        break;
-    case CASE_CHANNEL:
-        add_input(inputs, op_case, "v", TENSOR_VECTOR, (struct shape){1, x.c, 1, 1});
-        break;
-    case CASE_UPDATE:
-    case CASE_AVERAGE:
-        add_gradients(op_case, inputs);
-        break;
-    case CASE_POOL:
-        x.h = window_output_size(x.h, op_case->pool.window), x.w = window_output_size(x.w, op_case->pool.window);
-        add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, x);
-        break;
-    case CASE_FLATTEN:
-        add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, (struct shape){x.n, shape_sample_count(x), 1, 1});
-        break;
-    case CASE_DROPOUT:
-        break;
-    default:
-        add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, x);
-        break;
-    }
 }

@@ -1,8 +1,7 @@
-/* One list of cases for the single operations of a backend, and one way to run a case. Known values (test_ops_known),
- * gradient checks (test_ops_gradcheck), padding (test_backend), the comparison of backends and the benchmark walk over
- * the same list; ref/make_reference.py reads it out of op_cases.c. A new case is a line there, and a run of that
- * script. Not in the list are the operations that do the work of several (test_fuse, test_fold, test_update), gather
- * (test_augment, test_backend), norm and clip_norm (test_norm); they have tests of their own.
+/* One list of cases for the operations of the op table (op.h). Known values (test_ops_known), gradient checks
+ * (test_ops_gradcheck), padding (test_backend), the comparison of backends and the benchmark walk over the same list;
+ * ref/make_reference.py reads it out of op_cases.c. A new case is a line there, and a run of that script. Every kind of
+ * the table is run by some case (test_ops_known compares). op_run.h runs them.
  *
  * The inputs of a case are drawn from Philox by its name (support_fill), so that they need not be stored. */
 #ifndef TESTS_OP_CASES_H
@@ -11,31 +10,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trainer/backend.h"
-
-enum case_kind {
-    CASE_CONV2D,
-    CASE_POOL,
-    CASE_BATCHNORM,
-    CASE_ACTIVATION,
-    CASE_DROPOUT,
-    CASE_FLATTEN,
-    CASE_SOFTMAX,
-    CASE_CROSS_ENTROPY,
-    CASE_SOFTMAX_CROSS_ENTROPY,
-    CASE_ELEMENTWISE,
-    CASE_CHANNEL, /* channel_sum and channel_broadcast */
-    CASE_UPDATE,
-    CASE_AVERAGE,
-    CASE_COUNT
-};
+#include "trainer/op.h"
 
 enum { OP_OPTIMIZER_STEPS = 5 };
 
 struct op_case {
-    const char *name; /* the line of the list, e.g. "RELU(1, 1, 1, 1)" */
-    enum case_kind op;
-    struct shape x;       /* shape of the main input; for an optimizer, of the parameters */
+    const char *name;     /* the line of the list, e.g. "RELU(1, 1, 1, 1)" */
+    enum op_kind kind;    /* the forward operation; those that belong to it run too */
+    struct shape x;       /* shape of the main input; for arenas, of the parameters; for a gather, of the output */
     double offset, scale; /* range of the main input: offset + scale * u (support_fill) */
     union {
         struct {
@@ -44,30 +26,35 @@ struct op_case {
             bool bias;
         } conv2d;
         struct pool_params pool;
-        struct batchnorm_params batchnorm;
+        struct {
+            struct batchnorm_fused_params params;
+            bool addend;
+        } norm;
+        struct batchnorm_params fold;
         struct activation_params activation;
         struct {
             struct dropout_params params;
             uint64_t step;
         } dropout;
         struct elementwise_params elementwise;
-        double channel_scale;
+        struct channel_params channel;
+        int terms; /* OP_ADD: 2..4 */
         struct {
-            double smoothing; /* CASE_SOFTMAX_CROSS_ENTROPY */
+            double smoothing; /* OP_SOFTMAX_CROSS_ENTROPY */
             bool weighted;    /* weighted by class */
+            int32_t mix;      /* share of the partner's label in 1/65536 */
         } loss;
-        struct {
-            enum optimizer_kind kind;
-            struct optimizer_params params;
-        } update;
-        double decay; /* CASE_AVERAGE */
+        struct gather_params gather;
+        struct update update;
+        double decay; /* OP_AVERAGE */
+        double clip;
     };
 };
 
 const struct op_case *op_case_list(int *count);
 
 /* Named arrays of doubles in the boundary's order: the inputs or outputs of a case. */
-enum { OP_MAX_ARRAYS = 10 };
+enum { OP_MAX_ARRAYS = 12 };
 struct op_array {
     const char *name; /* "x", "dweight", ... */
     enum tensor_kind kind;
@@ -87,36 +74,20 @@ const struct op_array *op_arrays_find(const struct op_arrays *arrays, const char
 void op_arrays_free(struct op_arrays *arrays);
 
 /* The inputs of a case; free with op_arrays_free.
- *   conv2d x, weight, (bias), dy        pool, activation, softmax x, dy        flatten x, dy (N,C*H*W,1,1)
- *   batchnorm x, gamma, beta, running_mean, running_var, dy        dropout x
+ *   conv2d x, weight, (bias), dy        pool, global_pool, activation, softmax x, dy        flatten x, dy (N,C*H*W,1,1)
+ *   norm x, gamma, beta, running_mean, running_var, dy, (addend)        dropout x        add x, b, (c), (d)
+ *   fold weight, bias, gamma, beta, running_mean, running_var        elementwise x, (b)        channel_sum x, v (C)
  *   cross_entropy x (probabilities), labels, (weights (C))        softmax_cross_entropy x (logits), labels, (weights)
- *   elementwise x, (b)        channel x, v (C)        update w, dw0 .. dw4: the gradients of five steps
+ *   update w, dw0 .. dw4: the gradients of five steps        magnitude, clip w
  *   average w, dw0 .. dw4: the average, and the values that it takes in in five steps
+ *   gather pixels (2N+3,C,H,W), labels, offset (C,H,W), scale (C)
  * An elementwise case of N = H = W = 1 has vectors (C). */
 void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs);
 
+/* Moves the main input away from where a derivative jumps: an activation's from 0, a pool's from each other. */
+void op_case_avoid_kinks(const struct op_case *op_case, struct op_arrays *inputs);
+
 /* The learning rate of an optimizer's step 0..4. */
 double op_case_learning_rate(int step);
-
-/* The ways to run a case. */
-struct op_run_options {
-    bool host_memory;  /* look into the memory of tensors for the observations of op_observations */
-    bool forward_only; /* leave out the backward pass and its outputs, where it is a separate operation */
-};
-
-/* The observations of a run beside its results (with host_memory; NULL without). */
-struct op_observations {
-    const char *padding_not_zero; /* name of a tensor, input or output, after the last operation; NULL: none */
-    const char *input_changed;    /* name of an input that is no output and that changed, to the bit; NULL: none */
-};
-
-/* Runs the operations of a case on a backend; outputs are new arrays, to be freed with op_arrays_free:
- *   conv2d y, dx, dweight, (dbias)      pool, activation, softmax, flatten y, dx      dropout y
- *   batchnorm y, mean, rstd, running_mean, running_var, dx, dgamma, dbeta, y_evaluate (with the running_* of the input)
- *   cross_entropy, softmax_cross_entropy: metrics (loss, correct, count), dx      elementwise y
- *   channel sum (C), spread (N,C,H,W)      update w, and its states by their names (optimizer_row.h)      average w */
-struct op_observations op_case_run(const struct op_case *op_case, struct backend *backend,
-                                   struct op_run_options options, const struct op_arrays *inputs,
-                                   struct op_arrays *outputs);
 
 #endif

@@ -19,7 +19,7 @@ bool op_reference_agrees(const struct op_reference *reference, const struct op_c
                          const struct op_arrays *outputs, double roundoff, char *message, size_t size);
 
 /* The same for every element, against the outputs of another backend on the same inputs; `roundoff` is the coarser of
- * the two. Takes the magnitude of the terms from the reference. */
+ * the two. Takes the magnitude of the terms from the reference, and 0 where it has none. */
 bool op_reference_same(const struct op_reference *reference, const struct op_case *op_case,
                        const struct op_arrays *outputs, const struct op_arrays *expected, double roundoff,
                        char *message, size_t size);

@@ -1,11 +1,16 @@
-/* Runs a case of op_cases.c on a backend. */
+/* Sets up and runs the operations of a case (op_run.h). Which ones they are is in op_run_cases.c. */
+#include "op_run.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-#include "op_cases.h"
+#include "backend/reference/reference.h"
+#include "op_run_private.h"
 #include "support.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
+
+enum { MOST_TENSORS = 24, MOST_OPS = 8 };
 
 /* A tensor of the run, with the name of its input or output. */
 struct slot {
@@ -15,235 +20,338 @@ struct slot {
     void *before; /* its memory before the operations, where it is an input in host memory */
 };
 
-struct run {
+struct op_run {
     struct backend *backend;
-    const struct backend_ops *ops;
     struct op_run_options options;
     const struct op_arrays *inputs;
-    struct op_arrays *outputs;
     int count;
-    struct slot slots[2 * OP_MAX_ARRAYS];
+    struct slot slots[MOST_TENSORS];
+    struct program *program; /* tensor i is that of slot i */
+    struct prepared *prepared;
+    struct run_input input[MOST_OPS];
+    struct device_dataset *dataset;
+    struct dataset_view view; /* its memory belongs to the run */
 };
 
-static struct tensor *add_slot(struct run *run, const char *name, struct tensor tensor, bool output)
+/* --- single operations --- */
+
+size_t op_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
 {
-    CHECK(run->count < 2 * OP_MAX_ARRAYS);
+    if (backend->functions == reference_functions) return reference_saved_bytes(op, y);
+    if (op->kind == OP_POOL) return backend->ops->pool_saved_bytes(backend, op->pool, y);
+    return op->norm.pooled ? backend->ops->pool_saved_bytes(backend, op->norm.pool, y) : 0;
+}
+
+void op_run_single(struct backend *backend, struct op op, struct run_input input, const struct tensor *const *operands)
+{
+    const struct op_function *function = &backend->functions[op.kind];
+    struct op_call call = {.op = &op, .input = &input};
+    CHECK(function->run && op.kind != OP_CONV2D_BACKWARD);
+    for (int slot = 0; slot < OP_OPERANDS; slot++) {
+        if (!operands[slot]) continue;
+        call.tensor[slot] = *operands[slot];
+        op.tensor[slot] = slot;
+    }
+    struct prepared prepared = {.backend = backend, .functions = backend->functions, .calls = &call};
+    if (function->prepare) call.plan = function->prepare(&prepared, &call);
+    if (backend->ops->set_state) backend->ops->set_state(backend, &input.state);
+    function->run(backend, &call);
+    if (function->release) function->release(backend, call.plan);
+}
+
+struct tensor op_metrics_alloc(struct backend *backend)
+{
+    if (backend->ops->metrics_reset) backend->ops->metrics_reset(backend);
+    return (struct tensor){backend->ops->alloc(backend, sizeof(struct metrics)), {1, 3, 1, 1}, TENSOR_METRICS};
+}
+
+void op_metrics_write(struct backend *backend, const struct tensor *tensor, struct metrics metrics)
+{
+    const double values[] = {metrics.loss, (double)metrics.correct, (double)metrics.count};
+    if (backend->ops->metrics_write)
+        backend->ops->metrics_write(backend, metrics);
+    else
+        backend->ops->tensor_write(backend, tensor, values);
+}
+
+struct metrics op_metrics_read(struct backend *backend, const struct tensor *tensor)
+{
+    double values[3];
+    if (backend->ops->metrics_read) return backend->ops->metrics_read(backend);
+    backend->ops->tensor_read(backend, tensor, values);
+    return (struct metrics){values[0], (int64_t)values[1], (int64_t)values[2]};
+}
+
+/* --- tensors --- */
+
+bool op_run_forward_only(const struct op_run *run)
+{
+    return run->options.forward_only;
+}
+
+const struct op_array *op_run_input(const struct op_run *run, const char *name)
+{
+    return op_arrays_find(run->inputs, name);
+}
+
+/* True for tensors of the backend's scalars. */
+static bool has_elements(const struct tensor *tensor)
+{
+    return tensor->kind == TENSOR_ACTIVATION || tensor->kind == TENSOR_FILTER || tensor->kind == TENSOR_VECTOR;
+}
+
+static size_t bytes_of(const struct op_run *run, const struct tensor *tensor)
+{
+    return has_elements(tensor) ? tensor_bytes(run->backend, tensor->kind, tensor->shape)
+                                : (size_t)shape_count(tensor->shape) * sizeof(double);
+}
+
+static const struct tensor *add_slot(struct op_run *run, const char *name, struct tensor tensor, bool output)
+{
+    CHECK(run->count < MOST_TENSORS);
     run->slots[run->count] = (struct slot){name, tensor, output, NULL};
+    struct program_tensor of_program = {.name = name,
+                                        .name_index = -1,
+                                        .kind = tensor.kind,
+                                        .shape = tensor.shape,
+                                        .space = SPACE_EXTERNAL,
+                                        .offset = (int64_t)(intptr_t)tensor.data,
+                                        .bytes = bytes_of(run, &tensor),
+                                        .gradient = -1};
+    program_tensor_add(run->program, of_program);
     return &run->slots[run->count++].tensor;
 }
 
-/* The input of that name as a tensor, or NULL where the case has none. With `output` it is a result too, updated in
- * place. */
-static struct tensor *in_out(struct run *run, const char *name, bool output)
+static const struct tensor *add_input(struct op_run *run, const char *name, bool output)
 {
-    const struct op_array *array = op_arrays_find(run->inputs, name);
+    const struct op_array *array = op_run_input(run, name);
     if (!array) return NULL;
-    struct tensor *tensor =
-        add_slot(run, array->name, support_tensor(run->backend, array->kind, array->shape, array->values), output);
-    if (run->options.host_memory && !output) {
-        size_t bytes = tensor_bytes(run->backend, array->kind, array->shape);
-        run->slots[run->count - 1].before = memcpy(memory_alloc(bytes, 1), tensor->data, bytes);
+    struct tensor tensor = support_tensor(run->backend, array->kind, array->shape, array->values);
+    const struct tensor *added = add_slot(run, array->name, tensor, output);
+    size_t bytes = bytes_of(run, &tensor);
+    if (run->options.host_memory && !output)
+        run->slots[run->count - 1].before = memcpy(memory_alloc(bytes, 1), tensor.data, bytes);
+    return added;
+}
+
+const struct tensor *op_run_in(struct op_run *run, const char *name)
+{
+    return add_input(run, name, false);
+}
+
+const struct tensor *op_run_in_out(struct op_run *run, const char *name)
+{
+    return add_input(run, name, true);
+}
+
+static const struct tensor *add_zeros(struct op_run *run, const char *name, enum tensor_kind kind, struct shape shape,
+                                      bool output)
+{
+    struct tensor tensor = {NULL, shape, kind};
+    tensor.data = run->backend->ops->alloc(run->backend, bytes_of(run, &tensor));
+    return add_slot(run, name, tensor, output);
+}
+
+const struct tensor *op_run_zeros(struct op_run *run, const char *name, enum tensor_kind kind, struct shape shape)
+{
+    return add_zeros(run, name, kind, shape, true);
+}
+
+const struct tensor *op_run_scratch(struct op_run *run, enum tensor_kind kind, struct shape shape)
+{
+    return add_zeros(run, "scratch", kind, shape, false);
+}
+
+const struct tensor *op_run_out(struct op_run *run, const char *name, enum tensor_kind kind, struct shape shape)
+{
+    const struct tensor *tensor = op_run_zeros(run, name, kind, shape);
+    if (has_elements(tensor)) support_poison(run->backend, run->options.host_memory, tensor);
+    return tensor;
+}
+
+const struct tensor *op_run_like(struct op_run *run, const char *name, const struct tensor *like)
+{
+    return like ? op_run_out(run, name, like->kind, like->shape) : NULL;
+}
+
+const struct tensor *op_run_saved(struct op_run *run, const struct op *op, struct shape y)
+{
+    int64_t bytes = (int64_t)op_saved_bytes(run->backend, op, y);
+    if (bytes == 0) return NULL;
+    const struct tensor *saved = op_run_scratch(run, TENSOR_SAVED, shape_vector((bytes + 7) / 8));
+    if (run->options.host_memory) memset(saved->data, 0xff, (size_t)bytes);
+    return saved;
+}
+
+const struct tensor *op_run_labels(struct op_run *run, const char *name)
+{
+    const struct op_array *array = op_run_input(run, name);
+    int32_t *labels = support_labels(run->backend, array->values, shape_count(array->shape));
+    return add_slot(run, "labels", (struct tensor){labels, array->shape, TENSOR_LABELS}, false);
+}
+
+/* The inputs are whole numbers for pixels and labels. */
+void op_run_dataset(struct op_run *run, struct shape image)
+{
+    const struct op_array *pixels = op_run_input(run, "pixels"), *labels = op_run_input(run, "labels");
+    const struct op_array *offset = op_run_input(run, "offset"), *scale = op_run_input(run, "scale");
+    int64_t count = pixels->shape.n, bytes = shape_count(pixels->shape);
+    uint8_t *bytes_of_pixels = memory_alloc((size_t)bytes, 1);
+    uint16_t *words = memory_alloc((size_t)count, sizeof *words);
+    float *offsets = memory_alloc((size_t)shape_sample_count(image), sizeof *offsets);
+    float *scales = memory_alloc((size_t)image.c, sizeof *scales);
+    int32_t *order = memory_alloc((size_t)count, sizeof *order);
+    for (int64_t i = 0; i < bytes; i++) bytes_of_pixels[i] = (uint8_t)pixels->values[i];
+    for (int64_t i = 0; i < count; i++) words[i] = (uint16_t)labels->values[i];
+    for (int64_t i = 0; i < shape_sample_count(image); i++) offsets[i] = (float)offset->values[i];
+    for (int64_t c = 0; c < image.c; c++) scales[c] = (float)scale->values[c];
+    for (int64_t i = 0; i < count; i++) order[i] = (int32_t)(count - 1 - i);
+    run->view =
+        (struct dataset_view){count, image.c, image.h, image.w, bytes_of_pixels, words, offsets, scales, NULL, false};
+    run->dataset = run->backend->ops->dataset_upload(run->backend, &run->view);
+    run->backend->ops->dataset_set_order(run->backend, run->dataset, order);
+    free(order);
+}
+
+/* --- operations --- */
+
+static int number_of(const struct op_run *run, const struct tensor *tensor)
+{
+    for (int i = 0; i < run->count; i++)
+        if (&run->slots[i].tensor == tensor) return i;
+    CHECK(!"a tensor of the run");
+}
+
+void op_run_add(struct op_run *run, struct op op, struct step_state state, const struct tensor *const *operands)
+{
+    int64_t n = 1;
+    CHECK(run->program->op_count < MOST_OPS);
+    for (int slot = 0; slot < OP_OPERANDS; slot++) {
+        if (!operands[slot]) continue;
+        op.tensor[slot] = number_of(run, operands[slot]);
+        if (operands[slot]->kind == TENSOR_ACTIVATION) n = operands[slot]->shape.n;
     }
-    return tensor;
+    if (run->program->max_n < n) run->program->max_n = n;
+    run->input[run->program->op_count] = (struct run_input){.state = state};
+    program_add(run->program, op);
 }
 
-static struct tensor *in(struct run *run, const char *name)
+struct op_run *op_run_open(const struct op_case *op_case, struct backend *backend, struct op_run_options options,
+                           const struct op_arrays *inputs)
 {
-    return in_out(run, name, false);
+    struct op_run *run = memory_alloc(1, sizeof *run);
+    void *base[SPACES] = {NULL};
+    *run = (struct op_run){.backend = backend, .options = options, .inputs = inputs};
+    run->program = program_create(backend, 1);
+    op_run_write(run, op_case);
+    run->prepared = prepared_create(run->program, backend, base);
+    for (int i = 0; i < run->program->op_count; i++)
+        run->input[i].n = run->program->max_n, run->input[i].data = run->dataset;
+    if (backend->ops->metrics_reset) backend->ops->metrics_reset(backend);
+    return run;
 }
 
-/* A result, shaped like another tensor, full of NaN until the operation writes it. */
-static struct tensor *out(struct run *run, const char *name, const struct tensor *like)
+const struct program *op_run_program(const struct op_run *run)
 {
-    struct tensor *tensor = add_slot(run, name, tensor_alloc(run->backend, like->kind, like->shape), true);
-    support_poison(run->backend, run->options.host_memory, tensor);
-    return tensor;
+    return run->program;
 }
 
-static struct op_observations finish(struct run *run)
+const struct run_input *op_run_input_of(const struct op_run *run, int i)
 {
-    struct op_observations seen = {NULL, NULL};
+    return &run->input[i];
+}
+
+static void run_op(struct op_run *run, int i)
+{
+    struct op_call *call = &run->prepared->calls[i];
+    call->input = &run->input[i];
+    run->prepared->functions[call->op->kind].run(run->backend, call);
+}
+
+void op_run_all(struct op_run *run)
+{
+    for (int i = 0; i < run->program->op_count; i++) {
+        if (run->backend->ops->set_state) run->backend->ops->set_state(run->backend, &run->input[i].state);
+        run_op(run, i);
+    }
+}
+
+static int first_of(const struct op_run *run, enum op_kind kind)
+{
+    for (int i = 0; i < run->program->op_count; i++)
+        if (run->program->ops[i].kind == kind) return i;
+    CHECK(!"an operation of the case");
+}
+
+void op_run_again(struct op_run *run, enum op_kind kind)
+{
+    run_op(run, first_of(run, kind));
+}
+
+double op_run_bytes(const struct op_run *run, enum op_kind kind)
+{
+    const struct op *op = &run->program->ops[first_of(run, kind)];
+    double bytes = (double)program_bytes(run->program, op);
+    for (int slot = 0; slot < OP_OPERANDS; slot++)
+        if (op->tensor[slot] >= 0 && op_row(kind)->operand[slot].role == OPERAND_UPDATE)
+            bytes += (double)run->program->tensors[op->tensor[slot]].bytes;
+    return bytes;
+}
+
+double op_run_flops(const struct op_run *run, enum op_kind kind)
+{
+    return op_row(kind)->flops ? program_flops(run->program, &run->program->ops[first_of(run, kind)]) : 0;
+}
+
+/* --- results --- */
+
+static void read_slot(struct op_run *run, const struct slot *slot, double *values)
+{
+    if (slot->tensor.kind != TENSOR_METRICS) {
+        run->backend->ops->tensor_read(run->backend, &slot->tensor, values);
+        return;
+    }
+    struct metrics metrics = op_metrics_read(run->backend, &slot->tensor);
+    values[0] = metrics.loss, values[1] = (double)metrics.correct, values[2] = (double)metrics.count;
+}
+
+static void free_dataset(struct op_run *run)
+{
+    if (!run->dataset) return;
+    run->backend->ops->dataset_free(run->backend, run->dataset);
+    free((void *)run->view.pixels), free((void *)run->view.labels);
+    free((void *)run->view.offset), free((void *)run->view.scale);
+}
+
+struct op_observations op_run_close(struct op_run *run, struct op_arrays *outputs)
+{
+    struct op_observations seen = {NULL, NULL, 0};
+    for (int i = 0; i < run->program->op_count; i++) seen.kinds |= UINT64_C(1) << run->program->ops[i].kind;
     for (int i = 0; i < run->count; i++) {
         struct slot *slot = &run->slots[i];
         struct tensor *tensor = &slot->tensor;
-        if (slot->output) {
-            struct op_array *array = op_arrays_add(run->outputs, slot->name, tensor->kind, tensor->shape);
-            run->ops->tensor_read(run->backend, tensor, array->values);
-        }
-        if (run->options.host_memory && !support_padding_is_zero(run->backend, tensor))
+        if (outputs && slot->output)
+            read_slot(run, slot, op_arrays_add(outputs, slot->name, tensor->kind, tensor->shape)->values);
+        if (run->options.host_memory && has_elements(tensor) && !support_padding_is_zero(run->backend, tensor))
             seen.padding_not_zero = slot->name;
-        size_t bytes = tensor_bytes(run->backend, tensor->kind, tensor->shape);
-        if (slot->before && memcmp(slot->before, tensor->data, bytes) != 0) seen.input_changed = slot->name;
+        if (slot->before && memcmp(slot->before, tensor->data, bytes_of(run, tensor)) != 0)
+            seen.input_changed = slot->name;
         free(slot->before);
-        tensor_free(run->backend, tensor);
+        run->backend->ops->free(run->backend, tensor->data);
     }
+    prepared_free(run->prepared);
+    program_free(run->program);
+    free_dataset(run);
+    free(run);
     return seen;
-}
-
-static void run_conv2d(struct run *run, const struct op_case *op_case)
-{
-    struct tensor *x = in(run, "x"), *weight = in(run, "weight"), *bias = in(run, "bias"), *dy = in(run, "dy");
-    struct tensor *y = out(run, "y", dy);
-    struct conv2d_plan *plan =
-        run->ops->conv2d_plan_create(run->backend, op_case->conv2d.window, x->shape, op_case->conv2d.channels);
-    run->ops->conv2d_forward(run->backend, plan, x, weight, bias, y);
-    if (!run->options.forward_only) {
-        struct tensor *dx = out(run, "dx", x), *dweight = out(run, "dweight", weight);
-        struct tensor *dbias = bias ? out(run, "dbias", bias) : NULL;
-        run->ops->conv2d_backward(run->backend, plan, x, weight, dy, dx, dweight, dbias);
-    }
-    run->ops->conv2d_plan_destroy(run->backend, plan);
-}
-
-static void run_pool(struct run *run, const struct op_case *op_case)
-{
-    struct tensor *x = in(run, "x"), *dy = in(run, "dy"), *y = out(run, "y", dy), *dx = out(run, "dx", x);
-    size_t bytes = run->ops->pool_saved_bytes(run->backend, op_case->pool, y->shape);
-    void *saved = run->ops->alloc(run->backend, bytes);
-    if (run->options.host_memory && bytes > 0) memset(saved, 0xff, bytes);
-    run->ops->pool_forward(run->backend, op_case->pool, x, y, saved);
-    run->ops->pool_backward(run->backend, op_case->pool, dy, saved, dx);
-    run->ops->free(run->backend, saved);
-}
-
-static void run_batchnorm(struct run *run, const struct op_case *op_case)
-{
-    struct batchnorm_params params = op_case->batchnorm;
-    struct tensor *x = in(run, "x"), *gamma = in(run, "gamma"), *beta = in(run, "beta"), *dy = in(run, "dy");
-    struct tensor *old_mean = in(run, "running_mean"), *old_var = in(run, "running_var");
-    struct tensor *running_mean = in_out(run, "running_mean", true);
-    struct tensor *running_var = in_out(run, "running_var", true);
-    struct tensor *y = out(run, "y", x), *mean = out(run, "mean", gamma), *rstd = out(run, "rstd", gamma);
-    run->ops->batchnorm_forward(run->backend, params, x, gamma, beta, running_mean, running_var, y, mean, rstd);
-    if (run->options.forward_only) return;
-    struct tensor *dx = out(run, "dx", x), *dgamma = out(run, "dgamma", gamma), *dbeta = out(run, "dbeta", beta);
-    struct tensor *y_evaluate = out(run, "y_evaluate", x);
-    run->ops->batchnorm_backward(run->backend, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
-    run->ops->batchnorm_evaluate(run->backend, params, x, gamma, beta, old_mean, old_var, y_evaluate);
-}
-
-static void run_elementwise(struct run *run, const struct op_case *op_case)
-{
-    struct tensor *x = in(run, "x"), *dy = in(run, "dy"), *y = out(run, "y", op_case->op == CASE_FLATTEN ? dy : x);
-    struct tensor *dx = dy ? out(run, "dx", x) : NULL;
-    switch (op_case->op) {
-    case CASE_ACTIVATION:
-        run->ops->activation_forward(run->backend, op_case->activation, x, y);
-        run->ops->activation_backward(run->backend, op_case->activation, x, dy, dx);
-        break;
-    case CASE_ELEMENTWISE:
-        run->ops->elementwise(run->backend, op_case->elementwise, x, in(run, "b"), y);
-        break;
-    case CASE_FLATTEN:
-        run->ops->flatten_forward(run->backend, x, y);
-        run->ops->flatten_backward(run->backend, dy, dx);
-        break;
-    case CASE_SOFTMAX:
-        run->ops->softmax_forward(run->backend, x, y);
-        run->ops->softmax_backward(run->backend, y, dy, dx);
-        break;
-    default:
-        CHECK(op_case->op == CASE_DROPOUT);
-        run->ops->set_state(run->backend, &(struct step_state){.step = op_case->dropout.step});
-        run->ops->dropout(run->backend, &op_case->dropout.params, x, y);
-        break;
-    }
-}
-
-static void run_channel(struct run *run, const struct op_case *op_case)
-{
-    struct tensor *x = in(run, "x"), *v = in(run, "v"), *sum = out(run, "sum", v), *spread = out(run, "spread", x);
-    run->ops->channel_sum(run->backend, op_case->channel_scale, x, sum);
-    run->ops->channel_broadcast(run->backend, op_case->channel_scale, v, spread);
-}
-
-static void run_cross_entropy(struct run *run, const struct op_case *op_case)
-{
-    int32_t *labels = support_labels(run->backend, op_arrays_find(run->inputs, "labels")->values, op_case->x.n);
-    struct tensor *x = in(run, "x"), *dx = out(run, "dx", x), *weights = in(run, "weights");
-    struct loss_params params = {.class_weights = weights};
-    run->ops->metrics_reset(run->backend);
-    if (op_case->op == CASE_CROSS_ENTROPY) {
-        run->ops->cross_entropy(run->backend, &params, x, labels, dx);
-    } else {
-        params.smoothing = op_case->loss.smoothing;
-        run->ops->softmax_cross_entropy(run->backend, &params, x, labels, dx);
-    }
-    struct metrics metrics = run->ops->metrics_read(run->backend);
-    double *values = op_arrays_add(run->outputs, "metrics", TENSOR_VECTOR, (struct shape){1, 3, 1, 1})->values;
-    values[0] = metrics.loss, values[1] = (double)metrics.correct, values[2] = (double)metrics.count;
-    run->ops->free(run->backend, labels);
-}
-
-static void run_update(struct run *run, const struct op_case *op_case)
-{
-    struct tensor *w = in_out(run, "w", true);
-    struct update update = {.kind = op_case->update.kind,
-                            .params = op_case->update.params,
-                            .rate = 1,
-                            .count = run->ops->tensor_count(run->backend, w->kind, w->shape),
-                            .w = w->data};
-    int states = optimizer_state_count(update.kind, &update.params);
-    for (int i = 0; i < states; i++) {
-        struct tensor zeros = tensor_alloc(run->backend, w->kind, w->shape);
-        update.state[i] = add_slot(run, optimizer_row(update.kind)->states[i], zeros, true)->data;
-    }
-    if (optimizer_row(update.kind)->matrix)
-        update.plan = run->ops->update_plan_create(run->backend, update.kind, w->shape);
-    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
-        char name[4] = {'d', 'w', (char)('0' + step), '\0'};
-        struct step_state now = {.step = (uint64_t)step, .learning_rate = op_case_learning_rate(step)};
-        run->ops->set_state(run->backend, &now);
-        update.dw = in(run, name)->data;
-        run->ops->update(run->backend, &update);
-    }
-    run->ops->update_plan_destroy(run->backend, update.plan);
-}
-
-static void run_average(struct run *run, const struct op_case *op_case)
-{
-    struct tensor *average = in_out(run, "w", true);
-    size_t count = run->ops->tensor_count(run->backend, average->kind, average->shape);
-    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
-        char name[4] = {'d', 'w', (char)('0' + step), '\0'};
-        run->ops->set_state(run->backend, &(struct step_state){.step = (uint64_t)step});
-        run->ops->average_step(run->backend, op_case->decay, count, average->data, in(run, name)->data);
-    }
 }
 
 struct op_observations op_case_run(const struct op_case *op_case, struct backend *backend,
                                    struct op_run_options options, const struct op_arrays *inputs,
                                    struct op_arrays *outputs)
 {
-    struct run run = {
-        .backend = backend, .ops = backend->ops, .options = options, .inputs = inputs, .outputs = outputs};
+    struct op_run *run = op_run_open(op_case, backend, options, inputs);
     outputs->count = 0;
-    switch (op_case->op) {
-    case CASE_CONV2D:
-        run_conv2d(&run, op_case);
-        break;
-    case CASE_POOL:
-        run_pool(&run, op_case);
-        break;
-    case CASE_BATCHNORM:
-        run_batchnorm(&run, op_case);
-        break;
-    case CASE_CROSS_ENTROPY:
-    case CASE_SOFTMAX_CROSS_ENTROPY:
-        run_cross_entropy(&run, op_case);
-        break;
-    case CASE_CHANNEL:
-        run_channel(&run, op_case);
-        break;
-    case CASE_UPDATE:
-        run_update(&run, op_case);
-        break;
-    case CASE_AVERAGE:
-        run_average(&run, op_case);
-        break;
-    default:
-        run_elementwise(&run, op_case);
-        break;
-    }
-    return finish(&run);
+    op_run_all(run);
+    return op_run_close(run, outputs);
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backend/reference/reference.h"
+#include "op_run.h"
 #include "trainer/check.h"
 #include "trainer/memory.h"
 #include "trainer/rng.h"
@@ -70,6 +72,18 @@ struct backend *variant_create(const struct variant *variant, int threads)
     return backend_create(&backend, &options, &status) ? backend : NULL;
 }
 
+struct backend *reference_create(void)
+{
+    const struct backend_options options = {.precision = PRECISION_FP64};
+    struct backend *backend;
+    struct status status = {0};
+    CHECK(reference_backend_create(&backend, &options, &status));
+    return backend;
+}
+
+const struct variant reference_variant = {
+    .name = "reference", .precision = PRECISION_FP64, .roundoff = 0x1p-53, .host_memory = true};
+
 void support_round(const struct variant *variant, double *values, int64_t count)
 {
     if (variant->precision != PRECISION_BF16 || variant->host_memory) return; /* only CUDA stores bf16 */
@@ -105,12 +119,12 @@ int32_t *support_labels(struct backend *backend, const double *labels, int64_t c
     }
     float offset = 0, scale = 1;
     struct dataset_view view = {count, 1, 1, 1, pixels, words, &offset, &scale, NULL, false};
-    struct step_state state = {0};
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});
     int32_t *result = backend->ops->alloc(backend, (size_t)count * sizeof(int32_t));
-    backend->ops->set_state(backend, &state);
-    backend->ops->gather(backend, dataset, NULL, &x, result);
+    struct tensor labels_of_x = {result, x.shape, TENSOR_LABELS};
+    op_run_single(backend, op_make(OP_GATHER), (struct run_input){.n = count, .data = dataset},
+                  OPERANDS([GATHER_X] = &x, [GATHER_LABELS] = &labels_of_x));
     double *sync = support_read(backend, &x); /* waits for the device before the pixels are freed */
     free(sync), tensor_free(backend, &x);
     backend->ops->dataset_free(backend, dataset);

@@ -28,6 +28,10 @@ const struct variant *variant_list(int *count);
 /* The variant's backend with that many threads, or NULL where this build or machine does not have it. */
 struct backend *variant_create(const struct variant *variant, int threads);
 
+/* The reference backend (backend/reference/reference.h), with which the others are compared, and as a variant. */
+struct backend *reference_create(void);
+extern const struct variant reference_variant;
+
 /* Rounds values to those that an activation of the variant can hold, where that is less than fp32. With bf16 a
  * comparison must start from the same numbers, or the maximum of a window is another's. */
 void support_round(const struct variant *variant, double *values, int64_t count);

@@ -6,13 +6,14 @@
  * softmax of huge logits, or a batch norm of values around 1000.
  *
  * The loss is L = sum(y * dy) with random dy, so the backward pass of dy gives dL/dx. A long input is checked at random
- * elements. The inputs keep away from kinks: an activation's from 0, a max pool's from each other. */
+ * elements. The inputs keep away from kinks (op_case_avoid_kinks). */
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
 #include "op_cases.h"
 #include "op_reference.h"
+#include "op_run.h"
 #include "support.h"
 #include "trainer/rng.h"
 
@@ -21,32 +22,18 @@ static const double step_size = 1e-5, floor_of_error = 1e-8;
 
 /* Pairs an input of an operation with the output that is its gradient. */
 struct gradient {
-    enum case_kind op;
+    enum op_kind kind;
     const char *input, *output;
 };
 static const struct gradient gradients[] = {
-    {CASE_CONV2D, "x", "dx"},          {CASE_CONV2D, "weight", "dweight"},
-    {CASE_CONV2D, "bias", "dbias"},    {CASE_POOL, "x", "dx"},
-    {CASE_BATCHNORM, "x", "dx"},       {CASE_BATCHNORM, "gamma", "dgamma"},
-    {CASE_BATCHNORM, "beta", "dbeta"}, {CASE_ACTIVATION, "x", "dx"},
-    {CASE_FLATTEN, "x", "dx"},         {CASE_SOFTMAX, "x", "dx"},
-    {CASE_CROSS_ENTROPY, "x", "dx"},   {CASE_SOFTMAX_CROSS_ENTROPY, "x", "dx"},
+    {OP_CONV2D, "x", "dx"},         {OP_CONV2D, "weight", "dweight"},
+    {OP_CONV2D, "bias", "dbias"},   {OP_POOL, "x", "dx"},
+    {OP_GLOBAL_POOL, "x", "dx"},    {OP_NORM, "x", "dx"},
+    {OP_NORM, "gamma", "dgamma"},   {OP_NORM, "beta", "dbeta"},
+    {OP_NORM, "addend", "daddend"}, {OP_ACTIVATION, "x", "dx"},
+    {OP_FLATTEN, "x", "dx"},        {OP_SOFTMAX, "x", "dx"},
+    {OP_CROSS_ENTROPY, "x", "dx"},  {OP_SOFTMAX_CROSS_ENTROPY, "x", "dx"},
 };
-
-static void avoid_kinks(const struct op_case *op_case, struct op_arrays *inputs)
-{
-    double *x = inputs->array[0].values;
-    int64_t count = shape_count(inputs->array[0].shape);
-    if (op_case->op == CASE_ACTIVATION) {
-        for (int64_t i = 0; i < count; i++) x[i] += x[i] > 0 ? 0.125 : -0.125;
-    } else if (op_case->op == CASE_POOL) {
-        int32_t *ranks = malloc((size_t)count * sizeof *ranks);
-        struct rng rng = rng_create(42, RNG_STREAM_GRADCHECK, 0);
-        rng_permutation(&rng, ranks, (int32_t)count);
-        for (int64_t i = 0; i < count; i++) x[i] = (ranks[i] - (double)count / 2) / 128;
-        free(ranks);
-    }
-}
 
 /* A difference of two losses, and a bound of its error by roundings of the forward pass. */
 struct difference {
@@ -116,13 +103,13 @@ static void check_case(const struct op_case *op_case, struct backend *backend, c
 {
     struct op_arrays inputs, outputs;
     op_case_inputs(op_case, &inputs);
-    avoid_kinks(op_case, &inputs);
+    op_case_avoid_kinks(op_case, &inputs);
     op_case_run(op_case, backend, (struct op_run_options){0}, &inputs, &outputs);
     const char *loss = op_arrays_find(&outputs, "y") ? "y" : "metrics";
     double error = variant->roundoff * op_reference_magnitude(reference, op_case, loss);
     for (size_t g = 0; g < sizeof gradients / sizeof gradients[0]; g++) {
         const struct op_array *input = op_arrays_find(&inputs, gradients[g].input);
-        if (gradients[g].op != op_case->op || !input) continue;
+        if (gradients[g].kind != op_case->kind || !input) continue;
         const struct op_array *gradient = op_arrays_find(&outputs, gradients[g].output);
         double worst = worst_error(op_case, backend, &inputs, input, gradient, error);
         cr_expect(worst < tolerance, "%s, %s, %s: relative error %.3g, allowed %.3g", variant->name, op_case->name,
@@ -131,58 +118,68 @@ static void check_case(const struct op_case *op_case, struct backend *backend, c
     op_arrays_free(&inputs), op_arrays_free(&outputs);
 }
 
-static void check_op(enum case_kind op, double tolerance)
+static void check_backend(struct backend *backend, const struct variant *variant, enum op_kind kind, double tolerance)
 {
-    int variant_count, case_count;
-    const struct variant *variants = variant_list(&variant_count);
-    const struct op_case *cases = op_case_list(&case_count);
     struct op_reference *reference = op_reference_load();
-    for (int v = 0; v < variant_count; v++) {
-        struct backend *backend = variants[v].precision == PRECISION_FP64 ? variant_create(&variants[v], 1) : NULL;
-        for (int i = 0; backend && i < case_count; i++) {
-            if (cases[i].op == op) check_case(&cases[i], backend, reference, &variants[v], tolerance);
-        }
-        backend_destroy(backend);
-    }
+    int count;
+    const struct op_case *cases = op_case_list(&count);
+    for (int i = 0; backend && i < count; i++)
+        if (cases[i].kind == kind && op_case_offered(&cases[i], backend))
+            check_case(&cases[i], backend, reference, variant, tolerance);
     op_reference_free(reference);
+    backend_destroy(backend);
+}
+
+static void check_op(enum op_kind kind, double tolerance)
+{
+    int count;
+    const struct variant *variants = variant_list(&count);
+    for (int v = 0; v < count; v++)
+        if (variants[v].precision == PRECISION_FP64)
+            check_backend(variant_create(&variants[v], 1), &variants[v], kind, tolerance);
 }
 
 Test(ops_gradcheck, conv2d)
 {
-    check_op(CASE_CONV2D, 1e-5);
+    check_op(OP_CONV2D, 1e-5);
 }
 
 Test(ops_gradcheck, pool)
 {
-    check_op(CASE_POOL, 1e-5);
+    check_op(OP_POOL, 1e-5);
+}
+
+Test(ops_gradcheck, global_pool)
+{
+    check_op(OP_GLOBAL_POOL, 1e-5);
 }
 
 Test(ops_gradcheck, batchnorm)
 {
-    check_op(CASE_BATCHNORM, 1e-5);
+    check_op(OP_NORM, 1e-5);
 }
 
 Test(ops_gradcheck, activation)
 {
-    check_op(CASE_ACTIVATION, 1e-6);
+    check_op(OP_ACTIVATION, 1e-6);
 }
 
 Test(ops_gradcheck, flatten)
 {
-    check_op(CASE_FLATTEN, 1e-5);
+    check_op(OP_FLATTEN, 1e-5);
 }
 
 Test(ops_gradcheck, softmax)
 {
-    check_op(CASE_SOFTMAX, 1e-5);
+    check_op(OP_SOFTMAX, 1e-5);
 }
 
 Test(ops_gradcheck, cross_entropy)
 {
-    check_op(CASE_CROSS_ENTROPY, 1e-5);
+    check_op(OP_CROSS_ENTROPY, 1e-5);
 }
 
 Test(ops_gradcheck, softmax_cross_entropy)
 {
-    check_op(CASE_SOFTMAX_CROSS_ENTROPY, 1e-5);
+    check_op(OP_SOFTMAX_CROSS_ENTROPY, 1e-5);
 }

@@ -1,53 +1,54 @@
 /* The shapes of the ConvNet (batch 32), of the best MLP (batch 384) and of the MLP from scratch (batch 200), and some
  * that no cache holds. */
-#include "bench_subject.h"
+#include "bench_cases.h"
 
-#define CASE(text, which, kind, n, c, h, w, ...)                                                                       \
+#define CASE(text, kind_, timed_, n, c, h, w, ...)                                                                     \
     {                                                                                                                  \
-        .name = text, .pass = which, .op = {.name = text, .op = kind, .x = {n, c, h, w}, .scale = 1, __VA_ARGS__ }     \
-    }
-#define CONV2D(n, i, size, o)                                                                                          \
-    CASE("conv2d 3x3 to " #o, PASS_FORWARD, CASE_CONV2D, n, i, size, size, .conv2d = {o, {3, 1, 1}, true}),            \
-        CASE("conv2d 3x3 to " #o ", backward", PASS_BACKWARD, CASE_CONV2D, n, i, size, size,                           \
-             .conv2d = {o, {3, 1, 1}, true})
-#define LINEAR(n, i, o)                                                                                                \
-    CASE("linear to " #o, PASS_FORWARD, CASE_CONV2D, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true}),                      \
-        CASE("linear to " #o ", backward", PASS_BACKWARD, CASE_CONV2D, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true})
-#define NORM(text, which, n, c, size)                                                                                  \
-    CASE("batchnorm" text, which, CASE_BATCHNORM, n, c, size, size, .batchnorm = {1e-5, 0.1})
-#define POOLED(text, which, n, c, size)                                                                                \
-    {                                                                                                                  \
-        .name = "batchnorm + relu + pool" text, .pass = which, .pooled = true, .op = {                                 \
-            .name = "batchnorm",                                                                                       \
-            .op = CASE_BATCHNORM,                                                                                      \
-            .x = {n, c, size, size},                                                                                   \
+        .name = text, .timed = timed_, .op = {                                                                         \
+            .name = text,                                                                                              \
+            .kind = kind_,                                                                                             \
+            .x = {n, c, h, w},                                                                                         \
             .scale = 1,                                                                                                \
-            .batchnorm = {1e-5, 0.1}                                                                                   \
+            __VA_ARGS__                                                                                                \
         }                                                                                                              \
     }
+#define CONV2D(n, i, size, o)                                                                                          \
+    CASE("conv2d 3x3 to " #o, OP_CONV2D, OP_CONV2D, n, i, size, size, .conv2d = {o, {3, 1, 1}, true}),                 \
+        CASE("conv2d 3x3 to " #o ", backward", OP_CONV2D, OP_CONV2D_BACKWARD, n, i, size, size,                        \
+             .conv2d = {o, {3, 1, 1}, true})
+#define LINEAR(n, i, o)                                                                                                \
+    CASE("linear to " #o, OP_CONV2D, OP_CONV2D, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true}),                           \
+        CASE("linear to " #o ", backward", OP_CONV2D, OP_CONV2D_BACKWARD, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true})
+#define PARTS(activation_, pooled_)                                                                                    \
+    .norm = {{{1e-5, 0.1}, {ACTIVATION_##activation_, 0}, pooled_, {POOL_MAX, {3, 2, 1}}}, false}
+#define NORM(text, timed, n, c, size, ...) CASE("batchnorm" text, OP_NORM, timed, n, c, size, size, __VA_ARGS__)
 #define BATCHNORM(n, c, size)                                                                                          \
-    NORM("", PASS_FORWARD, n, c, size), NORM(", backward", PASS_BACKWARD, n, c, size),                                 \
-        NORM(", evaluation", PASS_EVALUATE, n, c, size), NORM(" + relu", PASS_FUSED_FORWARD, n, c, size),              \
-        NORM(" + relu, backward", PASS_FUSED_BACKWARD, n, c, size), POOLED("", PASS_FUSED_FORWARD, n, c, size),        \
-        POOLED(", backward", PASS_FUSED_BACKWARD, n, c, size)
-#define LARGE_BATCHNORM(n, c, size, which, text)                                                                       \
+    NORM("", OP_NORM, n, c, size, PARTS(NONE, false)),                                                                 \
+        NORM(", backward", OP_NORM_BACKWARD, n, c, size, PARTS(NONE, false)),                                          \
+        NORM(", evaluation", OP_NORM_EVALUATE, n, c, size, PARTS(NONE, false)),                                        \
+        NORM(" + relu", OP_NORM, n, c, size, PARTS(RELU, false)),                                                      \
+        NORM(" + relu, backward", OP_NORM_BACKWARD, n, c, size, PARTS(RELU, false)),                                   \
+        NORM(" + relu + pool", OP_NORM, n, c, size, PARTS(RELU, true)),                                                \
+        NORM(" + relu + pool, backward", OP_NORM_BACKWARD, n, c, size, PARTS(RELU, true))
+#define LARGE_BATCHNORM(text, timed_, n, c, size, ...)                                                                 \
     {                                                                                                                  \
-        .name = "batchnorm" text, .pass = which, .large = true, .op = {                                                \
+        .name = "batchnorm" text, .timed = timed_, .large = true, .op = {                                              \
             .name = "batchnorm",                                                                                       \
-            .op = CASE_BATCHNORM,                                                                                      \
+            .kind = OP_NORM,                                                                                           \
             .x = {n, c, size, size},                                                                                   \
             .scale = 1,                                                                                                \
-            .batchnorm = {1e-5, 0.1}                                                                                   \
+            __VA_ARGS__                                                                                                \
         }                                                                                                              \
     }
 #define MAX_POOL(n, c, size)                                                                                           \
-    CASE("max-pool", PASS_FORWARD, CASE_POOL, n, c, size, size, .pool = {POOL_MAX, {3, 2, 1}}),                        \
-        CASE("max-pool, backward", PASS_BACKWARD, CASE_POOL, n, c, size, size, .pool = {POOL_MAX, {3, 2, 1}})
+    CASE("max-pool", OP_POOL, OP_POOL, n, c, size, size, .pool = {POOL_MAX, {3, 2, 1}}),                               \
+        CASE("max-pool, backward", OP_POOL, OP_POOL_BACKWARD, n, c, size, size, .pool = {POOL_MAX, {3, 2, 1}})
 #define RELU(n, c, size)                                                                                               \
-    CASE("relu", PASS_FORWARD, CASE_ACTIVATION, n, c, size, size, .activation = {ACTIVATION_RELU, 0}),                 \
-        CASE("relu, backward", PASS_BACKWARD, CASE_ACTIVATION, n, c, size, size, .activation = {ACTIVATION_RELU, 0})
-#define UPDATE(text, kind_, o, i, k, ...)                                                                              \
-    CASE(text, PASS_FORWARD, CASE_UPDATE, o, i, k, k, .update = {.kind = kind_, .params = {__VA_ARGS__}})
+    CASE("relu", OP_ACTIVATION, OP_ACTIVATION, n, c, size, size, .activation = {ACTIVATION_RELU, 0}),                  \
+        CASE("relu, backward", OP_ACTIVATION, OP_ACTIVATION_BACKWARD, n, c, size, size,                                \
+             .activation = {ACTIVATION_RELU, 0})
+#define UPDATE(text, optimizer_, o, i, k, ...)                                                                         \
+    CASE(text, OP_UPDATE, OP_UPDATE, o, i, k, k, .update = {.kind = optimizer_, .params = {__VA_ARGS__}, .rate = 1})
 #define ADAM(o, i, k) UPDATE("adam", OPTIMIZER_ADAM, o, i, k, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8)
 
 /* clang-format off */
@@ -69,17 +70,17 @@ static const struct bench_case cases[] = {
     BATCHNORM(32, 512, 4),
     BATCHNORM(32, 512, 2),
     BATCHNORM(384, 512, 1),
-    LARGE_BATCHNORM(128, 64, 112, PASS_FORWARD, ""),
-    LARGE_BATCHNORM(128, 64, 112, PASS_BACKWARD, ", backward"),
-    LARGE_BATCHNORM(128, 64, 112, PASS_FUSED_FORWARD, " + relu"),
-    LARGE_BATCHNORM(128, 512, 28, PASS_FORWARD, ""),
-    LARGE_BATCHNORM(128, 512, 28, PASS_BACKWARD, ", backward"),
+    LARGE_BATCHNORM("", OP_NORM, 128, 64, 112, PARTS(NONE, false)),
+    LARGE_BATCHNORM(", backward", OP_NORM_BACKWARD, 128, 64, 112, PARTS(NONE, false)),
+    LARGE_BATCHNORM(" + relu", OP_NORM, 128, 64, 112, PARTS(RELU, false)),
+    LARGE_BATCHNORM("", OP_NORM, 128, 512, 28, PARTS(NONE, false)),
+    LARGE_BATCHNORM(", backward", OP_NORM_BACKWARD, 128, 512, 28, PARTS(NONE, false)),
     RELU(32, 64, 32),
     MAX_POOL(32, 64, 32),
     MAX_POOL(32, 512, 4),
-    CASE("dropout", PASS_FORWARD, CASE_DROPOUT, 384, 512, 1, 1, .dropout = {{0.05, 7, 1}, 0}),
-    CASE("softmax + cross-entropy", PASS_FORWARD, CASE_SOFTMAX_CROSS_ENTROPY, 32, 10, 1, 1, .pool = {0}),
-    CASE("softmax + cross-entropy", PASS_FORWARD, CASE_SOFTMAX_CROSS_ENTROPY, 384, 10, 1, 1, .pool = {0}),
+    CASE("dropout", OP_DROPOUT, OP_DROPOUT, 384, 512, 1, 1, .dropout = {{0.05, 7, 1}, 0}),
+    CASE("softmax + cross-entropy", OP_SOFTMAX_CROSS_ENTROPY, OP_SOFTMAX_CROSS_ENTROPY, 32, 10, 1, 1, .loss = {0}),
+    CASE("softmax + cross-entropy", OP_SOFTMAX_CROSS_ENTROPY, OP_SOFTMAX_CROSS_ENTROPY, 384, 10, 1, 1, .loss = {0}),
     ADAM(1024, 1001, 3),  /* as many parameters as the ConvNet has, nearly: 9.2 million */
     ADAM(1300, 1300, 1),  /* the best MLP: 1.7 million */
     UPDATE("sgd", OPTIMIZER_SGD, 100, 3083, 1, .momentum = 0),

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "bench_subject.h"
+#include "bench_cases.h"
+#include "op_run.h"
 #include "trainer/memory.h"
 #include "util/clock.h"
 
@@ -25,15 +26,32 @@ struct ceilings {
     double bytes, flops; /* per second */
 };
 
+/* One operation of a case that is set up on a backend. */
+struct subject {
+    struct backend *backend;
+    struct op_run *run;
+    enum op_kind timed;
+};
+
+static struct subject subject_open(struct backend *backend, const struct bench_case *c)
+{
+    struct op_arrays inputs;
+    op_case_inputs(&c->op, &inputs);
+    struct subject subject = {backend, op_run_open(&c->op, backend, (struct op_run_options){0}, &inputs), c->timed};
+    op_arrays_free(&inputs);
+    op_run_all(subject.run); /* a backward pass reads what the forward pass wrote */
+    return subject;
+}
+
 struct call {
-    struct subject *subject;
+    const struct subject *subject;
     int repeats;
 };
 
 static void call_body(void *argument)
 {
     struct call *call = argument;
-    for (int i = 0; i < call->repeats; i++) subject_run(call->subject);
+    for (int i = 0; i < call->repeats; i++) op_run_again(call->subject->run, call->subject->timed);
 }
 
 static double run_seconds(struct backend *backend, struct call *call)
@@ -53,7 +71,7 @@ static int compare_doubles(const void *a, const void *b)
 
 /* Returns the seconds of one operation. It runs so many in a row that they take some milliseconds. The calls have
  * addresses of their own, so that a backend records each of them. */
-static double measure(struct subject *subject)
+static double measure(const struct subject *subject)
 {
     const double wanted = 3e-3;
     const int most = 500;
@@ -78,10 +96,9 @@ static struct backend *create(struct backend_options options)
 
 static double measure_case(struct backend *backend, const struct bench_case *c)
 {
-    struct subject subject;
-    subject_open(&subject, backend, c);
+    struct subject subject = subject_open(backend, c);
     double seconds = measure(&subject);
-    subject_close(&subject);
+    op_run_close(subject.run, NULL);
     return seconds;
 }
 
@@ -89,8 +106,8 @@ static double measure_case(struct backend *backend, const struct bench_case *c)
 static double copy_rate(struct backend *backend, bool gpu)
 {
     int64_t rows = gpu ? 2048 : 256;
-    struct bench_case c = {.name = "copy", .pass = PASS_FORWARD};
-    c.op = (struct op_case){.name = "copy", .op = CASE_ELEMENTWISE, .x = {rows, 1024, 8, 8}, .scale = 1};
+    struct bench_case c = {.name = "copy", .timed = OP_ELEMENTWISE};
+    c.op = (struct op_case){.name = "copy", .kind = OP_ELEMENTWISE, .x = {rows, 1024, 8, 8}, .scale = 1};
     c.op.elementwise = (struct elementwise_params){.op = ELEMENTWISE_AFFINE, .scale = 1};
     return 2 * (double)tensor_bytes(backend, TENSOR_ACTIVATION, c.op.x) / measure_case(backend, &c);
 }
@@ -99,11 +116,11 @@ static double copy_rate(struct backend *backend, bool gpu)
 static void print_row(struct backend *backend, struct backend *cudnn, const struct ceilings *top,
                       const struct bench_case *c)
 {
-    struct subject subject;
-    if (!subject_offered(backend, c)) return;
-    subject_open(&subject, backend, c);
-    double seconds = measure(&subject), bytes = subject_bytes(&subject), flops = subject_flops(&subject);
-    subject_close(&subject);
+    if (!op_case_offered(&c->op, backend)) return;
+    struct subject subject = subject_open(backend, c);
+    double seconds = measure(&subject);
+    double bytes = op_run_bytes(subject.run, c->timed), flops = op_run_flops(subject.run, c->timed);
+    op_run_close(subject.run, NULL);
     struct shape s = c->op.x;
     printf("| %s | %lldx%lldx%lldx%lld | %.2f | %.0f | %.0f%% |", c->name, (long long)s.n, (long long)s.c,
            (long long)s.h, (long long)s.w, 1e6 * seconds, 1e-9 * bytes / seconds, 100 * bytes / seconds / top->bytes);
@@ -111,7 +128,8 @@ static void print_row(struct backend *backend, struct backend *cudnn, const stru
         printf(" %.2f | %.0f%% |", 1e-12 * flops / seconds, 100 * flops / seconds / top->flops);
     else
         printf(" | |");
-    if (cudnn && c->op.op == CASE_BATCHNORM && (c->pass == PASS_FORWARD || c->pass == PASS_BACKWARD)) {
+    bool plain = c->op.kind == OP_NORM && c->op.norm.params.activation.kind == ACTIVATION_NONE;
+    if (cudnn && plain && c->timed != OP_NORM_EVALUATE) {
         double theirs = measure_case(cudnn, c);
         printf(" %.2f, x%.2f |\n", 1e6 * theirs, theirs / seconds);
     } else {
