@@ -73,8 +73,9 @@ int program_like(struct program *program, const char *name, int tensor)
 
 struct shape program_shape(const struct program *program, const struct op *op, int slot)
 {
+    const struct shape none = {0};
     int tensor = op->tensor[slot];
-    return tensor < 0 ? (struct shape){0} : program->tensors[tensor].shape;
+    return tensor < 0 ? none : program->tensors[tensor].shape;
 }
 
 /* --- ops --- */
