@@ -127,7 +127,7 @@ static void train(struct trainer *trainer)
 
 Test(allocations, none_in_steps_and_evaluations)
 {
-    static struct session session; /* static, since it must not move */
+    static struct session session;
     for (int config = 0; config < CONFIG_COUNT; config++) {
         struct backend *backend = read_config(&session, config);
         open_session(&session, backend);

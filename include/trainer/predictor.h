@@ -12,8 +12,6 @@
 #include "trainer/prepared.h"
 #include "trainer/scores.h"
 
-struct prepared;
-
 struct predictor {
     char *path; /* path of the checkpoint; owned */
     int64_t step;

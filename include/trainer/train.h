@@ -16,8 +16,6 @@
 #include "trainer/progress.h"
 #include "trainer/schedule.h"
 
-struct prepared;
-
 /* A batch of n samples of a set; an evaluation counts all of them but the first `skipped`. */
 struct evaluation_batch {
     int64_t n, skipped;

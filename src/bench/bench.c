@@ -180,7 +180,7 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
     dataset_noise(&dataset, image, classes, train_count(image, experiment->train.batch_size),
                   EVALUATION_BATCHES * experiment_evaluation_batch(experiment), experiment->data.normalization,
                   (uint64_t)experiment->experiment.seed);
-    struct trainer *trainer = memory_alloc(1, sizeof *trainer); /* must not move */
+    struct trainer *trainer = memory_alloc(1, sizeof *trainer);
     bool good = trainer_create(trainer, experiment, &dataset, backend, status);
     if (good) measure(result, trainer, steps);
     struct rusage usage;

@@ -165,7 +165,7 @@ static void evaluate(struct import *import)
 bool import_weights(const struct experiment *experiment, const char *weights, const char *folder,
                     enum train_start start, struct metrics_row *row, struct status *status)
 {
-    struct import *import = memory_alloc(1, sizeof *import); /* its trainer must not move */
+    struct import *import = memory_alloc(1, sizeof *import);
     experiment_copy(&import->experiment, experiment);
     bool good = open_session(import, status) && load(import, weights, status);
     if (good) {

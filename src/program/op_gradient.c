@@ -59,7 +59,7 @@ void norm_gradient(struct gradient *gradient, int op)
     gradient_write(gradient, backward);
 }
 
-/* Writes a backward op that reads dy, and maybe `also`, and writes the gradient of x. */
+/* Adds the gradient of y and a tensor for that of x to a backward op, and writes it. */
 static void write_input_gradient(struct gradient *gradient, struct op backward, int dy_slot, int y, int dx_slot, int x)
 {
     if (!gradient_wanted(gradient, x)) return;
@@ -149,7 +149,7 @@ static struct op elementwise(enum elementwise kind, int a, int b)
     return op;
 }
 
-/* Writes y = a op b to a new tensor like `like`, and returns it. */
+/* Writes y = a op b to a new tensor with the shape of a, and returns it. */
 static int compute(struct gradient *gradient, enum elementwise kind, int a, int b)
 {
     struct op op = elementwise(kind, a, b);

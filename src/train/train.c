@@ -406,7 +406,7 @@ static void close_run(struct run *run)
 bool train_run(const struct experiment *experiment, const char *folder, enum train_start start,
                const struct run_output *output, struct run_result *result, struct status *status)
 {
-    struct run *run = memory_alloc(1, sizeof *run); /* its trainer must not move */
+    struct run *run = memory_alloc(1, sizeof *run);
     experiment_copy(&run->own, experiment);
     run->experiment = &run->own;
     run->output = output;
