@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum product_kind { PRODUCT_FORWARD, PRODUCT_DX, PRODUCT_DWEIGHT };
 enum { CANDIDATES = 8, ALIGNMENT = 16 };

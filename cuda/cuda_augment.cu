@@ -1,8 +1,8 @@
 /* Changes the images of a training batch in a buffer of bytes: geometry and colour. The formulas stand at struct
  * augment_params; augment_picture.h has them as code, which the CPU compiles too, so the bytes are the CPU's. A block
  * takes an image, and a thread every CUDA_BLOCK_SIZE-th pixel of it, with all its channels. */
+#include "backend/augment_picture.h"
 #include "cuda_vector.cuh"
-#include "trainer/augment_picture.h"
 
 /* Writes the image moved and with its brightness changed. */
 __device__ static void move_image(const struct cuda_images *images, const struct augment_picture *picture,

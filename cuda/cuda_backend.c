@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "cuda_create.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 const char *cuda_unavailable(void)
 {

@@ -7,10 +7,10 @@
 #ifndef CUDA_BACKEND_H
 #define CUDA_BACKEND_H
 
+#include "backend/backend.h"
 #include "cuda_check.h"
 #include "cuda_kernels.h"
-#include "trainer/backend.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 enum { CUDA_MAX_GRAPHS = 16 };
 

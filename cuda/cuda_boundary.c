@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cuda_backend.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Rounds fp32 to bf16, to the nearest, ties to even; NaN stays NaN. */
 static uint16_t bf16_from_float(float value)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 static _Noreturn void stop_run(const char *what, const char *text)
 {

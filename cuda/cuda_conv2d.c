@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #include "cublas_linear.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum pass_kind { PASS_FORWARD, PASS_DX, PASS_DWEIGHT, PASS_COUNT };
 enum { CANDIDATES = 16 };

@@ -2,7 +2,7 @@
 #ifndef CUDA_CREATE_H
 #define CUDA_CREATE_H
 
-#include "trainer/backend.h"
+#include "backend/backend.h"
 
 /* Tells in words for people why this machine cannot run the backend; NULL: it can. */
 const char *cuda_unavailable(void);

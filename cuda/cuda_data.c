@@ -1,9 +1,9 @@
 /* The data set on the device, as the bytes of its files, and the order in which gather visits it. */
 #include <stdlib.h>
 
+#include "backend/augment_picture.h"
 #include "cuda_backend.h"
-#include "trainer/augment_picture.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct device_dataset {
     struct cuda_images images; /* device memory */

@@ -1,8 +1,8 @@
 /* The state of a step, and a batch of normalised images straight from the data set's bytes. One kernel reads the place
  * in the epoch, the order and the pixels, moves those that are augmented, normalises, converts, and writes in the
  * layout of the network's input. Images that are changed in other ways it reads from the stage (cuda_augment.cu). */
+#include "backend/augment_picture.h"
 #include "cuda_vector.cuh"
-#include "trainer/augment_picture.h"
 
 __global__ static void state_kernel(struct step_state *to, struct step_state value)
 {

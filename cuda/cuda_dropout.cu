@@ -2,7 +2,7 @@
  * dropout_params in backend.h), so nothing is stored. A replayed graph draws a new mask in every step, because the step
  * number is read from the device. A thread takes the four channels that share a Philox draw. */
 #include "cuda_vector.cuh"
-#include "trainer/philox.h"
+#include "util/philox.h"
 
 enum { WORDS = 4, INDEX_CHANNELS = 16 };
 

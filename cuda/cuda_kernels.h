@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#include "trainer/backend.h"
+#include "backend/backend.h"
 
 enum cuda_type { CUDA_FP32, CUDA_BF16 };
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "cublas_linear.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct update_plan {
     struct cuda_muon matrices;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "cublas_linear.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { SIZE = 4096, RUNS = 10 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "cuda_backend.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* cuDNN's fast kernels for channels last are those of the persistent mode in bf16. */
 static cudnnBatchNormMode_t mode_of(const struct cuda_backend *cuda)

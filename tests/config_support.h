@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "../src/config/experiment_value.h"
+#include "config/experiment.h"
 #include "support.h"
-#include "trainer/experiment.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static char *test_folder;
 

@@ -2,8 +2,8 @@
 #ifndef TESTS_DATASET_SUPPORT_H
 #define TESTS_DATASET_SUPPORT_H
 
-#include "trainer/build.h"
-#include "trainer/pack.h"
+#include "build/build.h"
+#include "data/pack_dataset.h"
 
 static inline bool describe_data(struct dataset_description *description, const struct experiment *experiment,
                                  struct status *status)

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <criterion/criterion.h>
 
+#include "build/build.h"
 #include "support.h"
-#include "trainer/build.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Loads the text as if it were the file test.ini of an empty folder. */
 static inline void experiment_from(struct experiment *experiment, const char *text)

@@ -8,9 +8,9 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "data/dataset.h"
 #include "support.h"
-#include "trainer/dataset.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { IMAGES_HEADER = 16, LABELS_HEADER = 8, MAGIC_IMAGES = 0x803, MAGIC_LABELS = 0x801 };
 

@@ -2,8 +2,8 @@
 #ifndef TESTS_IMAGE_SUPPORT_H
 #define TESTS_IMAGE_SUPPORT_H
 
-#include "trainer/image.h"
-#include "trainer/memory.h"
+#include "io/image.h"
+#include "util/memory.h"
 
 /* Reads a picture on white, in the size that its header tells. Free with image_free; after an error the image is
  * empty. A picture whose header is refused must be refused by the reader too, whose message is given. */

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "program/passes.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static struct prepared *prepare(struct network *network, struct network_program *made, void **work)
 {

@@ -2,8 +2,8 @@
 #ifndef TESTS_NETWORK_SUPPORT_H
 #define TESTS_NETWORK_SUPPORT_H
 
-#include "trainer/network.h"
-#include "trainer/prepared.h"
+#include "backend/prepared.h"
+#include "nn/network.h"
 
 /* A forward pass with or without the loss, the backward pass, and an evaluation that ends with the scores. */
 struct runner {

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 /* A ZIP file that grows: its entries, and the directory that comes behind them. */
 struct archive {

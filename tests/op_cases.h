@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trainer/op.h"
+#include "program/op.h"
 
 enum { OP_OPTIMIZER_STEPS = 5 };
 

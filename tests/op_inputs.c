@@ -5,9 +5,9 @@
 
 #include "op_cases.h"
 #include "support.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 const struct op_array *op_arrays_find(const struct op_arrays *arrays, const char *name)
 {

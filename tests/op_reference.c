@@ -7,9 +7,9 @@
 #include <string.h>
 
 #include "support.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 /* The tolerance in roundings of the largest sum of absolute terms, for every precision alike. A sum of n terms with
  * random signs in order is off by about 0.2 roundings of the sum of the absolute terms, whatever n is; the largest of

@@ -7,8 +7,8 @@
 #include "backend/reference/reference.h"
 #include "op_run_private.h"
 #include "support.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { MOST_TENSORS = 24, MOST_OPS = 8 };
 

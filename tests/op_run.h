@@ -3,7 +3,7 @@
 #ifndef TESTS_OP_RUN_H
 #define TESTS_OP_RUN_H
 
-#include "trainer/prepared.h"
+#include "backend/prepared.h"
 #include "op_cases.h"
 #include "support.h"
 

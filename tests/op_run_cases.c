@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "backend/reference/reference.h"
+#include "data/mix.h"
 #include "op_run_private.h"
-#include "trainer/check.h"
-#include "trainer/mix.h"
+#include "util/check.h"
 
 static const struct step_state still = {0};
 

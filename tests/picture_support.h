@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "build/build.h"
 #include "config_support.h"
-#include "trainer/build.h"
-#include "trainer/dataset.h"
-#include "trainer/image.h"
+#include "data/dataset.h"
+#include "io/image.h"
 
 /* Makes the folders of a path: all of it, or all but what follows the last slash. */
 static inline void make_folders(const char *path, bool all)

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "config_support.h"
-#include "trainer/checkpoint.h"
-#include "trainer/train.h"
+#include "train/checkpoint.h"
+#include "train/train.h"
 
 /* Hides gnuplot by a wrong PATH, since a picture takes longer than all steps of a test. The warnings on that go into a
  * file. */

@@ -3,7 +3,7 @@
 #define TESTS_SESSION_SUPPORT_H
 
 #include "experiment_support.h"
-#include "trainer/train.h"
+#include "train/train.h"
 
 struct session {
     struct experiment experiment;

@@ -11,9 +11,9 @@
 
 #include "backend/reference/reference.h"
 #include "op_run.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 #define CPU_VARIANT(scalar, isa, precision, isa_value, roundoff)                                                       \
     {                                                                                                                  \

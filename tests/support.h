@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/backend.h"
+#include "backend/backend.h"
 
 /* --- backends --- */
 

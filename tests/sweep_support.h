@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "config_support.h"
-#include "trainer/sweep.h"
+#include "sweep/sweep.h"
 
 /* Hides gnuplot by a wrong PATH, since a picture takes longer than all trials of a test together. */
 static inline void enter(void)

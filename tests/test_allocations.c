@@ -3,9 +3,9 @@
 #include <malloc.h>
 #include <stdatomic.h>
 
+#include "data/dataset.h"
 #include "experiment_support.h"
-#include "trainer/dataset.h"
-#include "trainer/train.h"
+#include "train/train.h"
 
 static atomic_llong calls, live; /* calls that may take memory; bytes in use */
 

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/augment.h"
 #include "support.h"
-#include "trainer/augment.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 enum { SAMPLES = 23, BATCH = 9, C = 3, H = 9, W = 7, PLANE = H * W, PIXELS = C * PLANE };
 

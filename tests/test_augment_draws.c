@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "trainer/augment_picture.h"
+#include "backend/augment_picture.h"
 
 #define PART(share) ((int64_t)((share)*0x1p16))
 #define SHARE(share) ((int64_t)((share)*0x1p32))

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/augment_picture.h"
 #include "support.h"
-#include "trainer/augment_picture.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 enum { SAMPLES = 17, BATCH = 6 };
 

@@ -7,8 +7,8 @@
 
 #include "op_run.h"
 #include "support.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 /* --- creating --- */
 

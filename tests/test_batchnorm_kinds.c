@@ -8,7 +8,7 @@
 
 #include "experiment_support.h"
 #include "network_support.h"
-#include "trainer/train.h"
+#include "train/train.h"
 
 enum { KINDS = 2, STEPS = 50, SEED = 42 };
 static const enum layer_kind kinds[KINDS] = {LAYER_BATCHNORM, LAYER_BATCHNORM_AUTODIFF};

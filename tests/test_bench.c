@@ -1,9 +1,9 @@
 /* Tests the meaning of the numbers that trainer bench prints, not their size. */
 #include <math.h>
 
+#include "bench/bench.h"
 #include "config_support.h"
 #include "program_support.h"
-#include "trainer/bench.h"
 
 TestSuite(bench, .init = enter_folder, .fini = leave_folder);
 

@@ -7,7 +7,7 @@
 
 #include "config_support.h"
 #include "session_support.h"
-#include "trainer/checkpoint.h"
+#include "train/checkpoint.h"
 
 TestSuite(checkpoint, .init = enter_folder, .fini = leave_folder);
 

@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "data/dataset.h"
 #include "support.h"
-#include "trainer/dataset.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { RECORD = 3073, PIXELS = 3072, TRAIN_RECORDS = 64, FILES = 6 };
 

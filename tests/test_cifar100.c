@@ -4,11 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/experiment.h"
+#include "data/dataset.h"
 #include "dataset_support.h"
 #include "support.h"
-#include "trainer/dataset.h"
-#include "trainer/experiment.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { RECORD = 3074, PIXELS = 3072, TRAIN = 200, TEST = 40 };
 

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "trainer/confusion.h"
+#include "metrics/confusion.h"
 
 enum { CLASSES_MAX = 4 };
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "support.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 struct convolution_case {
     struct shape input;

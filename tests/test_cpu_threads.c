@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "backend/cpu/shared/cpu_threads.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static struct cpu_threads *create(int threads, int cores)
 {

@@ -5,13 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/experiment.h"
 #include "data/data_private.h"
+#include "data/dataset.h"
 #include "dataset_support.h"
+#include "io/image.h"
 #include "support.h"
-#include "trainer/dataset.h"
-#include "trainer/experiment.h"
-#include "trainer/image.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 /* --- folders with pictures and a table --- */

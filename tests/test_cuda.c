@@ -7,12 +7,12 @@
 #include <string.h>
 
 #include "config_support.h"
-#include "op_run.h"
 #include "op_reference.h"
+#include "op_run.h"
 #include "session_support.h"
 #include "support.h"
-#include "trainer/checkpoint.h"
-#include "trainer/train.h"
+#include "train/checkpoint.h"
+#include "train/train.h"
 
 enum { PRECISIONS = 3 };
 

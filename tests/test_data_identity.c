@@ -1,11 +1,11 @@
 /* A run goes on with the data that it began with, and an evaluation says where that has changed. */
 #include <criterion/criterion.h>
 
+#include "data/pack_dataset.h"
 #include "dataset_support.h"
 #include "idx_support.h"
 #include "program_support.h"
 #include "run_support.h"
-#include "trainer/pack.h"
 #include "util/sha256.h"
 
 TestSuite(data_identity, .init = enter_without_gnuplot, .fini = leave_folder);

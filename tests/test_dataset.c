@@ -7,10 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "build/build.h"
+#include "data/dataset.h"
 #include "support.h"
-#include "trainer/build.h"
-#include "trainer/dataset.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static const char fixture[] = TEST_FOLDER "/fixtures/cifar10";
 

@@ -3,13 +3,13 @@
 
 #include <unistd.h>
 
+#include "config/experiment.h"
+#include "data/dataset.h"
+#include "data/pack_dataset.h"
 #include "dataset_support.h"
 #include "idx_support.h"
 #include "support.h"
-#include "trainer/dataset.h"
-#include "trainer/experiment.h"
-#include "trainer/memory.h"
-#include "trainer/pack.h"
+#include "util/memory.h"
 
 /* Loads and describes the data set, and packs it where `pack` is not NULL. */
 static enum dataset_kind expect_agreement_and_pack(const char *settings, const char *pack)

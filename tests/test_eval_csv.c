@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 
 #include "../src/cli/cli_eval_csv.h"
+#include "build/build.h"
 #include "config_support.h"
+#include "predict/predictor.h"
 #include "program_support.h"
-#include "trainer/build.h"
-#include "trainer/predictor.h"
 
 TestSuite(eval_csv, .init = enter_folder, .fini = leave_folder);
 

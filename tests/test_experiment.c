@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+#include "build/build.h"
 #include "config_support.h"
-#include "trainer/build.h"
 
 TestSuite(experiment, .init = enter_folder, .fini = leave_folder);
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "config_support.h"
-#include "trainer/rng.h"
 #include "util/number.h"
+#include "util/rng.h"
 
 TestSuite(experiment_write, .init = enter_folder, .fini = leave_folder);
 

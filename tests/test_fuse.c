@@ -6,8 +6,8 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
-#include "trainer/gradcheck.h"
-#include "trainer/train.h"
+#include "nn/gradcheck.h"
+#include "train/train.h"
 
 /* --- the operation --- */
 

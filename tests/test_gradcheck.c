@@ -7,7 +7,7 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
-#include "trainer/gradcheck.h"
+#include "nn/gradcheck.h"
 
 enum { SEED = 42, SEEDS = 8 };
 

@@ -2,9 +2,9 @@
 #include <criterion/criterion.h>
 #include <sys/stat.h>
 
+#include "build/build.h"
 #include "config_support.h"
 #include "idx_support.h"
-#include "trainer/build.h"
 
 TestSuite(idx_names, .init = enter_folder, .fini = leave_folder);
 

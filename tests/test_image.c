@@ -8,10 +8,10 @@
 #include <zlib.h>
 
 #include "config_support.h"
-#include "jpeg_support.h"
 #include "image_support.h"
-#include "trainer/image.h"
-#include "trainer/rng.h"
+#include "io/image.h"
+#include "jpeg_support.h"
+#include "util/rng.h"
 
 TestSuite(image, .init = enter_folder, .fini = leave_folder);
 

@@ -10,9 +10,9 @@
 #include <zlib.h>
 
 #include "config_support.h"
-#include "jpeg_support.h"
 #include "image_support.h"
-#include "trainer/image.h"
+#include "io/image.h"
+#include "jpeg_support.h"
 #include "util/sha256.h"
 #include "util/warning.h"
 

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "predict/predictor.h"
 #include "program_support.h"
 #include "session_support.h"
-#include "trainer/predictor.h"
 
 static char *folder;
 static struct safetensors_file own; /* the network that is imported, as the trainer exports it */

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/ini.h"
 #include "support.h"
-#include "trainer/ini.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 /* Reads `size` bytes as the file "x.ini" in a new folder, which is the current one during the call. */
 static bool read_bytes(struct ini_file *ini, const char *bytes, size_t size, struct status *status)

@@ -9,8 +9,8 @@
 #include <criterion/criterion.h>
 
 #include "support.h"
-#include "trainer/memory.h"
 #include "util/machine.h"
+#include "util/memory.h"
 
 struct file {
     const char *path, *text;

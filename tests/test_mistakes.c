@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <math.h>
 
-#include "trainer/mistakes.h"
+#include "metrics/mistakes.h"
 
 /* Adds an image of class 0 whose scores say class 1 with odds of e^lead : 1 : 1. */
 static void add(struct mistakes *mistakes, int64_t index, double lead)

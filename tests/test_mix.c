@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/mix.h"
 #include "support.h"
-#include "trainer/memory.h"
-#include "trainer/mix.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 /* --- draws --- */
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "support.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Odd sizes, less than a part and more than all parts of a reduction. */
 static const struct shape shapes[] = {{1, 1, 1, 1}, {3, 17, 1, 1}, {5, 7, 3, 3}, {131, 67, 5, 5}};

@@ -6,11 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "config/experiment.h"
+#include "data/dataset.h"
 #include "dataset_support.h"
 #include "npz_support.h"
 #include "support.h"
-#include "trainer/dataset.h"
-#include "trainer/experiment.h"
 #include "util/warning.h"
 
 static const char fixtures[] = TEST_FOLDER "/fixtures/npz";

@@ -7,8 +7,8 @@
 
 #include "op_run.h"
 #include "support.h"
-#include "trainer/memory.h"
-#include "trainer/philox.h"
+#include "util/memory.h"
+#include "util/philox.h"
 
 static const struct run_input still = {.n = 1};
 

@@ -15,7 +15,7 @@
 #include "op_reference.h"
 #include "op_run.h"
 #include "support.h"
-#include "trainer/rng.h"
+#include "util/rng.h"
 
 enum { CHECKED_ELEMENTS = 24 };
 static const double step_size = 1e-5, floor_of_error = 1e-8;

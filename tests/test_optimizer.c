@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <criterion/criterion.h>
 
+#include "backend/prepared.h"
 #include "experiment_support.h"
+#include "optim/optimizer.h"
 #include "program/passes.h"
-#include "trainer/optimizer.h"
-#include "trainer/prepared.h"
 
 enum { STEPS = 7, KINDS = OPTIMIZER_CHOICES(CHOICE_COUNT) };
 

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "config_support.h"
+#include "data/dataset.h"
 #include "data/pack.h"
+#include "data/pack_dataset.h"
 #include "dataset_support.h"
-#include "trainer/dataset.h"
-#include "trainer/pack.h"
 #include "util/mapped_file.h"
 #include "util/sha256.h"
 

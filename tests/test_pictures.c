@@ -10,9 +10,9 @@
 #include <zlib.h>
 
 #include "config_support.h"
-#include "jpeg_support.h"
 #include "image_support.h"
-#include "trainer/image.h"
+#include "io/image.h"
+#include "jpeg_support.h"
 
 TestSuite(pictures, .init = enter_folder, .fini = leave_folder);
 

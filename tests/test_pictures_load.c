@@ -9,7 +9,7 @@
 #include "dataset_support.h"
 #include "picture_support.h"
 #include "program_support.h"
-#include "trainer/train.h"
+#include "train/train.h"
 #include "util/sha256.h"
 #include "util/text.h"
 

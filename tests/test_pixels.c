@@ -8,7 +8,7 @@
 
 #include "session_support.h"
 #include "support.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct layer_case {
     int64_t n, c, h, w, o;

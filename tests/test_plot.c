@@ -5,8 +5,8 @@
 
 #include "config_support.h"
 #include "program_support.h"
-#include "trainer/plot.h"
-#include "trainer/train.h"
+#include "report/plot.h"
+#include "train/train.h"
 
 TestSuite(plot, .init = enter_folder, .fini = leave_folder);
 

@@ -8,9 +8,9 @@
 
 #include "config_support.h"
 #include "idx_support.h"
+#include "predict/predictor.h"
 #include "program_support.h"
-#include "trainer/checkpoint.h"
-#include "trainer/predictor.h"
+#include "train/checkpoint.h"
 #include "util/sha256.h"
 
 TestSuite(predict_fit, .init = enter_folder, .fini = leave_folder);

@@ -7,10 +7,10 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "predict/import.h"
+#include "predict/predictor.h"
 #include "program_support.h"
 #include "session_support.h"
-#include "trainer/import.h"
-#include "trainer/predictor.h"
 
 static char *folder;
 

@@ -4,7 +4,7 @@
 
 #include "program/gradient.h"
 #include "program_samples.h"
-#include "trainer/philox.h"
+#include "util/philox.h"
 
 enum { HUGE_PAGE = 2 << 20 };
 

@@ -4,7 +4,7 @@
 
 #include "program/op_title.h"
 #include "program_samples.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static struct sample s;
 

@@ -9,10 +9,10 @@
 #include <unistd.h>
 #include <criterion/criterion.h>
 
+#include "report/progress.h"
 #include "support.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/progress.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { SCREEN_SIZE = 1 << 16 };
 

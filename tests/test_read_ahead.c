@@ -7,9 +7,9 @@
 
 #include "config_support.h"
 #include "data/pack.h"
+#include "data/pack_dataset.h"
 #include "data/read_ahead.h"
 #include "dataset_support.h"
-#include "trainer/pack.h"
 
 TestSuite(read_ahead, .init = enter_folder, .fini = leave_folder);
 

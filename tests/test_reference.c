@@ -9,8 +9,8 @@
 #include "op_run.h"
 #include "program/gradient.h"
 #include "support.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 /* --- derivatives of programs --- */
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "experiment_support.h"
-#include "trainer/report.h"
+#include "report/report.h"
 
 static const struct metrics_row rows[] = {
     {.step = 50,

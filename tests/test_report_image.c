@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../src/report/report_json.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Returns the pixels (H,W,3) of a PNG in a data URI. */
 static uint8_t *decode(const char *uri, int64_t height, int64_t width)

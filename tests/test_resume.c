@@ -8,8 +8,8 @@
 
 #include "run_support.h"
 
+#include "build/build.h"
 #include "train/run_folder.h"
-#include "trainer/build.h"
 
 TestSuite(resume, .init = enter_without_gnuplot, .fini = leave_folder);
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
-#include "trainer/philox.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/philox.h"
+#include "util/rng.h"
 
 /* A line holds counter, key and result: the philox4x32 10 lines of kat_vectors in Random123 (Salmon et al.). */
 static const uint32_t known_answers[][10] = {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "config_support.h"
-#include "trainer/safetensors.h"
+#include "io/safetensors.h"
 
 TestSuite(safetensors, .init = enter_folder, .fini = leave_folder);
 

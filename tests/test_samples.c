@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "image_support.h"
+#include "report/samples.h"
 #include "session_support.h"
-#include "trainer/samples.h"
 
 /* Without normalisation a value that the network sees is a byte of the picture, and 0 in a hole. */
 #define RUN                                                                                                            \

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <criterion/criterion.h>
 
-#include "trainer/schedule.h"
+#include "optim/schedule.h"
 
 static struct schedule_params with_schedule(enum schedule_kind kind, int64_t warmup_steps)
 {

@@ -2,8 +2,8 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "tensor/shape.h"
 #include "tensor/window.h"
-#include "trainer/shape.h"
 
 Test(shape, counts)
 {

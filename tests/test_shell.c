@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "config_support.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/shell.h"
 
 TestSuite(shell, .init = enter_folder, .fini = leave_folder);

@@ -4,7 +4,7 @@
 
 #include "../src/sweep/sweep_folder.h"
 #include "config_support.h"
-#include "trainer/sweep.h"
+#include "sweep/sweep.h"
 
 TestSuite(sweep, .init = enter_folder, .fini = leave_folder);
 

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "sweep_support.h"
-#include "trainer/train.h"
+#include "train/train.h"
 
 TestSuite(sweep_run, .init = enter, .fini = leave_folder);
 

@@ -10,7 +10,7 @@
 #include "../src/report/tfrecord.h"
 #include "config_support.h"
 #include "tensorboard.pb-c.h"
-#include "trainer/train.h"
+#include "train/train.h"
 
 TestSuite(tensorboard, .init = enter_folder, .fini = leave_folder);
 

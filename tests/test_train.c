@@ -5,8 +5,8 @@
 #include <unistd.h>
 #include <criterion/criterion.h>
 
+#include "data/mix.h"
 #include "session_support.h"
-#include "trainer/mix.h"
 
 static const char mlp_text[] = "[data]\ndataset = synthetic\nsynthetic_train = 50\nsynthetic_test = 23\n"
                                "synthetic_classes = 5\nsynthetic_size = 7\nnormalization = channel\n"

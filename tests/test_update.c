@@ -6,7 +6,7 @@
 
 #include "session_support.h"
 #include "support.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 #define DATA                                                                                                           \
     "[data]\ndataset = synthetic\nsynthetic_train = 200\nsynthetic_test = 90\nsynthetic_size = 14\n"                   \

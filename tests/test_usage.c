@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "../src/util/clock.h"
-#include "trainer/usage.h"
+#include "report/usage.h"
 
 /* Loads the library by its soname. The loader then finds it loaded when the program asks for it. */
 static void load_fake(void)

@@ -6,7 +6,7 @@
 #include <criterion/criterion.h>
 
 #include "support.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct layer_case {
     int64_t n, i, h, w, o;

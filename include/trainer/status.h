@@ -1,32 +1,34 @@
-/* Errors of the first kind, which a user can cause (a config, a file, a missing device, a full disk).
+/* Errors that a user can cause: a config, a file, a missing device, a full disk.
  *
- * A function that can meet one returns bool, true on success, and takes `struct status *status` as its last argument.
- * On failure it fills `status` once, with one line that names what was wrong and what was expected; its caller passes
- * the failure on untouched. Errors of the second kind, a programmer's, stop the program: see check.h. */
+ * A function of the library that can meet one returns false (or NULL) and fills `status` with one line, which names the
+ * cause and what was expected. `status` may be NULL. A programmer's errors, as a NULL where none is allowed, stop the
+ * program. */
 #ifndef TRAINER_STATUS_H
 #define TRAINER_STATUS_H
 
-#include <stdbool.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-/* The values are the exit codes of the program. */
-enum status_code {
-    STATUS_OK = 0,
-    STATUS_RUNTIME = 1,  /* the run failed: a data file, the disk, the device */
-    STATUS_USAGE = 2,    /* the command line or the config is wrong */
-    STATUS_STOPPED = 3,  /* a signal stopped the run, which is saved */
-    STATUS_DIVERGED = 4, /* a loss, a gradient or a weight is not finite */
+/* The values are the exit codes of the program `trainer`. */
+enum trainer_status_code {
+    TRAINER_OK = 0,
+    TRAINER_RUNTIME = 1,  /* the run failed: a data file, the disk, the device */
+    TRAINER_USAGE = 2,    /* the config or an argument is wrong */
+    TRAINER_STOPPED = 3,  /* a signal stopped the run, which is saved */
+    TRAINER_DIVERGED = 4, /* a loss, a gradient or a weight is not finite */
 };
 
 /* Room for two paths and words about them. */
-enum { STATUS_MESSAGE_SIZE = 3 * 4096 };
+enum { TRAINER_MESSAGE_SIZE = 3 * 4096 };
 
-struct status {
-    enum status_code code;
-    char message[STATUS_MESSAGE_SIZE]; /* one line, no newline at the end; cut to the size */
+struct trainer_status {
+    enum trainer_status_code code;
+    char message[TRAINER_MESSAGE_SIZE]; /* one line, no newline at the end; "" where the code is TRAINER_OK */
 };
 
-/* Fills `status` and returns false, so that a caller writes `return status_fail(status, ...)`. */
-bool status_fail(struct status *status, enum status_code code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -71,7 +71,7 @@ class Images:
 
 
 def normalization(pixels, kind):
-    """Offset (C,H,W) and scale (C,1,1); formulas: dataset_load in include/trainer/dataset.h."""
+    """Offset (C,H,W) and scale (C,1,1); formulas: dataset_load in src/data/dataset.h."""
     channels = pixels.shape[1]
     offset, scale = torch.zeros(pixels.shape[1:]), torch.ones(channels, 1, 1)
     if kind == "unit":

@@ -1,5 +1,5 @@
 /* Creates or refuses a backend. This is the one place that knows which backends are built. */
-#include "trainer/backend.h"
+#include "backend/backend.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Computes the ops of a program by the entries of a backend's table. */
 #include "backend/op_entries.h"
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 /* A tensor of the call; NULL for an empty slot. */
 static const struct tensor *operand(const struct op_call *call, int slot)

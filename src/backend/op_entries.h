@@ -2,7 +2,7 @@
 #ifndef BACKEND_OP_ENTRIES_H
 #define BACKEND_OP_ENTRIES_H
 
-#include "trainer/prepared.h"
+#include "backend/prepared.h"
 
 extern const struct op_function op_entries[OP_KIND_COUNT];
 

@@ -1,6 +1,6 @@
 /* The table of optimizers. An optimizer is added here, in OPTIMIZER_CHOICES (optimizer_row.h), and with its arithmetic in each
  * backend. */
-#include "trainer/optimizer_row.h"
+#include "backend/optimizer_row.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,10 +1,10 @@
 /* Runs programs op by op (prepared.h). */
-#include "trainer/prepared.h"
+#include "backend/prepared.h"
 
 #include <stdlib.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 static struct tensor bind(const struct program *program, int tensor, void *const base[SPACES])
 {

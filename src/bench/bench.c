@@ -1,14 +1,14 @@
 /* Measures training steps and evaluations on noise, as a whole and part by part. */
-#include "trainer/bench.h"
-#include "trainer/build.h"
+#include "bench/bench.h"
+#include "build/build.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
-#include "trainer/memory.h"
-#include "trainer/train.h"
+#include "train/train.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 enum {
     WARM_UP_STEPS = 3,

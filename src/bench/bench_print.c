@@ -2,7 +2,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "trainer/bench.h"
+#include "bench/bench.h"
 
 /* --- the parts --- */
 

@@ -1,7 +1,7 @@
 /* The augmentation that an experiment's [augment] section describes, in the units of the backends. */
 #include <math.h>
 
-#include "trainer/build.h"
+#include "build/build.h"
 
 /* A number in units of 2^-bits. */
 static int64_t in_bits(double value, int bits)

@@ -1,5 +1,5 @@
 /* Creates the backend that an experiment's [backend] section describes. */
-#include "trainer/build.h"
+#include "build/build.h"
 
 bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status)
 {

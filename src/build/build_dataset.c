@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "config/experiment_keys.h"
 #include "config/experiment_value.h"
-#include "trainer/build.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 struct image_format image_format_from_experiment(const struct experiment *experiment, int64_t channels, int64_t height,

@@ -1,9 +1,9 @@
 /* Makes the network that an experiment describes. */
-#include "trainer/build.h"
+#include "build/build.h"
 
 #include <stdio.h>
 
-#include "trainer/model.h"
+#include "nn/model.h"
 
 /* Writes the beginning of an error about an entry of a key's value, "file:line: section.key: entry". */
 static void write_place(const void *context, const char *key, const char *entry, char *text, size_t size)

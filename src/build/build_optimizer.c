@@ -1,5 +1,5 @@
 /* Makes the parameters of the optimizer and of the schedule that an experiment describes. */
-#include "trainer/build.h"
+#include "build/build.h"
 
 struct optimizer_params optimizer_from_experiment(const struct experiment *experiment)
 {

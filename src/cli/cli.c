@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/streams.h"
 #include "util/text.h"
 #include "util/warning.h"

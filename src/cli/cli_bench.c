@@ -1,6 +1,6 @@
 /* Measures a config's speed, on noise of its data's format. */
+#include "bench/bench.h"
 #include "cli/cli_private.h"
-#include "trainer/bench.h"
 #include "util/file_atomic.h"
 
 enum { DEFAULT_STEPS = 30, MOST_STEPS = 1000000 };

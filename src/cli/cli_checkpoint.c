@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli/cli_private.h"
-#include "trainer/predictor.h"
+#include "predict/predictor.h"
 #include "util/warning.h"
 
 /* A run with checkpoint.best = false, or one that was stopped before its first evaluation, has no best checkpoint. */

@@ -1,6 +1,6 @@
 /* Writes configs: the defaults with each key's meaning, or a config with the defaults that it leaves out. */
 #include "cli/cli_private.h"
-#include "trainer/sweep.h"
+#include "sweep/sweep.h"
 
 static bool print_resolved(const struct cli_arguments *arguments, struct status *status)
 {

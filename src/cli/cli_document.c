@@ -7,9 +7,9 @@
 #include "config/experiment_keys.h"
 #include "config/experiment_value.h"
 #include "sweep/sweep_keys.h"
-#include "trainer/memory.h"
 #include "util/file_atomic.h"
 #include "util/folder.h"
+#include "util/memory.h"
 
 static const char exit_codes[] =
     "0 success; 1 the run failed: data, disk, device; 2 the command line or the config is wrong. An error "

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "cli/cli_eval_csv.h"
 #include "cli/cli_json.h"
 #include "cli/cli_private.h"
-#include "trainer/build.h"
-#include "trainer/predictor.h"
+#include "predict/predictor.h"
 #include "util/thousands.h"
 
 enum {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
 #include "util/csv_field.h"
+#include "util/memory.h"
 
 enum { NAME_SIZE = 256 };
 

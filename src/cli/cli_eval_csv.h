@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "trainer/predictor.h"
+#include "predict/predictor.h"
 #include "util/file_atomic.h"
 
 struct cli_eval_csv {

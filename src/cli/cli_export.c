@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 
 #include "cli/cli_private.h"
-#include "trainer/export.h"
-#include "trainer/memory.h"
-#include "trainer/predictor.h"
+#include "predict/export.h"
+#include "predict/predictor.h"
+#include "util/memory.h"
 
 static const char *const formats[] = {"onnx", "safetensors", "npz", NULL};
 

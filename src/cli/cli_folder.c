@@ -4,7 +4,7 @@
 
 #include "cli/cli_private.h"
 #include "config/experiment_name.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 /* Says so where experiment.name comes from the config's file name and differs from it. */

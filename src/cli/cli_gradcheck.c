@@ -1,9 +1,9 @@
 /* Checks every derivative of a config's network against finite differences, in double precision. */
 #include <inttypes.h>
 
+#include "build/build.h"
 #include "cli/cli_private.h"
-#include "trainer/build.h"
-#include "trainer/gradcheck.h"
+#include "nn/gradcheck.h"
 #include "util/streams.h"
 
 struct totals {

@@ -4,7 +4,7 @@
 
 #include "cli/cli_document.h"
 #include "cli/cli_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { COLUMN = 32, WIDTH = 100 };
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 
 #include "cli/cli_private.h"
-#include "trainer/import.h"
+#include "predict/import.h"
 
 static void print_set(const char *before, const char *name, const struct evaluation *figures)
 {

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 void cli_json_print(json_t *value)
 {

@@ -2,9 +2,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "build/build.h"
 #include "cli/cli_private.h"
 #include "train/class_weights.h"
-#include "trainer/build.h"
 
 bool cli_image_format(struct dataset_description *format, const struct experiment *experiment, struct status *status)
 {

@@ -2,12 +2,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "build/build.h"
 #include "cli/cli_private.h"
-#include "trainer/build.h"
-#include "trainer/memory.h"
-#include "trainer/pack.h"
-#include "trainer/progress.h"
+#include "data/pack_dataset.h"
+#include "report/progress.h"
 #include "util/clock.h"
+#include "util/memory.h"
 #include "util/thousands.h"
 
 /* Prints "FILE: 50,000 training, 10,000 test images of 3x32x32, 10 classes, 184,400,000 bytes, ". */

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "cli/cli_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/number.h"
 #include "util/text.h"
 

@@ -10,7 +10,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct visitor {
     void (*visit)(void *argument, const char *path, const struct status *problem);

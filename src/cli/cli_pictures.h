@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 /* Calls `visit` for each picture that the words name, in their order:
  *   - A file stands for itself.

@@ -4,8 +4,8 @@
 
 #include "cli/cli_private.h"
 #include "cli/cli_runs.h"
-#include "trainer/memory.h"
-#include "trainer/plot.h"
+#include "report/plot.h"
+#include "util/memory.h"
 
 /* Returns the title that the run gave its own picture, or the folder's name where the run's config is missing. */
 static char *title_of(const struct cli_source *sources, int count)

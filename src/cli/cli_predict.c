@@ -7,7 +7,7 @@
 #include "cli/cli_pictures.h"
 #include "cli/cli_predictions.h"
 #include "cli/cli_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 enum { QUEUE_MAX = 64 }; /* pictures that are read and classified at a time */

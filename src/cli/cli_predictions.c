@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "cli/cli_json.h"
-#include "trainer/memory.h"
 #include "util/csv_field.h"
+#include "util/memory.h"
 
 enum { NAME_SIZE = 256, DEFAULT_TOP = 5 };
 

@@ -10,10 +10,10 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "trainer/experiment.h"
-#include "trainer/network.h"
-#include "trainer/status.h"
-#include "trainer/train.h"
+#include "config/experiment.h"
+#include "nn/network.h"
+#include "train/train.h"
+#include "util/status.h"
 
 struct cli_arguments {
     char **words; /* the arguments that are no options, such as the config; borrowed from argv */

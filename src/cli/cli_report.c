@@ -3,17 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "cli/cli_private.h"
 #include "cli/cli_runs.h"
-#include "trainer/build.h"
-#include "trainer/dataset.h"
-#include "trainer/memory.h"
-#include "trainer/mistakes.h"
-#include "trainer/plot.h"
-#include "trainer/predictor.h"
-#include "trainer/progress.h"
-#include "trainer/report.h"
-#include "trainer/train.h"
+#include "data/dataset.h"
+#include "metrics/mistakes.h"
+#include "predict/predictor.h"
+#include "report/plot.h"
+#include "report/progress.h"
+#include "report/report.h"
+#include "train/train.h"
+#include "util/memory.h"
 
 /* The parts of a run that the page borrows. */
 struct material {

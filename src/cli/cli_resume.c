@@ -4,9 +4,9 @@
 
 #include "cli/cli_private.h"
 #include "cli/cli_runs.h"
+#include "config/experiment.h"
 #include "config/experiment_keys.h"
-#include "trainer/experiment.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {

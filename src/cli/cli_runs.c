@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "train/metrics_csv.h"
-#include "trainer/memory.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 /* --- the place of a run --- */

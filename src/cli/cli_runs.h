@@ -2,9 +2,9 @@
 #ifndef CLI_RUNS_H
 #define CLI_RUNS_H
 
-#include "trainer/experiment.h"
-#include "trainer/metrics.h"
-#include "trainer/status.h"
+#include "config/experiment.h"
+#include "metrics/metrics.h"
+#include "util/status.h"
 
 struct cli_source {
     char *folder, *csv;

@@ -2,11 +2,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "build/build.h"
 #include "cli/cli_private.h"
-#include "trainer/build.h"
-#include "trainer/memory.h"
-#include "trainer/samples.h"
-#include "trainer/train.h"
+#include "report/samples.h"
+#include "train/train.h"
+#include "util/memory.h"
 
 enum { ROWS = 8, COLUMNS = 8 };
 

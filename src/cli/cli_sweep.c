@@ -2,8 +2,8 @@
 #include <stdlib.h>
 
 #include "cli/cli_private.h"
+#include "sweep/sweep.h"
 #include "sweep/sweep_keys.h"
-#include "trainer/sweep.h"
 #include "util/streams.h"
 
 static bool run(const struct cli_arguments *arguments, struct status *status)

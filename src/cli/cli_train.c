@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "cli/cli_private.h"
-#include "trainer/experiment.h"
-#include "trainer/train.h"
+#include "config/experiment.h"
+#include "train/train.h"
 #include "util/streams.h"
 
 const char *const cli_progress_choices[] = {PROGRESS_CHOICES(CHOICE_NAME) NULL};

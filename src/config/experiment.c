@@ -1,6 +1,6 @@
 /* Builds an experiment from a config: the defaults, then the file, then the overrides, then the checks of all
  * together. */
-#include "trainer/experiment.h"
+#include "config/experiment.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 #include "config/experiment_keys.h"
 #include "config/experiment_read.h"
 #include "config/experiment_value.h"
-#include "trainer/check.h"
-#include "trainer/ini.h"
-#include "trainer/memory.h"
+#include "config/ini.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/shell.h"
 
 static const char override_file[] = "--set";

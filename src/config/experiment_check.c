@@ -7,7 +7,7 @@
 
 #include "config/experiment_name.h"
 #include "config/experiment_value.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static bool is_default(const struct experiment *experiment, const char *section_key)
 {

@@ -3,7 +3,7 @@
 
 #include <stdbool.h>
 
-#include "trainer/experiment.h"
+#include "config/experiment.h"
 
 /* Sets the defaults that depend on other keys (name, hidden, activation_slope, those of the optimizer), then checks the rules between keys. A
  * value that another key makes meaningless is an error. */

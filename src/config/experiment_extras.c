@@ -1,7 +1,7 @@
 /* Prints the parts of training that the description of the network does not show. */
 #include <stdarg.h>
 
-#include "trainer/experiment.h"
+#include "config/experiment.h"
 
 /* Prints the words of one part after what is there already. */
 static void print_part(FILE *out, bool *any, const char *format, ...)

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "trainer/experiment.h"
+#include "config/experiment.h"
 
 enum key_type {
     KEY_INTEGER,  /* int64_t */

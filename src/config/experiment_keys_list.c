@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "config/experiment_keys.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { MOST_LEFT_OUT = 2 };
 

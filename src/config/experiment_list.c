@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "config/experiment_value.h"
-#include "trainer/check.h"
+#include "util/check.h"
 #include "util/number.h"
 #include "util/text.h"
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/experiment.h"
-#include "trainer/memory.h"
+#include "config/experiment.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 char *experiment_name_of_file(const char *path)

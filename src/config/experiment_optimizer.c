@@ -5,8 +5,8 @@
 
 #include "config/experiment_check.h"
 #include "config/experiment_value.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { OPTIMIZERS = OPTIMIZER_CHOICES(CHOICE_COUNT) };
 

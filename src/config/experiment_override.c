@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/experiment.h"
-#include "trainer/memory.h"
+#include "config/experiment.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 /* Ends the text at `end`, or at the blanks before it, and returns its start without blanks. */

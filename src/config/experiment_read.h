@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-#include "trainer/experiment.h"
-#include "trainer/ini.h"
+#include "config/experiment.h"
+#include "config/ini.h"
 
 /* The section that belongs to a sweep and that an experiment alone refuses. */
 extern const char experiment_sweep_section[];

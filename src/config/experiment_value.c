@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 static void expects_real(const struct experiment_key *key, char *text, size_t size)

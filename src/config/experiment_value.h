@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "experiment_keys.h"
-#include "trainer/status.h"
+#include "util/status.h"
 
 /* Bytes that hold any value as text, with its zero. Values of KEY_TEXT are the longest. */
 enum { VALUE_TEXT_SIZE = EXPERIMENT_TEXT_SIZE };

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/experiment.h"
 #include "config/experiment_keys.h"
 #include "config/experiment_value.h"
-#include "trainer/experiment.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Writes "[section]" before the first key of each section. */
 static void write_section(const struct experiment_key *key, FILE *out)

@@ -3,7 +3,7 @@
  * without a message (ini.h). libinih's buffer has 200 bytes in Debian's package, and a longer line would be cut without
  * a message. So libinih gets a line without its value, and the reader keeps the value, which may be a path of 4,095
  * bytes. */
-#include "trainer/ini.h"
+#include "config/ini.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 struct reader {

@@ -1,7 +1,7 @@
 /* Draws the order in which an epoch visits the samples. */
-#include "trainer/check.h"
-#include "trainer/dataset.h"
-#include "trainer/rng.h"
+#include "data/dataset.h"
+#include "util/check.h"
+#include "util/rng.h"
 
 void epoch_order(int32_t *order, int32_t count, enum first_epoch first, uint64_t seed, int64_t epoch)
 {

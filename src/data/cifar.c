@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum {
     FILES_MAX = 6, /* the last one is the test set's */

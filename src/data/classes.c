@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum {
     COMMON = 10, /* least count of every other class that makes a last class of one image doubtful */

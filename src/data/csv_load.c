@@ -6,7 +6,7 @@
 #include "pictures.h"
 #include "table_pixels.h"
 #include "table_rows.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 #include "util/warning.h"
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <zlib.h>
 
-#include "trainer/dataset.h"
+#include "data/dataset.h"
 
 /* Returns folder/name in a new string; free with free(). An empty folder is the current one. */
 char *data_path_join(const char *folder, const char *name);

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 
 enum {
     BUFFER_SIZE = 1 << 16,

@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/mapped_file.h"
+#include "util/memory.h"
 
 void dataset_keep(struct dataset *dataset, void *address, size_t mapped)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 
 _Static_assert((int)DIGEST_DIGITS == (int)SHA256_DIGITS, "the digits of a SHA-256");

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct signature {
     const char *bytes;

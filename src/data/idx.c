@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum {
     TYPE_BYTES = 0x08,

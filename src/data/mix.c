@@ -1,9 +1,9 @@
 /* Draws how the images of a training batch are mixed: mixup and cutmix. */
-#include "trainer/mix.h"
+#include "data/mix.h"
 
 #include <math.h>
 
-#include "trainer/rng.h"
+#include "util/rng.h"
 
 enum { WHOLE = 1 << 16 }; /* 1 in the unit of shares */
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/rng.h"
 
 static void draw_images(struct dataset *dataset, struct image_set *set, int64_t count, int64_t sample, int64_t classes,
                         uint64_t seed, uint32_t step)

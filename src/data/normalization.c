@@ -5,7 +5,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/workers.h"
 
 enum { PIXEL_VALUES = 256, IMAGES_AT_ONCE = 256 };

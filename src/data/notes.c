@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 #include "util/warning.h"
 

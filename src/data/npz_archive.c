@@ -11,8 +11,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "trainer/memory.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 
 #ifdef TRAINER_ZIP
 #include <zip.h>

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "npz_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 /* --- labels --- */

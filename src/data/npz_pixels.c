@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "npz_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* --- axes --- */
 

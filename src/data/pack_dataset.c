@@ -1,12 +1,12 @@
-/* Packs a data set into one file (trainer/pack.h). Row r of the file is the r-th sample of the training set, then of the
+/* Packs a data set into one file (data/pack_dataset.h). Row r of the file is the r-th sample of the training set, then of the
  * validation set, then of the test set. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/pack_dataset.h"
 #include "pack.h"
 #include "pack_settings.h"
-#include "trainer/memory.h"
-#include "trainer/pack.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 #include "util/workers.h"
 

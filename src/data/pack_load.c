@@ -2,11 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/pack_dataset.h"
 #include "pack.h"
 #include "pack_settings.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/pack.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 /* --- the settings --- */
 

@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "pack.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_regular.h"
 #include "util/mapped_file.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 #include "util/text.h"
 #include "util/workers.h"

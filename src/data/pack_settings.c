@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { KEYS = 2 };
 static const char *const keys[KEYS] = {"resize", "background"};

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "pack.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 
 int64_t pack_tables_size(const struct pack_tables *tables)

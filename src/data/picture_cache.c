@@ -8,7 +8,7 @@
 
 #include "picture_decode.h"
 #include "picture_shape.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 /* A list on its way through the cache. */

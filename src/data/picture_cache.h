@@ -4,9 +4,9 @@
 #ifndef DATA_PICTURE_CACHE_H
 #define DATA_PICTURE_CACHE_H
 
+#include "io/image.h"
 #include "pack.h"
 #include "picture_list.h"
-#include "trainer/image.h"
 
 /* The pictures of a list, as rows. */
 struct picture_rows {

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "picture_cache.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* A picture of the list or of the file. */
 struct entry {

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "picture_cache.h"
-#include "trainer/memory.h"
 #include "util/folder.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 #include "util/warning.h"
 

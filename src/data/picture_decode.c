@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 #include "util/warning.h"
 #include "util/workers.h"

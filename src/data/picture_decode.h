@@ -2,9 +2,9 @@
 #ifndef DATA_PICTURE_DECODE_H
 #define DATA_PICTURE_DECODE_H
 
+#include "io/image.h"
 #include "pack.h"
 #include "picture_list.h"
-#include "trainer/image.h"
 
 /* A picture whose pixels are known, because its file has not changed since it was read. */
 struct picture_known {

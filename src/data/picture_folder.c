@@ -7,7 +7,7 @@
 
 #include "picture_walk.h"
 #include "pictures.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 static const struct {

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 struct picture_list picture_list_start(const char *root)
 {

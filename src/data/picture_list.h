@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "data/dataset.h"
 #include "data_private.h"
-#include "trainer/dataset.h"
 
 enum picture_part { PICTURE_TRAIN, PICTURE_VALIDATION, PICTURE_TEST, PICTURE_PARTS };
 

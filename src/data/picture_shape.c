@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "picture_decode.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 #include "util/warning.h"
 #include "util/workers.h"

@@ -2,8 +2,8 @@
 #ifndef DATA_PICTURE_SHAPE_H
 #define DATA_PICTURE_SHAPE_H
 
+#include "io/image.h"
 #include "picture_list.h"
-#include "trainer/image.h"
 
 /* Fills the format from source->pictures, and what is not said there from the pictures' headers: see pictures_load. A
  * picture whose header cannot be read has no say. */

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 enum { DEPTH_MAX = 64 }; /* folders within each other */

@@ -6,9 +6,9 @@
 #include "picture_cache.h"
 #include "picture_decode.h"
 #include "picture_shape.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/machine.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 enum { EXAMPLES = 3 }; /* reasons that a message gives */

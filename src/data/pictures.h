@@ -3,8 +3,8 @@
 #ifndef DATA_PICTURES_H
 #define DATA_PICTURES_H
 
+#include "data/dataset.h"
 #include "picture_list.h"
-#include "trainer/dataset.h"
 
 /* Loads a list into an empty data set, and takes over its content: the list is empty afterwards, after an error too.
  *

@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "data_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/machine.h"
+#include "util/memory.h"
 
 enum {
     ROWS_AT_ONCE = 32,      /* rows that are asked for between two looks at the place */

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trainer/dataset.h"
+#include "data/dataset.h"
 
 struct read_ahead;
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 struct quota {
     int label;

@@ -6,9 +6,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 /* Steps of the random stream, one for each purpose of a draw. */
 enum { STEP_PATTERNS, STEP_TRAIN, STEP_TEST };

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
 #include "util/csv_field.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 #define SIZE_MAX_OF_TABLE ((int64_t)1 << 31) /* bytes of unpacked text */

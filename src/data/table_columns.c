@@ -6,7 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 enum { PIXELS_MIN = 16, LIST_MAX = 12 };

@@ -5,7 +5,7 @@
 #include <sys/stat.h>
 
 #include "table_columns.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { ROWS_LOOKED_AT = 20 };
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "table_rows.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 struct loading {

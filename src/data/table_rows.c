@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 enum { DIGITS_MAX = 9, PART_WORDS_SIZE = 64 };

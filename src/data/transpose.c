@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Turns planes (count,H,W) into (count,W,H); `scratch` holds one plane. */
 static void transpose_planes(uint8_t *planes, int64_t count, int64_t height, int64_t width, uint8_t *scratch)

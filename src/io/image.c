@@ -1,6 +1,6 @@
 /* Reads a picture's file, finds its kind, and has it decoded and fitted. The decoders are in image_png.c and
  * image_jpeg.c. */
-#include "trainer/image.h"
+#include "io/image.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -10,9 +10,9 @@
 #include <string.h>
 
 #include "io/image_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 
 bool image_fail(const struct image_source *source, struct status *status, const char *format, ...)
 {

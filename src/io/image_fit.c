@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "io/image_private.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 /* The box of the picture, and the rectangle of the result that it goes to. */
 struct placement {

@@ -12,7 +12,7 @@
 
 #include <jerror.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 enum { SCANS_MAX = 500 }; /* progressive files with more scans are made to take long */

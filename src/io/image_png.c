@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* libpng leaves by longjmp, so everything that must outlive the jump is in here. */
 struct reader {

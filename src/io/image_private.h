@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "trainer/image.h"
+#include "io/image.h"
 
 /* --- decoding --- */
 
@@ -94,7 +94,7 @@ struct image_target {
     int64_t row, plane; /* bytes from a row to the next, from a channel to the next */
 };
 
-/* Scales the box to the target. enum image_fit in trainer/image.h has the formula. */
+/* Scales the box to the target. enum image_fit in io/image.h has the formula. */
 void image_resample(const struct image_rows *rows, const struct image_box *box, const struct image_target *to);
 
 /* Returns by how much a picture of this stored size may be reduced while it is decoded: 1, 2, 4 or 8. */

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "io/image_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 enum { WEIGHT_BITS = 22 };
 

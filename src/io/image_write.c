@@ -1,11 +1,11 @@
 /* Writes a picture as PNG by libpng. */
-#include "trainer/image.h"
+#include "io/image.h"
 
 #include <stdlib.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 
 #ifdef TRAINER_PNG
 #include <png.h>

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/safetensors.h"
-#include "trainer/status.h"
+#include "io/safetensors.h"
+#include "util/status.h"
 
 enum {
     NPY_RANK_MAX = 8,

@@ -1,5 +1,5 @@
 /* Reads safetensors files: the file as a whole, then its header, then the digest. */
-#include "trainer/safetensors.h"
+#include "io/safetensors.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "io/safetensors_private.h"
-#include "trainer/memory.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 
 #define FAIL(file, format, ...)                                                                                        \

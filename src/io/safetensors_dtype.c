@@ -2,9 +2,9 @@
 #include <math.h>
 #include <string.h>
 
+#include "io/safetensors.h"
 #include "io/safetensors_private.h"
-#include "trainer/check.h"
-#include "trainer/safetensors.h"
+#include "util/check.h"
 
 static const struct {
     const char *name;

@@ -2,7 +2,7 @@
 #ifndef IO_SAFETENSORS_PRIVATE_H
 #define IO_SAFETENSORS_PRIVATE_H
 
-#include "trainer/safetensors.h"
+#include "io/safetensors.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers are written as they lie in memory");
 

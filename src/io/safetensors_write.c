@@ -1,14 +1,14 @@
 /* Writes safetensors files whose header holds a digest of the whole file. */
-#include "trainer/safetensors.h"
+#include "io/safetensors.h"
 
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "io/safetensors_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 #include "util/sha256.h"
 
 static const char zeros[SHA256_DIGITS + 1] = "0000000000000000000000000000000000000000000000000000000000000000";

@@ -1,13 +1,13 @@
 /* Counts which class is taken for which, and computes figures from the counts. */
-#include "trainer/confusion.h"
+#include "metrics/confusion.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/scores.h"
+#include "metrics/scores.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 struct confusion confusion_create(int64_t classes)
 {

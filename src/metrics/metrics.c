@@ -1,7 +1,7 @@
 /* Keeps the best of a run's evaluations. */
-#include "trainer/metrics.h"
+#include "metrics/metrics.h"
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 bool evaluation_exists(const struct evaluation *evaluation)
 {

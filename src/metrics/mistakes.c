@@ -1,11 +1,11 @@
 /* Collects the wrong answers that a network is surest of. */
-#include "trainer/mistakes.h"
+#include "metrics/mistakes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
-#include "trainer/scores.h"
+#include "metrics/scores.h"
+#include "util/memory.h"
 
 struct mistakes mistakes_create(int64_t classes)
 {

@@ -1,5 +1,5 @@
 /* Reads the scores of an image. */
-#include "trainer/scores.h"
+#include "metrics/scores.h"
 
 #include <math.h>
 #include <stdbool.h>

@@ -48,17 +48,17 @@
  *
  * The step h = 2^-13 balances the errors: where a derivative is about 1, the spread and the rounding are both about
  * 1e-9. */
-#include "trainer/gradcheck.h"
+#include "nn/gradcheck.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
 
+#include "backend/prepared.h"
 #include "program/passes.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/prepared.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 static const double default_step = 0x1p-13;
 static const double smooth_bound = 1e-5, kinked_bound = 1e-6;

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "nn/layer_private.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 static struct rng init_rng(const struct layer *layer, int parameter)
 {

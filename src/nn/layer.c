@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "nn/layer_private.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 const struct layer_ops *layer_ops_of(enum layer_kind kind)
 {

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "nn/layer_private.h"
-#include "trainer/philox.h"
+#include "util/philox.h"
 
 static void dropout_describe(const struct layer *layer, char *text, size_t size)
 {

@@ -2,8 +2,8 @@
 #ifndef NN_LAYER_PRIVATE_H
 #define NN_LAYER_PRIVATE_H
 
-#include "trainer/layer.h"
-#include "trainer/program.h"
+#include "nn/layer.h"
+#include "program/program.h"
 
 extern const struct layer_ops layer_linear_ops, layer_conv2d_ops, layer_pool_ops, layer_batchnorm_ops,
     layer_batchnorm_autodiff_ops, layer_activation_ops, layer_dropout_ops, layer_flatten_ops, layer_softmax_ops;

@@ -1,13 +1,13 @@
 /* Makes the list of layers of a model. */
-#include "trainer/model.h"
+#include "nn/model.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 struct spec_list {
     const struct model_params *model;

@@ -1,13 +1,13 @@
 /* Builds a network and holds its arenas. */
-#include "trainer/network.h"
+#include "nn/network.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "nn/layer_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/thousands.h"
 
 /* --- build --- */

@@ -1,6 +1,6 @@
 /* The batches that batch normalization takes its statistics of. */
 #include "nn/layer_private.h"
-#include "trainer/network.h"
+#include "nn/network.h"
 
 static bool normalizes_by_batch(const struct layer *layer, enum layer_mode mode)
 {

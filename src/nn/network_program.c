@@ -1,9 +1,9 @@
 /* Writes the programs of a network: training, evaluation, prediction, and parts of it alone (network.h). */
 #include "nn/layer_private.h"
+#include "nn/network.h"
 #include "program/gradient.h"
 #include "program/passes.h"
-#include "trainer/check.h"
-#include "trainer/network.h"
+#include "util/check.h"
 
 /* Adds the batch, which the caller fills unless there is a gather. */
 static int add_input(const struct network *network, const struct network_request *request, struct program *program)

@@ -1,5 +1,5 @@
 /* Prints the table of a network's layers. */
-#include "trainer/network.h"
+#include "nn/network.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* The moving average of a network's parameters and running statistics (ema.h). */
-#include "trainer/ema.h"
+#include "optim/ema.h"
 
 void ema_create(struct ema *ema, double decay, struct network *network)
 {

@@ -1,10 +1,10 @@
 /* Holds an optimizer's state and writes its steps into a program (optimizer.h). */
-#include "trainer/optimizer.h"
+#include "optim/optimizer.h"
 
 #include <stdlib.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 /* The weights of the last layer that has any. */
 static const struct parameter *last_weight(const struct network *network)

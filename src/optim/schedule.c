@@ -1,9 +1,9 @@
 /* The learning rate of each step (formulas: schedule.h). */
-#include "trainer/schedule.h"
+#include "optim/schedule.h"
 
 #include <math.h>
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 double schedule_learning_rate(const struct schedule_params *schedule, int64_t step)
 {

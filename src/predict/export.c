@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static bool is_exported(const char *name)
 {

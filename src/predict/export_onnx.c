@@ -1,17 +1,17 @@
 /* Exports ONNX: the list of layers becomes a graph, its nodes one after the other. The messages are protobuf-c's. All
  * that they point to is allocated, so that protobuf-c frees the whole tree. */
-#include "trainer/export.h"
+#include "predict/export.h"
 
 #ifdef TRAINER_ONNX
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "onnx.pb-c.h"
-#include "trainer/build.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 
 enum { IR_VERSION = 8, OPERATOR_SET = 17, FLOAT32 = 1, INPUTS_MAX = 5, ATTRIBUTES_MAX = 4 };
 

@@ -2,7 +2,7 @@
 #ifndef PREDICT_EXPORT_PRIVATE_H
 #define PREDICT_EXPORT_PRIVATE_H
 
-#include "trainer/export.h"
+#include "predict/export.h"
 
 /* Returns the tensors of the network in the order of the file, in a new array (free with free()). They point into the
  * file. */

@@ -1,18 +1,18 @@
 /* Makes a run from the weights of another program: the first checkpoint of a run that never trained. */
-#include "trainer/import.h"
+#include "predict/import.h"
 
 #include <math.h>
 #include <stdlib.h>
 
+#include "build/build.h"
 #include "config/experiment_read.h"
 #include "predict/import_names.h"
+#include "train/checkpoint.h"
 #include "train/checkpoint_private.h"
 #include "train/metrics_csv.h"
 #include "train/run_folder.h"
-#include "trainer/build.h"
-#include "trainer/checkpoint.h"
-#include "trainer/memory.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 struct import {

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "train/checkpoint_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 enum { DEPTH_MAX = 8, DIGITS_MAX = 9 };

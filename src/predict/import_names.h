@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-#include "trainer/network.h"
-#include "trainer/safetensors.h"
+#include "io/safetensors.h"
+#include "nn/network.h"
 
 /* Gives the tensors of `file` the names that checkpoint.h describes, as far as the network needs them.
  *

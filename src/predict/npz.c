@@ -8,8 +8,8 @@
 #include <zip.h>
 
 #include "io/npy.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { ALIGNMENT = 64, MAGIC_SIZE = 10, SHAPE_SIZE = 256 };
 

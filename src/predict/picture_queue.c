@@ -1,13 +1,13 @@
 /* Reads pictures by all cores, and computes their scores. */
+#include "build/build.h"
 #include "predict/picture_queue.h"
-#include "trainer/build.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/warning.h"
 #include "util/workers.h"
 

@@ -4,7 +4,7 @@
 #ifndef PREDICT_PICTURE_QUEUE_H
 #define PREDICT_PICTURE_QUEUE_H
 
-#include "trainer/predictor.h"
+#include "predict/predictor.h"
 
 struct queued_picture {
     char *path; /* owned */

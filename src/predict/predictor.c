@@ -1,5 +1,5 @@
 /* Answers with a trained network: scores of images, and an evaluation of a whole set. */
-#include "trainer/predictor.h"
+#include "predict/predictor.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "program/passes.h"
-#include "trainer/build.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static void prepare(struct predictor *predictor)
 {

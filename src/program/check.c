@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "program/check_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { MESSAGE = 256 };
 

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 /* Bytes from the start of this tensor to the next one's in its arena (network.c lays them out). */
 static int64_t arena_share(const struct program_tensor *tensor)

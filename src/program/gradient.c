@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "program/passes.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { MOST_SHARES = 16 }; /* readers of one tensor */
 

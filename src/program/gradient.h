@@ -7,7 +7,7 @@
 #ifndef PROGRAM_GRADIENT_H
 #define PROGRAM_GRADIENT_H
 
-#include "trainer/program.h"
+#include "program/program.h"
 
 /* The ends of a backward pass beside its loss and its parameters; -1 where there is none. */
 struct gradient_ends {

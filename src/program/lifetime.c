@@ -6,8 +6,8 @@
 #include <stdlib.h>
 
 #include "program/passes.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 /* A tensor starts at a cache line, and one that fills a huge page starts at such a page, as in memory.c. */
 static const int64_t align = 64, large = 2 << 20;

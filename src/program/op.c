@@ -1,9 +1,9 @@
 /* The rows of the operations: operands, shapes and costs. Their gradients are in op_gradient.c. */
-#include "trainer/op.h"
+#include "program/op.h"
 
 #include "program/op_gradient.h"
-#include "trainer/check.h"
-#include "trainer/program.h"
+#include "program/program.h"
+#include "util/check.h"
 
 #define READ(text)                                                                                                     \
     {                                                                                                                  \

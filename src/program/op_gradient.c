@@ -15,7 +15,7 @@
 #include "program/op_gradient.h"
 
 #include "program/gradient.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 /* A copy of the forward op: the list may move while backward ops are appended. */
 static struct op visited(struct gradient *gradient, int op)

@@ -2,7 +2,7 @@
 #ifndef PROGRAM_OP_TITLE_H
 #define PROGRAM_OP_TITLE_H
 
-#include "trainer/program.h"
+#include "program/program.h"
 
 /* Writes the op's kind with the parameters that tell it from its like: "conv2d 3x3", "norm + relu + max-pool 3x3/2"
  * (the stride after the slash, unless it is 1), "update adam". */

@@ -2,7 +2,7 @@
 #ifndef PROGRAM_PASSES_H
 #define PROGRAM_PASSES_H
 
-#include "trainer/program.h"
+#include "program/program.h"
 
 /* Puts the batch normalization right after a convolution or linear layer, by running statistics, into copies of that
  * layer's weight and bias: FOLD ops that run once, where the input says `refresh`. Results agree to within rounding.

@@ -5,7 +5,7 @@
 
 #include "program/op_title.h"
 #include "program/passes.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/thousands.h"
 
 enum column { NUMBER, TITLE, READS, WRITES, SHAPE, MFLOP, MIB, LIFE, LAYERS, NOTE, COLUMNS };

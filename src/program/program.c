@@ -1,11 +1,11 @@
 /* Builds and changes programs (program.h). */
-#include "trainer/program.h"
+#include "program/program.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 struct program *program_create(struct backend *backend, int64_t max_n)
 {

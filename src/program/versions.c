@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "program/check_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct reading {
     enum op_kind kind;

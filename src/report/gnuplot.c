@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "trainer/memory.h"
 #include "util/clock.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 extern char **environ;

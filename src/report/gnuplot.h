@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 /* Draws the same picture twice, as base.png and base.svg. `write_body(body, script)` writes the script for a terminal
  * that is set already; a font without a name in it (',14') is the terminal's in that size. Sizes are in pixels. A new

@@ -1,5 +1,5 @@
 /* Writes gnuplot's scripts: the curves of runs, and the panels of a sweep's factors. */
-#include "trainer/plot.h"
+#include "report/plot.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "report/gnuplot.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Colours that differ in print and for colour-blind eyes (Okabe and Ito). */
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"};

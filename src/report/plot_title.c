@@ -6,8 +6,8 @@
 
 #include "config/experiment_keys.h"
 #include "config/experiment_value.h"
-#include "trainer/memory.h"
-#include "trainer/plot.h"
+#include "report/plot.h"
+#include "util/memory.h"
 #include "util/number.h"
 
 struct line {

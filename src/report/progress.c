@@ -1,5 +1,5 @@
 /* Shows the progress of a run: a line that is rewritten, and lines that stay (progress.h). */
-#include "trainer/progress.h"
+#include "report/progress.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "report/progress_line.h"
-#include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/duration.h"
+#include "util/memory.h"
 #include "util/streams.h"
 #include "util/thousands.h"
 

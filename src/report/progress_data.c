@@ -2,9 +2,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "build/build.h"
+#include "report/progress.h"
 #include "report/progress_line.h"
-#include "trainer/build.h"
-#include "trainer/progress.h"
 #include "util/clock.h"
 #include "util/thousands.h"
 

@@ -2,7 +2,7 @@
 #ifndef REPORT_PROGRESS_LINE_H
 #define REPORT_PROGRESS_LINE_H
 
-#include "trainer/progress.h"
+#include "report/progress.h"
 
 /* One figure of the line. A larger rank is left out earlier where the terminal is narrow; rank 0 always stays. */
 struct progress_field {

@@ -1,6 +1,6 @@
 /* Makes the page: page/page.html, whose places (@STYLE@ and the like) get the other files of page/ and the data of the
  * runs. */
-#include "trainer/report.h"
+#include "report/report.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,9 +10,9 @@
 #include "io/json_value.h"
 #include "report/page.h"
 #include "report/report_json.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 
 void report_add_missing(struct report_run *run, const char *format, ...)
 {

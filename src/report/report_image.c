@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "report/report_json.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 #ifdef TRAINER_PNG
 #include <png.h>

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "trainer/report.h"
+#include "report/report.h"
 
 /* Returns a new reference to a run's object. */
 json_t *report_run_json(const struct report_run *run);

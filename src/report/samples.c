@@ -1,14 +1,14 @@
 /* Draws a picture of training images and of their augmented forms. The forms are those that a CPU backend gathers. */
-#include "trainer/build.h"
-#include "trainer/samples.h"
+#include "build/build.h"
+#include "report/samples.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/mix.h"
+#include "data/mix.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { GAP = 4, SMALLEST_SIDE = 64 };
 

@@ -12,8 +12,8 @@
 
 #include "report/tfrecord.h"
 #include "tensorboard.pb-c.h"
-#include "trainer/memory.h"
 #include "util/folder.h"
+#include "util/memory.h"
 
 enum { BUCKET_COUNT = 30 };
 static const char name_start[] = "events.out.tfevents.";

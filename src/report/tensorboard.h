@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 struct tensorboard {
     FILE *file;

@@ -1,5 +1,5 @@
 /* Measures how busy the processor and the GPU are (usage.h). */
-#include "trainer/usage.h"
+#include "report/usage.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -6,11 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/ini.h"
 #include "train/checkpoint_private.h"
-#include "trainer/ini.h"
-#include "trainer/memory.h"
 #include "util/file_atomic.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 
 static const char section[] = "data";
 

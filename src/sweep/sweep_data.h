@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "trainer/dataset.h"
+#include "data/dataset.h"
 
 /* Writes FOLDER/data.ini, the digests of the data set. Where the file is there, a data set with other digests is
  * refused (STATUS_RUNTIME). Results without that file are those of an older program. They are refused where there is a

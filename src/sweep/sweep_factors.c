@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "config/experiment_keys.h"
-#include "trainer/memory.h"
-#include "trainer/plot.h"
+#include "report/plot.h"
+#include "util/memory.h"
 #include "util/thousands.h"
 
 enum { BARS_MAX = 12 };

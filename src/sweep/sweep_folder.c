@@ -8,10 +8,10 @@
 
 #include "config/experiment_value.h"
 #include "sweep/sweep_keys.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/file_atomic.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 
 /* --- sweep.ini --- */
 

@@ -2,7 +2,7 @@
 #ifndef SWEEP_FOLDER_H
 #define SWEEP_FOLDER_H
 
-#include "trainer/sweep.h"
+#include "sweep/sweep.h"
 
 /* Writes sweep.ini. Where the folder has results, a sweep that would give other ones than the stored sweep.ini
  * describes is refused (STATUS_USAGE). The name of the experiment and the number of jobs may change; without halving

@@ -3,7 +3,7 @@
 #define SWEEP_KEYS_H
 
 #include "config/experiment_keys.h"
-#include "trainer/sweep.h"
+#include "sweep/sweep.h"
 
 /* The sweep's keys as in experiment_keys, with offsets in struct sweep_settings. */
 extern const struct experiment_key sweep_keys[SWEEP_KEY_COUNT];

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "config/experiment_keys.h"
-#include "trainer/check.h"
+#include "util/check.h"
 #include "util/clock.h"
 #include "util/duration.h"
 #include "util/streams.h"

@@ -3,9 +3,9 @@
 #ifndef SWEEP_PROGRESS_H
 #define SWEEP_PROGRESS_H
 
+#include "data/dataset.h"
+#include "report/progress.h"
 #include "sweep/sweep_results.h"
-#include "trainer/dataset.h"
-#include "trainer/progress.h"
 
 struct sweep_progress {
     const struct sweep *sweep;

@@ -2,8 +2,8 @@
 #ifndef SWEEP_READ_H
 #define SWEEP_READ_H
 
-#include "trainer/ini.h"
-#include "trainer/sweep.h"
+#include "config/ini.h"
+#include "sweep/sweep.h"
 
 /* Reads a sweep whose memory is zero. It does not check the trials, and sets neither sweep.name nor sweep.order. Free
  * with sweep_free, after an error too. */

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "sweep/sweep_factors.h"
 #include "config/experiment_keys.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "sweep/sweep_factors.h"
+#include "util/check.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 #include "util/streams.h"
 #include "util/thousands.h"
 

@@ -13,10 +13,10 @@
 
 #include "config/experiment_keys.h"
 #include "config/experiment_value.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/csv_field.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 #include "util/number.h"
 
 static const char *const outcome_names[] = {"ok", "nan", "failed"};

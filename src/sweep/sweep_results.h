@@ -2,8 +2,8 @@
 #ifndef SWEEP_RESULTS_H
 #define SWEEP_RESULTS_H
 
-#include "trainer/metrics.h"
-#include "trainer/sweep.h"
+#include "metrics/metrics.h"
+#include "sweep/sweep.h"
 
 enum sweep_outcome {
     SWEEP_OK,

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "build/build.h"
 #include "config/experiment_read.h"
 #include "sweep/sweep_data.h"
 #include "sweep/sweep_folder.h"
@@ -13,12 +14,11 @@
 #include "sweep/sweep_report.h"
 #include "sweep/sweep_results.h"
 #include "sweep/sweep_train.h"
-#include "trainer/build.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/train.h"
+#include "train/train.h"
+#include "util/check.h"
 #include "util/folder.h"
 #include "util/machine.h"
+#include "util/memory.h"
 #include "util/streams.h"
 
 struct runner {

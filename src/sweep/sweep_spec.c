@@ -9,9 +9,9 @@
 #include "sweep/sweep_keys.h"
 #include "sweep/sweep_read.h"
 #include "sweep/sweep_values.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/rng.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 /* --- the keys of the section --- */
 

@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-#include "trainer/check.h"
-#include "trainer/train.h"
+#include "train/train.h"
+#include "util/check.h"
 #include "util/clock.h"
 
 /* Steps between two looks at the loss; each look waits for the device. */

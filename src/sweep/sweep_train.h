@@ -4,8 +4,8 @@
 
 #include <stdatomic.h>
 
+#include "data/dataset.h"
 #include "sweep/sweep_results.h"
-#include "trainer/dataset.h"
 
 /* Trains a trial from its start through the steps of a rung. `problem` gets the reason where the trial cannot be built.
  * Where *stop becomes true, the trial ends soon, as SWEEP_STOPPED. */

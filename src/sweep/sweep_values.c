@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "config/experiment_value.h"
-#include "trainer/memory.h"
-#include "trainer/sweep.h"
+#include "sweep/sweep.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 enum { POWER_MAX = 16 };

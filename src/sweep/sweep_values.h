@@ -3,7 +3,7 @@
 #define SWEEP_VALUES_H
 
 #include "config/experiment_keys.h"
-#include "trainer/status.h"
+#include "util/status.h"
 
 struct sweep_values {
     char **text; /* (count) as experiment_value_format writes them; all different */

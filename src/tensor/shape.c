@@ -1,5 +1,5 @@
 /* Counts of elements, and the sizes of a window's output (shape.h). */
-#include "trainer/shape.h"
+#include "tensor/shape.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #ifndef TENSOR_WINDOW_H
 #define TENSOR_WINDOW_H
 
-#include "trainer/shape.h"
+#include "tensor/shape.h"
 
 #ifdef __CUDACC__
 #define WINDOW_FUNCTION static __host__ __device__ inline

@@ -2,7 +2,7 @@
 #ifndef TRAIN_BATCH_STATISTICS_H
 #define TRAIN_BATCH_STATISTICS_H
 
-#include "trainer/train.h"
+#include "train/train.h"
 
 /* Refuses (STATUS_USAGE) a trainer in which a batch normalization would see one value per channel, in a training step
  * or, without running statistics, in an evaluation. Its output would be its bias for any input. */

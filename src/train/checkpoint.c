@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 
 #include "train/checkpoint_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/number.h"
 #include "util/sha256.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "train/checkpoint_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/number.h"
 
 static const char *const keys[CHECKPOINT_SETS] = {"data_train", "data_validation", "data_test"};

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "train/checkpoint_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/number.h"
 #include "util/text.h"
 

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 const char checkpoint_version[] = "1";
 const char checkpoint_rng[] = "philox4x32-10";

@@ -2,7 +2,7 @@
 #ifndef TRAIN_CHECKPOINT_PRIVATE_H
 #define TRAIN_CHECKPOINT_PRIVATE_H
 
-#include "trainer/checkpoint.h"
+#include "train/checkpoint.h"
 
 /* A tensor of a network or an optimizer, with its name and shape in a file. */
 struct checkpoint_item {

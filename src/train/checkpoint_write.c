@@ -6,8 +6,8 @@
 
 #include "config/experiment_value.h"
 #include "train/checkpoint_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 #include "util/number.h"
 #include "util/sha256.h"
 #include "util/text.h"

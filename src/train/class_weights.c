@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Counts the training samples of each class, in a new array (classes). */
 static int64_t *count_labels(const struct dataset *dataset)

@@ -2,8 +2,8 @@
 #ifndef TRAIN_CLASS_WEIGHTS_H
 #define TRAIN_CLASS_WEIGHTS_H
 
-#include "trainer/dataset.h"
-#include "trainer/experiment.h"
+#include "config/experiment.h"
+#include "data/dataset.h"
 
 /* Refuses (STATUS_USAGE) a list whose number of weights differs from the data set's number of classes, and balanced
  * weights where a class has no training sample. */

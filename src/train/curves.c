@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "trainer/memory.h"
-#include "trainer/plot.h"
+#include "report/plot.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 static const double redraw_seconds = 30; /* a picture takes a tenth of a second or two */
 

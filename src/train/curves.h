@@ -2,9 +2,9 @@
 #ifndef TRAIN_CURVES_H
 #define TRAIN_CURVES_H
 
-#include "trainer/experiment.h"
-#include "trainer/metrics.h"
-#include "trainer/status.h"
+#include "config/experiment.h"
+#include "metrics/metrics.h"
+#include "util/status.h"
 
 struct run_curves {
     char *base, *title;

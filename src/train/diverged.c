@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "train/checkpoint_private.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static bool is_finite(struct backend *backend, const struct tensor *tensor)
 {

@@ -2,7 +2,7 @@
 #ifndef TRAIN_DIVERGED_H
 #define TRAIN_DIVERGED_H
 
-#include "trainer/train.h"
+#include "train/train.h"
 
 /* Checks a loss, which `what` names ("the training loss"). The error (STATUS_DIVERGED) tells step, learning rate,
  * layer, and the run's last checkpoint, which is older. */

@@ -1,6 +1,6 @@
 /* Evaluates the sets of a trainer, batch by batch. */
 #include "data/read_ahead.h"
-#include "trainer/train.h"
+#include "train/train.h"
 
 /* Evaluates the batch whose first sample is sample `first` of the set. */
 static void evaluate_batch(struct trainer *trainer, const struct evaluation_set *set, struct evaluation_batch batch,

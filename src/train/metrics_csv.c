@@ -9,10 +9,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "trainer/memory.h"
 #include "util/csv_field.h"
 #include "util/file_atomic.h"
 #include "util/file_regular.h"
+#include "util/memory.h"
 #include "util/number.h"
 
 /* COUNT is an int64_t; the others are doubles. Nine digits of a NUMBER tell any two floats apart. */

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "trainer/metrics.h"
-#include "trainer/status.h"
+#include "metrics/metrics.h"
+#include "util/status.h"
 
 struct metrics_csv {
     FILE *file;

@@ -11,9 +11,9 @@
 
 #include "train/checkpoint_private.h"
 #include "train/metrics_csv.h"
-#include "trainer/memory.h"
 #include "util/file_regular.h"
 #include "util/folder.h"
+#include "util/memory.h"
 #include "util/shell.h"
 
 /* --- opening --- */

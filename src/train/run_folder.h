@@ -5,7 +5,7 @@
 #ifndef TRAIN_RUN_FOLDER_H
 #define TRAIN_RUN_FOLDER_H
 
-#include "trainer/train.h"
+#include "train/train.h"
 
 struct run_folder {
     const char *path; /* borrowed */

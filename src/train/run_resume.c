@@ -7,8 +7,8 @@
 
 #include "config/experiment_value.h"
 #include "train/checkpoint_private.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 bool run_resume_may_differ(const struct experiment_key *key, const struct experiment *there,
                            const struct experiment *here, bool in_first_epoch)

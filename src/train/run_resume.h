@@ -3,7 +3,7 @@
 #define TRAIN_RUN_RESUME_H
 
 #include "config/experiment_keys.h"
-#include "trainer/checkpoint.h"
+#include "train/checkpoint.h"
 
 /* Opens the last checkpoint of a run's folder, or gives an empty one (file.path NULL) where it has none. An experiment
  * that would give another run is refused (STATUS_USAGE) with the key and the place where it was set. */

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "trainer/memory.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 #include "util/text.h"
 
 static const char name[] = "skipped.txt";

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-#include "trainer/dataset.h"
+#include "data/dataset.h"
 
 /* Writes skipped.txt into the folder: a line for each file with its path, a tab and the reason, whole or not at all.
  * Where no file was left out, one of an earlier run is removed. */

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 #ifdef TRAINER_TENSORBOARD
 

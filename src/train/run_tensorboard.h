@@ -3,9 +3,9 @@
 #ifndef TRAIN_RUN_TENSORBOARD_H
 #define TRAIN_RUN_TENSORBOARD_H
 
+#include "config/experiment.h"
 #include "report/tensorboard.h"
-#include "trainer/experiment.h"
-#include "trainer/train.h"
+#include "train/train.h"
 
 struct run_tensorboard {
     struct tensorboard board; /* file NULL: TensorBoard is off */

@@ -1,9 +1,10 @@
 /* A whole run: folder, data, backend, network, steps, evaluations, checkpoints. */
-#include "trainer/train.h"
+#include "train/train.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "build/build.h"
 #include "config/experiment_read.h"
 #include "train/batch_statistics.h"
 #include "train/curves.h"
@@ -13,10 +14,9 @@
 #include "train/run_resume.h"
 #include "train/run_skipped.h"
 #include "train/run_tensorboard.h"
-#include "trainer/build.h"
-#include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/file_atomic.h"
+#include "util/memory.h"
 #include "util/shell.h"
 #include "util/stop.h"
 #include "util/streams.h"

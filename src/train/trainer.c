@@ -2,17 +2,17 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "backend/augment_picture.h"
+#include "build/build.h"
+#include "data/mix.h"
 #include "data/read_ahead.h"
 #include "program/passes.h"
 #include "train/batch_statistics.h"
 #include "train/class_weights.h"
-#include "trainer/augment_picture.h"
-#include "trainer/build.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/mix.h"
-#include "trainer/rng.h"
-#include "trainer/train.h"
+#include "train/train.h"
+#include "util/check.h"
+#include "util/memory.h"
+#include "util/rng.h"
 
 static int64_t evaluation_batch_size(const struct experiment *experiment, int64_t count)
 {

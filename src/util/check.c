@@ -1,5 +1,5 @@
 /* Stops the program where a CHECK does not hold. */
-#include "trainer/check.h"
+#include "util/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>

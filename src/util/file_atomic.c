@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Reports the error and discards the file. */
 static bool fail(struct file_atomic *file, const char *what, struct status *status)

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 struct file_atomic {
     char *path, *part;

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 /* Opens a regular file for reading and tells its size; refuses everything else at once. Errors (STATUS_RUNTIME) name
  * path and cause; nothing is open then. */

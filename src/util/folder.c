@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 #include "util/warning.h"
 
 /* --- making --- */

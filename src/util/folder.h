@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 /* Creates a folder with its parents; one that is there already is fine. Fails with STATUS_RUNTIME, path and cause. */
 bool folder_create(const char *path, struct status *status);

@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 enum { PLACES = 16, PATH_SIZE = 1024 };
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 /* Maps the first `size` bytes, 1 or more, of an open file, whose size was checked. The descriptor may be closed
  * afterwards. Errors (STATUS_RUNTIME) name path and cause. */

@@ -1,5 +1,5 @@
 /* Allocates host memory, or ends the program (memory.h). */
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -11,8 +11,8 @@
 #include <unistd.h>
 #include <sys/mman.h>
 
-#include "trainer/status.h"
 #include "util/machine.h"
+#include "util/status.h"
 
 enum { CACHE_LINE = 64, HUGE_PAGE = 2 << 20 };
 

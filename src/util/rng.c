@@ -1,9 +1,9 @@
 /* Random numbers for host code, from one Philox stream (rng.h). */
-#include "trainer/rng.h"
+#include "util/rng.h"
 
 #include <math.h>
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 struct rng rng_create(uint64_t seed, uint32_t stream, uint32_t step)
 {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <openssl/sha.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 enum { SHA256_DIGITS = 64 };
 

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static bool is_control(char c)
 {

@@ -1,5 +1,5 @@
 /* Fills a status (status.h). */
-#include "trainer/status.h"
+#include "util/status.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stddef.h>
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 static const struct {
     int number;

@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 static int first_error;
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Returns the length in bytes of the UTF-8 character at `s` and stores its code, or returns 0 for bytes that are none
  * (cut off, over-long, a surrogate, too big). */

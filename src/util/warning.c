@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static _Thread_local bool collecting;
 static _Thread_local char *collected; /* NULL: none so far */

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "trainer/memory.h"
 #include "util/machine.h"
+#include "util/memory.h"
 
 struct team {
     const struct workers_job *job;

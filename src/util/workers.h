@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 struct workers_job {
     int64_t count;

@@ -17,8 +17,8 @@
 
 #include "bench_cases.h"
 #include "op_run.h"
-#include "trainer/memory.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 enum { RUNS = 7, WARM_UP = 3 };
 

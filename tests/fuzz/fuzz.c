@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "trainer/check.h"
+#include "util/check.h"
 
 void fuzz_check_refusal(const struct status *status, enum status_code code)
 {

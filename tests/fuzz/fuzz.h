@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "trainer/status.h"
+#include "util/status.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "fuzz.h"
 #include "fuzz_sign.h"
-#include "trainer/build.h"
-#include "trainer/checkpoint.h"
-#include "trainer/memory.h"
+#include "train/checkpoint.h"
+#include "util/memory.h"
 
 static const char config[] = "[data]\ndataset = synthetic\nsynthetic_train = 4\nsynthetic_test = 2\n"
                              "synthetic_classes = 2\nsynthetic_size = 2\nsynthetic_channels = 1\n"

@@ -5,9 +5,9 @@
  * sixth and the last. Records are large, inputs stay small. */
 #include <string.h>
 
+#include "data/dataset.h"
 #include "fuzz.h"
-#include "trainer/check.h"
-#include "trainer/dataset.h"
+#include "util/check.h"
 
 enum { FILES = 7, PIXELS = 3072, RECORD_MAX = PIXELS + 2, SIZE_MAX_OF_FILE = 3 * RECORD_MAX + 63, KINDS = 3 };
 

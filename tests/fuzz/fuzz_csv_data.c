@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 
 #include "data/data_private.h"
+#include "data/dataset.h"
 #include "fuzz.h"
-#include "trainer/check.h"
-#include "trainer/dataset.h"
-#include "trainer/image.h"
+#include "io/image.h"
+#include "util/check.h"
 #include "util/machine.h"
 #include "util/warning.h"
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <zlib.h>
 
+#include "data/dataset.h"
 #include "fuzz.h"
-#include "trainer/check.h"
-#include "trainer/dataset.h"
+#include "util/check.h"
 
 enum { FILES = 4, CONTENT_MAX = 8192, HEADER = 10, BLOCK = 5, TRAILER = 8 };
 

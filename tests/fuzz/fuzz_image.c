@@ -6,9 +6,9 @@
 
 #include "../image_support.h"
 #include "fuzz.h"
-#include "trainer/check.h"
-#include "trainer/image.h"
-#include "trainer/memory.h"
+#include "io/image.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 enum { PIXELS_TRIED = 1 << 16 };
 

@@ -3,13 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "fuzz.h"
+#include "nn/network.h"
 #include "predict/import_names.h"
-#include "trainer/build.h"
-#include "trainer/check.h"
-#include "trainer/checkpoint.h"
-#include "trainer/memory.h"
-#include "trainer/network.h"
+#include "train/checkpoint.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 static const char config[] = "[data]\ndataset = synthetic\nsynthetic_train = 4\nsynthetic_test = 2\n"
                              "synthetic_classes = 2\nsynthetic_size = 2\nsynthetic_channels = 1\n"

@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz.h"
 #include "config/experiment_check.h"
 #include "config/experiment_read.h"
-#include "trainer/check.h"
-#include "trainer/ini.h"
+#include "config/ini.h"
+#include "fuzz.h"
+#include "util/check.h"
 
 /* True where the text is an experiment; free it with experiment_free. */
 static bool read_text(struct experiment *experiment, const char *text, size_t size)

@@ -3,7 +3,7 @@
 
 #include "fuzz.h"
 #include "train/metrics_csv.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static bool is_share(double value)
 {

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "../npz_support.h"
+#include "data/dataset.h"
 #include "fuzz.h"
-#include "trainer/check.h"
-#include "trainer/dataset.h"
+#include "util/check.h"
 #include "util/warning.h"
 
 #ifdef TRAINER_ZIP

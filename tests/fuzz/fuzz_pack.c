@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "data/pack.h"
+#include "data/pack_dataset.h"
 #include "fuzz.h"
-#include "trainer/check.h"
-#include "trainer/pack.h"
+#include "util/check.h"
 #include "util/sha256.h"
 
 enum { BODY_MAX = 8192, FIELDS = 128, SIGNED = 1, ROWS_SIGNED = 2 };

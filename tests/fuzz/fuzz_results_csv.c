@@ -4,7 +4,7 @@
 
 #include "fuzz.h"
 #include "sweep/sweep_results.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static const char config[] = "[data]\ndataset = synthetic\n[model]\n[sweep]\nmodel.hidden = 7 | 19, 7\n"
                              "optimizer.learning_rate = 0.01 | 0.1\nrank_by = test\nhalving = on\nrungs = 2\n";

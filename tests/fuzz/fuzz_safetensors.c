@@ -6,9 +6,9 @@
 
 #include "fuzz.h"
 #include "fuzz_sign.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
-#include "trainer/safetensors.h"
+#include "io/safetensors.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 static void use(const struct safetensors_file *file)
 {

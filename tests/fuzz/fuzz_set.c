@@ -2,10 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fuzz.h"
 #include "config/experiment_check.h"
 #include "config/experiment_read.h"
-#include "trainer/memory.h"
+#include "fuzz.h"
+#include "util/memory.h"
 
 enum { OPTIONS_MAX = 8 };
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "io/safetensors_private.h"
-#include "trainer/check.h"
+#include "util/check.h"
 #include "util/sha256.h"
 
 /* Puts the right digest in its place, where the file has such a place. */

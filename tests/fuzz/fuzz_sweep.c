@@ -1,7 +1,7 @@
 /* A config with a [sweep] section: its alternatives, and the experiments of the first trials. */
 #include "fuzz.h"
 #include "sweep/sweep_read.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 enum { TRIALS_CHECKED = 16 };
 

@@ -2,10 +2,10 @@
  * written as a text that is taken too and means the same. */
 #include <string.h>
 
-#include "fuzz.h"
 #include "config/experiment_value.h"
+#include "fuzz.h"
 #include "sweep/sweep_keys.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static union {
     struct experiment experiment;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/image.h"
+#include "io/image.h"
 
 static enum image_fit fit_of(const char *name)
 {

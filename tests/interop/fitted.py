@@ -1,4 +1,4 @@
-"""Pictures fitted to a size by Pillow: what include/trainer/image.h says of image_read_fitted, in Pillow's calls."""
+"""Pictures fitted to a size by Pillow: what src/io/image.h says of image_read_fitted, in Pillow's calls."""
 
 import glob
 import hashlib

@@ -1,4 +1,4 @@
-"""The optimizers that not every PyTorch has, as include/trainer/optimizer_row.h defines them."""
+"""The optimizers that not every PyTorch has, as src/backend/optimizer_row.h defines them."""
 
 import torch
 

@@ -11,12 +11,8 @@ from pathlib import Path
 SOURCE = Path(sys.argv.pop(1)).resolve()
 PAGE = SOURCE / "docs/architecture.md"
 
-# The folders of public headers that no single source file is named after.
-HOMES = {"augment": "backend", "augment_math": "backend", "augment_picture": "backend", "build": "build", "check": "util",
-         "choice": "util", "int_list": "util", "pack": "data", "philox": "util", "sweep": "sweep", "tensor": "tensor"}
-
 # Files that may include a folder above their own: (file, folder).
-EXCEPTIONS = {("include/trainer/prepared.h", "program")}    # a program that is ready to run on a backend
+EXCEPTIONS = {("src/backend/prepared.h", "program")}    # a program that is ready to run on a backend
 
 
 def levels():
@@ -26,32 +22,19 @@ def levels():
 
 
 def sources():
-    """(path, its folder) of each file of C in src/, and of each public header."""
+    """(path, its folder) of each file of C in src/, and of each public header: those belong to the library's interface."""
     for path in sorted(SOURCE.glob("src/*/**/*.[ch]")):
         yield path, path.relative_to(SOURCE).parts[1]
     for path in sorted(SOURCE.glob("include/trainer/*.h")):
-        yield path, home(path.stem)
+        yield path, "library"
 
 
-STEMS = {}
-for file in SOURCE.glob("src/*/*.c"):
-    STEMS.setdefault(file.stem, set()).add(file.parent.name)
-
-
-def home(stem):
-    """The folder that a public header belongs to: that of the source file of the same name."""
-    if stem in HOMES:
-        return HOMES[stem]
-    folders = STEMS.get(stem, set())
-    return next(iter(folders)) if len(folders) == 1 else None
-
-
-def included(path, folder):
+def included(path):
     """The folders whose headers a file includes."""
-    for name in re.findall(r'^#include "([^"]+)"', path.read_text(), re.MULTILINE):
+    for name in re.findall(r'^#include ["<]([^">]+)[">]', path.read_text(), re.MULTILINE):
         if name.startswith("trainer/"):
-            yield name, home(Path(name).stem)
-        elif "/" in name and not name.startswith(".."):
+            yield name, "library"
+        elif (SOURCE / "src" / name).exists():
             yield name, name.split("/")[0]
 
 
@@ -66,22 +49,22 @@ class Directions(unittest.TestCase):
         self.assertEqual(folders - set(levels()), set(), "docs/architecture.md, the line with arrows, lacks these")
         self.assertEqual(set(levels()) - folders - {"main"}, set(), "src/ lacks these")
 
-    def test_every_header_has_a_folder(self):
-        lost = [path.name for path, folder in sources() if folder is None]
-        self.assertEqual(lost, [], "HOMES in this test lacks these")
-
     def test_includes_point_downwards(self):
         level = levels()
         found = [f"{path.relative_to(SOURCE)} ({folder}) includes {name} ({other})"
-                 for path, folder in sources() if folder for name, other in included(path, folder)
-                 if other and wrong_way(path, folder, other, level)]
+                 for path, folder in sources() for name, other in included(path)
+                 if wrong_way(path, folder, other, level)]
         self.assertEqual(found, [], "\n" + "\n".join(found))
 
     def test_exceptions_are_needed(self):
         level = levels()
-        used = {(str(path.relative_to(SOURCE)), other) for path, folder in sources() if folder
-                for _, other in included(path, folder) if other and other != folder and level[other] >= level[folder]}
+        used = {(str(path.relative_to(SOURCE)), other) for path, folder in sources()
+                for _, other in included(path) if other != folder and level[other] >= level[folder]}
         self.assertEqual(EXCEPTIONS - used, set())
+
+    def test_public_headers_include_public_ones_only(self):
+        self.assertEqual([name for path in SOURCE.glob("include/trainer/*.h") for name, folder in included(path)
+                          if folder != "library"], [])
 
     def test_an_upward_include_is_found(self):
         self.assertTrue(wrong_way(SOURCE / "src/util/memory.c", "util", "cli", levels()))

@@ -44,18 +44,17 @@ export PKG_CONFIG_PATH
 [[ $(pkg-config --modversion trainer) == "$("$work/moved/bin/trainer" --version | cut -d' ' -f2)" ]] || fail "version"
 for header in "$work/moved"/include/trainer/*.h; do echo "#include <trainer/$(basename "$header")>"; done >"$work/consumer.c"
 cat >>"$work/consumer.c" <<'C'
-#include <stdlib.h>
 
 int main(int argc, char **argv)
 {
-    struct status status = {.code = STATUS_OK};
-    struct experiment experiment;
-    struct run_result result;
-    if (argc != 3 || !experiment_load(&experiment, argv[1], NULL, 0, &status) ||
-        !train_run(&experiment, argv[2], TRAIN_NEW, NULL, &result, &status))
+    const char *set[] = {"train.max_steps=20"};
+    struct trainer_status status;
+    struct trainer_run_result result;
+    struct trainer_experiment *experiment = argc == 3 ? trainer_experiment_load(argv[1], set, 1, &status) : NULL;
+    if (!experiment || !trainer_run(experiment, argv[2], TRAINER_RUN_NEW, NULL, &result, &status))
         return fprintf(stderr, "%s\n", status.message), 1;
-    printf("%d\n", (int)result.final.step);
-    experiment_free(&experiment);
+    printf("%d\n", (int)result.last.step);
+    trainer_experiment_free(experiment);
 }
 C
 cat >"$work/tiny.ini" <<'INI'
@@ -70,7 +69,6 @@ hidden =
 [optimizer]
 learning_rate = 0.1
 [train]
-max_steps = 20
 batch_size = 10
 [backend]
 device = cpu
@@ -83,7 +81,7 @@ sed -n '/^```c$/,/^```$/p' "$source/docs/installing.md" | sed '1d;$d' >"$work/do
     fail "the program of docs/installing.md does not compile"
 cd "$work"
 [[ $(./consumer tiny.ini run) == 20 ]] || fail "the consumer failed"
-moved/bin/trainer tiny.ini --quiet --out same
+moved/bin/trainer tiny.ini --quiet --out same --set train.max_steps=20
 figures() { cut -d, -f1-7 "$1/metrics.csv"; } # all but the time
 mkdir there && cp tiny.ini there/mine.ini
 [[ $(cd there && ../documented) == *"run    runs/mine"* ]] || fail "the program of docs/installing.md failed"

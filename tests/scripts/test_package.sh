@@ -26,7 +26,7 @@ dpkg-deb -x "$program" "$work/root" && dpkg-deb -x "$development" "$work/root"
 [[ $("$work/root/usr/bin/trainer" --version) == "trainer $(dpkg-deb -f "$program" Version)" ]] || fail "version"
 for file in bin/trainer share/man/man1/trainer.1 share/man/man5/trainer-config.5 share/doc/trainer/copyright \
     share/bash-completion/completions/trainer share/zsh/vendor-completions/_trainer share/trainer/configs/mlp.ini \
-    include/trainer/train.h; do
+    include/trainer/run.h; do
     [[ -e $work/root/usr/$file ]] || fail "$file is in neither package: $(dpkg-deb -c "$program")"
 done
 "$work/root/usr/bin/trainer" config "$work/root/usr/share/trainer/configs/mlp.ini" | grep -q '^max_steps' || fail "config"

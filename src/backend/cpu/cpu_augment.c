@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "trainer/augment_picture.h"
+#include "backend/augment_picture.h"
 
 enum { PIECE = 64, HOLES = AUGMENT_HOLES }; /* pixels of a row that are found at a time */
 

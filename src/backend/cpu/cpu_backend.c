@@ -12,7 +12,7 @@
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_update.h"
 #include "backend/cpu/shared/cpu_create.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static void cpu_destroy(struct backend *backend)
 {

@@ -8,10 +8,10 @@
 #include <immintrin.h>
 #endif
 
+#include "backend/augment_picture.h"
 #include "backend/cpu/conv/cpu_linear_pixels.h"
 #include "backend/cpu/cpu_augment.h"
-#include "trainer/augment_picture.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct device_dataset {
     struct dataset_view view; /* the caller's memory: the host is the device */

@@ -7,7 +7,7 @@
  * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
-#include "trainer/philox.h"
+#include "util/philox.h"
 
 #if defined(CPU_ISA_avx512) || defined(CPU_ISA_avx2)
 #include <immintrin.h>

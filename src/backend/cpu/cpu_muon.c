@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 #include "backend/cpu/conv/cpu_conv2d.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 struct update_plan {
     struct shape filter;

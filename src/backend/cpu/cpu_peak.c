@@ -6,8 +6,8 @@
 
 #include <stdlib.h>
 
-#include "trainer/memory.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 enum {
     CHAINS = CPU_VEC_BYTES == 64 ? 24 : 12, /* independent sums: enough to hide the latency, few enough for registers */

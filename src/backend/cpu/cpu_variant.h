@@ -19,9 +19,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "backend/backend.h"
 #include "backend/cpu/shared/cpu_threads.h"
-#include "trainer/backend.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 #define CPU_PASTE_(a, b) a##_##b
 #define CPU_PASTE(a, b) CPU_PASTE_(a, b)

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/memory.h"
 #include "util/clock.h"
 #include "util/machine.h"
+#include "util/memory.h"
 
 /* --- memory --- */
 

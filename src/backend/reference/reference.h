@@ -1,12 +1,12 @@
 /* The reference backend: each operation as it is defined, in plain scalar double precision. One file per operation opens
- * with its formula, in the letters of trainer/backend.h and docs/derivations.md, and the code is that formula as loops.
+ * with its formula, in the letters of backend/backend.h and docs/derivations.md, and the code is that formula as loops.
  * It is the specification of the other backends, and their tests compare with it. Speed is no aim: one thread, no
  * blocks, no order of elements but the boundary's (N,C,H,W and O,I,K,K), no padding. Sums that run over a whole channel or
  * arena are long doubles, so that their own rounding does not show in a comparison. */
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
-#include "trainer/prepared.h"
+#include "backend/prepared.h"
 
 /* Creates the backend. Of the options only the precision counts, which must be fp64. */
 bool reference_backend_create(struct backend **backend, const struct backend_options *options, struct status *status);

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* Computes mu and var of channel c. */
 static void take_statistics(const struct tensor *x, int64_t c, double *mu, double *var)

@@ -8,7 +8,7 @@
  *   dx[n,i,h,w] += weight[o,i,k,l] dy[n,o,p,q]
  *   dweight[o,i,k,l] += x[n,i,h,w] dy[n,o,p,q],   dbias[o] += dy[n,o,p,q] */
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static double sum_taps(struct window window, const struct tensor *weight, const struct tensor *x, int64_t n, int64_t o,
                        int64_t p, int64_t q)

@@ -15,7 +15,7 @@
 #include <math.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 /* A batch's loss: its operands and sums. */
 struct loss {

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/augment_picture.h"
 #include "backend/reference/reference.h"
-#include "trainer/augment_picture.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 struct device_dataset {
     struct dataset_view view; /* the caller's memory */

@@ -1,8 +1,8 @@
 /* Dropout, forward and backward alike: to = mask from / (1 - rate). The mask is 0 with probability `rate`, else 1. It is
  * drawn from counters (struct dropout_params), so both directions find the same one. */
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
-#include "trainer/philox.h"
+#include "util/check.h"
+#include "util/philox.h"
 
 /* True where element (n,c,h,w) is dropped. */
 static bool is_dropped(const struct dropout_params *params, uint64_t step, struct shape s, int64_t n, int64_t c,

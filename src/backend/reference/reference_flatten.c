@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static void copy(const struct tensor *from, const struct tensor *to)
 {

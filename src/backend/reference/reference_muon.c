@@ -8,8 +8,8 @@
 #include <stdlib.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 /* Returns a (p,q) times b (q,r) in new memory. */
 static double *multiply(const double *a, const double *b, int64_t p, int64_t q, int64_t r)

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 static double magnitude_of(const struct tensor *x)
 {

@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 /* The operands of an update, and the numbers of its step. */
 struct step {

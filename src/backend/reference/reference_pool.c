@@ -9,7 +9,7 @@
 #include <math.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 /* Returns the value of one window, and in `winner` the number of the pixel that won. */
 static double pool_window(struct pool_params pool, const struct tensor *x, int64_t n, int64_t c, int64_t p, int64_t q,

@@ -7,7 +7,7 @@
 #include <math.h>
 
 #include "backend/reference/reference.h"
-#include "trainer/check.h"
+#include "util/check.h"
 
 void reference_add(struct backend *backend, const struct op_call *call)
 {

@@ -22,7 +22,7 @@
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_update.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 static struct conv2d_plan *cpu_conv2d_plan_create(struct backend *backend, struct window window, struct shape input,
                                                   int64_t output_channels)

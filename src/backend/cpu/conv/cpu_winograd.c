@@ -35,7 +35,7 @@
 
 #include "backend/cpu/conv/cpu_transpose.h"
 #include "backend/cpu/conv/cpu_winograd_slab.h"
-#include "trainer/memory.h"
+#include "util/memory.h"
 
 /* One of the two convolutions: destination = bias + source * filter. */
 struct winograd_task {

@@ -2,7 +2,7 @@
 #ifndef CPU_CREATE_H
 #define CPU_CREATE_H
 
-#include "trainer/backend.h"
+#include "backend/backend.h"
 
 /* The name of an instruction set in the config. */
 const char *cpu_isa_name(enum cpu_isa isa);

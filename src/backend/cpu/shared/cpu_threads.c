@@ -27,9 +27,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/check.h"
-#include "trainer/memory.h"
+#include "util/check.h"
 #include "util/clock.h"
+#include "util/memory.h"
 
 enum {
     SPIN_ROUNDS = 20000,   /* about half a millisecond */

@@ -1,0 +1,480 @@
+/* A backend computes: it is a table of operations over raw device addresses and plain parameter structs. A backend
+ * knows nothing of networks, layers or configs, except that the errors of backend_create name a config's key. The code
+ * above it knows nothing of devices.
+ *
+ * Letters: N batch, C channels, H, W height and width of an input, P, Q height and width of an output, O output
+ * channels, I input channels, K kernel size, D features of a vector. `dx` is the gradient of the loss with respect to
+ * `x`.
+ *
+ * Layout: a backend keeps activations and filters in an order of its own, which cpu_variant.h and cuda_backend.h
+ * document. The elements that it adds as padding are zero. Every operation but `elementwise` (a shift, a quotient)
+ * keeps them zero, so that an optimizer may walk over a whole arena. At the boundary (tensor_read, tensor_write) the
+ * order is N,C,H,W for activations and O,I,K,K for filters, as in PyTorch.
+ *
+ * Errors: creating a backend can fail with a status. The operations cannot: wrong arguments are a programmer's error
+ * and stop through CHECK. */
+#ifndef BACKEND_H
+#define BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/optimizer_row.h"
+#include "tensor/tensor.h"
+#include "util/choice.h"
+#include "util/status.h"
+
+struct backend;
+struct conv2d_plan;    /* a backend's own: descriptors, scratch memory, the choice of algorithm */
+struct update_plan;    /* the same for an optimizer that updates whole filters */
+struct op_function;    /* how a kind of operation of a program is computed: prepared.h */
+struct device_dataset; /* a backend's own: images and labels where it can gather from them */
+
+#define DEVICE_CHOICES(X) X(DEVICE_AUTO, "auto") X(DEVICE_CPU, "cpu") X(DEVICE_CUDA, "cuda")
+enum device { DEVICE_CHOICES(CHOICE_ENUMERATOR) };
+
+#define PRECISION_CHOICES(X)                                                                                           \
+    X(PRECISION_FP32, "fp32")                                                                                          \
+    X(PRECISION_FP64, "fp64")                                                                                          \
+    X(PRECISION_TF32, "tf32")                                                                                          \
+    X(PRECISION_BF16, "bf16")
+enum precision { PRECISION_CHOICES(CHOICE_ENUMERATOR) };
+
+#define CPU_ISA_CHOICES(X)                                                                                             \
+    X(CPU_ISA_AUTO, "auto")                                                                                            \
+    X(CPU_ISA_AMX, "amx")                                                                                              \
+    X(CPU_ISA_AVX512, "avx512")                                                                                        \
+    X(CPU_ISA_AVX2, "avx2")                                                                                            \
+    X(CPU_ISA_PORTABLE, "portable")
+enum cpu_isa { CPU_ISA_CHOICES(CHOICE_ENUMERATOR) };
+
+/* The CPU computes 3x3 convolutions at stride 1 with padding 1 by Winograd's method: where it is faster, always, or
+ * never. */
+#define WINOGRAD_CHOICES(X) X(WINOGRAD_AUTO, "auto") X(WINOGRAD_ON, "on") X(WINOGRAD_OFF, "off")
+enum winograd { WINOGRAD_CHOICES(CHOICE_ENUMERATOR) };
+
+struct backend_options {
+    enum device device;
+    enum precision precision;
+    enum cpu_isa cpu_isa;   /* instruction set of the kernels; CPU_ISA_AMX adds products of bf16 and of bytes */
+    int threads;            /* CPU threads; 0: one for each core that the process may use */
+    enum winograd winograd; /* CPU only */
+    /* The fields below are for CUDA; the CPU backend gives the same bits in every run anyway. */
+    bool deterministic;      /* only algorithms that give the same bits in every run */
+    bool eager;              /* start every operation anew instead of recording a step and replaying it */
+    bool cudnn_batchnorm;    /* cuDNN's batch normalization instead of our own */
+    int64_t workspace_bytes; /* memory that a library's algorithm may take beside its tensors; 0: 256 MiB */
+
+    bool fuse; /* use the operations that do the work of several, where the backend has them */
+};
+
+/* Batch normalization over N, H, W per channel, B = N*H*W values (Ioffe and Szegedy 2015). This is the one definition,
+ * which every backend and every kind of batch normalization cites:
+ *   mu = mean(x), var = mean((x - mu)^2)           (biased, divided by B)
+ *   y = gamma * (x - mu) / sqrt(var + eps) + beta
+ *   running_mean <- (1 - momentum) * running_mean + momentum * mu
+ *   running_var  <- (1 - momentum) * running_var  + momentum * var * B / (B - 1)   (unbiased; var where B = 1)
+ * In evaluation running_mean and running_var stand for mu and var. */
+struct batchnorm_params {
+    double epsilon;
+    double momentum;
+};
+
+#define ACTIVATION_CHOICES(X) X(ACTIVATION_RELU, "relu") X(ACTIVATION_LEAKY_RELU, "leaky_relu") X(ACTIVATION_ELU, "elu")
+/* ACTIVATION_NONE is no choice of a config: a normalization without an activation in the same operation. */
+enum activation { ACTIVATION_CHOICES(CHOICE_ENUMERATOR) ACTIVATION_NONE };
+
+/* none: x. relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). At x = 0 the gradient is that of
+ * the left side (0 for relu), as in PyTorch. NaN stays NaN. */
+struct activation_params {
+    enum activation kind;
+    double slope;
+};
+
+enum pool { POOL_MAX, POOL_AVERAGE };
+
+/* Max: padding counts as -inf; of equal values the first in row-major order wins and gets the gradient; NaN wins
+ * always. Average: the sum over the window's valid pixels divided by K*K, padding counted as zeros (PyTorch's default).
+ */
+struct pool_params {
+    enum pool kind;
+    struct window window;
+};
+
+/* Batch normalization, then an activation (or none), then, where `pooled`, a pool, as one operation. src/nn/fuse.c makes one of
+ * such layers. The results are those of the three operations one after the other, to the bit on the CPU and to within
+ * rounding elsewhere. */
+struct batchnorm_fused_params {
+    struct batchnorm_params batchnorm;
+    struct activation_params activation;
+    bool pooled;
+    struct pool_params pool; /* where pooled */
+};
+
+/* A value is kept with probability 1 - rate and then scaled by 1/(1 - rate). The mask is never stored: it is drawn from
+ * Philox with (seed, stream, step, index / 4), word index % 4, where for element (n,c,h,w)
+ *   index = ((n*H + h)*W + w) * C' + c,   C' = C rounded up to a multiple of 16,
+ * and the value is dropped where philox_uniform(word) < rate. `step` is that of the step state. */
+struct dropout_params {
+    double rate; /* 0 <= rate < 1 */
+    uint64_t seed;
+    uint32_t stream;
+};
+
+/* One step of an optimizer (optimizer_row.h), with the step number of the step state and its learning rate times
+ * `rate`: over flat arrays of `count` elements, or for a `matrix` optimizer over one filter. */
+struct update {
+    enum optimizer_kind kind;
+    struct optimizer_params params;
+    double rate;
+    size_t count;
+    void *w;
+    const void *dw;
+    void *state[OPTIMIZER_STATES]; /* those of the row, as many as optimizer_state_count says; the rest NULL */
+    struct update_plan *plan; /* for a `matrix` optimizer: update_plan_create's for the filter's shape; else NULL */
+};
+
+/* The primitives of automatic differentiation (src/autodiff). The last three take one operand. */
+enum elementwise {
+    ELEMENTWISE_ADD,
+    ELEMENTWISE_SUBTRACT,
+    ELEMENTWISE_MULTIPLY,
+    ELEMENTWISE_DIVIDE,
+    ELEMENTWISE_SQUARE,
+    ELEMENTWISE_SQRT,
+    ELEMENTWISE_AFFINE, /* scale * a + shift */
+};
+
+struct elementwise_params {
+    enum elementwise op;
+    double scale, shift; /* ELEMENTWISE_AFFINE only */
+    /* ELEMENTWISE_AFFINE in a program only: the scale counts B/(B-1) times with B = N*bessel values, which makes a
+     * variance unbiased (once where B = 1); 0: no. */
+    int64_t bessel;
+};
+
+/* How the images of a training batch are mixed (Zhang et al. 2018, Yun et al. 2019). The partner of sample n of N is
+ * sample (n + 1) mod N. The pixels of a sample, in bytes and after its own changes, become
+ *   MIX_BLEND (mixup)  round((1 - m) * pixel + m * the partner's pixel)
+ *   MIX_BOX (cutmix)   the partner's in rows top .. top + height - 1 and columns left .. left + width - 1
+ * and its label counts 1 - m, the partner's m. Draws of a step (src/data/mix.c), with x ~ Beta(a,a):
+ *   mixup: m = x rounded to 1/65536.
+ *   cutmix: a box of sqrt(x) H by sqrt(x) W around a centre that is uniform over the pixels, as far as it lies in the
+ *   image; m = its area / (H*W), rounded to 1/65536 (torchvision's CutMix).
+ * Where both are on, a step takes either with a probability of 1/2. All zero is MIX_NONE. */
+enum mix_kind { MIX_NONE, MIX_BLEND, MIX_BOX };
+struct batch_mix {
+    enum mix_kind kind;
+    int32_t second; /* m in 1/65536 */
+    int32_t top, left, height, width;
+};
+
+/* The values that change from step to step. Operations read them from the backend, so that a recorded step can be
+ * replayed. */
+struct step_state {
+    uint64_t step; /* steps done before this one; names the random draws, and Adam's t is step + 1 */
+    double learning_rate;
+    int64_t batch_first;  /* the batch's first place in the order of the epoch, or in the data set */
+    struct batch_mix mix; /* read by gather with params that mix, and by a loss of mixed labels */
+};
+
+/* Sums over the samples seen since metrics_reset, or since metrics_write and what that wrote. */
+struct metrics {
+    double loss;     /* sum of the per-sample losses, natural logarithm */
+    int64_t correct; /* samples whose largest output is the label's (the first of equal ones; NaN is never correct) */
+    int64_t count;
+};
+
+/* Images as a data set holds them, in host memory. A pixel enters the network as (pixel - offset[c,h,w]) * scale[c]. */
+struct dataset_view {
+    int64_t count;
+    int64_t channels, height, width;
+    const uint8_t *pixels;  /* (R,C,H,W), R = count without `rows` */
+    const uint16_t *labels; /* (count) */
+    const float *offset;    /* (C,H,W) */
+    const float *scale;     /* (C) */
+    const int32_t *rows;    /* (count): sample i is image rows[i] of pixels; NULL: image i */
+    bool mapped;            /* the pixels lie in a mapped file: on the CPU they take no memory of the process */
+};
+
+/* How the images of a training batch are changed on their way into the network. The draws of a sample come from Philox
+ * with (seed, a stream, step, index), where `step` is that of the step state. So they are the same on every backend, at
+ * any number of threads and after a resume. The arithmetic is that of whole numbers in fixed point, so the pixels are
+ * the same too. below(word, n) = floor(word * n / 2^32), and i is the sample's place in the file order of its set.
+ *
+ * With flip, crop and cutout alone, let a be the words of index 2i of RNG_STREAM_AUGMENT, b those of index 2i + 1:
+ *   flipped = flip, and the highest bit of a[0] is set
+ *   down = below(a[1], 2*crop + 1) - crop,  right = below(a[2], 2*crop + 1) - crop
+ *   top = below(b[0], H) - floor(cutout / 2),  left = below(b[1], W) - floor(cutout / 2)
+ *   hole = rows top .. top + cutout - 1, columns left .. left + cutout - 1, as far as they lie in the image
+ * At (h,w) of channel c the network sees 0 in the hole, elsewhere the normalised pixel
+ *   (pixel[c,r,s] - offset[c,r,s]) * scale[c]
+ *   r = mirror(h + down, H),  s = mirror((flipped ? W - 1 - w : w) + right, W)
+ *   mirror(k, n) = -k where k < 0, 2(n - 1) - k where k >= n, else k     (padding that repeats no edge pixel)
+ * A pixel takes its offset along, so a mean image is subtracted before the image is moved. 0 in the hole is the
+ * training set's mean where the normalisation subtracts one, else black. src/backend/augment.h has the code.
+ *
+ * With any of the other fields the changed image is an image of bytes again, rounded at each step that is numbered
+ * here, and a pixel is normalised by the offset of the place where it is seen (augment_picture.h has the code). p and q
+ * are the words of index 16i and 16i + 1 of RNG_STREAM_AUGMENT_PICTURE; uniform(word, x..y) is x + below(word, y - x +
+ * 1) in the unit of x and y.
+ *   1. geometry. With flipped, down and right as above, upside_down = vertical_flip and the highest bit of p[0] is set,
+ *        angle t = uniform(p[1], -rotate .. rotate),  zoom z = uniform(p[2], 1-scale .. 1+scale),
+ *        window = a part of the image, H' by W', from row T and column L: resized_crop (below), else the whole image,
+ *      the image shows at (h,w) the source at row r and column s, in pixels:
+ *        y = h - (H-1)/2, negative where upside_down;  x = w - (W-1)/2, negative where flipped
+ *        r = T + (H'-1)/2 + H'/H * ((cos t * y - sin t * x) / z + down)
+ *        s = L + (W'-1)/2 + W'/W * ((sin t * y + cos t * x) / z + right)
+ *      r and s are rounded to 1/4096 of a pixel. Of the four pixels around them, mirrored into the image as often as it
+ *      takes, each weighs by its nearness (bilinear). Where an image shrinks, pixels are skipped, not averaged: scale
+ *      shrinks by less than 2 up to scale = 0.5, and a window never shrinks, so that this shows little.
+ *   2. brightness: pixel * f,  f = uniform(q[0], 1-brightness .. 1+brightness); a pixel is limited to 0..255 here and
+ *      in what follows (torchvision's ColorJitter, in this order)
+ *   3. contrast: pixel * f + mean * (1-f),  f = uniform(q[1], 1-contrast .. 1+contrast); mean: that of the image's
+ *      greys. A grey is 0.299 R + 0.587 G + 0.114 B, rounded; every pixel of an image that has not 3 channels is one
+ *   4. saturation: pixel * f + its grey * (1-f),  f = uniform(q[2], 1-saturation .. 1+saturation); 3 channels only
+ *   5. mixing with the partner, where mixup or cutmix is on: struct batch_mix of the step state
+ *   6. holes, after the normalisation: 0 in the hole of cutout (above) and in that of erase (below).
+ * resized_crop (torchvision's RandomResizedCrop): the words u of the indices 16i + 2 .. 16i + 11 give ten tries,
+ *   area A = H*W * uniform(u[0], resized_crop .. 1),  W'/H' = 2^(uniform(u[1], -log2(4/3)/2 .. log2(4/3)/2) * 2)
+ *   W' = round(sqrt(A * W'/H')),  H' = round(sqrt(A / (W'/H'))),  T = below(u[2], H-H'+1),  L = below(u[3], W-W'+1).
+ *   The first with 0 < H' <= H and 0 < W' <= W counts; else the largest window in the middle with 3/4 <= W/H <= 4/3.
+ * erase (torchvision's RandomErasing): with e the words of index 16i of RNG_STREAM_AUGMENT_ERASE, e[0] < erase decides
+ *   whether there is a hole. The words of the next ten indices give tries as above, with an area of 0.02 .. 0.33 and a
+ *   height of 0.3 .. 3.3 times the width. The first with H' < H and W' < W counts; else there is no hole. */
+struct augment_params {
+    bool flip;
+    int64_t crop;   /* 0..min(H,W)-1; 0: none */
+    int64_t cutout; /* side of the hole; 0: none */
+    uint64_t seed;
+    bool vertical_flip;
+    int64_t rotate;                           /* largest angle, in 2^-32 of a turn, up to 2^31 */
+    int64_t scale;                            /* largest change of the zoom, in 2^-16, up to 0.9 */
+    int64_t resized_crop;                     /* least share of the area, in 2^-32, up to 2^32; 0: off */
+    int64_t brightness, contrast, saturation; /* largest changes of the factors, in 2^-16, up to 1 */
+    int64_t erase;                            /* probability, in 2^-32, up to 2^32 */
+    double mixup, cutmix;                     /* a of Beta(a,a), 0: off. The host draws by them (mix.h) */
+};
+
+/* The parameters of a loss over a batch of N samples. */
+struct loss_params {
+    double smoothing;                   /* smoothing of the labels, 0 <= smoothing < 1; softmax_cross_entropy only */
+    const struct tensor *class_weights; /* (D), none negative; NULL: every class weighs 1 */
+    int64_t skipped; /* first samples that the metrics leave out, 0 <= skipped < N; 0 where there is a gradient */
+    bool mixed;      /* labels are mixed as the step state's mix says; softmax_cross_entropy only */
+    const struct tensor *logits; /* (N,D,1,1), the input of the softmax before a cross_entropy; NULL: there is none */
+};
+
+struct backend_ops {
+    void (*destroy)(struct backend *backend);
+
+    /* --- memory --- */
+    void *(*alloc)(struct backend *backend, size_t bytes); /* zeroed; aligned to 64 bytes at least */
+    void (*free)(struct backend *backend, void *data);     /* NULL is allowed */
+    void (*zero)(struct backend *backend, void *data, size_t bytes);
+    /* The elements that a tensor takes in memory, padding included. activation_size or scalar_size of struct backend
+     * gives the bytes of one; tensor_bytes multiplies. */
+    size_t (*tensor_count)(const struct backend *backend, enum tensor_kind kind, struct shape shape);
+    void (*tensor_write)(struct backend *backend, const struct tensor *to, const double *from); /* boundary's order */
+    void (*tensor_read)(struct backend *backend, const struct tensor *from, double *to);
+
+    /* --- steps --- */
+    void (*set_state)(struct backend *backend, const struct step_state *state);
+    /* Runs body(argument), a fixed sequence of operations on fixed addresses. A backend may record the first run of a
+     * (body, argument) and replay it afterwards. */
+    void (*run)(struct backend *backend, void (*body)(void *), void *argument);
+
+    /* Returns the multiplications and additions per second that the device's arithmetic can do at most in its
+     * precision, measured now (some 0.1 s). */
+    double (*measure_peak)(struct backend *backend);
+
+    /* --- data --- */
+    struct device_dataset *(*dataset_upload)(struct backend *backend,
+                                             const struct dataset_view *view); /* view stays valid */
+    void (*dataset_free)(struct backend *backend, struct device_dataset *dataset);
+    /* Sets the order in which gather visits the samples: a permutation of 0..count-1 in host memory, which is copied.
+     * NULL is the file order. */
+    void (*dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
+    /* Fills x (N,C,H,W) or (N,C*H*W,1,1) and labels (N) with samples order[batch_first .. batch_first+N-1], normalised,
+     * and changed as augment says. augment may be NULL: no change. */
+    void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
+                   const struct tensor *x, int32_t *labels);
+    /* Optional. True where gather, unless it augments, may leave the batch as pixels, x (N,D,1,1) of TENSOR_PIXELS, for
+     * a linear layer with that many outputs. conv2d_forward and conv2d_backward (with dx NULL) of its plan then
+     * normalise them within their products, with the same results to within rounding. Nothing else reads or writes such
+     * a tensor, and it refers to the data set. */
+    bool (*pixels_offered)(const struct backend *backend, struct shape x, int64_t outputs);
+
+    /* --- convolution and linear --- */
+    /* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
+    struct conv2d_plan *(*conv2d_plan_create)(struct backend *backend, struct window window, struct shape input,
+                                              int64_t output_channels);
+    void (*conv2d_plan_destroy)(struct backend *backend, struct conv2d_plan *plan);
+    /* x (N,I,H,W), weight (O,I,K,K), bias (O) or NULL -> y (N,O,P,Q). Cross-correlation, as in PyTorch. */
+    void (*conv2d_forward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
+                           const struct tensor *weight, const struct tensor *bias, const struct tensor *y);
+    /* dy (N,O,P,Q) -> dx, dweight, dbias; all are overwritten. dx and dbias may be NULL: not wanted. conv2d_forward of
+     * the same plan with the same weight must come before: a plan may have kept the weight in another form. */
+    void (*conv2d_backward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
+                            const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
+                            const struct tensor *dweight, const struct tensor *dbias);
+
+    /* --- pooling --- */
+    /* The bytes that pool_forward saves for pool_backward, for an output of this shape. */
+    size_t (*pool_saved_bytes)(const struct backend *backend, struct pool_params params, struct shape output);
+    void (*pool_forward)(struct backend *backend, struct pool_params params, const struct tensor *x,
+                         const struct tensor *y, void *saved);
+    void (*pool_backward)(struct backend *backend, struct pool_params params, const struct tensor *dy,
+                          const void *saved, const struct tensor *dx);
+
+    /* --- batch normalization --- */
+    /* gamma, beta, running_mean, running_var, mean, rstd: (C). running_mean and running_var may be NULL: not kept. mean
+     * = mu and rstd = 1/sqrt(var + eps) are saved for the backward pass. */
+    void (*batchnorm_forward)(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
+                              const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
+                              const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
+                              const struct tensor *rstd);
+    void (*batchnorm_evaluate)(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
+                               const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
+                               const struct tensor *running_var, const struct tensor *y);
+    /* dx may be NULL: not wanted. */
+    void (*batchnorm_backward)(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
+                               const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
+                               const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta);
+
+    /* --- batch normalization fused with what follows it: optional, all of them or none --- */
+    /* True where the backend has this combination. */
+    bool (*batchnorm_fused_offered)(const struct backend *backend, const struct batchnorm_fused_params *params);
+    /* x (N,C,H,W) -> y (N,C,H,W), or (N,C,P,Q) where pooled. `saved` has pool_saved_bytes for y's shape; it is NULL
+     * where that is 0 or nothing is pooled. The rest is as in batchnorm_forward. The values between the parts are kept
+     * nowhere. */
+    void (*batchnorm_fused_forward)(struct backend *backend, const struct batchnorm_fused_params *params,
+                                    const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                    const struct tensor *running_mean, const struct tensor *running_var,
+                                    const struct tensor *y, const struct tensor *mean, const struct tensor *rstd,
+                                    void *saved);
+    /* With gamma, beta, running_mean and running_var all NULL, x is normalised already (batchnorm_fold), and only the
+     * activation and the pool are computed. */
+    void (*batchnorm_fused_evaluate)(struct backend *backend, const struct batchnorm_fused_params *params,
+                                     const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                     const struct tensor *running_mean, const struct tensor *running_var,
+                                     const struct tensor *y);
+    /* dy is shaped as y. The activation's input is computed again from x. dx may be NULL: not wanted. */
+    void (*batchnorm_fused_backward)(struct backend *backend, const struct batchnorm_fused_params *params,
+                                     const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
+                                     const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
+                                     const void *saved, const struct tensor *dx, const struct tensor *dgamma,
+                                     const struct tensor *dbeta);
+
+    /* --- batch normalization folded into the convolution before it, for evaluation: optional --- */
+    /* With s = gamma / sqrt(running_var + eps):  to_weight = s * weight per output channel,
+     * to_bias = s * (bias - running_mean) + beta.  So the convolution alone yields batchnorm_evaluate of its output.
+     * weight (O,I,K,K), all else (O). */
+    void (*batchnorm_fold)(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
+                           const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
+                           const struct tensor *running_mean, const struct tensor *running_var,
+                           const struct tensor *to_weight, const struct tensor *to_bias);
+
+    /* --- element by element --- */
+    void (*activation_forward)(struct backend *backend, struct activation_params params, const struct tensor *x,
+                               const struct tensor *y);
+    void (*activation_backward)(struct backend *backend, struct activation_params params, const struct tensor *x,
+                                const struct tensor *dy, const struct tensor *dx);
+    /* Forward and backward alike: to = mask * from / (1 - rate). */
+    void (*dropout)(struct backend *backend, const struct dropout_params *params, const struct tensor *from,
+                    const struct tensor *to);
+    /* x (N,C,H,W) -> y (N,C*H*W,1,1) in the boundary's order, and back. */
+    void (*flatten_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
+    void (*flatten_backward)(struct backend *backend, const struct tensor *dy, const struct tensor *dx);
+
+    /* --- loss: vectors (N,D,1,1), labels (N) --- */
+    void (*softmax_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
+    /* dx_j = y_j (dy_j - sum_i dy_i y_i). Where dy_i is not 0, a y_i below the smallest normal number of the scalar
+     * type counts as that number, as in cross_entropy: so y_i dy_i is -w_t/W and the label's sample learns, although
+     * its probability underflowed. */
+    void (*softmax_backward)(struct backend *backend, const struct tensor *y, const struct tensor *dy,
+                             const struct tensor *dx);
+    void (*metrics_reset)(struct backend *backend);
+    void (*metrics_write)(struct backend *backend, struct metrics metrics); /* sums go on from these */
+    struct metrics (*metrics_read)(struct backend *backend);                /* waits for the device */
+    /* Adds the samples of the batch that are not skipped to the metrics. Where the gradient is not NULL, it becomes
+     * that of the mean loss of the batch. With class weights w the mean is (sum of the samples' weighted losses) / W,
+     * where W is the sum of the weights of the N labels (PyTorch's reduction = "mean"). A sample then adds N/W times
+     * its weighted loss to the metrics, so that their sum over N is that mean. Where W is 0, losses and gradients are
+     * 0. Cross-entropy of probabilities: -w_t log(p) with p = max(p_t, smallest normal number of the scalar type) and
+     * the label t; gradient -w_t/(W p), with the same p; without weights w_t = 1 and W = N. Where p_t is below that
+     * number and there are params->logits, the loss is w_t (log-sum-exp of the logits - logit of t), which does not
+     * underflow. */
+    void (*cross_entropy)(struct backend *backend, const struct loss_params *params, const struct tensor *probabilities,
+                          const int32_t *labels, const struct tensor *dprobabilities);
+    /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against smoothed labels (Szegedy et
+     * al. 2016; PyTorch's label_smoothing): with s = params->smoothing, p = softmax(x) and the label t,
+     *   q_d = (1 - s) * [d = t] + s / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N
+     * With class weights each term of the sum weighs as its class d does, as in PyTorch:
+     *   L = -sum_d w_d q_d log p_d,  gradient_d = (S p_d - w_d q_d) / W,  S = sum_d w_d q_d
+     * With params->mixed, m from the step state's mix and the label u of the sample's partner,
+     *   q_d = (1 - s) ((1 - m) [d = t] + m [d = u]) + s / D,
+     * and the sample counts as (1 - m) w_t + m w_u in W. So the loss is the mean of those of the two labels, each as
+     * large as its share. The metrics call a sample correct by the label with the larger share, by t where m is 1/2. */
+    void (*softmax_cross_entropy)(struct backend *backend, const struct loss_params *params,
+                                  const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits);
+
+    /* --- primitives --- */
+    /* y = a op b, all of one shape; b is NULL where the operation takes one operand; y may be a or b. */
+    void (*elementwise)(struct backend *backend, struct elementwise_params params, const struct tensor *a,
+                        const struct tensor *b, const struct tensor *y);
+    /* x (N,C,H,W) -> y (C): scale times the sum over N, H, W; and y (C) -> x: scale times y's value, everywhere. */
+    void (*channel_sum)(struct backend *backend, double scale, const struct tensor *x, const struct tensor *y);
+    void (*channel_broadcast)(struct backend *backend, double scale, const struct tensor *y, const struct tensor *x);
+
+    /* --- flat arenas of `count` elements --- */
+    /* Returns sqrt(sum x^2), summed in double in an order that the count alone decides; not finite where an x is not.
+     * Waits for the device. */
+    double (*norm)(struct backend *backend, size_t count, const void *x);
+    /* x <- x * min(1, limit / (norm(x) + 1e-6)), as PyTorch's clip_grad_norm_; limit > 0. */
+    void (*clip_norm)(struct backend *backend, double limit, size_t count, void *x);
+
+    /* --- optimizers --- */
+    /* Makes a plan for a `matrix` optimizer and filters (O,I,K,K). */
+    struct update_plan *(*update_plan_create)(struct backend *backend, enum optimizer_kind kind, struct shape filter);
+    void (*update_plan_destroy)(struct backend *backend, struct update_plan *plan); /* NULL is allowed */
+    void (*update)(struct backend *backend, const struct update *update);
+    /* Optional, both or neither, and not for a `matrix` optimizer. They take the same step, to the bit, while the gradients are computed. Between the
+     * two, a conv2d_backward whose dweight lies in update->dw may also update that weight and everything behind it in
+     * the arenas. Call conv2d_backward in descending order of dweight's address. By then every gradient at a higher
+     * address, except this layer's dbias, must be final. update_end updates the rest, so that every element is updated
+     * once. The step state is that of update_begin. */
+    void (*update_begin)(struct backend *backend, const struct update *update);
+    void (*update_end)(struct backend *backend);
+    /* Exponential moving average of a flat arena after step s of the step state (0 is the first):
+     *   average <- average + (1 - d) * (w - average),  d = min(decay, (1 + s) / (10 + s))
+     * The memory is short early in a run, where a long one would hold on to the random start (as in TensorFlow's
+     * ExponentialMovingAverage with num_updates). */
+    void (*average_step)(struct backend *backend, double decay, size_t count, void *average, const void *w);
+};
+
+struct backend {
+    const struct backend_ops *ops;
+    const struct op_function *functions; /* by kind (OP_KINDS in op.h) */
+    size_t scalar_size;                  /* bytes of an element of a filter or vector, of its gradient or its moments */
+    size_t activation_size;              /* bytes of an element of an activation or its gradient */
+    int64_t memory_bytes;  /* the device's memory, as far as the process may use it; alloc gives nothing larger */
+    int64_t allocated;     /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
+    char pci_bus_id[32];   /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
+    bool fuse;             /* as in the options: use the optional entries of the table */
+    char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */
+};
+
+/* Creates the backend that the options name. A device or precision that this build or machine does not have is a
+ * STATUS_USAGE error that begins with the config's key ("backend.device: ..."); `auto` always finds one. Destroy with
+ * backend_destroy. */
+bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
+void backend_destroy(struct backend *backend); /* NULL is allowed */
+
+/* A zeroed tensor with memory of its own; free with tensor_free. */
+struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape);
+void tensor_free(struct backend *backend, struct tensor *tensor);
+size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct shape shape);
+
+#endif

@@ -1,0 +1,70 @@
+/* A program that a backend has prepared to run: addresses are bound, algorithms chosen, memory taken. This file has
+ * what backends share: the loop over the ops, and a table of functions per kind. */
+#ifndef PREPARED_H
+#define PREPARED_H
+
+#include "program/program.h"
+
+/* What changes from run to run. */
+struct run_input {
+    struct step_state state;
+    int64_t n;                         /* samples in the batch, 1..max_n */
+    int64_t skipped;                   /* first samples that the metrics leave out */
+    const struct device_dataset *data; /* GATHER's; NULL where the program has none */
+    bool refresh;                      /* run the once part: weights or their addresses have changed */
+};
+
+/* An operation with the tensors at hand. data is NULL in an empty slot. */
+struct op_call {
+    const struct op *op;
+    struct tensor tensor[OP_OPERANDS];
+    void *plan;                     /* made by `prepare` of its kind */
+    const struct op_call *attached; /* the UPDATE that this CONV2D_BACKWARD takes along; NULL: none */
+    const struct run_input *input;
+};
+
+struct prepared;
+
+/* How a backend computes a kind of op. */
+struct op_function {
+    void (*run)(struct backend *backend, const struct op_call *call); /* NULL: the kind is not supported */
+    /* Both optional: makes what the op keeps between runs, from the call with the largest batch. The calls of the ops
+     * before it are prepared already. */
+    void *(*prepare)(const struct prepared *prepared, const struct op_call *call);
+    void (*release)(struct backend *backend, void *plan);
+};
+
+enum { PREPARED_BATCHES = 16 };
+
+/* A batch size, data set and so on that the program has run with; a backend records its ops under this address. */
+struct prepared_batch {
+    struct prepared *prepared;
+    struct run_input input;
+};
+
+struct prepared {
+    const struct program *program;
+    struct backend *backend;
+    const struct op_function *functions; /* [OP_KIND_COUNT] */
+    struct op_call *calls;               /* [op_count] */
+    int64_t n;                           /* batch that the calls' shapes have */
+    int batch_count;
+    struct prepared_batch batches[PREPARED_BATCHES]; /* beyond these, a batch is not recorded */
+};
+
+/* Binds the program to the base addresses of its spaces and prepares every op. The program must outlive it. */
+struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const base[SPACES]);
+void prepared_free(struct prepared *prepared); /* NULL is allowed */
+
+/* Runs the program. The backend may record the ops of a batch size and data set, and replay them afterwards. */
+void prepared_run(struct prepared *prepared, const struct run_input *input);
+
+/* Runs the ops one by one, none recorded. done (or NULL) is called after each. */
+void prepared_watch(struct prepared *prepared, const struct run_input *input, void (*done)(void *argument, int op),
+                    void *argument);
+
+/* Runs the ops of the phases up to `last` once, the once part too: a forward pass alone, or everything that takes memory
+ * at its first use and leaves the weights as they are. */
+void prepared_run_phases(struct prepared *prepared, const struct run_input *input, enum op_phase last);
+
+#endif

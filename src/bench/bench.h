@@ -1,0 +1,48 @@
+/* Measures how fast a config's training and evaluation are on this machine, and how a step spends its time. */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "config/experiment.h"
+
+/* The cost of one part of a step: a layer, or work that belongs to no layer. The FLOPs count two per multiplication for
+ * the whole batch. They leave out multiplications by padding, and do not depend on the kernel. 0: not counted. */
+struct bench_part {
+    char name[64];
+    const char *kind;         /* the layer's kind, "conv2d", "batchnorm", ...; else the name; static */
+    double forward, backward; /* seconds, median over the steps; backward is 0 where the part has none */
+    double forward_flops, backward_flops;
+};
+
+struct bench_result {
+    char backend[256];
+    struct shape image; /* (1,C,H,W) */
+    int64_t classes;
+    int64_t train_batch, evaluate_batch, train_count; /* train_count: images that the batches are drawn from */
+    int steps;
+    int part_count;
+    struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */
+    double step;                          /* seconds of a training step, median */
+    double train_images, evaluate_images; /* images per second */
+    double memory_bytes;                  /* peak of the process's host memory */
+    double peak;                          /* the device's peak arithmetic in FLOP/s; 0: not known */
+};
+
+/* Runs `steps` training steps after a few to warm up, and as many evaluation batches, with the experiment's network,
+ * batch size, optimizer and backend. The images are noise of the given format (1,C,H,W). There are as many as in
+ * CIFAR-10, in random order, so that a batch comes from memory as in training. Free with bench_free. */
+bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
+               int steps, struct status *status);
+void bench_free(struct bench_result *result);
+
+/* Prints for people: the parts, then the shares of a step's time: multiplying at the peak, multiplying below it, and
+ * the rest. */
+void bench_print(const struct bench_result *result, FILE *out);
+
+/* Writes for programs: an INI file with a section [bench], a section [part N] per part, and the experiment's own
+ * sections with every key. Units are in the keys. */
+void bench_write(const struct bench_result *result, const struct experiment *experiment, FILE *out);
+
+#endif

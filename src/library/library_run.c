@@ -1,0 +1,34 @@
+/* Whole runs (trainer/run.h). */
+#include <trainer/run.h>
+
+#include <math.h>
+
+#include "library/library_private.h"
+#include "train/train.h"
+
+static struct trainer_figures figures(bool measured, struct evaluation of)
+{
+    return measured ? (struct trainer_figures){of.loss, of.accuracy} : (struct trainer_figures){NAN, NAN};
+}
+
+static struct trainer_evaluation evaluation(struct metrics_columns columns, const struct metrics_row *row)
+{
+    return (struct trainer_evaluation){row->step, figures(true, row->train),
+                                       figures(columns.validation, row->validation), figures(columns.test, row->test)};
+}
+
+bool trainer_run(const struct trainer_experiment *experiment, const char *folder, enum trainer_run_start start,
+                 FILE *output, struct trainer_run_result *result, struct trainer_status *status)
+{
+    static const enum train_start starts[] = {
+        [TRAINER_RUN_NEW] = TRAIN_NEW, [TRAINER_RUN_OVERWRITE] = TRAIN_OVERWRITE, [TRAINER_RUN_RESUME] = TRAIN_RESUME};
+    struct status inner = {.code = STATUS_OK};
+    struct run_output shown = {output, PROGRESS_BAR};
+    struct run_result run;
+    bool good = train_run(&experiment->experiment, folder, starts[start], output ? &shown : NULL, &run, &inner);
+    if (good && result) {
+        result->last = evaluation(run.columns, &run.final);
+        result->best = evaluation(run.columns, &run.best);
+    }
+    return library_pass(&inner, status);
+}

@@ -1,0 +1,122 @@
+/* Layers: a table of functions per kind, and one instance per place in a network. A layer knows shapes, parameters and
+ * which operations make it up, and writes these into programs; it knows nothing of devices. */
+#ifndef LAYER_H
+#define LAYER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "util/choice.h"
+
+enum layer_kind {
+    LAYER_LINEAR,
+    LAYER_CONV2D,
+    LAYER_POOL,
+    LAYER_BATCHNORM,
+    LAYER_BATCHNORM_AUTODIFF,
+    LAYER_ACTIVATION,
+    LAYER_DROPOUT,
+    LAYER_FLATTEN,
+    LAYER_SOFTMAX,
+};
+
+/* How a network ends: with scores, whose loss is the cross-entropy of their softmax in one operation, or with a softmax
+ * as its last layer. */
+#define LOSS_CHOICES(X) X(LOSS_FUSED, "fused") X(LOSS_SEPARATE, "separate")
+enum loss_kind { LOSS_CHOICES(CHOICE_ENUMERATOR) };
+
+/* The starting values of weights. Biases start in the same uniform interval with INIT_UNIFORM_FAN_IN, at 0 with
+ * INIT_NORMAL. */
+struct init_params {
+    bool normal; /* N(0, std^2); else uniform in +-1/sqrt(fan_in) */
+    double std;
+};
+
+struct batchnorm_spec {
+    struct batchnorm_params params;
+    bool batch_stats_only; /* normalise by the batch at evaluation too, and keep no running statistics */
+};
+
+/* The description of a layer before it exists. `origin` is put before the message of a shape error ("file:line:
+ * section.key: entry 3 (M)"); it is borrowed and may be NULL. */
+struct layer_spec {
+    enum layer_kind kind;
+    const char *origin;
+    union {
+        struct {
+            int64_t units;
+            struct init_params init;
+        } linear;
+        struct {
+            int64_t channels;
+            struct window window;
+            struct init_params init;
+        } conv2d;
+        struct pool_params pool;
+        struct batchnorm_spec batchnorm; /* of both kinds */
+        struct activation_params activation;
+        struct {
+            double rate;
+        } dropout;
+    };
+};
+
+enum { LAYER_MAX_PARAMETERS = 2, LAYER_MAX_BUFFERS = 2 };
+
+/* A trainable tensor and its gradient: views into the arenas of the network. */
+struct parameter {
+    const char *name; /* "weight", "bias" */
+    struct tensor value, gradient;
+    int64_t offset; /* bytes from the start of each arena */
+};
+
+/* State that is saved with the parameters but not trained: running statistics. */
+struct layer_buffer {
+    const char *name; /* "running_mean", "running_var" */
+    struct tensor value;
+    int64_t offset; /* bytes from the start of the arena */
+};
+
+struct layer {
+    const struct layer_ops *ops;
+    struct layer_spec spec;
+    struct backend *backend;
+    int index; /* place among the layers: names the layer in a checkpoint, and the random stream of a dropout mask */
+    int first_parameter; /* number of parameters before it: names the random streams of the starting values */
+    uint64_t seed;
+    struct shape input, output; /* n is the largest batch */
+    int64_t multiply_adds;      /* per sample, forward */
+    int parameter_count, buffer_count;
+    struct parameter parameter[LAYER_MAX_PARAMETERS];
+    struct layer_buffer buffer[LAYER_MAX_BUFFERS];
+};
+
+enum layer_mode { LAYER_TRAIN, LAYER_EVALUATE };
+
+struct program;
+
+struct layer_ops {
+    const char *name;
+    /* See layer_describe. May be NULL: the name alone. */
+    void (*describe)(const struct layer *layer, char *text, size_t size);
+    /* Sets output, multiply_adds, and the kind, name and shape of each parameter and buffer (data is still NULL), from
+     * layer->input and spec. An impossible shape is the user's error. */
+    bool (*infer_shape)(struct layer *layer, struct status *status);
+    /* Writes the starting values of parameters and buffers. May be NULL. */
+    void (*init)(struct layer *layer);
+    /* Writes the layer's forward ops for tensor x of the program, and returns the tensor of its output: x itself where
+     * the layer changes nothing in this mode. */
+    int (*write)(const struct layer *layer, enum layer_mode mode, struct program *program, int x);
+};
+
+/* Writes the name as the summary shows it, with the main sizes of the spec ("conv2d 3x3"). */
+void layer_describe(const struct layer *layer, char *text, size_t size);
+
+/* The number of trainable scalars. */
+int64_t layer_parameter_scalars(const struct layer *layer);
+
+/* The table of a kind: layer_linear.c, layer_conv2d.c, ... each define one. */
+const struct layer_ops *layer_ops_of(enum layer_kind kind);
+
+#endif

@@ -1,0 +1,80 @@
+/* The networks that a few settings describe: multilayer perceptrons and plain convolutional networks. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend/backend.h"
+#include "nn/layer.h"
+#include "tensor/shape.h"
+#include "util/choice.h"
+#include "util/int_list.h"
+
+#define MODEL_CHOICES(X) X(MODEL_MLP, "mlp") X(MODEL_CONVNET, "convnet")
+enum model_kind { MODEL_CHOICES(CHOICE_ENUMERATOR) };
+
+/* custom: the backend's kernels, with the backward pass derived by hand; autodiff: primitives that the tape
+ * differentiates; cudnn: cuDNN's kernels, CUDA only. */
+#define BATCHNORM_CHOICES(X)                                                                                           \
+    X(BATCHNORM_NONE, "none")                                                                                          \
+    X(BATCHNORM_CUSTOM, "custom")                                                                                      \
+    X(BATCHNORM_AUTODIFF, "autodiff")                                                                                  \
+    X(BATCHNORM_CUDNN, "cudnn")
+enum batchnorm_kind { BATCHNORM_CHOICES(CHOICE_ENUMERATOR) };
+
+#define INIT_CHOICES(X) X(INIT_UNIFORM_FAN_IN, "uniform") X(INIT_NORMAL, "normal")
+enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
+
+/* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
+#define BLOCK_CHOICES(X) X(BLOCK_BATCHNORM, "batchnorm") X(BLOCK_ACTIVATION, "activation") X(BLOCK_DROPOUT, "dropout")
+enum block_part { BLOCK_CHOICES(CHOICE_ENUMERATOR) BLOCK_PART_COUNT };
+
+/* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool);
+ * model.features of a config is a list of them. */
+enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL };
+struct feature {
+    enum feature_kind kind;
+    int64_t channels; /* FEATURE_CONV only */
+    struct window window;
+};
+struct feature_list {
+    int64_t count;
+    struct feature value[INT_LIST_SIZE];
+};
+
+struct model_params {
+    enum model_kind kind;
+    struct int_list hidden;                  /* units of the hidden linear layers; may be empty */
+    struct feature_list features;            /* convnet only */
+    enum block_part block[BLOCK_PART_COUNT]; /* a permutation of the parts */
+    enum activation activation;
+    double activation_slope; /* a 0 in the file becomes the activation's usual slope */
+    enum batchnorm_kind batchnorm;
+    double batchnorm_epsilon, batchnorm_momentum;
+    bool batchnorm_batch_stats_only; /* evaluation too uses the batch's statistics; no running ones exist */
+    double dropout;
+    enum init_kind init;
+    double init_std; /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
+    enum loss_kind loss;
+};
+
+/* The model's input for an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */
+struct shape model_input_shape(enum model_kind kind, int64_t channels, int64_t height, int64_t width);
+
+/* Tells where a setting has its value from, for the errors about the layers that it asks for. */
+struct model_places {
+    /* Writes the beginning of an error about an entry of a setting ("model.hidden", "entry 2 (128)") to `text`:
+     * "file.ini:3: model.hidden: entry 2 (128)". */
+    void (*write)(const void *context, const char *setting, const char *entry, char *text, size_t size);
+    const void *context;
+};
+
+/* Makes the layers of a model for that input and number of classes, in a new array (free with model_specs_free). The
+ * origin of each spec is what `places` writes; where that is NULL, setting and entry alone. */
+struct layer_spec *model_specs(const struct model_params *model, struct shape input, int64_t classes,
+                               const struct model_places *places, int *count);
+void model_specs_free(struct layer_spec *specs, int count);
+
+#endif

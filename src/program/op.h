@@ -1,0 +1,225 @@
+/* The operations that a program is made of: one row per kind. A program (program.h) is a list of operations on tensors.
+ * Layers write forward operations, gradient.c writes the backward ones by the rows' gradients, and a backend runs the
+ * list. The parameters and formulas are those of backend/backend.h, and so are the letters of the shapes.
+ *
+ * An operation names its tensors in fixed slots, which the enumerations below define. A slot is read, written or
+ * updated in place, as its row says. To write is to overwrite all of a tensor, padding included; there is no operation
+ * that adds to what is there. A tensor that an operation writes is none that it reads. */
+#ifndef OP_H
+#define OP_H
+
+#include "backend/backend.h"
+
+struct program;
+struct gradient;
+
+/* Every kind once: X(suffix of the enum, row). A row is defined in op.c. */
+#define OP_KINDS(X)                                                                                                    \
+    X(GATHER, gather)                                                                                                  \
+    X(CONV2D, conv2d)                                                                                                  \
+    X(CONV2D_BACKWARD, conv2d_backward)                                                                                \
+    X(NORM, norm)                                                                                                      \
+    X(NORM_EVALUATE, norm_evaluate)                                                                                    \
+    X(NORM_BACKWARD, norm_backward)                                                                                    \
+    X(POOL, pool)                                                                                                      \
+    X(POOL_BACKWARD, pool_backward)                                                                                    \
+    X(GLOBAL_POOL, global_pool)                                                                                        \
+    X(GLOBAL_POOL_BACKWARD, global_pool_backward)                                                                      \
+    X(ACTIVATION, activation)                                                                                          \
+    X(ACTIVATION_BACKWARD, activation_backward)                                                                        \
+    X(DROPOUT, dropout)                                                                                                \
+    X(FLATTEN, flatten)                                                                                                \
+    X(FLATTEN_BACKWARD, flatten_backward)                                                                              \
+    X(SOFTMAX, softmax)                                                                                                \
+    X(SOFTMAX_BACKWARD, softmax_backward)                                                                              \
+    X(CROSS_ENTROPY, cross_entropy)                                                                                    \
+    X(SOFTMAX_CROSS_ENTROPY, softmax_cross_entropy)                                                                    \
+    X(ADD, add)                                                                                                        \
+    X(ELEMENTWISE, elementwise)                                                                                        \
+    X(CHANNEL_SUM, channel_sum)                                                                                        \
+    X(CHANNEL_BROADCAST, channel_broadcast)                                                                            \
+    X(FOLD, fold)                                                                                                      \
+    X(CLIP, clip)                                                                                                      \
+    X(MAGNITUDE, magnitude)                                                                                            \
+    X(UPDATE, update)                                                                                                  \
+    X(AVERAGE, average)
+
+#define OP_ENUM(suffix, row) OP_##suffix,
+enum op_kind { OP_KINDS(OP_ENUM) OP_KIND_COUNT };
+#undef OP_ENUM
+
+enum { OP_OPERANDS = 12 };
+
+/* The slots of each kind. A name in brackets may be left out (-1). */
+
+/* A batch of the data set that the run is given, as `gather` of backend.h. */
+enum { GATHER_X, GATHER_LABELS };
+/* x (N,I,H,W), weight (O,I,K,K), [bias] (O) -> y (N,O,P,Q). A linear layer is the case K = 1, H = W = 1. */
+enum { CONV2D_X, CONV2D_WEIGHT, CONV2D_BIAS, CONV2D_Y };
+/* dy -> [dx], [dweight], [dbias]. One operation, since a backend reads dy once for several of them. dx is complete
+ * before an update that is attached (struct op) touches the weight. */
+enum {
+    CONV2D_BACKWARD_X,
+    CONV2D_BACKWARD_WEIGHT,
+    CONV2D_BACKWARD_DY,
+    CONV2D_BACKWARD_DX,
+    CONV2D_BACKWARD_DWEIGHT,
+    CONV2D_BACKWARD_DBIAS
+};
+/* Batch normalization of x (N,C,H,W) by the batch, plus [addend] of x's shape, then the activation, then the pool where
+ * `pooled` -> y. gamma, beta, mean, rstd: (C). [running_mean] and [running_var] are moved in place. [saved] is what the
+ * backend's pool keeps for its backward pass. */
+enum {
+    NORM_X,
+    NORM_GAMMA,
+    NORM_BETA,
+    NORM_ADDEND,
+    NORM_RUNNING_MEAN,
+    NORM_RUNNING_VAR,
+    NORM_Y,
+    NORM_MEAN,
+    NORM_RSTD,
+    NORM_SAVED
+};
+/* The same by the statistics [mean] and [var] (C). Without gamma, beta, mean and var, x is normalised already. */
+enum {
+    NORM_EVALUATE_X,
+    NORM_EVALUATE_GAMMA,
+    NORM_EVALUATE_BETA,
+    NORM_EVALUATE_MEAN,
+    NORM_EVALUATE_VAR,
+    NORM_EVALUATE_ADDEND,
+    NORM_EVALUATE_Y
+};
+/* dy -> [dx], [daddend], [dgamma], [dbeta]. */
+enum {
+    NORM_BACKWARD_X,
+    NORM_BACKWARD_GAMMA,
+    NORM_BACKWARD_BETA,
+    NORM_BACKWARD_MEAN,
+    NORM_BACKWARD_RSTD,
+    NORM_BACKWARD_SAVED,
+    NORM_BACKWARD_ADDEND,
+    NORM_BACKWARD_DY,
+    NORM_BACKWARD_DX,
+    NORM_BACKWARD_DADDEND,
+    NORM_BACKWARD_DGAMMA,
+    NORM_BACKWARD_DBETA
+};
+/* x (N,C,H,W) -> y (N,C,P,Q), [saved] as in NORM; and back. */
+enum { POOL_X, POOL_Y, POOL_SAVED };
+enum { POOL_BACKWARD_DY, POOL_BACKWARD_SAVED, POOL_BACKWARD_DX };
+/* x (N,C,H,W) -> y (N,C,1,1), the mean over H, W; dy -> dx = dy / (H*W) at every pixel. */
+enum { GLOBAL_POOL_X, GLOBAL_POOL_Y };
+enum { GLOBAL_POOL_BACKWARD_DY, GLOBAL_POOL_BACKWARD_DX };
+enum { ACTIVATION_X, ACTIVATION_Y };
+enum { ACTIVATION_BACKWARD_X, ACTIVATION_BACKWARD_DY, ACTIVATION_BACKWARD_DX };
+/* Forward and backward alike. */
+enum { DROPOUT_FROM, DROPOUT_TO };
+/* x (N,C,H,W) -> y (N,C*H*W,1,1), in the boundary's order; and back. */
+enum { FLATTEN_X, FLATTEN_Y };
+enum { FLATTEN_BACKWARD_DY, FLATTEN_BACKWARD_DX };
+/* x, y (N,D,1,1). */
+enum { SOFTMAX_X, SOFTMAX_Y };
+enum { SOFTMAX_BACKWARD_Y, SOFTMAX_BACKWARD_DY, SOFTMAX_BACKWARD_DX };
+/* Add the batch to the metrics; [dprobabilities] and [dlogits] become the gradient of the mean loss. [weights] (D) are
+ * those of the classes. [logits] is the softmax's input: struct loss_params in backend.h. */
+enum {
+    CROSS_ENTROPY_PROBABILITIES,
+    CROSS_ENTROPY_LABELS,
+    CROSS_ENTROPY_WEIGHTS,
+    CROSS_ENTROPY_LOGITS,
+    CROSS_ENTROPY_METRICS,
+    CROSS_ENTROPY_DPROBABILITIES
+};
+enum {
+    SOFTMAX_CROSS_ENTROPY_LOGITS,
+    SOFTMAX_CROSS_ENTROPY_LABELS,
+    SOFTMAX_CROSS_ENTROPY_WEIGHTS,
+    SOFTMAX_CROSS_ENTROPY_METRICS,
+    SOFTMAX_CROSS_ENTROPY_DLOGITS
+};
+/* y = ((a + b) + [c]) + [d], of one shape, in this order. */
+enum { ADD_A, ADD_B, ADD_C, ADD_D, ADD_Y };
+/* y = a op [b], of one shape. */
+enum { ELEMENTWISE_A, ELEMENTWISE_B, ELEMENTWISE_Y };
+/* x (N,C,H,W) -> y (C), and y (C) -> x. */
+enum { CHANNEL_SUM_X, CHANNEL_SUM_Y };
+enum { CHANNEL_BROADCAST_Y, CHANNEL_BROADCAST_X };
+/* weight (O,I,K,K), bias (O) and the batch normalization after them -> a weight and bias that contain it. */
+enum { FOLD_WEIGHT, FOLD_BIAS, FOLD_GAMMA, FOLD_BETA, FOLD_MEAN, FOLD_VAR, FOLD_TO_WEIGHT, FOLD_TO_BIAS };
+/* Ranges of an arena. CLIP changes x in place; MAGNITUDE writes sqrt(sum x^2) to y, a double in TENSOR_SCALAR. */
+enum { CLIP_X };
+enum { MAGNITUDE_X, MAGNITUDE_Y };
+/* One step of an optimizer: w, [state_0], [state_1] change in place. */
+enum { UPDATE_W, UPDATE_DW, UPDATE_STATE_0, UPDATE_STATE_1 };
+/* average moves towards w. */
+enum { AVERAGE_AVERAGE, AVERAGE_W };
+
+enum operand_role { OPERAND_NONE, OPERAND_READ, OPERAND_WRITE, OPERAND_UPDATE };
+
+struct operand_row {
+    const char *name; /* NULL: the kind has no such slot */
+    enum operand_role role;
+    bool optional;
+};
+
+struct gather_params {
+    bool augmented; /* else `augment` means nothing, and the images enter as they are */
+    struct augment_params augment;
+};
+
+/* A sum or a broadcast over the B = N*H*W values of a channel. */
+struct channel_params {
+    double scale; /* factor of every value of the result */
+    bool mean;    /* divide the scale by B */
+};
+
+struct op {
+    enum op_kind kind;
+    union {
+        struct gather_params gather;
+        struct window conv2d;
+        struct batchnorm_fused_params norm; /* NORM, NORM_EVALUATE, NORM_BACKWARD */
+        struct pool_params pool;
+        struct activation_params activation;
+        struct dropout_params dropout;
+        struct loss_params loss; /* its tensors are operands */
+        struct elementwise_params elementwise;
+        struct channel_params channel;
+        struct batchnorm_params fold;
+        double clip;          /* limit of the norm */
+        struct update update; /* rule and parameters; its arenas are operands */
+        double average;       /* decay */
+    };
+    int tensor[OP_OPERANDS]; /* the program's tensor in each slot; -1: left out */
+    int layer;               /* first of the model's layers that it computes; -1: none */
+    int layer_count;         /* how many layers it computes: more than 1 where they are fused */
+    enum op_phase { PHASE_GATHER, PHASE_FORWARD, PHASE_LOSS, PHASE_BACKWARD, PHASE_OPTIMIZER } phase;
+    bool attached; /* an UPDATE that the CONV2D_BACKWARD right before it takes along */
+};
+
+struct op_row {
+    const char *name; /* "conv2d backward" */
+    struct operand_row operand[OP_OPERANDS];
+    int output; /* slot of the main output, whose shape `shape` gives; -1: none */
+    /* The output's shape for the shapes of the other operands; all zero where they do not fit together. */
+    struct shape (*shape)(const struct program *program, const struct op *op);
+    /* Writes the operations that lead the gradient from the op's outputs to its inputs (gradient.h). NULL: there is no
+     * derivative, or none that is asked for. */
+    void (*gradient)(struct gradient *gradient, int op);
+    /* Floating-point operations for the program's largest batch; NULL: few beside the bytes that it moves. */
+    double (*flops)(const struct program *program, const struct op *op);
+};
+
+/* The row of a kind. */
+const struct op_row *op_row(enum op_kind kind);
+
+/* Starts an op: every slot is empty, layer is -1. */
+struct op op_make(enum op_kind kind);
+
+/* True where the op reads, or writes, the tensor. An update in place does both. */
+bool op_reads(const struct op *op, int tensor);
+bool op_writes(const struct op *op, int tensor);
+
+#endif
