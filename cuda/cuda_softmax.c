@@ -30,7 +30,7 @@ static void metrics_reset(struct backend *backend)
     CUDA_CHECK(cudaMemsetAsync(cuda->metrics, 0, sizeof *cuda->metrics, cuda->stream));
 }
 
-static void metrics_write(struct backend *backend, struct metrics metrics)
+static void sums_write(struct backend *backend, struct metrics metrics)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     struct cuda_metrics host = {.loss = metrics.loss, .correct = metrics.correct, .count = metrics.count};
@@ -38,7 +38,7 @@ static void metrics_write(struct backend *backend, struct metrics metrics)
     CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
 }
 
-static struct metrics metrics_read(struct backend *backend)
+static struct metrics sums_read(struct backend *backend)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     struct cuda_metrics host;
@@ -83,8 +83,8 @@ void cuda_softmax_install(struct backend_ops *ops)
     ops->softmax_forward = softmax_forward;
     ops->softmax_backward = softmax_backward;
     ops->metrics_reset = metrics_reset;
-    ops->metrics_write = metrics_write;
-    ops->metrics_read = metrics_read;
+    ops->metrics_write = sums_write;
+    ops->metrics_read = sums_read;
     ops->cross_entropy = cross_entropy;
     ops->softmax_cross_entropy = softmax_cross_entropy;
 }

@@ -103,10 +103,9 @@ void runner_backward(struct runner *runner)
 
 double runner_loss(struct runner *runner)
 {
-    struct backend *backend = runner->network->backend;
-    backend->ops->metrics_reset(backend);
+    network_set_metrics(runner->network, (struct metrics){0});
     runner_forward(runner, LAYER_TRAIN);
-    struct metrics sums = backend->ops->metrics_read(backend);
+    struct metrics sums = network_metrics(runner->network);
     CHECK(sums.count == runner->n);
     return sums.loss / (double)sums.count;
 }

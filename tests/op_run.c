@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backend/reference/reference.h"
 #include "op_run_private.h"
 #include "support.h"
 #include "util/check.h"
@@ -32,55 +31,6 @@ struct op_run {
     struct device_dataset *dataset;
     struct dataset_view view; /* its memory belongs to the run */
 };
-
-/* --- single operations --- */
-
-size_t op_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
-{
-    if (backend->functions == reference_functions) return reference_saved_bytes(op, y);
-    if (op->kind == OP_POOL) return backend->ops->pool_saved_bytes(backend, op->pool, y);
-    return op->norm.pooled ? backend->ops->pool_saved_bytes(backend, op->norm.pool, y) : 0;
-}
-
-void op_run_single(struct backend *backend, struct op op, struct run_input input, const struct tensor *const *operands)
-{
-    const struct op_function *function = &backend->functions[op.kind];
-    struct op_call call = {.op = &op, .input = &input};
-    CHECK(function->run && op.kind != OP_CONV2D_BACKWARD);
-    for (int slot = 0; slot < OP_OPERANDS; slot++) {
-        if (!operands[slot]) continue;
-        call.tensor[slot] = *operands[slot];
-        op.tensor[slot] = slot;
-    }
-    struct prepared prepared = {.backend = backend, .functions = backend->functions, .calls = &call};
-    if (function->prepare) call.plan = function->prepare(&prepared, &call);
-    if (backend->ops->set_state) backend->ops->set_state(backend, &input.state);
-    function->run(backend, &call);
-    if (function->release) function->release(backend, call.plan);
-}
-
-struct tensor op_metrics_alloc(struct backend *backend)
-{
-    if (backend->ops->metrics_reset) backend->ops->metrics_reset(backend);
-    return (struct tensor){backend->ops->alloc(backend, sizeof(struct metrics)), {1, 3, 1, 1}, TENSOR_METRICS};
-}
-
-void op_metrics_write(struct backend *backend, const struct tensor *tensor, struct metrics metrics)
-{
-    const double values[] = {metrics.loss, (double)metrics.correct, (double)metrics.count};
-    if (backend->ops->metrics_write)
-        backend->ops->metrics_write(backend, metrics);
-    else
-        backend->ops->tensor_write(backend, tensor, values);
-}
-
-struct metrics op_metrics_read(struct backend *backend, const struct tensor *tensor)
-{
-    double values[3];
-    if (backend->ops->metrics_read) return backend->ops->metrics_read(backend);
-    backend->ops->tensor_read(backend, tensor, values);
-    return (struct metrics){values[0], (int64_t)values[1], (int64_t)values[2]};
-}
 
 /* --- tensors --- */
 
@@ -149,6 +99,7 @@ static const struct tensor *add_zeros(struct op_run *run, const char *name, enum
 {
     struct tensor tensor = {NULL, shape, kind};
     tensor.data = run->backend->ops->alloc(run->backend, bytes_of(run, &tensor));
+    if (kind == TENSOR_METRICS) metrics_write(run->backend, &tensor, (struct metrics){0});
     return add_slot(run, name, tensor, output);
 }
 
@@ -176,7 +127,7 @@ const struct tensor *op_run_like(struct op_run *run, const char *name, const str
 
 const struct tensor *op_run_saved(struct op_run *run, const struct op *op, struct shape y)
 {
-    int64_t bytes = (int64_t)op_saved_bytes(run->backend, op, y);
+    int64_t bytes = (int64_t)backend_saved_bytes(run->backend, op, y);
     if (bytes == 0) return NULL;
     const struct tensor *saved = op_run_scratch(run, TENSOR_SAVED, shape_vector((bytes + 7) / 8));
     if (run->options.host_memory) memset(saved->data, 0xff, (size_t)bytes);
@@ -247,7 +198,6 @@ struct op_run *op_run_open(const struct op_case *op_case, struct backend *backen
     run->prepared = prepared_create(run->program, backend, base);
     for (int i = 0; i < run->program->op_count; i++)
         run->input[i].n = run->program->max_n, run->input[i].data = run->dataset;
-    if (backend->ops->metrics_reset) backend->ops->metrics_reset(backend);
     return run;
 }
 
@@ -311,7 +261,7 @@ static void read_slot(struct op_run *run, const struct slot *slot, double *value
         run->backend->ops->tensor_read(run->backend, &slot->tensor, values);
         return;
     }
-    struct metrics metrics = op_metrics_read(run->backend, &slot->tensor);
+    struct metrics metrics = metrics_read(run->backend, &slot->tensor);
     values[0] = metrics.loss, values[1] = (double)metrics.correct, values[2] = (double)metrics.count;
 }
 

@@ -38,21 +38,6 @@ struct op_observations op_case_run(const struct op_case *op_case, struct backend
                                    struct op_run_options options, const struct op_arrays *inputs,
                                    struct op_arrays *outputs);
 
-/* --- single operations --- */
-
-/* Runs one operation on tensors of the test; operands[slot] may be NULL. Not for OP_CONV2D_BACKWARD, which belongs to a
- * forward operation. */
-void op_run_single(struct backend *backend, struct op op, struct run_input input, const struct tensor *const *operands);
-#define OPERANDS(...) ((const struct tensor *const[OP_OPERANDS]){__VA_ARGS__})
-
-/* A tensor of metrics. A table of the older form has its own, of which there is one. */
-struct tensor op_metrics_alloc(struct backend *backend);
-void op_metrics_write(struct backend *backend, const struct tensor *tensor, struct metrics metrics);
-struct metrics op_metrics_read(struct backend *backend, const struct tensor *tensor); /* waits for the device */
-
-/* The bytes of SAVED for an op with an output of that shape. */
-size_t op_saved_bytes(const struct backend *backend, const struct op *op, struct shape y);
-
 /* --- step by step --- */
 
 /* A case that is set up on a backend. */

@@ -123,8 +123,8 @@ int32_t *support_labels(struct backend *backend, const double *labels, int64_t c
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});
     int32_t *result = backend->ops->alloc(backend, (size_t)count * sizeof(int32_t));
     struct tensor labels_of_x = {result, x.shape, TENSOR_LABELS};
-    op_run_single(backend, op_make(OP_GATHER), (struct run_input){.n = count, .data = dataset},
-                  OPERANDS([GATHER_X] = &x, [GATHER_LABELS] = &labels_of_x));
+    backend_run_op(backend, op_make(OP_GATHER), (struct run_input){.n = count, .data = dataset},
+                   OPERANDS([GATHER_X] = &x, [GATHER_LABELS] = &labels_of_x));
     double *sync = support_read(backend, &x); /* waits for the device before the pixels are freed */
     free(sync), tensor_free(backend, &x);
     backend->ops->dataset_free(backend, dataset);

@@ -184,9 +184,9 @@ static struct curve train(const char *text, struct backend_options options)
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     cr_assert(trainer_create(trainer, &experiment, &dataset, backend, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {
-        backend->ops->metrics_reset(backend);
+        network_set_metrics(trainer->network, (struct metrics){0});
         trainer_step(trainer);
-        struct metrics sums = backend->ops->metrics_read(backend);
+        struct metrics sums = network_metrics(trainer->network);
         curve.loss[step] = sums.loss / (double)sums.count;
         if (step == STEPS / 2) trainer_evaluate(trainer, &trainer->train_set, NULL); /* must leave no trace */
     }

@@ -443,9 +443,9 @@ static struct training train(const char *model, const char *precision, bool fuse
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {
-        backend->ops->metrics_reset(backend);
+        network_set_metrics(trainer.network, (struct metrics){0});
         trainer_step(&trainer);
-        training.losses[step] = backend->ops->metrics_read(backend).loss;
+        training.losses[step] = network_metrics(trainer.network).loss;
     }
     training.evaluation = trainer_evaluate(&trainer, &trainer.test_set, NULL);
     training.bytes = trainer.network->arena_count * backend->scalar_size;

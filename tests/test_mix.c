@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/prepared.h"
 #include "data/mix.h"
 #include "support.h"
 #include "util/memory.h"
@@ -247,20 +248,22 @@ static void free_loss(struct loss_reference *r)
 static struct metrics backend_loss(struct backend *backend, const struct loss_case *c, const struct loss_reference *r,
                                    const double *x, double *dx)
 {
-    const struct backend_ops *ops = backend->ops;
     struct shape shape = {c->n, c->d, 1, 1};
     struct tensor logits = support_tensor(backend, TENSOR_ACTIVATION, shape, x);
     struct tensor gradient = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     struct tensor weights = support_tensor(backend, TENSOR_VECTOR, shape_vector(c->d), r->weights);
-    int32_t *labels = support_labels(backend, r->labels, c->n);
-    struct loss_params params = {.smoothing = c->smoothing, .mixed = true};
-    if (c->weighted) params.class_weights = &weights;
-    ops->set_state(backend, &(struct step_state){.mix = {.kind = MIX_BLEND, .second = c->second}});
-    ops->metrics_reset(backend);
-    ops->softmax_cross_entropy(backend, &params, &logits, labels, &gradient);
-    if (dx) ops->tensor_read(backend, &gradient, dx);
-    struct metrics metrics = ops->metrics_read(backend);
-    ops->free(backend, labels);
+    struct tensor labels = {support_labels(backend, r->labels, c->n), {c->n, 1, 1, 1}, TENSOR_LABELS};
+    struct tensor sums = tensor_alloc(backend, TENSOR_METRICS, shape_vector(3));
+    struct op op = op_make(OP_SOFTMAX_CROSS_ENTROPY);
+    op.loss = (struct loss_params){.smoothing = c->smoothing, .mixed = true};
+    metrics_write(backend, &sums, (struct metrics){0});
+    backend_run_op(backend, op, (struct run_input){.state.mix = {.kind = MIX_BLEND, .second = c->second}, .n = c->n},
+                   OPERANDS([SOFTMAX_CROSS_ENTROPY_LOGITS] = &logits, [SOFTMAX_CROSS_ENTROPY_LABELS] = &labels,
+                            [SOFTMAX_CROSS_ENTROPY_WEIGHTS] = c->weighted ? &weights : NULL,
+                            [SOFTMAX_CROSS_ENTROPY_METRICS] = &sums, [SOFTMAX_CROSS_ENTROPY_DLOGITS] = &gradient));
+    if (dx) backend->ops->tensor_read(backend, &gradient, dx);
+    struct metrics metrics = metrics_read(backend, &sums);
+    tensor_free(backend, &labels), tensor_free(backend, &sums);
     tensor_free(backend, &logits), tensor_free(backend, &gradient), tensor_free(backend, &weights);
     return metrics;
 }

@@ -52,10 +52,10 @@ static void expect_max_pool(struct backend *backend, const struct variant *varia
     struct tensor dx = tensor_alloc(backend, TENSOR_ACTIVATION, x_shape);
     op.pool = backward.pool = (struct pool_params){POOL_MAX, window};
     struct tensor saved = {.kind = TENSOR_SAVED};
-    saved.data = backend->ops->alloc(backend, op_saved_bytes(backend, &op, y_shape));
-    op_run_single(backend, op, still, OPERANDS([POOL_X] = &x, [POOL_Y] = &y, [POOL_SAVED] = &saved));
-    op_run_single(backend, backward, still,
-                  OPERANDS([POOL_BACKWARD_DY] = &dy, [POOL_BACKWARD_SAVED] = &saved, [POOL_BACKWARD_DX] = &dx));
+    saved.data = backend->ops->alloc(backend, backend_saved_bytes(backend, &op, y_shape));
+    backend_run_op(backend, op, still, OPERANDS([POOL_X] = &x, [POOL_Y] = &y, [POOL_SAVED] = &saved));
+    backend_run_op(backend, backward, still,
+                   OPERANDS([POOL_BACKWARD_DY] = &dy, [POOL_BACKWARD_SAVED] = &saved, [POOL_BACKWARD_DX] = &dx));
     expect_values(backend, variant, &y, y_expected, what);
     expect_values(backend, variant, &dx, dx_expected, what);
     backend->ops->free(backend, saved.data);
@@ -100,10 +100,10 @@ static void activation_by_hand(struct backend *backend, const struct variant *va
         double at_zero = kinds[i].dx_at_zero;
         struct op op = op_make(OP_ACTIVATION), backward = op_make(OP_ACTIVATION_BACKWARD);
         op.activation = backward.activation = kinds[i].params;
-        op_run_single(backend, op, still, OPERANDS([ACTIVATION_X] = &x, [ACTIVATION_Y] = &y));
+        backend_run_op(backend, op, still, OPERANDS([ACTIVATION_X] = &x, [ACTIVATION_Y] = &y));
         expect_values(backend, variant, &y, (double[]){0, 0, 3, NAN}, "activation, y");
         backend->ops->tensor_write(backend, &x, (double[]){-0.0, 0, 3, 1});
-        op_run_single(
+        backend_run_op(
             backend, backward, still,
             OPERANDS([ACTIVATION_BACKWARD_X] = &x, [ACTIVATION_BACKWARD_DY] = &dy, [ACTIVATION_BACKWARD_DX] = &dx));
         expect_values(backend, variant, &dx, (double[]){at_zero, at_zero, 1, NAN}, "activation, dx");
@@ -126,7 +126,8 @@ static struct batch batch_open(struct backend *backend, struct shape shape, cons
 {
     struct batch batch = {.backend = backend, .x = support_tensor(backend, TENSOR_ACTIVATION, shape, rows)};
     batch.labels = (struct tensor){support_labels(backend, labels, shape.n), {shape.n, 1, 1, 1}, TENSOR_LABELS};
-    batch.metrics = op_metrics_alloc(backend);
+    batch.metrics = tensor_alloc(backend, TENSOR_METRICS, shape_vector(3));
+    metrics_write(backend, &batch.metrics, (struct metrics){0});
     return batch;
 }
 
@@ -142,25 +143,25 @@ static void run_loss(const struct batch *batch, bool fused, int64_t skipped, con
 {
     struct run_input input = {.n = batch->x.shape.n, .skipped = skipped};
     if (fused)
-        op_run_single(
+        backend_run_op(
             batch->backend, op_make(OP_SOFTMAX_CROSS_ENTROPY), input,
             OPERANDS([SOFTMAX_CROSS_ENTROPY_LOGITS] = &batch->x, [SOFTMAX_CROSS_ENTROPY_LABELS] = &batch->labels,
                      [SOFTMAX_CROSS_ENTROPY_METRICS] = &batch->metrics, [SOFTMAX_CROSS_ENTROPY_DLOGITS] = dx));
     else
-        op_run_single(batch->backend, op_make(OP_CROSS_ENTROPY), input,
-                      OPERANDS([CROSS_ENTROPY_PROBABILITIES] = &batch->x, [CROSS_ENTROPY_LABELS] = &batch->labels,
-                               [CROSS_ENTROPY_LOGITS] = logits, [CROSS_ENTROPY_METRICS] = &batch->metrics,
-                               [CROSS_ENTROPY_DPROBABILITIES] = dx));
+        backend_run_op(batch->backend, op_make(OP_CROSS_ENTROPY), input,
+                       OPERANDS([CROSS_ENTROPY_PROBABILITIES] = &batch->x, [CROSS_ENTROPY_LABELS] = &batch->labels,
+                                [CROSS_ENTROPY_LOGITS] = logits, [CROSS_ENTROPY_METRICS] = &batch->metrics,
+                                [CROSS_ENTROPY_DPROBABILITIES] = dx));
 }
 
 static struct metrics read_metrics(const struct batch *batch)
 {
-    return op_metrics_read(batch->backend, &batch->metrics);
+    return metrics_read(batch->backend, &batch->metrics);
 }
 
 static void reset_metrics(const struct batch *batch)
 {
-    op_metrics_write(batch->backend, &batch->metrics, (struct metrics){0});
+    metrics_write(batch->backend, &batch->metrics, (struct metrics){0});
 }
 
 /* Computes loss and hits of a batch of 5 rows of 3, labels 0 1 2 0 1, through either loss; returns the loss. */
@@ -176,7 +177,7 @@ static double expect_hits(struct backend *backend, const struct variant *variant
     reset_metrics(&batch);
     struct metrics empty = read_metrics(&batch);
     cr_expect(empty.loss == 0 && empty.correct == 0 && empty.count == 0);
-    op_metrics_write(backend, &batch.metrics, (struct metrics){0.1, 3, 7}); /* sums go on from these */
+    metrics_write(backend, &batch.metrics, (struct metrics){0.1, 3, 7}); /* sums go on from these */
     struct metrics written = read_metrics(&batch);
     cr_expect(written.loss == 0.1 && written.correct == 3 && written.count == 7, "%s: not as written", variant->name);
     run_loss(&batch, fused, 0, NULL, NULL);
@@ -256,10 +257,10 @@ Test(ops_by_hand, cross_entropy_of_zero)
 static void run_chain(const struct batch *batch, const struct tensor *x, const struct tensor *dp,
                       const struct tensor *dx)
 {
-    op_run_single(batch->backend, op_make(OP_SOFTMAX), still, OPERANDS([SOFTMAX_X] = x, [SOFTMAX_Y] = &batch->x));
+    backend_run_op(batch->backend, op_make(OP_SOFTMAX), still, OPERANDS([SOFTMAX_X] = x, [SOFTMAX_Y] = &batch->x));
     run_loss(batch, false, 0, x, dp);
-    op_run_single(batch->backend, op_make(OP_SOFTMAX_BACKWARD), still,
-                  OPERANDS([SOFTMAX_BACKWARD_Y] = &batch->x, [SOFTMAX_BACKWARD_DY] = dp, [SOFTMAX_BACKWARD_DX] = dx));
+    backend_run_op(batch->backend, op_make(OP_SOFTMAX_BACKWARD), still,
+                   OPERANDS([SOFTMAX_BACKWARD_Y] = &batch->x, [SOFTMAX_BACKWARD_DY] = dp, [SOFTMAX_BACKWARD_DX] = dx));
 }
 
 /* The probability of the label underflows. Through both layers loss and gradient are those of the two in one, and the
@@ -331,8 +332,8 @@ static double *dropout_mask(struct backend *backend, struct dropout_params param
     struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     struct op op = op_make(OP_DROPOUT);
     op.dropout = params;
-    op_run_single(backend, op, (struct run_input){.state = {.step = step}, .n = shape.n},
-                  OPERANDS([DROPOUT_FROM] = &x, [DROPOUT_TO] = &y));
+    backend_run_op(backend, op, (struct run_input){.state = {.step = step}, .n = shape.n},
+                   OPERANDS([DROPOUT_FROM] = &x, [DROPOUT_TO] = &y));
     free(ones);
     double *mask = support_read(backend, &y);
     tensor_free(backend, &x), tensor_free(backend, &y);

@@ -333,9 +333,9 @@ static void train(struct backend *backend, double losses[STEPS + 1])
     struct session *session = session_open_on(
         DATA "[model]\nhidden = 40, 20\nbatchnorm = custom\nblock = batchnorm, activation, dropout\n", backend, 2);
     for (int step = 0; step < STEPS; step++) {
-        backend->ops->metrics_reset(backend);
+        network_set_metrics(session->trainer.network, (struct metrics){0});
         trainer_step(&session->trainer);
-        losses[step] = backend->ops->metrics_read(backend).loss;
+        losses[step] = network_metrics(session->trainer.network).loss;
     }
     losses[STEPS] = 40 * trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL).loss;
     session_close(session);

@@ -89,9 +89,9 @@ static void add_bytes(struct result *result, const void *bytes, size_t size)
     result->size += size;
 }
 
-static void add_metrics(struct result *result, struct backend *backend)
+static void add_metrics(struct result *result, const struct network *network)
 {
-    struct metrics metrics = backend->ops->metrics_read(backend);
+    struct metrics metrics = network_metrics(network);
     cr_assert(metrics.loss == metrics.loss, "the loss is NaN");
     add_bytes(result, &metrics.loss, sizeof metrics.loss);
     add_bytes(result, &metrics.correct, sizeof metrics.correct);
@@ -112,7 +112,6 @@ static struct result run(const char *config, bool fuse, enum way way)
     struct result result = {0};
     open_session(&session, config, fuse);
     struct trainer *trainer = &session.trainer;
-    struct backend *backend = session.backend;
     if (way == UNSHARED) unshare(trainer);
     for (int step = 0; step < STEPS; step++) {
         if (way == OVERWRITTEN)
@@ -120,15 +119,15 @@ static struct result run(const char *config, bool fuse, enum way way)
         else
             trainer_step(trainer);
     }
-    add_metrics(&result, backend);
+    add_metrics(&result, trainer->network);
     add_parameters(&result, trainer->network);
     struct run_input input = {.n = 21, .data = trainer->test_set.data, .refresh = true};
-    backend->ops->metrics_reset(backend);
+    network_set_metrics(trainer->network, (struct metrics){0});
     for (int again = 0; again < 2; again++) { /* without the once part the second time */
         prepared_watch(trainer->evaluate, &input, way == OVERWRITTEN ? overwrite : NULL, trainer->evaluate);
         input.refresh = false;
     }
-    add_metrics(&result, backend);
+    add_metrics(&result, trainer->network);
     close_session(&session);
     return result;
 }

@@ -209,9 +209,9 @@ Test(reference, gathers_in_the_order_that_is_set)
     struct tensor batch_labels = tensor_alloc(backend, TENSOR_LABELS, (struct shape){N, 1, 1, 1});
     for (int ordered = 0; ordered < 2; ordered++) {
         backend->ops->dataset_set_order(backend, dataset, ordered ? order : NULL);
-        op_run_single(backend, op_make(OP_GATHER),
-                      (struct run_input){.state = {.batch_first = 2}, .n = N, .data = dataset},
-                      OPERANDS([GATHER_X] = &batch, [GATHER_LABELS] = &batch_labels));
+        backend_run_op(backend, op_make(OP_GATHER),
+                       (struct run_input){.state = {.batch_first = 2}, .n = N, .data = dataset},
+                       OPERANDS([GATHER_X] = &batch, [GATHER_LABELS] = &batch_labels));
         backend->ops->tensor_read(backend, &batch, x);
         backend->ops->tensor_read(backend, &batch_labels, read_labels);
         for (int n = 0; n < N; n++) {
@@ -264,12 +264,14 @@ Test(reference, saves_the_winners_of_a_max_pool)
 {
     const struct shape y = {2, 3, 4, 5};
     struct op pool = op_make(OP_POOL), norm = op_make(OP_NORM);
+    struct backend *backend = reference_create();
     pool.pool.kind = POOL_MAX;
-    cr_expect_eq(reference_saved_bytes(&pool, y), 120 * sizeof(int64_t));
+    cr_expect_eq(backend_saved_bytes(backend, &pool, y), 120 * sizeof(int64_t));
     pool.pool.kind = POOL_AVERAGE;
-    cr_expect_eq(reference_saved_bytes(&pool, y), 0);
+    cr_expect_eq(backend_saved_bytes(backend, &pool, y), 0);
     norm.norm.pool.kind = POOL_MAX;
-    cr_expect_eq(reference_saved_bytes(&norm, y), 0);
+    cr_expect_eq(backend_saved_bytes(backend, &norm, y), 0);
     norm.norm.pooled = true;
-    cr_expect_eq(reference_saved_bytes(&norm, y), 120 * sizeof(int64_t));
+    cr_expect_eq(backend_saved_bytes(backend, &norm, y), 120 * sizeof(int64_t));
+    backend_destroy(backend);
 }

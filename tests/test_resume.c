@@ -254,7 +254,7 @@ Test(resume, an_evaluation_can_be_given_up)
     cr_expect(trainer_evaluate_unless(&trainer, &trainer.train_set, NULL, NULL, &evaluation));
     whole = trainer_evaluate(&trainer, &trainer.train_set, NULL);
     cr_expect(whole.loss == evaluation.loss && whole.accuracy == evaluation.accuracy);
-    cr_expect_eq(backend->ops->metrics_read(backend).count, 0);
+    cr_expect_eq(network_metrics(trainer.network).count, 0);
     trainer_destroy(&trainer);
     dataset_free(&dataset);
     backend_destroy(backend);

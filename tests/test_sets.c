@@ -406,9 +406,9 @@ Test(sets, without_evaluation_the_figures_are_means_of_training)
     for (int i = 0; i < count; i++) {
         struct metrics sums = {0};
         while (session->trainer.step < rows[i].step) {
-            session->backend->ops->metrics_reset(session->backend);
+            network_set_metrics(session->trainer.network, (struct metrics){0});
             trainer_step(&session->trainer);
-            struct metrics step = session->backend->ops->metrics_read(session->backend);
+            struct metrics step = network_metrics(session->trainer.network);
             sums.loss += step.loss, sums.correct += step.correct, sums.count += step.count;
         }
         cr_expect(fabs(rows[i].train.loss - sums.loss / (double)sums.count) < 1e-8, "row %d", i);
@@ -448,13 +448,13 @@ Test(sets, an_abandoned_evaluation_leaves_the_running_sums)
     struct session *session = session_open(off, 1);
     struct metrics_row row;
     for (int i = 0; i < 3; i++) trainer_step(&session->trainer);
-    struct metrics before = session->backend->ops->metrics_read(session->backend);
+    struct metrics before = network_metrics(session->trainer.network);
     cr_expect_not(trainer_evaluate_row(&session->trainer, NULL, always, &row));
-    struct metrics after = session->backend->ops->metrics_read(session->backend);
+    struct metrics after = network_metrics(session->trainer.network);
     cr_expect(after.count == 48 && after.loss == before.loss && after.correct == before.correct);
     cr_expect(trainer_evaluate_row(&session->trainer, NULL, NULL, &row));
     cr_expect_eq(row.train.loss, before.loss / 48);
-    cr_expect_eq(session->backend->ops->metrics_read(session->backend).count, 0);
+    cr_expect_eq(network_metrics(session->trainer.network).count, 0);
     session_close(session);
 }
 

@@ -70,8 +70,37 @@ void backend_destroy(struct backend *backend)
 
 size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct shape shape)
 {
-    size_t size = kind == TENSOR_ACTIVATION ? backend->activation_size : backend->scalar_size;
-    return backend->ops->tensor_count(backend, kind, shape) * size;
+    switch (kind) {
+    case TENSOR_LABELS:
+        return (size_t)shape.n * sizeof(int32_t);
+    case TENSOR_METRICS:
+        return sizeof(struct metrics);
+    case TENSOR_SCALAR:
+        return sizeof(double);
+    case TENSOR_FLAT:
+        return (size_t)shape.c * backend->scalar_size;
+    case TENSOR_ACTIVATION:
+        return backend->ops->tensor_count(backend, kind, shape) * backend->activation_size;
+    default:
+        return backend->ops->tensor_count(backend, kind, shape) * backend->scalar_size;
+    }
+}
+
+struct metrics metrics_read(struct backend *backend, const struct tensor *metrics)
+{
+    double values[3];
+    if (backend->ops->metrics_read) return backend->ops->metrics_read(backend);
+    backend->ops->tensor_read(backend, metrics, values);
+    return (struct metrics){.loss = values[0], .correct = (int64_t)values[1], .count = (int64_t)values[2]};
+}
+
+void metrics_write(struct backend *backend, const struct tensor *metrics, struct metrics sums)
+{
+    const double values[] = {sums.loss, (double)sums.correct, (double)sums.count};
+    if (backend->ops->metrics_write)
+        backend->ops->metrics_write(backend, sums);
+    else
+        backend->ops->tensor_write(backend, metrics, values);
 }
 
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape)

@@ -179,7 +179,7 @@ struct step_state {
     struct batch_mix mix; /* read by gather with params that mix, and by a loss of mixed labels */
 };
 
-/* Sums over the samples seen since metrics_reset, or since metrics_write and what that wrote. */
+/* Sums over samples. */
 struct metrics {
     double loss;     /* sum of the per-sample losses, natural logarithm */
     int64_t correct; /* samples whose largest output is the label's (the first of equal ones; NaN is never correct) */
@@ -471,6 +471,10 @@ struct backend {
  * backend_destroy. */
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 void backend_destroy(struct backend *backend); /* NULL is allowed */
+
+/* Metrics in a tensor of the kind TENSOR_METRICS, to which losses add (op.h). To read them waits for the device. */
+struct metrics metrics_read(struct backend *backend, const struct tensor *metrics);
+void metrics_write(struct backend *backend, const struct tensor *metrics, struct metrics sums);
 
 /* A zeroed tensor with memory of its own; free with tensor_free. */
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape);

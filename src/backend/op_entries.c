@@ -98,6 +98,27 @@ static bool is_plain(const struct batchnorm_fused_params *params)
     return params->activation.kind == ACTIVATION_NONE && !params->pooled;
 }
 
+/* Without the optional entries: the normalization alone. */
+static bool supports_norm(const struct backend *backend, const struct op *op)
+{
+    static const int addend[] = {
+        [OP_NORM] = NORM_ADDEND, [OP_NORM_EVALUATE] = NORM_EVALUATE_ADDEND, [OP_NORM_BACKWARD] = NORM_BACKWARD_ADDEND};
+    if (op->tensor[addend[op->kind]] >= 0) return false;
+    if (is_plain(&op->norm)) return true;
+    return op->norm.activation.kind != ACTIVATION_NONE && backend->ops->batchnorm_fused_offered &&
+           backend->ops->batchnorm_fused_offered(backend, &op->norm);
+}
+
+static size_t norm_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
+{
+    return op->norm.pooled ? backend->ops->pool_saved_bytes(backend, op->norm.pool, y) : 0;
+}
+
+static size_t pool_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
+{
+    return backend->ops->pool_saved_bytes(backend, op->pool, y);
+}
+
 static void run_norm(struct backend *backend, const struct op_call *call)
 {
     const struct tensor *t = call->tensor, *mean = operand(call, NORM_RUNNING_MEAN);
@@ -135,6 +156,12 @@ static void run_norm_backward(struct backend *backend, const struct op_call *cal
         backend->ops->batchnorm_fused_backward(backend, &call->op->norm, &t[NORM_BACKWARD_X], &t[NORM_BACKWARD_GAMMA],
                                                &t[NORM_BACKWARD_BETA], &t[NORM_BACKWARD_MEAN], &t[NORM_BACKWARD_RSTD],
                                                &t[NORM_BACKWARD_DY], t[NORM_BACKWARD_SAVED].data, dx, dgamma, dbeta);
+}
+
+static bool supports_fold(const struct backend *backend, const struct op *op)
+{
+    (void)op;
+    return backend->ops->batchnorm_fold != NULL;
 }
 
 static void run_fold(struct backend *backend, const struct op_call *call)
@@ -286,12 +313,12 @@ static void run_average(struct backend *backend, const struct op_call *call)
 
 const struct op_function op_entries[OP_KIND_COUNT] = {
     [OP_GATHER] = {.run = run_gather},
-    [OP_CONV2D] = {run_conv2d, prepare_conv2d, release_conv2d},
-    [OP_CONV2D_BACKWARD] = {run_conv2d_backward, prepare_conv2d_backward, NULL},
-    [OP_NORM] = {.run = run_norm},
-    [OP_NORM_EVALUATE] = {.run = run_norm_evaluate},
-    [OP_NORM_BACKWARD] = {.run = run_norm_backward},
-    [OP_POOL] = {.run = run_pool},
+    [OP_CONV2D] = {.run = run_conv2d, .prepare = prepare_conv2d, .release = release_conv2d},
+    [OP_CONV2D_BACKWARD] = {.run = run_conv2d_backward, .prepare = prepare_conv2d_backward},
+    [OP_NORM] = {.run = run_norm, .supports = supports_norm, .saved_bytes = norm_saved_bytes},
+    [OP_NORM_EVALUATE] = {.run = run_norm_evaluate, .supports = supports_norm},
+    [OP_NORM_BACKWARD] = {.run = run_norm_backward, .supports = supports_norm},
+    [OP_POOL] = {.run = run_pool, .saved_bytes = pool_saved_bytes},
     [OP_POOL_BACKWARD] = {.run = run_pool_backward},
     [OP_ACTIVATION] = {.run = run_activation},
     [OP_ACTIVATION_BACKWARD] = {.run = run_activation_backward},
@@ -306,8 +333,8 @@ const struct op_function op_entries[OP_KIND_COUNT] = {
     [OP_ELEMENTWISE] = {.run = run_elementwise},
     [OP_CHANNEL_SUM] = {.run = run_channel_sum},
     [OP_CHANNEL_BROADCAST] = {.run = run_channel_broadcast},
-    [OP_FOLD] = {.run = run_fold},
+    [OP_FOLD] = {.run = run_fold, .supports = supports_fold},
     [OP_CLIP] = {.run = run_clip},
-    [OP_UPDATE] = {run_update, prepare_update, release_update},
+    [OP_UPDATE] = {.run = run_update, .prepare = prepare_update, .release = release_update},
     [OP_AVERAGE] = {.run = run_average},
 };

@@ -6,6 +6,18 @@
 #include "util/check.h"
 #include "util/memory.h"
 
+bool backend_supports(const struct backend *backend, const struct op *op)
+{
+    const struct op_function *function = &backend->functions[op->kind];
+    return function->run && (!function->supports || function->supports(backend, op));
+}
+
+size_t backend_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
+{
+    const struct op_function *function = &backend->functions[op->kind];
+    return function->saved_bytes ? function->saved_bytes(backend, op, y) : 0;
+}
+
 static struct tensor bind(const struct program *program, int tensor, void *const base[SPACES])
 {
     if (tensor < 0) return (struct tensor){0};
@@ -73,6 +85,23 @@ static void set_state(struct prepared *prepared, const struct run_input *input)
 {
     struct backend *backend = prepared->backend;
     if (backend->ops->set_state) backend->ops->set_state(backend, &input->state);
+}
+
+void backend_run_op(struct backend *backend, struct op op, struct run_input input,
+                    const struct tensor *const operands[OP_OPERANDS])
+{
+    const struct op_function *function = &backend->functions[op.kind];
+    struct op_call call = {.op = &op, .input = &input};
+    CHECK(function->run && op.kind != OP_CONV2D_BACKWARD);
+    for (int slot = 0; slot < OP_OPERANDS; slot++) {
+        op.tensor[slot] = operands[slot] ? slot : -1;
+        if (operands[slot]) call.tensor[slot] = *operands[slot];
+    }
+    struct prepared prepared = {.backend = backend, .functions = backend->functions, .calls = &call};
+    if (function->prepare) call.plan = function->prepare(&prepared, &call);
+    set_state(&prepared, &input);
+    function->run(backend, &call);
+    if (function->release) function->release(backend, call.plan);
 }
 
 void prepared_watch(struct prepared *prepared, const struct run_input *input, void (*done)(void *argument, int op),

@@ -28,11 +28,27 @@ struct prepared;
 /* How a backend computes a kind of op. */
 struct op_function {
     void (*run)(struct backend *backend, const struct op_call *call); /* NULL: the kind is not supported */
-    /* Both optional: makes what the op keeps between runs, from the call with the largest batch. The calls of the ops
-     * before it are prepared already. */
+    /* All optional. False for parameters and operands that the backend does not compute; NULL: it computes all. */
+    bool (*supports)(const struct backend *backend, const struct op *op);
+    /* The bytes of the slot `saved`, for an output y of that shape; NULL: none. */
+    size_t (*saved_bytes)(const struct backend *backend, const struct op *op, struct shape y);
+    /* Makes what the op keeps between runs, from the call with the largest batch. The calls of the ops before it are
+     * prepared already. */
     void *(*prepare)(const struct prepared *prepared, const struct op_call *call);
     void (*release)(struct backend *backend, void *plan);
 };
+
+/* True where the backend computes the op, of which the parameters and which slots are empty count. */
+bool backend_supports(const struct backend *backend, const struct op *op);
+
+/* The bytes that the op, POOL or NORM, saves for its backward pass where its output has that shape. */
+size_t backend_saved_bytes(const struct backend *backend, const struct op *op, struct shape y);
+
+/* Runs one op outside of programs; operands[slot] is NULL where the slot is empty. Not for OP_CONV2D_BACKWARD, which
+ * belongs to a forward op. `input` needs no n. */
+void backend_run_op(struct backend *backend, struct op op, struct run_input input,
+                    const struct tensor *const operands[OP_OPERANDS]);
+#define OPERANDS(...) ((const struct tensor *const[OP_OPERANDS]){__VA_ARGS__})
 
 enum { PREPARED_BATCHES = 16 };
 

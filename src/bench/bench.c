@@ -44,7 +44,7 @@ static int part_of(const struct stopwatch *watch, const struct op *op)
 static void stopwatch_done(void *argument, int op)
 {
     struct stopwatch *watch = argument;
-    watch->backend->ops->metrics_read(watch->backend); /* waits for the device */
+    network_metrics(watch->network); /* waits for the device */
     double seconds = clock_seconds() - watch->last;
     const struct op *done = &watch->program->ops[op];
     double *times = done->phase == PHASE_BACKWARD ? watch->backward : watch->forward;
@@ -128,7 +128,7 @@ static void measure_steps(struct bench_result *result, struct trainer *trainer, 
     for (int i = -WARM_UP_STEPS; i < groups; i++) {
         double start = clock_seconds();
         for (int step = 0; step < (i < 0 ? 1 : size); step++) trainer_step(trainer);
-        trainer->backend->ops->metrics_read(trainer->backend);
+        network_metrics(trainer->network);
         if (i >= 0) times[i] = (clock_seconds() - start) / size;
     }
     result->step = median(times, groups);

@@ -179,8 +179,7 @@ static void fill_probabilities(struct check *check, struct mirror *mirror)
 /* Runs the forward pass, and the backward pass where `last` is PHASE_BACKWARD. */
 static void run(struct check *check, enum op_phase last)
 {
-    struct backend *backend = check->network->backend;
-    backend->ops->metrics_reset(backend);
+    network_set_metrics(check->network, (struct metrics){0});
     prepared_run_phases(check->prepared, &(struct run_input){.n = check->made.program->max_n}, last);
 }
 
@@ -192,7 +191,7 @@ static void evaluate(struct check *check, double *outputs)
         backend->ops->tensor_read(backend, &check->y.tensor, outputs);
         return;
     }
-    struct metrics metrics = backend->ops->metrics_read(backend);
+    struct metrics metrics = network_metrics(check->network);
     *outputs = metrics.loss / (double)metrics.count;
 }
 

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "backend/prepared.h"
 #include "nn/layer_private.h"
 
 static bool pool_infer_shape(struct layer *layer, struct status *status)
@@ -31,11 +32,11 @@ static void pool_describe(const struct layer *layer, char *text, size_t size)
 }
 
 /* What the backend's forward pass keeps for its backward pass, if anything. */
-static int add_saved(const struct layer *layer, struct program *program)
+static int add_saved(const struct layer *layer, struct program *program, const struct op *op)
 {
     struct shape output = layer->output;
     output.n = program->max_n;
-    size_t bytes = layer->backend->ops->pool_saved_bytes(layer->backend, layer->spec.pool, output);
+    size_t bytes = backend_saved_bytes(layer->backend, op, output);
     if (bytes == 0) return -1;
     return program_tensor_add(program, (struct program_tensor){.name = "saved",
                                                                .name_index = program->tensor_count,
@@ -53,7 +54,7 @@ static int pool_write(const struct layer *layer, enum layer_mode mode, struct pr
     struct op op = layer_op(layer, OP_POOL);
     op.pool = layer->spec.pool;
     op.tensor[POOL_X] = x;
-    op.tensor[POOL_SAVED] = add_saved(layer, program);
+    op.tensor[POOL_SAVED] = add_saved(layer, program, &op);
     return program_output(program, op);
 }
 

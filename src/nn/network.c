@@ -151,7 +151,7 @@ static void create_arenas(struct network *network)
     network->memory.gradients = backend->allocated - before - network->memory.parameters;
     before = backend->allocated;
     network->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
-    network->metrics = backend->ops->alloc(backend, sizeof(struct metrics));
+    network->metrics = tensor_alloc(backend, TENSOR_METRICS, shape_vector(3));
     network->memory.scratch = backend->allocated - before;
     place_arenas(network);
 }
@@ -246,11 +246,21 @@ void network_destroy(struct network *network)
     backend->ops->free(backend, network->parameters);
     backend->ops->free(backend, network->gradients);
     backend->ops->free(backend, network->buffers);
-    backend->ops->free(backend, network->metrics);
+    tensor_free(backend, &network->metrics);
     tensor_free(backend, &network->class_weights);
     free(network->groups);
     free(network->layers);
     free(network);
+}
+
+struct metrics network_metrics(const struct network *network)
+{
+    return metrics_read(network->backend, &network->metrics);
+}
+
+void network_set_metrics(const struct network *network, struct metrics sums)
+{
+    metrics_write(network->backend, &network->metrics, sums);
 }
 
 bool network_takes_pixels(const struct network *network)

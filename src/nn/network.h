@@ -37,7 +37,7 @@ struct network {
     void *parameters, *gradients; /* arenas */
     size_t buffer_count;          /* elements of `buffers`, padding included */
     void *buffers;                /* arena of the layers' running statistics */
-    void *metrics;                /* SPACE_METRICS of the programs */
+    struct tensor metrics;        /* SPACE_METRICS of the programs: what losses add to */
     int64_t parameter_count;      /* trainable scalars, padding not counted */
     int64_t max_batch;
     struct network_memory memory;
@@ -55,6 +55,10 @@ struct network {
 bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
                    enum loss_kind loss, struct shape input, uint64_t seed, struct status *status);
 void network_destroy(struct network *network); /* NULL is allowed */
+
+/* The sums of the metrics since they were zeroed or written; reading waits for the device. */
+struct metrics network_metrics(const struct network *network);
+void network_set_metrics(const struct network *network, struct metrics sums);
 
 /* A program to write. */
 struct network_request {

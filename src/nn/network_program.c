@@ -157,7 +157,7 @@ void network_bases(const struct network *network, void *base[])
     base[SPACE_GRADIENTS] = network->gradients;
     base[SPACE_STATISTICS] = network->buffers;
     base[SPACE_CONSTANTS] = network->class_weights.data;
-    base[SPACE_METRICS] = network->metrics;
+    base[SPACE_METRICS] = network->metrics.data;
 }
 
 struct tensor network_tensor(const struct network_program *made, int tensor, void *work)

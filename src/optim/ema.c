@@ -1,6 +1,8 @@
 /* The moving average of a network's parameters and running statistics (ema.h). */
 #include "optim/ema.h"
 
+#include "backend/prepared.h"
+
 void ema_create(struct ema *ema, double decay, struct network *network)
 {
     *ema = (struct ema){.network = network, .decay = decay};
@@ -12,10 +14,14 @@ void ema_create(struct ema *ema, double decay, struct network *network)
 }
 
 /* From zero, the average with decay 0 is w to the bit. */
-static void restart(struct backend *backend, size_t count, void *average, const void *w)
+static void restart(struct backend *backend, size_t count, void *average, void *w)
 {
+    struct shape shape = shape_vector((int64_t)count);
+    const struct tensor to = {average, shape, TENSOR_FLAT}, from = {w, shape, TENSOR_FLAT};
+    if (count == 0) return;
     backend->ops->zero(backend, average, count * backend->scalar_size);
-    backend->ops->average_step(backend, 0, count, average, w);
+    backend_run_op(backend, op_make(OP_AVERAGE), (struct run_input){.n = 1},
+                   OPERANDS([AVERAGE_AVERAGE] = &to, [AVERAGE_W] = &from));
 }
 
 void ema_restart(struct ema *ema)

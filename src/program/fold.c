@@ -1,6 +1,8 @@
 /* Folds batch normalization into the weights before it, for evaluation (passes.h). */
 #include "program/passes.h"
 
+#include "backend/prepared.h"
+
 /* True where op i is a batch normalization by running statistics, and the weights of the op before it can contain
  * it. */
 static bool is_foldable(const struct program *program, int i)
@@ -33,7 +35,8 @@ static struct op make_fold(struct program *program, int i)
 
 void program_fold(struct program *program)
 {
-    if (!program->backend->fuse || !program->backend->ops->batchnorm_fold) return;
+    const struct op any = op_make(OP_FOLD);
+    if (!program->backend->fuse || !backend_supports(program->backend, &any)) return;
     for (int i = 1; i < program->op_count; i++) {
         if (!is_foldable(program, i)) continue;
         struct op fold = make_fold(program, i);

@@ -1,18 +1,14 @@
 /* Makes one op of a batch normalization and what follows it (passes.h). */
 #include "program/passes.h"
 
+#include "backend/prepared.h"
+
 /* The op right behind place i, if it is of this kind and the only reader of the tensor; else NULL. */
 static const struct op *only_reader(const struct program *program, int i, int tensor, enum op_kind kind)
 {
     if (i + 1 >= program->op_count || program->tensors[tensor].keep) return NULL;
     const struct op *next = &program->ops[i + 1];
     return next->kind == kind && op_reads(next, tensor) && program_readers(program, tensor) == 1 ? next : NULL;
-}
-
-static bool supports(const struct program *program, const struct op *op)
-{
-    const struct backend *backend = program->backend;
-    return backend->ops->batchnorm_fused_offered && backend->ops->batchnorm_fused_offered(backend, &op->norm);
 }
 
 /* Both kinds of normalization end with y; only the one of training saves anything. */
@@ -67,10 +63,10 @@ static void fuse_at(struct program *program, int i, bool folded)
     if (!alone && taken == 0) return;
     struct op triple = pair;
     int pooled = take_pool(program, i + taken, &triple);
-    if (pooled == 1 && supports(program, &triple)) {
+    if (pooled == 1 && backend_supports(program->backend, &triple)) {
         pair = triple;
         taken++;
-    } else if (alone || !supports(program, &pair)) {
+    } else if (alone || !backend_supports(program->backend, &pair)) {
         return;
     }
     for (int k = 0; k < taken; k++) program_remove(program, i + 1);

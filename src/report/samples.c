@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/prepared.h"
 #include "data/mix.h"
 #include "util/check.h"
 #include "util/memory.h"
@@ -24,8 +25,8 @@ struct painter {
     float *offset, *scale;         /* (C,H,W), (C): a pixel p becomes p + 1, and a hole is 0 */
     struct device_dataset *images; /* normalised by them */
     struct tensor batch;
-    int32_t *labels;
-    double *values; /* of the batch, in the order of the file */
+    struct tensor labels; /* (N,1,1,1) */
+    double *values;       /* of the batch, in the order of the file */
 };
 
 /* Returns the byte whose normalised value is nearest to 0. */
@@ -60,12 +61,13 @@ static void paint(struct painter *painter, const double *values, int64_t row, in
 /* Gathers the `count` samples from place `first` of the order on, as they are or as a step augments them. */
 static void gather(struct painter *painter, struct step_state state, int64_t count, bool augmented)
 {
-    const struct backend_ops *ops = painter->backend->ops;
-    painter->batch.shape.n = count;
-    ops->set_state(painter->backend, &state);
-    ops->gather(painter->backend, painter->images, augmented ? &painter->params : NULL, &painter->batch,
-                painter->labels);
-    ops->tensor_read(painter->backend, &painter->batch, painter->values);
+    const struct run_input input = {.state = state, .n = count, .data = painter->images};
+    struct op op = op_make(OP_GATHER);
+    op.gather = (struct gather_params){.augmented = augmented, .augment = painter->params};
+    painter->batch.shape.n = painter->labels.shape.n = count;
+    backend_run_op(painter->backend, op, input,
+                   OPERANDS([GATHER_X] = &painter->batch, [GATHER_LABELS] = &painter->labels));
+    painter->backend->ops->tensor_read(painter->backend, &painter->batch, painter->values);
 }
 
 /* Returns the row of a sample, or -1. */
@@ -154,14 +156,14 @@ static void open_backend(struct painter *painter)
     CHECK(backend_create(&painter->backend, &(struct backend_options){.device = DEVICE_CPU}, &status));
     upload_images(painter);
     painter->batch = tensor_alloc(painter->backend, TENSOR_ACTIVATION, shape);
-    painter->labels = painter->backend->ops->alloc(painter->backend, (size_t)batch * sizeof *painter->labels);
+    painter->labels = tensor_alloc(painter->backend, TENSOR_LABELS, (struct shape){batch, 1, 1, 1});
     painter->values = memory_alloc((size_t)shape_count(shape), sizeof *painter->values);
 }
 
 static void close_backend(struct painter *painter)
 {
     free(painter->values), free(painter->offset), free(painter->scale);
-    painter->backend->ops->free(painter->backend, painter->labels);
+    tensor_free(painter->backend, &painter->labels);
     tensor_free(painter->backend, &painter->batch);
     painter->backend->ops->dataset_free(painter->backend, painter->images);
     backend_destroy(painter->backend);

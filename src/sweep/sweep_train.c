@@ -35,7 +35,7 @@ static bool evaluate(struct trainer *trainer, struct run_result *run, struct swe
  * stays. */
 static bool look(struct trainer *trainer, struct sweep_result *result)
 {
-    result->train = mean(trainer->backend->ops->metrics_read(trainer->backend));
+    result->train = mean(network_metrics(trainer->network));
     return isfinite(result->train.loss);
 }
 

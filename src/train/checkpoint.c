@@ -237,7 +237,7 @@ static bool restore_running(const struct checkpoint *checkpoint, struct trainer 
     if (!parse_integer(checkpoint, "running_correct", &sums.correct, status) ||
         !parse_integer(checkpoint, "running_count", &sums.count, status))
         return false;
-    trainer->backend->ops->metrics_write(trainer->backend, sums);
+    network_set_metrics(trainer->network, sums);
     return true;
 }
 

@@ -148,7 +148,7 @@ static void add_best(struct texts *texts, const struct metrics_row *best)
 static void add_running(struct texts *texts, const struct trainer *trainer)
 {
     if (trainer->experiment->train.eval_train != EVAL_TRAIN_OFF) return;
-    struct metrics sums = trainer->backend->ops->metrics_read(trainer->backend);
+    struct metrics sums = network_metrics(trainer->network);
     add_real(texts, "running_loss", sums.loss);
     add_integer(texts, "running_correct", sums.correct);
     add_integer(texts, "running_count", sums.count);

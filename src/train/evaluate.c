@@ -28,7 +28,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
      * their last digit. */
     bool shuffled = set->data == trainer->train_set.data && trainer->epoch >= 0, stopped = false;
     if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, set->order);
-    backend->ops->metrics_reset(backend);
+    network_set_metrics(trainer->network, (struct metrics){0});
     read_ahead_rest(trainer->ahead, true);
     int64_t first = 0;
     for (; first + set->full.n <= set->count && !stopped; first += set->full.n) {
@@ -38,8 +38,8 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     }
     if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, set, set->tail, first - set->tail.skipped, first == 0);
     read_ahead_rest(trainer->ahead, false);
-    struct metrics sums = backend->ops->metrics_read(backend);
-    backend->ops->metrics_reset(backend);
+    struct metrics sums = network_metrics(trainer->network);
+    network_set_metrics(trainer->network, (struct metrics){0});
     if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, shuffled ? trainer->order : NULL);
     *evaluation = means(sums);
     return !stopped;
@@ -56,8 +56,7 @@ bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bo
                           struct metrics_row *row)
 {
     int64_t step = trainer->step;
-    struct backend *backend = trainer->backend;
-    struct metrics window = backend->ops->metrics_read(backend);
+    struct metrics window = network_metrics(trainer->network);
     *row = (struct metrics_row){.step = step, .epoch = step / trainer->batches_per_epoch};
     row->learning_rate = schedule_learning_rate(&trainer->schedule, step > 0 ? step - 1 : 0);
     bool done = evaluate_set(trainer, &trainer->train_part, progress, stop, &row->train) &&
@@ -65,9 +64,9 @@ bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bo
                 evaluate_set(trainer, &trainer->test_set, progress, stop, &row->test);
     if (trainer->experiment->train.eval_train == EVAL_TRAIN_OFF) row->train = means(window);
     if (done)
-        backend->ops->metrics_reset(backend); /* nothing may have been evaluated */
+        network_set_metrics(trainer->network, (struct metrics){0}); /* nothing may have been evaluated */
     else
-        backend->ops->metrics_write(backend, window);
+        network_set_metrics(trainer->network, window);
     return done;
 }
 

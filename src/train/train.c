@@ -215,8 +215,7 @@ static bool check_window(struct run *run, struct metrics window, struct status *
 
 static bool refresh_progress(struct run *run, struct status *status)
 {
-    struct backend *backend = run->backend;
-    struct metrics all = backend->ops->metrics_read(backend), shown = run->shown;
+    struct metrics all = network_metrics(run->trainer.network), shown = run->shown;
     struct metrics sums = {all.loss - shown.loss, all.correct - shown.correct, all.count - shown.count};
     run->shown = all;
     if (!check_loss(run, "the training loss", all.loss, status)) return false;
@@ -262,8 +261,8 @@ static bool is_to_end(void)
 static bool evaluate_and_record(struct run *run, struct status *status)
 {
     struct metrics_row row;
-    /* metrics_read waits for the device; the time after it is not training time. */
-    struct metrics window = run->backend->ops->metrics_read(run->backend);
+    /* network_metrics waits for the device; the time after it is not training time. */
+    struct metrics window = network_metrics(run->trainer.network);
     run->result.train_seconds += clock_seconds() - run->resumed;
     run->result.images = images_seen(run);
     run->shown = (struct metrics){0};
@@ -279,7 +278,7 @@ static bool evaluate_and_record(struct run *run, struct status *status)
 
 static bool save(struct run *run, struct status *status)
 {
-    struct metrics window = run->backend->ops->metrics_read(run->backend);
+    struct metrics window = network_metrics(run->trainer.network);
     return check_window(run, window, status) && metrics_csv_sync(&run->csv, status) &&
            run_folder_save(&run->folder, &run->trainer, &run->result, status);
 }

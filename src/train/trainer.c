@@ -245,7 +245,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
         backend->allocated - before - trainer->optimizer_bytes + orders * count * (int64_t)sizeof *trainer->order;
     if (!batch_statistics_check(trainer, status)) return false;
     prepare(trainer);
-    backend->ops->metrics_reset(backend);
+    network_set_metrics(trainer->network, (struct metrics){0});
     return true;
 }
 

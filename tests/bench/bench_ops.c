@@ -31,16 +31,24 @@ struct subject {
     struct backend *backend;
     struct op_run *run;
     enum op_kind timed;
+    struct tensor metrics; /* is read to wait for the device */
 };
 
 static struct subject subject_open(struct backend *backend, const struct bench_case *c)
 {
     struct op_arrays inputs;
     op_case_inputs(&c->op, &inputs);
-    struct subject subject = {backend, op_run_open(&c->op, backend, (struct op_run_options){0}, &inputs), c->timed};
+    struct subject subject = {backend, op_run_open(&c->op, backend, (struct op_run_options){0}, &inputs), c->timed,
+                              tensor_alloc(backend, TENSOR_METRICS, shape_vector(3))};
     op_arrays_free(&inputs);
     op_run_all(subject.run); /* a backward pass reads what the forward pass wrote */
     return subject;
+}
+
+static void subject_close(struct subject *subject)
+{
+    op_run_close(subject->run, NULL);
+    tensor_free(subject->backend, &subject->metrics);
 }
 
 struct call {
@@ -54,12 +62,13 @@ static void call_body(void *argument)
     for (int i = 0; i < call->repeats; i++) op_run_again(call->subject->run, call->subject->timed);
 }
 
-static double run_seconds(struct backend *backend, struct call *call)
+static double run_seconds(struct call *call)
 {
-    backend->ops->metrics_read(backend); /* waits for the device */
+    struct backend *backend = call->subject->backend;
+    metrics_read(backend, &call->subject->metrics);
     double start = clock_seconds();
     backend->ops->run(backend, call_body, call);
-    backend->ops->metrics_read(backend);
+    metrics_read(backend, &call->subject->metrics);
     return clock_seconds() - start;
 }
 
@@ -77,10 +86,10 @@ static double measure(const struct subject *subject)
     const int most = 500;
     struct call one = {subject, 1}, many = {subject, 1};
     double times[RUNS], single = 0;
-    for (int i = 0; i < WARM_UP; i++) single = run_seconds(subject->backend, &one);
+    for (int i = 0; i < WARM_UP; i++) single = run_seconds(&one);
     many.repeats = single * most < wanted ? most : (int)ceil(wanted / single);
-    for (int i = 0; i < WARM_UP; i++) run_seconds(subject->backend, &many);
-    for (int i = 0; i < RUNS; i++) times[i] = run_seconds(subject->backend, &many) / many.repeats;
+    for (int i = 0; i < WARM_UP; i++) run_seconds(&many);
+    for (int i = 0; i < RUNS; i++) times[i] = run_seconds(&many) / many.repeats;
     qsort(times, RUNS, sizeof *times, compare_doubles);
     return times[RUNS / 2];
 }
@@ -98,7 +107,7 @@ static double measure_case(struct backend *backend, const struct bench_case *c)
 {
     struct subject subject = subject_open(backend, c);
     double seconds = measure(&subject);
-    op_run_close(subject.run, NULL);
+    subject_close(&subject);
     return seconds;
 }
 
@@ -120,7 +129,7 @@ static void print_row(struct backend *backend, struct backend *cudnn, const stru
     struct subject subject = subject_open(backend, c);
     double seconds = measure(&subject);
     double bytes = op_run_bytes(subject.run, c->timed), flops = op_run_flops(subject.run, c->timed);
-    op_run_close(subject.run, NULL);
+    subject_close(&subject);
     struct shape s = c->op.x;
     printf("| %s | %lldx%lldx%lldx%lld | %.2f | %.0f | %.0f%% |", c->name, (long long)s.n, (long long)s.c,
            (long long)s.h, (long long)s.w, 1e6 * seconds, 1e-9 * bytes / seconds, 100 * bytes / seconds / top->bytes);

@@ -69,18 +69,19 @@ void reference_zero(const struct tensor *x)
 
 /* --- the table --- */
 
-const struct op_function reference_functions[OP_KIND_COUNT] = {
-#define REFERENCE_ENTRY(suffix, row) [OP_##suffix] = {.run = reference_##row},
-    OP_KINDS(REFERENCE_ENTRY)
-#undef REFERENCE_ENTRY
-};
-
-size_t reference_saved_bytes(const struct op *op, struct shape y)
+static size_t saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
 {
+    (void)backend;
     bool pooled = op->kind == OP_POOL || (op->kind == OP_NORM && op->norm.pooled);
     enum pool kind = op->kind == OP_POOL ? op->pool.kind : op->norm.pool.kind;
     return pooled && kind == POOL_MAX ? (size_t)shape_count(y) * sizeof(int64_t) : 0;
 }
+
+const struct op_function reference_functions[OP_KIND_COUNT] = {
+#define REFERENCE_ENTRY(suffix, row) [OP_##suffix] = {.run = reference_##row, .saved_bytes = saved_bytes},
+    OP_KINDS(REFERENCE_ENTRY)
+#undef REFERENCE_ENTRY
+};
 
 /* The rate of one thread's multiplications and additions, in sums that do not wait for one another. */
 static double reference_measure_peak(struct backend *backend)

@@ -18,10 +18,6 @@ extern const struct op_function reference_functions[OP_KIND_COUNT];
 OP_KINDS(REFERENCE_FUNCTION)
 #undef REFERENCE_FUNCTION
 
-/* The bytes that an operation keeps for its backward pass where its slot `saved` is given, for an output of that
- * shape. */
-size_t reference_saved_bytes(const struct op *op, struct shape y);
-
 /* Element (n,c,h,w) of an activation, (o,i,k,l) of a filter. */
 static inline double *reference_at(const struct tensor *x, int64_t n, int64_t c, int64_t h, int64_t w)
 {
