@@ -313,6 +313,27 @@ Test(cli, sums_up_a_network_without_its_data)
     free(mlp);
 }
 
+/* The programs are those of a run: fused where the device does that, unless the config says otherwise. */
+Test(cli, lists_the_operations_of_a_step)
+{
+    char *convnet = support_path(CONFIG_FOLDER, "convnet.ini");
+    struct result fused = run("summary", convnet, "--ops", "--set", "train.batch_size=3", NULL);
+    cr_expect_eq(fused.code, 0, "%s", fused.error);
+    cr_expect_not_null(strstr(fused.out, "\na training step, 3 images:\n"));
+    cr_expect_not_null(strstr(fused.out, "norm + relu + max-pool 3x3/2 backward"));
+    cr_expect_not_null(strstr(fused.out, "within the op before it"));
+    cr_expect_not_null(strstr(fused.out, "\nan evaluation, up to 128 images at a time:\n"));
+    cr_expect_not_null(strstr(fused.out, " fold "));
+    result_free(&fused);
+    struct result alone = run("summary", convnet, "--ops", "--set", "backend.fuse=false", "--set",
+                              "train.class_weights=balanced", "--set", "train.clip_norm=1", NULL);
+    cr_expect_null(strstr(alone.out, "norm + relu"));
+    cr_expect_not_null(strstr(alone.out, "class_weights"));
+    cr_expect_not_null(strstr(alone.out, " clip "));
+    result_free(&alone);
+    free(convnet);
+}
+
 Test(cli, a_shape_that_cannot_be_names_its_entry)
 {
     write_tiny_config("tiny.ini");

@@ -29,7 +29,7 @@ struct cli_arguments {
     const char *check;      /* --check, or NULL */
     int64_t steps;          /* --steps, or 0 */
     int64_t top;            /* --top, or 0 */
-    bool plain, no_evaluation, quiet, help, version, defaults, json, csv, invert, recursive, resume, overwrite;
+    bool plain, no_evaluation, quiet, help, version, defaults, json, csv, invert, recursive, resume, overwrite, ops;
 };
 
 /* The kind of a word on the command line. It decides which words are refused at once and which a shell offers. */

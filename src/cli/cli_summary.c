@@ -1,5 +1,7 @@
-/* Prints the layers of a config's network, without training and without its data. */
+/* Prints the layers of a config's network, or the operations of its programs, without training and without its data. */
+#include "build/build.h"
 #include "cli/cli_private.h"
+#include "train/train_program.h"
 
 static bool print_network(const struct experiment *experiment, struct backend *backend, struct status *status)
 {
@@ -11,16 +13,35 @@ static bool print_network(const struct experiment *experiment, struct backend *b
     return true;
 }
 
+static bool print_ops(const struct experiment *experiment, struct backend *backend, struct status *status)
+{
+    struct network *network;
+    int64_t batch = experiment_evaluation_batch(experiment);
+    if (batch < experiment->train.batch_size) batch = experiment->train.batch_size;
+    if (!cli_build_network(&network, experiment, backend, batch, status)) return false;
+    printf("backend: %s\n\n", backend->description);
+    train_program_print(experiment, network, stdout);
+    network_destroy(network);
+    return true;
+}
+
+/* The operations depend on what the config's device supports. The layers do not, and any device will do. */
+static bool create_backend(struct backend **backend, const struct experiment *experiment, bool ops,
+                           struct status *status)
+{
+    const struct backend_options options = {.device = DEVICE_CPU, .precision = PRECISION_FP32, .threads = 1};
+    return ops ? backend_from_experiment(backend, experiment, status) : backend_create(backend, &options, status);
+}
+
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct experiment experiment;
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
-    struct backend_options options = {.device = DEVICE_CPU, .precision = PRECISION_FP32, .threads = 1};
     struct backend *backend;
-    bool good = backend_create(&backend, &options, status);
+    bool good = create_backend(&backend, &experiment, arguments->ops, status);
     if (good) {
-        good = print_network(&experiment, backend, status);
+        good = (arguments->ops ? print_ops : print_network)(&experiment, backend, status);
         backend_destroy(backend);
     }
     experiment_free(&experiment);
@@ -30,10 +51,15 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
 static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
 static const struct cli_option options[] = {
     CLI_OPTION_SET,
+    {.name = "ops",
+     .help = "Print the operations of a training step and of an evaluation instead: what each reads and writes, its "
+             "work, and which layers the device computes in one.",
+     CLI_FIELD(ops)},
     {0},
 };
 static const struct cli_example examples[] = {
     {"trainer summary configs/convnet.ini", "The layers of the ConvNet."},
+    {"trainer summary configs/convnet.ini --ops", "What a step of it computes."},
     {0},
 };
 

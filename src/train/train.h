@@ -48,7 +48,6 @@ struct trainer {
     struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */
     int32_t *part_order;              /* (train.count) order of train_part; NULL where that is all of the set or none */
     struct augment_params augment;    /* of the training batches */
-    bool augmented;                   /* whether it changes anything */
     int64_t optimizer_bytes;          /* of memory, moving average included */
     int64_t data_bytes;        /* of the uploaded sets; with optimizer_bytes and network->memory it is the run's peak */
     int64_t batches_per_epoch; /* whole batches; the tail is dropped */

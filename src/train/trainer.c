@@ -6,10 +6,10 @@
 #include "build/build.h"
 #include "data/mix.h"
 #include "data/read_ahead.h"
-#include "program/passes.h"
 #include "train/batch_statistics.h"
 #include "train/class_weights.h"
 #include "train/train.h"
+#include "train/train_program.h"
 #include "util/check.h"
 #include "util/memory.h"
 #include "util/rng.h"
@@ -134,48 +134,14 @@ bool trainer_check_dataset(const struct experiment *experiment, const struct dat
 
 /* --- programs --- */
 
-/* A batch of bytes is taken by both programs or by neither, so that they agree to the bit. */
-static bool may_take_pixels(const struct trainer *trainer)
-{
-    return !trainer->augmented;
-}
-
-static void write_training(struct trainer *trainer)
-{
-    const struct experiment *experiment = trainer->experiment;
-    struct network *network = trainer->network;
-    struct gather_params gather = {.augmented = trainer->augmented, .augment = trainer->augment};
-    struct network_request request = {.mode = LAYER_TRAIN,
-                                      .n = experiment->train.batch_size,
-                                      .last = network->layer_count,
-                                      .gather = &gather,
-                                      .pixels = may_take_pixels(trainer),
-                                      .loss = true,
-                                      .backward = true};
-    trainer->training = network_write(network, &request);
-    struct program *program = trainer->training.program;
-    if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, program);
-    optimizer_write(&trainer->optimizer, program);
-    ema_write(&trainer->ema, program);
-    program_attach(program);
-    program_coalesce(program);
-    program_place(program, true);
-}
-
-static void write_evaluation(struct trainer *trainer)
+static void write_programs(struct trainer *trainer)
 {
     const struct evaluation_set *sets[] = {&trainer->train_part, &trainer->validation_set, &trainer->test_set};
-    struct gather_params gather = {.augmented = false};
-    struct network_request request = {.mode = LAYER_EVALUATE,
-                                      .last = trainer->network->layer_count,
-                                      .gather = &gather,
-                                      .pixels = may_take_pixels(trainer),
-                                      .loss = true,
-                                      .fold = true};
-    for (int i = 0; i < 3; i++) request.n = max_of(request.n, sets[i]->full.n);
-    if (request.n == 0) return; /* nothing is evaluated */
-    trainer->evaluation = network_write(trainer->network, &request);
-    program_place(trainer->evaluation.program, true);
+    const struct experiment *experiment = trainer->experiment;
+    int64_t n = 0;
+    for (int i = 0; i < 3; i++) n = max_of(n, sets[i]->full.n);
+    trainer->training = train_program_write(experiment, trainer->network, &trainer->optimizer, &trainer->ema);
+    if (n > 0) trainer->evaluation = train_program_write_evaluation(experiment, trainer->network, n);
 }
 
 /* Runs each operation once, so that lazy allocations happen before the first step. */
@@ -200,8 +166,7 @@ static void prepare(struct trainer *trainer)
 {
     struct backend *backend = trainer->backend;
     int64_t before = backend->allocated, bytes;
-    write_training(trainer);
-    write_evaluation(trainer);
+    write_programs(trainer);
     bytes = trainer->training.program->work_bytes;
     if (trainer->evaluation.program) bytes = max_of(bytes, trainer->evaluation.program->work_bytes);
     trainer->work = backend->ops->alloc(backend, (size_t)bytes);
@@ -224,8 +189,6 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     CHECK(count > 0 && count <= INT32_MAX);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
     trainer->augment = augment_from_experiment(experiment);
-    trainer->augmented = trainer->augment.flip || trainer->augment.crop > 0 || trainer->augment.cutout > 0 ||
-                         augment_is_staged(&trainer->augment);
     if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
     int64_t before = backend->allocated;
     trainer->schedule = schedule_from_experiment(experiment);

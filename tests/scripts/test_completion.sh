@@ -35,7 +35,7 @@ expect() { # expect LINE WORDS
 echo "bash: subcommands, options, files"
 expect 'trainer su' 'summary'
 expect 'trainer summary --s' '--set'
-expect 'trainer summary --' '--help --set --version'
+expect 'trainer summary --' '--help --ops --set --version'
 expect 'trainer sweep --q' '--quiet'
 expect 'trainer summary configs/' 'configs/a.ini configs/b.ini'
 expect 'trainer mi' 'mine.ini'

@@ -1,0 +1,86 @@
+/* Writes the programs of a run (train_program.h). */
+#include "train/train_program.h"
+
+#include <stdlib.h>
+
+#include "backend/augment_picture.h"
+#include "build/build.h"
+#include "program/passes.h"
+#include "util/memory.h"
+
+/* True where training's images are others than those of the files. */
+static bool changes_images(const struct augment_params *augment)
+{
+    return augment->flip || augment->crop > 0 || augment->cutout > 0 || augment_is_staged(augment);
+}
+
+struct network_program train_program_write(const struct experiment *experiment, const struct network *network,
+                                           const struct optimizer *optimizer, const struct ema *ema)
+{
+    struct gather_params gather = {.augment = augment_from_experiment(experiment)};
+    gather.augmented = changes_images(&gather.augment);
+    const struct network_request request = {.mode = LAYER_TRAIN,
+                                            .n = experiment->train.batch_size,
+                                            .last = network->layer_count,
+                                            .gather = &gather,
+                                            .pixels = !gather.augmented,
+                                            .loss = true,
+                                            .backward = true};
+    struct network_program made = network_write(network, &request);
+    if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, made.program);
+    optimizer_write(optimizer, made.program);
+    ema_write(ema, made.program);
+    program_attach(made.program);
+    program_coalesce(made.program);
+    program_place(made.program, true);
+    return made;
+}
+
+struct network_program train_program_write_evaluation(const struct experiment *experiment,
+                                                      const struct network *network, int64_t n)
+{
+    const struct augment_params augment = augment_from_experiment(experiment);
+    const struct gather_params gather = {.augmented = false};
+    const struct network_request request = {.mode = LAYER_EVALUATE,
+                                            .n = n,
+                                            .last = network->layer_count,
+                                            .gather = &gather,
+                                            .pixels = !changes_images(&augment),
+                                            .loss = true,
+                                            .fold = true};
+    struct network_program made = network_write(network, &request);
+    program_place(made.program, true);
+    return made;
+}
+
+/* Class weights of one stand for those that only data can tell; mixed labels need none. */
+static void set_loss(const struct experiment *experiment, struct network *network)
+{
+    const struct augment_params augment = augment_from_experiment(experiment);
+    int64_t classes = network->layers[network->layer_count - 1].output.c;
+    network->labels_mixed = augment_mixes(&augment);
+    if (experiment->train.class_weights.kind == CLASS_WEIGHTS_NONE) return;
+    double *ones = memory_alloc((size_t)classes, sizeof *ones);
+    for (int64_t c = 0; c < classes; c++) ones[c] = 1;
+    network_set_class_weights(network, ones);
+    free(ones);
+}
+
+void train_program_print(const struct experiment *experiment, struct network *network, FILE *out)
+{
+    set_loss(experiment, network);
+    const struct optimizer_params params = optimizer_from_experiment(experiment);
+    struct optimizer optimizer;
+    struct ema ema;
+    optimizer_create(&optimizer, experiment->optimizer.name, &params, network);
+    ema_create(&ema, experiment->train.ema_decay, network);
+    struct network_program train = train_program_write(experiment, network, &optimizer, &ema);
+    int64_t n = experiment_evaluation_batch(experiment);
+    struct network_program evaluate = train_program_write_evaluation(experiment, network, n);
+    fprintf(out, "a training step, %lld images:\n", (long long)train.program->max_n);
+    program_print(train.program, out);
+    fprintf(out, "\nan evaluation, up to %lld images at a time:\n", (long long)n);
+    program_print(evaluate.program, out);
+    program_free(train.program), program_free(evaluate.program);
+    ema_destroy(&ema), optimizer_destroy(&optimizer);
+}

@@ -1,0 +1,23 @@
+/* The programs of a run: a training step, and the evaluation of a batch. */
+#ifndef TRAIN_PROGRAM_H
+#define TRAIN_PROGRAM_H
+
+#include "config/experiment.h"
+#include "nn/network.h"
+#include "optim/ema.h"
+#include "optim/optimizer.h"
+
+/* Writes a step of the experiment's training: gather, forward, loss, backward, clip, update, average; all tensors have
+ * their places. Free its program with program_free. */
+struct network_program train_program_write(const struct experiment *experiment, const struct network *network,
+                                           const struct optimizer *optimizer, const struct ema *ema);
+
+/* Writes the evaluation of a batch of up to n samples of a set. Both programs take a batch as the data set's own bytes,
+ * or neither does, so that they agree to the bit. */
+struct network_program train_program_write_evaluation(const struct experiment *experiment,
+                                                      const struct network *network, int64_t n);
+
+/* Prints both for people, as `trainer summary --ops` shows them; no data is needed. */
+void train_program_print(const struct experiment *experiment, struct network *network, FILE *out);
+
+#endif
