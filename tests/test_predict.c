@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <trainer/predictor.h>
+
 #include "program_support.h"
 #include "session_support.h"
 
@@ -220,4 +222,27 @@ Test(predict, prints_json_or_a_table)
 {
     program_expect(program_run("predict", "run", "a.png", "--csv", "--json", NULL), 2, "",
                    "trainer: --json and --csv: expected one of them\n");
+}
+
+/* --- the public interface --- */
+
+Test(predict, the_library_gives_the_scores_of_the_program)
+{
+    struct trainer_status status;
+    uint8_t pixels[3 * 5 * 5];
+    double scores[3];
+    write_picture("a.png", 10);
+    struct program_result result = program_run("predict", "run", "a.png", "--json", NULL);
+    json_t *value = json_loads(result.out, 0, NULL);
+    cr_assert(value, "%s", result.error);
+    const json_t *prediction = json_array_get(json_object_get(value, "predictions"), 0);
+    struct trainer_predictor *predictor = trainer_predictor_open("run", NULL, 0, &status);
+    cr_assert(predictor, "%s", status.message);
+    cr_assert(trainer_predictor_read(predictor, "a.png", pixels, &status), "%s", status.message);
+    trainer_predictor_scores(predictor, pixels, 1, scores);
+    for (size_t i = 0; i < 3; i++)
+        cr_expect_eq(json_real_value(json_array_get(json_object_get(prediction, "logits"), i)), scores[i]);
+    trainer_predictor_free(predictor);
+    json_decref(value);
+    free(result.out), free(result.error);
 }

@@ -3,9 +3,9 @@
 #define TRAINER_RUN_H
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 
+#include <trainer/evaluation.h>
 #include <trainer/experiment.h>
 
 #ifdef __cplusplus
@@ -17,18 +17,6 @@ enum trainer_run_start {
     TRAINER_RUN_NEW,       /* the folder is refused (TRAINER_USAGE) */
     TRAINER_RUN_OVERWRITE, /* the run is removed */
     TRAINER_RUN_RESUME,    /* the run goes on from its last checkpoint, or starts anew where it has none */
-};
-
-/* Figures of a set: the mean loss (natural logarithm) and the share of right answers, 0..1. Both are NaN where the run
- * does not measure the set. */
-struct trainer_figures {
-    double loss, accuracy;
-};
-
-/* An evaluation of a run, a row of its metrics.csv. */
-struct trainer_evaluation {
-    int64_t step; /* steps done */
-    struct trainer_figures train, validation, test;
 };
 
 struct trainer_run_result {

@@ -2,7 +2,8 @@
  *
  * A function of the library that can meet one returns false (or NULL) and fills `status` with one line, which names the
  * cause and what was expected. `status` may be NULL. A programmer's errors, as a NULL where none is allowed, stop the
- * program. */
+ * program, and so does memory that does not suffice (exit code TRAINER_RUNTIME). Lines on what is odd and stops nothing
+ * go to the standard error. */
 #ifndef TRAINER_STATUS_H
 #define TRAINER_STATUS_H
 

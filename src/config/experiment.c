@@ -185,14 +185,12 @@ static bool refuse_sweep(const struct ini_file *ini, const char *path, const str
     return false;
 }
 
-/* Takes over the ini file and frees it. */
-static bool load_ini(struct experiment *experiment, struct ini_file *ini, const char *path, bool saved,
+static bool load_ini(struct experiment *experiment, const struct ini_file *ini, const char *path, bool saved,
                      const struct experiment_override *overrides, int override_count, struct status *status)
 {
-    bool good = refuse_sweep(ini, path, overrides, override_count, status) &&
-                read_ini(experiment, ini, path, saved, overrides, override_count, status);
-    ini_free(ini);
-    if (!good) return false;
+    if (!refuse_sweep(ini, path, overrides, override_count, status) ||
+        !read_ini(experiment, ini, path, saved, overrides, override_count, status))
+        return false;
     if (experiment_check(experiment, status) && (saved || experiment_check_read(experiment, status))) return true;
     experiment_free(experiment);
     return false;
@@ -204,8 +202,16 @@ static bool load(struct experiment *experiment, const char *path, const char *te
 {
     struct ini_file ini;
     memset(experiment, 0, sizeof *experiment);
-    bool good = text ? ini_read_text(&ini, path, text, strlen(text), status) : ini_read(&ini, path, status);
-    return good && load_ini(experiment, &ini, path, saved, overrides, override_count, status);
+    if (!(text ? ini_read_text(&ini, path, text, strlen(text), status) : ini_read(&ini, path, status))) return false;
+    bool good = load_ini(experiment, &ini, path, saved, overrides, override_count, status);
+    ini_free(&ini);
+    return good;
+}
+
+bool experiment_load_ini(struct experiment *experiment, const struct ini_file *ini, const char *path,
+                         const struct experiment_override *overrides, int override_count, struct status *status)
+{
+    return load_ini(experiment, ini, path, false, overrides, override_count, status);
 }
 
 bool experiment_load(struct experiment *experiment, const char *path, const struct experiment_override *overrides,

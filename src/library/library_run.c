@@ -1,21 +1,8 @@
 /* Whole runs (trainer/run.h). */
 #include <trainer/run.h>
 
-#include <math.h>
-
 #include "library/library_private.h"
 #include "train/train.h"
-
-static struct trainer_figures figures(bool measured, struct evaluation of)
-{
-    return measured ? (struct trainer_figures){of.loss, of.accuracy} : (struct trainer_figures){NAN, NAN};
-}
-
-static struct trainer_evaluation evaluation(struct metrics_columns columns, const struct metrics_row *row)
-{
-    return (struct trainer_evaluation){row->step, figures(true, row->train),
-                                       figures(columns.validation, row->validation), figures(columns.test, row->test)};
-}
 
 bool trainer_run(const struct trainer_experiment *experiment, const char *folder, enum trainer_run_start start,
                  FILE *output, struct trainer_run_result *result, struct trainer_status *status)
@@ -27,8 +14,8 @@ bool trainer_run(const struct trainer_experiment *experiment, const char *folder
     struct run_result run;
     bool good = train_run(&experiment->experiment, folder, starts[start], output ? &shown : NULL, &run, &inner);
     if (good && result) {
-        result->last = evaluation(run.columns, &run.final);
-        result->best = evaluation(run.columns, &run.best);
+        result->last = library_evaluation(&run.final);
+        result->best = library_evaluation(&run.best);
     }
     return library_pass(&inner, status);
 }

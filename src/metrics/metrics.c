@@ -8,6 +8,12 @@ bool evaluation_exists(const struct evaluation *evaluation)
     return !isnan(evaluation->accuracy);
 }
 
+struct evaluation evaluation_mean(struct metrics sums)
+{
+    if (sums.count == 0) return (struct evaluation)EVALUATION_NONE;
+    return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
+}
+
 const char *best_by_name(enum best_by by)
 {
     switch (by) {

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/backend.h"
+
 /* The result of an evaluation: means over the samples that it covers. A loss that is not finite stays as it is. Both
  * figures are NAN where nothing was measured. */
 struct evaluation {
@@ -19,6 +21,9 @@ struct evaluation {
 
 /* Returns true where the evaluation measured something. */
 bool evaluation_exists(const struct evaluation *evaluation);
+
+/* Returns the means of the sums; EVALUATION_NONE where they are of no sample. */
+struct evaluation evaluation_mean(struct metrics sums);
 
 /* One line of metrics.csv. A set that the run does not have, or does not evaluate, is EVALUATION_NONE. */
 struct metrics_row {

@@ -12,11 +12,6 @@ enum { LOOK_STEPS = 25 };
 
 static const struct evaluation not_measured = {NAN, NAN};
 
-static struct evaluation mean(struct metrics sums)
-{
-    return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
-}
-
 /* Evaluates the set that ranks, as a row of the run of the trial; returns false where its loss is not finite. */
 static bool evaluate(struct trainer *trainer, struct run_result *run, struct sweep_result *result)
 {
@@ -35,7 +30,7 @@ static bool evaluate(struct trainer *trainer, struct run_result *run, struct swe
  * stays. */
 static bool look(struct trainer *trainer, struct sweep_result *result)
 {
-    result->train = mean(network_metrics(trainer->network));
+    result->train = evaluation_mean(network_metrics(trainer->network));
     return isfinite(result->train.loss);
 }
 

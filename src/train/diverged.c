@@ -43,12 +43,14 @@ static char *describe_place(const struct network *network)
     return memory_copy_string("every weight is still finite");
 }
 
+/* Describes it as the end of a message, in a new string. */
 static char *describe_checkpoint(const char *run)
 {
+    if (!run) return memory_copy_string("");
     int64_t last = checkpoint_last_step(run, INT64_MAX);
-    if (last < 0) return memory_copy_string("there is no checkpoint from before");
+    if (last < 0) return memory_copy_string("; there is no checkpoint from before");
     char *path = checkpoint_step_path(run, last);
-    char *text = memory_format("the last good checkpoint is %s", path);
+    char *text = memory_format("; the last good checkpoint is %s", path);
     free(path);
     return text;
 }
@@ -56,8 +58,8 @@ static char *describe_checkpoint(const char *run)
 static bool fail(struct trainer *trainer, const char *run, const char *what, struct status *status)
 {
     char *place = describe_place(trainer->network), *checkpoint = describe_checkpoint(run);
-    status_fail(status, STATUS_DIVERGED, "step %" PRId64 ": %s is not finite, at learning rate %g; %s; %s",
-                trainer->step, what, schedule_learning_rate(&trainer->schedule, trainer->step - 1), place, checkpoint);
+    status_fail(status, STATUS_DIVERGED, "step %" PRId64 ": %s is not finite, at learning rate %g; %s%s", trainer->step,
+                what, schedule_learning_rate(&trainer->schedule, trainer->step - 1), place, checkpoint);
     free(place);
     free(checkpoint);
     return false;

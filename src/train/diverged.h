@@ -5,7 +5,7 @@
 #include "train/train.h"
 
 /* Checks a loss, which `what` names ("the training loss"). The error (STATUS_DIVERGED) tells step, learning rate,
- * layer, and the run's last checkpoint, which is older. */
+ * layer, and the last checkpoint in the folder `run`, which is older. NULL: training has no folder. */
 bool diverged_check_loss(struct trainer *trainer, const char *run, const char *what, double loss,
                          struct status *status);
 

@@ -14,12 +14,6 @@ static void evaluate_batch(struct trainer *trainer, const struct evaluation_set 
     prepared_run(trainer->evaluate, &input);
 }
 
-static struct evaluation means(struct metrics sums)
-{
-    if (sums.count == 0) return (struct evaluation)EVALUATION_NONE;
-    return (struct evaluation){sums.loss / (double)sums.count, (double)sums.correct / (double)sums.count};
-}
-
 bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
                              bool (*stop)(void), struct evaluation *evaluation)
 {
@@ -41,7 +35,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     struct metrics sums = network_metrics(trainer->network);
     network_set_metrics(trainer->network, (struct metrics){0});
     if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, shuffled ? trainer->order : NULL);
-    *evaluation = means(sums);
+    *evaluation = evaluation_mean(sums);
     return !stopped;
 }
 
@@ -62,7 +56,7 @@ bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bo
     bool done = evaluate_set(trainer, &trainer->train_part, progress, stop, &row->train) &&
                 evaluate_set(trainer, &trainer->validation_set, progress, stop, &row->validation) &&
                 evaluate_set(trainer, &trainer->test_set, progress, stop, &row->test);
-    if (trainer->experiment->train.eval_train == EVAL_TRAIN_OFF) row->train = means(window);
+    if (trainer->experiment->train.eval_train == EVAL_TRAIN_OFF) row->train = evaluation_mean(window);
     if (done)
         network_set_metrics(trainer->network, (struct metrics){0}); /* nothing may have been evaluated */
     else

@@ -71,8 +71,8 @@ static bool check_split(const struct checkpoint *checkpoint, const struct experi
                            folder);
 }
 
-static bool check(const struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
-                  struct status *status)
+bool run_resume_check(const struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
+                      struct status *status)
 {
     struct experiment there;
     if (!checkpoint_experiment(checkpoint, NULL, 0, &there, status)) return false;
@@ -102,7 +102,8 @@ bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const st
 {
     int64_t last = checkpoint_last_step(folder, INT64_MAX);
     *checkpoint = (struct checkpoint){0};
-    return last < 0 || (read_last(checkpoint, folder, last, status) && check(checkpoint, folder, experiment, status));
+    return last < 0 ||
+           (read_last(checkpoint, folder, last, status) && run_resume_check(checkpoint, folder, experiment, status));
 }
 
 void run_resume_result(const struct checkpoint *checkpoint, const struct metrics_row *rows, struct run_result *result)

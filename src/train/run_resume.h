@@ -10,6 +10,11 @@
 bool run_resume_open(struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
                      struct status *status);
 
+/* Refuses (STATUS_USAGE) an experiment that would give another run than the checkpoint's, or a shorter one. Messages say
+ * that the run is in `folder`. */
+bool run_resume_check(const struct checkpoint *checkpoint, const char *folder, const struct experiment *experiment,
+                      struct status *status);
+
 /* Tells whether a run that goes on may have another value of the key `here` than `there`, in its checkpoint, by the rule
  * of the key's row. */
 bool run_resume_may_differ(const struct experiment_key *key, const struct experiment *there,
