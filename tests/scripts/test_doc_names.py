@@ -13,7 +13,7 @@ from pathlib import Path
 
 SOURCE = Path(sys.argv.pop(1)).resolve()
 DOCS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted((SOURCE / "docs").glob("*.md"))]
-CODE = ("src", "include", "cuda", "proto", "tests", "scripts", "cmake", "configs", ".ci")
+CODE = ("src", "include", "examples", "cuda", "proto", "tests", "scripts", "cmake", "configs", ".ci")
 TEXT = {"", ".c", ".h", ".cu", ".cuh", ".cpp", ".py", ".sh", ".bash", ".ini", ".txt", ".cmake", ".proto", ".js", ".html", ".css"}
 RUN_ENDINGS = r"\.(csv|onnx|safetensors|npz|html|svg|png)$"
 FILE_ENDINGS = r"\.(c|h|cu|cuh|cpp|py|sh|bash|ini|cmake|proto|md|js|clang-\w+)$"

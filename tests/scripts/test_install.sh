@@ -42,22 +42,11 @@ mv "$prefix" "$work/moved"
 PKG_CONFIG_PATH=$(dirname "$(find "$work/moved" -name trainer.pc)")
 export PKG_CONFIG_PATH
 [[ $(pkg-config --modversion trainer) == "$("$work/moved/bin/trainer" --version | cut -d' ' -f2)" ]] || fail "version"
-for header in "$work/moved"/include/trainer/*.h; do echo "#include <trainer/$(basename "$header")>"; done >"$work/consumer.c"
-cat >>"$work/consumer.c" <<'C'
-
-int main(int argc, char **argv)
-{
-    const char *set[] = {"train.max_steps=20"};
-    struct trainer_status status;
-    struct trainer_run_result result;
-    struct trainer_experiment *experiment = argc == 3 ? trainer_experiment_load(argv[1], set, 1, &status) : NULL;
-    if (!experiment || !trainer_run(experiment, argv[2], TRAINER_RUN_NEW, NULL, &result, &status))
-        return fprintf(stderr, "%s\n", status.message), 1;
-    printf("%d\n", (int)result.last.step);
-    trainer_experiment_free(experiment);
-}
-C
-cat >"$work/tiny.ini" <<'INI'
+headers=("$work"/moved/include/trainer/*.h)
+read -ra flags < <(pkg-config --cflags --libs trainer)
+warnings=(-Wall -Wextra -Wpedantic -Werror)
+cd "$work"
+cat >tiny.ini <<'INI'
 [data]
 dataset = synthetic
 synthetic_train = 40
@@ -70,19 +59,93 @@ hidden =
 learning_rate = 0.1
 [train]
 batch_size = 10
+max_steps = 20
 [backend]
 device = cpu
 threads = 1
 INI
-read -ra flags < <(pkg-config --cflags --libs trainer)
-"$compiler" -std=gnu11 -Wall -Werror "$work/consumer.c" -o "$work/consumer" "${flags[@]}" || fail "does not compile"
-sed -n '/^```c$/,/^```$/p' "$source/docs/installing.md" | sed '1d;$d' >"$work/documented.c"
-"$compiler" -std=gnu11 -Wall -Werror "$work/documented.c" -o "$work/documented" "${flags[@]}" ||
-    fail "the program of docs/installing.md does not compile"
-cd "$work"
-[[ $(./consumer tiny.ini run) == 20 ]] || fail "the consumer failed"
-moved/bin/trainer tiny.ini --quiet --out same --set train.max_steps=20
 figures() { cut -d, -f1-7 "$1/metrics.csv"; } # all but the time
-mkdir there && cp tiny.ini there/mine.ini
-[[ $(cd there && ../documented) == *"run    runs/mine"* ]] || fail "the program of docs/installing.md failed"
-[[ $(figures run) == "$(figures same)" && $(figures run | wc -l) == 2 ]] || fail "figures: $(figures run) $(figures same)"
+
+echo "each public header alone, in C and in C++"
+cxx=$(command -v "${CXX:-c++}") || echo "no C++ compiler: not tried in C++"
+for header in "${headers[@]}"; do
+    echo "#include <trainer/$(basename "$header")>" >alone.c
+    "$compiler" -std=c11 "${warnings[@]}" -fsyntax-only "${flags[@]}" alone.c || fail "$header alone"
+    [[ -z $cxx ]] || "$cxx" -std=c++11 -x c++ "${warnings[@]}" -fsyntax-only "${flags[@]}" alone.c || fail "$header in C++"
+done
+
+echo "the examples, one of which is in docs/installing.md"
+for example in "$source"/examples/*.c; do
+    "$compiler" -std=c11 "${warnings[@]}" "$example" -o "$(basename "$example" .c)" "${flags[@]}" || fail "$example"
+done
+sed -n '/^```c$/,/^```$/p' "$source/docs/installing.md" | sed '1d;$d' | diff - "$source/examples/train.c" ||
+    fail "docs/installing.md shows another program than examples/train.c"
+moved/bin/trainer tiny.ini --quiet --out run
+[[ $(./train tiny.ini weights.safetensors) == "step 20: "*"test accuracy $(tail -1 run/metrics.csv | awk -F, '
+    NR == 1 { printf "%.1f", 100 * $6 }') %" ]] || fail "train: $(./train tiny.ini weights.safetensors) $(cat run/metrics.csv)"
+cmp weights.safetensors run/checkpoints/step_00000020.safetensors || fail "train has other weights than the program"
+code=0
+./train nowhere.ini weights.safetensors 2>error || code=$?
+[[ $code == 2 && $(cat error) == "nowhere.ini: cannot open: No such file or directory" ]] || fail "train: $code $(cat error)"
+cp "$source/tests/fixtures/pictures/jpeg_420.jpg" a.png
+if moved/bin/trainer predict run a.png --csv --top 1 >table 2>error; then
+    [[ $(./predict run a.png) == "a.png: $(tail -1 table | cut -d, -f2), "* ]] || fail "predict: $(./predict run a.png) $(cat table)"
+else
+    grep 'no libjpeg-turbo' error || fail "predict: $(cat error)"
+fi
+
+echo "a program in C++ that uses every header"
+printf '#include <trainer/%s>\n' "${headers[@]##*/}" >consumer.cpp
+cat >>consumer.cpp <<'CPP'
+
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+static void expect(bool good, const char *what, const trainer_status &status)
+{
+    if (good) return;
+    std::fprintf(stderr, "%s: %s\n", what, status.message);
+    std::exit(EXIT_FAILURE);
+}
+
+int main()
+{
+    trainer_status status;
+    const char *set[] = {"train.max_steps=30"};
+    trainer_experiment *experiment = trainer_experiment_load("tiny.ini", nullptr, 0, &status);
+    expect(experiment != nullptr && trainer_experiment_set(experiment, set, 1, &status), "experiment", status);
+    char *steps = trainer_experiment_get(experiment, "train.max_steps", &status);
+    expect(steps != nullptr && std::string(steps) == "30", "get", status);
+    std::free(steps);
+    trainer_run_result result;
+    expect(trainer_run(experiment, "cpp", TRAINER_RUN_NEW, nullptr, &result, &status), "run", status);
+
+    trainer_session *session = trainer_session_resume(nullptr, "run", &status);
+    expect(session != nullptr && trainer_session_steps(session) == 20, "resume", status);
+    trainer_session_free(session);
+    session = trainer_session_create(experiment, &status);
+    expect(session != nullptr && trainer_session_step(session, 1000) == 30, "session", status);
+    trainer_evaluation last;
+    expect(trainer_session_evaluate(session, &last, &status) && last.test.loss == result.last.test.loss, "last", status);
+    expect(trainer_session_save(session, "cpp.safetensors", &status), "save", status);
+    trainer_session_free(session);
+
+    trainer_predictor *predictor = trainer_predictor_open("cpp.safetensors", nullptr, 0, &status);
+    expect(predictor != nullptr, "open", status);
+    trainer_image_format format = trainer_predictor_format(predictor);
+    std::vector<uint8_t> pixels(static_cast<size_t>(2 * format.channels * format.height * format.width));
+    std::vector<double> scores(static_cast<size_t>(2 * trainer_predictor_classes(predictor)));
+    trainer_predictor_scores(predictor, pixels.data(), 2, scores.data());
+    expect(scores[0] == scores[scores.size() / 2], "scores", status);
+    trainer_predictor_free(predictor);
+    trainer_experiment_free(experiment);
+    std::printf("%s\n", trainer_version_number() == TRAINER_VERSION_NUMBER ? trainer_version_text() : "another version");
+}
+CPP
+if [[ -n $cxx ]]; then
+    "$cxx" -std=c++11 "${warnings[@]}" consumer.cpp -o consumer "${flags[@]}" || fail "does not compile in C++"
+    [[ $(./consumer) == "$(pkg-config --modversion trainer)" ]] || fail "the program in C++"
+    moved/bin/trainer tiny.ini --quiet --out same --set train.max_steps=30
+    [[ $(figures cpp) == "$(figures same)" && $(figures cpp | wc -l) == 2 ]] || fail "$(figures cpp) $(figures same)"
+fi
