@@ -108,6 +108,16 @@ double *support_read(struct backend *backend, const struct tensor *tensor)
     return values;
 }
 
+void support_gather(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
+                    struct step_state state, const struct tensor *x, int32_t *labels)
+{
+    struct tensor labels_of_x = {labels, {x->shape.n, 1, 1, 1}, TENSOR_LABELS};
+    struct op op = op_make(OP_GATHER);
+    if (augment) op.gather = (struct gather_params){true, *augment};
+    backend_run_op(backend, op, (struct run_input){.state = state, .data = dataset},
+                   OPERANDS([GATHER_X] = x, [GATHER_LABELS] = &labels_of_x));
+}
+
 /* Only gather brings labels to a device, so they travel as a data set of images of one pixel. */
 int32_t *support_labels(struct backend *backend, const double *labels, int64_t count)
 {
@@ -122,9 +132,7 @@ int32_t *support_labels(struct backend *backend, const double *labels, int64_t c
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});
     int32_t *result = backend->ops->alloc(backend, (size_t)count * sizeof(int32_t));
-    struct tensor labels_of_x = {result, x.shape, TENSOR_LABELS};
-    backend_run_op(backend, op_make(OP_GATHER), (struct run_input){.n = count, .data = dataset},
-                   OPERANDS([GATHER_X] = &x, [GATHER_LABELS] = &labels_of_x));
+    support_gather(backend, dataset, NULL, (struct step_state){0}, &x, result);
     double *sync = support_read(backend, &x); /* waits for the device before the pixels are freed */
     free(sync), tensor_free(backend, &x);
     backend->ops->dataset_free(backend, dataset);

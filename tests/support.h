@@ -47,6 +47,11 @@ double *support_read(struct backend *backend, const struct tensor *tensor);
 /* Labels in device memory, (N), each 0..255; free with ops->free. */
 int32_t *support_labels(struct backend *backend, const double *labels, int64_t count);
 
+/* Gathers a batch of a data set into x and, in device memory, labels (N) with the step state. `augment` may be NULL: the
+ * images enter as they are. */
+void support_gather(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
+                    struct step_state state, const struct tensor *x, int32_t *labels);
+
 /* Overwrites a tensor with NaN before the operation that writes it, so that elements which the operation leaves out
  * show. In host memory the padding of an activation is overwritten too, because the buffers of a network are shared by
  * tensors of many shapes. */

@@ -74,8 +74,7 @@ static void expect_batch(struct backend *backend, const struct variant *variant,
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     support_poison(backend, variant->host_memory, &x);
     int32_t *labels = backend->ops->alloc(backend, BATCH * sizeof(int32_t));
-    backend->ops->set_state(backend, &state);
-    backend->ops->gather(backend, dataset, &params, &x, labels);
+    support_gather(backend, dataset, &params, state, &x, labels);
     double *values = support_read(backend, &x), expected[PIXELS];
     for (int64_t n = 0; n < BATCH; n++) {
         int32_t sample = images->order[state.batch_first + n];

@@ -252,8 +252,7 @@ static double *gathered(struct bench *bench, struct augment_params params, struc
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     support_poison(backend, bench->variant->host_memory, &x);
     int32_t *labels = backend->ops->alloc(backend, BATCH * sizeof(int32_t));
-    backend->ops->set_state(backend, &state);
-    backend->ops->gather(backend, bench->dataset, &params, &x, labels);
+    support_gather(backend, bench->dataset, &params, state, &x, labels);
     double *values = support_read(backend, &x);
     for (int n = 0; bench->variant->host_memory && n < BATCH; n++)
         cr_expect_eq(labels[n], images->labels[images->order[state.batch_first + n]]);

@@ -314,8 +314,7 @@ static void expect_gathered(struct backend *backend, const struct variant *varia
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     support_poison(backend, variant->host_memory, &x);
     int32_t *labels = backend->ops->alloc(backend, (size_t)shape.n * sizeof(int32_t));
-    backend->ops->set_state(backend, &(struct step_state){.batch_first = first});
-    backend->ops->gather(backend, dataset, NULL, &x, labels);
+    support_gather(backend, dataset, NULL, (struct step_state){.batch_first = first}, &x, labels);
     double *values = support_read(backend, &x);
     for (int64_t n = 0; n < shape.n; n++) {
         int64_t sample = order ? order[first + n] : first + n;

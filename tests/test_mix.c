@@ -100,8 +100,7 @@ static double *gathered(struct backend *backend, struct device_dataset *dataset,
     if (vectors) shape = (struct shape){BATCH, PIXELS, 1, 1};
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     int32_t *labels = backend->ops->alloc(backend, BATCH * sizeof(int32_t));
-    backend->ops->set_state(backend, &state);
-    backend->ops->gather(backend, dataset, &params, &x, labels);
+    support_gather(backend, dataset, &params, state, &x, labels);
     double *values = support_read(backend, &x);
     backend->ops->free(backend, labels), tensor_free(backend, &x);
     return values;

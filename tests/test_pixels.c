@@ -148,8 +148,7 @@ static struct results compute(struct backend *backend, enum tensor_kind kind, co
     struct conv2d_plan *plan = backend->ops->conv2d_plan_create(backend, (struct window){1, 1, 0}, input, c->o);
     int32_t *labels = backend->ops->alloc(backend, (size_t)c->n * sizeof *labels);
     support_poison(backend, true, &y);
-    backend->ops->set_state(backend, &(struct step_state){.batch_first = 1});
-    backend->ops->gather(backend, dataset, NULL, &x, labels);
+    support_gather(backend, dataset, NULL, (struct step_state){.batch_first = 1}, &x, labels);
     backend->ops->conv2d_forward(backend, plan, &x, &weight, &bias, &y);
     backend->ops->conv2d_backward(backend, plan, &x, &weight, &dy, NULL, &dweight, &dbias);
     struct results results = {0};
