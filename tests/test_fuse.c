@@ -5,6 +5,7 @@
 #include <string.h>
 #include <criterion/criterion.h>
 
+#include "backend/prepared.h"
 #include "experiment_support.h"
 #include "nn/gradcheck.h"
 #include "train/train.h"
@@ -77,6 +78,8 @@ struct setting {
     struct tensor x, dy, gamma, beta;
 };
 
+static const struct run_input still = {0};
+
 static struct tensor random_tensor(struct setting *setting, enum tensor_kind kind, struct shape shape, uint32_t stream,
                                    double offset, double scale)
 {
@@ -127,62 +130,132 @@ static struct result result_open(struct setting *setting)
     return result;
 }
 
-static void *saved_open(struct setting *setting)
+/* Operations with the parameters of the case: fused ones, the normalization alone, and the others of the chain. */
+static struct op fused_op(const struct setting *setting, enum op_kind kind)
 {
-    const struct backend_ops *ops = setting->backend->ops;
-    size_t bytes = setting->c->pooled ? ops->pool_saved_bytes(setting->backend, setting->c->pool, setting->y_shape) : 0;
-    return bytes > 0 ? ops->alloc(setting->backend, bytes) : NULL;
+    struct op op = op_make(kind);
+    op.norm = setting->params;
+    return op;
+}
+
+static struct op norm_op(const struct setting *setting, enum op_kind kind)
+{
+    struct op op = op_make(kind);
+    op.norm =
+        (struct batchnorm_fused_params){.batchnorm = setting->params.batchnorm, .activation.kind = ACTIVATION_NONE};
+    return op;
+}
+
+static struct op activation_op(const struct setting *setting, enum op_kind kind)
+{
+    struct op op = op_make(kind);
+    op.activation = setting->c->activation;
+    return op;
+}
+
+static struct op pool_op(const struct setting *setting, enum op_kind kind)
+{
+    struct op op = op_make(kind);
+    op.pool = setting->c->pool;
+    return op;
+}
+
+/* Memory for what the operation saves for its backward pass; data is NULL where that is nothing. */
+static struct tensor saved_open(struct setting *setting, const struct op *op)
+{
+    int64_t bytes = (int64_t)backend_saved_bytes(setting->backend, op, setting->y_shape);
+    struct tensor saved = {NULL, shape_vector((bytes + 7) / 8), TENSOR_SAVED};
+    if (bytes > 0) saved.data = setting->backend->ops->alloc(setting->backend, (size_t)bytes);
+    return saved;
+}
+
+static const struct tensor *saved_or_none(const struct tensor *saved)
+{
+    return saved->data ? saved : NULL;
 }
 
 static void activate_and_pool(struct setting *setting, const struct tensor *b, const struct tensor *a,
-                              const struct tensor *y, void *saved)
+                              const struct tensor *y, const struct tensor *saved)
 {
-    const struct backend_ops *ops = setting->backend->ops;
-    ops->activation_forward(setting->backend, setting->c->activation, b, setting->c->pooled ? a : y);
-    if (setting->c->pooled) ops->pool_forward(setting->backend, setting->c->pool, a, y, saved);
+    backend_run_op(setting->backend, activation_op(setting, OP_ACTIVATION), still,
+                   OPERANDS([ACTIVATION_X] = b, [ACTIVATION_Y] = setting->c->pooled ? a : y));
+    if (setting->c->pooled)
+        backend_run_op(setting->backend, pool_op(setting, OP_POOL), still,
+                       OPERANDS([POOL_X] = a, [POOL_Y] = y, [POOL_SAVED] = saved_or_none(saved)));
+}
+
+/* y by the batch. Without running statistics those of r stay. */
+static void normalise(struct setting *setting, struct op op, struct result *r, bool running, const struct tensor *y,
+                      const struct tensor *saved)
+{
+    backend_run_op(setting->backend, op, still,
+                   OPERANDS([NORM_X] = &setting->x, [NORM_GAMMA] = &setting->gamma, [NORM_BETA] = &setting->beta,
+                            [NORM_RUNNING_MEAN] = running ? &r->running_mean : NULL,
+                            [NORM_RUNNING_VAR] = running ? &r->running_var : NULL, [NORM_Y] = y, [NORM_MEAN] = &r->mean,
+                            [NORM_RSTD] = &r->rstd, [NORM_SAVED] = saved));
+}
+
+/* y by the running statistics. */
+static void evaluate(struct setting *setting, struct op op, struct result *r, const struct tensor *y)
+{
+    backend_run_op(setting->backend, op, still,
+                   OPERANDS([NORM_EVALUATE_X] = &setting->x, [NORM_EVALUATE_GAMMA] = &setting->gamma,
+                            [NORM_EVALUATE_BETA] = &setting->beta, [NORM_EVALUATE_MEAN] = &r->running_mean,
+                            [NORM_EVALUATE_VAR] = &r->running_var, [NORM_EVALUATE_Y] = y));
+}
+
+/* The gradients of r from dy; dx may be NULL. */
+static void lead_back(struct setting *setting, struct op op, struct result *r, const struct tensor *dy,
+                      const struct tensor *dx, const struct tensor *saved)
+{
+    backend_run_op(
+        setting->backend, op, still,
+        OPERANDS([NORM_BACKWARD_X] = &setting->x, [NORM_BACKWARD_GAMMA] = &setting->gamma,
+                 [NORM_BACKWARD_BETA] = &setting->beta, [NORM_BACKWARD_MEAN] = &r->mean,
+                 [NORM_BACKWARD_RSTD] = &r->rstd, [NORM_BACKWARD_SAVED] = saved, [NORM_BACKWARD_DY] = dy,
+                 [NORM_BACKWARD_DX] = dx, [NORM_BACKWARD_DGAMMA] = &r->dgamma, [NORM_BACKWARD_DBETA] = &r->dbeta));
 }
 
 static struct result run_chain(struct setting *setting)
 {
     struct backend *backend = setting->backend;
-    const struct backend_ops *ops = backend->ops;
-    const struct batchnorm_params params = setting->params.batchnorm;
     struct result r = result_open(setting);
-    struct tensor b = tensor_alloc(backend, TENSOR_ACTIVATION, setting->c->x);
+    struct op pool = pool_op(setting, OP_POOL);
+    struct tensor b = tensor_alloc(backend, TENSOR_ACTIVATION, setting->c->x),
+                  db = tensor_alloc(backend, b.kind, b.shape);
     struct tensor a = tensor_alloc(backend, TENSOR_ACTIVATION, setting->c->x), da = setting->dy;
-    void *saved = saved_open(setting);
-    activate_and_pool(setting, &setting->x, &a, &r.y_normalised, saved);
-    ops->batchnorm_evaluate(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
-                            &r.running_var, &b);
-    activate_and_pool(setting, &b, &a, &r.y_evaluate, saved);
-    ops->batchnorm_forward(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
-                           &r.running_var, &b, &r.mean, &r.rstd);
-    activate_and_pool(setting, &b, &a, &r.y, saved);
+    struct tensor saved = {.data = NULL};
+    if (setting->c->pooled) saved = saved_open(setting, &pool);
+    activate_and_pool(setting, &setting->x, &a, &r.y_normalised, &saved);
+    evaluate(setting, norm_op(setting, OP_NORM_EVALUATE), &r, &b);
+    activate_and_pool(setting, &b, &a, &r.y_evaluate, &saved);
+    normalise(setting, norm_op(setting, OP_NORM), &r, true, &b, NULL);
+    activate_and_pool(setting, &b, &a, &r.y, &saved);
     if (setting->c->pooled) {
-        ops->pool_backward(backend, setting->c->pool, &setting->dy, saved, &a);
+        backend_run_op(backend, pool_op(setting, OP_POOL_BACKWARD), still,
+                       OPERANDS([POOL_BACKWARD_DY] = &setting->dy, [POOL_BACKWARD_SAVED] = saved_or_none(&saved),
+                                [POOL_BACKWARD_DX] = &a));
         da = a;
     }
-    ops->activation_backward(backend, setting->c->activation, &b, &da, &b);
-    ops->batchnorm_backward(backend, &setting->x, &setting->gamma, &r.mean, &r.rstd, &b, &r.dx, &r.dgamma, &r.dbeta);
-    tensor_free(backend, &a), tensor_free(backend, &b), ops->free(backend, saved);
+    backend_run_op(
+        backend, activation_op(setting, OP_ACTIVATION_BACKWARD), still,
+        OPERANDS([ACTIVATION_BACKWARD_X] = &b, [ACTIVATION_BACKWARD_DY] = &da, [ACTIVATION_BACKWARD_DX] = &db));
+    lead_back(setting, norm_op(setting, OP_NORM_BACKWARD), &r, &db, &r.dx, NULL);
+    tensor_free(backend, &a), tensor_free(backend, &b), tensor_free(backend, &db), tensor_free(backend, &saved);
     return r;
 }
 
 static struct result run_fused(struct setting *setting)
 {
-    struct backend *backend = setting->backend;
-    const struct backend_ops *ops = backend->ops;
-    const struct batchnorm_fused_params *params = &setting->params;
     struct result r = result_open(setting);
-    void *saved = saved_open(setting);
-    ops->batchnorm_fused_evaluate(backend, params, &setting->x, NULL, NULL, NULL, NULL, &r.y_normalised);
-    ops->batchnorm_fused_evaluate(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
-                                  &r.running_var, &r.y_evaluate);
-    ops->batchnorm_fused_forward(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.running_mean,
-                                 &r.running_var, &r.y, &r.mean, &r.rstd, saved);
-    ops->batchnorm_fused_backward(backend, params, &setting->x, &setting->gamma, &setting->beta, &r.mean, &r.rstd,
-                                  &setting->dy, saved, &r.dx, &r.dgamma, &r.dbeta);
-    ops->free(backend, saved);
+    struct op op = fused_op(setting, OP_NORM);
+    struct tensor saved = saved_open(setting, &op);
+    backend_run_op(setting->backend, fused_op(setting, OP_NORM_EVALUATE), still,
+                   OPERANDS([NORM_EVALUATE_X] = &setting->x, [NORM_EVALUATE_Y] = &r.y_normalised));
+    evaluate(setting, fused_op(setting, OP_NORM_EVALUATE), &r, &r.y_evaluate);
+    normalise(setting, op, &r, true, &r.y, saved_or_none(&saved));
+    lead_back(setting, fused_op(setting, OP_NORM_BACKWARD), &r, &setting->dy, &r.dx, saved_or_none(&saved));
+    tensor_free(setting->backend, &saved);
     return r;
 }
 
@@ -230,8 +303,8 @@ static void with_each_case(int threads, void (*test)(struct setting *setting))
         for (int i = 0; backend && i < CASES; i++) {
             struct setting setting;
             setting_open(&setting, backend, &variants[v], &cases[i]);
-            bool offers = backend->ops->batchnorm_fused_offered &&
-                          backend->ops->batchnorm_fused_offered(backend, &setting.params);
+            struct op op = fused_op(&setting, OP_NORM);
+            bool offers = backend_supports(backend, &op);
             if (offers) test(&setting), offered++;
             cr_expect(offers || variants[v].device != DEVICE_CPU, "%s, case %d is not offered", variants[v].name, i);
             setting_close(&setting);
@@ -284,15 +357,14 @@ static void optional_arguments(struct setting *setting)
 {
     struct backend *backend = setting->backend;
     struct result full = run_fused(setting), r = result_open(setting);
-    void *saved = saved_open(setting);
-    backend->ops->batchnorm_fused_forward(backend, &setting->params, &setting->x, &setting->gamma, &setting->beta, NULL,
-                                          NULL, &r.y, &r.mean, &r.rstd, saved);
-    backend->ops->batchnorm_fused_backward(backend, &setting->params, &setting->x, &setting->gamma, &setting->beta,
-                                           &r.mean, &r.rstd, &setting->dy, saved, NULL, &r.dgamma, &r.dbeta);
+    struct op op = fused_op(setting, OP_NORM);
+    struct tensor saved = saved_open(setting, &op);
+    normalise(setting, op, &r, false, &r.y, saved_or_none(&saved));
+    lead_back(setting, fused_op(setting, OP_NORM_BACKWARD), &r, &setting->dy, NULL, saved_or_none(&saved));
     expect_same_values(setting, &full.y, &r.y, "y");
     expect_same_values(setting, &full.dgamma, &r.dgamma, "dgamma");
     expect_same_values(setting, &full.dbeta, &r.dbeta, "dbeta");
-    backend->ops->free(backend, saved);
+    tensor_free(backend, &saved);
     for (int i = 0; i < RESULTS; i++) {
         tensor_free(backend, (struct tensor *)&full + i);
         tensor_free(backend, (struct tensor *)&r + i);
