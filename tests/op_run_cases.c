@@ -1,7 +1,6 @@
 /* The operations that each kind of case is made of (op_cases.h has the inputs, op_run.h the outputs). */
 #include <string.h>
 
-#include "backend/reference/reference.h"
 #include "data/mix.h"
 #include "op_run_private.h"
 #include "util/check.h"
@@ -234,13 +233,12 @@ static void write_magnitude(struct op_run *run, const struct op_case *c)
 
 bool op_case_offered(const struct op_case *c, const struct backend *backend)
 {
-    const struct op_function *functions = backend->functions;
-    if (!functions[c->kind].run) return false;
-    if (c->kind != OP_NORM || functions == reference_functions) return true;
-    bool active = c->norm.params.activation.kind != ACTIVATION_NONE;
-    bool fused =
-        backend->ops->batchnorm_fused_offered && backend->ops->batchnorm_fused_offered(backend, &c->norm.params);
-    return !c->norm.addend && (active ? fused : !c->norm.params.pooled);
+    struct op op = op_make(c->kind);
+    if (c->kind == OP_NORM) {
+        op.norm = c->norm.params;
+        if (c->norm.addend) op.tensor[NORM_ADDEND] = 0;
+    }
+    return backend_supports(backend, &op);
 }
 
 bool op_case_comparable(const struct op_case *c, const struct variant *variant)

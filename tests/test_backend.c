@@ -84,6 +84,8 @@ Test(backend, auto_always_finds_one)
     backend_destroy(NULL);
 }
 
+static const struct run_input still = {0};
+
 /* --- memory and the boundary --- */
 
 /* Calls a test with every backend that this machine can create. */
@@ -263,17 +265,21 @@ Test(backend, plans_serve_smaller_batches)
 static void elementwise_in_place(struct backend *backend, const struct variant *variant)
 {
     const struct shape shape = {3, 17, 2, 2};
-    for (int op = ELEMENTWISE_ADD; op <= ELEMENTWISE_AFFINE; op++) {
-        struct elementwise_params params = {.op = (enum elementwise)op, .scale = 0.5, .shift = 2};
-        bool two = op < ELEMENTWISE_SQUARE;
+    for (int kind = ELEMENTWISE_ADD; kind <= ELEMENTWISE_AFFINE; kind++) {
+        bool two = kind < ELEMENTWISE_SQUARE;
+        struct op op = op_make(OP_ELEMENTWISE);
+        op.elementwise = (struct elementwise_params){.op = (enum elementwise)kind, .scale = 0.5, .shift = 2};
         for (int place = 0; place <= two; place++) {
             struct tensor t[2], y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
             for (uint32_t k = 0; k < 2; k++) t[k] = random_tensor(backend, TENSOR_ACTIVATION, shape, 4 + k);
-            backend->ops->elementwise(backend, params, &t[0], two ? &t[1] : NULL, &y);
-            backend->ops->elementwise(backend, params, &t[0], two ? &t[1] : NULL, &t[place]);
+            const struct tensor *to[] = {&y, &t[place]};
+            for (int i = 0; i < 2; i++)
+                backend_run_op(
+                    backend, op, still,
+                    OPERANDS([ELEMENTWISE_A] = &t[0], [ELEMENTWISE_B] = two ? &t[1] : NULL, [ELEMENTWISE_Y] = to[i]));
             double *a = support_read(backend, &y), *b = support_read(backend, &t[place]);
             size_t bytes = (size_t)shape_count(shape) * sizeof(double);
-            cr_expect(memcmp(a, b, bytes) == 0, "%s: operation %d over operand %d", variant->name, op, place);
+            cr_expect(memcmp(a, b, bytes) == 0, "%s: operation %d over operand %d", variant->name, kind, place);
             free(a), free(b);
             tensor_free(backend, &t[0]), tensor_free(backend, &t[1]), tensor_free(backend, &y);
         }
@@ -403,14 +409,17 @@ Test(backend, run_sees_each_state)
 static void batchnorm_without_running_statistics(struct backend *backend, const struct variant *variant)
 {
     const struct shape shape = {5, 17, 3, 2}, vector = {1, 17, 1, 1};
-    const struct batchnorm_params params = {1e-5, 0.1};
+    struct op op = op_make(OP_NORM);
+    op.norm = (struct batchnorm_fused_params){.batchnorm = {1e-5, 0.1}, .activation.kind = ACTIVATION_NONE};
     struct tensor x = random_tensor(backend, TENSOR_ACTIVATION, shape, 6);
     struct tensor y[2], v[6];
     for (uint32_t i = 0; i < 6; i++) v[i] = random_tensor(backend, TENSOR_VECTOR, vector, 7 + i);
     for (int i = 0; i < 2; i++) y[i] = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
-    const struct backend_ops *ops = backend->ops;
-    ops->batchnorm_forward(backend, params, &x, &v[0], &v[1], &v[2], &v[3], &y[0], &v[4], &v[5]);
-    ops->batchnorm_forward(backend, params, &x, &v[0], &v[1], NULL, NULL, &y[1], &v[4], &v[5]);
+    for (int i = 0; i < 2; i++)
+        backend_run_op(backend, op, still,
+                       OPERANDS([NORM_X] = &x, [NORM_GAMMA] = &v[0], [NORM_BETA] = &v[1],
+                                [NORM_RUNNING_MEAN] = i == 0 ? &v[2] : NULL, [NORM_RUNNING_VAR] = i == 0 ? &v[3] : NULL,
+                                [NORM_Y] = &y[i], [NORM_MEAN] = &v[4], [NORM_RSTD] = &v[5]));
     double *a = support_read(backend, &y[0]), *b = support_read(backend, &y[1]);
     cr_expect(memcmp(a, b, (size_t)shape_count(shape) * sizeof(double)) == 0, "%s", variant->name);
     free(a), free(b), tensor_free(backend, &x);

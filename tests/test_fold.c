@@ -4,6 +4,7 @@
 #include <string.h>
 #include <criterion/criterion.h>
 
+#include "backend/prepared.h"
 #include "experiment_support.h"
 #include "network_support.h"
 
@@ -29,6 +30,9 @@ struct setting {
     struct tensor x, y, folded_y, weight, to_weight;
     struct tensor bias, gamma, beta, running_mean, running_var, to_bias;
 };
+
+static const struct run_input still = {0};
+static const struct batchnorm_params params = {1e-5, 0.1};
 
 static struct tensor random_tensor(const struct setting *setting, enum tensor_kind kind, struct shape shape,
                                    uint32_t stream, double offset, double scale)
@@ -73,17 +77,26 @@ static void setting_close(struct setting *setting)
 static void run_both(struct setting *setting, const struct fold_case *c)
 {
     struct backend *backend = setting->backend;
-    const struct backend_ops *ops = backend->ops;
-    const struct batchnorm_params params = {1e-5, 0.1};
+    struct op conv2d = op_make(OP_CONV2D), norm = op_make(OP_NORM_EVALUATE), fold = op_make(OP_FOLD);
     struct tensor convolved = tensor_alloc(backend, TENSOR_ACTIVATION, setting->y.shape);
-    struct conv2d_plan *plan = ops->conv2d_plan_create(backend, c->window, c->x, c->channels);
-    ops->conv2d_forward(backend, plan, &setting->x, &setting->weight, &setting->bias, &convolved);
-    ops->batchnorm_evaluate(backend, params, &convolved, &setting->gamma, &setting->beta, &setting->running_mean,
-                            &setting->running_var, &setting->y);
-    ops->batchnorm_fold(backend, params, &setting->weight, &setting->bias, &setting->gamma, &setting->beta,
-                        &setting->running_mean, &setting->running_var, &setting->to_weight, &setting->to_bias);
-    ops->conv2d_forward(backend, plan, &setting->x, &setting->to_weight, &setting->to_bias, &setting->folded_y);
-    ops->conv2d_plan_destroy(backend, plan);
+    conv2d.conv2d = c->window;
+    norm.norm = (struct batchnorm_fused_params){.batchnorm = params, .activation.kind = ACTIVATION_NONE};
+    fold.fold = params;
+    backend_run_op(backend, conv2d, still,
+                   OPERANDS([CONV2D_X] = &setting->x, [CONV2D_WEIGHT] = &setting->weight,
+                            [CONV2D_BIAS] = &setting->bias, [CONV2D_Y] = &convolved));
+    backend_run_op(backend, norm, still,
+                   OPERANDS([NORM_EVALUATE_X] = &convolved, [NORM_EVALUATE_GAMMA] = &setting->gamma,
+                            [NORM_EVALUATE_BETA] = &setting->beta, [NORM_EVALUATE_MEAN] = &setting->running_mean,
+                            [NORM_EVALUATE_VAR] = &setting->running_var, [NORM_EVALUATE_Y] = &setting->y));
+    backend_run_op(
+        backend, fold, still,
+        OPERANDS([FOLD_WEIGHT] = &setting->weight, [FOLD_BIAS] = &setting->bias, [FOLD_GAMMA] = &setting->gamma,
+                 [FOLD_BETA] = &setting->beta, [FOLD_MEAN] = &setting->running_mean, [FOLD_VAR] = &setting->running_var,
+                 [FOLD_TO_WEIGHT] = &setting->to_weight, [FOLD_TO_BIAS] = &setting->to_bias));
+    backend_run_op(backend, conv2d, still,
+                   OPERANDS([CONV2D_X] = &setting->x, [CONV2D_WEIGHT] = &setting->to_weight,
+                            [CONV2D_BIAS] = &setting->to_bias, [CONV2D_Y] = &setting->folded_y));
     tensor_free(backend, &convolved);
 }
 
@@ -114,7 +127,9 @@ Test(fold, convolution_contains_the_normalization)
     for (int v = 0; v < count; v++) {
         struct backend *backend = variant_create(&variants[v], 2);
         struct setting setting = {.backend = backend, .variant = &variants[v]};
-        for (int i = 0; backend && backend->ops->batchnorm_fold && i < CASES; i++, offered++)
+        struct op fold = op_make(OP_FOLD);
+        fold.fold = params;
+        for (int i = 0; backend && backend_supports(backend, &fold) && i < CASES; i++, offered++)
             check_case(&setting, &cases[i]);
         backend_destroy(backend);
     }
