@@ -22,7 +22,7 @@ struct derivative {
     struct program *program;
     struct prepared *prepared;
     const struct run_input *input;
-    struct gradient_ends ends;
+    int x, dx, y, dy; /* the operand and its gradient; the output and its gradient, -1 for a loss */
     char *work;
 };
 
@@ -68,16 +68,20 @@ static struct derivative derivative_open(struct backend *backend, const struct o
     struct op op = from->ops[place_of_op];
     struct derivative d = {.program = program_create(backend, from->max_n),
                            .input = op_run_input_of(run, place_of_op),
-                           .ends = {.output = -1, .doutput = -1, .input = operand}};
+                           .x = operand,
+                           .y = -1,
+                           .dy = -1};
     for (int t = 0; t < from->tensor_count; t++) program_tensor_add(d.program, from->tensors[t]);
     program_add(d.program, op);
     if (!is_loss(op.kind)) {
-        d.ends.output = op.tensor[output_slot(op.kind)];
-        d.ends.doutput = program_like(d.program, "dy", d.ends.output);
+        d.y = op.tensor[output_slot(op.kind)];
+        d.dy = program_like(d.program, "dy", d.y);
     }
-    program_gradient(d.program, &d.ends);
+    const struct gradient_ends ends = {
+        .output = d.y, .doutput = d.dy, .input_count = 1, .inputs = &d.x, .dinputs = &d.dx};
+    program_gradient(d.program, &ends);
     place(&d);
-    if (!is_loss(op.kind)) support_fill(data_of(&d, d.ends.doutput), count_of(&d, d.ends.doutput), 7, 0, 0, 1);
+    if (!is_loss(op.kind)) support_fill(data_of(&d, d.dy), count_of(&d, d.dy), 7, 0, 0, 1);
     void *base[SPACES] = {[SPACE_WORK] = d.work};
     d.prepared = prepared_create(d.program, backend, base);
     return d;
@@ -108,8 +112,8 @@ static double forward_loss(const struct derivative *d, struct backend *backend, 
     reference_functions[d->program->ops[0].kind].run(backend, &d->prepared->calls[0]);
     *rounding = 16 * 0x1p-53;
     if (metrics) return metrics->loss / (double)d->program->max_n;
-    const double *y = data_of(d, d->ends.output), *dy = data_of(d, d->ends.doutput);
-    for (int64_t i = 0; i < count_of(d, d->ends.output); i++) {
+    const double *y = data_of(d, d->y), *dy = data_of(d, d->dy);
+    for (int64_t i = 0; i < count_of(d, d->y); i++) {
         loss += y[i] * dy[i];
         squares += dy[i] * dy[i];
         most = fmax(most, fabs(y[i]));
@@ -122,12 +126,12 @@ static double forward_loss(const struct derivative *d, struct backend *backend, 
 static void expect_differences(const struct derivative *d, struct backend *backend, const struct op_case *c,
                                const char *operand)
 {
-    double *x = data_of(d, d->ends.input), rounding;
-    int64_t count = count_of(d, d->ends.input), checked = count < CHECKED_ELEMENTS ? count : CHECKED_ELEMENTS;
+    double *x = data_of(d, d->x), rounding;
+    int64_t count = count_of(d, d->x), checked = count < CHECKED_ELEMENTS ? count : CHECKED_ELEMENTS;
     struct rng rng = rng_create(support_seed(c->name), RNG_STREAM_GRADCHECK, 1);
     for (int64_t k = 0; k < checked; k++) {
         int64_t i = checked == count ? k : rng_below(&rng, (uint32_t)count);
-        double centre = x[i], dx = data_of(d, d->ends.dinput)[i], above, below; /* a loss writes dx in each run */
+        double centre = x[i], dx = data_of(d, d->dx)[i], above, below; /* a loss writes dx in each run */
         x[i] = centre + step_size;
         above = forward_loss(d, backend, &rounding);
         x[i] = centre - step_size;
@@ -156,7 +160,7 @@ static void check_operands(struct backend *backend, const struct op_case *c, con
         if (row->operand[slot].role != OPERAND_READ || op->tensor[slot] < 0 || has_no_gradient(op->kind, slot))
             continue;
         struct derivative d = derivative_open(backend, run, i, op->tensor[slot]);
-        cr_assert(d.ends.dinput >= 0, "%s: no gradient of %s", c->name, row->operand[slot].name);
+        cr_assert(d.dx >= 0, "%s: no gradient of %s", c->name, row->operand[slot].name);
         prepared_run(d.prepared, d.input);
         expect_differences(&d, backend, c, row->operand[slot].name);
         derivative_close(&d);

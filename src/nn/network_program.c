@@ -105,14 +105,14 @@ static void write_layers(const struct network *network, const struct network_req
 /* Writes the backward pass behind the forward ops. */
 static void write_backward(const struct network_request *request, struct network_program *made)
 {
-    struct gradient_ends ends = {.output = -1, .doutput = -1, .input = request->dinput ? made->x : -1};
+    struct gradient_ends ends = {.output = -1, .doutput = -1, .inputs = &made->x, .dinputs = &made->dx};
+    if (request->dinput) ends.input_count = 1;
     if (!request->loss) {
         ends.output = made->y;
         ends.doutput = made->dy = program_like(made->program, "dy", made->y);
         made->program->tensors[made->dy].keep = true;
     }
     program_gradient(made->program, &ends);
-    made->dx = ends.dinput;
     if (made->dx >= 0) made->program->tensors[made->dx].keep = true;
 }
 

@@ -7,12 +7,10 @@
 #include "util/check.h"
 #include "util/memory.h"
 
-enum { MOST_SHARES = 16 }; /* readers of one tensor */
-
 /* The gradient of a tensor of the forward pass while it is collected. */
 struct entry {
     bool wanted;
-    int shares[MOST_SHARES]; /* tensors that the sum is made of, in descending order of their ops */
+    int *shares; /* tensors that the sum is made of, in descending order of their ops; owned */
     int share_count;
     int sum; /* the complete gradient once it has been asked for; -1: not yet */
 };
@@ -50,7 +48,8 @@ void gradient_pass(struct gradient *gradient, int tensor, int share)
 {
     if (!gradient_wanted(gradient, tensor)) return;
     struct entry *entry = entry_of(gradient, tensor);
-    CHECK(entry->sum < 0 && entry->share_count < MOST_SHARES);
+    CHECK(entry->sum < 0);
+    entry->shares = memory_resize(entry->shares, (size_t)entry->share_count + 1, sizeof *entry->shares);
     entry->shares[entry->share_count++] = share;
 }
 
@@ -116,11 +115,11 @@ static void finish_parameter(struct gradient *gradient, int tensor)
 }
 
 /* A tensor is wanted where it is a parameter with a gradient, is asked for, or is computed from one that is. */
-static void find_wanted(struct gradient *gradient, int input)
+static void find_wanted(struct gradient *gradient, const struct gradient_ends *ends)
 {
     const struct program *program = gradient->program;
     for (int t = 0; t < gradient->entry_count; t++) gradient->entries[t].wanted = has_place(gradient, t);
-    if (input >= 0) entry_of(gradient, input)->wanted = true;
+    for (int k = 0; k < ends->input_count; k++) entry_of(gradient, ends->inputs[k])->wanted = true;
     for (int i = 0; i < program->op_count; i++) {
         const struct op *op = &program->ops[i];
         const struct op_row *row = op_row(op->kind);
@@ -133,13 +132,27 @@ static void find_wanted(struct gradient *gradient, int input)
     }
 }
 
-void program_gradient(struct program *program, struct gradient_ends *ends)
+static struct gradient gradient_open(struct program *program)
 {
     struct gradient gradient = {.program = program, .entry_count = program->tensor_count};
     gradient.entries = memory_alloc((size_t)program->tensor_count, sizeof *gradient.entries);
     for (int t = 0; t < gradient.entry_count; t++) gradient.entries[t].sum = -1;
-    find_wanted(&gradient, ends ? ends->input : -1);
-    if (ends && ends->output >= 0) gradient_pass(&gradient, ends->output, ends->doutput);
+    return gradient;
+}
+
+static void gradient_close(struct gradient *gradient)
+{
+    for (int t = 0; t < gradient->entry_count; t++) free(gradient->entries[t].shares);
+    free(gradient->entries);
+}
+
+void program_gradient(struct program *program, const struct gradient_ends *ends)
+{
+    const struct gradient_ends none = {.output = -1, .doutput = -1};
+    struct gradient gradient = gradient_open(program);
+    if (!ends) ends = &none;
+    find_wanted(&gradient, ends);
+    if (ends->output >= 0) gradient_pass(&gradient, ends->output, ends->doutput);
     struct op visited;
     gradient.visited = &visited;
     for (int i = program->op_count - 1; i >= program->once_count; i--) {
@@ -147,8 +160,8 @@ void program_gradient(struct program *program, struct gradient_ends *ends)
         const struct op_row *row = op_row(visited.kind);
         if (row->gradient) row->gradient(&gradient, i);
     }
-    if (ends) ends->dinput = ends->input >= 0 ? gradient_of(&gradient, ends->input) : -1;
+    for (int k = 0; k < ends->input_count; k++) ends->dinputs[k] = gradient_of(&gradient, ends->inputs[k]);
     for (int t = 0; t < gradient.entry_count; t++)
         if (has_place(&gradient, t)) finish_parameter(&gradient, t);
-    free(gradient.entries);
+    gradient_close(&gradient);
 }

@@ -12,12 +12,13 @@
 /* The ends of a backward pass beside its loss and its parameters; -1 where there is none. */
 struct gradient_ends {
     int output, doutput; /* a tensor and its gradient, which the caller fills: for programs without a loss */
-    int input;           /* a tensor whose gradient is wanted, as of the network's input */
-    int dinput;          /* set by program_gradient: that gradient; -1 where nothing leads to it */
+    int input_count;
+    const int *inputs; /* tensors whose gradients are wanted, as of a network's input; borrowed */
+    int *dinputs;      /* program_gradient sets these gradients; -1 where nothing leads to one */
 };
 
 /* Appends the backward ops of all ops of the program. Parameters with a `gradient` get theirs. ends may be NULL. */
-void program_gradient(struct program *program, struct gradient_ends *ends);
+void program_gradient(struct program *program, const struct gradient_ends *ends);
 
 /* --- for the rows --- */
 
