@@ -59,7 +59,7 @@ static const struct network_program *program_of(const struct runner *runner, enu
 struct tensor runner_input(const struct runner *runner, enum layer_mode mode)
 {
     const struct network_program *made = program_of(runner, mode);
-    return tensor_of(runner, made, made->x);
+    return tensor_of(runner, made, made->x[0]);
 }
 
 struct tensor runner_output(const struct runner *runner, enum layer_mode mode)
@@ -70,7 +70,7 @@ struct tensor runner_output(const struct runner *runner, enum layer_mode mode)
 
 struct tensor runner_dinput(const struct runner *runner)
 {
-    return tensor_of(runner, &runner->training, runner->training.dx);
+    return tensor_of(runner, &runner->training, runner->training.dx[0]);
 }
 
 struct tensor runner_doutput(const struct runner *runner)

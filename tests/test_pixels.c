@@ -306,7 +306,7 @@ static enum tensor_kind input_kind(const char *text, struct backend *backend)
 {
     struct session *session = session_open_on(text, backend, 2);
     const struct network_program *training = &session->trainer.training;
-    enum tensor_kind kind = training->program->tensors[training->x].kind;
+    enum tensor_kind kind = training->program->tensors[training->x[0]].kind;
     session_close(session);
     return kind;
 }

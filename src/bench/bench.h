@@ -6,11 +6,12 @@
 #include <stdio.h>
 
 #include "config/experiment.h"
+#include "nn/network.h"
 
 /* The cost of one part of a step: a layer, or work that belongs to no layer. The FLOPs count two per multiplication for
  * the whole batch. They leave out multiplications by padding, and do not depend on the kernel. 0: not counted. */
 struct bench_part {
-    char name[64];
+    char name[NETWORK_GROUP_TEXT];
     const char *kind;         /* the layer's kind, "conv2d", "batchnorm", ...; else the name; static */
     double forward, backward; /* seconds, median over the steps; backward is 0 where the part has none */
     double forward_flops, backward_flops;

@@ -79,7 +79,7 @@ struct check {
     struct prepared *prepared;
     void *work; /* SPACE_WORK of the program */
     struct rng rng;
-    struct mirror x, y, dy, dx;
+    struct mirror x[LAYER_MAX_INPUTS], dx[LAYER_MAX_INPUTS], y, dy;
     /* L = sum of weights * outputs, over the elements of y or over the loss alone. */
     int64_t outputs;
     const double *weights;        /* r */
@@ -217,7 +217,8 @@ static void outputs_create(struct check *check, int64_t count, const double *wei
     if (check->group.count > 0) check->terms /= (double)shape_sample_count(check->y.tensor.shape);
     /* A loss subtracts an input from the logarithm of a sum of exponentials: its rounding error is one of the
      * inputs. */
-    if (check->group.count == 0) check->largest = fmax(check->largest, largest_of(check->x.values, check->x.count));
+    if (check->group.count == 0)
+        check->largest = fmax(check->largest, largest_of(check->x[0].values, check->x[0].count));
 }
 
 static void outputs_free(struct check *check)
@@ -324,7 +325,7 @@ static int64_t choose_place(struct check *check, const double *analytic, int64_t
 /* Compares `analytic`, the gradient by the values of the mirror, with quotients at some places. */
 static void check_tensor(struct check *check, const char *name, struct mirror *mirror, const double *analytic)
 {
-    char text[64];
+    char text[NETWORK_GROUP_TEXT];
     struct quotient quotients[VALUES_PER_TENSOR];
     double derivatives[VALUES_PER_TENSOR];
     struct gradcheck_result result = {.layer = group_name(check, text, sizeof text), .tensor = name};
@@ -381,8 +382,10 @@ static void check_open(struct check *check, struct layer_group group)
     void *base[SPACES] = {[SPACE_WORK] = check->work};
     network_bases(network, base);
     check->prepared = prepared_create(check->made.program, backend, base);
-    check->x = mirror_create(check, check->made.x);
-    check->dx = mirror_create(check, check->made.dx);
+    for (int k = 0; k < check->made.input_count; k++) {
+        check->x[k] = mirror_create(check, check->made.x[k]);
+        check->dx[k] = mirror_create(check, check->made.dx[k]);
+    }
     check->y = mirror_create(check, loss ? -1 : check->made.y);
     check->dy = mirror_create(check, check->made.dy);
 }
@@ -391,13 +394,36 @@ static void check_close(struct check *check)
 {
     struct backend *backend = check->network->backend;
     outputs_free(check);
-    free(check->x.values);
-    free(check->dx.values);
+    for (int k = 0; k < check->made.input_count; k++) {
+        free(check->x[k].values);
+        free(check->dx[k].values);
+    }
     free(check->y.values);
     free(check->dy.values);
     prepared_free(check->prepared);
     program_free(check->made.program);
     backend->ops->free(backend, check->work);
+}
+
+/* Fills an input of the group, away from its kinks. */
+static void fill_input(struct check *check, struct mirror *x)
+{
+    if (check->network->layers[check->group.first].spec.kind == LAYER_POOL) {
+        fill_distinct(x);
+    } else if (check->group.count > 1) {
+        fill_off_mean(x);
+    } else {
+        fill_off_zero(check, x);
+    }
+    mirror_write(check->network->backend, x);
+}
+
+static void check_inputs(struct check *check)
+{
+    static const char *const names[LAYER_MAX_INPUTS] = {"input 1", "input 2", "input 3", "input 4"};
+    int count = check->made.input_count;
+    for (int k = 0; k < count; k++)
+        check_tensor(check, count == 1 ? "input" : names[k], &check->x[k], check->dx[k].values);
 }
 
 /* The analytic gradients at the values that the mirrors hold; the differences that follow overwrite them. */
@@ -406,22 +432,15 @@ static void check_group(struct check *check, struct layer_group group)
     struct backend *backend = check->network->backend;
     struct layer *layer = &check->network->layers[group.first];
     check_open(check, group);
-    if (layer->spec.kind == LAYER_POOL) {
-        fill_distinct(&check->x);
-    } else if (group.count > 1) {
-        fill_off_mean(&check->x);
-    } else {
-        fill_off_zero(check, &check->x);
-    }
+    for (int k = 0; k < check->made.input_count; k++) fill_input(check, &check->x[k]);
     fill_off_zero(check, &check->dy);
-    mirror_write(backend, &check->x);
     mirror_write(backend, &check->dy);
     outputs_create(check, check->y.count, check->dy.values);
     run(check, PHASE_BACKWARD);
-    mirror_read(backend, &check->dx);
+    for (int k = 0; k < check->made.input_count; k++) mirror_read(backend, &check->dx[k]);
     double *analytic[LAYER_MAX_PARAMETERS];
     for (int p = 0; p < layer->parameter_count; p++) analytic[p] = read_gradient(check, &layer->parameter[p]);
-    check_tensor(check, "input", &check->x, check->dx.values);
+    check_inputs(check);
     for (int p = 0; p < layer->parameter_count; p++) {
         check_parameter(check, &layer->parameter[p], analytic[p]);
         free(analytic[p]);
@@ -433,18 +452,19 @@ static void check_loss(struct check *check)
 {
     const struct network *network = check->network;
     const double weight = 1;
+    struct mirror *x = &check->x[0];
     check_open(check, (struct layer_group){network->layer_count - 1, 0});
     if (network->loss == LOSS_FUSED) {
-        fill_off_zero(check, &check->x);
+        fill_off_zero(check, x);
     } else {
-        fill_probabilities(check, &check->x);
-        check->step = default_step / (double)check->x.tensor.shape.c; /* a probability is that small */
+        fill_probabilities(check, x);
+        check->step = default_step / (double)x->tensor.shape.c; /* a probability is that small */
     }
-    mirror_write(network->backend, &check->x);
+    mirror_write(network->backend, x);
     outputs_create(check, 1, &weight);
     run(check, PHASE_BACKWARD);
-    mirror_read(network->backend, &check->dx);
-    check_tensor(check, "input", &check->x, check->dx.values);
+    mirror_read(network->backend, &check->dx[0]);
+    check_tensor(check, "input", x, check->dx[0].values);
     check_close(check);
 }
 

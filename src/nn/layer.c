@@ -44,15 +44,32 @@ int64_t layer_parameter_scalars(const struct layer *layer)
     return count;
 }
 
-bool layer_fail(const struct layer *layer, struct status *status, const char *format, ...)
+static bool fail(const struct layer_spec *spec, int index, struct status *status, const char *format, va_list arguments)
+    __attribute__((format(printf, 4, 0)));
+static bool fail(const struct layer_spec *spec, int index, struct status *status, const char *format, va_list arguments)
 {
     char message[STATUS_MESSAGE_SIZE];
+    vsnprintf(message, sizeof message, format, arguments);
+    if (spec->origin) return status_fail(status, STATUS_USAGE, "%s: %s", spec->origin, message);
+    return status_fail(status, STATUS_USAGE, "layer %d (%s): %s", index, layer_ops_of(spec->kind)->name, message);
+}
+
+bool layer_fail(const struct layer *layer, struct status *status, const char *format, ...)
+{
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    bool good = fail(&layer->spec, layer->index, status, format, arguments);
     va_end(arguments);
-    if (layer->spec.origin) return status_fail(status, STATUS_USAGE, "%s: %s", layer->spec.origin, message);
-    return status_fail(status, STATUS_USAGE, "layer %d (%s): %s", layer->index, layer->ops->name, message);
+    return good;
+}
+
+bool layer_spec_fail(const struct layer_spec *spec, int index, struct status *status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    bool good = fail(spec, index, status, format, arguments);
+    va_end(arguments);
+    return good;
 }
 
 void layer_add_parameter(struct layer *layer, const char *name, enum tensor_kind kind, struct shape shape)
@@ -71,13 +88,13 @@ void layer_add_buffer(struct layer *layer, const char *name, struct shape shape)
 bool layer_infer_same_shape(struct layer *layer, struct status *status)
 {
     (void)status; /* any shape will do */
-    layer->output = layer->input;
+    layer->output = layer->input[0];
     return true;
 }
 
 void layer_add_weight_and_bias(struct layer *layer, int64_t kernel)
 {
-    struct shape weight = {layer->output.c, layer->input.c, kernel, kernel};
+    struct shape weight = {layer->output.c, layer->input[0].c, kernel, kernel};
     layer_add_parameter(layer, "weight", TENSOR_FILTER, weight);
     layer_add_parameter(layer, "bias", TENSOR_VECTOR, shape_vector(layer->output.c));
     layer->multiply_adds = count_product(shape_count(weight), count_product(layer->output.h, layer->output.w));

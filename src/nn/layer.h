@@ -38,11 +38,21 @@ struct batchnorm_spec {
     bool batch_stats_only; /* normalise by the batch at evaluation too, and keep no running statistics */
 };
 
-/* The description of a layer before it exists. `origin` is put before the message of a shape error ("file:line:
- * section.key: entry 3 (M)"); it is borrowed and may be NULL. */
+enum {
+    LAYER_MAX_INPUTS = 4,
+    NETWORK_INPUT = -1, /* stands for the network's input where a layer's index is expected */
+};
+
+/* The description of a layer before it exists. All strings are borrowed and may be NULL. `origin` is put before the
+ * message of an error ("file:line: section.key: entry 3 (M)").
+ *
+ * A layer reads the layers that `input` names, in this order, up to the first NULL; "input" is the network's input. A
+ * layer that names none reads the one before it. */
 struct layer_spec {
     enum layer_kind kind;
     const char *origin;
+    const char *name; /* by which later layers read it, at least one byte; no other layer's, and not "input" */
+    const char *input[LAYER_MAX_INPUTS];
     union {
         struct {
             int64_t units;
@@ -78,15 +88,23 @@ struct layer_buffer {
     int64_t offset; /* bytes from the start of the arena */
 };
 
+/* The layers that a layer reads, by index. */
+struct layer_sources {
+    int count;
+    int layer[LAYER_MAX_INPUTS]; /* NETWORK_INPUT: none, but the network's input */
+};
+
 struct layer {
     const struct layer_ops *ops;
-    struct layer_spec spec;
+    struct layer_spec spec; /* its strings are NULL once the network is built */
+    char *name;             /* NULL: it has none; owned by the network */
+    struct layer_sources sources;
     struct backend *backend;
     int index; /* place among the layers: names the layer in a checkpoint, and the random stream of a dropout mask */
     int first_parameter; /* number of parameters before it: names the random streams of the starting values */
     uint64_t seed;
-    struct shape input, output; /* n is the largest batch */
-    int64_t multiply_adds;      /* per sample, forward */
+    struct shape input[LAYER_MAX_INPUTS], output; /* n is the largest batch */
+    int64_t multiply_adds;                        /* per sample, forward */
     int parameter_count, buffer_count;
     struct parameter parameter[LAYER_MAX_PARAMETERS];
     struct layer_buffer buffer[LAYER_MAX_BUFFERS];
@@ -98,6 +116,9 @@ struct program;
 
 struct layer_ops {
     const char *name;
+    struct {
+        int least, most;
+    } inputs; /* how many it takes */
     /* See layer_describe. May be NULL: the name alone. */
     void (*describe)(const struct layer *layer, char *text, size_t size);
     /* Sets output, multiply_adds, and the kind, name and shape of each parameter and buffer (data is still NULL), from
@@ -105,9 +126,9 @@ struct layer_ops {
     bool (*infer_shape)(struct layer *layer, struct status *status);
     /* Writes the starting values of parameters and buffers. May be NULL. */
     void (*init)(struct layer *layer);
-    /* Writes the layer's forward ops for tensor x of the program, and returns the tensor of its output: x itself where
-     * the layer changes nothing in this mode. */
-    int (*write)(const struct layer *layer, enum layer_mode mode, struct program *program, int x);
+    /* Writes the layer's forward ops for its inputs, the tensors x[0], x[1], ... of the program, and returns the tensor
+     * of its output: x[0] itself where the layer changes nothing in this mode. */
+    int (*write)(const struct layer *layer, enum layer_mode mode, struct program *program, const int *x);
 };
 
 /* Writes the name as the summary shows it, with the main sizes of the spec ("conv2d 3x3"). */

@@ -11,8 +11,8 @@ bool layer_normalizes(const struct layer *layer)
 bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status)
 {
     (void)status;
-    struct shape channels = shape_vector(layer->input.c);
-    layer->output = layer->input;
+    struct shape channels = shape_vector(layer->input[0].c);
+    layer->output = layer->input[0];
     layer_add_parameter(layer, "weight", TENSOR_VECTOR, channels);
     layer_add_parameter(layer, "bias", TENSOR_VECTOR, channels);
     if (!layer->spec.batchnorm.batch_stats_only) {
@@ -51,24 +51,25 @@ int layer_batchnorm_evaluate(const struct layer *layer, struct program *program,
     return program_output(program, op);
 }
 
-static int batchnorm_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
+static int batchnorm_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *x)
 {
-    if (mode == LAYER_EVALUATE && layer->buffer_count > 0) return layer_batchnorm_evaluate(layer, program, x);
+    if (mode == LAYER_EVALUATE && layer->buffer_count > 0) return layer_batchnorm_evaluate(layer, program, x[0]);
     struct op op = norm_op(layer, OP_NORM);
-    op.tensor[NORM_X] = x;
+    op.tensor[NORM_X] = x[0];
     op.tensor[NORM_GAMMA] = layer_parameter(layer, mode, program, 0);
     op.tensor[NORM_BETA] = layer_parameter(layer, mode, program, 1);
     if (layer->buffer_count > 0) {
         op.tensor[NORM_RUNNING_MEAN] = layer_buffer(layer, program, 0);
         op.tensor[NORM_RUNNING_VAR] = layer_buffer(layer, program, 1);
     }
-    op.tensor[NORM_MEAN] = program_vector(program, "mean", layer->input.c);
-    op.tensor[NORM_RSTD] = program_vector(program, "rstd", layer->input.c);
+    op.tensor[NORM_MEAN] = program_vector(program, "mean", layer->input[0].c);
+    op.tensor[NORM_RSTD] = program_vector(program, "rstd", layer->input[0].c);
     return program_output(program, op);
 }
 
 const struct layer_ops layer_batchnorm_ops = {
     .name = "batchnorm",
+    .inputs = {1, 1},
     .infer_shape = layer_batchnorm_infer_shape,
     .init = layer_batchnorm_init,
     .write = batchnorm_write,

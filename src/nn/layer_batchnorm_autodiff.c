@@ -70,8 +70,9 @@ static void move_average(struct writer w, int buffer, int value, int64_t bessel)
 }
 
 /* y = gamma * (x - mu) / sqrt(var + eps) + beta */
-static int autodiff_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
+static int autodiff_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *inputs)
 {
+    int x = inputs[0];
     if (mode == LAYER_EVALUATE && layer->buffer_count > 0) return layer_batchnorm_evaluate(layer, program, x);
     struct writer w = {layer, program};
     int gamma = layer_parameter(layer, mode, program, 0), beta = layer_parameter(layer, mode, program, 1);
@@ -84,13 +85,14 @@ static int autodiff_write(const struct layer *layer, enum layer_mode mode, struc
     int y = binary(w, ELEMENTWISE_ADD, scaled, broadcast(w, beta, x));
     if (layer->buffer_count > 0) {
         move_average(w, 0, mean, 0);
-        move_average(w, 1, variance, layer->input.h * layer->input.w);
+        move_average(w, 1, variance, layer->input[0].h * layer->input[0].w);
     }
     return y;
 }
 
 const struct layer_ops layer_batchnorm_autodiff_ops = {
     .name = "batchnorm autodiff",
+    .inputs = {1, 1},
     .infer_shape = layer_batchnorm_infer_shape,
     .init = layer_batchnorm_init,
     .write = autodiff_write,

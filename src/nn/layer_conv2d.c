@@ -7,7 +7,7 @@
 
 static bool conv2d_infer_shape(struct layer *layer, struct status *status)
 {
-    struct shape in = layer->input;
+    struct shape in = layer->input[0];
     struct window window = layer->spec.conv2d.window;
     layer->output = (struct shape){in.n, layer->spec.conv2d.channels, window_output_size(in.h, window),
                                    window_output_size(in.w, window)};
@@ -43,13 +43,14 @@ int layer_write_conv2d(const struct layer *layer, enum layer_mode mode, struct w
     return program_output(program, op);
 }
 
-static int conv2d_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
+static int conv2d_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *x)
 {
-    return layer_write_conv2d(layer, mode, layer->spec.conv2d.window, program, x);
+    return layer_write_conv2d(layer, mode, layer->spec.conv2d.window, program, x[0]);
 }
 
 const struct layer_ops layer_conv2d_ops = {
     .name = "conv2d",
+    .inputs = {1, 1},
     .infer_shape = conv2d_infer_shape,
     .describe = conv2d_describe,
     .init = conv2d_init,

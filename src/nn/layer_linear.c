@@ -5,7 +5,7 @@
 
 static bool linear_infer_shape(struct layer *layer, struct status *status)
 {
-    struct shape in = layer->input;
+    struct shape in = layer->input[0];
     if (in.h != 1 || in.w != 1)
         return layer_fail(layer, status,
                           "a linear layer wants vectors, but its input is %" PRId64 "x%" PRId64 "x%" PRId64
@@ -16,9 +16,9 @@ static bool linear_infer_shape(struct layer *layer, struct status *status)
     return true;
 }
 
-static int linear_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
+static int linear_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *x)
 {
-    return layer_write_conv2d(layer, mode, (struct window){.kernel = 1, .stride = 1, .padding = 0}, program, x);
+    return layer_write_conv2d(layer, mode, (struct window){.kernel = 1, .stride = 1, .padding = 0}, program, x[0]);
 }
 
 static void linear_init(struct layer *layer)
@@ -28,6 +28,7 @@ static void linear_init(struct layer *layer)
 
 const struct layer_ops layer_linear_ops = {
     .name = "linear",
+    .inputs = {1, 1},
     .infer_shape = linear_infer_shape,
     .init = linear_init,
     .write = linear_write,

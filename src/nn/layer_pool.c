@@ -7,7 +7,7 @@
 
 static bool pool_infer_shape(struct layer *layer, struct status *status)
 {
-    struct shape in = layer->input;
+    struct shape in = layer->input[0];
     struct window window = layer->spec.pool.window;
     /* With more padding a window could lie in it entirely, and its maximum would be -inf. */
     if (window.padding > window.kernel / 2)
@@ -48,18 +48,19 @@ static int add_saved(const struct layer *layer, struct program *program, const s
                                                                .gradient = -1});
 }
 
-static int pool_write(const struct layer *layer, enum layer_mode mode, struct program *program, int x)
+static int pool_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *x)
 {
     (void)mode;
     struct op op = layer_op(layer, OP_POOL);
     op.pool = layer->spec.pool;
-    op.tensor[POOL_X] = x;
+    op.tensor[POOL_X] = x[0];
     op.tensor[POOL_SAVED] = add_saved(layer, program, &op);
     return program_output(program, op);
 }
 
 const struct layer_ops layer_pool_ops = {
     .name = "pool",
+    .inputs = {1, 1},
     .infer_shape = pool_infer_shape,
     .describe = pool_describe,
     .write = pool_write,

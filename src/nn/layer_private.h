@@ -8,9 +8,12 @@
 extern const struct layer_ops layer_linear_ops, layer_conv2d_ops, layer_pool_ops, layer_batchnorm_ops,
     layer_batchnorm_autodiff_ops, layer_activation_ops, layer_dropout_ops, layer_flatten_ops, layer_softmax_ops;
 
-/* Calls status_fail with STATUS_USAGE and the spec's origin before the message. */
+/* Call status_fail with STATUS_USAGE and the spec's origin before the message; without an origin, the layer's index and
+ * kind. */
 bool layer_fail(const struct layer *layer, struct status *status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+bool layer_spec_fail(const struct layer_spec *spec, int index, struct status *status, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /* Adds a parameter or buffer to the layer, without memory yet. */
 void layer_add_parameter(struct layer *layer, const char *name, enum tensor_kind kind, struct shape shape);

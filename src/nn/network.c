@@ -2,10 +2,12 @@
 #include "nn/network.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "nn/layer_private.h"
+#include "nn/network_graph.h"
 #include "util/check.h"
 #include "util/memory.h"
 #include "util/thousands.h"
@@ -75,28 +77,52 @@ static bool count_bytes(const struct network *network, const struct layer *layer
         thousands_format(backend->memory_bytes / MIB).text);
 }
 
-/* Every limit is checked on the logical shapes before a backend sees them. */
-static bool infer_layers(struct network *network, const struct layer_spec *specs, uint64_t seed, struct status *status)
+static struct shape shape_of(const struct network *network, int layer)
 {
-    struct shape shape = network->input;
+    return layer == NETWORK_INPUT ? network->input : network->layers[layer].output;
+}
+
+static bool check_output(const struct network *network, struct status *status)
+{
+    const struct layer *last = &network->layers[network->layer_count - 1];
+    if (last->output.h == 1 && last->output.w == 1) return true;
+    return layer_fail(last, status,
+                      "the network ends with %" PRId64 "x%" PRId64 "x%" PRId64 " for a sample, expected a vector",
+                      last->output.c, last->output.h, last->output.w);
+}
+
+/* Every limit is checked on the logical shapes before a backend sees them. */
+static bool infer_layers(struct network *network, struct status *status)
+{
     struct memory_need need = {0};
     int first_parameter = 0;
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
-        layer->ops = layer_ops_of(specs[i].kind);
-        layer->spec = specs[i];
-        layer->backend = network->backend;
-        layer->index = i;
         layer->first_parameter = first_parameter;
-        layer->seed = seed;
-        layer->input = shape;
+        for (int k = 0; k < layer->sources.count; k++) layer->input[k] = shape_of(network, layer->sources.layer[k]);
         if (!layer->ops->infer_shape(layer, status) || !count_parameters(network, layer, status) ||
             !check_activation(layer, status) || !check_multiply_adds(layer, status) ||
             !count_bytes(network, layer, &need, status))
             return false;
         first_parameter += layer->parameter_count;
-        shape = layer->output;
     }
+    return check_output(network, status);
+}
+
+/* Makes the layers, without shapes yet. */
+static bool create_layers(struct network *network, const struct layer_spec *specs, uint64_t seed, struct status *status)
+{
+    struct layer_sources *sources = network_graph_resolve(specs, network->layer_count, status);
+    if (!sources) return false;
+    for (int i = 0; i < network->layer_count; i++)
+        network->layers[i] = (struct layer){.ops = layer_ops_of(specs[i].kind),
+                                            .spec = specs[i],
+                                            .name = specs[i].name ? memory_copy_string(specs[i].name) : NULL,
+                                            .sources = sources[i],
+                                            .backend = network->backend,
+                                            .index = i,
+                                            .seed = seed};
+    free(sources);
     return true;
 }
 
@@ -161,7 +187,8 @@ static void init_layers(struct network *network)
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
         if (layer->ops->init) layer->ops->init(layer);
-        layer->spec.origin = NULL; /* the caller may free it from here on */
+        layer->spec.origin = layer->spec.name = NULL; /* the caller may free its strings from here on */
+        memset(layer->spec.input, 0, sizeof layer->spec.input);
     }
 }
 
@@ -180,16 +207,37 @@ static void find_groups(struct network *network)
     program_free(made.program);
 }
 
+/* Appends to a text of at most `size` bytes, which is cut where it is longer. */
+static void append(char *text, size_t size, const char *part, const char *more)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s", part, more);
+}
+
+/* Appends what the group reads, unless that is the layer before it alone. A layer has a name where another one than the
+ * next reads it. */
+static void append_sources(const struct network *network, struct layer_group group, char *text, size_t size)
+{
+    const struct layer_sources *sources = &network->layers[group.first].sources;
+    if (sources->count == 1 && sources->layer[0] == group.first - 1) return;
+    for (int k = 0; k < sources->count; k++) {
+        int from = sources->layer[k];
+        append(text, size, k == 0 ? " of " : ", ", from == NETWORK_INPUT ? "input" : network->layers[from].name);
+    }
+}
+
 struct shape network_describe_group(const struct network *network, struct layer_group group, char *text, size_t size)
 {
-    const struct layer *layers = network->layers + group.first;
+    const struct layer *layers = network->layers + group.first, *last = &layers[group.count - 1];
     *text = '\0';
+    if (last->name) append(text, size, last->name, ": ");
     for (int i = 0; i < group.count; i++) {
-        size_t used = strlen(text);
-        if (i > 0 && used + 3 < size) used = strlen(strcat(text, " + "));
-        layer_describe(&layers[i], text + used, size - used);
+        char layer[64];
+        layer_describe(&layers[i], layer, sizeof layer);
+        append(text, size, i > 0 ? " + " : "", layer);
     }
-    return layers[group.count - 1].output;
+    append_sources(network, group, text, size);
+    return last->output;
 }
 
 int64_t network_group_scalars(const struct network *network, struct layer_group group)
@@ -225,13 +273,10 @@ bool network_build(struct network **network, struct backend *backend, const stru
     built->loss = loss;
     built->input = input;
     built->max_batch = input.n;
-    bool possible = infer_layers(built, specs, seed, status);
-    if (!possible) {
+    if (!create_layers(built, specs, seed, status) || !infer_layers(built, status)) {
         network_destroy(built);
         return false;
     }
-    struct shape output = built->layers[count - 1].output;
-    CHECK(output.h == 1 && output.w == 1);
     create_arenas(built);
     init_layers(built);
     find_groups(built);
@@ -248,6 +293,7 @@ void network_destroy(struct network *network)
     backend->ops->free(backend, network->buffers);
     tensor_free(backend, &network->metrics);
     tensor_free(backend, &network->class_weights);
+    for (int i = 0; i < network->layer_count; i++) free(network->layers[i].name);
     free(network->groups);
     free(network->layers);
     free(network);
@@ -263,12 +309,23 @@ void network_set_metrics(const struct network *network, struct metrics sums)
     metrics_write(network->backend, &network->metrics, sums);
 }
 
+/* True where the network's input may come to the layer as pixels. */
+static bool allows_pixels(const struct layer *layer)
+{
+    struct backend *backend = layer->backend;
+    for (int k = 0; k < layer->sources.count; k++)
+        if (layer->sources.layer[k] == NETWORK_INPUT &&
+            !(layer->spec.kind == LAYER_LINEAR &&
+              backend->ops->pixels_offered(backend, layer->input[k], layer->output.c)))
+            return false;
+    return true;
+}
+
 bool network_takes_pixels(const struct network *network)
 {
-    struct backend *backend = network->backend;
-    const struct layer *first = &network->layers[0];
-    return backend->ops->pixels_offered && first->spec.kind == LAYER_LINEAR &&
-           backend->ops->pixels_offered(backend, first->input, first->output.c);
+    bool allowed = network->backend->ops->pixels_offered != NULL;
+    for (int i = 0; allowed && i < network->layer_count; i++) allowed = allows_pixels(&network->layers[i]);
+    return allowed;
 }
 
 void network_set_class_weights(struct network *network, const double *weights)

@@ -1,5 +1,6 @@
-/* A chain of layers with its parameters, gradients and running statistics, each in one flat arena, and the programs that
- * the layers write: for training, for evaluation, for prediction, and for parts of the network alone. */
+/* A network: layers, each of which reads the outputs of layers before it, with their parameters, gradients and running
+ * statistics, each in one flat arena, and the programs that the layers write: for training, for evaluation, for
+ * prediction, and for parts of the network alone. */
 #ifndef NETWORK_H
 #define NETWORK_H
 
@@ -49,9 +50,10 @@ struct network {
 #define NETWORK_MAX_TENSOR ((int64_t)INT32_MAX)      /* elements of one activation, batch included: 2^31 - 1 */
 #define NETWORK_MAX_MULTIPLY_ADDS (INT64_C(1) << 50) /* per sample and layer */
 
-/* Builds the layers on the backend for batches of up to input.n samples. Parameters start as spec and seed say. The last layer's output must be a vector per sample. Errors begin with
- * the origin of the spec that they are about. Nothing of `specs` is kept. Destroy with network_destroy, before the
- * backend. */
+/* Builds the layers on the backend for batches of up to input.n samples. What each reads: struct layer_spec. Parameters
+ * start as spec and seed say. The last layer's output is the network's, a vector per sample; every other one must have a
+ * reader. Errors (STATUS_USAGE) begin with the origin of the spec that they are about. Nothing of `specs` is kept.
+ * Destroy with network_destroy, before the backend. */
 bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
                    enum loss_kind loss, struct shape input, uint64_t seed, struct status *status);
 void network_destroy(struct network *network); /* NULL is allowed */
@@ -69,17 +71,23 @@ struct network_request {
     bool pixels;                        /* the batch may stay TENSOR_PIXELS (network_takes_pixels) */
     bool loss;                          /* add the loss: of training, or that of evaluations */
     bool backward;                      /* in training, also the gradients */
-    bool dinput;                        /* with the gradient with respect to the batch */
+    bool dinput;                        /* with the gradients with respect to what the program reads */
     bool keep;                          /* the caller reads the output after a run */
     bool fold;                          /* evaluation: fold batch normalization into the weights before it */
 };
 
-/* A program and the tensors that the caller may fill or read, in SPACE_WORK; -1: there is none. */
+/* A program and the tensors that the caller may fill or read, in SPACE_WORK; -1: there is none.
+ *
+ * Its inputs x[0] .. x[input_count-1] are what its layers read from before the first of them, in the order in which they
+ * first read it: of a whole network the batch alone. A part of a network must have LAYER_MAX_INPUTS of them at most. */
 struct network_program {
     struct program *program; /* free with program_free */
-    int x, labels;           /* the batch */
-    int y, logits;           /* output of the last layer, and the scores: y, or the input of its softmax */
-    int dy, dx;              /* without a loss the gradient with respect to y, which the caller fills; and to x */
+    int input_count;
+    int x[LAYER_MAX_INPUTS];
+    int dx[LAYER_MAX_INPUTS]; /* gradients with respect to x */
+    int labels;
+    int y, logits; /* output of the last layer, and the scores: y, or the input of its softmax */
+    int dy;        /* without a loss the gradient with respect to y, which the caller fills */
 };
 
 /* Writes the program, fused. Nothing is placed yet: append what is missing, then program_place. */
@@ -109,7 +117,9 @@ const struct layer *network_find_single_value(const struct network *network, int
  * before a program is written. */
 void network_set_class_weights(struct network *network, const double *weights);
 
-/* Writes the name of a group, that of its layers joined by " + ", and returns the shape of its output. */
+/* Writes what a group is, and returns the shape of its output: its layers joined by " + ", after them what it reads unless
+ * that is the layer before it alone, before them its last layer's name if it has one: "sum: add of branch, input". */
+enum { NETWORK_GROUP_TEXT = 128 }; /* bytes that are room enough for most */
 struct shape network_describe_group(const struct network *network, struct layer_group group, char *text, size_t size);
 
 /* Trainable scalars and multiply-adds per sample of a group. */

@@ -18,7 +18,7 @@ const struct layer *network_find_single_value(const struct network *network, int
 {
     for (int i = 0; i < network->layer_count; i++) {
         const struct layer *layer = &network->layers[i];
-        if (normalizes_by_batch(layer, mode) && n * layer->input.h * layer->input.w == 1) return layer;
+        if (normalizes_by_batch(layer, mode) && n * layer->input[0].h * layer->input[0].w == 1) return layer;
     }
     return NULL;
 }

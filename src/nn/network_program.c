@@ -1,15 +1,29 @@
 /* Writes the programs of a network: training, evaluation, prediction, and parts of it alone (network.h). */
-#include "nn/layer_private.h"
 #include "nn/network.h"
+
+#include <stdlib.h>
+
+#include "nn/layer_private.h"
 #include "program/gradient.h"
 #include "program/passes.h"
 #include "util/check.h"
+#include "util/memory.h"
 
-/* Adds the batch, which the caller fills unless there is a gather. */
-static int add_input(const struct network *network, const struct network_request *request, struct program *program)
+/* The program being written. */
+struct writer {
+    const struct network *network;
+    const struct network_request *request;
+    struct network_program *made;
+    int *values; /* by layer, from NETWORK_INPUT on: the tensor of its output, or of an input; -1: none yet */
+};
+
+/* Adds an input, which the caller fills unless there is a gather. */
+static int add_input(const struct writer *writer, int layer)
 {
-    struct shape shape = network->input;
-    if (request->first > 0) shape = network->layers[request->first - 1].output;
+    const struct network *network = writer->network;
+    const struct network_request *request = writer->request;
+    struct program *program = writer->made->program;
+    struct shape shape = layer == NETWORK_INPUT ? network->input : network->layers[layer].output;
     int x = program_activation(program, "x", shape.c, shape.h, shape.w);
     bool pixels = request->gather && request->pixels && network_takes_pixels(network);
     struct program_tensor *tensor = &program->tensors[x];
@@ -19,6 +33,26 @@ static int add_input(const struct network *network, const struct network_request
     }
     tensor->keep = !request->gather;
     return x;
+}
+
+/* Adds the output of a layer before the first, if it is none yet. */
+static void need_input(const struct writer *writer, int layer)
+{
+    struct network_program *made = writer->made;
+    if (layer >= writer->request->first || writer->values[layer] >= 0) return;
+    CHECK(made->input_count < LAYER_MAX_INPUTS);
+    writer->values[layer] = made->x[made->input_count++] = add_input(writer, layer);
+}
+
+/* The inputs of no layers at all are those of a loss. */
+static void add_inputs(const struct writer *writer)
+{
+    const struct network_request *request = writer->request;
+    for (int i = request->first; i < request->last; i++) {
+        const struct layer_sources *sources = &writer->network->layers[i].sources;
+        for (int k = 0; k < sources->count; k++) need_input(writer, sources->layer[k]);
+    }
+    if (request->first == request->last) need_input(writer, request->last - 1);
 }
 
 static int add_labels(const struct network_request *request, struct program *program)
@@ -38,7 +72,8 @@ static void write_gather(const struct network_request *request, struct network_p
     struct op op = op_make(OP_GATHER);
     op.gather = *request->gather;
     op.phase = PHASE_GATHER;
-    op.tensor[GATHER_X] = made->x;
+    CHECK(request->first == 0);
+    op.tensor[GATHER_X] = made->x[0];
     op.tensor[GATHER_LABELS] = made->labels;
     program_add(made->program, op);
 }
@@ -89,42 +124,57 @@ static void write_loss(const struct network *network, const struct network_reque
     program_add(program, op);
 }
 
-static void write_layers(const struct network *network, const struct network_request *request,
-                         struct network_program *made)
+static void write_layers(const struct writer *writer)
 {
-    made->y = made->x;
-    made->logits = -1;
+    const struct network *network = writer->network;
+    const struct network_request *request = writer->request;
+    struct network_program *made = writer->made;
     for (int i = request->first; i < request->last; i++) {
         const struct layer *layer = &network->layers[i];
-        if (layer->spec.kind == LAYER_SOFTMAX) made->logits = made->y;
-        made->y = layer->ops->write(layer, request->mode, made->program, made->y);
+        int x[LAYER_MAX_INPUTS];
+        for (int k = 0; k < layer->sources.count; k++) x[k] = writer->values[layer->sources.layer[k]];
+        if (layer->spec.kind == LAYER_SOFTMAX) made->logits = x[0];
+        writer->values[i] = layer->ops->write(layer, request->mode, made->program, x);
     }
+    made->y = writer->values[request->last - 1];
     if (network->loss == LOSS_FUSED) made->logits = made->y;
 }
 
 /* Writes the backward pass behind the forward ops. */
 static void write_backward(const struct network_request *request, struct network_program *made)
 {
-    struct gradient_ends ends = {.output = -1, .doutput = -1, .inputs = &made->x, .dinputs = &made->dx};
-    if (request->dinput) ends.input_count = 1;
+    struct gradient_ends ends = {.output = -1, .doutput = -1, .inputs = made->x, .dinputs = made->dx};
+    if (request->dinput) ends.input_count = made->input_count;
     if (!request->loss) {
         ends.output = made->y;
         ends.doutput = made->dy = program_like(made->program, "dy", made->y);
         made->program->tensors[made->dy].keep = true;
     }
     program_gradient(made->program, &ends);
-    if (made->dx >= 0) made->program->tensors[made->dx].keep = true;
+    for (int k = 0; k < ends.input_count; k++)
+        if (made->dx[k] >= 0) made->program->tensors[made->dx[k]].keep = true;
+}
+
+static void write_forward(const struct network *network, const struct network_request *request,
+                          struct network_program *made)
+{
+    int *tensors = memory_alloc((size_t)network->layer_count + 1, sizeof *tensors);
+    const struct writer writer = {network, request, made, tensors - NETWORK_INPUT};
+    for (int i = 0; i <= network->layer_count; i++) tensors[i] = -1;
+    add_inputs(&writer);
+    if (request->gather || request->loss) made->labels = add_labels(request, made->program);
+    if (request->gather) write_gather(request, made);
+    write_layers(&writer);
+    free(tensors);
 }
 
 struct network_program network_write(const struct network *network, const struct network_request *request)
 {
     CHECK(request->first >= 0 && request->first <= request->last && request->last <= network->layer_count);
-    struct network_program made = {.labels = -1, .dy = -1, .dx = -1};
+    struct network_program made = {.labels = -1, .logits = -1, .dy = -1};
+    for (int k = 0; k < LAYER_MAX_INPUTS; k++) made.x[k] = made.dx[k] = -1;
     made.program = program_create(network->backend, request->n);
-    made.x = add_input(network, request, made.program);
-    if (request->gather || request->loss) made.labels = add_labels(request, made.program);
-    if (request->gather) write_gather(request, &made);
-    write_layers(network, request, &made);
+    write_forward(network, request, &made);
     if (request->keep) made.program->tensors[made.y].keep = true;
     if (request->keep && made.logits >= 0) made.program->tensors[made.logits].keep = true;
     if (request->loss) write_loss(network, request, &made);

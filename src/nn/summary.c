@@ -26,7 +26,7 @@ int network_name_width(const struct network *network)
 {
     int width = 26;
     for (int i = 0; i < network->group_count; i++) {
-        char name[64];
+        char name[NETWORK_GROUP_TEXT];
         network_describe_group(network, network->groups[i], name, sizeof name);
         int length = (int)strlen(name);
         if (length > width) width = length;
@@ -38,7 +38,7 @@ void network_print_summary(const struct network *network, FILE *out)
 {
     int64_t multiply_adds = 0;
     int width = network_name_width(network);
-    char name[64], shape[64];
+    char name[NETWORK_GROUP_TEXT], shape[64];
     fprintf(out, "%-*s%*s%*s%*s\n", width, "layer", SHAPE_WIDTH, "output", COUNT_WIDTH, "parameters", COUNT_WIDTH,
             "multiply-adds");
     print_rule(out, width);

@@ -92,7 +92,7 @@ void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_
     int64_t sample = input->channels * input->height * input->width;
     for (int64_t first = 0; first < n; first += network->max_batch) {
         int64_t count = n - first < network->max_batch ? n - first : network->max_batch;
-        struct tensor x = network_tensor(&predictor->program, predictor->program.x, predictor->work);
+        struct tensor x = network_tensor(&predictor->program, predictor->program.x[0], predictor->work);
         struct tensor scores = network_tensor(&predictor->program, predictor->program.logits, predictor->work);
         x.shape.n = scores.shape.n = count;
         normalize(predictor, pixels + first * sample, count);

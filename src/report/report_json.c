@@ -74,7 +74,7 @@ static json_t *shape_json(struct shape shape)
 
 static json_t *group_json(const struct network *network, struct layer_group group)
 {
-    char name[64];
+    char name[NETWORK_GROUP_TEXT];
     struct shape output = network_describe_group(network, group, name, sizeof name);
     json_t *json = json_object();
     json_object_set_new(json, "name", json_string(name));
