@@ -29,8 +29,8 @@ static bool write_file(const struct export_model *model, const char *format, con
     return export_safetensors(model, path, status);
 }
 
-/* Checks that the checkpoint's tensors fit its network, by opening it. The CPU can do so for every device's runs. */
-static bool check_network(const struct checkpoint *checkpoint, struct status *status)
+/* Builds the checkpoint's network, which its tensors must fit. The CPU can do so for every device's runs. */
+static bool open_network(struct predictor *predictor, const struct checkpoint *checkpoint, struct status *status)
 {
     const struct experiment_override overrides[] = {
         {.section = "backend", .key = "device", .value = "cpu"},
@@ -38,34 +38,40 @@ static bool check_network(const struct checkpoint *checkpoint, struct status *st
         {.section = "model", .key = "batchnorm", .value = "custom"},
     };
     struct experiment experiment;
-    struct predictor predictor;
     if (!checkpoint_experiment(checkpoint, NULL, 0, &experiment, status)) return false;
     int count = experiment.model.batchnorm == BATCHNORM_CUDNN ? 3 : 2;
     experiment_free(&experiment);
-    if (!predictor_open(&predictor, checkpoint->file.path, CHECKPOINT_BEST, overrides, count, status)) return false;
-    predictor_close(&predictor);
-    return true;
+    return predictor_open(predictor, checkpoint->file.path, CHECKPOINT_BEST, overrides, count, status);
 }
 
-static bool export_checkpoint(const struct checkpoint *checkpoint, const struct cli_arguments *arguments,
-                              struct status *status)
+static bool export_network(const struct network *network, const struct checkpoint *checkpoint,
+                           const struct cli_arguments *arguments, struct status *status)
 {
     const char *format = arguments->format ? arguments->format : formats[0];
     struct experiment experiment;
     struct checkpoint_input input;
-    if (!check_network(checkpoint, status) || !checkpoint_experiment(checkpoint, NULL, 0, &experiment, status))
-        return false;
+    if (!checkpoint_experiment(checkpoint, NULL, 0, &experiment, status)) return false;
     bool good = checkpoint_input_read(&input, &checkpoint->file, status);
     if (good) {
         char *path =
             arguments->folder ? memory_copy_string(arguments->folder) : default_output(arguments->words[0], format);
-        struct export_model model = {checkpoint, &experiment, &input};
+        struct export_model model = {checkpoint, &experiment, &input, network};
         good = write_file(&model, format, path, status);
         if (good) puts(path);
         free(path);
         checkpoint_input_free(&input);
     }
     experiment_free(&experiment);
+    return good;
+}
+
+static bool export_checkpoint(const struct checkpoint *checkpoint, const struct cli_arguments *arguments,
+                              struct status *status)
+{
+    struct predictor predictor;
+    if (!open_network(&predictor, checkpoint, status)) return false;
+    bool good = export_network(predictor.network, checkpoint, arguments, status);
+    predictor_close(&predictor);
     return good;
 }
 

@@ -1,5 +1,5 @@
-/* Exports ONNX: the list of layers becomes a graph, its nodes one after the other. The messages are protobuf-c's. All
- * that they point to is allocated, so that protobuf-c frees the whole tree. */
+/* Exports ONNX: the layers become the nodes of a graph, one after the other. The messages are protobuf-c's. All that
+ * they point to is allocated, so that protobuf-c frees the whole tree. */
 #include "predict/export.h"
 
 #ifdef TRAINER_ONNX
@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "build/build.h"
 #include "onnx.pb-c.h"
 #include "util/check.h"
 #include "util/file_atomic.h"
@@ -17,13 +16,27 @@ enum { IR_VERSION = 8, OPERATOR_SET = 17, FLOAT32 = 1, INPUTS_MAX = 5, ATTRIBUTE
 
 /* --- messages --- */
 
+/* What a node computes. */
+struct value {
+    char *name;     /* owned; NULL: there is none yet */
+    bool is_vector; /* it is (N,D), else (N,C,H,W) */
+};
+
 struct graph {
     Onnx__GraphProto *proto;
     size_t node_capacity, tensor_capacity;
-    char *last;     /* the name of the value that the next layer takes; owned */
-    bool is_vector; /* the value is (N,D), else (N,C,H,W) */
-    int layer;      /* the index of the layer at hand: names its node, its output and its tensors */
+    const struct layer *layer;             /* at hand: its index names its node, its output and its tensors */
+    struct value inputs[LAYER_MAX_INPUTS]; /* of that layer */
+    struct value *values;                  /* by layer, from NETWORK_INPUT on */
 };
+
+/* Sets a value, whose name is copied. */
+static void set_value(struct value *value, const char *name, bool is_vector)
+{
+    char *copy = memory_copy_string(name);
+    free(value->name);
+    *value = (struct value){copy, is_vector};
+}
 
 /* Makes room for one more pointer. protobuf-c frees each array of a message, so each grows on its own. */
 static void *grow(void *array, size_t count, size_t *capacity)
@@ -50,9 +63,6 @@ static Onnx__NodeProto *add_node(struct graph *graph, const char *op, const char
     node->output[node->n_output++] = memory_copy_string(output);
     proto->node = grow(proto->node, proto->n_node, &graph->node_capacity);
     proto->node[proto->n_node++] = node;
-    char *last = memory_copy_string(output);
-    free(graph->last);
-    graph->last = last;
     return node;
 }
 
@@ -154,29 +164,54 @@ static Onnx__ValueInfoProto **value_info(const char *name, int rank, const int64
 
 /* --- layers --- */
 
-/* Adds a node from the last value and the layer's tensors to the layer's output. */
+/* Puts the pixels of a value in one row. */
+static void flatten(struct graph *graph, struct value *value, const char *output)
+{
+    const char *inputs[] = {value->name, NULL};
+    add_integer(add_node(graph, "Flatten", inputs, output), "axis", 1);
+    set_value(value, output, true);
+}
+
+/* Makes vectors of those inputs of the layer that are none. */
+static void flatten_inputs(struct graph *graph)
+{
+    for (int k = 0; k < graph->layer->sources.count; k++) {
+        if (graph->inputs[k].is_vector) continue;
+        char *output = k == 0 ? memory_format("layers.%d.input", graph->layer->index)
+                              : memory_format("layers.%d.input.%d", graph->layer->index, k);
+        flatten(graph, &graph->inputs[k], output);
+        free(output);
+    }
+}
+
+/* Adds a node from the layer's inputs and tensors to its output, which is a vector where the first input is one. */
 static Onnx__NodeProto *add_layer(struct graph *graph, const struct export_model *model, const char *op,
                                   const char *const *tensors)
 {
-    char *names[INPUTS_MAX + 1] = {memory_copy_string(graph->last)};
+    const struct layer *layer = graph->layer;
+    const char *inputs[INPUTS_MAX + 1] = {NULL};
+    char *names[INPUTS_MAX] = {NULL};
+    int count = layer->sources.count;
+    for (int k = 0; k < count; k++) inputs[k] = graph->inputs[k].name;
     for (int i = 0; tensors[i]; i++) {
-        names[i + 1] = memory_format("layers.%d.%s", graph->layer, tensors[i]);
-        const struct safetensors_tensor *tensor = safetensors_find(&model->checkpoint->file, names[i + 1]);
+        inputs[count + i] = names[i] = memory_format("layers.%d.%s", layer->index, tensors[i]);
+        const struct safetensors_tensor *tensor = safetensors_find(&model->checkpoint->file, names[i]);
         CHECK(tensor); /* checkpoint_load_weights found it already */
-        add_initializer(graph, names[i + 1], tensor->rank, tensor->shape, to_floats(tensor), tensor->count);
+        add_initializer(graph, names[i], tensor->rank, tensor->shape, to_floats(tensor), tensor->count);
     }
-    char *output = memory_format("layers.%d", graph->layer);
-    Onnx__NodeProto *node = add_node(graph, op, (const char *const *)names, output);
+    char *output = memory_format("layers.%d", layer->index);
+    Onnx__NodeProto *node = add_node(graph, op, inputs, output);
+    set_value(&graph->values[layer->index], output, graph->inputs[0].is_vector);
     for (int i = 0; names[i]; i++) free(names[i]);
     free(output);
     return node;
 }
 
-static void add_flatten(struct graph *graph, const char *output)
+/* Adds a node without tensors. */
+static Onnx__NodeProto *add_plain(struct graph *graph, const struct export_model *model, const char *op)
 {
-    const char *inputs[] = {graph->last, NULL};
-    add_integer(add_node(graph, "Flatten", inputs, output), "axis", 1);
-    graph->is_vector = true;
+    const char *const none[] = {NULL};
+    return add_layer(graph, model, op, none);
 }
 
 static void add_window(Onnx__NodeProto *node, struct window window)
@@ -188,8 +223,7 @@ static void add_window(Onnx__NodeProto *node, struct window window)
 
 static void add_pool(struct graph *graph, const struct export_model *model, struct pool_params pool)
 {
-    const char *const none[] = {NULL};
-    Onnx__NodeProto *node = add_layer(graph, model, pool.kind == POOL_MAX ? "MaxPool" : "AveragePool", none);
+    Onnx__NodeProto *node = add_plain(graph, model, pool.kind == POOL_MAX ? "MaxPool" : "AveragePool");
     add_window(node, pool.window);
     if (pool.kind == POOL_AVERAGE) add_integer(node, "count_include_pad", 1);
 }
@@ -211,52 +245,83 @@ static const char *operator_of(enum activation activation)
 
 static void add_activation(struct graph *graph, const struct export_model *model, struct activation_params activation)
 {
-    const char *const none[] = {NULL};
-    Onnx__NodeProto *node = add_layer(graph, model, operator_of(activation.kind), none);
+    Onnx__NodeProto *node = add_plain(graph, model, operator_of(activation.kind));
     if (activation.kind != ACTIVATION_RELU) add_real(node, "alpha", activation.slope);
 }
 
-static bool add_spec(struct graph *graph, const struct export_model *model, const struct layer_spec *spec,
-                     struct status *status)
+/* The layer hands on what it takes: dropout does nothing after training, and add_outputs adds a softmax of its own. */
+static void pass_on(struct graph *graph)
+{
+    set_value(&graph->values[graph->layer->index], graph->inputs[0].name, graph->inputs[0].is_vector);
+}
+
+/* True for the kinds whose node wants (N,C,H,W). */
+static bool takes_images(enum layer_kind kind)
+{
+    return kind == LAYER_CONV2D || kind == LAYER_POOL;
+}
+
+static bool check_layer(const struct graph *graph, const struct export_model *model, struct status *status)
+{
+    const struct layer *layer = graph->layer;
+    bool normalizes = layer->spec.kind == LAYER_BATCHNORM || layer->spec.kind == LAYER_BATCHNORM_AUTODIFF;
+    if (normalizes && layer->spec.batchnorm.batch_stats_only)
+        return experiment_fail(model->experiment, "model.batchnorm_batch_stats_only", status,
+                               "true, and ONNX normalizes by running statistics only");
+    if (takes_images(layer->spec.kind) && graph->inputs[0].is_vector)
+        return status_fail(status, STATUS_USAGE, "layer %d (%s) has vectors as its input, and ONNX expects images",
+                           layer->index, layer->ops->name);
+    return true;
+}
+
+static void add_nodes(struct graph *graph, const struct export_model *model)
 {
     const char *const weights[] = {"weight", "bias", NULL};
     const char *const statistics[] = {"weight", "bias", "running_mean", "running_var", NULL};
+    const struct layer_spec *spec = &graph->layer->spec;
     switch (spec->kind) {
     case LAYER_LINEAR:
-        if (!graph->is_vector) {
-            char *output = memory_format("layers.%d.input", graph->layer);
-            add_flatten(graph, output);
-            free(output);
-        }
+        flatten_inputs(graph);
         add_integer(add_layer(graph, model, "Gemm", weights), "transB", 1);
-        return true;
+        return;
     case LAYER_CONV2D:
         add_window(add_layer(graph, model, "Conv", weights), spec->conv2d.window);
-        return true;
+        return;
     case LAYER_POOL:
         add_pool(graph, model, spec->pool);
-        return true;
+        return;
     case LAYER_BATCHNORM:
     case LAYER_BATCHNORM_AUTODIFF:
-        if (spec->batchnorm.batch_stats_only)
-            return experiment_fail(model->experiment, "model.batchnorm_batch_stats_only", status,
-                                   "true, and ONNX normalizes by running statistics only");
         add_real(add_layer(graph, model, "BatchNormalization", statistics), "epsilon", spec->batchnorm.params.epsilon);
-        return true;
+        return;
     case LAYER_ACTIVATION:
         add_activation(graph, model, spec->activation);
-        return true;
-    case LAYER_FLATTEN: {
-        char *output = memory_format("layers.%d", graph->layer);
-        add_flatten(graph, output);
-        free(output);
-        return true;
-    }
-    case LAYER_DROPOUT: /* dropout does nothing after training */
-    case LAYER_SOFTMAX: /* add_outputs adds its own after the logits */
-        return true;
+        return;
+    case LAYER_FLATTEN:
+        add_integer(add_plain(graph, model, "Flatten"), "axis", 1);
+        graph->values[graph->layer->index].is_vector = true;
+        return;
+    case LAYER_DROPOUT:
+    case LAYER_SOFTMAX:
+        pass_on(graph);
+        return;
     }
     check_failed("a kind of layer", __FILE__, __LINE__);
+}
+
+static bool add_network(struct graph *graph, const struct export_model *model, struct status *status)
+{
+    bool good = true;
+    for (int i = 0; good && i < model->network->layer_count; i++) {
+        graph->layer = &model->network->layers[i];
+        for (int k = 0; k < graph->layer->sources.count; k++) {
+            const struct value *from = &graph->values[graph->layer->sources.layer[k]];
+            set_value(&graph->inputs[k], from->name, from->is_vector);
+        }
+        good = check_layer(graph, model, status);
+        if (good) add_nodes(graph, model);
+    }
+    return good;
 }
 
 /* Adds (images - offset) * scale, and for a perceptron puts the pixels in one row. */
@@ -274,16 +339,20 @@ static void add_input(struct graph *graph, const struct export_model *model)
     add_initializer(graph, "input.scale", 4, scale_shape, scale, input->channels);
     add_node(graph, "Sub", (const char *const[]){"images", "input.offset", NULL}, "input.centred");
     add_node(graph, "Mul", (const char *const[]){"input.centred", "input.scale", NULL}, "input");
-    if (model->experiment->model.kind == MODEL_MLP) add_flatten(graph, "input.flat");
+    set_value(&graph->values[NETWORK_INPUT], "input", false);
+    if (model->experiment->model.kind == MODEL_MLP) flatten(graph, &graph->values[NETWORK_INPUT], "input.flat");
 }
 
-/* Renames the last value to "logits", adds the probabilities, and declares the graph's inputs and outputs. */
+/* Names the network's output "logits", adds the probabilities, and declares the graph's inputs and outputs. */
 static void add_outputs(struct graph *graph, const struct export_model *model)
 {
     Onnx__GraphProto *proto = graph->proto;
     const struct checkpoint_input *input = model->input;
     const int64_t image[] = {input->channels, input->height, input->width};
+    struct value *last = &graph->values[model->network->layer_count - 1];
+    if (!last->is_vector) flatten(graph, last, "output");
     char **output = &proto->node[proto->n_node - 1]->output[0];
+    CHECK(strcmp(*output, last->name) == 0);
     free(*output);
     *output = memory_copy_string("logits");
     add_integer(add_node(graph, "Softmax", (const char *const[]){"logits", NULL}, "probabilities"), "axis", 1);
@@ -296,21 +365,17 @@ static void add_outputs(struct graph *graph, const struct export_model *model)
     free(second);
 }
 
-static bool build_graph(struct graph *graph, const struct export_model *model, struct status *status)
+static bool build_graph(Onnx__GraphProto *proto, const struct export_model *model, struct status *status)
 {
-    const struct checkpoint_input *input = model->input;
-    struct dataset_description format = {input->channels, input->height, input->width, input->classes};
-    struct shape shape;
-    int count;
-    struct layer_spec *specs = specs_from_experiment(model->experiment, format, &shape, &count);
-    bool good = true;
-    add_input(graph, model);
-    for (int i = 0; good && i < count; i++) {
-        graph->layer = i;
-        good = add_spec(graph, model, &specs[i], status);
-    }
-    if (good) add_outputs(graph, model);
-    model_specs_free(specs, count);
+    int count = model->network->layer_count + 1;
+    struct value *values = memory_alloc((size_t)count, sizeof *values);
+    struct graph graph = {.proto = proto, .values = values - NETWORK_INPUT};
+    add_input(&graph, model);
+    bool good = add_network(&graph, model, status);
+    if (good) add_outputs(&graph, model);
+    for (int i = 0; i < count; i++) free(values[i].name);
+    for (int k = 0; k < LAYER_MAX_INPUTS; k++) free(graph.inputs[k].name);
+    free(values);
     return good;
 }
 
@@ -368,9 +433,7 @@ static bool write_message(const Onnx__ModelProto *proto, const char *path, struc
 bool export_onnx(const struct export_model *model, const char *path, struct status *status)
 {
     Onnx__ModelProto *proto = model_message(model);
-    struct graph graph = {.proto = proto->graph, .is_vector = false};
-    bool good = build_graph(&graph, model, status) && write_message(proto, path, status);
-    free(graph.last);
+    bool good = build_graph(proto->graph, model, status) && write_message(proto, path, status);
     onnx__model_proto__free_unpacked(proto, NULL);
     return good;
 }
