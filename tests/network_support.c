@@ -1,18 +1,23 @@
 /* Runs the programs of a network in tests (network_support.h). */
 #include "network_support.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "program/passes.h"
+#include "support.h"
 #include "util/check.h"
+#include "util/memory.h"
 
-static struct prepared *prepare(struct network *network, struct network_program *made, void **work)
+static struct prepared *prepare(struct network *network, struct network_program *made,
+                                const struct runner_options *options, void **work)
 {
     struct backend *backend = network->backend;
-    program_place(made->program, true);
+    program_place(made->program, !options->apart);
     *work = backend->ops->alloc(backend, (size_t)made->program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = *work};
     network_bases(network, base);
+    if (options->optimizer) optimizer_bases(options->optimizer, base);
     return prepared_create(made->program, backend, base);
 }
 
@@ -27,12 +32,17 @@ struct runner runner_open(struct network *network, struct runner_options options
                                       .dinput = options.dinput,
                                       .keep = true};
     runner.training = network_write(network, &request);
-    runner.train = prepare(network, &runner.training, &runner.work[0]);
+    if (options.optimizer) {
+        optimizer_write(options.optimizer, runner.training.program);
+        program_attach(runner.training.program);
+        program_coalesce(runner.training.program);
+    }
+    runner.train = prepare(network, &runner.training, &options, &runner.work[0]);
     request.mode = LAYER_EVALUATE;
     request.loss = request.backward = request.dinput = false;
     request.fold = options.fold;
     runner.evaluation = network_write(network, &request);
-    runner.evaluate = prepare(network, &runner.evaluation, &runner.work[1]);
+    runner.evaluate = prepare(network, &runner.evaluation, &options, &runner.work[1]);
     return runner;
 }
 
@@ -82,6 +92,33 @@ void runner_set_labels(struct runner *runner, const int32_t *labels)
 {
     struct tensor to = network_tensor(&runner->training, runner->training.labels, runner->work[0]);
     memcpy(to.data, labels, (size_t)runner->n * sizeof *labels);
+}
+
+void runner_fill(struct runner *runner)
+{
+    const uint64_t seed = 42;
+    struct backend *backend = runner->network->backend;
+    struct tensor x = runner_input(runner, LAYER_TRAIN);
+    int64_t count = shape_count(x.shape), classes = runner_output(runner, LAYER_TRAIN).shape.c;
+    double *values = memory_alloc((size_t)count, sizeof *values);
+    int32_t *labels = memory_alloc((size_t)x.shape.n, sizeof *labels);
+    for (int64_t n = 0; n < x.shape.n; n++) labels[n] = (int32_t)((n * 7 + 3) % classes);
+    support_fill(values, count, seed, 1, 0, 1);
+    backend->ops->tensor_write(backend, &x, values);
+    runner_set_labels(runner, labels);
+    free(values), free(labels);
+}
+
+void prepared_overwrite_dead(void *prepared, int op)
+{
+    enum { MOST_TENSORS = 2000 };
+    const struct prepared *from = prepared;
+    const struct op_call *call = &from->calls[op];
+    int dead[MOST_TENSORS], count = program_dead_after(from->program, op, dead, MOST_TENSORS);
+    for (int i = 0; i < count; i++)
+        for (int slot = 0; slot < OP_OPERANDS; slot++)
+            if (call->op->tensor[slot] == dead[i])
+                memset(call->tensor[slot].data, 0xff, from->program->tensors[dead[i]].bytes);
 }
 
 static struct run_input input_of(const struct runner *runner)

@@ -4,6 +4,7 @@
 
 #include "backend/prepared.h"
 #include "nn/network.h"
+#include "optim/optimizer.h"
 
 /* A forward pass with or without the loss, the backward pass, and an evaluation that ends with the scores. */
 struct runner {
@@ -17,9 +18,11 @@ struct runner {
 
 /* Settings of the programs. */
 struct runner_options {
-    bool dinput; /* with the gradient with respect to the batch */
-    bool fold;   /* evaluations fold batch normalization */
-    int layers;  /* only the first layers, without a loss: the test fills the gradient of their output; 0: all */
+    bool dinput;                       /* with the gradient with respect to the batch */
+    bool fold;                         /* evaluations fold batch normalization */
+    bool apart;                        /* no two tensors share memory */
+    const struct optimizer *optimizer; /* training takes its steps, in runs of the whole program; NULL: none */
+    int layers; /* only the first layers, without a loss: the test fills the gradient of their output; 0: all */
 };
 
 struct runner runner_open(struct network *network, struct runner_options options);
@@ -33,6 +36,13 @@ struct tensor runner_doutput(const struct runner *runner); /* only where there i
 
 /* Copies (N) labels to the training program of a backend in host memory. */
 void runner_set_labels(struct runner *runner, const int32_t *labels);
+
+/* Fills the batch of the training program with random values and labels; on a backend in host memory. */
+void runner_fill(struct runner *runner);
+
+/* For prepared_watch: overwrites the tensors whose life ends with the op, with NaN in every precision and labels that no
+ * set has. `prepared` is the struct prepared, on a backend in host memory. */
+void prepared_overwrite_dead(void *prepared, int op);
 
 /* A forward pass; in training it adds the loss to the metrics. */
 void runner_forward(struct runner *runner, enum layer_mode mode);

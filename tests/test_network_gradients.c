@@ -13,9 +13,10 @@
 #include <criterion/criterion.h>
 
 #include "experiment_support.h"
+#include "graph_cases.h"
 #include "network_support.h"
 
-enum { MAX_LAYERS = 16, SEED = 42 };
+enum { MAX_LAYERS = GRAPH_MOST_LAYERS, SEED = 42 };
 
 struct gradient_case {
     struct shape input; /* (N,C,H,W) */
@@ -73,21 +74,6 @@ struct gradient_case {
         .kind = LAYER_SOFTMAX                                                                                          \
     }
 
-/* Fills a batch with random values and labels. */
-static void fill_batch(struct runner *runner)
-{
-    struct backend *backend = runner->network->backend;
-    struct tensor x = runner_input(runner, LAYER_TRAIN);
-    int64_t count = shape_count(x.shape), classes = runner_output(runner, LAYER_TRAIN).shape.c;
-    double *values = memory_alloc((size_t)count, sizeof *values);
-    int32_t *labels = memory_alloc((size_t)x.shape.n, sizeof *labels);
-    for (int64_t n = 0; n < x.shape.n; n++) labels[n] = (int32_t)((n * 7 + 3) % classes);
-    support_fill(values, count, SEED, 1, 0, 1);
-    backend->ops->tensor_write(backend, &x, values);
-    runner_set_labels(runner, labels);
-    free(values), free(labels);
-}
-
 /* Checks the gradient of every element of a tensor against central differences. */
 static void check_tensor(struct runner *runner, const struct tensor *tensor, const double *gradient, int layer,
                          const char *name)
@@ -120,7 +106,7 @@ static void check_network(struct network *network)
     struct tensor x = runner_input(&runner, LAYER_TRAIN), dinput = runner_dinput(&runner);
     double *gradients[MAX_LAYERS][LAYER_MAX_PARAMETERS];
     runner.state.step = 5;
-    fill_batch(&runner);
+    runner_fill(&runner);
     runner_backward(&runner);
     double *dx = support_read(backend, &dinput);
     for (int i = 0; i < network->layer_count; i++)
@@ -184,6 +170,34 @@ CASE(convnet_of_the_report_in_small, LOSS_FUSED, 3, 3, 8, 8, CONV(5, 3, 1, 1), B
 CASE(convnet_batch_stats_only, LOSS_FUSED, 2, 1, 5, 4, CONV(17, 3, 2, 1), BATCHNORM_STATELESS, RELU,
      AVERAGE_POOL(3, 1, 1), FLATTEN, LINEAR(4))
 
+/* Counts the networks that the backend computes. */
+static int check_graphs(struct backend *backend)
+{
+    int count, checked = 0;
+    const struct graph_case *graphs = graph_case_list(&count);
+    for (int i = 0; i < count; i++) {
+        struct network *network = graph_case_build(&graphs[i], backend);
+        if (!network) continue;
+        check_network(network);
+        network_destroy(network);
+        checked++;
+    }
+    backend_destroy(backend);
+    return checked;
+}
+
+Test(network_gradients, graphs)
+{
+    int variants, count;
+    const struct variant *variant = variant_list(&variants);
+    graph_case_list(&count);
+    for (int v = 0; v < variants; v++) {
+        struct backend *backend = variant[v].precision == PRECISION_FP64 ? variant_create(&variant[v], 2) : NULL;
+        if (backend) cr_expect_geq(check_graphs(backend), count - 1, "%s", variant[v].name);
+    }
+    cr_expect_eq(check_graphs(reference_create()), count);
+}
+
 /* A backward pass overwrites gradients. It gives the same ones with and without the gradient of the input. */
 Test(network_gradients, a_second_pass_gives_the_same)
 {
@@ -197,7 +211,7 @@ Test(network_gradients, a_second_pass_gives_the_same)
     for (int pass = 0; pass < 2; pass++) {
         struct runner runner = runner_open(network, (struct runner_options){.dinput = pass == 0});
         cr_expect_eq(runner.training.dx[0] >= 0, pass == 0);
-        fill_batch(&runner);
+        runner_fill(&runner);
         runner_backward(&runner);
         if (pass == 0) first = memcpy(memory_alloc(bytes, 1), network->gradients, bytes);
         runner_close(&runner);
@@ -219,10 +233,10 @@ Test(network_gradients, batch_at_hand)
     cr_assert(network_build(&small, backend, specs, 6, LOSS_FUSED, (struct shape){3, 2, 5, 3}, SEED, &status));
     struct runner of_large = runner_open(large, (struct runner_options){0});
     struct runner of_small = runner_open(small, (struct runner_options){0});
-    fill_batch(&of_large);
+    runner_fill(&of_large);
     runner_backward(&of_large);
     of_large.n = 3;
-    fill_batch(&of_large), fill_batch(&of_small);
+    runner_fill(&of_large), runner_fill(&of_small);
     cr_assert_eq(runner_loss(&of_large), runner_loss(&of_small));
     runner_backward(&of_large), runner_backward(&of_small);
     cr_assert_eq(memcmp(large->gradients, small->gradients, large->arena_count * backend->scalar_size), 0);
@@ -243,7 +257,7 @@ Test(network_gradients, fused_and_separate_loss_agree)
     cr_assert(network_build(&a, backend, fused, 3, LOSS_FUSED, (struct shape){7, 11, 1, 1}, SEED, &status));
     cr_assert(network_build(&b, backend, separate, 4, LOSS_SEPARATE, (struct shape){7, 11, 1, 1}, SEED, &status));
     struct runner of_a = runner_open(a, (struct runner_options){0}), of_b = runner_open(b, (struct runner_options){0});
-    fill_batch(&of_a), fill_batch(&of_b);
+    runner_fill(&of_a), runner_fill(&of_b);
     double loss_a = runner_loss(&of_a), loss_b = runner_loss(&of_b);
     cr_assert(fabs(loss_a - loss_b) < 1e-14, "%.17g, %.17g", loss_a, loss_b);
     runner_backward(&of_a), runner_backward(&of_b);

@@ -3,11 +3,12 @@
 #include <string.h>
 #include <criterion/criterion.h>
 
+#include "network_support.h"
 #include "nn/layer_private.h"
 #include "program/passes.h"
 #include "session_support.h"
 
-enum { STEPS = 2, MOST_TENSORS = 2000 };
+enum { STEPS = 2 };
 
 enum way { AS_ALWAYS, OVERWRITTEN, UNSHARED };
 
@@ -64,18 +65,6 @@ static void unshare(struct trainer *trainer)
     trainer->evaluate = prepared_create(evaluation, backend, base);
 }
 
-/* Fills the tensors whose life ends with the op: NaN in every precision, labels that no set has. */
-static void overwrite(void *argument, int op)
-{
-    const struct prepared *prepared = argument;
-    const struct op_call *call = &prepared->calls[op];
-    int dead[MOST_TENSORS], count = program_dead_after(prepared->program, op, dead, MOST_TENSORS);
-    for (int i = 0; i < count; i++)
-        for (int slot = 0; slot < OP_OPERANDS; slot++)
-            if (call->op->tensor[slot] == dead[i])
-                memset(call->tensor[slot].data, 0xff, prepared->program->tensors[dead[i]].bytes);
-}
-
 /* The bytes of all parameters behind one another, then the metrics of the steps and of an evaluation. */
 struct result {
     char *bytes;
@@ -115,7 +104,7 @@ static struct result run(const char *config, bool fuse, enum way way)
     if (way == UNSHARED) unshare(trainer);
     for (int step = 0; step < STEPS; step++) {
         if (way == OVERWRITTEN)
-            trainer_watch_step(trainer, overwrite, trainer->train);
+            trainer_watch_step(trainer, prepared_overwrite_dead, trainer->train);
         else
             trainer_step(trainer);
     }
@@ -124,7 +113,8 @@ static struct result run(const char *config, bool fuse, enum way way)
     struct run_input input = {.n = 21, .data = trainer->test_set.data, .refresh = true};
     network_set_metrics(trainer->network, (struct metrics){0});
     for (int again = 0; again < 2; again++) { /* without the once part the second time */
-        prepared_watch(trainer->evaluate, &input, way == OVERWRITTEN ? overwrite : NULL, trainer->evaluate);
+        prepared_watch(trainer->evaluate, &input, way == OVERWRITTEN ? prepared_overwrite_dead : NULL,
+                       trainer->evaluate);
         input.refresh = false;
     }
     add_metrics(&result, trainer->network);

@@ -25,6 +25,10 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind)
         return &layer_dropout_ops;
     case LAYER_FLATTEN:
         return &layer_flatten_ops;
+    case LAYER_ADD:
+        return &layer_add_ops;
+    case LAYER_GLOBAL_POOL:
+        return &layer_global_pool_ops;
     case LAYER_SOFTMAX:
         return &layer_softmax_ops;
     }

@@ -18,6 +18,8 @@ enum layer_kind {
     LAYER_ACTIVATION,
     LAYER_DROPOUT,
     LAYER_FLATTEN,
+    LAYER_ADD,
+    LAYER_GLOBAL_POOL,
     LAYER_SOFTMAX,
 };
 
@@ -47,7 +49,11 @@ enum {
  * message of an error ("file:line: section.key: entry 3 (M)").
  *
  * A layer reads the layers that `input` names, in this order, up to the first NULL; "input" is the network's input. A
- * layer that names none reads the one before it. */
+ * layer that names none reads the one before it. A network that adds its input to what a convolution makes of it:
+ *
+ *   {.kind = LAYER_CONV2D, .name = "branch", .conv2d = ...},
+ *   {.kind = LAYER_ADD, .input = {"branch", "input"}},
+ *   {.kind = LAYER_ACTIVATION, .activation = ...},                  reads the sum */
 struct layer_spec {
     enum layer_kind kind;
     const char *origin;

@@ -249,6 +249,16 @@ static void add_activation(struct graph *graph, const struct export_model *model
     if (activation.kind != ACTIVATION_RELU) add_real(node, "alpha", activation.slope);
 }
 
+/* Here a vector has one shape, in ONNX it is (N,D) or (N,D,1,1). */
+static void add_sum(struct graph *graph, const struct export_model *model)
+{
+    int count = graph->layer->sources.count;
+    bool any_vector = false;
+    for (int k = 0; k < count; k++) any_vector |= graph->inputs[k].is_vector;
+    if (any_vector) flatten_inputs(graph);
+    add_plain(graph, model, count == 2 ? "Add" : "Sum");
+}
+
 /* The layer hands on what it takes: dropout does nothing after training, and add_outputs adds a softmax of its own. */
 static void pass_on(struct graph *graph)
 {
@@ -258,7 +268,7 @@ static void pass_on(struct graph *graph)
 /* True for the kinds whose node wants (N,C,H,W). */
 static bool takes_images(enum layer_kind kind)
 {
-    return kind == LAYER_CONV2D || kind == LAYER_POOL;
+    return kind == LAYER_CONV2D || kind == LAYER_POOL || kind == LAYER_GLOBAL_POOL;
 }
 
 static bool check_layer(const struct graph *graph, const struct export_model *model, struct status *status)
@@ -290,6 +300,9 @@ static void add_nodes(struct graph *graph, const struct export_model *model)
     case LAYER_POOL:
         add_pool(graph, model, spec->pool);
         return;
+    case LAYER_GLOBAL_POOL:
+        add_plain(graph, model, "GlobalAveragePool");
+        return;
     case LAYER_BATCHNORM:
     case LAYER_BATCHNORM_AUTODIFF:
         add_real(add_layer(graph, model, "BatchNormalization", statistics), "epsilon", spec->batchnorm.params.epsilon);
@@ -300,6 +313,9 @@ static void add_nodes(struct graph *graph, const struct export_model *model)
     case LAYER_FLATTEN:
         add_integer(add_plain(graph, model, "Flatten"), "axis", 1);
         graph->values[graph->layer->index].is_vector = true;
+        return;
+    case LAYER_ADD:
+        add_sum(graph, model);
         return;
     case LAYER_DROPOUT:
     case LAYER_SOFTMAX:
