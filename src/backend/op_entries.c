@@ -32,14 +32,9 @@ static void release_conv2d(struct backend *backend, void *plan)
     backend->ops->conv2d_plan_destroy(backend, plan);
 }
 
-/* The plan of the forward op with the same weight: backward may use what forward has kept. */
 static void *prepare_conv2d_backward(const struct prepared *prepared, const struct op_call *call)
 {
-    for (const struct op_call *forward = prepared->calls; forward < call; forward++)
-        if (forward->op->kind == OP_CONV2D &&
-            forward->op->tensor[CONV2D_WEIGHT] == call->op->tensor[CONV2D_BACKWARD_WEIGHT])
-            return forward->plan;
-    CHECK(!"a forward op before its backward op");
+    return prepared_forward_call(prepared, call)->plan;
 }
 
 static void run_conv2d(struct backend *backend, const struct op_call *call)

@@ -58,6 +58,17 @@ void prepared_free(struct prepared *prepared)
     free(prepared);
 }
 
+const struct op_call *prepared_forward_call(const struct prepared *prepared, const struct op_call *backward)
+{
+    bool norm = backward->op->kind == OP_NORM_BACKWARD;
+    CHECK(norm || backward->op->kind == OP_CONV2D_BACKWARD);
+    enum op_kind kind = norm ? OP_NORM : OP_CONV2D;
+    int own = norm ? NORM_RSTD : CONV2D_WEIGHT, its = norm ? NORM_BACKWARD_RSTD : CONV2D_BACKWARD_WEIGHT;
+    for (const struct op_call *forward = prepared->calls; forward < backward; forward++)
+        if (forward->op->kind == kind && forward->op->tensor[own] == backward->op->tensor[its]) return forward;
+    CHECK(!"a forward op before its backward op");
+}
+
 /* Gives every tensor that scales with the batch n samples. */
 static void set_batch(struct prepared *prepared, int64_t n)
 {

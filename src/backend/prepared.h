@@ -72,6 +72,10 @@ struct prepared {
 struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const base[SPACES]);
 void prepared_free(struct prepared *prepared); /* NULL is allowed */
 
+/* The call of the forward op that a CONV2D_BACKWARD or NORM_BACKWARD belongs to: of those before it, the one with its
+ * weight, or with its rstd. For `prepare`: backward may use what forward keeps in its plan. */
+const struct op_call *prepared_forward_call(const struct prepared *prepared, const struct op_call *backward);
+
 /* Runs the program. The backend may record the ops of a batch size and data set, and replay them afterwards. */
 void prepared_run(struct prepared *prepared, const struct run_input *input);
 
