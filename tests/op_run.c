@@ -60,15 +60,7 @@ static const struct tensor *add_slot(struct op_run *run, const char *name, struc
 {
     CHECK(run->count < MOST_TENSORS);
     run->slots[run->count] = (struct slot){name, tensor, output, NULL};
-    struct program_tensor of_program = {.name = name,
-                                        .name_index = -1,
-                                        .kind = tensor.kind,
-                                        .shape = tensor.shape,
-                                        .space = SPACE_EXTERNAL,
-                                        .offset = (int64_t)(intptr_t)tensor.data,
-                                        .bytes = bytes_of(run, &tensor),
-                                        .gradient = -1};
-    program_tensor_add(run->program, of_program);
+    support_external(run->program, name, &tensor, false, bytes_of(run, &tensor));
     return &run->slots[run->count++].tensor;
 }
 

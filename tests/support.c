@@ -101,6 +101,19 @@ struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, str
     return tensor;
 }
 
+int support_external(struct program *program, const char *name, const struct tensor *tensor, bool batch, size_t bytes)
+{
+    return program_tensor_add(program, (struct program_tensor){.name = name,
+                                                               .name_index = -1,
+                                                               .kind = tensor->kind,
+                                                               .shape = tensor->shape,
+                                                               .batch = batch,
+                                                               .space = SPACE_EXTERNAL,
+                                                               .offset = (int64_t)(intptr_t)tensor->data,
+                                                               .bytes = bytes,
+                                                               .gradient = -1});
+}
+
 double *support_read(struct backend *backend, const struct tensor *tensor)
 {
     double *values = memory_alloc((size_t)shape_count(tensor->shape), sizeof(double));

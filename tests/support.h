@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "backend/backend.h"
+#include "program/program.h"
 
 /* --- backends --- */
 
@@ -40,6 +40,10 @@ void support_round(const struct variant *variant, double *values, int64_t count)
 
 /* A new tensor that holds `values` (in the boundary's order; NULL: zeros); free with tensor_free. */
 struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, const double *values);
+
+/* Adds a tensor with memory of its own to a program and returns its number. batch: its n is that of the batch at hand.
+ * bytes: those of its memory; 0: as many as its kind and shape take. */
+int support_external(struct program *program, const char *name, const struct tensor *tensor, bool batch, size_t bytes);
 
 /* The values of a tensor, in the boundary's order, in a new array; free with free(). */
 double *support_read(struct backend *backend, const struct tensor *tensor);

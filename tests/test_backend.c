@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "conv2d_run.h"
 #include "op_run.h"
 #include "support.h"
 #include "util/memory.h"
@@ -192,66 +193,90 @@ Test(backend, padding_stays_zero)
 
 /* --- convolution plans --- */
 
+static void write_random(struct backend *backend, const struct tensor *tensor, uint32_t stream)
+{
+    double *values = memory_alloc((size_t)shape_count(tensor->shape), sizeof(double));
+    support_fill(values, shape_count(tensor->shape), 42, stream, 0, 1);
+    backend->ops->tensor_write(backend, tensor, values);
+    free(values);
+}
+
 static struct tensor random_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, uint32_t stream)
 {
-    double *values = memory_alloc((size_t)shape_count(shape), sizeof(double));
-    support_fill(values, shape_count(shape), 42, stream, 0, 1);
-    struct tensor tensor = support_tensor(backend, kind, shape, values);
-    free(values);
+    struct tensor tensor = tensor_alloc(backend, kind, shape);
+    write_random(backend, &tensor, stream);
     return tensor;
 }
 
-/* The compared results of a convolution of n samples: y, dx, dweight, dbias. */
+enum { RESULTS = 4 };
+
+/* A convolution of up to `most` samples with its tensors. Those of a smaller batch lie in the same memory. */
 struct convolution {
-    struct tensor result[4];
+    struct backend *backend;
+    struct conv2d_run run;
+    struct tensor x, dy, weight, bias;
+    struct tensor result[RESULTS]; /* y, dx, dweight, dbias */
 };
 
-static struct convolution convolve(struct backend *backend, struct conv2d_plan *plan, int64_t n, bool want_dx)
+static struct convolution convolution_open(struct backend *backend, int64_t most, bool want_dx)
 {
-    const struct shape x_shape = {n, 17, 6, 5}, y_shape = {n, 19, 6, 5};
-    struct tensor x = random_tensor(backend, TENSOR_ACTIVATION, x_shape, 0);
-    struct tensor dy = random_tensor(backend, TENSOR_ACTIVATION, y_shape, 1);
-    struct tensor weight = random_tensor(backend, TENSOR_FILTER, (struct shape){19, 17, 3, 3}, 2);
-    struct tensor bias = random_tensor(backend, TENSOR_VECTOR, (struct shape){1, 19, 1, 1}, 3);
-    const struct tensor *like[] = {&dy, &x, &weight, &bias};
-    struct convolution made;
-    for (int i = 0; i < 4; i++) made.result[i] = tensor_alloc(backend, like[i]->kind, like[i]->shape);
+    const struct shape x = {most, 17, 6, 5}, y = {most, 19, 6, 5};
+    struct convolution made = {.backend = backend,
+                               .x = tensor_alloc(backend, TENSOR_ACTIVATION, x),
+                               .dy = tensor_alloc(backend, TENSOR_ACTIVATION, y),
+                               .weight = random_tensor(backend, TENSOR_FILTER, (struct shape){19, 17, 3, 3}, 2),
+                               .bias = random_tensor(backend, TENSOR_VECTOR, shape_vector(19), 3)};
+    const struct tensor *like[RESULTS] = {&made.dy, &made.x, &made.weight, &made.bias};
     struct tensor *r = made.result;
-    backend->ops->conv2d_forward(backend, plan, &x, &weight, &bias, &r[0]);
-    backend->ops->conv2d_backward(backend, plan, &x, &weight, &dy, want_dx ? &r[1] : NULL, &r[2], &r[3]);
-    for (int i = 0; i < 4; i++) tensor_free(backend, (struct tensor *)like[i]);
+    for (int i = 0; i < RESULTS; i++) r[i] = tensor_alloc(backend, like[i]->kind, like[i]->shape);
+    made.run = conv2d_run_open(backend, (struct window){3, 1, 1},
+                               &(struct conv2d_tensors){&made.x, &made.weight, &made.bias, &made.dy, &r[0],
+                                                        want_dx ? &r[1] : NULL, &r[2], &r[3]});
     return made;
 }
 
-static void expect_same_convolution(struct backend *backend, struct convolution *a, struct convolution *b, bool with_dx,
+static void convolution_close(struct convolution *c)
+{
+    struct tensor *tensors[] = {&c->x, &c->dy, &c->weight, &c->bias};
+    conv2d_run_close(&c->run);
+    for (int i = 0; i < 4; i++) tensor_free(c->backend, tensors[i]);
+    for (int i = 0; i < RESULTS; i++) tensor_free(c->backend, &c->result[i]);
+}
+
+/* Draws n samples and computes the results, each with the shape of n samples. */
+static void convolve(struct convolution *c, int64_t n)
+{
+    struct tensor *batches[] = {&c->x, &c->dy, &c->result[0], &c->result[1]};
+    for (int i = 0; i < 4; i++) batches[i]->shape.n = n;
+    write_random(c->backend, &c->x, 0), write_random(c->backend, &c->dy, 1);
+    conv2d_run_batch(&c->run, n);
+}
+
+static void expect_same_convolution(const struct convolution *a, const struct convolution *b, bool with_dx,
                                     const char *what)
 {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < RESULTS; i++) {
         size_t bytes = (size_t)shape_count(a->result[i].shape) * sizeof(double);
-        double *left = support_read(backend, &a->result[i]), *right = support_read(backend, &b->result[i]);
+        double *left = support_read(a->backend, &a->result[i]), *right = support_read(b->backend, &b->result[i]);
         if (i != 1 || with_dx) cr_expect(memcmp(left, right, bytes) == 0, "%s: result %d differs", what, i);
         free(left), free(right);
-        tensor_free(backend, &a->result[i]), tensor_free(backend, &b->result[i]);
     }
 }
 
-/* A plan for 9 samples serves 9, 4, 1 and again 9 samples as a plan for just so many would. Leaving out dx changes
- * nothing else. */
+/* A program for 9 samples serves 9, 4, 1 and again 9 samples as a program for just so many would. Leaving out dx
+ * changes nothing else. */
 static void plans_serve_smaller_batches(struct backend *backend, const struct variant *variant)
 {
     static const int64_t batches[] = {9, 4, 1, 9};
-    const struct window window = {3, 1, 1};
-    struct conv2d_plan *shared = backend->ops->conv2d_plan_create(backend, window, (struct shape){9, 17, 6, 5}, 19);
+    struct convolution shared = convolution_open(backend, 9, true), no_dx = convolution_open(backend, 9, false);
     for (int i = 0; i < 4; i++) {
-        struct shape input = {batches[i], 17, 6, 5};
-        struct conv2d_plan *own = backend->ops->conv2d_plan_create(backend, window, input, 19);
-        struct convolution a = convolve(backend, shared, input.n, true), b = convolve(backend, own, input.n, true);
-        expect_same_convolution(backend, &a, &b, true, variant->name);
-        a = convolve(backend, shared, input.n, false), b = convolve(backend, own, input.n, true);
-        expect_same_convolution(backend, &a, &b, false, variant->name);
-        backend->ops->conv2d_plan_destroy(backend, own);
+        struct convolution own = convolution_open(backend, batches[i], true);
+        convolve(&own, batches[i]), convolve(&shared, batches[i]), convolve(&no_dx, batches[i]);
+        expect_same_convolution(&shared, &own, true, variant->name);
+        expect_same_convolution(&no_dx, &own, false, variant->name);
+        convolution_close(&own);
     }
-    backend->ops->conv2d_plan_destroy(backend, shared);
+    convolution_close(&shared), convolution_close(&no_dx);
 }
 
 Test(backend, plans_serve_smaller_batches)
@@ -368,36 +393,28 @@ Test(backend, gather_follows_the_order)
 
 /* --- steps --- */
 
-struct steps {
-    struct backend *backend;
-    struct tensor w, dw;
-};
-
-static void one_step(void *argument)
-{
-    struct steps *steps = argument;
-    const struct backend_ops *ops = steps->backend->ops;
-    struct update update = {.kind = OPTIMIZER_SGD,
-                            .rate = 1,
-                            .count = ops->tensor_count(steps->backend, steps->w.kind, steps->w.shape),
-                            .w = steps->w.data,
-                            .dw = steps->dw.data};
-    ops->update(steps->backend, &update);
-}
-
-/* A body that is run again sees the state of its own step: w -= lr * dw with lr 1, 2, 4, 8 and dw = 1. */
+/* A program that runs again sees the state of its own step: w -= lr * dw with lr 1, 2, 4, 8 and dw = 1. */
 static void run_sees_each_state(struct backend *backend, const struct variant *variant)
 {
-    struct steps steps = {.backend = backend};
-    steps.w = support_tensor(backend, TENSOR_VECTOR, (struct shape){1, 3, 1, 1}, (double[]){100, 0, -1});
-    steps.dw = support_tensor(backend, TENSOR_VECTOR, (struct shape){1, 3, 1, 1}, (double[]){1, -1, 2});
+    struct tensor w = support_tensor(backend, TENSOR_VECTOR, shape_vector(3), (double[]){100, 0, -1});
+    struct tensor dw = support_tensor(backend, TENSOR_VECTOR, shape_vector(3), (double[]){1, -1, 2});
+    struct program *program = program_create(backend, 1);
+    struct op update = op_make(OP_UPDATE);
+    void *base[SPACES] = {NULL};
+    update.update = (struct update){.kind = OPTIMIZER_SGD, .rate = 1};
+    update.tensor[UPDATE_W] = support_external(program, "w", &w, false, 0);
+    update.tensor[UPDATE_DW] = support_external(program, "dw", &dw, false, 0);
+    program_add(program, update);
+    struct prepared *prepared = prepared_create(program, backend, base);
     for (uint64_t step = 0; step < 4; step++) {
-        backend->ops->set_state(backend, &(struct step_state){.step = step, .learning_rate = (double)(1 << step)});
-        backend->ops->run(backend, one_step, &steps);
+        struct step_state state = {.step = step, .learning_rate = (double)(1 << step)};
+        prepared_run(prepared, &(struct run_input){.state = state, .n = 1});
     }
-    double *w = support_read(backend, &steps.w);
-    cr_expect(w[0] == 85 && w[1] == 15 && w[2] == -31, "%s: %g %g %g", variant->name, w[0], w[1], w[2]);
-    free(w), tensor_free(backend, &steps.w), tensor_free(backend, &steps.dw);
+    double *values = support_read(backend, &w);
+    cr_expect(values[0] == 85 && values[1] == 15 && values[2] == -31, "%s: %g %g %g", variant->name, values[0],
+              values[1], values[2]);
+    free(values), prepared_free(prepared), program_free(program);
+    tensor_free(backend, &w), tensor_free(backend, &dw);
 }
 
 Test(backend, run_sees_each_state)

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "conv2d_run.h"
 #include "support.h"
 #include "util/memory.h"
 #include "util/rng.h"
@@ -74,12 +75,11 @@ static struct operands convolve(struct backend *backend, const struct convolutio
     for (int i = 0; i < RESULTS; i++) t[i] = support_tensor(backend, kinds[i], operands->shape[i], operands->values[i]);
     struct tensor dx = tensor_alloc(backend, TENSOR_ACTIVATION, operands->shape[0]);
     struct tensor dw = tensor_alloc(backend, TENSOR_FILTER, operands->shape[1]);
-    struct conv2d_plan *plan = backend->ops->conv2d_plan_create(backend, test->window, test->input, test->channels);
-    backend->ops->conv2d_forward(backend, plan, &t[0], &t[1], NULL, &y);
-    backend->ops->conv2d_backward(backend, plan, &t[0], &t[1], &t[2], &dx, &dw, NULL);
+    conv2d_run_once(
+        backend, test->window,
+        &(struct conv2d_tensors){.x = &t[0], .weight = &t[1], .y = &y, .dy = &t[2], .dx = &dx, .dweight = &dw});
     struct operands results = {{y.shape, dx.shape, dw.shape},
                                {support_read(backend, &y), support_read(backend, &dx), support_read(backend, &dw)}};
-    backend->ops->conv2d_plan_destroy(backend, plan);
     for (int i = 0; i < RESULTS; i++) tensor_free(backend, &t[i]);
     tensor_free(backend, &y), tensor_free(backend, &dx), tensor_free(backend, &dw);
     return results;

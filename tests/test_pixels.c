@@ -6,6 +6,7 @@
 #include <string.h>
 #include <criterion/criterion.h>
 
+#include "conv2d_run.h"
 #include "session_support.h"
 #include "support.h"
 #include "util/memory.h"
@@ -145,16 +146,14 @@ static struct results compute(struct backend *backend, enum tensor_kind kind, co
     struct tensor dweight = tensor_alloc(backend, TENSOR_FILTER, filter);
     struct tensor dbias = tensor_alloc(backend, TENSOR_VECTOR, shape_vector(c->o));
     struct device_dataset *dataset = backend->ops->dataset_upload(backend, &images->view);
-    struct conv2d_plan *plan = backend->ops->conv2d_plan_create(backend, (struct window){1, 1, 0}, input, c->o);
     int32_t *labels = backend->ops->alloc(backend, (size_t)c->n * sizeof *labels);
     support_poison(backend, true, &y);
     support_gather(backend, dataset, NULL, (struct step_state){.batch_first = 1}, &x, labels);
-    backend->ops->conv2d_forward(backend, plan, &x, &weight, &bias, &y);
-    backend->ops->conv2d_backward(backend, plan, &x, &weight, &dy, NULL, &dweight, &dbias);
+    conv2d_run_once(backend, (struct window){1, 1, 0},
+                    &(struct conv2d_tensors){&x, &weight, &bias, &dy, &y, NULL, &dweight, &dbias});
     struct results results = {0};
     keep(&results, 0, backend, &y), keep(&results, 1, backend, &dweight), keep(&results, 2, backend, &dbias);
     tensor_free(backend, &x), tensor_free(backend, &dy), tensor_free(backend, &weight), tensor_free(backend, &bias);
-    backend->ops->conv2d_plan_destroy(backend, plan);
     backend->ops->dataset_free(backend, dataset);
     backend->ops->free(backend, labels);
     return results;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <criterion/criterion.h>
 
+#include "conv2d_run.h"
 #include "support.h"
 #include "util/memory.h"
 
@@ -58,11 +59,9 @@ static struct results compute(struct backend *backend, const struct layer_case *
                   dx = tensor_alloc(backend, TENSOR_ACTIVATION, input);
     struct tensor dweight = tensor_alloc(backend, TENSOR_FILTER, filter);
     struct tensor dbias = tensor_alloc(backend, TENSOR_VECTOR, shape_vector(c->o));
-    struct conv2d_plan *plan = backend->ops->conv2d_plan_create(backend, (struct window){3, 1, 1}, input, c->o);
     support_poison(backend, true, &y), support_poison(backend, true, &dx);
-    backend->ops->conv2d_forward(backend, plan, &x, &weight, &bias, &y);
-    backend->ops->conv2d_backward(backend, plan, &x, &weight, &dy, &dx, &dweight, &dbias);
-    backend->ops->conv2d_plan_destroy(backend, plan);
+    conv2d_run_once(backend, (struct window){3, 1, 1},
+                    &(struct conv2d_tensors){&x, &weight, &bias, &dy, &y, &dx, &dweight, &dbias});
     struct results results = {0};
     keep(&results, 0, backend, &y), keep(&results, 1, backend, &dx);
     keep(&results, 2, backend, &dweight), keep(&results, 3, backend, &dbias);
@@ -182,14 +181,15 @@ Test(winograd, other_windows_are_direct)
         output.h = output.w = window_output_size(9, windows[k]);
         for (int on = 0; on < 2; on++) {
             struct backend *backend = open_backend(PRECISION_FP32, CPU_ISA_AUTO, on ? WINOGRAD_ON : WINOGRAD_OFF, 1);
-            struct conv2d_plan *plan = backend->ops->conv2d_plan_create(backend, windows[k], input, output.c);
+            struct op op = op_make(OP_CONV2D);
+            op.conv2d = windows[k];
             struct tensor x = draw(backend, TENSOR_ACTIVATION, input, 1, 1);
             struct shape filter = {output.c, input.c, windows[k].kernel, windows[k].kernel};
             struct tensor weight = draw(backend, TENSOR_FILTER, filter, 3, 1);
             struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, output);
-            backend->ops->conv2d_forward(backend, plan, &x, &weight, NULL, &y);
+            backend_run_op(backend, op, (struct run_input){0},
+                           OPERANDS([CONV2D_X] = &x, [CONV2D_WEIGHT] = &weight, [CONV2D_Y] = &y));
             values[on] = support_read(backend, &y);
-            backend->ops->conv2d_plan_destroy(backend, plan);
             tensor_free(backend, &x), tensor_free(backend, &weight), tensor_free(backend, &y);
             backend_destroy(backend);
         }
