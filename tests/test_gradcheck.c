@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <criterion/criterion.h>
 
+#include "backend/prepared.h"
 #include "experiment_support.h"
 #include "nn/gradcheck.h"
 
@@ -134,7 +135,7 @@ enum fault {
 
 static struct {
     enum fault fault;
-    const struct backend_ops *original;
+    const struct op_function *original;
     int dropouts; /* calls so far */
 } broken;
 
@@ -152,111 +153,108 @@ static void spoil(struct backend *backend, const struct tensor *tensor, double f
     free(values);
 }
 
-static void spoil_if(enum fault fault, struct backend *backend, const struct tensor *tensor)
+static void spoil_if(enum fault fault, struct backend *backend, const struct op_call *call, int slot)
 {
-    if (broken.fault == fault && tensor) spoil(backend, tensor, 1 + off);
+    if (broken.fault == fault && call->op->tensor[slot] >= 0) spoil(backend, &call->tensor[slot], 1 + off);
+}
+
+/* Computes the op as the backend does. */
+static void run_original(struct backend *backend, const struct op_call *call)
+{
+    broken.original[call->op->kind].run(backend, call);
 }
 
 /* To the backend a linear layer is a convolution of 1x1. The convolution here is larger, which tells them apart. */
-static void conv2d_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                            const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
-                            const struct tensor *dweight, const struct tensor *dbias)
+static void conv2d_backward(struct backend *backend, const struct op_call *call)
 {
-    bool linear = weight->shape.h == 1;
-    broken.original->conv2d_backward(backend, plan, x, weight, dy, dx, dweight, dbias);
-    spoil_if(linear ? FAULT_LINEAR_DX : FAULT_CONV_DX, backend, dx);
-    spoil_if(linear ? FAULT_LINEAR_DWEIGHT : FAULT_CONV_DWEIGHT, backend, dweight);
-    spoil_if(linear ? FAULT_LINEAR_DBIAS : FAULT_CONV_DBIAS, backend, dbias);
+    bool linear = call->op->conv2d.kernel == 1;
+    run_original(backend, call);
+    spoil_if(linear ? FAULT_LINEAR_DX : FAULT_CONV_DX, backend, call, CONV2D_BACKWARD_DX);
+    spoil_if(linear ? FAULT_LINEAR_DWEIGHT : FAULT_CONV_DWEIGHT, backend, call, CONV2D_BACKWARD_DWEIGHT);
+    spoil_if(linear ? FAULT_LINEAR_DBIAS : FAULT_CONV_DBIAS, backend, call, CONV2D_BACKWARD_DBIAS);
 }
 
-static void batchnorm_backward(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
-                               const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                               const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta)
+static void norm_backward(struct backend *backend, const struct op_call *call)
 {
-    broken.original->batchnorm_backward(backend, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
-    spoil_if(FAULT_BATCHNORM_DX, backend, dx);
-    spoil_if(FAULT_BATCHNORM_DGAMMA, backend, dgamma);
-    spoil_if(FAULT_BATCHNORM_DBETA, backend, dbeta);
+    run_original(backend, call);
+    spoil_if(FAULT_BATCHNORM_DX, backend, call, NORM_BACKWARD_DX);
+    spoil_if(FAULT_BATCHNORM_DGAMMA, backend, call, NORM_BACKWARD_DGAMMA);
+    spoil_if(FAULT_BATCHNORM_DBETA, backend, call, NORM_BACKWARD_DBETA);
 }
 
-static void activation_backward(struct backend *backend, struct activation_params params, const struct tensor *x,
-                                const struct tensor *dy, const struct tensor *dx)
+static void activation_backward(struct backend *backend, const struct op_call *call)
 {
-    broken.original->activation_backward(backend, params, x, dy, dx);
-    spoil_if(FAULT_ACTIVATION, backend, dx);
-    if (broken.fault == FAULT_ACTIVATION_NAN) spoil(backend, dx, NAN);
+    run_original(backend, call);
+    spoil_if(FAULT_ACTIVATION, backend, call, ACTIVATION_BACKWARD_DX);
+    if (broken.fault == FAULT_ACTIVATION_NAN) spoil(backend, &call->tensor[ACTIVATION_BACKWARD_DX], NAN);
 }
 
 /* Forward and backward are one operation; the third call is the only backward one of a network with one dropout, after
  * two forward ones. One fault draws another mask for the backward pass. The other draws a new mask in every call, so that the output is no
  * function of the input and a difference quotient says nothing. */
-static void dropout(struct backend *backend, const struct dropout_params *params, const struct tensor *from,
-                    const struct tensor *to)
+static void dropout(struct backend *backend, const struct op_call *call)
 {
-    struct dropout_params other = *params;
+    struct op other = *call->op;
+    struct op_call changed = *call;
     broken.dropouts++;
-    if (broken.fault == FAULT_DROPOUT_MASK && broken.dropouts == 3) other.seed++;
-    if (broken.fault == FAULT_DROPOUT_FORWARD) other.seed += (uint64_t)broken.dropouts;
-    broken.original->dropout(backend, &other, from, to);
+    if (broken.fault == FAULT_DROPOUT_MASK && broken.dropouts == 3) other.dropout.seed++;
+    if (broken.fault == FAULT_DROPOUT_FORWARD) other.dropout.seed += (uint64_t)broken.dropouts;
+    changed.op = &other;
+    run_original(backend, &changed);
 }
 
-static void pool_backward(struct backend *backend, struct pool_params params, const struct tensor *dy,
-                          const void *saved, const struct tensor *dx)
+static void pool_backward(struct backend *backend, const struct op_call *call)
 {
-    broken.original->pool_backward(backend, params, dy, saved, dx);
-    spoil_if(params.kind == POOL_MAX ? FAULT_MAX_POOL : FAULT_AVERAGE_POOL, backend, dx);
+    run_original(backend, call);
+    spoil_if(call->op->pool.kind == POOL_MAX ? FAULT_MAX_POOL : FAULT_AVERAGE_POOL, backend, call, POOL_BACKWARD_DX);
 }
 
-static void flatten_backward(struct backend *backend, const struct tensor *dy, const struct tensor *dx)
+static void flatten_backward(struct backend *backend, const struct op_call *call)
 {
-    broken.original->flatten_backward(backend, dy, dx);
-    spoil_if(FAULT_FLATTEN, backend, dx);
+    run_original(backend, call);
+    spoil_if(FAULT_FLATTEN, backend, call, FLATTEN_BACKWARD_DX);
 }
 
-static void softmax_backward(struct backend *backend, const struct tensor *y, const struct tensor *dy,
-                             const struct tensor *dx)
+static void softmax_backward(struct backend *backend, const struct op_call *call)
 {
-    broken.original->softmax_backward(backend, y, dy, dx);
-    spoil_if(FAULT_SOFTMAX, backend, dx);
+    run_original(backend, call);
+    spoil_if(FAULT_SOFTMAX, backend, call, SOFTMAX_BACKWARD_DX);
 }
 
-static void cross_entropy(struct backend *backend, const struct loss_params *params, const struct tensor *x,
-                          const int32_t *labels, const struct tensor *dx)
+static void cross_entropy(struct backend *backend, const struct op_call *call)
 {
-    broken.original->cross_entropy(backend, params, x, labels, dx);
-    spoil_if(FAULT_CROSS_ENTROPY, backend, dx);
+    run_original(backend, call);
+    spoil_if(FAULT_CROSS_ENTROPY, backend, call, CROSS_ENTROPY_DPROBABILITIES);
 }
 
-static void softmax_cross_entropy(struct backend *backend, const struct loss_params *params, const struct tensor *x,
-                                  const int32_t *labels, const struct tensor *dx)
+static void softmax_cross_entropy(struct backend *backend, const struct op_call *call)
 {
-    broken.original->softmax_cross_entropy(backend, params, x, labels, dx);
-    spoil_if(FAULT_SOFTMAX_CROSS_ENTROPY, backend, dx);
+    run_original(backend, call);
+    spoil_if(FAULT_SOFTMAX_CROSS_ENTROPY, backend, call, SOFTMAX_CROSS_ENTROPY_DLOGITS);
 }
 
 /* The fault is in the forward pass too. The quotient c * a/b has a gradient c times as large, but the tape multiplies
  * by c twice for b. */
-static void elementwise(struct backend *backend, struct elementwise_params params, const struct tensor *a,
-                        const struct tensor *b, const struct tensor *y)
+static void elementwise(struct backend *backend, const struct op_call *call)
 {
-    broken.original->elementwise(backend, params, a, b, y);
-    struct elementwise_params scale = {.op = ELEMENTWISE_AFFINE, .scale = 1 + off_quotient};
-    if (params.op == ELEMENTWISE_DIVIDE) broken.original->elementwise(backend, scale, y, NULL, y);
+    run_original(backend, call);
+    if (call->op->elementwise.op == ELEMENTWISE_DIVIDE) spoil(backend, &call->tensor[ELEMENTWISE_Y], 1 + off_quotient);
 }
 
-/* Replaces the one entry that computes the derivative in question. */
-static void replace_entry(struct backend_ops *ops, enum fault fault)
+/* Replaces the function that computes the derivative in question. */
+static void replace_function(struct op_function *functions, enum fault fault)
 {
-    if (fault >= FAULT_CONV_DX && fault <= FAULT_LINEAR_DBIAS) ops->conv2d_backward = conv2d_backward;
-    if (fault >= FAULT_BATCHNORM_DX && fault <= FAULT_BATCHNORM_DBETA) ops->batchnorm_backward = batchnorm_backward;
-    if (fault == FAULT_ACTIVATION || fault == FAULT_ACTIVATION_NAN) ops->activation_backward = activation_backward;
-    if (fault == FAULT_DROPOUT_MASK || fault == FAULT_DROPOUT_FORWARD) ops->dropout = dropout;
-    if (fault == FAULT_MAX_POOL || fault == FAULT_AVERAGE_POOL) ops->pool_backward = pool_backward;
-    if (fault == FAULT_FLATTEN) ops->flatten_backward = flatten_backward;
-    if (fault == FAULT_SOFTMAX) ops->softmax_backward = softmax_backward;
-    if (fault == FAULT_CROSS_ENTROPY) ops->cross_entropy = cross_entropy;
-    if (fault == FAULT_SOFTMAX_CROSS_ENTROPY) ops->softmax_cross_entropy = softmax_cross_entropy;
-    if (fault == FAULT_DIVIDE) ops->elementwise = elementwise;
+    if (fault >= FAULT_CONV_DX && fault <= FAULT_LINEAR_DBIAS) functions[OP_CONV2D_BACKWARD].run = conv2d_backward;
+    if (fault >= FAULT_BATCHNORM_DX && fault <= FAULT_BATCHNORM_DBETA) functions[OP_NORM_BACKWARD].run = norm_backward;
+    if (fault == FAULT_ACTIVATION || fault == FAULT_ACTIVATION_NAN)
+        functions[OP_ACTIVATION_BACKWARD].run = activation_backward;
+    if (fault == FAULT_DROPOUT_MASK || fault == FAULT_DROPOUT_FORWARD) functions[OP_DROPOUT].run = dropout;
+    if (fault == FAULT_MAX_POOL || fault == FAULT_AVERAGE_POOL) functions[OP_POOL_BACKWARD].run = pool_backward;
+    if (fault == FAULT_FLATTEN) functions[OP_FLATTEN_BACKWARD].run = flatten_backward;
+    if (fault == FAULT_SOFTMAX) functions[OP_SOFTMAX_BACKWARD].run = softmax_backward;
+    if (fault == FAULT_CROSS_ENTROPY) functions[OP_CROSS_ENTROPY].run = cross_entropy;
+    if (fault == FAULT_SOFTMAX_CROSS_ENTROPY) functions[OP_SOFTMAX_CROSS_ENTROPY].run = softmax_cross_entropy;
+    if (fault == FAULT_DIVIDE) functions[OP_ELEMENTWISE].run = elementwise;
 }
 
 /* Builds a network with every kind of layer once. */
@@ -291,17 +289,17 @@ struct fault_case {
 static void check_fault_once(const struct fault_case *c, enum loss_kind loss, enum layer_kind batchnorm,
                              enum activation activation, uint64_t seed)
 {
-    static struct backend_ops ops;
+    static struct op_function functions[OP_KIND_COUNT];
     struct backend *backend = backend_of(PRECISION_FP64, 2);
     struct network *network = network_of(backend, loss, batchnorm, activation, seed);
     broken.fault = c->fault;
-    broken.original = backend->ops;
+    broken.original = backend->functions;
     broken.dropouts = 0;
-    ops = *backend->ops;
-    replace_entry(&ops, c->fault);
-    backend->ops = &ops;
+    memcpy(functions, backend->functions, sizeof functions);
+    replace_function(functions, c->fault);
+    backend->functions = functions;
     struct findings findings = check(network, seed);
-    backend->ops = broken.original;
+    backend->functions = broken.original;
     int fault = (int)c->fault, number = (int)seed;
     cr_expect_eq(findings.checks, expected_checks(network));
     cr_expect_eq(findings.failures, c->layer ? 1 : 0, "fault %d, seed %d: %d failures", fault, number,
