@@ -292,26 +292,20 @@ Test(optimizer, muon_weight_decay_and_own_rate_of_the_rest)
 static void keeps_nan(struct backend *backend, enum optimizer_kind kind)
 {
     const struct shape one = {1, 1, 1, 1};
-    const struct backend_ops *ops = backend->ops;
+    struct op op = op_make(OP_UPDATE);
     struct tensor w = support_tensor(backend, TENSOR_FILTER, one, (double[]){1}), states[OPTIMIZER_STATES];
     struct tensor dw = support_tensor(backend, TENSOR_FILTER, one, (double[]){NAN});
-    struct update update = {.kind = kind,
-                            .params = {.momentum = 0.5, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8},
-                            .rate = 1,
-                            .count = ops->tensor_count(backend, TENSOR_FILTER, one),
-                            .w = w.data,
-                            .dw = dw.data};
-    int count = optimizer_state_count(kind, &update.params);
-    for (int i = 0; i < count; i++)
-        states[i] = tensor_alloc(backend, TENSOR_FILTER, one), update.state[i] = states[i].data;
-    if (optimizer_row(kind)->matrix) update.plan = ops->update_plan_create(backend, kind, one);
-    ops->set_state(backend, &(struct step_state){.learning_rate = 0.1});
-    ops->update(backend, &update);
+    op.update = (struct update){
+        .kind = kind, .params = {.momentum = 0.5, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8}, .rate = 1};
+    int count = optimizer_state_count(kind, &op.update.params);
+    for (int i = 0; i < count; i++) states[i] = tensor_alloc(backend, TENSOR_FILTER, one);
+    backend_run_op(backend, op, (struct run_input){.state.learning_rate = 0.1},
+                   OPERANDS([UPDATE_W] = &w, [UPDATE_DW] = &dw, [UPDATE_STATE_0] = count > 0 ? &states[0] : NULL,
+                            [UPDATE_STATE_1] = count > 1 ? &states[1] : NULL));
     double *value = support_read(backend, &w);
     cr_expect(isnan(value[0]), "%s: %g", optimizer_name(kind), value[0]);
     free(value), tensor_free(backend, &w), tensor_free(backend, &dw);
     for (int i = 0; i < count; i++) tensor_free(backend, &states[i]);
-    ops->update_plan_destroy(backend, update.plan);
 }
 
 Test(optimizer, a_gradient_that_is_not_a_number_shows_in_the_weight)
