@@ -30,12 +30,39 @@ install(TARGETS trainer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT pr
 install(DIRECTORY configs DESTINATION ${CMAKE_INSTALL_DATADIR}/trainer COMPONENT program)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} RENAME copyright COMPONENT program)
 
-install(TARGETS libtrainer ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
+# The library is installed as one object in which only the functions of the public headers are global. So no name of its
+# inside meets one of the user's program.
+set(interface ${CMAKE_BINARY_DIR}/interface)
+file(GLOB public_headers CONFIGURE_DEPENDS include/trainer/*.h)
+set(functions)
+foreach(header ${public_headers})
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
+  file(READ ${header} text)
+  string(REGEX MATCHALL "trainer_[a-z_]+\\(" found "${text}")
+  list(APPEND functions ${found})
+endforeach()
+string(REPLACE "(" "\n" functions "${functions}")
+string(REPLACE ";" "" functions "${functions}")
+file(WRITE ${interface}/functions "${functions}")
+add_custom_command(
+  OUTPUT ${interface}/libtrainer.a
+  COMMAND ${CMAKE_LINKER} -r --whole-archive $<TARGET_FILE:libtrainer> -o ${interface}/trainer.o
+  COMMAND ${CMAKE_OBJCOPY} --keep-global-symbols=${interface}/functions ${interface}/trainer.o
+  COMMAND ${CMAKE_AR} rcs ${interface}/libtrainer.a ${interface}/trainer.o
+  DEPENDS libtrainer ${interface}/functions VERBATIM)
+add_custom_target(trainer_interface ALL DEPENDS ${interface}/libtrainer.a)
+install(FILES ${interface}/libtrainer.a DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development)
 install(DIRECTORY include/trainer DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
 set(pkgconfig_folder ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 # The prefix is relative to the file itself, so that an installation may be moved.
 file(RELATIVE_PATH pkgconfig_prefix /${pkgconfig_folder} /)
 string(REPLACE ";" " " pkgconfig_requires "${TRAINER_REQUIRES}")
+set(pkgconfig_libraries -lpthread -lm -l${CMAKE_DL_LIBS})
+if(TRAINER_BUILT_BACKEND STREQUAL cuda)
+  get_target_property(cudart CUDA::cudart_static IMPORTED_LOCATION)
+  list(PREPEND pkgconfig_libraries ${TRAINER_CUDNN_LIBRARY} ${TRAINER_CUBLASLT_LIBRARY} ${cudart} -lrt -lstdc++)
+endif()
+string(REPLACE ";" " " pkgconfig_libraries "${pkgconfig_libraries}")
 configure_file(cmake/trainer.pc.in trainer.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/trainer.pc DESTINATION ${pkgconfig_folder} COMPONENT development)
 

@@ -66,6 +66,12 @@ threads = 1
 INI
 figures() { cut -d, -f1-7 "$1/metrics.csv"; } # all but the time
 
+echo "the names of its functions, and none of its inside"
+library=$(dirname "$PKG_CONFIG_PATH")/libtrainer.a
+grep -ohE '\btrainer_[a-z_]+\(' "${headers[@]}" | tr -d '(' | sort -u >declared
+nm -g --defined-only "$library" | awk 'NF == 3 { print $3 }' | sort | diff - declared || fail "names, beside the declared ones"
+echo 'double memory_alloc, network_build, status_fail, trainer_step;' >collides.c
+
 echo "each public header alone, in C and in C++"
 cxx=$(command -v "${CXX:-c++}") || echo "no C++ compiler: not tried in C++"
 for header in "${headers[@]}"; do
@@ -76,7 +82,7 @@ done
 
 echo "the examples, one of which is in docs/installing.md"
 for example in "$source"/examples/*.c; do
-    "$compiler" -std=c11 "${warnings[@]}" "$example" -o "$(basename "$example" .c)" "${flags[@]}" || fail "$example"
+    "$compiler" -std=c11 "${warnings[@]}" "$example" collides.c -o "$(basename "$example" .c)" "${flags[@]}" || fail "$example"
 done
 sed -n '/^```c$/,/^```$/p' "$source/docs/installing.md" | sed '1d;$d' | diff - "$source/examples/train.c" ||
     fail "docs/installing.md shows another program than examples/train.c"
