@@ -126,6 +126,39 @@ Test(graph_build, summary_shows_what_layers_read)
     backend_destroy(backend);
 }
 
+/* --- parts of a network --- */
+
+static void expect_inputs(const struct network *network, int first, int last, const int64_t *channels, int count)
+{
+    struct network_request request = {.mode = LAYER_EVALUATE, .n = 2, .first = first, .last = last, .keep = true};
+    struct network_program made = network_write(network, &request);
+    cr_assert_eq(made.input_count, count, "layers %d to %d: %d inputs", first, last, made.input_count);
+    for (int k = 0; k < count; k++) cr_expect_eq(made.program->tensors[made.x[k]].shape.c, channels[k]);
+    program_free(made.program);
+}
+
+/* A part reads what lies before it, each once, in the order in which its layers ask for it. */
+Test(graph_build, parts_have_an_input_for_what_they_read)
+{
+    const struct layer_spec specs[] = {
+        {LINEAR(4), .name = "a"},   {LINEAR(6), .name = "b"}, {LINEAR(4), .name = "c", .input = {"b"}},
+        {ADD, .input = {"c", "a"}}, {LINEAR(6), .name = "d"}, {ADD, .input = {"d", "b", "d"}},
+    };
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct network *network;
+    struct status status = {0};
+    const struct shape input = {2, 5, 1, 1};
+    cr_assert(network_build(&network, backend, specs, 6, LOSS_FUSED, input, 1, &status), "%s", status.message);
+    expect_inputs(network, 0, 6, (const int64_t[]){5}, 1);
+    expect_inputs(network, 1, 6, (const int64_t[]){4}, 1);
+    expect_inputs(network, 2, 6, (const int64_t[]){6, 4}, 2);
+    expect_inputs(network, 3, 6, (const int64_t[]){4, 4, 6}, 3);
+    expect_inputs(network, 5, 6, (const int64_t[]){6, 6}, 2);
+    expect_inputs(network, 6, 6, (const int64_t[]){6}, 1);
+    network_destroy(network);
+    backend_destroy(backend);
+}
+
 /* --- pixels --- */
 
 enum { SAMPLES = 9, FEATURES = 20 };
