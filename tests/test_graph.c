@@ -350,6 +350,46 @@ Test(graph, gradcheck_looks_at_every_input)
     }
 }
 
+static const struct op_function *sound; /* functions of the backend whose sum is broken */
+
+/* y = a + (1 + 4e-5) b + ..., of which the derivative by b is not 1. */
+static void broken_add(struct backend *backend, const struct op_call *call)
+{
+    sound[OP_ADD].run(backend, call);
+    double *y = support_read(backend, &call->tensor[ADD_Y]), *b = support_read(backend, &call->tensor[ADD_B]);
+    for (int64_t i = 0; i < shape_count(call->tensor[ADD_Y].shape); i++) y[i] += 4e-5 * b[i];
+    backend->ops->tensor_write(backend, &call->tensor[ADD_Y], y);
+    free(y), free(b);
+}
+
+enum { FAILURES = 512 };
+
+static void collect_failures(void *argument, const struct gradcheck_result *result)
+{
+    char *failures = argument;
+    size_t used = strlen(failures);
+    if (!result->passed) snprintf(failures + used, FAILURES - used, "%s: %s; ", result->layer, result->tensor);
+}
+
+Test(graph, gradcheck_names_the_input_of_a_wrong_derivative)
+{
+    struct backend *backend = backend_of(PRECISION_FP64, 2);
+    struct graph_case graph = *case_of("crossed");
+    struct op_function functions[OP_KIND_COUNT];
+    char failures[FAILURES] = "";
+    graph.input.n = GRADCHECK_BATCH;
+    struct network *network = graph_case_build(&graph, backend);
+    sound = backend->functions;
+    memcpy(functions, sound, sizeof functions);
+    functions[OP_ADD].run = broken_add;
+    backend->functions = functions;
+    cr_expect_not(gradcheck_network(network, 42, collect_failures, failures));
+    backend->functions = sound;
+    cr_expect_str_eq(failures, "add of three, one: input 2; add of five, two: input 2; ");
+    network_destroy(network);
+    backend_destroy(backend);
+}
+
 Test(graph, gradcheck_passes_on_fused_layers)
 {
     struct backend *backend = backend_of(PRECISION_FP64, 2);
