@@ -144,6 +144,14 @@ class Names(unittest.TestCase):
             fnmatch.fnmatch(path, name) or fnmatch.fnmatch(os.path.basename(path), name) for name in shown)]
         self.assertEqual(lost, [], "docs/architecture.md, Layout, does not say what these hold:\n" + "\n".join(lost))
 
+    def test_the_table_of_fuzz_targets_has_each_one(self):
+        page = (SOURCE / "docs/reliability.md").read_text()
+        rows = re.findall(r"^\| `(\w+)` \| .+ \| ([\d,]+) \|$", page, flags=re.M)
+        targets = {path.stem.removeprefix("fuzz_") for path in (SOURCE / "tests/fuzz").glob("fuzz_*.c")}
+        self.assertEqual({name for name, _ in rows}, targets)
+        total = re.search(r"^\| all \| \| ([\d,]+) \|$", page, flags=re.M)[1]
+        self.assertEqual(sum(int(count.replace(",", "")) for _, count in rows), int(total.replace(",", "")))
+
 
 if __name__ == "__main__":
     unittest.main()
