@@ -118,11 +118,11 @@ static void train(struct trainer *trainer)
 {
     for (int64_t step = 0; step < 3 * trainer->batches_per_epoch; step++) {
         trainer_step(trainer);
-        if (step % 5 == 0) trainer_evaluate(trainer, &trainer->test_set, NULL);
+        if (step % 5 == 0) trainer_evaluate(trainer, &trainer->test_set);
     }
-    trainer_evaluate(trainer, &trainer->train_set, NULL);
-    trainer_evaluate(trainer, &trainer->train_part, NULL);
-    trainer_evaluate(trainer, &trainer->validation_set, NULL);
+    trainer_evaluate(trainer, &trainer->train_set);
+    trainer_evaluate(trainer, &trainer->train_part);
+    trainer_evaluate(trainer, &trainer->validation_set);
 }
 
 Test(allocations, none_in_steps_and_evaluations)

@@ -64,8 +64,8 @@ static void expect_stated_batches(const char *text, int64_t batch)
     snprintf(size, strlen(size) + 1, "eval_batch_size = %d", (int)batch);
     struct session *session = session_open(sized, 2);
     for (int step = 0; step < 5; step++) trainer_step(&session->trainer);
-    double test = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL).loss;
-    double train = trainer_evaluate(&session->trainer, &session->trainer.train_set, NULL).loss;
+    double test = trainer_evaluate(&session->trainer, &session->trainer.test_set).loss;
+    double train = trainer_evaluate(&session->trainer, &session->trainer.train_set).loss;
     double expected_test = expected_loss(session, &session->dataset.test, batch);
     double expected_train = expected_loss(session, &session->dataset.train, batch);
     /* fp64; only the order of additions differs */

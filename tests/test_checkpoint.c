@@ -110,8 +110,8 @@ Test(checkpoint, a_network_takes_the_average)
     struct checkpoint checkpoint = read_good("a");
     struct status status = {0};
     cr_assert(checkpoint_load_weights(&checkpoint.file, plain->trainer.network, &status), "%s", status.message);
-    struct evaluation saved = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
-    struct evaluation loaded = trainer_evaluate(&plain->trainer, &plain->trainer.test_set, NULL);
+    struct evaluation saved = trainer_evaluate(&session->trainer, &session->trainer.test_set);
+    struct evaluation loaded = trainer_evaluate(&plain->trainer, &plain->trainer.test_set);
     cr_expect(saved.loss == loaded.loss && saved.accuracy == loaded.accuracy, "%g, %g", saved.loss, loaded.loss);
     checkpoint_free(&checkpoint);
     session_close(session), session_close(plain);

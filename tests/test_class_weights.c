@@ -137,13 +137,13 @@ Test(class_weights, evaluations_are_not_weighed)
         char *same = memory_format("%sclass_weights = 7, 7, 7\n", text);
         char *other = memory_format("%sclass_weights = 1, 0, 19\n", text);
         struct session *a = session_open(text, 1), *b = session_open(same, 1), *c = session_open(other, 1);
-        double first = trainer_evaluate(&a->trainer, &a->trainer.test_set, NULL).loss;
-        cr_expect_eq(trainer_evaluate(&c->trainer, &c->trainer.test_set, NULL).loss, first);
+        double first = trainer_evaluate(&a->trainer, &a->trainer.test_set).loss;
+        cr_expect_eq(trainer_evaluate(&c->trainer, &c->trainer.test_set).loss, first);
         double loss_a = step_loss(a), loss_b = step_loss(b), loss_c = step_loss(c);
         cr_expect(fabs(loss_a - loss_b) <= 1e-14 * loss_a, "%.17g, %.17g", loss_a, loss_b);
         cr_expect(fabs(loss_a - loss_c) > 1e-3 * loss_a, "%.17g, %.17g", loss_a, loss_c);
-        double after_a = trainer_evaluate(&a->trainer, &a->trainer.test_set, NULL).loss;
-        double after_b = trainer_evaluate(&b->trainer, &b->trainer.test_set, NULL).loss;
+        double after_a = trainer_evaluate(&a->trainer, &a->trainer.test_set).loss;
+        double after_b = trainer_evaluate(&b->trainer, &b->trainer.test_set).loss;
         cr_expect(fabs(after_a - after_b) <= 1e-12 * after_a, "%.17g, %.17g", after_a, after_b);
         session_close(a), session_close(b), session_close(c);
         free(text), free(same), free(other);

@@ -188,10 +188,10 @@ static struct curve train(const char *text, struct backend_options options)
         trainer_step(trainer);
         struct metrics sums = network_metrics(trainer->network);
         curve.loss[step] = sums.loss / (double)sums.count;
-        if (step == STEPS / 2) trainer_evaluate(trainer, &trainer->train_set, NULL); /* must leave no trace */
+        if (step == STEPS / 2) trainer_evaluate(trainer, &trainer->train_set); /* must leave no trace */
     }
-    curve.train_loss = trainer_evaluate(trainer, &trainer->train_set, NULL).loss;
-    struct evaluation test = trainer_evaluate(trainer, &trainer->test_set, NULL);
+    curve.train_loss = trainer_evaluate(trainer, &trainer->train_set).loss;
+    struct evaluation test = trainer_evaluate(trainer, &trainer->test_set);
     curve.test_loss = test.loss, curve.test_accuracy = test.accuracy;
     trainer_destroy(trainer);
     free(trainer);

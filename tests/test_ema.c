@@ -82,13 +82,13 @@ Test(ema, evaluations_use_the_average)
 {
     struct session *session = open("ema_decay = 0.9\n", PRECISION_FP32), *plain = open("", PRECISION_FP32);
     for (int step = 0; step < 8; step++) trainer_step(&session->trainer), trainer_step(&plain->trainer);
-    struct evaluation averaged = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
-    struct evaluation own = trainer_evaluate(&plain->trainer, &plain->trainer.test_set, NULL);
+    struct evaluation averaged = trainer_evaluate(&session->trainer, &session->trainer.test_set);
+    struct evaluation own = trainer_evaluate(&plain->trainer, &plain->trainer.test_set);
     cr_expect_not(equal_evaluations(averaged, own));
     struct network *to = plain->trainer.network;
     memcpy(to->parameters, session->trainer.ema.parameters, to->arena_count * sizeof(float));
     memcpy(to->buffers, session->trainer.ema.buffers, to->buffer_count * sizeof(float));
-    cr_expect(equal_evaluations(averaged, trainer_evaluate(&plain->trainer, &plain->trainer.test_set, NULL)));
+    cr_expect(equal_evaluations(averaged, trainer_evaluate(&plain->trainer, &plain->trainer.test_set)));
     session_close(session), session_close(plain);
 }
 
@@ -98,7 +98,7 @@ Test(ema, training_does_not_notice)
     struct session *session = open("ema_decay = 0.9\n", PRECISION_FP32), *plain = open("", PRECISION_FP32);
     for (int step = 0; step < 8; step++) {
         trainer_step(&session->trainer), trainer_step(&plain->trainer);
-        if (step == 4) trainer_evaluate(&session->trainer, &session->trainer.train_set, NULL);
+        if (step == 4) trainer_evaluate(&session->trainer, &session->trainer.train_set);
     }
     const struct network *a = session->trainer.network, *b = plain->trainer.network;
     cr_expect_eq(memcmp(a->parameters, b->parameters, a->arena_count * sizeof(float)), 0);

@@ -519,7 +519,7 @@ static struct training train(const char *model, const char *precision, bool fuse
         trainer_step(&trainer);
         training.losses[step] = network_metrics(trainer.network).loss;
     }
-    training.evaluation = trainer_evaluate(&trainer, &trainer.test_set, NULL);
+    training.evaluation = trainer_evaluate(&trainer, &trainer.test_set);
     training.bytes = trainer.network->arena_count * backend->scalar_size;
     training.parameters = memcpy(memory_alloc(training.bytes, 1), trainer.network->parameters, training.bytes);
     trainer_destroy(&trainer);

@@ -335,7 +335,7 @@ static void train(struct backend *backend, double losses[STEPS + 1])
         trainer_step(&session->trainer);
         losses[step] = network_metrics(session->trainer.network).loss;
     }
-    losses[STEPS] = 40 * trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL).loss;
+    losses[STEPS] = 40 * trainer_evaluate(&session->trainer, &session->trainer.test_set).loss;
     session_close(session);
 }
 

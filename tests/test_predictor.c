@@ -73,7 +73,7 @@ static void expect_same_evaluation(const char *text)
     struct predictor_visitor nobody = {0};
     struct confusion confusion;
     struct evaluation found = predictor_evaluate(&predictor, &session->dataset.test, nobody, &confusion);
-    struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
+    struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set);
     cr_expect_eq(found.accuracy, expected.accuracy, "%g, not %g", found.accuracy, expected.accuracy);
     /* The backend's sum has single precision. */
     cr_expect(fabs(found.loss - expected.loss) <= 1e-6 * expected.loss, "%.9g, not %.9g", found.loss, expected.loss);
@@ -203,7 +203,7 @@ static double number(const json_t *object, const char *key)
 Test(predictor, program_evaluates)
 {
     struct session *session = run_made(convnet);
-    struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
+    struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set);
     json_t *value = json_of(program_run("eval", "run", "--json", NULL));
     cr_expect_eq(number(value, "accuracy"), expected.accuracy);
     cr_expect(number(value, "images") == 43 && number(value, "step") == 8);
@@ -419,7 +419,7 @@ Test(predictor, program_imports_what_it_exported)
     struct session *session = run_made(convnet);
     write_config(convnet);
     program_expect(program_run("export", "run", "-f", "safetensors", "-o", "w", NULL), 0, "w\n", "");
-    struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL);
+    struct evaluation expected = trainer_evaluate(&session->trainer, &session->trainer.test_set);
     struct program_result result = program_run("import", "c.ini", "w", "--output", "new/run", NULL);
     char *part = memory_format("test loss %.4f  accuracy %.2f%%\n", expected.loss, 100 * expected.accuracy);
     cr_expect_eq(result.code, 0, "%s", result.error);

@@ -233,8 +233,9 @@ Test(resume, an_evaluation_that_was_given_up_is_made_up_for)
     safetensors_free(&file), safetensors_free(&before);
 }
 
-static bool always(void)
+static bool always(void *argument)
 {
+    (void)argument;
     return true;
 }
 
@@ -246,13 +247,14 @@ Test(resume, an_evaluation_can_be_given_up)
     struct trainer trainer;
     struct status status = {0};
     struct evaluation evaluation, whole;
+    const struct evaluation_watch stopping = {.stop = always};
     cr_assert(load_text(&experiment, adam, &status) && backend_from_experiment(&backend, &experiment, &status));
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status));
     cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status));
     trainer_step(&trainer);
-    cr_expect_not(trainer_evaluate_unless(&trainer, &trainer.train_set, NULL, always, &evaluation));
-    cr_expect(trainer_evaluate_unless(&trainer, &trainer.train_set, NULL, NULL, &evaluation));
-    whole = trainer_evaluate(&trainer, &trainer.train_set, NULL);
+    cr_expect_not(trainer_evaluate_unless(&trainer, &trainer.train_set, &stopping, &evaluation));
+    cr_expect(trainer_evaluate_unless(&trainer, &trainer.train_set, NULL, &evaluation));
+    whole = trainer_evaluate(&trainer, &trainer.train_set);
     cr_expect(whole.loss == evaluation.loss && whole.accuracy == evaluation.accuracy);
     cr_expect_eq(network_metrics(trainer.network).count, 0);
     trainer_destroy(&trainer);

@@ -343,7 +343,7 @@ static struct evaluation evaluate_samples(struct trainer *trainer, const int32_t
         order[0] = samples[i], order[samples[i]] = 0;
         struct evaluation_set one = {.name = "one", .count = 1, .data = trainer->train_set.data, .order = order};
         one.full = (struct evaluation_batch){.n = 1};
-        struct evaluation found = trainer_evaluate(trainer, &one, NULL);
+        struct evaluation found = trainer_evaluate(trainer, &one);
         mean.loss += found.loss / (double)count, mean.accuracy += found.accuracy / (double)count;
     }
     free(order);
@@ -437,8 +437,9 @@ Test(sets, a_part_and_nothing_go_on)
     expect_resumed(part);
 }
 
-static bool always(void)
+static bool always(void *argument)
 {
+    (void)argument;
     return true;
 }
 
@@ -447,9 +448,10 @@ Test(sets, an_abandoned_evaluation_leaves_the_running_sums)
 {
     struct session *session = session_open(off, 1);
     struct metrics_row row;
+    const struct evaluation_watch stopping = {.stop = always};
     for (int i = 0; i < 3; i++) trainer_step(&session->trainer);
     struct metrics before = network_metrics(session->trainer.network);
-    cr_expect_not(trainer_evaluate_row(&session->trainer, NULL, always, &row));
+    cr_expect_not(trainer_evaluate_row(&session->trainer, NULL, &stopping, &row));
     struct metrics after = network_metrics(session->trainer.network);
     cr_expect(after.count == 48 && after.loss == before.loss && after.correct == before.correct);
     cr_expect(trainer_evaluate_row(&session->trainer, NULL, NULL, &row));

@@ -58,7 +58,7 @@ static void assert_same_curve(const char *text, int threads)
     for (int step = 0; step < 10; step++) {
         double first = step_loss(a), second = step_loss(b);
         cr_assert(first == second && isfinite(first), "step %d: %.17g, %.17g", step, first, second);
-        if (step == 4) trainer_evaluate(&a->trainer, &a->trainer.train_set, NULL); /* leaves no trace */
+        if (step == 4) trainer_evaluate(&a->trainer, &a->trainer.train_set); /* leaves no trace */
     }
     size_t bytes = a->trainer.network->arena_count * a->backend->scalar_size;
     cr_assert_eq(memcmp(a->trainer.network->parameters, b->trainer.network->parameters, bytes), 0);
@@ -184,8 +184,8 @@ Test(train, an_evaluation_is_not_smoothed)
     char *smooth = memory_format("%slabel_smoothing = 0.3\n", evaluated_text),
          *plain = memory_format("%s", evaluated_text);
     struct session *a = session_open(smooth, 1), *b = session_open(plain, 1);
-    struct evaluation of_a = trainer_evaluate(&a->trainer, &a->trainer.test_set, NULL);
-    struct evaluation of_b = trainer_evaluate(&b->trainer, &b->trainer.test_set, NULL);
+    struct evaluation of_a = trainer_evaluate(&a->trainer, &a->trainer.test_set);
+    struct evaluation of_b = trainer_evaluate(&b->trainer, &b->trainer.test_set);
     cr_expect(of_a.loss == of_b.loss && of_a.accuracy == of_b.accuracy);
     double first_a = step_loss(a), first_b = step_loss(b);
     cr_expect(first_a != first_b && isfinite(first_a), "%g, %g", first_a, first_b);
@@ -222,8 +222,8 @@ Test(train, only_training_labels_are_mixed)
     }
     session_close(mixed);
     mixed = session_open(text, 1);
-    struct evaluation of_mixed = trainer_evaluate(&mixed->trainer, &mixed->trainer.train_set, NULL);
-    struct evaluation of_plain = trainer_evaluate(&plain->trainer, &plain->trainer.train_set, NULL);
+    struct evaluation of_mixed = trainer_evaluate(&mixed->trainer, &mixed->trainer.train_set);
+    struct evaluation of_plain = trainer_evaluate(&plain->trainer, &plain->trainer.train_set);
     cr_expect(fabs(of_mixed.loss - of_plain.loss) < 1e-5 && of_mixed.accuracy == of_plain.accuracy);
     session_close(mixed), session_close(plain);
     free(text);
@@ -238,8 +238,7 @@ static struct evaluation evaluate_after_steps(const char *text, int eval_batch_s
     struct session *session = session_open(with_size, 2);
     for (int step = 0; step < 5; step++) trainer_step(&session->trainer);
     struct trainer *trainer = &session->trainer;
-    struct evaluation evaluation =
-        trainer_evaluate(trainer, train_set ? &trainer->train_set : &trainer->test_set, NULL);
+    struct evaluation evaluation = trainer_evaluate(trainer, train_set ? &trainer->train_set : &trainer->test_set);
     session_close(session);
     free(with_size);
     return evaluation;
@@ -268,8 +267,8 @@ Test(train, evaluation_does_not_depend_on_its_batch)
 Test(train, evaluation_can_be_repeated)
 {
     struct session *session = session_open(mlp_text, 2);
-    struct evaluation before = trainer_evaluate(&session->trainer, &session->trainer.train_set, NULL);
-    struct evaluation again = trainer_evaluate(&session->trainer, &session->trainer.train_set, NULL);
+    struct evaluation before = trainer_evaluate(&session->trainer, &session->trainer.train_set);
+    struct evaluation again = trainer_evaluate(&session->trainer, &session->trainer.train_set);
     cr_assert(before.loss == again.loss && before.accuracy == again.accuracy);
     session_close(session);
 }

@@ -83,7 +83,7 @@ Test(update, waits_for_a_limit_of_the_norm)
         backend->fuse = i == 1;
         struct session *session = session_open_on(DATA "clip_norm = 0.01\n[model]\nhidden = 20\n", backend, 2);
         for (int step = 0; step < STEPS; step++) trainer_step(&session->trainer);
-        losses[i] = trainer_evaluate(&session->trainer, &session->trainer.test_set, NULL).loss;
+        losses[i] = trainer_evaluate(&session->trainer, &session->trainer.test_set).loss;
         session_close(session);
     }
     cr_expect_eq(losses[0], losses[1]);

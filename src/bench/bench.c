@@ -142,7 +142,7 @@ static void measure_evaluation(struct bench_result *result, struct trainer *trai
     double *times = memory_alloc((size_t)repeats, sizeof *times);
     for (int i = -1; i < repeats; i++) {
         double start = clock_seconds();
-        trainer_evaluate(trainer, &trainer->test_set, NULL);
+        trainer_evaluate(trainer, &trainer->test_set);
         if (i >= 0) times[i] = clock_seconds() - start;
     }
     result->evaluate_images = (double)trainer->test_set.count / median(times, repeats);

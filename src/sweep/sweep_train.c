@@ -18,7 +18,7 @@ static bool evaluate(struct trainer *trainer, struct run_result *run, struct swe
     bool validation = run->best_by == BEST_BY_VALIDATION;
     const struct evaluation_set *set = validation ? &trainer->validation_set : &trainer->test_set;
     struct evaluation *place = validation ? &result->validation : &result->test;
-    *place = trainer_evaluate(trainer, set, NULL);
+    *place = trainer_evaluate(trainer, set);
     if (!isfinite(place->loss)) return false;
     struct metrics_row row = {.step = trainer->step, .validation = result->validation, .test = result->test};
     run_result_add(run, &row);
@@ -49,7 +49,7 @@ static enum sweep_outcome train(struct trainer *trainer, int64_t steps, const at
         if (evaluation && !evaluate(trainer, &run, result)) return SWEEP_NAN;
     }
     if (run.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
-        result->test = trainer_evaluate(trainer, &trainer->test_set, NULL);
+        result->test = trainer_evaluate(trainer, &trainer->test_set);
     return SWEEP_OK;
 }
 

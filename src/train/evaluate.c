@@ -14,8 +14,17 @@ static void evaluate_batch(struct trainer *trainer, const struct evaluation_set 
     prepared_run(trainer->evaluate, &input);
 }
 
-bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
-                             bool (*stop)(void), struct evaluation *evaluation)
+/* Shows that `done` samples of the set are evaluated; returns true where the evaluation is to be abandoned. */
+static bool show_and_ask(const struct evaluation_watch *watch, const struct evaluation_set *set, int64_t done)
+{
+    if (!watch) return false;
+    if (watch->progress && progress_due(watch->progress))
+        progress_evaluating(watch->progress, set->name, done, set->count);
+    return watch->stop && watch->stop(watch->argument);
+}
+
+bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set,
+                             const struct evaluation_watch *watch, struct evaluation *evaluation)
 {
     struct backend *backend = trainer->backend;
     /* The set is visited in an order of its own, so that the figures do not depend on when it is evaluated, not even in
@@ -27,8 +36,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     int64_t first = 0;
     for (; first + set->full.n <= set->count && !stopped; first += set->full.n) {
         evaluate_batch(trainer, set, set->full, first, first == 0);
-        if (progress && progress_due(progress)) progress_evaluating(progress, set->name, first, set->count);
-        stopped = stop && stop();
+        stopped = show_and_ask(watch, set, first);
     }
     if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, set, set->tail, first - set->tail.skipped, first == 0);
     read_ahead_rest(trainer->ahead, false);
@@ -39,23 +47,24 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     return !stopped;
 }
 
-static bool evaluate_set(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
-                         bool (*stop)(void), struct evaluation *evaluation)
+/* Leaves out an empty set, and every set but `only`. */
+static bool evaluate_set(struct trainer *trainer, const struct evaluation_set *set, const struct evaluation_set *only,
+                         const struct evaluation_watch *watch, struct evaluation *evaluation)
 {
     *evaluation = (struct evaluation)EVALUATION_NONE;
-    return set->count == 0 || trainer_evaluate_unless(trainer, set, progress, stop, evaluation);
+    return set->count == 0 || (only && set != only) || trainer_evaluate_unless(trainer, set, watch, evaluation);
 }
 
-bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bool (*stop)(void),
-                          struct metrics_row *row)
+bool trainer_evaluate_row(struct trainer *trainer, const struct evaluation_set *only,
+                          const struct evaluation_watch *watch, struct metrics_row *row)
 {
     int64_t step = trainer->step;
     struct metrics window = network_metrics(trainer->network);
     *row = (struct metrics_row){.step = step, .epoch = step / trainer->batches_per_epoch};
     row->learning_rate = schedule_learning_rate(&trainer->schedule, step > 0 ? step - 1 : 0);
-    bool done = evaluate_set(trainer, &trainer->train_part, progress, stop, &row->train) &&
-                evaluate_set(trainer, &trainer->validation_set, progress, stop, &row->validation) &&
-                evaluate_set(trainer, &trainer->test_set, progress, stop, &row->test);
+    bool done = evaluate_set(trainer, &trainer->train_part, only, watch, &row->train) &&
+                evaluate_set(trainer, &trainer->validation_set, only, watch, &row->validation) &&
+                evaluate_set(trainer, &trainer->test_set, only, watch, &row->test);
     if (trainer->experiment->train.eval_train == EVAL_TRAIN_OFF) row->train = evaluation_mean(window);
     if (done)
         network_set_metrics(trainer->network, (struct metrics){0}); /* nothing may have been evaluated */
@@ -84,9 +93,9 @@ enum best_by trainer_best_by(enum checkpoint_best wish, struct metrics_columns c
     return columns.validation ? BEST_BY_VALIDATION : columns.test ? BEST_BY_TEST : BEST_BY_NONE;
 }
 
-struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress)
+struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set)
 {
     struct evaluation evaluation;
-    trainer_evaluate_unless(trainer, set, progress, NULL, &evaluation);
+    trainer_evaluate_unless(trainer, set, NULL, &evaluation);
     return evaluation;
 }

@@ -11,6 +11,7 @@
 #include "train/diverged.h"
 #include "train/metrics_csv.h"
 #include "train/run_folder.h"
+#include "train/run_loop.h"
 #include "train/run_resume.h"
 #include "train/run_skipped.h"
 #include "train/run_tensorboard.h"
@@ -37,13 +38,9 @@ struct run {
     struct run_curves curves;
     struct run_tensorboard tensorboard;
     struct progress progress;
-    struct run_result result;
+    struct run_loop loop;
     struct metrics shown; /* sums since the last evaluation, as the progress line has shown them already */
-    int64_t first_step;   /* steps done before */
-    bool evaluation_due;  /* the last step's evaluation was abandoned by a stop request */
-    double started;       /* seconds of the clock */
-    double checked;       /* when the folder was last compared with the locked one */
-    double resumed;       /* when training went on after the last evaluation */
+    double checked;       /* clock when the folder was last compared with the locked one */
 };
 
 /* --- before the first step --- */
@@ -73,7 +70,7 @@ static bool continue_metrics(struct run *run, const char *path, struct status *s
     if (!metrics_csv_continue(&run->csv, path, trainer_columns(&run->trainer), run->checkpoint.row_count, &rows,
                               status))
         return false;
-    run_resume_result(&run->checkpoint, rows, &run->result);
+    run_resume_result(&run->checkpoint, rows, &run->loop.result);
     for (int64_t i = 0; i < run->checkpoint.row_count; i++) run_curves_add(&run->curves, &rows[i]);
     free(rows);
     return true;
@@ -120,7 +117,7 @@ static void print_sets(const struct dataset *dataset, FILE *out)
 static void print_train_figures(const struct run *run)
 {
     int64_t covered = run->trainer.train_part.count, count = run->trainer.train_set.count;
-    if (run->result.columns.running)
+    if (run->loop.result.columns.running)
         fprintf(run->out,
                 "running: means over the training batches since the evaluation before, as training saw them\n");
     else if (covered < count)
@@ -155,7 +152,7 @@ static bool restore(struct run *run, struct status *status)
     if (!is_resumed(run)) return true;
     struct trainer *trainer = &run->trainer;
     if (!checkpoint_restore(&run->checkpoint, trainer, status)) return false;
-    run->first_step = trainer->step;
+    run->loop.first_step = trainer->step;
     return true;
 }
 
@@ -177,6 +174,96 @@ static bool load_data(struct run *run, struct status *status)
            experiment_count_steps(&run->own, run->dataset.train.count, status);
 }
 
+/* --- what a step is followed by --- */
+
+/* Returns true where the run must end before its last step: after a signal, or when the reader of its output is gone. An
+ * evaluation that is then abandoned runs again when the run is resumed. */
+static bool is_to_end(void *argument)
+{
+    (void)argument;
+    return stop_wanted() || streams_reader_is_gone();
+}
+
+/* A forgotten run whose folder is gone ends within a second, and not only before its next write. */
+static bool check_folder(void *argument, struct status *status)
+{
+    const double interval_seconds = 1;
+    struct run *run = argument;
+    double now = clock_seconds();
+    if (now - run->checked < interval_seconds) return true;
+    run->checked = now;
+    return run_folder_check(&run->folder, status);
+}
+
+static bool is_line_due(void *argument)
+{
+    const struct run *run = argument;
+    return progress_due(&run->progress);
+}
+
+static void refresh_line(void *argument)
+{
+    struct run *run = argument;
+    struct metrics all = run->loop.sums, shown = run->shown;
+    struct metrics sums = {all.loss - shown.loss, all.correct - shown.correct, all.count - shown.count};
+    run->shown = all;
+    progress_training(&run->progress, run->trainer.step, sums.loss / (double)sums.count,
+                      (double)sums.correct / (double)sums.count, run_loop_speed(&run->loop));
+}
+
+static bool record(void *argument, struct status *status)
+{
+    struct run *run = argument;
+    const struct run_result *result = &run->loop.result;
+    run->shown = (struct metrics){0};
+    progress_row(&run->progress, result);
+    if (!run_folder_check(&run->folder, status) || !metrics_csv_append(&run->csv, &result->final, status)) return false;
+    run_curves_add(&run->curves, &result->final);
+    if (!run_tensorboard_add(&run->tensorboard, run->trainer.network, result, status)) return false;
+    bool best = result->since_best == 0 && run->experiment->checkpoint.best;
+    return !best || run_folder_save_best(&run->folder, &run->trainer, result, status);
+}
+
+static bool save(struct run *run, struct status *status)
+{
+    return run_loop_check(&run->loop, status) && metrics_csv_sync(&run->csv, status) &&
+           run_folder_save(&run->folder, &run->trainer, &run->loop.result, status);
+}
+
+static bool save_where_due(void *argument, struct status *status)
+{
+    struct run *run = argument;
+    int64_t freq = run->experiment->checkpoint.freq;
+    bool due = run_loop_is_finished(&run->loop) || (freq > 0 && run->trainer.step % freq == 0);
+    return !due || save(run, status);
+}
+
+/* The weights are checked too, since a run must neither save nor go on with such that are not finite. */
+static void prepare_loop(struct run *run)
+{
+    const struct experiment *experiment = run->experiment;
+    run->loop = (struct run_loop){
+        .trainer = &run->trainer,
+        .last_step = experiment->train.max_steps,
+        .eval_freq = experiment->train.eval_freq,
+        .patience = experiment->train.patience,
+        .checks = RUN_LOOP_CHECK_WEIGHTS,
+        .folder = run->folder.path,
+        .progress = &run->progress,
+        .calls = {.stop = is_to_end,
+                  .stepped = check_folder,
+                  .is_look_due = is_line_due,
+                  .looked = refresh_line,
+                  .evaluated = record,
+                  .finished = save_where_due},
+        .argument = run,
+    };
+    run->loop.result.columns = trainer_columns(&run->trainer);
+    run->loop.result.best_by = trainer_best_by(experiment->checkpoint.best_by, run->loop.result.columns);
+}
+
+/* --- the run --- */
+
 static bool open_run(struct run *run, const char *folder, enum train_start start, struct status *status)
 {
     const struct experiment *experiment = run->experiment;
@@ -187,133 +274,10 @@ static bool open_run(struct run *run, const char *folder, enum train_start start
     if (!backend_from_experiment(&run->backend, experiment, status)) return false;
     if (counted && !load_data(run, status)) return false;
     if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
-    run->result.columns = trainer_columns(&run->trainer);
-    run->result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(&run->trainer));
+    prepare_loop(run);
     if (!restore(run, status) || !open_files(run, status)) return false;
     print_head(run);
     return true;
-}
-
-/* --- steps and evaluations --- */
-
-static int64_t images_seen(const struct run *run)
-{
-    return (run->trainer.step - run->first_step) * run->experiment->train.batch_size;
-}
-
-static bool check_loss(struct run *run, const char *what, double loss, struct status *status)
-{
-    return diverged_check_loss(&run->trainer, run->folder.path, what, loss, status);
-}
-
-/* Checks the loss of the batches since the last evaluation, and the weights. */
-static bool check_window(struct run *run, struct metrics window, struct status *status)
-{
-    return check_loss(run, "the training loss", window.loss, status) &&
-           diverged_check_weights(&run->trainer, run->folder.path, status);
-}
-
-static bool refresh_progress(struct run *run, struct status *status)
-{
-    struct metrics all = network_metrics(run->trainer.network), shown = run->shown;
-    struct metrics sums = {all.loss - shown.loss, all.correct - shown.correct, all.count - shown.count};
-    run->shown = all;
-    if (!check_loss(run, "the training loss", all.loss, status)) return false;
-    double train_seconds = run->result.train_seconds + clock_seconds() - run->resumed;
-    progress_training(&run->progress, run->trainer.step, sums.loss / (double)sums.count,
-                      (double)sums.correct / (double)sums.count,
-                      train_seconds > 0 ? (double)images_seen(run) / train_seconds : 0);
-    return true;
-}
-
-static bool record(struct run *run, const struct metrics_row *row, struct status *status)
-{
-    run_result_add(&run->result, row);
-    progress_row(&run->progress, &run->result);
-    if (!run_folder_check(&run->folder, status) || !metrics_csv_append(&run->csv, row, status)) return false;
-    run_curves_add(&run->curves, row);
-    if (!run_tensorboard_add(&run->tensorboard, run->trainer.network, &run->result, status)) return false;
-    bool best = run->result.since_best == 0 && run->experiment->checkpoint.best;
-    return !best || run_folder_save_best(&run->folder, &run->trainer, &run->result, status);
-}
-
-static bool check_set(struct run *run, const char *what, const struct evaluation *evaluation, struct status *status)
-{
-    return !evaluation_exists(evaluation) || check_loss(run, what, evaluation->loss, status);
-}
-
-static bool check_row(struct run *run, const struct metrics_row *row, struct status *status)
-{
-    return check_set(run, "the loss of the train set", &row->train, status) &&
-           check_set(run, "the loss of the validation set", &row->validation, status) &&
-           check_set(run, "the loss of the test set", &row->test, status);
-}
-
-/* Returns true where the run must end before its last step: after a signal, or when the reader of its output is
- * gone. */
-static bool is_to_end(void)
-{
-    return stop_wanted() || streams_reader_is_gone();
-}
-
-/* Evaluates and records a row. A run that is about to end abandons the evaluation; it runs again when the run is
- * resumed. */
-static bool evaluate_and_record(struct run *run, struct status *status)
-{
-    struct metrics_row row;
-    /* network_metrics waits for the device; the time after it is not training time. */
-    struct metrics window = network_metrics(run->trainer.network);
-    run->result.train_seconds += clock_seconds() - run->resumed;
-    run->result.images = images_seen(run);
-    run->shown = (struct metrics){0};
-    if (!check_window(run, window, status)) return false;
-    run->evaluation_due = !trainer_evaluate_row(&run->trainer, &run->progress, is_to_end, &row);
-    if (run->evaluation_due) return true;
-    if (!check_row(run, &row, status)) return false;
-    row.elapsed_seconds = clock_seconds() - run->started;
-    if (!record(run, &row, status)) return false;
-    run->resumed = clock_seconds();
-    return true;
-}
-
-static bool save(struct run *run, struct status *status)
-{
-    struct metrics window = network_metrics(run->trainer.network);
-    return check_window(run, window, status) && metrics_csv_sync(&run->csv, status) &&
-           run_folder_save(&run->folder, &run->trainer, &run->result, status);
-}
-
-static bool is_last(const struct run *run)
-{
-    return run->trainer.step == run->experiment->train.max_steps;
-}
-
-static bool is_evaluated(const struct run *run)
-{
-    return run->trainer.step % run->experiment->train.eval_freq == 0 || is_last(run);
-}
-
-static bool is_out_of_patience(const struct run *run)
-{
-    return run_result_is_exhausted(&run->result, run->experiment->train.patience);
-}
-
-static bool is_finished(const struct run *run)
-{
-    return is_last(run) || is_out_of_patience(run);
-}
-
-/* Evaluates, rewrites the progress line and saves, each where the step calls for it. */
-static bool finish_step(struct run *run, struct status *status)
-{
-    int64_t step = run->trainer.step, freq = run->experiment->checkpoint.freq;
-    if (is_evaluated(run)) {
-        if (!evaluate_and_record(run, status)) return false;
-    } else if (progress_due(&run->progress) && !refresh_progress(run, status)) {
-        return false;
-    }
-    if (run->evaluation_due || !(is_finished(run) || (freq > 0 && step % freq == 0))) return true;
-    return save(run, status);
 }
 
 /* Draws the last curves. A run without pictures is a good run: it only says why there are none. */
@@ -344,47 +308,27 @@ static bool stop(struct run *run, struct status *status)
 /* Says that train.patience ended the run. */
 static void print_reason(struct run *run)
 {
-    if (!run->out || !is_out_of_patience(run)) return;
+    if (!run->out || !run_result_is_exhausted(&run->loop.result, run->experiment->train.patience)) return;
     progress_clear(&run->progress);
     fprintf(run->out,
             "\nended after step %" PRId64 ": no better %s accuracy in %" PRId64 " evaluations (train.patience)\n",
-            run->trainer.step, best_by_name(run->result.best_by), run->result.since_best);
-}
-
-static void start_clocks(struct run *run)
-{
-    run->started = run->resumed = clock_seconds();
-    if (is_resumed(run)) run->started -= run->result.final.elapsed_seconds;
-}
-
-/* A forgotten run whose folder is gone ends within a second, and not only before its next write. */
-static bool check_folder(struct run *run, struct status *status)
-{
-    const double interval_seconds = 1;
-    double now = clock_seconds();
-    if (now - run->checked < interval_seconds) return true;
-    run->checked = now;
-    return run_folder_check(&run->folder, status);
+            run->trainer.step, best_by_name(run->loop.result.best_by), run->loop.result.since_best);
 }
 
 static bool run_steps(struct run *run, struct status *status)
 {
-    struct trainer *trainer = &run->trainer;
-    progress_start(&run->progress, run->output, trainer->step, run->experiment->train.max_steps);
+    struct run_loop *loop = &run->loop;
+    progress_start(&run->progress, run->output, run->trainer.step, loop->last_step);
     usage_start(&run->progress.usage, run->backend->pci_bus_id);
-    start_clocks(run);
     /* True where the run was stopped during the evaluation of the step that it goes on after. */
-    bool due = is_resumed(run) && is_evaluated(run) && run->result.final.step < trainer->step;
-    if (due && !finish_step(run, status)) return false;
-    while (!is_finished(run) && !is_to_end()) {
-        trainer_step(trainer);
-        if (!check_folder(run, status) || !finish_step(run, status)) return false;
-    }
-    if (!is_finished(run) || run->evaluation_due) return stop(run, status);
-    if (!run_folder_check(&run->folder, status)) return false;
+    loop->evaluation_due =
+        is_resumed(run) && run_loop_is_evaluated(loop) && loop->result.final.step < run->trainer.step;
+    enum run_loop_end end = run_loop_run(loop, status);
+    if (end == RUN_LOOP_STOPPED) return stop(run, status);
+    if (end == RUN_LOOP_FAILED || !run_folder_check(&run->folder, status)) return false;
     draw_curves(run);
     print_reason(run);
-    progress_finish(&run->progress, &run->result, run->folder.path);
+    progress_finish(&run->progress, &loop->result, run->folder.path);
     return true;
 }
 
@@ -416,7 +360,7 @@ bool train_run(const struct experiment *experiment, const char *folder, enum tra
         done = run_steps(run, status);
         stop_uninstall();
     }
-    if (result) *result = run->result;
+    if (result) *result = run->loop.result;
     close_run(run);
     experiment_free(&run->own);
     free(run);

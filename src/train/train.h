@@ -79,20 +79,26 @@ void trainer_step(struct trainer *trainer);
 void trainer_watch_step(struct trainer *trainer, void (*done)(void *argument, int op), void *argument);
 
 /* Loss and accuracy over a set of the trainer, not empty, in its order and in evaluation mode, with the moving average
- * of the parameters where there is one. Resets the backend's metrics. progress may be NULL. */
-struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set,
-                                   struct progress *progress);
+ * of the parameters where there is one. Zeroes the metrics. */
+struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set);
 
-/* Does the same, but asks stop() (may be NULL) after each batch, and returns false where it became true. */
-bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set, struct progress *progress,
-                             bool (*stop)(void), struct evaluation *evaluation);
+/* Who watches an evaluation. */
+struct evaluation_watch {
+    struct progress *progress;    /* shows how far it is; NULL: nothing does */
+    bool (*stop)(void *argument); /* is asked after each batch, and abandons the evaluation; NULL: it never does */
+    void *argument;
+};
 
-/* The row of metrics.csv for the trainer as it stands: every set that is not empty is evaluated, of the training set
- * the part that train.eval_train says; with "off" the row has the means of the backend's metrics, which training has
- * summed since the last evaluation. Resets those metrics. elapsed_seconds stays 0. False where stop() (may be NULL)
- * became true on the way: then the metrics are what they were. */
-bool trainer_evaluate_row(struct trainer *trainer, struct progress *progress, bool (*stop)(void),
-                          struct metrics_row *row);
+/* Does the same, and returns false where it was abandoned. watch may be NULL. */
+bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set,
+                             const struct evaluation_watch *watch, struct evaluation *evaluation);
+
+/* The row of metrics.csv for the trainer as it stands. `only` NULL: every set that is not empty is evaluated, of the
+ * training set the part that train.eval_train says; else that set alone. With train.eval_train = off the row has the
+ * means of the metrics, which training has summed since the last evaluation. Zeroes those metrics. elapsed_seconds stays
+ * 0. watch may be NULL. False where the evaluation was abandoned: then the metrics are what they were. */
+bool trainer_evaluate_row(struct trainer *trainer, const struct evaluation_set *only,
+                          const struct evaluation_watch *watch, struct metrics_row *row);
 
 /* Returns the columns of metrics.csv beside those that every run has. */
 struct metrics_columns trainer_columns(const struct trainer *trainer);
