@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "train/train.h"
+#include "train/run_loop.h"
 #include "util/check.h"
 #include "util/clock.h"
 
@@ -12,43 +12,61 @@ enum { LOOK_STEPS = 25 };
 
 static const struct evaluation not_measured = {NAN, NAN};
 
-/* Evaluates the set that ranks, as a row of the run of the trial; returns false where its loss is not finite. */
-static bool evaluate(struct trainer *trainer, struct run_result *run, struct sweep_result *result)
+/* A trial, as the calls of its loop see it. */
+struct trial {
+    const struct trainer *trainer;
+    const atomic_bool *stop;
+};
+
+static bool is_stopped(void *argument)
 {
-    bool validation = run->best_by == BEST_BY_VALIDATION;
-    const struct evaluation_set *set = validation ? &trainer->validation_set : &trainer->test_set;
-    struct evaluation *place = validation ? &result->validation : &result->test;
-    *place = trainer_evaluate(trainer, set);
-    if (!isfinite(place->loss)) return false;
-    struct metrics_row row = {.step = trainer->step, .validation = result->validation, .test = result->test};
-    run_result_add(run, &row);
-    result->best_accuracy = best_by_accuracy(run->best_by, &run->best), result->best_step = run->best.step;
-    return true;
+    const struct trial *trial = argument;
+    return atomic_load(trial->stop);
 }
 
-/* Reads the loss of the batches since the last evaluation; returns false where it is not finite, which it then
- * stays. */
-static bool look(struct trainer *trainer, struct sweep_result *result)
+static bool is_look_due(void *argument)
 {
-    result->train = evaluation_mean(network_metrics(trainer->network));
-    return isfinite(result->train.loss);
+    const struct trial *trial = argument;
+    return trial->trainer->step % LOOK_STEPS == 0;
 }
 
+/* Takes the figures of a trial from its loop. */
+static void take_figures(const struct run_loop *loop, struct sweep_result *result)
+{
+    const struct run_result *run = &loop->result;
+    result->train = evaluation_mean(loop->sums);
+    if (run->best_by == BEST_BY_VALIDATION)
+        result->validation = loop->row.validation;
+    else
+        result->test = loop->row.test;
+    if (run->row_count == 0) return;
+    result->best_accuracy = best_by_accuracy(run->best_by, &run->best);
+    result->best_step = run->best.step;
+}
+
+/* Trains a trial. It is there to be ranked, so only the set that ranks is evaluated. Only losses are checked, not the
+ * norm of the weights, which takes a pass over them: a weight that is not finite makes the losses so. A running variance
+ * that overflows does not, so that such a trial is ranked, although a run would refuse to save it. */
 static enum sweep_outcome train(struct trainer *trainer, int64_t steps, const atomic_bool *stop,
                                 struct sweep_result *result)
 {
     const struct experiment *experiment = trainer->experiment;
-    int64_t eval_freq = experiment->train.eval_freq;
-    struct run_result run = {.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(trainer))};
-    while (trainer->step < steps && !run_result_is_exhausted(&run, experiment->train.patience)) {
-        trainer_step(trainer);
-        bool evaluation = trainer->step % eval_freq == 0 || trainer->step == steps;
-        if (!evaluation && trainer->step % LOOK_STEPS != 0) continue;
-        if (atomic_load(stop)) return SWEEP_STOPPED;
-        if (!look(trainer, result)) return SWEEP_NAN;
-        if (evaluation && !evaluate(trainer, &run, result)) return SWEEP_NAN;
-    }
-    if (run.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
+    struct trial trial = {trainer, stop};
+    struct status problem;
+    struct run_loop loop = {.trainer = trainer,
+                            .last_step = steps,
+                            .eval_freq = experiment->train.eval_freq,
+                            .patience = experiment->train.patience,
+                            .judging_set_only = true,
+                            .checks = RUN_LOOP_CHECK_LOSSES,
+                            .calls = {.stop = is_stopped, .is_look_due = is_look_due},
+                            .argument = &trial,
+                            .row = {.validation = not_measured, .test = not_measured}};
+    loop.result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(trainer));
+    enum run_loop_end end = run_loop_run(&loop, &problem);
+    take_figures(&loop, result);
+    if (end != RUN_LOOP_DONE) return end == RUN_LOOP_STOPPED ? SWEEP_STOPPED : SWEEP_NAN;
+    if (loop.result.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
         result->test = trainer_evaluate(trainer, &trainer->test_set);
     return SWEEP_OK;
 }
