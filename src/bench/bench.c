@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "train/train.h"
+#include "train/run_loop.h"
 #include "util/clock.h"
 #include "util/memory.h"
 
@@ -52,6 +52,16 @@ static void stopwatch_done(void *argument, int op)
     watch->last = clock_seconds();
 }
 
+/* The next step begins. */
+static bool stopwatch_next(void *argument, struct status *status)
+{
+    struct stopwatch *watch = argument;
+    (void)status;
+    watch->step++;
+    watch->last = clock_seconds();
+    return true;
+}
+
 static int compare_doubles(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
@@ -65,6 +75,13 @@ static double median(double *values, int count)
 }
 
 /* --- what is measured --- */
+
+/* Makes the loop of a measurement over `steps` further steps. Training is on noise, so nothing is checked. */
+static struct run_loop start_loop(struct trainer *trainer, int steps, void *argument)
+{
+    return (struct run_loop){
+        .trainer = trainer, .last_step = trainer->step + steps, .checks = RUN_LOOP_CHECK_NOTHING, .argument = argument};
+}
 
 /* Adds the FLOPs of every op to its part. */
 static void count_flops(struct bench_result *result, const struct stopwatch *watch)
@@ -108,13 +125,40 @@ static void measure_parts(struct bench_result *result, struct trainer *trainer, 
                               .parts = trainer->network->group_count + 3};
     watch.forward = memory_alloc((size_t)watch.parts * (size_t)steps, sizeof *watch.forward);
     watch.backward = memory_alloc((size_t)watch.parts * (size_t)steps, sizeof *watch.backward);
-    for (; watch.step < steps; watch.step++) {
-        watch.last = clock_seconds();
-        trainer_watch_step(trainer, stopwatch_done, &watch);
-    }
+    struct run_loop loop = start_loop(trainer, WARM_UP_STEPS + steps, &watch);
+    struct status no_check;
+    loop.calls.op_done = stopwatch_done;
+    loop.calls.stepped = stopwatch_next;
+    watch.last = clock_seconds();
+    run_loop_run(&loop, &no_check);
     collect_parts(result, &watch);
     free(watch.forward);
     free(watch.backward);
+}
+
+/* Times of groups of steps, after the warm-up. */
+struct group_times {
+    const struct trainer *trainer;
+    int64_t first; /* steps done before the first group */
+    int size;      /* steps of a group */
+    double *seconds;
+    double last; /* clock at the end of the group before */
+};
+
+static bool is_group_done(void *argument)
+{
+    const struct group_times *times = argument;
+    int64_t done = times->trainer->step - times->first;
+    return done <= 0 || done % times->size == 0;
+}
+
+/* Notes the time of a group. The look before it has waited for the device. */
+static void note_group(void *argument)
+{
+    struct group_times *times = argument;
+    int64_t done = times->trainer->step - times->first;
+    if (done > 0) times->seconds[done / times->size - 1] = clock_seconds() - times->last;
+    times->last = clock_seconds();
 }
 
 /* Times whole steps. A GPU gets a group of steps ahead of time, as in training, and the clock stops at the group's
@@ -124,16 +168,18 @@ static void measure_steps(struct bench_result *result, struct trainer *trainer, 
     const int gpu_groups = 5;
     bool gpu = trainer->backend->pci_bus_id[0] != '\0';
     int groups = gpu ? gpu_groups : steps, size = gpu ? steps : 1;
-    double *times = memory_alloc((size_t)groups, sizeof *times);
-    for (int i = -WARM_UP_STEPS; i < groups; i++) {
-        double start = clock_seconds();
-        for (int step = 0; step < (i < 0 ? 1 : size); step++) trainer_step(trainer);
-        network_metrics(trainer->network);
-        if (i >= 0) times[i] = (clock_seconds() - start) / size;
-    }
-    result->step = median(times, groups);
+    struct group_times times = {.trainer = trainer,
+                                .first = trainer->step + WARM_UP_STEPS,
+                                .size = size,
+                                .seconds = memory_alloc((size_t)groups, sizeof *times.seconds)};
+    struct run_loop loop = start_loop(trainer, WARM_UP_STEPS + groups * size, &times);
+    struct status no_check;
+    loop.calls.is_look_due = is_group_done;
+    loop.calls.looked = note_group;
+    run_loop_run(&loop, &no_check);
+    result->step = median(times.seconds, groups) / size;
     result->train_images = (double)trainer->experiment->train.batch_size / result->step;
-    free(times);
+    free(times.seconds);
 }
 
 static void measure_evaluation(struct bench_result *result, struct trainer *trainer, int steps)
