@@ -6,7 +6,7 @@
 #include "build/build.h"
 #include "config/experiment_read.h"
 #include "library/library_private.h"
-#include "train/diverged.h"
+#include "train/run_loop.h"
 #include "train/run_resume.h"
 #include "util/memory.h"
 
@@ -15,7 +15,7 @@ struct trainer_session {
     struct dataset dataset;
     struct backend *backend;
     struct trainer trainer;
-    struct run_result result; /* the evaluations, as a checkpoint tells them */
+    struct run_loop loop; /* its result has the evaluations, as a checkpoint tells them */
 };
 
 /* --- creating --- */
@@ -28,8 +28,9 @@ static bool build(struct trainer_session *session, struct status *status)
         !backend_from_experiment(&session->backend, experiment, status) ||
         !trainer_create(&session->trainer, experiment, &session->dataset, session->backend, status))
         return false;
-    session->result.columns = trainer_columns(&session->trainer);
-    session->result.best_by = trainer_best_by(experiment->checkpoint.best_by, session->result.columns);
+    session->loop = (struct run_loop){.trainer = &session->trainer, .checks = RUN_LOOP_CHECK_WEIGHTS};
+    session->loop.result.columns = trainer_columns(&session->trainer);
+    session->loop.result.best_by = trainer_best_by(experiment->checkpoint.best_by, session->loop.result.columns);
     return true;
 }
 
@@ -39,8 +40,8 @@ static bool restore(struct trainer_session *session, const struct checkpoint *ch
     if (!run_resume_check(checkpoint, checkpoint->file.path, &session->experiment, status) ||
         !checkpoint_restore(checkpoint, &session->trainer, status))
         return false;
-    session->result.row_count = checkpoint->row_count;
-    session->result.best = checkpoint->best;
+    session->loop.result.row_count = checkpoint->row_count;
+    session->loop.result.best = checkpoint->best;
     return true;
 }
 
@@ -93,8 +94,9 @@ void trainer_session_free(struct trainer_session *session)
 int64_t trainer_session_step(struct trainer_session *session, int64_t count)
 {
     int64_t first = session->trainer.step, left = session->experiment.train.max_steps - first;
-    int64_t end = first + (count < left ? count : left);
-    while (session->trainer.step < end) trainer_step(&session->trainer);
+    struct status no_check; /* nothing is checked between evaluations */
+    session->loop.last_step = first + (count < left ? count : left);
+    run_loop_run(&session->loop, &no_check);
     return session->trainer.step - first;
 }
 
@@ -115,48 +117,18 @@ struct trainer_figures trainer_session_mean(struct trainer_session *session)
 
 /* --- evaluations and checkpoints --- */
 
-static bool check_loss(struct trainer_session *session, const char *what, double loss, struct status *status)
-{
-    return diverged_check_loss(&session->trainer, NULL, what, loss, status);
-}
-
-static bool check_window(struct trainer_session *session, struct status *status)
-{
-    struct metrics window = network_metrics(session->trainer.network);
-    return check_loss(session, "the training loss", window.loss, status) &&
-           diverged_check_weights(&session->trainer, NULL, status);
-}
-
-static bool check_set(struct trainer_session *session, const char *what, const struct evaluation *evaluation,
-                      struct status *status)
-{
-    return !evaluation_exists(evaluation) || check_loss(session, what, evaluation->loss, status);
-}
-
-static bool evaluate(struct trainer_session *session, struct metrics_row *row, struct status *status)
-{
-    if (!check_window(session, status)) return false;
-    trainer_evaluate_row(&session->trainer, NULL, NULL, row);
-    if (!check_set(session, "the loss of the train set", &row->train, status) ||
-        !check_set(session, "the loss of the validation set", &row->validation, status) ||
-        !check_set(session, "the loss of the test set", &row->test, status))
-        return false;
-    run_result_add(&session->result, row);
-    return true;
-}
-
 bool trainer_session_evaluate(struct trainer_session *session, struct trainer_evaluation *evaluation,
                               struct trainer_status *status)
 {
     struct status inner = {.code = STATUS_OK};
-    struct metrics_row row;
-    if (evaluate(session, &row, &inner)) *evaluation = library_evaluation(&row);
+    if (run_loop_evaluate(&session->loop, &inner)) *evaluation = library_evaluation(&session->loop.row);
     return library_pass(&inner, status);
 }
 
 bool trainer_session_save(struct trainer_session *session, const char *path, struct trainer_status *status)
 {
     struct status inner = {.code = STATUS_OK};
-    if (check_window(session, &inner)) checkpoint_write(path, &session->trainer, &session->result, &inner);
+    if (run_loop_check(&session->loop, &inner))
+        checkpoint_write(path, &session->trainer, &session->loop.result, &inner);
     return library_pass(&inner, status);
 }
