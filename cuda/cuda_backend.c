@@ -1,10 +1,11 @@
-/* Creates and destroys the CUDA backend, gives it memory, and puts its table of operations together. Layout:
- * cuda_backend.h. */
+/* Creates and destroys the CUDA backend, gives it memory, and puts its tables together. Layout: cuda_backend.h. */
 #include "cuda_backend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "backend/op_entries.h"
 #include "cuda_create.h"
 #include "util/memory.h"
 
@@ -89,6 +90,7 @@ static void backend_destroy_cuda(struct backend *backend)
     CUDA_CHECK(cudaEventDestroy(cuda->stopped));
     CUDA_CHECK(cudaStreamDestroy(cuda->stream));
     free((void *)backend->ops);
+    free((void *)backend->functions);
     free(cuda);
 }
 
@@ -114,9 +116,11 @@ static void read_device(struct cuda_backend *cuda)
              cuda->options.deterministic ? ", deterministic" : "", cuda->options.eager ? ", not recorded" : "");
 }
 
-static struct backend_ops *make_table(const struct backend_options *options)
+static void make_tables(struct cuda_backend *cuda)
 {
     struct backend_ops *ops = memory_alloc(1, sizeof *ops);
+    struct op_function *functions = memory_alloc(OP_KIND_COUNT, sizeof *functions);
+    memcpy(functions, op_entries, OP_KIND_COUNT * sizeof *functions);
     *ops = (struct backend_ops){
         .destroy = backend_destroy_cuda,
         .alloc = backend_alloc,
@@ -129,22 +133,23 @@ static struct backend_ops *make_table(const struct backend_options *options)
     cuda_data_install(ops);
     cuda_conv2d_install(ops);
     cuda_peak_install(ops);
-    cuda_pool_install(ops);
+    cuda_pool_install(ops, functions);
     cuda_batchnorm_install(ops);
     cuda_activation_install(ops);
     cuda_dropout_install(ops);
     cuda_flatten_install(ops);
     cuda_softmax_install(ops);
     cuda_primitive_install(ops);
-    cuda_norm_install(ops);
+    cuda_norm_install(ops, functions);
     cuda_optimizer_install(ops);
-    if (options->cudnn_batchnorm) {
+    if (cuda->options.cudnn_batchnorm) {
         cudnn_batchnorm_install(ops);
     } else {
         cuda_batchnorm_fused_install(ops);
         cuda_batchnorm_fold_install(ops);
     }
-    return ops;
+    cuda->base.ops = ops;
+    cuda->base.functions = functions;
 }
 
 bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
@@ -157,7 +162,7 @@ bool cuda_backend_create(struct backend **backend, const struct backend_options 
     struct cuda_backend *cuda = memory_alloc(1, sizeof *cuda);
     cuda->options = *options;
     cuda->type = options->precision == PRECISION_BF16 ? CUDA_BF16 : CUDA_FP32;
-    cuda->base.ops = make_table(options);
+    make_tables(cuda);
     cuda->base.scalar_size = sizeof(float);
     cuda->base.activation_size = cuda->type == CUDA_BF16 ? 2 : sizeof(float);
     cuda->workspace_bytes = options->workspace_bytes ? (size_t)options->workspace_bytes : usual_workspace;

@@ -7,7 +7,7 @@
 #ifndef CUDA_BACKEND_H
 #define CUDA_BACKEND_H
 
-#include "backend/backend.h"
+#include "backend/prepared.h"
 #include "cuda_check.h"
 #include "cuda_kernels.h"
 #include "util/check.h"
@@ -84,13 +84,13 @@ void cuda_free(struct cuda_backend *cuda, void *data);
 /* Makes memory for cuDNN and cuBLAS, once. All plans share it, since the stream runs one at a time. */
 void cuda_need_workspace(struct cuda_backend *cuda);
 
-/* Each puts the operations of its file into the table. */
+/* Each puts the operations of its file into the tables. */
 void cuda_boundary_install(struct backend_ops *ops);
 void cuda_graph_install(struct backend_ops *ops);
 void cuda_data_install(struct backend_ops *ops);
 void cuda_conv2d_install(struct backend_ops *ops);
 void cuda_peak_install(struct backend_ops *ops);
-void cuda_pool_install(struct backend_ops *ops);
+void cuda_pool_install(struct backend_ops *ops, struct op_function *functions);
 void cuda_batchnorm_install(struct backend_ops *ops);
 void cuda_batchnorm_fused_install(struct backend_ops *ops); /* unless cuDNN's batch normalization is asked for */
 void cuda_batchnorm_fold_install(struct backend_ops *ops);  /* likewise */
@@ -100,7 +100,7 @@ void cuda_dropout_install(struct backend_ops *ops);
 void cuda_flatten_install(struct backend_ops *ops);
 void cuda_softmax_install(struct backend_ops *ops);
 void cuda_primitive_install(struct backend_ops *ops);
-void cuda_norm_install(struct backend_ops *ops);
+void cuda_norm_install(struct backend_ops *ops, struct op_function *functions);
 void cuda_optimizer_install(struct backend_ops *ops);
 
 /* Returns the milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch

@@ -1,5 +1,5 @@
 /* The boundary: values in the order N,C,H,W or O,I,K,K as doubles on the host, and in the backend's own order and type
- * on the device. The host converts, because this is for starting values, checkpoints and tests, not for a step. */
+ * on the device. Labels, metrics and scalars have their own types. The host converts, because this is for starting values, checkpoints and tests, not for a step. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,13 +56,49 @@ static void unpack(const void *data, enum cuda_type type, struct shape s, double
                 }
 }
 
+/* Puts values into memory as a tensor of the device has it. */
+static void encode(const struct cuda_backend *cuda, const struct tensor *to, void *data, const double *from)
+{
+    switch (to->kind) {
+    case TENSOR_LABELS:
+        for (int64_t n = 0; n < to->shape.n; n++) ((int32_t *)data)[n] = (int32_t)from[n];
+        return;
+    case TENSOR_METRICS:
+        *(struct metrics *)data = (struct metrics){from[0], (int64_t)from[1], (int64_t)from[2]};
+        return;
+    case TENSOR_SCALAR:
+        *(double *)data = *from;
+        return;
+    default:
+        pack(data, cuda_type_of(cuda, to), to->shape, from);
+    }
+}
+
+static void decode(const struct cuda_backend *cuda, const struct tensor *from, const void *data, double *to)
+{
+    const struct metrics *metrics = data;
+    switch (from->kind) {
+    case TENSOR_LABELS:
+        for (int64_t n = 0; n < from->shape.n; n++) to[n] = ((const int32_t *)data)[n];
+        return;
+    case TENSOR_METRICS:
+        to[0] = metrics->loss, to[1] = (double)metrics->correct, to[2] = (double)metrics->count;
+        return;
+    case TENSOR_SCALAR:
+        *to = *(const double *)data;
+        return;
+    default:
+        unpack(data, cuda_type_of(cuda, from), from->shape, to);
+    }
+}
+
 static void boundary_write(struct backend *backend, const struct tensor *to, const double *from)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CHECK(!cuda->recording);
     size_t bytes = tensor_bytes(backend, to->kind, to->shape);
     void *host = memory_alloc(bytes, 1);
-    pack(host, cuda_type_of(cuda, to), to->shape, from);
+    encode(cuda, to, host, from);
     CUDA_CHECK(cudaMemcpyAsync(to->data, host, bytes, cudaMemcpyHostToDevice, cuda->stream));
     CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
     free(host);
@@ -76,7 +112,7 @@ static void boundary_read(struct backend *backend, const struct tensor *from, do
     void *host = memory_alloc(bytes, 1);
     CUDA_CHECK(cudaMemcpyAsync(host, from->data, bytes, cudaMemcpyDeviceToHost, cuda->stream));
     CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
-    unpack(host, cuda_type_of(cuda, from), from->shape, to);
+    decode(cuda, from, host, to);
     free(host);
 }
 

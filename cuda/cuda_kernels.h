@@ -104,6 +104,12 @@ cudaError_t cuda_pool_backward_launch(cudaStream_t stream, enum cuda_type type, 
                                       struct shape input, struct shape output, const void *dy, const void *saved,
                                       void *dx);
 
+/* The mean over the pixels of an image (cuda_global_pool.cu): x [N][H*W][C] -> y [N][C], and dy [N][C] -> dx. */
+cudaError_t cuda_global_pool_forward_launch(cudaStream_t stream, enum cuda_type type, struct shape image, const void *x,
+                                            void *y);
+cudaError_t cuda_global_pool_backward_launch(cudaStream_t stream, enum cuda_type type, struct shape image,
+                                             const void *dy, void *dx);
+
 /* --- per channel --- */
 /* y[c] = scale * sum over the rows of x. */
 cudaError_t cuda_column_sum_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape,
@@ -172,6 +178,8 @@ cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, 
 /* sums [CUDA_NORM_BLOCKS]: together they are the sum of the squares of x. */
 enum { CUDA_NORM_BLOCKS = 256 };
 cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x, double *sums);
+/* y = sqrt of the sum of the sums, in device memory. cuda_norm_launch must have made them. */
+cudaError_t cuda_magnitude_launch(cudaStream_t stream, const double *sums, double *y);
 /* Scales x down to the limit. cuda_norm_launch must have made the sums. */
 cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums);
 

@@ -23,8 +23,18 @@ static void clip_norm(struct backend *backend, double limit, size_t count, void 
     CUDA_CHECK(cuda_clip_launch(cuda->stream, limit, (int64_t)count, x, cuda->norm_sums));
 }
 
-void cuda_norm_install(struct backend_ops *ops)
+static void run_magnitude(struct backend *backend, const struct op_call *call)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *x = &call->tensor[MAGNITUDE_X], *y = &call->tensor[MAGNITUDE_Y];
+    CHECK(y->kind == TENSOR_SCALAR);
+    CUDA_CHECK(cuda_norm_launch(cuda->stream, shape_count(x->shape), x->data, cuda->norm_sums));
+    CUDA_CHECK(cuda_magnitude_launch(cuda->stream, cuda->norm_sums, y->data));
+}
+
+void cuda_norm_install(struct backend_ops *ops, struct op_function *functions)
 {
     ops->norm = norm;
     ops->clip_norm = clip_norm;
+    functions[OP_MAGNITUDE] = (struct op_function){.run = run_magnitude};
 }

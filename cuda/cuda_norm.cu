@@ -1,5 +1,5 @@
-/* The norm of an arena, and the scaling that limits it (formulas: backend.h). A fixed number of blocks sums the squares
- * in double, each block its own elements in an order of their own, so that the bits are the same in every run. The user
+/* The magnitude of an arena, and the scaling that limits it (formulas: reference_norm.c). A fixed number of blocks sums
+ * the squares in double, each block its own elements in an order of their own, so that the bits are the same in every run. The user
  * of the norm adds the sums of the blocks. A norm is one pass over the memory; scaling is a second one. */
 #include "cuda_sum.cuh"
 #include "cuda_vector.cuh"
@@ -18,6 +18,19 @@ __global__ static void norm_kernel(int64_t count, const float *x, double *sums)
 cudaError_t cuda_norm_launch(cudaStream_t stream, int64_t count, const float *x, double *sums)
 {
     launch(stream, CUDA_NORM_BLOCKS, CUDA_BLOCK_SIZE, norm_kernel, count, x, sums);
+    return cudaGetLastError();
+}
+
+__global__ static void magnitude_kernel(const double *sums, double *y)
+{
+    __shared__ double shared[CUDA_BLOCK_SIZE];
+    double sum = block_sum(sums[threadIdx.x], shared);
+    if (threadIdx.x == 0) *y = sqrt(sum);
+}
+
+cudaError_t cuda_magnitude_launch(cudaStream_t stream, const double *sums, double *y)
+{
+    launch(stream, 1, CUDA_BLOCK_SIZE, magnitude_kernel, sums, y);
     return cudaGetLastError();
 }
 

@@ -1,4 +1,4 @@
-/* The host side of pooling; cuda_pool.cu has the kernels. */
+/* The host side of pooling; cuda_pool.cu and cuda_global_pool.cu have the kernels. */
 #include "cuda_backend.h"
 
 static size_t pool_saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
@@ -33,9 +33,27 @@ static void pool_backward(struct backend *backend, struct pool_params params, co
         cuda_pool_backward_launch(cuda->stream, cuda->type, params, dx->shape, dy->shape, dy->data, saved, dx->data));
 }
 
-void cuda_pool_install(struct backend_ops *ops)
+static void run_global_pool(struct backend *backend, const struct op_call *call)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *x = &call->tensor[GLOBAL_POOL_X], *y = &call->tensor[GLOBAL_POOL_Y];
+    CHECK(shape_equal(y->shape, (struct shape){x->shape.n, x->shape.c, 1, 1}));
+    CUDA_CHECK(cuda_global_pool_forward_launch(cuda->stream, cuda->type, x->shape, x->data, y->data));
+}
+
+static void run_global_pool_backward(struct backend *backend, const struct op_call *call)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *dy = &call->tensor[GLOBAL_POOL_BACKWARD_DY], *dx = &call->tensor[GLOBAL_POOL_BACKWARD_DX];
+    CHECK(shape_equal(dy->shape, (struct shape){dx->shape.n, dx->shape.c, 1, 1}));
+    CUDA_CHECK(cuda_global_pool_backward_launch(cuda->stream, cuda->type, dx->shape, dy->data, dx->data));
+}
+
+void cuda_pool_install(struct backend_ops *ops, struct op_function *functions)
 {
     ops->pool_saved_bytes = pool_saved_bytes;
     ops->pool_forward = pool_forward;
     ops->pool_backward = pool_backward;
+    functions[OP_GLOBAL_POOL] = (struct op_function){.run = run_global_pool};
+    functions[OP_GLOBAL_POOL_BACKWARD] = (struct op_function){.run = run_global_pool_backward};
 }
