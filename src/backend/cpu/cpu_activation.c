@@ -34,24 +34,25 @@ static void run_elements(struct backend *backend, const struct tensor *x, struct
     cpu_for(backend, (int64_t)count / CPU_LANES, cost * CPU_LANES, body, task);
 }
 
-static void cpu_activation_forward(struct backend *backend, struct activation_params params, const struct tensor *x,
-                                   const struct tensor *y)
+static void run_activation(struct backend *backend, const struct op_call *call)
 {
+    const struct tensor *x = &call->tensor[ACTIVATION_X], *y = &call->tensor[ACTIVATION_Y];
     CHECK(shape_equal(x->shape, y->shape));
-    struct activation_task task = {params, x->data, NULL, y->data};
+    struct activation_task task = {call->op->activation, x->data, NULL, y->data};
     run_elements(backend, x, &task, forward_range);
 }
 
-static void cpu_activation_backward(struct backend *backend, struct activation_params params, const struct tensor *x,
-                                    const struct tensor *dy, const struct tensor *dx)
+static void run_activation_backward(struct backend *backend, const struct op_call *call)
 {
+    const struct tensor *x = &call->tensor[ACTIVATION_BACKWARD_X], *dy = &call->tensor[ACTIVATION_BACKWARD_DY];
+    const struct tensor *dx = &call->tensor[ACTIVATION_BACKWARD_DX];
     CHECK(shape_equal(x->shape, dy->shape) && shape_equal(x->shape, dx->shape));
-    struct activation_task task = {params, x->data, dy->data, dx->data};
+    struct activation_task task = {call->op->activation, x->data, dy->data, dx->data};
     run_elements(backend, x, &task, backward_range);
 }
 
-void CPU_EXPORT(cpu_activation_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_activation_install)(struct op_function *functions)
 {
-    ops->activation_forward = cpu_activation_forward;
-    ops->activation_backward = cpu_activation_backward;
+    functions[OP_ACTIVATION] = (struct op_function){.run = run_activation};
+    functions[OP_ACTIVATION_BACKWARD] = (struct op_function){.run = run_activation_backward};
 }

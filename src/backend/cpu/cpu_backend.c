@@ -12,6 +12,7 @@
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_update.h"
 #include "backend/cpu/shared/cpu_create.h"
+#include "backend/op_entries.h"
 #include "util/memory.h"
 
 static void cpu_destroy(struct backend *backend)
@@ -26,6 +27,7 @@ static void cpu_destroy(struct backend *backend)
     cpu_threads_destroy(cpu->threads);
     free(cpu->scratch);
     free((void *)backend->ops);
+    free((void *)backend->functions);
     free(cpu);
 }
 
@@ -125,24 +127,25 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
         .set_state = cpu_set_state,
         .run = cpu_run,
     };
+    struct op_function *functions = memory_alloc(OP_KIND_COUNT, sizeof *functions);
+    memcpy(functions, op_entries, sizeof op_entries);
     CPU_EXPORT(cpu_data_install)(ops);
     CPU_EXPORT(cpu_conv2d_install)(ops);
     CPU_EXPORT(cpu_peak_install)(ops);
-    CPU_EXPORT(cpu_pool_install)(ops);
-    CPU_EXPORT(cpu_batchnorm_install)(ops);
-    CPU_EXPORT(cpu_batchnorm_fused_install)(ops);
-    CPU_EXPORT(cpu_batchnorm_fused_backward_install)(ops);
-    CPU_EXPORT(cpu_batchnorm_fold_install)(ops);
-    CPU_EXPORT(cpu_activation_install)(ops);
-    CPU_EXPORT(cpu_dropout_install)(ops);
-    CPU_EXPORT(cpu_flatten_install)(ops);
+    CPU_EXPORT(cpu_pool_install)(functions);
+    CPU_EXPORT(cpu_batchnorm_install)(functions);
+    CPU_EXPORT(cpu_batchnorm_fold_install)(functions);
+    CPU_EXPORT(cpu_activation_install)(functions);
+    CPU_EXPORT(cpu_dropout_install)(functions);
+    CPU_EXPORT(cpu_flatten_install)(functions);
     CPU_EXPORT(cpu_softmax_install)(ops);
-    CPU_EXPORT(cpu_primitive_install)(ops);
+    CPU_EXPORT(cpu_primitive_install)(functions);
     CPU_EXPORT(cpu_norm_install)(ops);
     CPU_EXPORT(cpu_optimizer_install)(ops);
 
     struct cpu_backend *cpu = memory_alloc(1, sizeof *cpu);
     cpu->base.ops = ops;
+    cpu->base.functions = functions;
     cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
     cpu->threads = threads;
     cpu->update = memory_alloc(1, sizeof *cpu->update);

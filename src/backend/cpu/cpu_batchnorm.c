@@ -12,7 +12,10 @@
  *
  * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_batchnorm.h"
+
+#include "backend/cpu/cpu_batchnorm_fused.h"
 #include "backend/cpu/cpu_install.h"
+#include "backend/cpu/cpu_pool.h"
 
 struct batchnorm_task {
     struct cpu_statistics statistics; /* B rows; the backward pass uses only their number and cut */
@@ -119,64 +122,114 @@ static void run_blocks(struct backend *backend, struct shape shape, struct batch
     cpu_for(backend, blocks, rows * CPU_BLOCK, body, task);
 }
 
-static void cpu_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                                  const struct tensor *gamma, const struct tensor *beta,
-                                  const struct tensor *running_mean, const struct tensor *running_var,
-                                  const struct tensor *y, const struct tensor *mean, const struct tensor *rstd)
+static bool is_plain(const struct batchnorm_fused_params *params)
 {
-    CHECK(shape_equal(x->shape, y->shape) && gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c);
+    return params->activation.kind == ACTIVATION_NONE && !params->pooled;
+}
+
+static void run_norm(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *t = call->tensor, *x = &t[NORM_X];
+    if (!is_plain(&call->op->norm)) {
+        CPU_EXPORT(cpu_batchnorm_fused_forward)(backend, call);
+        return;
+    }
+    CHECK(shape_equal(x->shape, t[NORM_Y].shape) && t[NORM_GAMMA].shape.c == x->shape.c);
+    CHECK(t[NORM_BETA].shape.c == x->shape.c);
     struct batchnorm_task task = {
-        .statistics = {.params = params,
-                       .mean = mean->data,
-                       .rstd = rstd->data,
-                       .running_mean = running_mean ? running_mean->data : NULL,
-                       .running_var = running_var ? running_var->data : NULL},
+        .statistics = {.params = call->op->norm.batchnorm,
+                       .mean = t[NORM_MEAN].data,
+                       .rstd = t[NORM_RSTD].data,
+                       .running_mean = t[NORM_RUNNING_MEAN].data,
+                       .running_var = t[NORM_RUNNING_VAR].data},
         .x = x->data,
-        .gamma = gamma->data,
-        .beta = beta->data,
-        .y = y->data,
+        .gamma = t[NORM_GAMMA].data,
+        .beta = t[NORM_BETA].data,
+        .y = t[NORM_Y].data,
     };
     run_blocks(backend, x->shape, &task, forward_blocks);
 }
 
-static void cpu_batchnorm_evaluate(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                                   const struct tensor *gamma, const struct tensor *beta,
-                                   const struct tensor *running_mean, const struct tensor *running_var,
-                                   const struct tensor *y)
+static void run_norm_evaluate(struct backend *backend, const struct op_call *call)
 {
-    CHECK(shape_equal(x->shape, y->shape) && gamma->shape.c == x->shape.c);
+    const struct tensor *t = call->tensor, *x = &t[NORM_EVALUATE_X];
+    if (!is_plain(&call->op->norm)) {
+        CPU_EXPORT(cpu_batchnorm_fused_evaluate)(backend, call);
+        return;
+    }
+    CHECK(shape_equal(x->shape, t[NORM_EVALUATE_Y].shape) && t[NORM_EVALUATE_GAMMA].shape.c == x->shape.c);
     struct batchnorm_task task = {
-        .statistics = {.params = params, .running_mean = running_mean->data, .running_var = running_var->data},
+        .statistics = {.params = call->op->norm.batchnorm,
+                       .running_mean = t[NORM_EVALUATE_MEAN].data,
+                       .running_var = t[NORM_EVALUATE_VAR].data},
         .x = x->data,
-        .gamma = gamma->data,
-        .beta = beta->data,
-        .y = y->data,
+        .gamma = t[NORM_EVALUATE_GAMMA].data,
+        .beta = t[NORM_EVALUATE_BETA].data,
+        .y = t[NORM_EVALUATE_Y].data,
     };
     run_blocks(backend, x->shape, &task, evaluate_blocks);
 }
 
-static void cpu_batchnorm_backward(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
-                                   const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                                   const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta)
+static void run_norm_backward(struct backend *backend, const struct op_call *call)
 {
-    CHECK(shape_equal(x->shape, dy->shape) && (!dx || shape_equal(x->shape, dx->shape)) &&
-          gamma->shape.c == x->shape.c);
+    const struct tensor *t = call->tensor, *x = &t[NORM_BACKWARD_X], *dx = cpu_operand(call, NORM_BACKWARD_DX);
+    if (!is_plain(&call->op->norm)) {
+        CPU_EXPORT(cpu_batchnorm_fused_backward)(backend, call);
+        return;
+    }
+    CHECK(shape_equal(x->shape, t[NORM_BACKWARD_DY].shape) && (!dx || shape_equal(x->shape, dx->shape)));
+    CHECK(t[NORM_BACKWARD_GAMMA].shape.c == x->shape.c);
     struct batchnorm_task task = {
         .x = x->data,
-        .dy = dy->data,
-        .gamma = gamma->data,
-        .mean = mean->data,
-        .rstd = rstd->data,
+        .dy = t[NORM_BACKWARD_DY].data,
+        .gamma = t[NORM_BACKWARD_GAMMA].data,
+        .mean = t[NORM_BACKWARD_MEAN].data,
+        .rstd = t[NORM_BACKWARD_RSTD].data,
         .dx = dx ? dx->data : NULL,
-        .dgamma = dgamma->data,
-        .dbeta = dbeta->data,
+        .dgamma = t[NORM_BACKWARD_DGAMMA].data,
+        .dbeta = t[NORM_BACKWARD_DBETA].data,
     };
     run_blocks(backend, x->shape, &task, backward_blocks);
 }
 
-void CPU_EXPORT(cpu_batchnorm_install)(struct backend_ops *ops)
+/* A pool comes after an activation only. */
+static bool supports_parts(const struct batchnorm_fused_params *params)
 {
-    ops->batchnorm_forward = cpu_batchnorm_forward;
-    ops->batchnorm_evaluate = cpu_batchnorm_evaluate;
-    ops->batchnorm_backward = cpu_batchnorm_backward;
+    int64_t kernel = params->pool.window.kernel;
+    if (!params->pooled) return true;
+    return params->activation.kind != ACTIVATION_NONE && kernel * kernel <= CPU_FUSED_MAX_TAPS;
+}
+
+static bool supports_norm(const struct backend *backend, const struct op *op)
+{
+    (void)backend;
+    return op->tensor[NORM_ADDEND] < 0 && supports_parts(&op->norm);
+}
+
+/* An x that is normalised already takes at least an activation. */
+static bool supports_norm_evaluate(const struct backend *backend, const struct op *op)
+{
+    (void)backend;
+    return op->tensor[NORM_EVALUATE_ADDEND] < 0 && supports_parts(&op->norm) &&
+           (op->tensor[NORM_EVALUATE_GAMMA] >= 0 || !is_plain(&op->norm));
+}
+
+static bool supports_norm_backward(const struct backend *backend, const struct op *op)
+{
+    (void)backend;
+    return op->tensor[NORM_BACKWARD_ADDEND] < 0 && op->tensor[NORM_BACKWARD_DGAMMA] >= 0 &&
+           op->tensor[NORM_BACKWARD_DBETA] >= 0 && supports_parts(&op->norm);
+}
+
+static size_t norm_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
+{
+    return op->norm.pooled ? cpu_pool_saved_bytes(backend, op->norm.pool, y) : 0;
+}
+
+void CPU_EXPORT(cpu_batchnorm_install)(struct op_function *functions)
+{
+    functions[OP_NORM] =
+        (struct op_function){.run = run_norm, .supports = supports_norm, .saved_bytes = norm_saved_bytes};
+    functions[OP_NORM_EVALUATE] = (struct op_function){.run = run_norm_evaluate, .supports = supports_norm_evaluate};
+    functions[OP_NORM_BACKWARD] = (struct op_function){.run = run_norm_backward, .supports = supports_norm_backward};
 }

@@ -1,7 +1,8 @@
-/* Batch normalization folded into the weights before it (definition: batchnorm_fold in backend.h). A filter lies as
+/* Batch normalization folded into the weights before it (OP_FOLD). A filter lies as
  * [O/16][I/16][K][K][16 i][16 o]: every row of 16 is scaled by the factors of its block of output channels. This
  * file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_batchnorm.h"
+
 #include "backend/cpu/cpu_install.h"
 
 struct fold_task {
@@ -26,30 +27,29 @@ static void fold_blocks(void *argument, int64_t first, int64_t last)
     }
 }
 
-static void cpu_batchnorm_fold(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
-                               const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
-                               const struct tensor *running_mean, const struct tensor *running_var,
-                               const struct tensor *to_weight, const struct tensor *to_bias)
+static void run_fold(struct backend *backend, const struct op_call *call)
 {
-    struct shape s = weight->shape; /* (O,I,K,K) */
-    CHECK(shape_equal(s, to_weight->shape) && bias->shape.c == s.n && to_bias->shape.c == s.n && gamma->shape.c == s.n);
+    const struct tensor *t = call->tensor;
+    struct shape s = t[FOLD_WEIGHT].shape; /* (O,I,K,K) */
+    CHECK(shape_equal(s, t[FOLD_TO_WEIGHT].shape) && t[FOLD_BIAS].shape.c == s.n && t[FOLD_TO_BIAS].shape.c == s.n);
+    CHECK(t[FOLD_GAMMA].shape.c == s.n);
     struct fold_task task = {
-        .params = params,
+        .params = call->op->fold,
         .channels = s.n,
         .block_count = cpu_blocks(s.c) * s.h * s.w * CPU_BLOCK * CPU_BLOCK,
-        .weight = weight->data,
-        .bias = bias->data,
-        .gamma = gamma->data,
-        .beta = beta->data,
-        .running_mean = running_mean->data,
-        .running_var = running_var->data,
-        .to_weight = to_weight->data,
-        .to_bias = to_bias->data,
+        .weight = t[FOLD_WEIGHT].data,
+        .bias = t[FOLD_BIAS].data,
+        .gamma = t[FOLD_GAMMA].data,
+        .beta = t[FOLD_BETA].data,
+        .running_mean = t[FOLD_MEAN].data,
+        .running_var = t[FOLD_VAR].data,
+        .to_weight = t[FOLD_TO_WEIGHT].data,
+        .to_bias = t[FOLD_TO_BIAS].data,
     };
     cpu_for(backend, cpu_blocks(s.n), task.block_count, fold_blocks, &task);
 }
 
-void CPU_EXPORT(cpu_batchnorm_fold_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_batchnorm_fold_install)(struct op_function *functions)
 {
-    ops->batchnorm_fold = cpu_batchnorm_fold;
+    functions[OP_FOLD] = (struct op_function){.run = run_fold};
 }

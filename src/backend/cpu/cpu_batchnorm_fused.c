@@ -12,9 +12,10 @@
  * in the second-level cache. Few blocks are cut into segments (cpu_batchnorm.h), and their output into rows.
  *
  * This file is compiled once per variant (cpu_variant.h). */
+#include "backend/cpu/cpu_batchnorm_fused.h"
+
 #include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_batchnorm.h"
-#include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_pool.h"
 #include "tensor/window.h"
 
@@ -245,21 +246,12 @@ static void check_shapes(const struct batchnorm_fused_params *params, struct sha
     CHECK(window.kernel * window.kernel <= CPU_FUSED_MAX_TAPS && window.padding <= window.kernel / 2);
 }
 
-static bool cpu_batchnorm_fused_offered(const struct backend *backend, const struct batchnorm_fused_params *params)
+void CPU_EXPORT(cpu_batchnorm_fused_forward)(struct backend *backend, const struct op_call *call)
 {
-    (void)backend;
-    int64_t kernel = params->pool.window.kernel;
-    return !params->pooled || kernel * kernel <= CPU_FUSED_MAX_TAPS;
-}
-
-static void cpu_batchnorm_fused_forward(struct backend *backend, const struct batchnorm_fused_params *params,
-                                        const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
-                                        const struct tensor *running_mean, const struct tensor *running_var,
-                                        const struct tensor *y, const struct tensor *mean, const struct tensor *rstd,
-                                        void *saved)
-{
-    check_shapes(params, x->shape, y->shape);
-    CHECK(gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c);
+    const struct batchnorm_fused_params *params = &call->op->norm;
+    const struct tensor *t = call->tensor, *x = &t[NORM_X];
+    check_shapes(params, x->shape, t[NORM_Y].shape);
+    CHECK(t[NORM_GAMMA].shape.c == x->shape.c && t[NORM_BETA].shape.c == x->shape.c);
     int64_t blocks = cpu_blocks(x->shape.c), rows = x->shape.n * x->shape.h * x->shape.w;
     struct cpu_row_sums moments[CPU_MAX_SEGMENTS];
     struct fused_task task = {
@@ -269,15 +261,15 @@ static void cpu_batchnorm_fused_forward(struct backend *backend, const struct ba
                        .rows = rows,
                        .segment_rows = cpu_segment_rows(blocks, rows),
                        .x = x->data,
-                       .mean = mean->data,
-                       .rstd = rstd->data,
-                       .running_mean = running_mean ? running_mean->data : NULL,
-                       .running_var = running_var ? running_var->data : NULL},
+                       .mean = t[NORM_MEAN].data,
+                       .rstd = t[NORM_RSTD].data,
+                       .running_mean = t[NORM_RUNNING_MEAN].data,
+                       .running_var = t[NORM_RUNNING_VAR].data},
         .x = *x,
-        .y = *y,
-        .gamma = gamma->data,
-        .beta = beta->data,
-        .saved = params->pooled && params->pool.kind == POOL_MAX ? saved : NULL,
+        .y = t[NORM_Y],
+        .gamma = t[NORM_GAMMA].data,
+        .beta = t[NORM_BETA].data,
+        .saved = params->pooled && params->pool.kind == POOL_MAX ? t[NORM_SAVED].data : NULL,
         .moments = moments,
     };
     if (cpu_segment_count(&task.statistics) == 1) {
@@ -291,29 +283,21 @@ static void cpu_batchnorm_fused_forward(struct backend *backend, const struct ba
     write_output(backend, &task);
 }
 
-static void cpu_batchnorm_fused_evaluate(struct backend *backend, const struct batchnorm_fused_params *params,
-                                         const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
-                                         const struct tensor *running_mean, const struct tensor *running_var,
-                                         const struct tensor *y)
+void CPU_EXPORT(cpu_batchnorm_fused_evaluate)(struct backend *backend, const struct op_call *call)
 {
-    check_shapes(params, x->shape, y->shape);
+    const struct batchnorm_fused_params *params = &call->op->norm;
+    const struct tensor *t = call->tensor, *x = &t[NORM_EVALUATE_X];
+    check_shapes(params, x->shape, t[NORM_EVALUATE_Y].shape);
     struct fused_task task = {
         .params = *params,
         .statistics = {.params = params->batchnorm,
                        .channels = x->shape.c,
-                       .running_mean = running_mean ? running_mean->data : NULL,
-                       .running_var = running_var ? running_var->data : NULL},
+                       .running_mean = t[NORM_EVALUATE_MEAN].data,
+                       .running_var = t[NORM_EVALUATE_VAR].data},
         .x = *x,
-        .y = *y,
-        .gamma = gamma ? gamma->data : NULL,
-        .beta = beta ? beta->data : NULL,
+        .y = t[NORM_EVALUATE_Y],
+        .gamma = t[NORM_EVALUATE_GAMMA].data,
+        .beta = t[NORM_EVALUATE_BETA].data,
     };
     write_output(backend, &task);
-}
-
-void CPU_EXPORT(cpu_batchnorm_fused_install)(struct backend_ops *ops)
-{
-    ops->batchnorm_fused_offered = cpu_batchnorm_fused_offered;
-    ops->batchnorm_fused_forward = cpu_batchnorm_fused_forward;
-    ops->batchnorm_fused_evaluate = cpu_batchnorm_fused_evaluate;
 }

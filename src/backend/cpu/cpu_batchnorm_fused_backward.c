@@ -11,6 +11,8 @@
  * read 5.4 times and write three times.
  *
  * This file is compiled once per variant (cpu_variant.h). */
+#include "backend/cpu/cpu_batchnorm_fused.h"
+
 #include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_batchnorm.h"
 #include "backend/cpu/cpu_install.h"
@@ -266,15 +268,14 @@ static void run_task(struct backend *backend, struct fused_task *task)
     if (task->dx) cpu_for(backend, blocks * height, task->rows / height * cost, gradient_rows, task);
 }
 
-static void cpu_batchnorm_fused_backward(struct backend *backend, const struct batchnorm_fused_params *params,
-                                         const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
-                                         const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                                         const void *saved, const struct tensor *dx, const struct tensor *dgamma,
-                                         const struct tensor *dbeta)
+void CPU_EXPORT(cpu_batchnorm_fused_backward)(struct backend *backend, const struct op_call *call)
 {
+    const struct batchnorm_fused_params *params = &call->op->norm;
+    const struct tensor *t = call->tensor, *x = &t[NORM_BACKWARD_X], *dy = &t[NORM_BACKWARD_DY];
+    const struct tensor *dx = cpu_operand(call, NORM_BACKWARD_DX);
     int64_t rows = x->shape.n * x->shape.h * x->shape.w;
     CHECK((!dx || shape_equal(x->shape, dx->shape)) && x->shape.n == dy->shape.n && x->shape.c == dy->shape.c);
-    CHECK(gamma->shape.c == x->shape.c);
+    CHECK(t[NORM_BACKWARD_GAMMA].shape.c == x->shape.c);
     struct fused_task task = {
         .params = *params,
         .x_shape = x->shape,
@@ -283,19 +284,14 @@ static void cpu_batchnorm_fused_backward(struct backend *backend, const struct b
         .segment_rows = cpu_segment_rows(cpu_blocks(x->shape.c), rows),
         .x = x->data,
         .dy = dy->data,
-        .saved = params->pooled && params->pool.kind == POOL_MAX ? saved : NULL,
-        .gamma = gamma->data,
-        .beta = beta->data,
-        .mean = mean->data,
-        .rstd = rstd->data,
+        .saved = params->pooled && params->pool.kind == POOL_MAX ? t[NORM_BACKWARD_SAVED].data : NULL,
+        .gamma = t[NORM_BACKWARD_GAMMA].data,
+        .beta = t[NORM_BACKWARD_BETA].data,
+        .mean = t[NORM_BACKWARD_MEAN].data,
+        .rstd = t[NORM_BACKWARD_RSTD].data,
         .dx = dx ? dx->data : NULL,
-        .dgamma = dgamma->data,
-        .dbeta = dbeta->data,
+        .dgamma = t[NORM_BACKWARD_DGAMMA].data,
+        .dbeta = t[NORM_BACKWARD_DBETA].data,
     };
     run_task(backend, &task);
-}
-
-void CPU_EXPORT(cpu_batchnorm_fused_backward_install)(struct backend_ops *ops)
-{
-    ops->batchnorm_fused_backward = cpu_batchnorm_fused_backward;
 }

@@ -108,19 +108,20 @@ static void dropout_rows(void *argument, int64_t first, int64_t last)
     }
 }
 
-static void cpu_dropout(struct backend *backend, const struct dropout_params *params, const struct tensor *from,
-                        const struct tensor *to)
+static void run_dropout(struct backend *backend, const struct op_call *call)
 {
+    const struct tensor *from = &call->tensor[DROPOUT_FROM], *to = &call->tensor[DROPOUT_TO];
+    const struct dropout_params *params = &call->op->dropout;
     CHECK(shape_equal(from->shape, to->shape));
     CHECK(params->rate >= 0 && params->rate < 1);
     struct shape s = from->shape;
-    uint32_t step = (uint32_t)cpu_backend_of(backend)->state.step;
+    uint32_t step = (uint32_t)call->input->state.step;
     struct dropout_task task = {params, step, s, from->data, to->data};
     enum { PHILOX_COST = 10 };
     cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK * PHILOX_COST, dropout_rows, &task);
 }
 
-void CPU_EXPORT(cpu_dropout_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_dropout_install)(struct op_function *functions)
 {
-    ops->dropout = cpu_dropout;
+    functions[OP_DROPOUT] = (struct op_function){.run = run_dropout};
 }

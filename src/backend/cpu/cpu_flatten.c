@@ -36,15 +36,17 @@ static void run_features(struct backend *backend, struct flatten_task *task)
     cpu_for(backend, padded, task->image.n, flatten_features, task);
 }
 
-static void cpu_flatten_forward(struct backend *backend, const struct tensor *x, const struct tensor *y)
+static void run_flatten(struct backend *backend, const struct op_call *call)
 {
+    const struct tensor *x = &call->tensor[FLATTEN_X], *y = &call->tensor[FLATTEN_Y];
     CHECK(x->shape.n == y->shape.n && shape_sample_count(x->shape) == y->shape.c);
     struct flatten_task task = {x->shape, x->data, y->data, true};
     run_features(backend, &task);
 }
 
-static void cpu_flatten_backward(struct backend *backend, const struct tensor *dy, const struct tensor *dx)
+static void run_flatten_backward(struct backend *backend, const struct op_call *call)
 {
+    const struct tensor *dy = &call->tensor[FLATTEN_BACKWARD_DY], *dx = &call->tensor[FLATTEN_BACKWARD_DX];
     CHECK(dx->shape.n == dy->shape.n && shape_sample_count(dx->shape) == dy->shape.c);
     /* Only elements of the image are moved; its padding lanes must be zero all the same. */
     memset(dx->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, dx->shape));
@@ -52,8 +54,8 @@ static void cpu_flatten_backward(struct backend *backend, const struct tensor *d
     run_features(backend, &task);
 }
 
-void CPU_EXPORT(cpu_flatten_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_flatten_install)(struct op_function *functions)
 {
-    ops->flatten_forward = cpu_flatten_forward;
-    ops->flatten_backward = cpu_flatten_backward;
+    functions[OP_FLATTEN] = (struct op_function){.run = run_flatten};
+    functions[OP_FLATTEN_BACKWARD] = (struct op_function){.run = run_flatten_backward};
 }

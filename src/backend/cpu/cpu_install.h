@@ -1,22 +1,27 @@
-/* Each cpu_<op>_install puts the operations of its file into the table. */
+/* Each cpu_<op>_install puts the operations of its file into a table. */
 #ifndef CPU_INSTALL_H
 #define CPU_INSTALL_H
 
 #include "backend/cpu/cpu_variant.h"
+#include "backend/prepared.h"
+
+/* A tensor of the call; NULL for an empty slot. */
+static inline const struct tensor *cpu_operand(const struct op_call *call, int slot)
+{
+    return call->op->tensor[slot] >= 0 ? &call->tensor[slot] : NULL;
+}
 
 void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_conv2d_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_peak_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_pool_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_batchnorm_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_batchnorm_fused_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_batchnorm_fused_backward_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_batchnorm_fold_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_activation_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_dropout_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_flatten_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_pool_install)(struct op_function *functions);
+void CPU_EXPORT(cpu_batchnorm_install)(struct op_function *functions);
+void CPU_EXPORT(cpu_batchnorm_fold_install)(struct op_function *functions);
+void CPU_EXPORT(cpu_activation_install)(struct op_function *functions);
+void CPU_EXPORT(cpu_dropout_install)(struct op_function *functions);
+void CPU_EXPORT(cpu_flatten_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_softmax_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_primitive_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_primitive_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops);
 void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
 

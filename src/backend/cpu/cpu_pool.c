@@ -108,10 +108,9 @@ static void gradient_rows(void *argument, int64_t first, int64_t last)
     }
 }
 
-static size_t cpu_pool_saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
+static size_t pool_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
 {
-    if (params.kind != POOL_MAX) return 0;
-    return tensor_bytes(backend, TENSOR_ACTIVATION, output) / sizeof(real) * sizeof(saved_tap);
+    return cpu_pool_saved_bytes(backend, op->pool, y);
 }
 
 static void check_shapes(struct pool_params params, struct shape x, struct shape y)
@@ -122,27 +121,26 @@ static void check_shapes(struct pool_params params, struct shape x, struct shape
     CHECK(params.window.padding <= params.window.kernel / 2);
 }
 
-static void cpu_pool_forward(struct backend *backend, struct pool_params params, const struct tensor *x,
-                             const struct tensor *y, void *saved)
+static void run_pool(struct backend *backend, const struct op_call *call)
 {
-    check_shapes(params, x->shape, y->shape);
-    struct pool_task task = {params, *x, *y, saved};
+    const struct tensor *x = &call->tensor[POOL_X], *y = &call->tensor[POOL_Y];
     struct shape s = y->shape;
+    check_shapes(call->op->pool, x->shape, s);
+    struct pool_task task = {call->op->pool, *x, *y, call->tensor[POOL_SAVED].data};
     cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, pool_rows, &task);
 }
 
-static void cpu_pool_backward(struct backend *backend, struct pool_params params, const struct tensor *dy,
-                              const void *saved, const struct tensor *dx)
+static void run_pool_backward(struct backend *backend, const struct op_call *call)
 {
-    check_shapes(params, dx->shape, dy->shape);
-    struct pool_task task = {params, *dy, *dx, (saved_tap *)saved};
+    const struct tensor *dy = &call->tensor[POOL_BACKWARD_DY], *dx = &call->tensor[POOL_BACKWARD_DX];
     struct shape s = dx->shape;
+    check_shapes(call->op->pool, s, dy->shape);
+    struct pool_task task = {call->op->pool, *dy, *dx, call->tensor[POOL_BACKWARD_SAVED].data};
     cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, gradient_rows, &task);
 }
 
-void CPU_EXPORT(cpu_pool_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_pool_install)(struct op_function *functions)
 {
-    ops->pool_saved_bytes = cpu_pool_saved_bytes;
-    ops->pool_forward = cpu_pool_forward;
-    ops->pool_backward = cpu_pool_backward;
+    functions[OP_POOL] = (struct op_function){.run = run_pool, .saved_bytes = pool_saved_bytes};
+    functions[OP_POOL_BACKWARD] = (struct op_function){.run = run_pool_backward};
 }

@@ -12,6 +12,13 @@ enum {
 typedef uint16_t saved_tap;
 typedef saved_tap saved_taps __attribute__((vector_size(CPU_LANES * sizeof(saved_tap)), may_alias));
 
+/* The bytes of `saved` for an output y of that shape. */
+static inline size_t cpu_pool_saved_bytes(const struct backend *backend, struct pool_params params, struct shape y)
+{
+    if (params.kind != POOL_MAX) return 0;
+    return tensor_bytes(backend, TENSOR_ACTIVATION, y) / sizeof(real) * sizeof(saved_tap);
+}
+
 /* Replaces the lanes of the maxima `best` so far, and of the taps that they came from, where `value` wins. A NaN always
  * wins; of equal values the first does. */
 static inline void cpu_take_larger(vec value, int64_t tap, vec *best, vec_int *winner)

@@ -21,6 +21,7 @@
 #include "backend/cpu/conv/cpu_linear_pixels.h"
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_install.h"
+#include "backend/cpu/cpu_primitive.h"
 #include "backend/cpu/cpu_update.h"
 #include "util/memory.h"
 
@@ -99,14 +100,14 @@ static void run_backward(struct backend *backend, struct conv2d_plan *plan, cons
     }
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
-        if (dbias) backend->ops->channel_sum(backend, 1, dy, dbias);
+        if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
         CPU_EXPORT(cpu_conv2d_bf16_backward)(backend, plan, x, &sum, dweight);
         return;
     }
 #endif
     if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c)) {
         if (dx) CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
-        if (dbias) backend->ops->channel_sum(backend, 1, dy, dbias);
+        if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
         CPU_EXPORT(cpu_winograd_filter_gradient)(backend, x, dy, dweight);
         return;
     }

@@ -1,0 +1,13 @@
+/* Batch normalization with an activation, or an activation and a pool, as one operation: OP_NORM, OP_NORM_EVALUATE and
+ * OP_NORM_BACKWARD where cpu_batchnorm.c leaves them to cpu_batchnorm_fused.c and cpu_batchnorm_fused_backward.c. */
+#ifndef CPU_BATCHNORM_FUSED_H
+#define CPU_BATCHNORM_FUSED_H
+
+#include "backend/cpu/cpu_variant.h"
+#include "backend/prepared.h"
+
+void CPU_EXPORT(cpu_batchnorm_fused_forward)(struct backend *backend, const struct op_call *call);
+void CPU_EXPORT(cpu_batchnorm_fused_evaluate)(struct backend *backend, const struct op_call *call);
+void CPU_EXPORT(cpu_batchnorm_fused_backward)(struct backend *backend, const struct op_call *call);
+
+#endif
