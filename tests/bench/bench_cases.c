@@ -43,6 +43,9 @@
 #define MAX_POOL(n, c, size)                                                                                           \
     CASE("max-pool", OP_POOL, OP_POOL, n, c, size, size, .pool = {POOL_MAX, {3, 2, 1}}),                               \
         CASE("max-pool, backward", OP_POOL, OP_POOL_BACKWARD, n, c, size, size, .pool = {POOL_MAX, {3, 2, 1}})
+#define GLOBAL_POOL(n, c, size)                                                                                        \
+    CASE("global pool", OP_GLOBAL_POOL, OP_GLOBAL_POOL, n, c, size, size),                                             \
+        CASE("global pool, backward", OP_GLOBAL_POOL, OP_GLOBAL_POOL_BACKWARD, n, c, size, size)
 #define RELU(n, c, size)                                                                                               \
     CASE("relu", OP_ACTIVATION, OP_ACTIVATION, n, c, size, size, .activation = {ACTIVATION_RELU, 0}),                  \
         CASE("relu, backward", OP_ACTIVATION, OP_ACTIVATION_BACKWARD, n, c, size, size,                                \
@@ -78,6 +81,8 @@ static const struct bench_case cases[] = {
     RELU(32, 64, 32),
     MAX_POOL(32, 64, 32),
     MAX_POOL(32, 512, 4),
+    GLOBAL_POOL(32, 512, 8),
+    GLOBAL_POOL(128, 256, 28),
     CASE("dropout", OP_DROPOUT, OP_DROPOUT, 384, 512, 1, 1, .dropout = {{0.05, 7, 1}, 0}),
     CASE("softmax + cross-entropy", OP_SOFTMAX_CROSS_ENTROPY, OP_SOFTMAX_CROSS_ENTROPY, 32, 10, 1, 1, .loss = {0}),
     CASE("softmax + cross-entropy", OP_SOFTMAX_CROSS_ENTROPY, OP_SOFTMAX_CROSS_ENTROPY, 384, 10, 1, 1, .loss = {0}),

@@ -133,6 +133,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
     CPU_EXPORT(cpu_conv2d_install)(ops);
     CPU_EXPORT(cpu_peak_install)(ops);
     CPU_EXPORT(cpu_pool_install)(functions);
+    CPU_EXPORT(cpu_global_pool_install)(functions);
     CPU_EXPORT(cpu_batchnorm_install)(functions);
     CPU_EXPORT(cpu_batchnorm_fold_install)(functions);
     CPU_EXPORT(cpu_activation_install)(functions);
