@@ -64,10 +64,4 @@ double reference_softmax_sum(const struct tensor *x, int64_t n, double *sum);
 /* UPDATE by Muon, of a whole filter. */
 void reference_muon(const struct op_call *call);
 
-/* --- data sets (reference_data.c) --- */
-
-struct device_dataset *reference_dataset_upload(struct backend *backend, const struct dataset_view *view);
-void reference_dataset_free(struct backend *backend, struct device_dataset *dataset);
-void reference_dataset_set_order(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
-
 #endif

@@ -2,60 +2,15 @@
  * augment.h and augment_picture.h. Sample n of the batch is number order[batch_first + n] of the data set, and
  *
  *   x[n,c,h,w] = (pixel - offset[c,h,w]) scale[c],   0 in a hole */
-#include <stdlib.h>
-#include <string.h>
-
 #include "backend/augment_picture.h"
+#include "backend/host.h"
 #include "backend/reference/reference.h"
 #include "util/check.h"
-#include "util/memory.h"
-
-struct device_dataset {
-    struct dataset_view view; /* the caller's memory */
-    int32_t *order;           /* (count); read where `ordered` */
-    bool ordered;             /* else file order */
-    uint8_t *own, *other;     /* (C,H,W): a changed image, and that of its partner */
-};
-
-struct device_dataset *reference_dataset_upload(struct backend *backend, const struct dataset_view *view)
-{
-    struct device_dataset *dataset = memory_alloc(1, sizeof *dataset);
-    size_t bytes = (size_t)(view->channels * view->height * view->width);
-    dataset->view = *view;
-    dataset->order = backend->ops->alloc(backend, (size_t)view->count * sizeof *dataset->order);
-    dataset->own = backend->ops->alloc(backend, bytes);
-    dataset->other = backend->ops->alloc(backend, bytes);
-    return dataset;
-}
-
-void reference_dataset_free(struct backend *backend, struct device_dataset *dataset)
-{
-    if (!dataset) return;
-    backend->ops->free(backend, dataset->order);
-    backend->ops->free(backend, dataset->own);
-    backend->ops->free(backend, dataset->other);
-    free(dataset);
-}
-
-void reference_dataset_set_order(struct backend *backend, struct device_dataset *dataset, const int32_t *order)
-{
-    (void)backend;
-    dataset->ordered = order != NULL;
-    if (order) memcpy(dataset->order, order, (size_t)dataset->view.count * sizeof *order);
-}
 
 /* The number in the data set of sample n of the batch, whose last one is followed by its first. */
 static int64_t sample_of(const struct op_call *call, int64_t n)
 {
-    const struct device_dataset *dataset = call->input->data;
-    int64_t place = call->input->state.batch_first + n % call->tensor[GATHER_X].shape.n;
-    CHECK(place >= 0 && place < dataset->view.count);
-    return dataset->ordered ? dataset->order[place] : place;
-}
-
-static const uint8_t *pixels_of(const struct dataset_view *view, int64_t sample)
-{
-    return view->pixels + (view->rows ? view->rows[sample] : sample) * view->channels * view->height * view->width;
+    return host_dataset_sample(call->input->data, call->input->state.batch_first + n % call->tensor[GATHER_X].shape.n);
 }
 
 /* The number of pixel (c,h,w) in an image. */
@@ -74,8 +29,8 @@ static double normalize(const struct dataset_view *view, const uint8_t *image, i
 
 static void gather_moved(const struct op_call *call, int64_t sample, double *x)
 {
-    const struct dataset_view *view = &call->input->data->view;
-    const uint8_t *image = pixels_of(view, sample);
+    const struct dataset_view *view = host_dataset_view(call->input->data);
+    const uint8_t *image = host_dataset_pixels(call->input->data, sample);
     int height = (int)view->height, width = (int)view->width;
     struct augment_move move = {0};
     if (call->op->gather.augmented)
@@ -137,10 +92,10 @@ static void change_saturation(const struct dataset_view *view, uint8_t *image, i
 /* Steps 1 to 4 of struct augment_params. */
 static void change_image(const struct op_call *call, int64_t sample, uint8_t *to)
 {
-    const struct dataset_view *view = &call->input->data->view;
+    const struct dataset_view *view = host_dataset_view(call->input->data);
     struct augment_picture picture = augment_picture_draw(call->op->gather.augment, (uint32_t)call->input->state.step,
                                                           sample, (int)view->height, (int)view->width);
-    move_image(view, &picture.map, pixels_of(view, sample), to);
+    move_image(view, &picture.map, host_dataset_pixels(call->input->data, sample), to);
     change_tone(to, view->channels * view->height * view->width, picture.brightness, 0);
     change_contrast(view, to, picture.contrast);
     if (view->channels == 3) change_saturation(view, to, picture.saturation);
@@ -156,13 +111,13 @@ static uint8_t mixed_pixel(const struct batch_mix *mix, uint8_t own, uint8_t oth
 
 static void gather_changed(const struct op_call *call, int64_t n, double *x)
 {
-    const struct device_dataset *dataset = call->input->data;
-    const struct dataset_view *view = &dataset->view;
+    const struct dataset_view *view = host_dataset_view(call->input->data);
     const struct augment_params *augment = &call->op->gather.augment;
     struct batch_mix mix = augment_mixes(augment) ? call->input->state.mix : (struct batch_mix){.kind = MIX_NONE};
     struct augment_box holes[AUGMENT_HOLES];
-    change_image(call, sample_of(call, n), dataset->own);
-    change_image(call, sample_of(call, n + 1), dataset->other);
+    uint8_t *own = call->plan, *other = own + view->channels * view->height * view->width;
+    change_image(call, sample_of(call, n), own);
+    change_image(call, sample_of(call, n + 1), other);
     augment_holes_draw(holes, *augment, (uint32_t)call->input->state.step, sample_of(call, n), (int)view->height,
                        (int)view->width);
     for (int64_t c = 0; c < view->channels; c++)
@@ -170,15 +125,15 @@ static void gather_changed(const struct op_call *call, int64_t n, double *x)
             for (int w = 0; w < view->width; w++) {
                 int64_t place = place_of(view, c, h, w);
                 bool hidden = augment_box_has(&holes[0], h, w) || augment_box_has(&holes[1], h, w);
-                dataset->own[place] = mixed_pixel(&mix, dataset->own[place], dataset->other[place], h, w);
-                x[place] = hidden ? 0 : normalize(view, dataset->own, place);
+                own[place] = mixed_pixel(&mix, own[place], other[place], h, w);
+                x[place] = hidden ? 0 : normalize(view, own, place);
             }
 }
 
 void reference_gather(struct backend *backend, const struct op_call *call)
 {
     const struct tensor *x = &call->tensor[GATHER_X];
-    const struct dataset_view *view = &call->input->data->view;
+    const struct dataset_view *view = host_dataset_view(call->input->data);
     int32_t *labels = call->tensor[GATHER_LABELS].data;
     bool changed = call->op->gather.augmented && augment_is_staged(&call->op->gather.augment);
     (void)backend;
