@@ -12,23 +12,40 @@ struct session {
     struct trainer trainer;
 };
 
-/* Opens a session and takes over the backend; NULL stands for the CPU in the config's precision. */
-static inline struct session *session_open_on(const char *text, struct backend *backend, int threads)
+/* Opens a session and takes over the experiment and the backend. */
+static inline struct session *session_of(struct experiment experiment, struct backend *backend)
 {
     struct session *session = memory_alloc(1, sizeof *session);
     struct status status = {0};
-    experiment_from(&session->experiment, text);
-    session->backend = backend ? backend : backend_of(session->experiment.backend.precision, threads);
+    session->experiment = experiment;
+    session->backend = backend;
     cr_assert(dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status), "%s", status.message);
-    bool created =
-        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status);
+    bool created = trainer_create(&session->trainer, &session->experiment, &session->dataset, backend, &status);
     cr_assert(created, "%s", status.message);
     return session;
+}
+
+/* The same for the text of a config; a backend of NULL stands for the CPU in the config's precision. */
+static inline struct session *session_open_on(const char *text, struct backend *backend, int threads)
+{
+    struct experiment experiment;
+    experiment_from(&experiment, text);
+    return session_of(experiment, backend ? backend : backend_of(experiment.backend.precision, threads));
 }
 
 static inline struct session *session_open(const char *text, int threads)
 {
     return session_open_on(text, NULL, threads);
+}
+
+/* Does a step and returns the mean loss of its batch. */
+static inline double session_step_loss(struct session *session)
+{
+    network_set_metrics(session->trainer.network, (struct metrics){0});
+    trainer_step(&session->trainer);
+    struct metrics sums = network_metrics(session->trainer.network);
+    cr_assert_eq(sums.count, session->experiment.train.batch_size);
+    return sums.loss / (double)sums.count;
 }
 
 /* What the ops of a step or an evaluation read and wrote, in host order; freed with free(). */

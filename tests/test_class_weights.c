@@ -120,14 +120,6 @@ Test(class_weights, a_list_that_could_not_be_written_is_refused)
 
 /* --- training and evaluation --- */
 
-static double step_loss(struct session *session)
-{
-    network_set_metrics(session->trainer.network, (struct metrics){0});
-    trainer_step(&session->trainer);
-    struct metrics sums = network_metrics(session->trainer.network);
-    return sums.loss / (double)sums.count;
-}
-
 /* Equal weights change nothing but rounding. Others change training, and an evaluation only through training. */
 Test(class_weights, evaluations_are_not_weighed)
 {
@@ -139,7 +131,7 @@ Test(class_weights, evaluations_are_not_weighed)
         struct session *a = session_open(text, 1), *b = session_open(same, 1), *c = session_open(other, 1);
         double first = trainer_evaluate(&a->trainer, &a->trainer.test_set).loss;
         cr_expect_eq(trainer_evaluate(&c->trainer, &c->trainer.test_set).loss, first);
-        double loss_a = step_loss(a), loss_b = step_loss(b), loss_c = step_loss(c);
+        double loss_a = session_step_loss(a), loss_b = session_step_loss(b), loss_c = session_step_loss(c);
         cr_expect(fabs(loss_a - loss_b) <= 1e-14 * loss_a, "%.17g, %.17g", loss_a, loss_b);
         cr_expect(fabs(loss_a - loss_c) > 1e-3 * loss_a, "%.17g, %.17g", loss_a, loss_c);
         double after_a = trainer_evaluate(&a->trainer, &a->trainer.test_set).loss;
@@ -185,7 +177,7 @@ Test(class_weights, the_same_bits_at_any_number_of_threads)
         DATA "[model]\nhidden = 19\nbatchnorm = custom\n" TRAIN "class_weights = balanced\nlabel_smoothing = 0.1\n";
     struct session *a = session_open(text, 1), *b = session_open(text, 3);
     for (int step = 0; step < 10; step++) {
-        double first = step_loss(a), second = step_loss(b);
+        double first = session_step_loss(a), second = session_step_loss(b);
         cr_assert(first == second && isfinite(first), "step %d: %.17g, %.17g", step, first, second);
     }
     size_t bytes = a->trainer.network->arena_count * a->backend->scalar_size;

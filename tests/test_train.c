@@ -42,21 +42,11 @@ static const char evaluated_text[] = "[data]\ndataset = synthetic\nsynthetic_tra
 
 /* --- steps --- */
 
-/* Does a step and returns its loss. */
-static double step_loss(struct session *session)
-{
-    network_set_metrics(session->trainer.network, (struct metrics){0});
-    trainer_step(&session->trainer);
-    struct metrics sums = network_metrics(session->trainer.network);
-    cr_assert_eq(sums.count, session->experiment.train.batch_size);
-    return sums.loss;
-}
-
 static void assert_same_curve(const char *text, int threads)
 {
     struct session *a = session_open(text, 1), *b = session_open(text, threads);
     for (int step = 0; step < 10; step++) {
-        double first = step_loss(a), second = step_loss(b);
+        double first = session_step_loss(a), second = session_step_loss(b);
         cr_assert(first == second && isfinite(first), "step %d: %.17g, %.17g", step, first, second);
         if (step == 4) trainer_evaluate(&a->trainer, &a->trainer.train_set); /* leaves no trace */
     }
@@ -79,7 +69,7 @@ Test(train, another_seed_gives_another_curve)
 {
     char *text = memory_format("[experiment]\nseed = 43\n%s", mlp_text);
     struct session *a = session_open(mlp_text, 1), *b = session_open(text, 1);
-    cr_assert(step_loss(a) != step_loss(b));
+    cr_assert(session_step_loss(a) != session_step_loss(b));
     session_close(a), session_close(b);
     free(text);
 }
@@ -187,7 +177,7 @@ Test(train, an_evaluation_is_not_smoothed)
     struct evaluation of_a = trainer_evaluate(&a->trainer, &a->trainer.test_set);
     struct evaluation of_b = trainer_evaluate(&b->trainer, &b->trainer.test_set);
     cr_expect(of_a.loss == of_b.loss && of_a.accuracy == of_b.accuracy);
-    double first_a = step_loss(a), first_b = step_loss(b);
+    double first_a = session_step_loss(a), first_b = session_step_loss(b);
     cr_expect(first_a != first_b && isfinite(first_a), "%g, %g", first_a, first_b);
     session_close(a), session_close(b);
     free(smooth), free(plain);

@@ -1,0 +1,226 @@
+/* Tests that a newcomer's backend is small: ten functions on the defaults of the host (host.h) train the network of
+ * configs/mlp_numpy.ini, with the losses of the reference backend. */
+#include <float.h>
+#include <math.h>
+#include <criterion/criterion.h>
+
+#include "backend/host.h"
+#include "session_support.h"
+
+/* --- the operations: linear layers, ReLU, softmax, cross-entropy, plain SGD, in doubles --- */
+
+/* x[n,d] = (pixel[d] - offset[d]) scale[channel of d] */
+static void small_gather(struct backend *backend, const struct op_call *call)
+{
+    const struct dataset_view *view = host_dataset_view(call->input->data);
+    const struct tensor *x = &call->tensor[GATHER_X];
+    double *to = x->data;
+    int32_t *labels = call->tensor[GATHER_LABELS].data;
+    (void)backend;
+    for (int64_t n = 0; n < x->shape.n; n++) {
+        int64_t sample = host_dataset_sample(call->input->data, call->input->state.batch_first + n);
+        const uint8_t *pixels = host_dataset_pixels(call->input->data, sample);
+        labels[n] = view->labels[sample];
+        for (int64_t d = 0; d < x->shape.c; d++)
+            *to++ =
+                ((double)pixels[d] - (double)view->offset[d]) * (double)view->scale[d / (view->height * view->width)];
+    }
+}
+
+/* y[n,o] = b[o] + sum_i weight[o,i] x[n,i] */
+static void small_linear(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *x = &call->tensor[CONV2D_X], *y = &call->tensor[CONV2D_Y];
+    const double *bias = call->tensor[CONV2D_BIAS].data, *weight = call->tensor[CONV2D_WEIGHT].data;
+    int64_t inputs = x->shape.c, outputs = y->shape.c;
+    (void)backend;
+    for (int64_t n = 0; n < x->shape.n; n++)
+        for (int64_t o = 0; o < outputs; o++) {
+            const double *of_x = (const double *)x->data + n * inputs;
+            double sum = bias[o];
+            for (int64_t i = 0; i < inputs; i++) sum += weight[o * inputs + i] * of_x[i];
+            ((double *)y->data)[n * outputs + o] = sum;
+        }
+}
+
+/* dx[n,i] = sum_o weight[o,i] dy[n,o],   dweight[o,i] = sum_n x[n,i] dy[n,o],   dbias[o] = sum_n dy[n,o] */
+static void small_linear_backward(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *t = call->tensor;
+    const double *x = t[CONV2D_BACKWARD_X].data, *weight = t[CONV2D_BACKWARD_WEIGHT].data;
+    const double *dy = t[CONV2D_BACKWARD_DY].data;
+    double *dx = t[CONV2D_BACKWARD_DX].data, *dweight = t[CONV2D_BACKWARD_DWEIGHT].data;
+    double *dbias = t[CONV2D_BACKWARD_DBIAS].data;
+    int64_t samples = t[CONV2D_BACKWARD_X].shape.n, inputs = t[CONV2D_BACKWARD_X].shape.c;
+    int64_t outputs = t[CONV2D_BACKWARD_DY].shape.c;
+    for (int slot = CONV2D_BACKWARD_DX; slot <= CONV2D_BACKWARD_DBIAS; slot++)
+        if (t[slot].data) backend->ops->zero(backend, t[slot].data, (size_t)shape_count(t[slot].shape) * sizeof *dx);
+    for (int64_t n = 0; n < samples; n++)
+        for (int64_t o = 0; o < outputs; o++) {
+            double of_dy = dy[n * outputs + o];
+            dbias[o] += of_dy;
+            for (int64_t i = 0; i < inputs; i++) {
+                dweight[o * inputs + i] += x[n * inputs + i] * of_dy;
+                if (dx) dx[n * inputs + i] += weight[o * inputs + i] * of_dy;
+            }
+        }
+}
+
+static void small_relu(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *x = &call->tensor[ACTIVATION_X];
+    const double *from = x->data;
+    double *y = call->tensor[ACTIVATION_Y].data;
+    (void)backend;
+    for (int64_t i = 0; i < shape_count(x->shape); i++) y[i] = from[i] > 0 ? from[i] : 0;
+}
+
+static void small_relu_backward(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *x = &call->tensor[ACTIVATION_BACKWARD_X];
+    const double *from = x->data, *dy = call->tensor[ACTIVATION_BACKWARD_DY].data;
+    double *dx = call->tensor[ACTIVATION_BACKWARD_DX].data;
+    (void)backend;
+    for (int64_t i = 0; i < shape_count(x->shape); i++) dx[i] = from[i] > 0 ? dy[i] : 0;
+}
+
+/* y_i = exp(x_i - max) / sum_k exp(x_k - max) */
+static void small_softmax(struct backend *backend, const struct op_call *call)
+{
+    struct shape s = call->tensor[SOFTMAX_X].shape;
+    const double *x = call->tensor[SOFTMAX_X].data;
+    double *y = call->tensor[SOFTMAX_Y].data;
+    (void)backend;
+    for (int64_t n = 0; n < s.n; n++, x += s.c, y += s.c) {
+        double largest = x[0], sum = 0;
+        for (int64_t i = 1; i < s.c; i++) largest = fmax(largest, x[i]);
+        for (int64_t i = 0; i < s.c; i++) sum += y[i] = exp(x[i] - largest);
+        for (int64_t i = 0; i < s.c; i++) y[i] /= sum;
+    }
+}
+
+/* dx_j = y_j (dy_j - sum_i dy_i y_i) */
+static void small_softmax_backward(struct backend *backend, const struct op_call *call)
+{
+    struct shape s = call->tensor[SOFTMAX_BACKWARD_Y].shape;
+    const double *y = call->tensor[SOFTMAX_BACKWARD_Y].data, *dy = call->tensor[SOFTMAX_BACKWARD_DY].data;
+    double *dx = call->tensor[SOFTMAX_BACKWARD_DX].data;
+    (void)backend;
+    for (int64_t n = 0; n < s.n; n++, y += s.c, dy += s.c, dx += s.c) {
+        double sum = 0;
+        for (int64_t i = 0; i < s.c; i++) sum += dy[i] * y[i];
+        for (int64_t j = 0; j < s.c; j++) dx[j] = y[j] * (dy[j] - sum);
+    }
+}
+
+/* L = -1/N sum_n log p[n,t],   dp[n,i] = -[i = t] / (N p[n,t]) */
+static void small_cross_entropy(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *x = &call->tensor[CROSS_ENTROPY_PROBABILITIES];
+    const int32_t *labels = call->tensor[CROSS_ENTROPY_LABELS].data;
+    struct metrics *metrics = call->tensor[CROSS_ENTROPY_METRICS].data;
+    double *dp = call->tensor[CROSS_ENTROPY_DPROBABILITIES].data;
+    (void)backend;
+    for (int64_t n = 0; n < x->shape.n; n++) {
+        const double *p = (const double *)x->data + n * x->shape.c;
+        double found = fmax(p[labels[n]], DBL_MIN);
+        int64_t best = 0;
+        for (int64_t i = 0; i < x->shape.c; i++) {
+            if (p[i] > p[best]) best = i;
+            if (dp) *dp++ = i == labels[n] ? -1 / ((double)x->shape.n * found) : 0;
+        }
+        if (n < call->input->skipped) continue;
+        metrics->loss -= log(found);
+        metrics->correct += best == labels[n];
+        metrics->count++;
+    }
+}
+
+/* w <- w - rate dw */
+static void small_sgd(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *t = call->tensor;
+    const double *dw = t[UPDATE_DW].data, rate = call->input->state.learning_rate * call->op->update.rate;
+    double *w = t[UPDATE_W].data;
+    (void)backend;
+    for (int64_t i = 0; i < shape_count(t[UPDATE_W].shape); i++) w[i] -= rate * dw[i];
+}
+
+static bool small_supports(const struct backend *backend, const struct op *op)
+{
+    const struct optimizer_params *params = &op->update.params;
+    (void)backend;
+    switch (op->kind) {
+    case OP_GATHER:
+        return !op->gather.augmented;
+    case OP_CONV2D:
+    case OP_CONV2D_BACKWARD:
+        return op->conv2d.kernel == 1 && op->conv2d.padding == 0;
+    case OP_ACTIVATION:
+    case OP_ACTIVATION_BACKWARD:
+        return op->activation.kind == ACTIVATION_RELU;
+    case OP_CROSS_ENTROPY:
+        return op->tensor[CROSS_ENTROPY_WEIGHTS] < 0;
+    case OP_UPDATE:
+        return op->update.kind == OPTIMIZER_SGD && params->momentum == 0 && params->weight_decay == 0;
+    default:
+        return true;
+    }
+}
+
+static const struct op_function small_functions[OP_KIND_COUNT] = {
+    [OP_GATHER] = {.run = small_gather, .supports = small_supports},
+    [OP_CONV2D] = {.run = small_linear, .supports = small_supports},
+    [OP_CONV2D_BACKWARD] = {.run = small_linear_backward, .supports = small_supports},
+    [OP_ACTIVATION] = {.run = small_relu, .supports = small_supports},
+    [OP_ACTIVATION_BACKWARD] = {.run = small_relu_backward, .supports = small_supports},
+    [OP_SOFTMAX] = {.run = small_softmax},
+    [OP_SOFTMAX_BACKWARD] = {.run = small_softmax_backward},
+    [OP_CROSS_ENTROPY] = {.run = small_cross_entropy, .supports = small_supports},
+    [OP_UPDATE] = {.run = small_sgd, .supports = small_supports},
+};
+
+static struct backend *small_create(void)
+{
+    struct backend *backend = host_backend_create(small_functions);
+    snprintf(backend->description, sizeof backend->description, "small, 1 thread, fp64");
+    return backend;
+}
+
+/* --- training --- */
+
+static struct session *open(struct backend *backend)
+{
+    static const char *const settings[] = {"data.dataset=synthetic", "data.synthetic_train=100",
+                                           "data.synthetic_test=30", "data.synthetic_size=6",
+                                           "train.batch_size=20",    "model.init_std=1e-2"};
+    enum { SETTINGS = sizeof settings / sizeof *settings };
+    struct experiment_override overrides[SETTINGS];
+    struct experiment experiment;
+    struct status status = {0};
+    for (int i = 0; i < SETTINGS; i++)
+        cr_assert(experiment_override_parse(&overrides[i], settings[i], i + 1, &status), "%s", status.message);
+    bool loaded = experiment_load(&experiment, CONFIG_FOLDER "/mlp_numpy.ini", overrides, SETTINGS, &status);
+    cr_assert(loaded, "%s", status.message);
+    return session_of(experiment, backend);
+}
+
+Test(small_backend, trains_like_the_reference)
+{
+    enum { STEPS = 40 };
+    struct session *small = open(small_create()), *reference = open(reference_create());
+    double first = 0, last = 0;
+    for (int step = 0; step < STEPS; step++) {
+        double expected = session_step_loss(reference);
+        last = session_step_loss(small);
+        if (step == 0) first = last;
+        /* Both sum in double; some steps carry a rounding on. */
+        cr_expect(fabs(last - expected) <= 1e-9 * expected, "step %d: %.17g, expected %.17g", step, last, expected);
+    }
+    cr_expect(last < 0.7 * first, "from %g to %g", first, last);
+    struct evaluation found = trainer_evaluate(&small->trainer, &small->trainer.test_set);
+    struct evaluation expected = trainer_evaluate(&reference->trainer, &reference->trainer.test_set);
+    cr_expect(fabs(found.loss - expected.loss) <= 1e-9 * expected.loss, "%.17g, %.17g", found.loss, expected.loss);
+    cr_expect_eq(found.accuracy, expected.accuracy);
+    session_close(small), session_close(reference);
+}
