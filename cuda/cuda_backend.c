@@ -75,7 +75,6 @@ static void backend_destroy_cuda(struct backend *backend)
     struct cuda_backend *cuda = cuda_backend_of(backend);
     CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
     cuda_graphs_forget(cuda);
-    cudnn_batchnorm_free(cuda);
     cuda_free(cuda, cuda->state);
     cuda_free(cuda, cuda->metrics);
     cuda_free(cuda, cuda->stage.pixels);
@@ -134,7 +133,8 @@ static void make_tables(struct cuda_backend *cuda)
     cuda_conv2d_install(ops);
     cuda_peak_install(ops);
     cuda_pool_install(ops, functions);
-    cuda_batchnorm_install(ops);
+    cuda_batchnorm_install(functions);
+    cuda_batchnorm_fold_install(functions);
     cuda_activation_install(ops);
     cuda_dropout_install(ops);
     cuda_flatten_install(ops);
@@ -142,12 +142,7 @@ static void make_tables(struct cuda_backend *cuda)
     cuda_primitive_install(ops);
     cuda_norm_install(ops, functions);
     cuda_optimizer_install(ops);
-    if (cuda->options.cudnn_batchnorm) {
-        cudnn_batchnorm_install(ops);
-    } else {
-        cuda_batchnorm_fused_install(ops);
-        cuda_batchnorm_fold_install(ops);
-    }
+    if (cuda->options.cudnn_batchnorm) cudnn_batchnorm_install(functions);
     cuda->base.ops = ops;
     cuda->base.functions = functions;
 }

@@ -22,14 +22,6 @@ struct cuda_recording {
     cudaGraphExec_t graph; /* NULL: not recorded yet */
 };
 
-/* cuDNN's reserve space of one batch normalization (cudnn_batchnorm.c). */
-struct cuda_reserve {
-    const void *rstd;
-    void *data;
-    size_t bytes;
-    struct cuda_reserve *next;
-};
-
 struct cuda_backend {
     struct backend base; /* first: a struct backend * of this kind is a struct cuda_backend * */
     struct backend_options options;
@@ -51,7 +43,6 @@ struct cuda_backend {
     size_t workspace_bytes;
     struct cuda_scratch scratch; /* memory of the reductions over channels */
     double *norm_sums;           /* device, [CUDA_NORM_BLOCKS] */
-    struct cuda_reserve *reserves;
 
     uint64_t generation; /* counts the events that make a recorded address invalid: every free */
     bool recording;      /* a step is being recorded: nothing may be allocated, freed, timed or waited for */
@@ -91,10 +82,10 @@ void cuda_data_install(struct backend_ops *ops);
 void cuda_conv2d_install(struct backend_ops *ops);
 void cuda_peak_install(struct backend_ops *ops);
 void cuda_pool_install(struct backend_ops *ops, struct op_function *functions);
-void cuda_batchnorm_install(struct backend_ops *ops);
-void cuda_batchnorm_fused_install(struct backend_ops *ops); /* unless cuDNN's batch normalization is asked for */
-void cuda_batchnorm_fold_install(struct backend_ops *ops);  /* likewise */
-void cudnn_batchnorm_install(struct backend_ops *ops);      /* replaces part of cuda_batchnorm_install's */
+void cuda_batchnorm_install(struct op_function *functions);
+void cuda_batchnorm_fold_install(struct op_function *functions);
+/* Last, where cuDNN's batch normalization is asked for: replaces functions of cuda_batchnorm_install. */
+void cudnn_batchnorm_install(struct op_function *functions);
 void cuda_activation_install(struct backend_ops *ops);
 void cuda_dropout_install(struct backend_ops *ops);
 void cuda_flatten_install(struct backend_ops *ops);
@@ -108,20 +99,13 @@ void cuda_optimizer_install(struct backend_ops *ops);
  * step is recorded. */
 float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument);
 
-void cudnn_batchnorm_free(struct cuda_backend *cuda);
 void cuda_graphs_forget(struct cuda_backend *cuda);
 
-/* The fields that forward, evaluate and backward have in common; gamma may be NULL. */
-struct cuda_batchnorm cuda_batchnorm_task(const struct cuda_backend *cuda, const struct tensor *x,
-                                          const struct tensor *gamma);
+/* The bytes of the taps that a pool saves, for an output y of that shape. */
+size_t cuda_pool_saved_bytes(struct pool_params params, struct shape y);
 
-/* batchnorm_* with our own kernels; also used for the cases that cuDNN cannot do. */
-void cuda_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                            const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
-                            const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
-                            const struct tensor *rstd);
-void cuda_batchnorm_backward(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
-                             const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                             const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta);
+/* NORM and NORM_BACKWARD with our own kernels; also used for the cases that cuDNN cannot do. */
+void cuda_batchnorm_forward(struct backend *backend, const struct op_call *call);
+void cuda_batchnorm_backward(struct backend *backend, const struct op_call *call);
 
 #endif

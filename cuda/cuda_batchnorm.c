@@ -1,68 +1,112 @@
-/* The host side of batch normalization by our own kernels; cuda_batchnorm.cu has the derivation. */
+/* The host side of batch normalization by our own kernels, alone or fused with an activation and a max-pool;
+ * cuda_batchnorm.cu has the derivation and names the files of the kernels. */
 #include "cuda_backend.h"
 
-struct cuda_batchnorm cuda_batchnorm_task(const struct cuda_backend *cuda, const struct tensor *x,
-                                          const struct tensor *gamma)
+/* Every window of a fused pool computes its pixels anew. So a pool whose windows overlap much is not fused. */
+static bool supports_pool(struct pool_params pool)
 {
-    CHECK(!gamma || gamma->shape.c == x->shape.c);
-    return (struct cuda_batchnorm){
+    const int64_t most_visits = 4; /* windows per pixel */
+    struct window window = pool.window;
+    return pool.kind == POOL_MAX && cuda_pool_tap_bytes(window) == 1 &&
+           window.kernel * window.kernel <= most_visits * window.stride * window.stride;
+}
+
+static bool supports(const struct backend *backend, const struct op *op)
+{
+    static const int addend[] = {
+        [OP_NORM] = NORM_ADDEND, [OP_NORM_EVALUATE] = NORM_EVALUATE_ADDEND, [OP_NORM_BACKWARD] = NORM_BACKWARD_ADDEND};
+    if (op->tensor[addend[op->kind]] >= 0) return false;
+    if (op->norm.activation.kind == ACTIVATION_NONE) return !op->norm.pooled;
+    if (((const struct cuda_backend *)backend)->options.cudnn_batchnorm) return false;
+    return !op->norm.pooled || supports_pool(op->norm.pool);
+}
+
+static size_t saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
+{
+    (void)backend;
+    return op->norm.pooled ? cuda_pool_saved_bytes(op->norm.pool, y) : 0;
+}
+
+static void set_fused(struct cuda_batchnorm *task, const struct batchnorm_fused_params *params, struct shape x,
+                      struct shape y)
+{
+    task->activated = true;
+    task->activation = params->activation.kind, task->slope = (float)params->activation.slope;
+    task->pooled = params->pooled;
+    task->output_rows = y.n * y.h * y.w;
+    if (!params->pooled) return;
+    CHECK(y.n == x.n && y.c == x.c && y.h == window_output_size(x.h, params->pool.window) &&
+          y.w == window_output_size(x.w, params->pool.window));
+    task->pooling = cuda_pooling_of(params->pool.window, x, y);
+}
+
+/* The fields that forward, evaluation and backward have in common; gamma->data and beta->data may be NULL. */
+static struct cuda_batchnorm make_task(struct backend *backend, const struct op *op, const struct tensor *x,
+                                       const struct tensor *gamma, const struct tensor *beta, struct shape y)
+{
+    const struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(supports(backend, op));
+    CHECK(!gamma->data || (gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c));
+    CHECK(op->norm.pooled || shape_equal(x->shape, y));
+    struct cuda_batchnorm task = {
         .shape = cuda_matrix_of(x),
         .multiprocessors = cuda->multiprocessors,
         .most_cluster = cuda->most_cluster,
         .scratch = cuda->scratch,
+        .epsilon = (float)op->norm.batchnorm.epsilon,
+        .momentum = (float)op->norm.batchnorm.momentum,
         .x = x->data,
-        .gamma = gamma ? gamma->data : NULL,
+        .gamma = gamma->data,
+        .beta = beta->data,
     };
+    if (op->norm.activation.kind != ACTIVATION_NONE) set_fused(&task, &op->norm, x->shape, y);
+    return task;
 }
 
-void cuda_batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                            const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
-                            const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
-                            const struct tensor *rstd)
+void cuda_batchnorm_forward(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    CHECK(shape_equal(x->shape, y->shape) && beta->shape.c == x->shape.c);
-    struct cuda_batchnorm task = cuda_batchnorm_task(cuda, x, gamma);
-    task.epsilon = (float)params.epsilon, task.momentum = (float)params.momentum;
-    task.beta = beta->data;
-    task.y = y->data;
-    task.mean = mean->data, task.rstd = rstd->data;
-    task.running_mean = running_mean ? running_mean->data : NULL;
-    task.running_var = running_var ? running_var->data : NULL;
+    const struct tensor *t = call->tensor;
+    struct cuda_batchnorm task =
+        make_task(backend, call->op, &t[NORM_X], &t[NORM_GAMMA], &t[NORM_BETA], t[NORM_Y].shape);
+    task.y = t[NORM_Y].data;
+    task.mean = t[NORM_MEAN].data, task.rstd = t[NORM_RSTD].data;
+    task.running_mean = t[NORM_RUNNING_MEAN].data, task.running_var = t[NORM_RUNNING_VAR].data;
+    task.saved = t[NORM_SAVED].data;
     CUDA_CHECK(cuda_batchnorm_forward_launch(cuda->stream, cuda->type, &task));
 }
 
-static void batchnorm_evaluate(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                               const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
-                               const struct tensor *running_var, const struct tensor *y)
+static void run_norm_evaluate(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    CHECK(shape_equal(x->shape, y->shape));
-    struct cuda_batchnorm task = cuda_batchnorm_task(cuda, x, gamma);
-    task.epsilon = (float)params.epsilon;
-    task.beta = beta->data;
-    task.y = y->data;
-    task.running_mean = running_mean->data, task.running_var = running_var->data;
+    const struct tensor *t = call->tensor;
+    struct cuda_batchnorm task = make_task(backend, call->op, &t[NORM_EVALUATE_X], &t[NORM_EVALUATE_GAMMA],
+                                           &t[NORM_EVALUATE_BETA], t[NORM_EVALUATE_Y].shape);
+    task.y = t[NORM_EVALUATE_Y].data;
+    task.running_mean = t[NORM_EVALUATE_MEAN].data, task.running_var = t[NORM_EVALUATE_VAR].data;
     CUDA_CHECK(cuda_batchnorm_evaluate_launch(cuda->stream, cuda->type, &task));
 }
 
-void cuda_batchnorm_backward(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
-                             const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                             const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta)
+void cuda_batchnorm_backward(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    CHECK(shape_equal(x->shape, dy->shape) && (!dx || shape_equal(x->shape, dx->shape)));
-    struct cuda_batchnorm task = cuda_batchnorm_task(cuda, x, gamma);
-    task.mean = mean->data, task.rstd = rstd->data;
-    task.dy = dy->data;
-    task.dx = dx ? dx->data : NULL;
-    task.dgamma = dgamma->data, task.dbeta = dbeta->data;
+    const struct tensor *t = call->tensor, *x = &t[NORM_BACKWARD_X], *dx = &t[NORM_BACKWARD_DX];
+    struct cuda_batchnorm task =
+        make_task(backend, call->op, x, &t[NORM_BACKWARD_GAMMA], &t[NORM_BACKWARD_BETA], t[NORM_BACKWARD_DY].shape);
+    CHECK(!dx->data || shape_equal(x->shape, dx->shape));
+    task.mean = t[NORM_BACKWARD_MEAN].data, task.rstd = t[NORM_BACKWARD_RSTD].data;
+    task.dy = t[NORM_BACKWARD_DY].data;
+    task.saved = t[NORM_BACKWARD_SAVED].data;
+    task.dx = dx->data;
+    task.dgamma = t[NORM_BACKWARD_DGAMMA].data, task.dbeta = t[NORM_BACKWARD_DBETA].data;
+    CHECK(task.dgamma && task.dbeta);
     CUDA_CHECK(cuda_batchnorm_backward_launch(cuda->stream, cuda->type, &task));
 }
 
-void cuda_batchnorm_install(struct backend_ops *ops)
+void cuda_batchnorm_install(struct op_function *functions)
 {
-    ops->batchnorm_forward = cuda_batchnorm_forward;
-    ops->batchnorm_evaluate = batchnorm_evaluate;
-    ops->batchnorm_backward = cuda_batchnorm_backward;
+    functions[OP_NORM] =
+        (struct op_function){.run = cuda_batchnorm_forward, .supports = supports, .saved_bytes = saved_bytes};
+    functions[OP_NORM_EVALUATE] = (struct op_function){.run = run_norm_evaluate, .supports = supports};
+    functions[OP_NORM_BACKWARD] = (struct op_function){.run = cuda_batchnorm_backward, .supports = supports};
 }

@@ -1,30 +1,36 @@
 /* The host side of batch normalization folded into the convolution before it; cuda_batchnorm_fold.cu has the kernel. */
 #include "cuda_backend.h"
 
-static void fold(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
-                 const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
-                 const struct tensor *running_mean, const struct tensor *running_var, const struct tensor *to_weight,
-                 const struct tensor *to_bias)
+/* What cuDNN normalises stays as it is, so that it can be compared. */
+static bool supports_fold(const struct backend *backend, const struct op *op)
+{
+    (void)op;
+    return !((const struct cuda_backend *)backend)->options.cudnn_batchnorm;
+}
+
+static void run_fold(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    CHECK(shape_equal(weight->shape, to_weight->shape) && gamma->shape.c == weight->shape.n);
+    const struct tensor *t = call->tensor;
+    CHECK(shape_equal(t[FOLD_WEIGHT].shape, t[FOLD_TO_WEIGHT].shape));
+    CHECK(t[FOLD_GAMMA].shape.c == t[FOLD_WEIGHT].shape.n);
     struct cuda_fold task = {
-        .outputs = weight->shape.n,
-        .inputs = shape_sample_count(weight->shape),
-        .epsilon = (float)params.epsilon,
-        .weight = weight->data,
-        .bias = bias->data,
-        .gamma = gamma->data,
-        .beta = beta->data,
-        .running_mean = running_mean->data,
-        .running_var = running_var->data,
-        .to_weight = to_weight->data,
-        .to_bias = to_bias->data,
+        .outputs = t[FOLD_WEIGHT].shape.n,
+        .inputs = shape_sample_count(t[FOLD_WEIGHT].shape),
+        .epsilon = (float)call->op->fold.epsilon,
+        .weight = t[FOLD_WEIGHT].data,
+        .bias = t[FOLD_BIAS].data,
+        .gamma = t[FOLD_GAMMA].data,
+        .beta = t[FOLD_BETA].data,
+        .running_mean = t[FOLD_MEAN].data,
+        .running_var = t[FOLD_VAR].data,
+        .to_weight = t[FOLD_TO_WEIGHT].data,
+        .to_bias = t[FOLD_TO_BIAS].data,
     };
     CUDA_CHECK(cuda_fold_launch(cuda->stream, &task));
 }
 
-void cuda_batchnorm_fold_install(struct backend_ops *ops)
+void cuda_batchnorm_fold_install(struct op_function *functions)
 {
-    ops->batchnorm_fold = fold;
+    functions[OP_FOLD] = (struct op_function){.run = run_fold, .supports = supports_fold};
 }

@@ -1,5 +1,5 @@
-/* Batch normalization folded into the filters and biases before it, for evaluation (formulas: batchnorm_fold in
- * backend.h). A thread takes a weight; filters lie as [O][K][K][I], so the weights of an output channel are side by
+/* Batch normalization folded into the filters and biases before it, for evaluation (formulas:
+ * reference_batchnorm_fold.c). A thread takes a weight; filters lie as [O][K][K][I], so the weights of an output channel are side by
  * side. */
 #include "cuda_vector.cuh"
 

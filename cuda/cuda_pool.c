@@ -1,10 +1,15 @@
 /* The host side of pooling; cuda_pool.cu and cuda_global_pool.cu have the kernels. */
 #include "cuda_backend.h"
 
-static size_t pool_saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
+size_t cuda_pool_saved_bytes(struct pool_params params, struct shape y)
+{
+    return params.kind == POOL_MAX ? (size_t)shape_count(y) * cuda_pool_tap_bytes(params.window) : 0;
+}
+
+static size_t saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
 {
     (void)backend;
-    return params.kind == POOL_MAX ? (size_t)shape_count(output) * cuda_pool_tap_bytes(params.window) : 0;
+    return cuda_pool_saved_bytes(params, output);
 }
 
 static void check_pool(struct pool_params params, struct shape x, struct shape y)
@@ -51,7 +56,7 @@ static void run_global_pool_backward(struct backend *backend, const struct op_ca
 
 void cuda_pool_install(struct backend_ops *ops, struct op_function *functions)
 {
-    ops->pool_saved_bytes = pool_saved_bytes;
+    ops->pool_saved_bytes = saved_bytes;
     ops->pool_forward = pool_forward;
     ops->pool_backward = pool_backward;
     functions[OP_GLOBAL_POOL] = (struct op_function){.run = run_global_pool};

@@ -34,94 +34,106 @@ static void destroy_descriptors(struct descriptors made)
     CUDNN_CHECK(cudnnDestroyTensorDescriptor(made.channels));
 }
 
-/* Finds or makes the memory that cuDNN keeps from the forward to the backward pass of a layer beside mean and rstd. The
- * address of its rstd names the layer. */
-static void *reserve_of(struct cuda_backend *cuda, const struct descriptors *made, const void *rstd, size_t *bytes)
+/* The plan of a normalization: the memory that cuDNN keeps from the forward to the backward pass beside mean and
+ * rstd. */
+struct reserve {
+    void *data;
+    size_t bytes;
+};
+
+static void *prepare_norm(const struct prepared *prepared, const struct op_call *call)
 {
+    (void)prepared, (void)call;
+    return memory_alloc(1, sizeof(struct reserve));
+}
+
+static void *prepare_norm_backward(const struct prepared *prepared, const struct op_call *call)
+{
+    return prepared_forward_call(prepared, call)->plan;
+}
+
+static void release_norm(struct backend *backend, void *plan)
+{
+    struct reserve *reserve = plan;
+    cuda_free(cuda_backend_of(backend), reserve->data);
+    free(reserve);
+}
+
+/* Makes the memory as large as this batch needs it, which the first run of a batch size may do. Returns the bytes that
+ * it needs; where they are 0 there may be no memory. */
+static size_t need_reserve(struct cuda_backend *cuda, const struct descriptors *made, struct reserve *reserve)
+{
+    size_t bytes = 0;
     CUDNN_CHECK(cudnnGetBatchNormalizationTrainingExReserveSpaceSize(cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN,
-                                                                     NULL, made->x, bytes));
-    if (*bytes == 0) return NULL;
-    struct cuda_reserve *reserve = cuda->reserves;
-    while (reserve && reserve->rstd != rstd) reserve = reserve->next;
-    if (!reserve) {
-        reserve = memory_alloc(1, sizeof *reserve);
-        *reserve = (struct cuda_reserve){.rstd = rstd, .next = cuda->reserves};
-        cuda->reserves = reserve;
-    }
-    if (reserve->bytes < *bytes) {
-        cuda_free(cuda, reserve->data);
-        reserve->data = cuda_alloc(cuda, *bytes);
-        reserve->bytes = *bytes;
-    }
-    return reserve->data;
+                                                                     NULL, made->x, &bytes));
+    if (reserve->bytes >= bytes) return bytes;
+    cuda_free(cuda, reserve->data);
+    reserve->data = cuda_alloc(cuda, bytes);
+    reserve->bytes = bytes;
+    return bytes;
 }
 
-void cudnn_batchnorm_free(struct cuda_backend *cuda)
-{
-    while (cuda->reserves) {
-        struct cuda_reserve *first = cuda->reserves;
-        cuda->reserves = first->next;
-        cuda_free(cuda, first->data);
-        free(first);
-    }
-}
-
-static void batchnorm_forward(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                              const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
-                              const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
-                              const struct tensor *rstd)
+static void run_norm(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct batchnorm_params *params = &call->op->norm.batchnorm;
+    const struct tensor *t = call->tensor, *x = &t[NORM_X], *gamma = &t[NORM_GAMMA], *beta = &t[NORM_BETA];
+    struct reserve *reserve = call->plan;
     if (cuda_matrix_of(x).m == 1) {
-        cuda_batchnorm_forward(backend, params, x, gamma, beta, running_mean, running_var, y, mean, rstd);
+        cuda_batchnorm_forward(backend, call);
         return;
     }
-    CHECK(shape_equal(x->shape, y->shape) && gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c);
+    CHECK(backend_supports(backend, call->op));
+    CHECK(shape_equal(x->shape, t[NORM_Y].shape) && gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c);
     const float one = 1, zero = 0;
-    size_t bytes = 0, reserve_bytes = 0;
+    size_t bytes = 0;
     struct descriptors made = make_descriptors(cuda, x->shape);
     cuda_need_workspace(cuda);
     CUDNN_CHECK(cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
         cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, made.x, NULL, made.x, made.channels, NULL, &bytes));
     CHECK(bytes <= cuda->workspace_bytes);
-    void *reserve = reserve_of(cuda, &made, rstd->data, &reserve_bytes);
+    size_t reserve_bytes = need_reserve(cuda, &made, reserve);
     CUDNN_CHECK(cudnnBatchNormalizationForwardTrainingEx(
-        cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, &one, &zero, made.x, x->data, NULL, NULL, made.x, y->data,
-        made.channels, gamma->data, beta->data, params.momentum, running_mean ? running_mean->data : NULL,
-        running_var ? running_var->data : NULL, params.epsilon, mean->data, rstd->data, NULL, cuda->workspace, bytes,
-        reserve, reserve_bytes));
+        cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, &one, &zero, made.x, x->data, NULL, NULL, made.x,
+        t[NORM_Y].data, made.channels, gamma->data, beta->data, params->momentum, t[NORM_RUNNING_MEAN].data,
+        t[NORM_RUNNING_VAR].data, params->epsilon, t[NORM_MEAN].data, t[NORM_RSTD].data, NULL, cuda->workspace, bytes,
+        reserve->data, reserve_bytes));
     destroy_descriptors(made);
 }
 
-static void batchnorm_backward(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
-                               const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                               const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta)
+static void run_norm_backward(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    if (!dx || cuda_matrix_of(x).m == 1) {
-        cuda_batchnorm_backward(backend, x, gamma, mean, rstd, dy, dx, dgamma, dbeta);
+    const struct tensor *t = call->tensor, *x = &t[NORM_BACKWARD_X], *dy = &t[NORM_BACKWARD_DY];
+    const struct tensor *dx = &t[NORM_BACKWARD_DX], *gamma = &t[NORM_BACKWARD_GAMMA];
+    struct reserve *reserve = call->plan;
+    if (!dx->data || cuda_matrix_of(x).m == 1) {
+        cuda_batchnorm_backward(backend, call);
         return;
     }
+    CHECK(backend_supports(backend, call->op));
     CHECK(shape_equal(x->shape, dy->shape) && shape_equal(x->shape, dx->shape) && gamma->shape.c == x->shape.c);
     const float one = 1, zero = 0;
     const double epsilon = CUDNN_BN_MIN_EPSILON; /* not used: mean and rstd are given */
-    size_t bytes = 0, reserve_bytes = 0;
+    size_t bytes = 0;
     struct descriptors made = make_descriptors(cuda, x->shape);
     cuda_need_workspace(cuda);
     CUDNN_CHECK(cudnnGetBatchNormalizationBackwardExWorkspaceSize(cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN,
                                                                   made.x, NULL, made.x, NULL, made.x, made.channels,
                                                                   NULL, &bytes));
     CHECK(bytes <= cuda->workspace_bytes);
-    void *reserve = reserve_of(cuda, &made, rstd->data, &reserve_bytes);
+    size_t reserve_bytes = need_reserve(cuda, &made, reserve);
     CUDNN_CHECK(cudnnBatchNormalizationBackwardEx(
         cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, &one, &zero, &one, &zero, made.x, x->data, NULL, NULL,
-        made.x, dy->data, NULL, NULL, made.x, dx->data, made.channels, gamma->data, NULL, dgamma->data, dbeta->data,
-        epsilon, mean->data, rstd->data, NULL, cuda->workspace, bytes, reserve, reserve_bytes));
+        made.x, dy->data, NULL, NULL, made.x, dx->data, made.channels, gamma->data, NULL, t[NORM_BACKWARD_DGAMMA].data,
+        t[NORM_BACKWARD_DBETA].data, epsilon, t[NORM_BACKWARD_MEAN].data, t[NORM_BACKWARD_RSTD].data, NULL,
+        cuda->workspace, bytes, reserve->data, reserve_bytes));
     destroy_descriptors(made);
 }
 
-void cudnn_batchnorm_install(struct backend_ops *ops)
+void cudnn_batchnorm_install(struct op_function *functions)
 {
-    ops->batchnorm_forward = batchnorm_forward;
-    ops->batchnorm_backward = batchnorm_backward;
+    struct op_function *forward = &functions[OP_NORM], *backward = &functions[OP_NORM_BACKWARD];
+    forward->run = run_norm, forward->prepare = prepare_norm, forward->release = release_norm;
+    backward->run = run_norm_backward, backward->prepare = prepare_norm_backward;
 }
