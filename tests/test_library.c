@@ -1,5 +1,6 @@
 /* Tests the public interface, include/trainer/, against the functions behind it. */
 #include <math.h>
+#include <pthread.h>
 #include <criterion/criterion.h>
 
 #include <trainer/experiment.h>
@@ -229,6 +230,25 @@ Test(library, the_steps_of_a_session_do_not_depend_on_its_evaluations)
     save(session, "ten");
     expect_same_tensors("ten", "run/checkpoints/step_00000010.safetensors");
     trainer_session_free(session);
+}
+
+static void *train_and_save(void *path)
+{
+    struct trainer_session *session = create(NULL);
+    trainer_session_step(session, 10);
+    save(session, path);
+    trainer_session_free(session);
+    return NULL;
+}
+
+Test(library, two_sessions_train_at_once)
+{
+    char names[2][2] = {"a", "b"};
+    pthread_t threads[2];
+    run(NULL, "run", TRAINER_RUN_NEW);
+    for (int i = 0; i < 2; i++) cr_assert_eq(pthread_create(&threads[i], NULL, train_and_save, names[i]), 0);
+    for (int i = 0; i < 2; i++) cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    for (int i = 0; i < 2; i++) expect_same_tensors(names[i], "run/checkpoints/step_00000010.safetensors");
 }
 
 /* With train.epochs only the data tells the number of steps. */

@@ -25,7 +25,7 @@ struct trainer_run_result {
 
 /* Does the run in `folder`, which it creates and locks. Prints its progress to `output` (NULL: prints nothing). `result`
  * may be NULL. The first SIGINT, SIGTERM or SIGHUP ends the step, saves, and is the error TRAINER_STOPPED; a loss or weight
- * that is not finite is TRAINER_DIVERGED. */
+ * that is not finite is TRAINER_DIVERGED. Signals are the process's, so a program does one run at a time. */
 bool trainer_run(const struct trainer_experiment *experiment, const char *folder, enum trainer_run_start start,
                  FILE *output, struct trainer_run_result *result, struct trainer_status *status);
 
