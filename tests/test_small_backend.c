@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "backend/host.h"
+#include "nn/gradcheck.h"
 #include "session_support.h"
 
 /* --- the operations: linear layers, ReLU, softmax, cross-entropy, plain SGD, in doubles --- */
@@ -189,11 +190,16 @@ static struct backend *small_create(void)
 
 /* --- training --- */
 
-static struct session *open(struct backend *backend)
+/* configs/mlp_numpy.ini with synthetic data, and with one setting more. */
+static struct experiment load(const char *setting)
 {
-    static const char *const settings[] = {"data.dataset=synthetic", "data.synthetic_train=100",
-                                           "data.synthetic_test=30", "data.synthetic_size=6",
-                                           "train.batch_size=20",    "model.init_std=1e-2"};
+    const char *const settings[] = {"data.dataset=synthetic",
+                                    "data.synthetic_train=100",
+                                    "data.synthetic_test=30",
+                                    "data.synthetic_size=6",
+                                    "train.batch_size=20",
+                                    "model.init_std=1e-2",
+                                    setting};
     enum { SETTINGS = sizeof settings / sizeof *settings };
     struct experiment_override overrides[SETTINGS];
     struct experiment experiment;
@@ -202,7 +208,12 @@ static struct session *open(struct backend *backend)
         cr_assert(experiment_override_parse(&overrides[i], settings[i], i + 1, &status), "%s", status.message);
     bool loaded = experiment_load(&experiment, CONFIG_FOLDER "/mlp_numpy.ini", overrides, SETTINGS, &status);
     cr_assert(loaded, "%s", status.message);
-    return session_of(experiment, backend);
+    return experiment;
+}
+
+static struct session *open(struct backend *backend)
+{
+    return session_of(load("train.max_steps=40"), backend);
 }
 
 Test(small_backend, trains_like_the_reference)
@@ -223,4 +234,51 @@ Test(small_backend, trains_like_the_reference)
     cr_expect(fabs(found.loss - expected.loss) <= 1e-9 * expected.loss, "%.17g, %.17g", found.loss, expected.loss);
     cr_expect_eq(found.accuracy, expected.accuracy);
     session_close(small), session_close(reference);
+}
+
+/* --- what it does not compute --- */
+
+static void expect_refused(const char *setting, const char *message)
+{
+    struct session session = {.experiment = load(setting), .backend = small_create()};
+    struct status status = {0};
+    cr_assert(dataset_from_experiment(&session.dataset, &session.experiment, NULL, &status), "%s", status.message);
+    cr_expect_not(trainer_create(&session.trainer, &session.experiment, &session.dataset, session.backend, &status));
+    cr_expect_eq(status.code, STATUS_USAGE);
+    cr_expect_str_eq(status.message, message);
+    trainer_destroy(&session.trainer);
+    dataset_free(&session.dataset);
+    cr_expect_eq(session.backend->allocated, 0);
+    backend_destroy(session.backend);
+    experiment_free(&session.experiment);
+}
+
+Test(small_backend, an_operation_that_it_lacks_is_refused_by_name)
+{
+    expect_refused("model.dropout=0.5",
+                   "layer 2 (dropout 0.5): the backend (small, 1 thread, fp64) does not compute \"dropout 0.5\"");
+    expect_refused("model.activation=elu",
+                   "layer 1 (elu): the backend (small, 1 thread, fp64) does not compute \"elu\"");
+    expect_refused("model.loss=fused",
+                   "the backend (small, 1 thread, fp64) does not compute \"softmax cross-entropy\"");
+    expect_refused("optimizer.name=adam",
+                   "layer 0 (linear): the backend (small, 1 thread, fp64) does not compute \"update adam\"");
+    expect_refused("augment.flip=true", "the backend (small, 1 thread, fp64) does not compute \"gather\"");
+    expect_refused("train.clip_norm=1", "the backend (small, 1 thread, fp64) does not compute \"clip\"");
+}
+
+Test(small_backend, gradients_of_an_operation_that_it_lacks_are_not_checked)
+{
+    struct experiment experiment = load("model.activation=leaky_relu");
+    struct backend *backend = small_create();
+    struct status status = {0};
+    struct network *network = network_from(&experiment, backend, (struct shape){GRADCHECK_BATCH, 3, 6, 6}, 10, &status);
+    cr_assert_not_null(network, "%s", status.message);
+    cr_expect_not(gradcheck_check_support(network, &status));
+    cr_expect_eq(status.code, STATUS_USAGE);
+    cr_expect_str_eq(status.message,
+                     "layer 1 (leaky_relu): the backend (small, 1 thread, fp64) does not compute \"leaky_relu\"");
+    network_destroy(network);
+    backend_destroy(backend);
+    experiment_free(&experiment);
 }

@@ -37,7 +37,7 @@ struct prepared *prepared_create(const struct program *program, struct backend *
     for (int i = 0; i < program->op_count; i++) {
         struct op_call *call = &prepared->calls[i];
         const struct op_function *function = &functions[program->ops[i].kind];
-        CHECK(function->run);
+        CHECK(backend_supports(backend, &program->ops[i]));
         call->op = &program->ops[i];
         for (int slot = 0; slot < OP_OPERANDS; slot++)
             call->tensor[slot] = bind(program, program->ops[i].tensor[slot], base);

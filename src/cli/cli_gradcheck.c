@@ -25,6 +25,10 @@ static bool check_network(const struct experiment *experiment, struct backend *b
 {
     struct network *network;
     if (!cli_build_network(&network, experiment, backend, GRADCHECK_BATCH, status)) return false;
+    if (!gradcheck_check_support(network, status)) {
+        network_destroy(network);
+        return false;
+    }
     struct totals totals = {.name_width = network_name_width(network)};
     printf("%-*s  %-8s  %6s  %14s  %7s  %s\n", totals.name_width, "layer", "tensor", "values", "relative error",
            "bound", "result");

@@ -468,6 +468,20 @@ static void check_loss(struct check *check)
     check_close(check);
 }
 
+bool gradcheck_check_support(const struct network *network, struct status *status)
+{
+    struct network_request request = {.mode = LAYER_TRAIN,
+                                      .n = network->max_batch,
+                                      .last = network->layer_count,
+                                      .loss = true,
+                                      .backward = true,
+                                      .dinput = true};
+    struct network_program made = network_write(network, &request);
+    bool supported = network_check_support(network, made.program, status);
+    program_free(made.program);
+    return supported;
+}
+
 bool gradcheck_network(struct network *network, uint64_t seed,
                        void (*report)(void *argument, const struct gradcheck_result *result), void *argument)
 {

@@ -30,6 +30,9 @@ struct gradcheck_result {
 /* The batch size that the checks need in a network. */
 enum { GRADCHECK_BATCH = 5 };
 
+/* Checks that the backend computes all that the checks run (network_check_support). */
+bool gradcheck_check_support(const struct network *network, struct status *status);
+
 /* Checks every layer and the loss of a network on a backend with fp64 precision, built for GRADCHECK_BATCH samples.
  * Calls `report` for each tensor. Returns true if all passed. Afterwards parameters are as before; running statistics
  * are not. */

@@ -93,6 +93,10 @@ struct network_program {
 /* Writes the program, fused. Nothing is placed yet: append what is missing, then program_place. */
 struct network_program network_write(const struct network *network, const struct network_request *request);
 
+/* Checks that the backend computes every op of a program of the network. The error (STATUS_USAGE) names layer, op and
+ * backend. */
+bool network_check_support(const struct network *network, const struct program *program, struct status *status);
+
 /* Appends an op that clips the norm of all gradients together. */
 void network_write_clip(const struct network *network, double limit, struct program *program);
 

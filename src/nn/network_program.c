@@ -1,10 +1,13 @@
 /* Writes the programs of a network: training, evaluation, prediction, and parts of it alone (network.h). */
 #include "nn/network.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "backend/prepared.h"
 #include "nn/layer_private.h"
 #include "program/gradient.h"
+#include "program/op_title.h"
 #include "program/passes.h"
 #include "util/check.h"
 #include "util/memory.h"
@@ -183,6 +186,24 @@ struct network_program network_write(const struct network *network, const struct
     if (request->mode == LAYER_TRAIN && request->backward) write_backward(request, &made);
     program_check(made.program, NULL);
     return made;
+}
+
+bool network_check_support(const struct network *network, const struct program *program, struct status *status)
+{
+    for (int i = 0; i < program->op_count; i++) {
+        const struct op *op = &program->ops[i];
+        char title[128], kind[64], place[128] = "";
+        if (backend_supports(network->backend, op)) continue;
+        op_title(program, op, title, sizeof title);
+        if (op->layer >= 0) {
+            const struct layer *layer = &network->layers[op->layer];
+            layer_describe(layer, kind, sizeof kind);
+            snprintf(place, sizeof place, "layer %d (%s): ", layer->index, kind);
+        }
+        return status_fail(status, STATUS_USAGE, "%sthe backend (%s) does not compute \"%s\"", place,
+                           network->backend->description, title);
+    }
+    return true;
 }
 
 void network_write_clip(const struct network *network, double limit, struct program *program)

@@ -11,18 +11,20 @@
 #include "program/passes.h"
 #include "util/memory.h"
 
-static void prepare(struct predictor *predictor)
+static bool prepare(struct predictor *predictor, struct status *status)
 {
     struct network *network = predictor->network;
     struct backend *backend = predictor->backend;
     struct network_request request = {
         .mode = LAYER_EVALUATE, .n = network->max_batch, .last = network->layer_count, .keep = true};
     predictor->program = network_write(network, &request);
+    if (!network_check_support(network, predictor->program.program, status)) return false;
     program_place(predictor->program.program, true);
     predictor->work = backend->ops->alloc(backend, (size_t)predictor->program.program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = predictor->work};
     network_bases(network, base);
     predictor->prepared = prepared_create(predictor->program.program, backend, base);
+    return true;
 }
 
 static bool build(struct predictor *predictor, const struct safetensors_file *file, struct status *status)
@@ -35,8 +37,7 @@ static bool build(struct predictor *predictor, const struct safetensors_file *fi
         return false;
     size_t pixels = (size_t)(input->channels * input->height * input->width);
     predictor->batch = memory_alloc((size_t)batch * pixels, sizeof *predictor->batch);
-    prepare(predictor);
-    return checkpoint_load_weights(file, predictor->network, status);
+    return prepare(predictor, status) && checkpoint_load_weights(file, predictor->network, status);
 }
 
 bool predictor_open(struct predictor *predictor, const char *run, enum checkpoint_choice choice,

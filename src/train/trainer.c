@@ -144,6 +144,13 @@ static void write_programs(struct trainer *trainer)
     if (n > 0) trainer->evaluation = train_program_write_evaluation(experiment, trainer->network, n);
 }
 
+static bool check_programs(const struct trainer *trainer, struct status *status)
+{
+    const struct network *network = trainer->network;
+    return network_check_support(network, trainer->training.program, status) &&
+           (!trainer->evaluation.program || network_check_support(network, trainer->evaluation.program, status));
+}
+
 /* Runs each operation once, so that lazy allocations happen before the first step. */
 static void rehearse(struct trainer *trainer)
 {
@@ -166,7 +173,6 @@ static void prepare(struct trainer *trainer)
 {
     struct backend *backend = trainer->backend;
     int64_t before = backend->allocated, bytes;
-    write_programs(trainer);
     bytes = trainer->training.program->work_bytes;
     if (trainer->evaluation.program) bytes = max_of(bytes, trainer->evaluation.program->work_bytes);
     trainer->work = backend->ops->alloc(backend, (size_t)bytes);
@@ -207,6 +213,8 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     trainer->data_bytes =
         backend->allocated - before - trainer->optimizer_bytes + orders * count * (int64_t)sizeof *trainer->order;
     if (!batch_statistics_check(trainer, status)) return false;
+    write_programs(trainer);
+    if (!check_programs(trainer, status)) return false;
     prepare(trainer);
     network_set_metrics(trainer->network, (struct metrics){0});
     return true;
