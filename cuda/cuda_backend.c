@@ -3,9 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "backend/op_entries.h"
 #include "cuda_create.h"
 #include "util/memory.h"
 
@@ -76,7 +74,6 @@ static void backend_destroy_cuda(struct backend *backend)
     CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
     cuda_graphs_forget(cuda);
     cuda_free(cuda, cuda->state);
-    cuda_free(cuda, cuda->metrics);
     cuda_free(cuda, cuda->stage.pixels);
     cuda_free(cuda, cuda->stage.holes);
     cuda_free(cuda, cuda->scratch.counters);
@@ -119,7 +116,6 @@ static void make_tables(struct cuda_backend *cuda)
 {
     struct backend_ops *ops = memory_alloc(1, sizeof *ops);
     struct op_function *functions = memory_alloc(OP_KIND_COUNT, sizeof *functions);
-    memcpy(functions, op_entries, OP_KIND_COUNT * sizeof *functions);
     *ops = (struct backend_ops){
         .destroy = backend_destroy_cuda,
         .alloc = backend_alloc,
@@ -129,19 +125,19 @@ static void make_tables(struct cuda_backend *cuda)
     };
     cuda_boundary_install(ops);
     cuda_graph_install(ops);
-    cuda_data_install(ops);
-    cuda_conv2d_install(ops);
     cuda_peak_install(ops);
-    cuda_pool_install(ops, functions);
+    cuda_data_install(ops, functions);
+    cuda_conv2d_install(functions);
+    cuda_pool_install(functions);
     cuda_batchnorm_install(functions);
     cuda_batchnorm_fold_install(functions);
-    cuda_activation_install(ops);
-    cuda_dropout_install(ops);
-    cuda_flatten_install(ops);
-    cuda_softmax_install(ops);
-    cuda_primitive_install(ops);
+    cuda_activation_install(functions);
+    cuda_dropout_install(functions);
+    cuda_flatten_install(functions);
+    cuda_softmax_install(functions);
+    cuda_primitive_install(functions);
     cuda_norm_install(ops, functions);
-    cuda_optimizer_install(ops);
+    cuda_optimizer_install(functions);
     if (cuda->options.cudnn_batchnorm) cudnn_batchnorm_install(functions);
     cuda->base.ops = ops;
     cuda->base.functions = functions;
@@ -169,7 +165,6 @@ bool cuda_backend_create(struct backend **backend, const struct backend_options 
     CUDNN_CHECK(cudnnSetStream(cuda->cudnn, cuda->stream));
     CUBLAS_CHECK(cublasLtCreate(&cuda->cublas));
     cuda->state = cuda_alloc(cuda, sizeof *cuda->state);
-    cuda->metrics = cuda_alloc(cuda, sizeof *cuda->metrics);
     size_t blocks = (size_t)cuda->multiprocessors;
     cuda->scratch.counters = cuda_alloc(cuda, blocks * sizeof *cuda->scratch.counters);
     cuda->scratch.partial = cuda_alloc(cuda, blocks * CUDA_PARTIALS_PER_MULTIPROCESSOR * sizeof(float));

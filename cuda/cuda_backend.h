@@ -34,9 +34,7 @@ struct cuda_backend {
     cudaEvent_t started, stopped; /* for timing candidates */
 
     struct step_state *state; /* device memory */
-    struct step_state host_state;
-    struct cuda_metrics *metrics; /* device memory */
-    struct cuda_stage stage;      /* the batch that is augmented, in device memory: grows with the batch */
+    struct cuda_stage stage;  /* the batch that is augmented, in device memory: grows with the batch */
     int64_t stage_bytes, stage_samples;
 
     void *workspace; /* memory of cuDNN and cuBLAS; NULL until the first plan */
@@ -75,24 +73,24 @@ void cuda_free(struct cuda_backend *cuda, void *data);
 /* Makes memory for cuDNN and cuBLAS, once. All plans share it, since the stream runs one at a time. */
 void cuda_need_workspace(struct cuda_backend *cuda);
 
-/* Each puts the operations of its file into the tables. */
+/* Each puts what its file has into the tables; the one of the functions has a place for each kind of operation. */
 void cuda_boundary_install(struct backend_ops *ops);
 void cuda_graph_install(struct backend_ops *ops);
-void cuda_data_install(struct backend_ops *ops);
-void cuda_conv2d_install(struct backend_ops *ops);
 void cuda_peak_install(struct backend_ops *ops);
-void cuda_pool_install(struct backend_ops *ops, struct op_function *functions);
+void cuda_data_install(struct backend_ops *ops, struct op_function *functions);
+void cuda_conv2d_install(struct op_function *functions);
+void cuda_pool_install(struct op_function *functions);
 void cuda_batchnorm_install(struct op_function *functions);
 void cuda_batchnorm_fold_install(struct op_function *functions);
+void cuda_activation_install(struct op_function *functions);
+void cuda_dropout_install(struct op_function *functions);
+void cuda_flatten_install(struct op_function *functions);
+void cuda_softmax_install(struct op_function *functions);
+void cuda_primitive_install(struct op_function *functions);
+void cuda_norm_install(struct backend_ops *ops, struct op_function *functions);
+void cuda_optimizer_install(struct op_function *functions);
 /* Last, where cuDNN's batch normalization is asked for: replaces functions of cuda_batchnorm_install. */
 void cudnn_batchnorm_install(struct op_function *functions);
-void cuda_activation_install(struct backend_ops *ops);
-void cuda_dropout_install(struct backend_ops *ops);
-void cuda_flatten_install(struct backend_ops *ops);
-void cuda_softmax_install(struct backend_ops *ops);
-void cuda_primitive_install(struct backend_ops *ops);
-void cuda_norm_install(struct backend_ops *ops, struct op_function *functions);
-void cuda_optimizer_install(struct backend_ops *ops);
 
 /* Returns the milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch
  * does not count. Infinite where start returns false (its library refuses) or cannot be recorded. Do not call while a

@@ -62,10 +62,10 @@ static cudnnDataType_t data_type(const struct cuda_backend *cuda)
     return cuda->type == CUDA_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
 }
 
-static struct conv2d_plan *plan_create(struct backend *backend, struct window window, struct shape input,
+/* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
+static struct conv2d_plan *plan_create(struct cuda_backend *cuda, struct window window, struct shape input,
                                        int64_t output_channels)
 {
-    struct cuda_backend *cuda = cuda_backend_of(backend);
     struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
     size_t filter_count = (size_t)(output_channels * window.kernel * window.kernel * input.c);
     plan->window = window;
@@ -84,10 +84,22 @@ static struct conv2d_plan *plan_create(struct backend *backend, struct window wi
     return plan;
 }
 
-static void plan_destroy(struct backend *backend, struct conv2d_plan *plan)
+static void *prepare_conv2d(const struct prepared *prepared, const struct op_call *call)
+{
+    return plan_create(cuda_backend_of(prepared->backend), call->op->conv2d, call->tensor[CONV2D_X].shape,
+                       call->tensor[CONV2D_WEIGHT].shape.n);
+}
+
+/* Backward uses the filter that forward has rounded. */
+static void *prepare_conv2d_backward(const struct prepared *prepared, const struct op_call *call)
+{
+    return prepared_forward_call(prepared, call)->plan;
+}
+
+static void release_conv2d(struct backend *backend, void *released)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    if (!plan) return;
+    struct conv2d_plan *plan = released;
     for (int i = 0; i < plan->batch_count; i++) {
         struct batch *batch = &plan->batches[i];
         CUDNN_CHECK(cudnnDestroyTensorDescriptor(batch->x));
@@ -400,20 +412,22 @@ static const void *round_filter(struct cuda_backend *cuda, struct conv2d_plan *p
     return plan->filter16;
 }
 
-static void conv2d_forward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                           const struct tensor *weight, const struct tensor *bias, const struct tensor *y)
+static void run_conv2d(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    struct conv2d_plan *plan = call->plan;
+    const struct tensor *x = &call->tensor[CONV2D_X], *weight = &call->tensor[CONV2D_WEIGHT];
+    const struct tensor *bias = &call->tensor[CONV2D_BIAS], *y = &call->tensor[CONV2D_Y];
     check_shapes(plan, x->shape, weight->shape, y->shape);
     struct operands operands = {.x = x->data, .filter = round_filter(cuda, plan, weight), .result = y->data};
     bool added = false;
     if (!plan->linear) {
         run_pass(cuda, plan, x->shape.n, PASS_FORWARD, &operands);
-    } else if (!cublas_linear_forward(plan->linear, cuda_matrix_of(x).m, x->data, operands.filter,
-                                      bias ? bias->data : NULL, y->data, &added)) {
+    } else if (!cublas_linear_forward(plan->linear, cuda_matrix_of(x).m, x->data, operands.filter, bias->data, y->data,
+                                      &added)) {
         run_own(cuda, plan, x->shape.n, PASS_FORWARD, &operands);
     }
-    if (!bias || added) return;
+    if (!bias->data || added) return;
     CUDA_CHECK(
         cuda_bias_launch(cuda->stream, cuda->type, cuda_matrix_of(y), cuda->multiprocessors, bias->data, y->data));
 }
@@ -428,30 +442,40 @@ static void backward_dx(struct cuda_backend *cuda, struct conv2d_plan *plan, con
         run_own(cuda, plan, dy->shape.n, PASS_DX, &operands);
 }
 
-static void conv2d_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                            const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
-                            const struct tensor *dweight, const struct tensor *dbias)
+/* Returns true where the same kernel computed dbias, which may be NULL. */
+static bool backward_dweight(struct cuda_backend *cuda, struct conv2d_plan *plan, const struct tensor *x,
+                             const struct tensor *dy, void *dweight, void *dbias)
 {
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    check_shapes(plan, x->shape, weight->shape, dy->shape);
-    struct operands operands = {.x = x->data, .y = dy->data, .result = dweight->data};
+    struct operands operands = {.x = x->data, .y = dy->data, .result = dweight};
     bool added = false;
     if (!plan->linear) {
         run_dweight(cuda, plan, x->shape.n, &operands);
-    } else if (!cublas_linear_dweight(plan->linear, cuda_matrix_of(x).m, x->data, dy->data, dweight->data,
-                                      dbias ? dbias->data : NULL, &added)) {
+    } else if (!cublas_linear_dweight(plan->linear, cuda_matrix_of(x).m, x->data, dy->data, dweight, dbias, &added)) {
         run_own(cuda, plan, x->shape.n, PASS_DWEIGHT, &operands);
     }
-    if (dbias && !added)
-        CUDA_CHECK(cuda_column_sum_launch(cuda->stream, cuda->type, cuda_matrix_of(dy), cuda->multiprocessors,
-                                          cuda->scratch, 1, dy->data, dbias->data));
-    if (dx) backward_dx(cuda, plan, plan->filter16 ? plan->filter16 : weight->data, dy, dx);
+    return added;
 }
 
-void cuda_conv2d_install(struct backend_ops *ops)
+static void run_conv2d_backward(struct backend *backend, const struct op_call *call)
 {
-    ops->conv2d_plan_create = plan_create;
-    ops->conv2d_plan_destroy = plan_destroy;
-    ops->conv2d_forward = conv2d_forward;
-    ops->conv2d_backward = conv2d_backward;
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    struct conv2d_plan *plan = call->plan;
+    const struct tensor *x = &call->tensor[CONV2D_BACKWARD_X], *weight = &call->tensor[CONV2D_BACKWARD_WEIGHT];
+    const struct tensor *dy = &call->tensor[CONV2D_BACKWARD_DY], *dx = &call->tensor[CONV2D_BACKWARD_DX];
+    void *dweight = call->tensor[CONV2D_BACKWARD_DWEIGHT].data, *dbias = call->tensor[CONV2D_BACKWARD_DBIAS].data;
+    CHECK(!call->attached);
+    check_shapes(plan, x->shape, weight->shape, dy->shape);
+    bool added = dweight && backward_dweight(cuda, plan, x, dy, dweight, dbias);
+    if (dbias && !added)
+        CUDA_CHECK(cuda_column_sum_launch(cuda->stream, cuda->type, cuda_matrix_of(dy), cuda->multiprocessors,
+                                          cuda->scratch, 1, dy->data, dbias));
+    if (dx->data) backward_dx(cuda, plan, plan->filter16 ? plan->filter16 : weight->data, dy, dx);
+}
+
+void cuda_conv2d_install(struct op_function *functions)
+{
+    functions[OP_CONV2D] =
+        (struct op_function){.run = run_conv2d, .prepare = prepare_conv2d, .release = release_conv2d};
+    functions[OP_CONV2D_BACKWARD] =
+        (struct op_function){.run = run_conv2d_backward, .prepare = prepare_conv2d_backward};
 }

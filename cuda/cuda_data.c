@@ -106,14 +106,16 @@ static void check_augment(const struct cuda_images *images, const struct augment
     CHECK(augment->saturation == 0 || images->channels == 3);
 }
 
-static void dataset_gather(struct backend *backend, const struct device_dataset *dataset,
-                           const struct augment_params *augment, const struct tensor *x, int32_t *labels)
+static void run_gather(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct device_dataset *dataset = call->input->data;
     const struct cuda_images *images = &dataset->images;
+    const struct augment_params *augment = call->op->gather.augmented ? &call->op->gather.augment : NULL;
+    const struct tensor *x = &call->tensor[GATHER_X], *labels = &call->tensor[GATHER_LABELS];
     struct shape s = x->shape;
     bool vectors = s.h == 1 && s.w == 1;
-    int64_t first = cuda->host_state.batch_first;
+    int64_t first = call->input->state.batch_first;
     CHECK(shape_sample_count(s) == images->channels * images->height * images->width);
     CHECK(vectors || s.c == images->channels);
     CHECK(first >= 0 && first + s.n <= dataset->count);
@@ -125,13 +127,13 @@ static void dataset_gather(struct backend *backend, const struct device_dataset 
         CUDA_CHECK(cuda_stage_launch(cuda->stream, images, augment, cuda->state, stage, s.n));
     }
     CUDA_CHECK(cuda_gather_launch(cuda->stream, cuda->type, images, augment, stage, cuda->state, vectors, s.n, x->data,
-                                  labels));
+                                  labels->data));
 }
 
-void cuda_data_install(struct backend_ops *ops)
+void cuda_data_install(struct backend_ops *ops, struct op_function *functions)
 {
     ops->dataset_upload = dataset_upload;
     ops->dataset_free = dataset_free_cuda;
     ops->dataset_set_order = dataset_set_order;
-    ops->gather = dataset_gather;
+    functions[OP_GATHER] = (struct op_function){.run = run_gather};
 }

@@ -12,7 +12,6 @@
 static void graph_set_state(struct backend *backend, const struct step_state *state)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    cuda->host_state = *state;
     CUDA_CHECK(cuda_state_set(cuda->stream, cuda->state, state));
 }
 

@@ -19,12 +19,6 @@ struct cuda_matrix {
     int64_t m, c;
 };
 
-/* The device's twin of struct metrics. */
-struct cuda_metrics {
-    double loss;
-    int64_t correct, count;
-};
-
 /* Memory of the reductions over channels, made once: a counter per tile of channels, which is zero between launches,
  * and the partial sums of chunks of rows, two values for each. Wherever there is more than one chunk, tiles times
  * chunks are at most the number of multiprocessors, and a tile has at most 64 channels, so C * chunks <= 64 *
@@ -172,7 +166,7 @@ struct cuda_loss_params {
 /* dx may be NULL. */
 cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits,
                                       struct cuda_loss_params params, int64_t n, int64_t d, const void *x,
-                                      const int32_t *labels, struct cuda_metrics *metrics, void *dx);
+                                      const int32_t *labels, struct metrics *metrics, void *dx);
 
 /* --- flat arenas (cuda_norm.cu): fp32 --- */
 /* sums [CUDA_NORM_BLOCKS]: together they are the sum of the squares of x. */

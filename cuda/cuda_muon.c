@@ -11,14 +11,14 @@
 #include "cublas_linear.h"
 #include "util/memory.h"
 
-struct update_plan {
+struct cuda_muon_plan {
     struct cuda_muon matrices;
     struct cublas_linear *product, *square; /* of X and of A; one and the same where O > n */
 };
 
-struct update_plan *cuda_muon_plan(struct cuda_backend *cuda, struct shape filter)
+struct cuda_muon_plan *cuda_muon_plan_create(struct cuda_backend *cuda, struct shape filter)
 {
-    struct update_plan *plan = memory_alloc(1, sizeof *plan);
+    struct cuda_muon_plan *plan = memory_alloc(1, sizeof *plan);
     int64_t o = filter.n, n = filter.c * filter.h * filter.w, side = o < n ? o : n;
     plan->matrices = (struct cuda_muon){.rows = o, .columns = n, .side = side};
     size_t bytes = (size_t)(o * n) * sizeof(float), square = (size_t)(side * side) * sizeof(float);
@@ -29,7 +29,7 @@ struct update_plan *cuda_muon_plan(struct cuda_backend *cuda, struct shape filte
     return plan;
 }
 
-void cuda_muon_plan_free(struct cuda_backend *cuda, struct update_plan *plan)
+void cuda_muon_plan_free(struct cuda_backend *cuda, struct cuda_muon_plan *plan)
 {
     if (!plan) return;
     float *const memory[] = {plan->matrices.x, plan->matrices.next, plan->matrices.gram, plan->matrices.square};
@@ -40,7 +40,7 @@ void cuda_muon_plan_free(struct cuda_backend *cuda, struct update_plan *plan)
 }
 
 /* X <- (a I + b A + c A^2) X, or X (a I + b A + c A^2). */
-static void iterate(struct cuda_backend *cuda, struct update_plan *plan)
+static void iterate(struct cuda_backend *cuda, struct cuda_muon_plan *plan)
 {
     struct cuda_muon *m = &plan->matrices;
     int64_t rows = m->rows, side = m->side;
@@ -57,9 +57,8 @@ static void iterate(struct cuda_backend *cuda, struct update_plan *plan)
     m->next = m->x, m->x = x;
 }
 
-void cuda_muon_update(struct cuda_backend *cuda, const struct update *update)
+void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, const struct update *update)
 {
-    struct update_plan *plan = update->plan;
     struct cuda_muon *m = &plan->matrices;
     CHECK((int64_t)update->count == m->rows * m->columns && update->state[0]);
     CUDA_CHECK(cuda_muon_average_launch(cuda->stream, update, m));

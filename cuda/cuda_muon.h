@@ -4,8 +4,13 @@
 
 #include "cuda_backend.h"
 
-struct update_plan *cuda_muon_plan(struct cuda_backend *cuda, struct shape filter);
-void cuda_muon_plan_free(struct cuda_backend *cuda, struct update_plan *plan); /* NULL is allowed */
-void cuda_muon_update(struct cuda_backend *cuda, const struct update *update);
+/* The matrices and products of a filter (O,I,K,K). */
+struct cuda_muon_plan;
+
+struct cuda_muon_plan *cuda_muon_plan_create(struct cuda_backend *cuda, struct shape filter);
+void cuda_muon_plan_free(struct cuda_backend *cuda, struct cuda_muon_plan *plan); /* NULL is allowed */
+
+/* One step; update->w is the filter of the plan. */
+void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, const struct update *update);
 
 #endif

@@ -14,15 +14,6 @@ static double norm(struct backend *backend, size_t count, const void *x)
     return sqrt(sum);
 }
 
-static void clip_norm(struct backend *backend, double limit, size_t count, void *x)
-{
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    CHECK(limit > 0);
-    if (count == 0) return;
-    CUDA_CHECK(cuda_norm_launch(cuda->stream, (int64_t)count, x, cuda->norm_sums));
-    CUDA_CHECK(cuda_clip_launch(cuda->stream, limit, (int64_t)count, x, cuda->norm_sums));
-}
-
 static void run_magnitude(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
@@ -32,9 +23,20 @@ static void run_magnitude(struct backend *backend, const struct op_call *call)
     CUDA_CHECK(cuda_magnitude_launch(cuda->stream, cuda->norm_sums, y->data));
 }
 
+static void run_clip(struct backend *backend, const struct op_call *call)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *x = &call->tensor[CLIP_X];
+    int64_t count = shape_count(x->shape);
+    CHECK(call->op->clip > 0);
+    if (count == 0) return;
+    CUDA_CHECK(cuda_norm_launch(cuda->stream, count, x->data, cuda->norm_sums));
+    CUDA_CHECK(cuda_clip_launch(cuda->stream, call->op->clip, count, x->data, cuda->norm_sums));
+}
+
 void cuda_norm_install(struct backend_ops *ops, struct op_function *functions)
 {
     ops->norm = norm;
-    ops->clip_norm = clip_norm;
     functions[OP_MAGNITUDE] = (struct op_function){.run = run_magnitude};
+    functions[OP_CLIP] = (struct op_function){.run = run_clip};
 }

@@ -1,38 +1,54 @@
 /* The host side of the optimizers and of the moving average; cuda_optimizer.cu has the kernels. */
 #include "cuda_muon.h"
 
-static struct update_plan *update_plan_create(struct backend *backend, enum optimizer_kind kind, struct shape filter)
+static void *prepare_update(const struct prepared *prepared, const struct op_call *call)
 {
-    CHECK(kind == OPTIMIZER_MUON);
-    return cuda_muon_plan(cuda_backend_of(backend), filter);
+    if (!optimizer_row(call->op->update.kind)->matrix) return NULL;
+    CHECK(call->op->update.kind == OPTIMIZER_MUON);
+    return cuda_muon_plan_create(cuda_backend_of(prepared->backend), call->tensor[UPDATE_W].shape);
 }
 
-static void update_plan_destroy(struct backend *backend, struct update_plan *plan)
+static void release_update(struct backend *backend, void *plan)
 {
     cuda_muon_plan_free(cuda_backend_of(backend), plan);
 }
 
-static void update(struct backend *backend, const struct update *update)
+/* The op's rule and parameters with the addresses of the call. */
+static struct update update_of(const struct op_call *call)
+{
+    const struct tensor *t = call->tensor;
+    struct update update = call->op->update;
+    update.count = (size_t)shape_count(t[UPDATE_W].shape);
+    update.w = t[UPDATE_W].data;
+    update.dw = t[UPDATE_DW].data;
+    update.state[0] = t[UPDATE_STATE_0].data;
+    update.state[1] = t[UPDATE_STATE_1].data;
+    return update;
+}
+
+static void run_update(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    if (update->count == 0) return;
-    if (update->kind == OPTIMIZER_MUON)
-        cuda_muon_update(cuda, update);
+    struct update update = update_of(call);
+    if (update.count == 0) return;
+    if (call->plan)
+        cuda_muon_update(cuda, call->plan, &update);
     else
-        CUDA_CHECK(cuda_update_launch(cuda->stream, update, cuda->state, cuda->multiprocessors));
+        CUDA_CHECK(cuda_update_launch(cuda->stream, &update, cuda->state, cuda->multiprocessors));
 }
 
-static void average_step(struct backend *backend, double decay, size_t count, void *average, const void *w)
+static void run_average(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *average = &call->tensor[AVERAGE_AVERAGE], *w = &call->tensor[AVERAGE_W];
+    int64_t count = shape_count(average->shape);
     if (count == 0) return;
-    CUDA_CHECK(cuda_average_launch(cuda->stream, decay, cuda->state, (int64_t)count, average, w));
+    CUDA_CHECK(cuda_average_launch(cuda->stream, call->op->average, cuda->state, count, average->data, w->data));
 }
 
-void cuda_optimizer_install(struct backend_ops *ops)
+void cuda_optimizer_install(struct op_function *functions)
 {
-    ops->update_plan_create = update_plan_create;
-    ops->update_plan_destroy = update_plan_destroy;
-    ops->update = update;
-    ops->average_step = average_step;
+    functions[OP_UPDATE] =
+        (struct op_function){.run = run_update, .prepare = prepare_update, .release = release_update};
+    functions[OP_AVERAGE] = (struct op_function){.run = run_average};
 }

@@ -1,5 +1,4 @@
-/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (average_step in backend.h): one
- * pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, the
+/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (reference_optimizer.c): one pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, the
  * average 12, so memory bandwidth is their limit. Learning rate and step number are read from the device, so that a
  * replayed graph sees each step's own.
  *

@@ -16,7 +16,7 @@ static struct tensor make_matrix(struct cuda_backend *cuda)
     double *values = memory_alloc(SIZE, sizeof *values);
     for (int i = 0; i < SIZE; i++) values[i] = (i * 619 % 1009) / 504.5 - 1;
     backend->ops->tensor_write(backend, &row, values);
-    backend->ops->channel_broadcast(backend, 1, &row, &matrix);
+    CUDA_CHECK(cuda_broadcast_launch(cuda->stream, cuda->type, cuda_matrix_of(&matrix), 1, row.data, matrix.data));
     free(values);
     tensor_free(backend, &row);
     return matrix;

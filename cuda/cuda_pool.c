@@ -6,10 +6,10 @@ size_t cuda_pool_saved_bytes(struct pool_params params, struct shape y)
     return params.kind == POOL_MAX ? (size_t)shape_count(y) * cuda_pool_tap_bytes(params.window) : 0;
 }
 
-static size_t saved_bytes(const struct backend *backend, struct pool_params params, struct shape output)
+static size_t saved_bytes(const struct backend *backend, const struct op *op, struct shape y)
 {
     (void)backend;
-    return cuda_pool_saved_bytes(params, output);
+    return cuda_pool_saved_bytes(op->pool, y);
 }
 
 static void check_pool(struct pool_params params, struct shape x, struct shape y)
@@ -21,21 +21,22 @@ static void check_pool(struct pool_params params, struct shape x, struct shape y
     CHECK(params.window.padding <= params.window.kernel / 2);
 }
 
-static void pool_forward(struct backend *backend, struct pool_params params, const struct tensor *x,
-                         const struct tensor *y, void *saved)
+static void run_pool(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    check_pool(params, x->shape, y->shape);
-    CUDA_CHECK(cuda_pool_forward_launch(cuda->stream, cuda->type, params, x->shape, y->shape, x->data, y->data, saved));
+    const struct tensor *x = &call->tensor[POOL_X], *y = &call->tensor[POOL_Y];
+    check_pool(call->op->pool, x->shape, y->shape);
+    CUDA_CHECK(cuda_pool_forward_launch(cuda->stream, cuda->type, call->op->pool, x->shape, y->shape, x->data, y->data,
+                                        call->tensor[POOL_SAVED].data));
 }
 
-static void pool_backward(struct backend *backend, struct pool_params params, const struct tensor *dy,
-                          const void *saved, const struct tensor *dx)
+static void run_pool_backward(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    check_pool(params, dx->shape, dy->shape);
-    CUDA_CHECK(
-        cuda_pool_backward_launch(cuda->stream, cuda->type, params, dx->shape, dy->shape, dy->data, saved, dx->data));
+    const struct tensor *dy = &call->tensor[POOL_BACKWARD_DY], *dx = &call->tensor[POOL_BACKWARD_DX];
+    check_pool(call->op->pool, dx->shape, dy->shape);
+    CUDA_CHECK(cuda_pool_backward_launch(cuda->stream, cuda->type, call->op->pool, dx->shape, dy->shape, dy->data,
+                                         call->tensor[POOL_BACKWARD_SAVED].data, dx->data));
 }
 
 static void run_global_pool(struct backend *backend, const struct op_call *call)
@@ -54,11 +55,10 @@ static void run_global_pool_backward(struct backend *backend, const struct op_ca
     CUDA_CHECK(cuda_global_pool_backward_launch(cuda->stream, cuda->type, dx->shape, dy->data, dx->data));
 }
 
-void cuda_pool_install(struct backend_ops *ops, struct op_function *functions)
+void cuda_pool_install(struct op_function *functions)
 {
-    ops->pool_saved_bytes = saved_bytes;
-    ops->pool_forward = pool_forward;
-    ops->pool_backward = pool_backward;
+    functions[OP_POOL] = (struct op_function){.run = run_pool, .saved_bytes = saved_bytes};
+    functions[OP_POOL_BACKWARD] = (struct op_function){.run = run_pool_backward};
     functions[OP_GLOBAL_POOL] = (struct op_function){.run = run_global_pool};
     functions[OP_GLOBAL_POOL_BACKWARD] = (struct op_function){.run = run_global_pool_backward};
 }

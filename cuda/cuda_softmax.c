@@ -1,5 +1,5 @@
-/* The host side of softmax, the losses and the metrics; cuda_softmax.cu has the kernels. The metrics are summed in
- * device memory until they are read. */
+/* The host side of softmax and the losses; cuda_softmax.cu has the kernels. Losses add up in a tensor of metrics in device
+ * memory. */
 #include "cuda_backend.h"
 
 static void check_vectors(const struct tensor *a, const struct tensor *b)
@@ -7,84 +7,90 @@ static void check_vectors(const struct tensor *a, const struct tensor *b)
     CHECK(shape_equal(a->shape, b->shape) && a->shape.h == 1 && a->shape.w == 1);
 }
 
-static void softmax_forward(struct backend *backend, const struct tensor *x, const struct tensor *y)
+static void run_softmax(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *x = &call->tensor[SOFTMAX_X], *y = &call->tensor[SOFTMAX_Y];
     check_vectors(x, y);
     CUDA_CHECK(cuda_softmax_forward_launch(cuda->stream, cuda->type, x->shape.n, x->shape.c, x->data, y->data));
 }
 
-static void softmax_backward(struct backend *backend, const struct tensor *y, const struct tensor *dy,
-                             const struct tensor *dx)
+static void run_softmax_backward(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *y = &call->tensor[SOFTMAX_BACKWARD_Y], *dy = &call->tensor[SOFTMAX_BACKWARD_DY];
+    const struct tensor *dx = &call->tensor[SOFTMAX_BACKWARD_DX];
     check_vectors(y, dy);
     check_vectors(y, dx);
     CUDA_CHECK(
         cuda_softmax_backward_launch(cuda->stream, cuda->type, y->shape.n, y->shape.c, y->data, dy->data, dx->data));
 }
 
-static void metrics_reset(struct backend *backend)
-{
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    CUDA_CHECK(cudaMemsetAsync(cuda->metrics, 0, sizeof *cuda->metrics, cuda->stream));
-}
+/* The operands of a loss; those that may be left out have no data then. */
+struct loss {
+    bool of_logits;                                 /* x has logits, else probabilities */
+    const struct tensor *x, *labels, *weights, *dx; /* (N,D,1,1), (N), [(D)], [(N,D,1,1)] */
+    const struct tensor *logits;                    /* [(N,D,1,1)]; NULL where x has them */
+    const struct tensor *metrics;
+};
 
-static void sums_write(struct backend *backend, struct metrics metrics)
+static void check_loss(const struct loss *loss, const struct loss_params *params, int64_t skipped)
 {
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    struct cuda_metrics host = {.loss = metrics.loss, .correct = metrics.correct, .count = metrics.count};
-    CUDA_CHECK(cudaMemcpyAsync(cuda->metrics, &host, sizeof host, cudaMemcpyHostToDevice, cuda->stream));
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
-}
-
-static struct metrics sums_read(struct backend *backend)
-{
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    struct cuda_metrics host;
-    CHECK(!cuda->recording);
-    CUDA_CHECK(cudaMemcpyAsync(&host, cuda->metrics, sizeof host, cudaMemcpyDeviceToHost, cuda->stream));
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
-    return (struct metrics){host.loss, host.correct, host.count};
-}
-
-static void loss(struct backend *backend, bool of_logits, const struct loss_params *params, const struct tensor *x,
-                 const int32_t *labels, const struct tensor *dx)
-{
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    check_vectors(x, dx ? dx : x);
+    const struct tensor *x = loss->x;
+    check_vectors(x, loss->dx->data ? loss->dx : x);
     CHECK(params->smoothing >= 0 && params->smoothing < 1);
-    CHECK(params->skipped >= 0 && params->skipped < x->shape.n && !(dx && params->skipped > 0));
-    CHECK(!params->mixed || of_logits);
-    const struct tensor *weights = params->class_weights;
-    CHECK(!weights || weights->shape.c == x->shape.c);
-    const struct tensor *logits = of_logits ? NULL : params->logits;
-    CHECK(!logits || shape_equal(logits->shape, x->shape));
-    struct cuda_loss_params of_device = {(float)params->smoothing, params->skipped, weights ? weights->data : NULL,
-                                         logits ? logits->data : NULL, params->mixed ? &cuda->state->mix : NULL};
-    CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, of_logits, of_device, x->shape.n, x->shape.c,
-                                         x->data, labels, cuda->metrics, dx ? dx->data : NULL));
+    CHECK(skipped >= 0 && skipped < x->shape.n && !(loss->dx->data && skipped > 0));
+    CHECK(!params->mixed || loss->of_logits);
+    CHECK(!loss->weights->data || loss->weights->shape.c == x->shape.c);
+    CHECK(!loss->logits || !loss->logits->data || shape_equal(loss->logits->shape, x->shape));
 }
 
-static void cross_entropy(struct backend *backend, const struct loss_params *params, const struct tensor *probabilities,
-                          const int32_t *labels, const struct tensor *dprobabilities)
+static void run_loss(struct backend *backend, const struct op_call *call, const struct loss *loss)
 {
-    loss(backend, false, params, probabilities, labels, dprobabilities);
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct loss_params *params = &call->op->loss;
+    const struct tensor *x = loss->x;
+    check_loss(loss, params, call->input->skipped);
+    struct cuda_loss_params of_device = {
+        .smoothing = (float)params->smoothing,
+        .skipped = call->input->skipped,
+        .class_weights = loss->weights->data,
+        .logits = loss->logits ? loss->logits->data : NULL,
+        .mix = params->mixed ? &cuda->state->mix : NULL,
+    };
+    CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, loss->of_logits, of_device, x->shape.n, x->shape.c,
+                                         x->data, loss->labels->data, loss->metrics->data, loss->dx->data));
 }
 
-static void softmax_cross_entropy(struct backend *backend, const struct loss_params *params,
-                                  const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits)
+static void run_cross_entropy(struct backend *backend, const struct op_call *call)
 {
-    loss(backend, true, params, logits, labels, dlogits);
+    const struct tensor *t = call->tensor;
+    struct loss loss = {.of_logits = false,
+                        .x = &t[CROSS_ENTROPY_PROBABILITIES],
+                        .labels = &t[CROSS_ENTROPY_LABELS],
+                        .weights = &t[CROSS_ENTROPY_WEIGHTS],
+                        .dx = &t[CROSS_ENTROPY_DPROBABILITIES],
+                        .logits = &t[CROSS_ENTROPY_LOGITS],
+                        .metrics = &t[CROSS_ENTROPY_METRICS]};
+    run_loss(backend, call, &loss);
 }
 
-void cuda_softmax_install(struct backend_ops *ops)
+static void run_softmax_cross_entropy(struct backend *backend, const struct op_call *call)
 {
-    ops->softmax_forward = softmax_forward;
-    ops->softmax_backward = softmax_backward;
-    ops->metrics_reset = metrics_reset;
-    ops->metrics_write = sums_write;
-    ops->metrics_read = sums_read;
-    ops->cross_entropy = cross_entropy;
-    ops->softmax_cross_entropy = softmax_cross_entropy;
+    const struct tensor *t = call->tensor;
+    struct loss loss = {.of_logits = true,
+                        .x = &t[SOFTMAX_CROSS_ENTROPY_LOGITS],
+                        .labels = &t[SOFTMAX_CROSS_ENTROPY_LABELS],
+                        .weights = &t[SOFTMAX_CROSS_ENTROPY_WEIGHTS],
+                        .dx = &t[SOFTMAX_CROSS_ENTROPY_DLOGITS],
+                        .metrics = &t[SOFTMAX_CROSS_ENTROPY_METRICS]};
+    run_loss(backend, call, &loss);
+}
+
+void cuda_softmax_install(struct op_function *functions)
+{
+    functions[OP_SOFTMAX] = (struct op_function){.run = run_softmax};
+    functions[OP_SOFTMAX_BACKWARD] = (struct op_function){.run = run_softmax_backward};
+    functions[OP_CROSS_ENTROPY] = (struct op_function){.run = run_cross_entropy};
+    functions[OP_SOFTMAX_CROSS_ENTROPY] = (struct op_function){.run = run_softmax_cross_entropy};
 }

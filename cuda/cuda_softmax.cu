@@ -65,7 +65,7 @@ template <typename T> __global__ static void softmax_kernel(int64_t n, int64_t d
         y[sample * d + i] = from_float<T>(expf(to_float(x[sample * d + i]) - most) / sum);
 }
 
-/* y as softmax_backward reads it where dy is its gradient (see backend.h). NaN stays. */
+/* y as softmax_backward reads it where dy is its gradient (reference_softmax.c). NaN stays. */
 __device__ inline float read_probability(float y, float dy)
 {
     return dy != 0 && y < FLT_MIN ? FLT_MIN : y;
@@ -255,7 +255,7 @@ __device__ inline void block_totals(double *loss, int *correct)
 template <typename T, bool OF_LOGITS>
 __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, int64_t d, int group,
                                                                    struct cuda_loss_params params, const T *x,
-                                                                   const int32_t *labels, struct cuda_metrics *metrics,
+                                                                   const int32_t *labels, struct metrics *metrics,
                                                                    T *dx)
 {
     int lane = (int)threadIdx.x % group, samples = (int)blockDim.x / group;
@@ -287,8 +287,7 @@ __global__ __launch_bounds__(LOSS_THREADS) static void loss_kernel(int64_t n, in
 
 template <typename T>
 static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, struct cuda_loss_params params, int64_t n,
-                                 int64_t d, const void *x, const int32_t *labels, struct cuda_metrics *metrics,
-                                 void *dx)
+                                 int64_t d, const void *x, const int32_t *labels, struct metrics *metrics, void *dx)
 {
     int group = group_size(d);
     int64_t wanted = (n * group + CUDA_WARP - 1) / CUDA_WARP * CUDA_WARP;
@@ -302,7 +301,7 @@ static cudaError_t cross_entropy(cudaStream_t stream, bool of_logits, struct cud
 
 cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits,
                                       struct cuda_loss_params params, int64_t n, int64_t d, const void *x,
-                                      const int32_t *labels, struct cuda_metrics *metrics, void *dx)
+                                      const int32_t *labels, struct metrics *metrics, void *dx)
 {
     return CUDA_DISPATCH(type, cross_entropy, stream, of_logits, params, n, d, x, labels, metrics, dx);
 }
