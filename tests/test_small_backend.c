@@ -264,6 +264,7 @@ Test(small_backend, an_operation_that_it_lacks_is_refused_by_name)
     expect_refused("optimizer.name=adam",
                    "layer 0 (linear): the backend (small, 1 thread, fp64) does not compute \"update adam\"");
     expect_refused("augment.flip=true", "the backend (small, 1 thread, fp64) does not compute \"gather\"");
+    expect_refused("train.ema_decay=0.9", "the backend (small, 1 thread, fp64) does not compute \"average\"");
     expect_refused("train.clip_norm=1", "the backend (small, 1 thread, fp64) does not compute \"clip\"");
 }
 

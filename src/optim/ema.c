@@ -10,7 +10,6 @@ void ema_create(struct ema *ema, double decay, struct network *network)
     struct backend *backend = network->backend;
     ema->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
     ema->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
-    ema_restart(ema);
 }
 
 /* From zero, the average with decay 0 is w to the bit. */

@@ -13,7 +13,7 @@ struct ema {
     void *buffers;
 };
 
-/* Starts with the network's values. Destroy with ema_destroy, before the network. */
+/* Takes the memory; ema_restart makes the average begin. Destroy with ema_destroy, before the network. */
 void ema_create(struct ema *ema, double decay, struct network *network);
 void ema_destroy(struct ema *ema);
 

@@ -215,6 +215,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     if (!batch_statistics_check(trainer, status)) return false;
     write_programs(trainer);
     if (!check_programs(trainer, status)) return false;
+    ema_restart(&trainer->ema);
     prepare(trainer);
     network_set_metrics(trainer->network, (struct metrics){0});
     return true;
