@@ -207,9 +207,9 @@ const uint8_t *CPU_EXPORT(cpu_augment_stage)(struct backend *backend, const stru
     const struct dataset_view *view = stage->view;
     int64_t bytes = view->channels * view->height * view->width;
     reserve(cpu, stage, stage->count * bytes);
-    struct stage_task task = {stage, cpu->staged, cpu->holes, (uint32_t)cpu->state.step};
+    struct stage_task task = {stage, cpu->staged, cpu->holes, stage->step};
     cpu_for(backend, stage->count, bytes * COST, stage_samples, &task);
-    const struct batch_mix *mix = &cpu->state.mix;
+    const struct batch_mix *mix = stage->mix;
     if (mix->kind == MIX_NONE || !augment_mixes(stage->augment)) return cpu->staged;
     struct mix_task mixing = {view, mix, cpu->staged, cpu->mixed, stage->count};
     cpu_for(backend, stage->count, bytes, mix_samples, &mixing);

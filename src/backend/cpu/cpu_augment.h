@@ -10,6 +10,8 @@ struct cpu_stage {
     const struct dataset_view *view;
     const int32_t *order;
     int64_t first, count;
+    uint32_t step; /* names the draws */
+    const struct batch_mix *mix;
 };
 
 /* Returns the changed images, (N,C,H,W), which the backend owns until the next call. It takes memory at the first use

@@ -66,6 +66,7 @@ static size_t cpu_tensor_count(const struct backend *backend, enum tensor_kind k
         int64_t bytes = cpu_pixels_steps(shape.c) * cpu_pixels_rows(shape.n) * CPU_PIXELS_STEP;
         return (sizeof(struct cpu_pixels) + (size_t)bytes) / sizeof(real);
     }
+    if (kind == TENSOR_FLAT) return (size_t)shape.c;
     int64_t rows = kind == TENSOR_FILTER ? cpu_blocks(shape.n) * CPU_BLOCK : shape.n;
     return (size_t)(rows * cpu_blocks(shape.c) * CPU_BLOCK * shape.h * shape.w);
 }
@@ -80,7 +81,7 @@ static int64_t element_offset(const struct tensor *tensor, int64_t n, int64_t c,
     return (block * CPU_BLOCK + c % CPU_BLOCK) * CPU_BLOCK + n % CPU_BLOCK;
 }
 
-static void cpu_tensor_write(struct backend *backend, const struct tensor *to, const double *from)
+static void write_blocks(struct backend *backend, const struct tensor *to, const double *from)
 {
     struct shape s = to->shape;
     real *data = to->data;
@@ -91,15 +92,56 @@ static void cpu_tensor_write(struct backend *backend, const struct tensor *to, c
                 for (int64_t w = 0; w < s.w; w++) data[element_offset(to, n, c, h, w)] = (real)*from++;
 }
 
-static void cpu_tensor_read(struct backend *backend, const struct tensor *from, double *to)
+static void cpu_tensor_write(struct backend *backend, const struct tensor *to, const double *from)
 {
-    (void)backend;
+    switch (to->kind) {
+    case TENSOR_LABELS:
+        for (int64_t i = 0; i < to->shape.n; i++) ((int32_t *)to->data)[i] = (int32_t)from[i];
+        break;
+    case TENSOR_METRICS:
+        *(struct metrics *)to->data = (struct metrics){from[0], (int64_t)from[1], (int64_t)from[2]};
+        break;
+    case TENSOR_SCALAR:
+        *(double *)to->data = *from;
+        break;
+    case TENSOR_FLAT:
+        for (int64_t i = 0; i < to->shape.c; i++) ((real *)to->data)[i] = (real)from[i];
+        break;
+    default:
+        write_blocks(backend, to, from);
+    }
+}
+
+static void read_blocks(const struct tensor *from, double *to)
+{
     struct shape s = from->shape;
     const real *data = from->data;
     for (int64_t n = 0; n < s.n; n++)
         for (int64_t c = 0; c < s.c; c++)
             for (int64_t h = 0; h < s.h; h++)
                 for (int64_t w = 0; w < s.w; w++) *to++ = data[element_offset(from, n, c, h, w)];
+}
+
+static void cpu_tensor_read(struct backend *backend, const struct tensor *from, double *to)
+{
+    const struct metrics *metrics = from->data;
+    (void)backend;
+    switch (from->kind) {
+    case TENSOR_LABELS:
+        for (int64_t i = 0; i < from->shape.n; i++) to[i] = ((const int32_t *)from->data)[i];
+        break;
+    case TENSOR_METRICS:
+        to[0] = metrics->loss, to[1] = (double)metrics->correct, to[2] = (double)metrics->count;
+        break;
+    case TENSOR_SCALAR:
+        *to = *(const double *)from->data;
+        break;
+    case TENSOR_FLAT:
+        for (int64_t i = 0; i < from->shape.c; i++) to[i] = ((const real *)from->data)[i];
+        break;
+    default:
+        read_blocks(from, to);
+    }
 }
 
 static void cpu_set_state(struct backend *backend, const struct step_state *state)
@@ -126,12 +168,16 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
         .tensor_read = cpu_tensor_read,
         .set_state = cpu_set_state,
         .run = cpu_run,
+        .measure_peak = CPU_EXPORT(cpu_measure_peak),
+        .dataset_upload = CPU_EXPORT(cpu_dataset_upload),
+        .dataset_free = CPU_EXPORT(cpu_dataset_free),
+        .dataset_set_order = CPU_EXPORT(cpu_dataset_set_order),
+        .pixels_offered = CPU_EXPORT(cpu_pixels_offered),
     };
     struct op_function *functions = memory_alloc(OP_KIND_COUNT, sizeof *functions);
     memcpy(functions, op_entries, sizeof op_entries);
-    CPU_EXPORT(cpu_data_install)(ops);
+    CPU_EXPORT(cpu_data_install)(functions);
     CPU_EXPORT(cpu_conv2d_install)(ops);
-    CPU_EXPORT(cpu_peak_install)(ops);
     CPU_EXPORT(cpu_pool_install)(functions);
     CPU_EXPORT(cpu_global_pool_install)(functions);
     CPU_EXPORT(cpu_batchnorm_install)(functions);
@@ -139,7 +185,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
     CPU_EXPORT(cpu_activation_install)(functions);
     CPU_EXPORT(cpu_dropout_install)(functions);
     CPU_EXPORT(cpu_flatten_install)(functions);
-    CPU_EXPORT(cpu_softmax_install)(ops);
+    CPU_EXPORT(cpu_softmax_install)(functions);
     CPU_EXPORT(cpu_primitive_install)(functions);
     CPU_EXPORT(cpu_norm_install)(ops);
     CPU_EXPORT(cpu_optimizer_install)(ops);

@@ -27,7 +27,7 @@ static int64_t image_bytes(const struct dataset_view *view)
     return view->count * (pixels + (int64_t)sizeof *view->labels);
 }
 
-static struct device_dataset *cpu_dataset_upload(struct backend *backend, const struct dataset_view *view)
+struct device_dataset *CPU_EXPORT(cpu_dataset_upload)(struct backend *backend, const struct dataset_view *view)
 {
     struct device_dataset *dataset = memory_alloc(1, sizeof *dataset);
     dataset->view = *view;
@@ -43,7 +43,7 @@ static struct device_dataset *cpu_dataset_upload(struct backend *backend, const 
     return dataset;
 }
 
-static void cpu_dataset_free(struct backend *backend, struct device_dataset *dataset)
+void CPU_EXPORT(cpu_dataset_free)(struct backend *backend, struct device_dataset *dataset)
 {
     if (!dataset) return;
     backend->allocated -= image_bytes(&dataset->view);
@@ -53,7 +53,7 @@ static void cpu_dataset_free(struct backend *backend, struct device_dataset *dat
     free(dataset);
 }
 
-static void cpu_dataset_set_order(struct backend *backend, struct device_dataset *dataset, const int32_t *order)
+void CPU_EXPORT(cpu_dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order)
 {
     (void)backend;
     dataset->ordered = order != NULL;
@@ -233,7 +233,7 @@ static void check_augment(const struct dataset_view *view, const struct augment_
 
 /* Draws the move of each sample of the batch in this step. */
 static const struct augment_move *draw_moves(struct backend *backend, const struct gather_task *task,
-                                             const struct augment_params *augment)
+                                             const struct augment_params *augment, uint32_t step)
 {
     const struct dataset_view *view = &task->dataset->view;
     struct cpu_backend *cpu = cpu_backend_of(backend);
@@ -242,50 +242,65 @@ static const struct augment_move *draw_moves(struct backend *backend, const stru
         cpu->move_count = task->x.shape.n;
         cpu->moves = backend->ops->alloc(backend, (size_t)cpu->move_count * sizeof *cpu->moves);
     }
-    uint32_t step = (uint32_t)cpu->state.step;
     for (int64_t n = 0; n < task->x.shape.n; n++)
         cpu->moves[n] = augment_draw(*augment, step, sample_index(task, n), (int)view->height, (int)view->width);
     return cpu->moves;
 }
 
-static void cpu_gather(struct backend *backend, const struct device_dataset *dataset,
-                       const struct augment_params *augment, const struct tensor *x, int32_t *labels)
+/* Leaves the batch as pixels. */
+static void run_pixels(struct backend *backend, struct gather_task *task)
 {
-    const struct dataset_view *view = &dataset->view;
-    struct shape s = x->shape;
-    struct gather_task task = {dataset, cpu_backend_of(backend)->state.batch_first, *x, NULL, NULL};
-    CHECK(shape_sample_count(s) == view->channels * view->height * view->width);
-    CHECK(task.first >= 0 && task.first + s.n <= view->count);
-    for (int64_t n = 0; n < s.n; n++) labels[n] = view->labels[sample_index(&task, n)];
-    if (x->kind == TENSOR_PIXELS) {
-        CHECK(!augment);
-        struct cpu_pixels *pixels = x->data;
-        pixels->offset = dataset->offset, pixels->scale = dataset->scale;
-        cpu_for(backend, cpu_pixels_steps(s.c), s.n * CPU_PIXELS_STEP, gather_pixels, &task);
-        return;
-    }
-    bool staged = augment && augment_is_staged(augment);
-    const int32_t *order = dataset->ordered ? dataset->order + task.first : NULL;
-    const struct cpu_stage stage = {augment, view, order, task.first, s.n};
-    check_augment(view, augment);
-    if (staged) task.staged = CPU_EXPORT(cpu_augment_stage)(backend, &stage);
-    if (augment && !staged) task.moves = draw_moves(backend, &task, augment);
-    void (*rows)(void *, int64_t, int64_t) = gather_rows;
-    if (task.moves) rows = s.h * s.w == 1 ? gather_moved_vectors : gather_moved_images;
-    cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, rows, &task);
-    if (staged) CPU_EXPORT(cpu_augment_holes)(backend, &stage, x);
+    struct cpu_pixels *pixels = task->x.data;
+    pixels->offset = task->dataset->offset, pixels->scale = task->dataset->scale;
+    cpu_for(backend, cpu_pixels_steps(task->x.shape.c), task->x.shape.n * CPU_PIXELS_STEP, gather_pixels, task);
 }
 
-static bool cpu_pixels_offered(const struct backend *backend, struct shape x, int64_t outputs)
+static void run_images(struct backend *backend, struct gather_task *task, const struct augment_params *augment,
+                       const struct step_state *state)
+{
+    const struct device_dataset *dataset = task->dataset;
+    struct shape s = task->x.shape;
+    const struct cpu_stage stage = {.augment = augment,
+                                    .view = &dataset->view,
+                                    .order = dataset->ordered ? dataset->order + task->first : NULL,
+                                    .first = task->first,
+                                    .count = s.n,
+                                    .step = (uint32_t)state->step,
+                                    .mix = &state->mix};
+    bool staged = augment && augment_is_staged(augment);
+    check_augment(stage.view, augment);
+    if (staged) task->staged = CPU_EXPORT(cpu_augment_stage)(backend, &stage);
+    if (augment && !staged) task->moves = draw_moves(backend, task, augment, stage.step);
+    void (*rows)(void *, int64_t, int64_t) = gather_rows;
+    if (task->moves) rows = s.h * s.w == 1 ? gather_moved_vectors : gather_moved_images;
+    cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK, rows, task);
+    if (staged) CPU_EXPORT(cpu_augment_holes)(backend, &stage, &task->x);
+}
+
+static void run_gather(struct backend *backend, const struct op_call *call)
+{
+    const struct gather_params *params = &call->op->gather;
+    const struct step_state *state = &call->input->state;
+    struct gather_task task = {.dataset = call->input->data, .first = state->batch_first, .x = call->tensor[GATHER_X]};
+    const struct dataset_view *view = &task.dataset->view;
+    int32_t *labels = call->tensor[GATHER_LABELS].data;
+    CHECK(shape_sample_count(task.x.shape) == view->channels * view->height * view->width);
+    CHECK(task.first >= 0 && task.first + task.x.shape.n <= view->count);
+    for (int64_t n = 0; n < task.x.shape.n; n++) labels[n] = view->labels[sample_index(&task, n)];
+    if (task.x.kind != TENSOR_PIXELS) {
+        run_images(backend, &task, params->augmented ? &params->augment : NULL, state);
+        return;
+    }
+    CHECK(!params->augmented);
+    run_pixels(backend, &task);
+}
+
+bool CPU_EXPORT(cpu_pixels_offered)(const struct backend *backend, struct shape x, int64_t outputs)
 {
     return ((const struct cpu_backend *)backend)->bytes && x.h == 1 && x.w == 1 && outputs >= CPU_BLOCK;
 }
 
-void CPU_EXPORT(cpu_data_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_data_install)(struct op_function *functions)
 {
-    ops->dataset_upload = cpu_dataset_upload;
-    ops->dataset_free = cpu_dataset_free;
-    ops->dataset_set_order = cpu_dataset_set_order;
-    ops->gather = cpu_gather;
-    ops->pixels_offered = cpu_pixels_offered;
+    functions[OP_GATHER] = (struct op_function){.run = run_gather};
 }

@@ -61,7 +61,7 @@ static void run_bf16(void *argument, int64_t first, int64_t last)
 
 #endif
 
-static double cpu_measure_peak(struct backend *backend)
+double CPU_EXPORT(cpu_measure_peak)(struct backend *backend)
 {
     struct cpu_threads *threads = cpu_backend_of(backend)->threads;
     int count = cpu_threads_count(threads);
@@ -80,9 +80,4 @@ static double cpu_measure_peak(struct backend *backend)
     }
     free(tasks);
     return best;
-}
-
-void CPU_EXPORT(cpu_peak_install)(struct backend_ops *ops)
-{
-    ops->measure_peak = cpu_measure_peak;
 }

@@ -51,8 +51,9 @@ static void check_vectors(const struct tensor *a, const struct tensor *b)
     CHECK(shape_equal(a->shape, b->shape) && a->shape.h == 1 && a->shape.w == 1);
 }
 
-static void cpu_softmax_forward(struct backend *backend, const struct tensor *x, const struct tensor *y)
+static void run_softmax(struct backend *backend, const struct op_call *call)
 {
+    const struct tensor *x = &call->tensor[SOFTMAX_X], *y = &call->tensor[SOFTMAX_Y];
     (void)backend;
     check_vectors(x, y);
     for (int64_t n = 0; n < x->shape.n; n++) {
@@ -63,15 +64,16 @@ static void cpu_softmax_forward(struct backend *backend, const struct tensor *x,
 
 static const double smallest_normal = sizeof(real) == sizeof(float) ? FLT_MIN : DBL_MIN;
 
-/* y as softmax_backward reads it where dy is its gradient (see backend.h). NaN stays. */
+/* y as the backward pass reads it where dy is its gradient (see backend.h). NaN stays. */
 static double read_probability(real y, real dy)
 {
     return dy != 0 && (double)y < smallest_normal ? smallest_normal : (double)y;
 }
 
-static void cpu_softmax_backward(struct backend *backend, const struct tensor *y, const struct tensor *dy,
-                                 const struct tensor *dx)
+static void run_softmax_backward(struct backend *backend, const struct op_call *call)
 {
+    const struct tensor *y = &call->tensor[SOFTMAX_BACKWARD_Y], *dy = &call->tensor[SOFTMAX_BACKWARD_DY];
+    const struct tensor *dx = &call->tensor[SOFTMAX_BACKWARD_DX];
     (void)backend;
     check_vectors(y, dy);
     check_vectors(y, dx);
@@ -91,20 +93,19 @@ static void cpu_softmax_backward(struct backend *backend, const struct tensor *y
     }
 }
 
-static void cpu_metrics_reset(struct backend *backend)
-{
-    cpu_backend_of(backend)->metrics = (struct metrics){0};
-}
+/* --- losses --- */
 
-static void cpu_metrics_write(struct backend *backend, struct metrics metrics)
-{
-    cpu_backend_of(backend)->metrics = metrics;
-}
-
-static struct metrics cpu_metrics_read(struct backend *backend)
-{
-    return cpu_backend_of(backend)->metrics;
-}
+/* The operands and parameters of a loss in this run. */
+struct loss {
+    const struct tensor *x, *dx; /* (N,D,1,1): probabilities or logits, and their gradient; NULL: none is wanted */
+    const struct tensor *logits; /* of a cross-entropy, or NULL */
+    const int32_t *labels;       /* (N) */
+    const real *weights;         /* (D), by class; NULL: all 1 */
+    struct metrics *metrics;
+    int64_t skipped;  /* first samples that the metrics leave out */
+    double smoothing; /* s */
+    double second;    /* m, the share of the partner's label */
+};
 
 /* True where the largest output is the label's: no other is larger, none before it is as large, none is NaN. */
 static bool is_correct(const struct tensor *x, int64_t n, int32_t label)
@@ -126,10 +127,11 @@ struct target {
 };
 
 /* The targets of sample n. A share of 0 is left out, since its feature may be infinite. */
-static struct target find_target(struct backend *backend, const struct loss_params *params, struct shape shape,
-                                 const int32_t *labels, int64_t n)
+static struct target find_target(const struct loss *loss, int64_t n)
 {
-    double second = params->mixed ? cpu_backend_of(backend)->state.mix.second / 65536.0 : 0;
+    struct shape shape = loss->x->shape;
+    const int32_t *labels = loss->labels;
+    double second = loss->second;
     struct target target = {1, {labels[n], labels[(n + 1) % shape.n]}, {1 - second, second}};
     CHECK(target.label[0] >= 0 && target.label[0] < shape.c && target.label[1] >= 0 && target.label[1] < shape.c);
     if (second > 0) target.count = 2;
@@ -158,16 +160,16 @@ static double target_weight(const struct weighing *w, const struct target *targe
     return weight;
 }
 
-static struct weighing weigh(struct backend *backend, const struct loss_params *params, struct shape shape,
-                             const int32_t *labels)
+static struct weighing weigh(const struct loss *loss)
 {
-    struct weighing w = {NULL, params->smoothing, 1, (double)shape.n, 1};
-    if (!params->class_weights) return w;
-    w.weights = params->class_weights->data;
+    struct shape shape = loss->x->shape;
+    struct weighing w = {NULL, loss->smoothing, 1, (double)shape.n, 1};
+    if (!loss->weights) return w;
+    w.weights = loss->weights;
     w.mean = w.total = 0;
     for (int64_t d = 0; d < shape.c; d++) w.mean += class_weight(&w, d) / (double)shape.c;
     for (int64_t n = 0; n < shape.n; n++) {
-        struct target target = find_target(backend, params, shape, labels, n);
+        struct target target = find_target(loss, n);
         w.total += target_weight(&w, &target);
     }
     if (w.total == 0) w.total = INFINITY;
@@ -181,56 +183,61 @@ static double target_sum(const struct weighing *w, const struct target *target)
     return w->weights ? (1 - w->smoothing) * target_weight(w, target) + w->smoothing * w->mean : 1;
 }
 
-static void check_params(const struct loss_params *params, const struct tensor *x, const struct tensor *dx)
+static void check_loss(const struct loss *loss)
 {
-    CHECK(!params->class_weights || params->class_weights->shape.c == x->shape.c);
-    CHECK(!params->logits || shape_equal(params->logits->shape, x->shape));
-    CHECK(params->smoothing >= 0 && params->smoothing < 1);
-    CHECK(params->skipped >= 0 && params->skipped < x->shape.n && !(dx && params->skipped > 0));
-    if (dx) check_vectors(x, dx);
+    CHECK(!loss->logits || shape_equal(loss->logits->shape, loss->x->shape));
+    CHECK(loss->smoothing >= 0 && loss->smoothing < 1);
+    CHECK(loss->skipped >= 0 && loss->skipped < loss->x->shape.n && !(loss->dx && loss->skipped > 0));
+    if (loss->dx) check_vectors(loss->x, loss->dx);
 }
 
-static void add_sample(struct backend *backend, const struct loss_params *params, const struct tensor *x, int64_t n,
-                       int32_t label, double loss)
+/* Adds a sample, whose loss is `value`, to the metrics. */
+static void add_sample(const struct loss *loss, int64_t n, int32_t label, double value)
 {
-    struct metrics *metrics = &cpu_backend_of(backend)->metrics;
-    CHECK(label >= 0 && label < x->shape.c);
-    if (n < params->skipped) return;
-    metrics->loss += loss;
-    metrics->correct += is_correct(x, n, label);
+    struct metrics *metrics = loss->metrics;
+    CHECK(label >= 0 && label < loss->x->shape.c);
+    if (n < loss->skipped) return;
+    metrics->loss += value;
+    metrics->correct += is_correct(loss->x, n, label);
     metrics->count++;
 }
 
 /* -log of the label's probability in sample n. A probability that has underflowed is computed anew from the logits, if
  * there are any. */
-static double label_loss(const struct loss_params *params, const struct tensor *probabilities, int64_t n, int32_t label)
+static double label_loss(const struct loss *loss, int64_t n, int32_t label)
 {
-    const struct tensor *x = params->logits;
-    int64_t at = feature_offset(probabilities->shape, n, label);
-    double p = (double)((const real *)probabilities->data)[at];
+    const struct tensor *x = loss->logits;
+    int64_t at = feature_offset(loss->x->shape, n, label);
+    double p = (double)((const real *)loss->x->data)[at];
     if (!(p < smallest_normal)) return -log(p); /* NaN too */
     if (!x) return -log(smallest_normal);
     double sum, max = max_and_sum(x, n, &sum);
     return max + log(sum) - (double)((const real *)x->data)[at];
 }
 
-static void cpu_cross_entropy(struct backend *backend, const struct loss_params *params,
-                              const struct tensor *probabilities, const int32_t *labels,
-                              const struct tensor *dprobabilities)
+static void run_cross_entropy(struct backend *backend, const struct op_call *call)
 {
-    const real *p = probabilities->data;
-    struct shape s = probabilities->shape;
-    check_params(params, probabilities, dprobabilities);
-    CHECK(!params->mixed);
-    if (dprobabilities) memset(dprobabilities->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, s));
-    struct weighing w = weigh(backend, params, s, labels);
+    const struct tensor *t = call->tensor;
+    struct loss loss = {.x = &t[CROSS_ENTROPY_PROBABILITIES],
+                        .dx = cpu_operand(call, CROSS_ENTROPY_DPROBABILITIES),
+                        .logits = cpu_operand(call, CROSS_ENTROPY_LOGITS),
+                        .labels = t[CROSS_ENTROPY_LABELS].data,
+                        .weights = t[CROSS_ENTROPY_WEIGHTS].data,
+                        .metrics = t[CROSS_ENTROPY_METRICS].data,
+                        .skipped = call->input->skipped};
+    const real *p = loss.x->data;
+    struct shape s = loss.x->shape;
+    check_loss(&loss);
+    CHECK(!call->op->loss.mixed && (!loss.weights || t[CROSS_ENTROPY_WEIGHTS].shape.c == s.c));
+    if (loss.dx) memset(loss.dx->data, 0, tensor_bytes(backend, TENSOR_ACTIVATION, s));
+    struct weighing w = weigh(&loss);
     for (int64_t n = 0; n < s.n; n++) {
-        int64_t at = feature_offset(s, n, labels[n]);
+        int32_t label = loss.labels[n];
+        int64_t at = feature_offset(s, n, label);
         double value = (double)p[at] < smallest_normal ? smallest_normal : (double)p[at];
-        double weight = class_weight(&w, labels[n]);
-        double loss = label_loss(params, probabilities, n, labels[n]);
-        add_sample(backend, params, probabilities, n, labels[n], loss * (weight * w.per_sample));
-        if (dprobabilities) ((real *)dprobabilities->data)[at] = (real)(-weight / (w.total * value));
+        double weight = class_weight(&w, label);
+        add_sample(&loss, n, label, label_loss(&loss, n, label) * (weight * w.per_sample));
+        if (loss.dx) ((real *)loss.dx->data)[at] = (real)(-weight / (w.total * value));
     }
 }
 
@@ -261,31 +268,37 @@ static void subtract_targets(const struct tensor *dx, int64_t n, const struct ta
     }
 }
 
-static void cpu_softmax_cross_entropy(struct backend *backend, const struct loss_params *params,
-                                      const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits)
+static void run_softmax_cross_entropy(struct backend *backend, const struct op_call *call)
 {
-    struct shape s = logits->shape;
-    check_params(params, logits, dlogits);
-    struct weighing w = weigh(backend, params, s, labels);
-    for (int64_t n = 0; n < s.n; n++) {
-        struct target target = find_target(backend, params, s, labels, n);
+    const struct tensor *t = call->tensor;
+    struct loss loss = {.x = &t[SOFTMAX_CROSS_ENTROPY_LOGITS],
+                        .dx = cpu_operand(call, SOFTMAX_CROSS_ENTROPY_DLOGITS),
+                        .labels = t[SOFTMAX_CROSS_ENTROPY_LABELS].data,
+                        .weights = t[SOFTMAX_CROSS_ENTROPY_WEIGHTS].data,
+                        .metrics = t[SOFTMAX_CROSS_ENTROPY_METRICS].data,
+                        .skipped = call->input->skipped,
+                        .smoothing = call->op->loss.smoothing,
+                        .second = call->op->loss.mixed ? call->input->state.mix.second / 65536.0 : 0};
+    const struct tensor *logits = loss.x;
+    (void)backend;
+    check_loss(&loss);
+    CHECK(!loss.weights || t[SOFTMAX_CROSS_ENTROPY_WEIGHTS].shape.c == logits->shape.c);
+    struct weighing w = weigh(&loss);
+    for (int64_t n = 0; n < logits->shape.n; n++) {
+        struct target target = find_target(&loss, n);
         double sum, max = max_and_sum(logits, n, &sum), targets = target_sum(&w, &target);
-        double loss = targets * (max + log(sum)) - target_dot(logits, n, &target, &w);
-        int32_t larger = target.label[target.share[1] > target.share[0]];
-        add_sample(backend, params, logits, n, larger, loss * w.per_sample);
-        if (!dlogits) continue;
-        write_softmax(logits, dlogits, n, max, sum, targets / w.total);
-        subtract_targets(dlogits, n, &target, &w);
+        double value = targets * (max + log(sum)) - target_dot(logits, n, &target, &w);
+        add_sample(&loss, n, target.label[target.share[1] > target.share[0]], value * w.per_sample);
+        if (!loss.dx) continue;
+        write_softmax(logits, loss.dx, n, max, sum, targets / w.total);
+        subtract_targets(loss.dx, n, &target, &w);
     }
 }
 
-void CPU_EXPORT(cpu_softmax_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_softmax_install)(struct op_function *functions)
 {
-    ops->softmax_forward = cpu_softmax_forward;
-    ops->softmax_backward = cpu_softmax_backward;
-    ops->metrics_reset = cpu_metrics_reset;
-    ops->metrics_write = cpu_metrics_write;
-    ops->metrics_read = cpu_metrics_read;
-    ops->cross_entropy = cpu_cross_entropy;
-    ops->softmax_cross_entropy = cpu_softmax_cross_entropy;
+    functions[OP_SOFTMAX] = (struct op_function){.run = run_softmax};
+    functions[OP_SOFTMAX_BACKWARD] = (struct op_function){.run = run_softmax_backward};
+    functions[OP_CROSS_ENTROPY] = (struct op_function){.run = run_cross_entropy};
+    functions[OP_SOFTMAX_CROSS_ENTROPY] = (struct op_function){.run = run_softmax_cross_entropy};
 }

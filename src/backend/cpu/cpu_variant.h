@@ -129,7 +129,6 @@ struct cpu_backend {
     struct backend base; /* first: a struct backend * of this variant is a struct cpu_backend * */
     struct cpu_threads *threads;
     struct step_state state;
-    struct metrics metrics;
     enum winograd winograd_choice;
     struct cpu_winograd *winograd; /* scratch memory of Winograd's convolution, once a layer needs it */
     struct augment_move *moves;    /* [move_count], for gather: grows with the batch */
