@@ -13,7 +13,7 @@ static struct prepared *prepare(struct network *network, struct network_program 
                                 const struct runner_options *options, void **work)
 {
     struct backend *backend = network->backend;
-    program_place(made->program, !options->apart);
+    program_finish(made->program, !options->apart);
     *work = backend->ops->alloc(backend, (size_t)made->program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = *work};
     network_bases(network, base);
@@ -32,11 +32,7 @@ struct runner runner_open(struct network *network, struct runner_options options
                                       .dinput = options.dinput,
                                       .keep = true};
     runner.training = network_write(network, &request);
-    if (options.optimizer) {
-        optimizer_write(options.optimizer, runner.training.program);
-        program_attach(runner.training.program);
-        program_coalesce(runner.training.program);
-    }
+    if (options.optimizer) optimizer_write(options.optimizer, runner.training.program);
     runner.train = prepare(network, &runner.training, &options, &runner.work[0]);
     request.mode = LAYER_EVALUATE;
     request.loss = request.backward = request.dinput = false;
@@ -52,6 +48,22 @@ void runner_close(struct runner *runner)
     prepared_free(runner->train), prepared_free(runner->evaluate);
     program_free(runner->training.program), program_free(runner->evaluation.program);
     for (int i = 0; i < 2; i++) backend->ops->free(backend, runner->work[i]);
+}
+
+bool runner_takes_pixels(struct backend *backend)
+{
+    const struct layer_spec linear = {.kind = LAYER_LINEAR, .linear = {.units = 16}};
+    const struct gather_params gather = {.pixels = true};
+    const struct network_request request = {.mode = LAYER_EVALUATE, .n = 1, .last = 1, .gather = &gather};
+    struct network *network;
+    struct status status = {0};
+    CHECK(network_build(&network, backend, &linear, 1, LOSS_FUSED, (struct shape){1, 1, 1, 1}, 1, &status));
+    struct network_program made = network_write(network, &request);
+    program_finish(made.program, true);
+    bool takes = made.program->tensors[made.x[0]].kind == TENSOR_PIXELS;
+    program_free(made.program);
+    network_destroy(network);
+    return takes;
 }
 
 static struct tensor tensor_of(const struct runner *runner, const struct network_program *made, int tensor)

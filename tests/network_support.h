@@ -28,6 +28,9 @@ struct runner_options {
 struct runner runner_open(struct network *network, struct runner_options options);
 void runner_close(struct runner *runner);
 
+/* True where the backend leaves a batch as pixels for a network that begins with a linear layer. */
+bool runner_takes_pixels(struct backend *backend);
+
 /* The batch, the output of the last layer and the gradient with respect to the batch, with n samples. */
 struct tensor runner_input(const struct runner *runner, enum layer_mode mode);
 struct tensor runner_output(const struct runner *runner, enum layer_mode mode);

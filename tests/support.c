@@ -126,7 +126,7 @@ void support_gather(struct backend *backend, const struct device_dataset *datase
 {
     struct tensor labels_of_x = {labels, {x->shape.n, 1, 1, 1}, TENSOR_LABELS};
     struct op op = op_make(OP_GATHER);
-    if (augment) op.gather = (struct gather_params){true, *augment};
+    if (augment) op.gather = (struct gather_params){.augmented = true, .augment = *augment};
     backend_run_op(backend, op, (struct run_input){.state = state, .data = dataset},
                    OPERANDS([GATHER_X] = x, [GATHER_LABELS] = &labels_of_x));
 }

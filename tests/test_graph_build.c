@@ -7,6 +7,7 @@
 
 #include "backend/prepared.h"
 #include "experiment_support.h"
+#include "network_support.h"
 #include "nn/network.h"
 #include "program/passes.h"
 
@@ -172,8 +173,8 @@ static struct network *build_pixels(struct backend *backend, const struct layer_
     return network;
 }
 
-/* The scores of a data set of random images. */
-static double *scores_of(struct network *network, bool pixels)
+/* The scores of a data set of random images. `pixels` allows the program to take its bytes; `taken`: whether it does. */
+static double *scores_of(struct network *network, bool pixels, bool taken)
 {
     struct backend *backend = network->backend;
     uint8_t bytes[SAMPLES * FEATURES];
@@ -183,16 +184,12 @@ static double *scores_of(struct network *network, bool pixels)
     for (int i = 0; i < FEATURES; i++) offset[i] = 100;
     struct dataset_view view = {SAMPLES, 1, FEATURES, 1, bytes, labels, offset, &scale, NULL, false};
     struct device_dataset *data = backend->ops->dataset_upload(backend, &view);
-    const struct gather_params gather = {.augmented = false};
-    struct network_request request = {.mode = LAYER_EVALUATE,
-                                      .n = SAMPLES,
-                                      .last = network->layer_count,
-                                      .gather = &gather,
-                                      .pixels = pixels,
-                                      .keep = true};
+    const struct gather_params gather = {.augmented = false, .pixels = pixels};
+    struct network_request request = {
+        .mode = LAYER_EVALUATE, .n = SAMPLES, .last = network->layer_count, .gather = &gather, .keep = true};
     struct network_program made = network_write(network, &request);
-    cr_expect_eq(made.program->tensors[made.x[0]].kind == TENSOR_PIXELS, pixels && network_takes_pixels(network));
-    program_place(made.program, true);
+    program_finish(made.program, true);
+    cr_expect_eq(made.program->tensors[made.x[0]].kind == TENSOR_PIXELS, taken);
     void *work = backend->ops->alloc(backend, (size_t)made.program->work_bytes), *base[SPACES] = {[SPACE_WORK] = work};
     network_bases(network, base);
     struct prepared *prepared = prepared_create(made.program, backend, base);
@@ -215,11 +212,8 @@ Test(graph_build, pixels_where_every_reader_takes_them)
     const struct layer_spec sum[] = {{LINEAR(FEATURES), .name = "a"}, {ADD, .input = {"a", "input"}}, {LINEAR(17)}};
     struct backend *backend = backend_of(PRECISION_FP32, 2);
     struct network *both = build_pixels(backend, linear, 3), *mixed = build_pixels(backend, sum, 3);
-    struct shape input = {SAMPLES, FEATURES, 1, 1};
-    bool offered = backend->ops->pixels_offered && backend->ops->pixels_offered(backend, input, 17);
-    cr_expect_eq(network_takes_pixels(both), offered);
-    cr_expect_not(network_takes_pixels(mixed));
-    double *bytes = scores_of(both, true), *numbers = scores_of(both, false), *same = scores_of(mixed, true);
+    double *bytes = scores_of(both, true, runner_takes_pixels(backend));
+    double *numbers = scores_of(both, false, false), *same = scores_of(mixed, true, false);
     /* sums of 2 * 20 products of size 10 * 0.2 */
     cr_expect(support_close(bytes, numbers, SAMPLES * 17, 1e-4, 0, message, sizeof message), "%s", message);
     free(bytes), free(numbers), free(same);

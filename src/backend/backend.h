@@ -26,6 +26,7 @@
 #include "util/status.h"
 
 struct backend;
+struct program;        /* a list of operations: program/program.h */
 struct conv2d_plan;    /* a backend's own: descriptors, scratch memory, the choice of algorithm */
 struct update_plan;    /* the same for an optimizer that updates whole filters */
 struct op_function;    /* how a kind of operation of a program is computed: prepared.h */
@@ -285,6 +286,10 @@ struct backend_ops {
      * (body, argument) and replay it afterwards. */
     void (*run)(struct backend *backend, void (*body)(void *), void *argument);
 
+    /* Optional. Changes a finished program, whose tensors have no places yet, where this device knows better: the results
+     * stay as they are, or change within rounding where the ops allow it. Called once (program_finish). */
+    void (*rewrite)(struct backend *backend, struct program *program);
+
     /* Returns the multiplications and additions per second that the device's arithmetic can do at most in its
      * precision, measured now (some 0.1 s). */
     double (*measure_peak)(struct backend *backend);
@@ -300,12 +305,6 @@ struct backend_ops {
      * and changed as augment says. augment may be NULL: no change. */
     void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
                    const struct tensor *x, int32_t *labels);
-    /* Optional. True where gather, unless it augments, may leave the batch as pixels, x (N,D,1,1) of TENSOR_PIXELS, for
-     * a linear layer with that many outputs. conv2d_forward and conv2d_backward (with dx NULL) of its plan then
-     * normalise them within their products, with the same results to within rounding. Nothing else reads or writes such
-     * a tensor, and it refers to the data set. */
-    bool (*pixels_offered)(const struct backend *backend, struct shape x, int64_t outputs);
-
     /* --- convolution and linear --- */
     /* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
     struct conv2d_plan *(*conv2d_plan_create)(struct backend *backend, struct window window, struct shape input,
@@ -462,7 +461,7 @@ struct backend {
     int64_t memory_bytes;  /* the device's memory, as far as the process may use it; alloc gives nothing larger */
     int64_t allocated;     /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
     char pci_bus_id[32];   /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
-    bool fuse;             /* as in the options: use the optional entries of the table */
+    bool fuse;             /* as in the options */
     char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */
 };
 

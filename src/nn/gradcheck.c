@@ -377,7 +377,7 @@ static void check_open(struct check *check, struct layer_group group)
                                       .keep = true};
     check->group = group;
     check->made = network_write(network, &request);
-    program_place(check->made.program, true);
+    program_finish(check->made.program, true);
     check->work = backend->ops->alloc(backend, (size_t)check->made.program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = check->work};
     network_bases(network, base);

@@ -309,25 +309,6 @@ void network_set_metrics(const struct network *network, struct metrics sums)
     metrics_write(network->backend, &network->metrics, sums);
 }
 
-/* True where the network's input may come to the layer as pixels. */
-static bool allows_pixels(const struct layer *layer)
-{
-    struct backend *backend = layer->backend;
-    for (int k = 0; k < layer->sources.count; k++)
-        if (layer->sources.layer[k] == NETWORK_INPUT &&
-            !(layer->spec.kind == LAYER_LINEAR &&
-              backend->ops->pixels_offered(backend, layer->input[k], layer->output.c)))
-            return false;
-    return true;
-}
-
-bool network_takes_pixels(const struct network *network)
-{
-    bool allowed = network->backend->ops->pixels_offered != NULL;
-    for (int i = 0; allowed && i < network->layer_count; i++) allowed = allows_pixels(&network->layers[i]);
-    return allowed;
-}
-
 void network_set_class_weights(struct network *network, const double *weights)
 {
     struct backend *backend = network->backend;

@@ -68,7 +68,6 @@ struct network_request {
     int64_t n;                          /* largest batch */
     int first, last;                    /* layers first .. last-1 */
     const struct gather_params *gather; /* how the batch comes from the data set; NULL: the caller fills it */
-    bool pixels;                        /* the batch may stay TENSOR_PIXELS (network_takes_pixels) */
     bool loss;                          /* add the loss: of training, or that of evaluations */
     bool backward;                      /* in training, also the gradients */
     bool dinput;                        /* with the gradients with respect to what the program reads */
@@ -90,7 +89,7 @@ struct network_program {
     int dy;        /* without a loss the gradient with respect to y, which the caller fills */
 };
 
-/* Writes the program, fused. Nothing is placed yet: append what is missing, then program_place. */
+/* Writes the program, fused. Nothing is placed yet: append what is missing, then program_finish. */
 struct network_program network_write(const struct network *network, const struct network_request *request);
 
 /* Checks that the backend computes every op of a program of the network. The error (STATUS_USAGE) names layer, op and
@@ -105,9 +104,6 @@ void network_bases(const struct network *network, void *base[]);
 
 /* A tensor of SPACE_WORK that is kept, for the largest batch, where that space begins at `work`. */
 struct tensor network_tensor(const struct network_program *made, int tensor, void *work);
-
-/* True where the backend can take the batch as the data set's own pixels. */
-bool network_takes_pixels(const struct network *network);
 
 /* True where an evaluation depends on how samples are batched: a batch normalization without running statistics
  * normalises by the batch at hand. */

@@ -28,13 +28,7 @@ static int add_input(const struct writer *writer, int layer)
     struct program *program = writer->made->program;
     struct shape shape = layer == NETWORK_INPUT ? network->input : network->layers[layer].output;
     int x = program_activation(program, "x", shape.c, shape.h, shape.w);
-    bool pixels = request->gather && request->pixels && network_takes_pixels(network);
-    struct program_tensor *tensor = &program->tensors[x];
-    if (pixels) {
-        tensor->kind = TENSOR_PIXELS;
-        tensor->bytes = tensor_bytes(network->backend, TENSOR_PIXELS, tensor->shape);
-    }
-    tensor->keep = !request->gather;
+    program->tensors[x].keep = !request->gather;
     return x;
 }
 

@@ -19,7 +19,7 @@ static bool prepare(struct predictor *predictor, struct status *status)
         .mode = LAYER_EVALUATE, .n = network->max_batch, .last = network->layer_count, .keep = true};
     predictor->program = network_write(network, &request);
     if (!network_check_support(network, predictor->program.program, status)) return false;
-    program_place(predictor->program.program, true);
+    program_finish(predictor->program.program, true);
     predictor->work = backend->ops->alloc(backend, (size_t)predictor->program.program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = predictor->work};
     network_bases(network, base);

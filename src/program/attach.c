@@ -20,8 +20,7 @@ static bool has_clip(const struct program *program)
 
 void program_attach(struct program *program)
 {
-    const struct backend *backend = program->backend;
-    if (!backend->fuse || !backend->ops->update_begin || has_clip(program)) return;
+    if (!program->backend->fuse || has_clip(program)) return;
     struct program_versions *before = program_versions_take(program);
     for (int i = 0; i < program->op_count; i++) {
         struct op update = program->ops[i];

@@ -167,6 +167,7 @@ struct operand_row {
 struct gather_params {
     bool augmented; /* else `augment` means nothing, and the images enter as they are */
     struct augment_params augment;
+    bool pixels; /* x (N,D,1,1) may become TENSOR_PIXELS by a backend's rewrite: results agree to within rounding */
 };
 
 /* A sum or a broadcast over the B = N*H*W values of a channel. */

@@ -14,8 +14,9 @@ void program_fold(struct program *program);
 void program_fuse(struct program *program);
 
 /* Puts the UPDATE of a weight right behind the CONV2D_BACKWARD that writes its gradient, which then takes the step along:
- * the gradient is in a cache. Results are the same to the bit. Does nothing where the backend cannot, where gradients are
- * clipped, or where the rule wants whole matrices. Before program_coalesce. */
+ * the gradient is in a cache. Results are the same to the bit. Does nothing where the backend must not fuse, where
+ * gradients are clipped, or where the rule wants whole matrices. Before program_coalesce. For the `rewrite` of backends
+ * that can do so. */
 void program_attach(struct program *program);
 
 /* Joins UPDATE ops of one elementwise rule over tensors that are neighbours in their arenas into ops over ranges. A rule
@@ -36,6 +37,9 @@ struct program_life *program_lives(const struct program *program);
  * the other's begins. Sets work_bytes. `shared` false: each has bytes of its own. The last pass, after which none adds a
  * tensor. */
 void program_place(struct program *program, bool shared);
+
+/* The last passes: the backend's rewrite, program_coalesce, program_place. */
+void program_finish(struct program *program, bool shared);
 
 /* The largest sum of the bytes of the tensors of SPACE_WORK that are alive in one op: no plan takes less. */
 int64_t program_work_bound(const struct program *program);

@@ -1,12 +1,12 @@
 /* A program: a list of operations on tensors, for one backend and batches of up to max_n samples. A network is built as
  * such lists once, passed through passes that change a list, prepared by the backend and then run:
  *
- *   training    forward ops -> fuse -> gradient -> clip, update, average -> lifetime -> prepare
- *   evaluation  forward ops -> fold -> fuse                              -> lifetime -> prepare
+ *   training    forward ops -> fuse -> gradient -> clip, update, average -> finish -> prepare
+ *   evaluation  forward ops -> fold -> fuse                              -> finish -> prepare
  *
  * Programs share parameters, gradients and statistics by a space and an offset in it; whoever runs a program gives each
  * space its base address. Tensors of SPACE_WORK live from the op that writes them to the last one that reads them, and
- * share memory (lifetime.h). */
+ * share memory (passes.h). */
 #ifndef PROGRAM_H
 #define PROGRAM_H
 

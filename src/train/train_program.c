@@ -19,20 +19,18 @@ struct network_program train_program_write(const struct experiment *experiment, 
 {
     struct gather_params gather = {.augment = augment_from_experiment(experiment)};
     gather.augmented = changes_images(&gather.augment);
+    gather.pixels = !gather.augmented;
     const struct network_request request = {.mode = LAYER_TRAIN,
                                             .n = experiment->train.batch_size,
                                             .last = network->layer_count,
                                             .gather = &gather,
-                                            .pixels = !gather.augmented,
                                             .loss = true,
                                             .backward = true};
     struct network_program made = network_write(network, &request);
     if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, made.program);
     optimizer_write(optimizer, made.program);
     ema_write(ema, made.program);
-    program_attach(made.program);
-    program_coalesce(made.program);
-    program_place(made.program, true);
+    program_finish(made.program, true);
     return made;
 }
 
@@ -40,16 +38,11 @@ struct network_program train_program_write_evaluation(const struct experiment *e
                                                       const struct network *network, int64_t n)
 {
     const struct augment_params augment = augment_from_experiment(experiment);
-    const struct gather_params gather = {.augmented = false};
-    const struct network_request request = {.mode = LAYER_EVALUATE,
-                                            .n = n,
-                                            .last = network->layer_count,
-                                            .gather = &gather,
-                                            .pixels = !changes_images(&augment),
-                                            .loss = true,
-                                            .fold = true};
+    const struct gather_params gather = {.augmented = false, .pixels = !changes_images(&augment)};
+    const struct network_request request = {
+        .mode = LAYER_EVALUATE, .n = n, .last = network->layer_count, .gather = &gather, .loss = true, .fold = true};
     struct network_program made = network_write(network, &request);
-    program_place(made.program, true);
+    program_finish(made.program, true);
     return made;
 }
 

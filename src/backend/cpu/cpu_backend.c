@@ -12,6 +12,7 @@
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_update.h"
 #include "backend/cpu/shared/cpu_create.h"
+#include "backend/cpu/shared/cpu_rewrite.h"
 #include "backend/op_entries.h"
 #include "util/memory.h"
 
@@ -155,6 +156,11 @@ static void cpu_run(struct backend *backend, void (*body)(void *), void *argumen
     body(argument);
 }
 
+static void rewrite(struct backend *backend, struct program *program)
+{
+    cpu_rewrite(program, cpu_backend_of(backend)->bytes != NULL);
+}
+
 struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, const struct backend_options *options)
 {
     struct backend_ops *ops = memory_alloc(1, sizeof *ops);
@@ -172,7 +178,7 @@ struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, cons
         .dataset_upload = CPU_EXPORT(cpu_dataset_upload),
         .dataset_free = CPU_EXPORT(cpu_dataset_free),
         .dataset_set_order = CPU_EXPORT(cpu_dataset_set_order),
-        .pixels_offered = CPU_EXPORT(cpu_pixels_offered),
+        .rewrite = rewrite,
     };
     struct op_function *functions = memory_alloc(OP_KIND_COUNT, sizeof *functions);
     memcpy(functions, op_entries, sizeof op_entries);

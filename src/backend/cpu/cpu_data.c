@@ -295,11 +295,6 @@ static void run_gather(struct backend *backend, const struct op_call *call)
     run_pixels(backend, &task);
 }
 
-bool CPU_EXPORT(cpu_pixels_offered)(const struct backend *backend, struct shape x, int64_t outputs)
-{
-    return ((const struct cpu_backend *)backend)->bytes && x.h == 1 && x.w == 1 && outputs >= CPU_BLOCK;
-}
-
 void CPU_EXPORT(cpu_data_install)(struct op_function *functions)
 {
     functions[OP_GATHER] = (struct op_function){.run = run_gather};

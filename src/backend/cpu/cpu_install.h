@@ -29,7 +29,6 @@ void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
 struct device_dataset *CPU_EXPORT(cpu_dataset_upload)(struct backend *backend, const struct dataset_view *view);
 void CPU_EXPORT(cpu_dataset_free)(struct backend *backend, struct device_dataset *dataset);
 void CPU_EXPORT(cpu_dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
-bool CPU_EXPORT(cpu_pixels_offered)(const struct backend *backend, struct shape x, int64_t outputs);
 double CPU_EXPORT(cpu_measure_peak)(struct backend *backend);
 
 /* Creates the backend of this variant, which takes ownership of the threads. options->threads and options->cpu_isa are

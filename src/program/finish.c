@@ -1,0 +1,10 @@
+/* The last passes over a program (passes.h). */
+#include "program/passes.h"
+
+void program_finish(struct program *program, bool shared)
+{
+    struct backend *backend = program->backend;
+    if (backend->ops->rewrite) backend->ops->rewrite(backend, program);
+    program_coalesce(program);
+    program_place(program, shared);
+}
