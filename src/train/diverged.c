@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "backend/prepared.h"
 #include "train/checkpoint_private.h"
 #include "util/memory.h"
 
@@ -74,6 +75,10 @@ bool diverged_check_weights(struct trainer *trainer, const char *run, struct sta
 {
     struct backend *backend = trainer->backend;
     const struct network *network = trainer->network;
-    return isfinite(backend->ops->norm(backend, network->arena_count, network->parameters)) ||
-           fail(trainer, run, "a weight", status);
+    const struct tensor weights = {network->parameters, shape_vector((int64_t)network->arena_count), TENSOR_FLAT};
+    double magnitude;
+    backend_run_op(backend, op_make(OP_MAGNITUDE), (struct run_input){.n = 1},
+                   OPERANDS([MAGNITUDE_X] = &weights, [MAGNITUDE_Y] = &trainer->magnitude));
+    backend->ops->tensor_read(backend, &trainer->magnitude, &magnitude);
+    return isfinite(magnitude) || fail(trainer, run, "a weight", status);
 }

@@ -46,6 +46,7 @@ struct trainer {
     void *work;                                                /* SPACE_WORK of both, in turn */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */
+    struct tensor magnitude;          /* a double, for the norm of the weights */
     int32_t *part_order;              /* (train.count) order of train_part; NULL where that is all of the set or none */
     struct augment_params augment;    /* of the training batches */
     int64_t optimizer_bytes;          /* of memory, moving average included */

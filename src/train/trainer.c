@@ -184,6 +184,7 @@ static void prepare(struct trainer *trainer)
     trainer->train = prepared_create(trainer->training.program, backend, base);
     ema_evaluation_bases(&trainer->ema, base);
     if (trainer->evaluation.program) trainer->evaluate = prepared_create(trainer->evaluation.program, backend, base);
+    trainer->magnitude = tensor_alloc(backend, TENSOR_SCALAR, (struct shape){1, 1, 1, 1});
     rehearse(trainer);
     trainer->network->memory.scratch += backend->allocated - before - trainer->network->memory.work;
 }
@@ -259,6 +260,7 @@ void trainer_destroy(struct trainer *trainer)
         program_free(trainer->training.program);
         program_free(trainer->evaluation.program);
         backend->ops->free(backend, trainer->work);
+        tensor_free(backend, &trainer->magnitude);
         optimizer_destroy(&trainer->optimizer);
         ema_destroy(&trainer->ema);
         backend->ops->dataset_free(backend, trainer->train_set.data);

@@ -1,4 +1,4 @@
-/* The CPU backend's memory, boundary and steps; the table of operations is put together here. This file is compiled
+/* The CPU backend's memory and boundary; its tables are put together here. This file is compiled
  * once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_install.h"
 
@@ -10,10 +10,8 @@
 #include "backend/cpu/conv/cpu_bytes.h"
 #include "backend/cpu/conv/cpu_linear_pixels.h"
 #include "backend/cpu/conv/cpu_winograd.h"
-#include "backend/cpu/cpu_update.h"
 #include "backend/cpu/shared/cpu_create.h"
 #include "backend/cpu/shared/cpu_rewrite.h"
-#include "backend/op_entries.h"
 #include "util/memory.h"
 
 static void cpu_destroy(struct backend *backend)
@@ -24,10 +22,8 @@ static void cpu_destroy(struct backend *backend)
     free(cpu->staged);
     free(cpu->mixed);
     free(cpu->holes);
-    free(cpu->update);
     cpu_threads_destroy(cpu->threads);
     free(cpu->scratch);
-    free((void *)backend->ops);
     free((void *)backend->functions);
     free(cpu);
 }
@@ -145,63 +141,53 @@ static void cpu_tensor_read(struct backend *backend, const struct tensor *from, 
     }
 }
 
-static void cpu_set_state(struct backend *backend, const struct step_state *state)
-{
-    cpu_backend_of(backend)->state = *state;
-}
-
-static void cpu_run(struct backend *backend, void (*body)(void *), void *argument)
-{
-    (void)backend;
-    body(argument);
-}
-
 static void rewrite(struct backend *backend, struct program *program)
 {
     cpu_rewrite(program, cpu_backend_of(backend)->bytes != NULL);
 }
 
-struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, const struct backend_options *options)
+static const struct backend_ops operations = {
+    .destroy = cpu_destroy,
+    .alloc = cpu_alloc,
+    .free = cpu_free,
+    .zero = cpu_zero,
+    .tensor_count = cpu_tensor_count,
+    .tensor_write = cpu_tensor_write,
+    .tensor_read = cpu_tensor_read,
+    .measure_peak = CPU_EXPORT(cpu_measure_peak),
+    .dataset_upload = CPU_EXPORT(cpu_dataset_upload),
+    .dataset_free = CPU_EXPORT(cpu_dataset_free),
+    .dataset_set_order = CPU_EXPORT(cpu_dataset_set_order),
+    .rewrite = rewrite,
+};
+
+static const struct op_function *make_functions(void)
 {
-    struct backend_ops *ops = memory_alloc(1, sizeof *ops);
-    *ops = (struct backend_ops){
-        .destroy = cpu_destroy,
-        .alloc = cpu_alloc,
-        .free = cpu_free,
-        .zero = cpu_zero,
-        .tensor_count = cpu_tensor_count,
-        .tensor_write = cpu_tensor_write,
-        .tensor_read = cpu_tensor_read,
-        .set_state = cpu_set_state,
-        .run = cpu_run,
-        .measure_peak = CPU_EXPORT(cpu_measure_peak),
-        .dataset_upload = CPU_EXPORT(cpu_dataset_upload),
-        .dataset_free = CPU_EXPORT(cpu_dataset_free),
-        .dataset_set_order = CPU_EXPORT(cpu_dataset_set_order),
-        .rewrite = rewrite,
-    };
     struct op_function *functions = memory_alloc(OP_KIND_COUNT, sizeof *functions);
-    memcpy(functions, op_entries, sizeof op_entries);
     CPU_EXPORT(cpu_data_install)(functions);
-    CPU_EXPORT(cpu_conv2d_install)(ops);
-    CPU_EXPORT(cpu_pool_install)(functions);
-    CPU_EXPORT(cpu_global_pool_install)(functions);
+    CPU_EXPORT(cpu_conv2d_install)(functions);
     CPU_EXPORT(cpu_batchnorm_install)(functions);
     CPU_EXPORT(cpu_batchnorm_fold_install)(functions);
+    CPU_EXPORT(cpu_pool_install)(functions);
+    CPU_EXPORT(cpu_global_pool_install)(functions);
     CPU_EXPORT(cpu_activation_install)(functions);
     CPU_EXPORT(cpu_dropout_install)(functions);
     CPU_EXPORT(cpu_flatten_install)(functions);
     CPU_EXPORT(cpu_softmax_install)(functions);
     CPU_EXPORT(cpu_primitive_install)(functions);
-    CPU_EXPORT(cpu_norm_install)(ops);
-    CPU_EXPORT(cpu_optimizer_install)(ops);
+    CPU_EXPORT(cpu_norm_install)(functions);
+    CPU_EXPORT(cpu_optimizer_install)(functions);
+    for (int kind = 0; kind < OP_KIND_COUNT; kind++) CHECK(functions[kind].run);
+    return functions;
+}
 
+struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, const struct backend_options *options)
+{
     struct cpu_backend *cpu = memory_alloc(1, sizeof *cpu);
-    cpu->base.ops = ops;
-    cpu->base.functions = functions;
+    cpu->base.ops = &operations;
+    cpu->base.functions = make_functions();
     cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
     cpu->threads = threads;
-    cpu->update = memory_alloc(1, sizeof *cpu->update);
     cpu->winograd_choice = options->winograd;
     const char *isa_name = cpu_isa_name(options->cpu_isa),
                *arithmetic = sizeof(real) == sizeof(float) ? "fp32" : "fp64";

@@ -12,7 +12,7 @@ static inline const struct tensor *cpu_operand(const struct op_call *call, int s
 }
 
 void CPU_EXPORT(cpu_data_install)(struct op_function *functions);
-void CPU_EXPORT(cpu_conv2d_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_conv2d_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_pool_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_global_pool_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_batchnorm_install)(struct op_function *functions);
@@ -22,8 +22,8 @@ void CPU_EXPORT(cpu_dropout_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_flatten_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_softmax_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_primitive_install)(struct op_function *functions);
-void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops);
-void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops);
+void CPU_EXPORT(cpu_norm_install)(struct op_function *functions);
+void CPU_EXPORT(cpu_optimizer_install)(struct op_function *functions);
 
 /* Entries of struct backend_ops. */
 struct device_dataset *CPU_EXPORT(cpu_dataset_upload)(struct backend *backend, const struct dataset_view *view);

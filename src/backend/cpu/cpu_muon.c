@@ -17,9 +17,10 @@
 #include <stdlib.h>
 
 #include "backend/cpu/conv/cpu_conv2d.h"
+#include "backend/cpu/cpu_norm.h"
 #include "util/memory.h"
 
-struct update_plan {
+struct muon_plan {
     struct shape filter;
     int64_t rows, columns; /* of X, padded: multiples of 16 */
     bool transposed;       /* X is the transpose of the filter */
@@ -29,19 +30,19 @@ struct update_plan {
 /* The matrices of a step, in the backend's scratch memory. */
 struct muon {
     struct backend *backend;
-    const struct update_plan *plan;
-    const struct update *update;
+    const struct muon_plan *plan;
+    const struct cpu_update *update;
     real rate, keep, scale; /* w <- keep*w - rate*X */
     real *x, *next;         /* (rows, columns) */
     real *gram, *square;    /* (rows, rows) */
 };
 
-struct update_plan *CPU_EXPORT(cpu_muon_plan)(struct backend *backend, struct shape filter)
+struct muon_plan *CPU_EXPORT(cpu_muon_plan)(struct backend *backend, struct shape filter)
 {
     int64_t outputs = cpu_blocks(filter.n) * CPU_BLOCK;
     int64_t inputs = cpu_blocks(filter.c) * CPU_BLOCK * filter.h * filter.w;
-    struct update_plan *plan = memory_alloc(1, sizeof *plan);
-    *plan = (struct update_plan){.filter = filter, .transposed = outputs > inputs};
+    struct muon_plan *plan = memory_alloc(1, sizeof *plan);
+    *plan = (struct muon_plan){.filter = filter, .transposed = outputs > inputs};
     plan->rows = min_of(outputs, inputs), plan->columns = max_of(outputs, inputs);
     plan->products = memory_alloc(1, sizeof *plan->products);
     *plan->products = (struct conv2d_plan){
@@ -53,10 +54,10 @@ struct update_plan *CPU_EXPORT(cpu_muon_plan)(struct backend *backend, struct sh
     return plan;
 }
 
-void CPU_EXPORT(cpu_muon_plan_free)(struct backend *backend, struct update_plan *plan)
+void CPU_EXPORT(cpu_muon_plan_free)(struct backend *backend, struct muon_plan *plan)
 {
     if (!plan) return;
-    backend->ops->conv2d_plan_destroy(backend, plan->products);
+    CPU_EXPORT(cpu_conv2d_plan_free)(backend, plan->products);
     free(plan);
 }
 
@@ -133,7 +134,7 @@ static void swap(struct muon *muon)
 /* Moves `next` into x, from the filter's order into that of X, or back. */
 static void turn(struct muon *muon, bool back)
 {
-    const struct update_plan *plan = muon->plan;
+    const struct muon_plan *plan = muon->plan;
     if (!plan->transposed) {
         if (!back) swap(muon);
         return;
@@ -168,20 +169,20 @@ static void iterate(struct muon *muon)
     int64_t rows = muon->plan->rows, columns = muon->plan->columns;
     struct tensor x = activation_of(muon, muon->x, columns);
     struct tensor gram = {muon->gram, {rows, rows, 1, 1}, TENSOR_FILTER};
-    CPU_EXPORT(cpu_conv2d_filter)(muon->backend, muon->plan->products, &x, &x, &gram, NULL);
+    CPU_EXPORT(cpu_conv2d_filter)(muon->backend, muon->plan->products, &x, &x, &gram, NULL, NULL);
     multiply(muon, muon->gram, muon->gram, muon->square, rows);
     cpu_for(muon->backend, rows / CPU_BLOCK, CPU_BLOCK * rows, polynomial_blocks, muon);
     multiply(muon, muon->square, muon->x, muon->next, columns);
     swap(muon);
 }
 
-void CPU_EXPORT(cpu_muon_update)(struct backend *backend, const struct update *update)
+void CPU_EXPORT(cpu_muon_update)(struct backend *backend, const struct op_call *call, const struct cpu_update *update)
 {
-    const struct update_plan *plan = update->plan;
-    double rate = cpu_backend_of(backend)->state.learning_rate * update->rate;
+    const struct muon_plan *plan = call->plan;
+    double rate = call->input->state.learning_rate * call->op->update.rate;
     double n = (double)(plan->filter.c * plan->filter.h * plan->filter.w);
     int64_t count = plan->rows * plan->columns;
-    CHECK((int64_t)update->count == count && update->state[0]);
+    CHECK(update->count == count && update->state[0]);
     struct muon muon = {.backend = backend, .plan = plan, .update = update};
     muon.x = cpu_backend_of(backend)->scratch, muon.next = muon.x + count;
     muon.gram = muon.next + count, muon.square = muon.gram + plan->rows * plan->rows;
@@ -189,7 +190,7 @@ void CPU_EXPORT(cpu_muon_update)(struct backend *backend, const struct update *u
     muon.keep = 1 - (real)rate * (real)update->params.weight_decay;
     cpu_for(backend, count, 3, average_range, &muon);
     turn(&muon, false);
-    double norm = backend->ops->norm(backend, (size_t)count, muon.x);
+    double norm = CPU_EXPORT(cpu_norm)(backend, count, muon.x);
     muon.scale = (real)(1 / (norm < MUON_EPSILON ? MUON_EPSILON : norm));
     cpu_for(backend, count, 1, scale_range, &muon);
     for (int i = 0; i < MUON_ITERATIONS; i++) iterate(&muon);

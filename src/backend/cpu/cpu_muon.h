@@ -2,10 +2,14 @@
 #ifndef CPU_MUON_H
 #define CPU_MUON_H
 
-#include "backend/cpu/cpu_variant.h"
+#include "backend/cpu/cpu_update.h"
 
-struct update_plan *CPU_EXPORT(cpu_muon_plan)(struct backend *backend, struct shape filter);
-void CPU_EXPORT(cpu_muon_plan_free)(struct backend *backend, struct update_plan *plan); /* NULL is allowed */
-void CPU_EXPORT(cpu_muon_update)(struct backend *backend, const struct update *update);
+struct muon_plan;
+
+struct muon_plan *CPU_EXPORT(cpu_muon_plan)(struct backend *backend, struct shape filter);
+void CPU_EXPORT(cpu_muon_plan_free)(struct backend *backend, struct muon_plan *plan); /* NULL is allowed */
+
+/* Takes the step of an UPDATE: OP_UPDATE of a whole filter. */
+void CPU_EXPORT(cpu_muon_update)(struct backend *backend, const struct op_call *call, const struct cpu_update *update);
 
 #endif

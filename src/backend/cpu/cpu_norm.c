@@ -1,9 +1,11 @@
 /* The norm of an arena, and the scaling that limits it. The arena is cut into NORM_PARTS parts, whose size depends on
  * the arena's size alone. The sums of the parts are added in their order, so the bits are the same at any number of
  * threads. A norm is one pass over the memory. This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_install.h"
+#include "backend/cpu/cpu_norm.h"
 
 #include <math.h>
+
+#include "backend/cpu/cpu_install.h"
 
 enum {
     NORM_PARTS = 256, /* more than any number of threads can use at once */
@@ -30,9 +32,9 @@ static void norm_range(void *argument, int64_t first, int64_t last)
     }
 }
 
-static double cpu_norm(struct backend *backend, size_t count, const void *x)
+double CPU_EXPORT(cpu_norm)(struct backend *backend, int64_t count, const real *x)
 {
-    struct norm_task task = {.x = x, .count = (int64_t)count};
+    struct norm_task task = {.x = x, .count = count};
     double sum = 0;
     task.part = (task.count + NORM_PARTS - 1) / NORM_PARTS;
     cpu_for(backend, NORM_PARTS, task.part, norm_range, &task);
@@ -51,17 +53,30 @@ static void scale_range(void *argument, int64_t first, int64_t last)
     for (int64_t i = first; i < last; i++) task->x[i] *= task->factor;
 }
 
-static void cpu_clip_norm(struct backend *backend, double limit, size_t count, void *x)
+static int64_t count_of(const struct backend *backend, const struct tensor *x)
 {
-    double factor = limit / (cpu_norm(backend, count, x) + 1e-6);
-    struct scale_task task = {x, (real)factor};
-    CHECK(limit > 0);
-    /* The test is not `factor < 1`, so that a norm that is NaN goes on to the weights, where it is found. */
-    if (!(factor >= 1)) cpu_for(backend, (int64_t)count, 1, scale_range, &task);
+    return (int64_t)backend->ops->tensor_count(backend, x->kind, x->shape);
 }
 
-void CPU_EXPORT(cpu_norm_install)(struct backend_ops *ops)
+static void run_clip(struct backend *backend, const struct op_call *call)
 {
-    ops->norm = cpu_norm;
-    ops->clip_norm = cpu_clip_norm;
+    const struct tensor *x = &call->tensor[CLIP_X];
+    int64_t count = count_of(backend, x);
+    double factor = call->op->clip / (CPU_EXPORT(cpu_norm)(backend, count, x->data) + 1e-6);
+    struct scale_task task = {x->data, (real)factor};
+    CHECK(call->op->clip > 0);
+    /* The test is not `factor < 1`, so that a norm that is NaN goes on to the weights, where it is found. */
+    if (!(factor >= 1)) cpu_for(backend, count, 1, scale_range, &task);
+}
+
+static void run_magnitude(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *x = &call->tensor[MAGNITUDE_X];
+    *(double *)call->tensor[MAGNITUDE_Y].data = CPU_EXPORT(cpu_norm)(backend, count_of(backend, x), x->data);
+}
+
+void CPU_EXPORT(cpu_norm_install)(struct op_function *functions)
+{
+    functions[OP_CLIP] = (struct op_function){.run = run_clip};
+    functions[OP_MAGNITUDE] = (struct op_function){.run = run_magnitude};
 }

@@ -1,14 +1,14 @@
-/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (average_step in backend.h).
+/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average of the weights (AVERAGE).
  * SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the average 12, so memory bandwidth is their limit.
  * They make one pass over the flat arenas. The optimizers can also go piece by piece as the gradients come
  * (cpu_update.h): then the gradient is in a cache and the rest is fetched meanwhile. This file is compiled once per
  * variant (cpu_variant.h). */
-#include "backend/cpu/cpu_install.h"
+#include "backend/cpu/cpu_update.h"
 
 #include <math.h>
 
+#include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_muon.h"
-#include "backend/cpu/cpu_update.h"
 
 static void plain_range(const struct cpu_update *update, int64_t first, int64_t last)
 {
@@ -111,7 +111,32 @@ static void (*const ranges[])(const struct cpu_update *update, int64_t first, in
 
 _Static_assert(sizeof ranges / sizeof *ranges == OPTIMIZER_CHOICES(CHOICE_COUNT), "a rule for each optimizer");
 
-/* --- begin, piece by piece, end --- */
+/* --- the operations --- */
+
+struct cpu_update CPU_EXPORT(cpu_update_of)(const struct backend *backend, const struct op_call *call,
+                                            const struct run_input *input)
+{
+    const struct update *rule = &call->op->update;
+    const struct tensor *t = call->tensor;
+    double step = (double)input->state.step + 1;
+    struct cpu_update update = {
+        .range = ranges[rule->kind],
+        .w = t[UPDATE_W].data,
+        .dw = t[UPDATE_DW].data,
+        .count = (int64_t)backend->ops->tensor_count(backend, t[UPDATE_W].kind, t[UPDATE_W].shape),
+        .kind = rule->kind,
+        .params = rule->params,
+        .rate = (real)(input->state.learning_rate * rule->rate),
+        .bias1 = (real)(1 / (1 - pow(rule->params.beta1, step))),
+        .bias2 = (real)(1 / (1 - pow(rule->params.beta2, step))),
+    };
+    int states = optimizer_state_count(rule->kind, &rule->params);
+    for (int i = 0; i < states; i++) {
+        CHECK(t[UPDATE_STATE_0 + i].data);
+        update.state[i] = t[UPDATE_STATE_0 + i].data;
+    }
+    return update;
+}
 
 static void update_range(void *argument, int64_t first, int64_t last)
 {
@@ -119,82 +144,25 @@ static void update_range(void *argument, int64_t first, int64_t last)
     update->range(update, first, last);
 }
 
-/* Updates elements first..left-1. */
-static void update_down_to(struct backend *backend, int64_t first)
+static void run_update(struct backend *backend, const struct op_call *call)
 {
     enum { COST = 4 };
-    struct cpu_update *update = cpu_backend_of(backend)->update;
-    struct cpu_update rest = *update; /* from `first` on, since loops begin at 0 */
-    rest.w += first, rest.dw += first;
-    for (int i = 0; i < OPTIMIZER_STATES; i++)
-        if (rest.state[i]) rest.state[i] += first;
-    cpu_for(backend, update->left - first, COST, update_range, &rest);
-    update->left = first;
+    struct cpu_update update = CPU_EXPORT(cpu_update_of)(backend, call, call->input);
+    if (update.range)
+        cpu_for(backend, update.count, COST, update_range, &update);
+    else
+        CPU_EXPORT(cpu_muon_update)(backend, call, &update);
 }
 
-static void cpu_update_begin(struct backend *backend, const struct update *update)
+static void *prepare_update(const struct prepared *prepared, const struct op_call *call)
 {
-    const struct step_state *state = &cpu_backend_of(backend)->state;
-    double t = (double)state->step + 1;
-    struct cpu_update *begun = cpu_backend_of(backend)->update;
-    CHECK(!begun->range && ranges[update->kind]);
-    *begun = (struct cpu_update){
-        .range = ranges[update->kind],
-        .w = update->w,
-        .dw = update->dw,
-        .count = (int64_t)update->count,
-        .left = (int64_t)update->count,
-        .kind = update->kind,
-        .params = update->params,
-        .rate = (real)(state->learning_rate * update->rate),
-        .bias1 = (real)(1 / (1 - pow(update->params.beta1, t))),
-        .bias2 = (real)(1 / (1 - pow(update->params.beta2, t))),
-    };
-    int states = optimizer_state_count(update->kind, &update->params);
-    for (int i = 0; i < states; i++) {
-        CHECK(update->state[i]);
-        begun->state[i] = update->state[i];
-    }
+    if (ranges[call->op->update.kind]) return NULL;
+    return CPU_EXPORT(cpu_muon_plan)(prepared->backend, call->tensor[UPDATE_W].shape);
 }
 
-static void cpu_update_end(struct backend *backend)
+static void release_update(struct backend *backend, void *plan)
 {
-    update_down_to(backend, 0);
-    cpu_backend_of(backend)->update->range = NULL;
-}
-
-const struct cpu_update *CPU_EXPORT(cpu_update_of)(struct backend *backend, const void *dw)
-{
-    const struct cpu_update *update = cpu_backend_of(backend)->update;
-    const real *first = dw;
-    if (!update->range || first < update->dw || first >= update->dw + update->count) return NULL;
-    CHECK(first < update->dw + update->left); /* backward goes down the arenas */
-    return update;
-}
-
-void CPU_EXPORT(cpu_update_passed)(struct backend *backend, const struct tensor *dw)
-{
-    struct cpu_update *update = cpu_backend_of(backend)->update;
-    int64_t first = (const real *)dw->data - update->dw;
-    update_down_to(backend, first + (int64_t)backend->ops->tensor_count(backend, dw->kind, dw->shape));
-    update->left = first;
-}
-
-static struct update_plan *cpu_update_plan_create(struct backend *backend, enum optimizer_kind kind,
-                                                  struct shape filter)
-{
-    CHECK(kind == OPTIMIZER_MUON);
-    return CPU_EXPORT(cpu_muon_plan)(backend, filter);
-}
-
-static void cpu_update_all(struct backend *backend, const struct update *update)
-{
-    if (update->kind == OPTIMIZER_MUON) {
-        CPU_EXPORT(cpu_muon_update)(backend, update);
-        return;
-    }
-    cpu_update_begin(backend, update);
-    cpu_update_end(backend);
+    CPU_EXPORT(cpu_muon_plan_free)(backend, plan);
 }
 
 struct average_task {
@@ -211,19 +179,19 @@ static void average_range(void *argument, int64_t first, int64_t last)
     for (int64_t i = first; i < last; i++) average[i] += task->share * (w[i] - average[i]);
 }
 
-static void cpu_average_step(struct backend *backend, double decay, size_t count, void *average, const void *w)
+static void run_average(struct backend *backend, const struct op_call *call)
 {
-    double s = (double)cpu_backend_of(backend)->state.step;
-    struct average_task task = {(real)(1 - fmin(decay, (1 + s) / (10 + s))), average, w};
-    cpu_for(backend, (int64_t)count, 2, average_range, &task);
+    const struct tensor *average = &call->tensor[AVERAGE_AVERAGE];
+    double s = (double)call->input->state.step;
+    struct average_task task = {(real)(1 - fmin(call->op->average, (1 + s) / (10 + s))), average->data,
+                                call->tensor[AVERAGE_W].data};
+    cpu_for(backend, (int64_t)backend->ops->tensor_count(backend, average->kind, average->shape), 2, average_range,
+            &task);
 }
 
-void CPU_EXPORT(cpu_optimizer_install)(struct backend_ops *ops)
+void CPU_EXPORT(cpu_optimizer_install)(struct op_function *functions)
 {
-    ops->update_plan_create = cpu_update_plan_create;
-    ops->update_plan_destroy = CPU_EXPORT(cpu_muon_plan_free);
-    ops->update = cpu_update_all;
-    ops->update_begin = cpu_update_begin;
-    ops->update_end = cpu_update_end;
-    ops->average_step = cpu_average_step;
+    functions[OP_UPDATE] =
+        (struct op_function){.run = run_update, .prepare = prepare_update, .release = release_update};
+    functions[OP_AVERAGE] = (struct op_function){.run = run_average};
 }

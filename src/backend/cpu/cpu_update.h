@@ -1,26 +1,25 @@
-/* An optimizer's step that is taken as the gradients come (update_begin of backend.h): an operation that has just
- * computed a piece of a gradient updates the weights there while the piece is still in its cache. */
+/* An optimizer's step, which may be taken as the gradients come: an operation that has just computed a piece of a
+ * gradient updates the weights there while the piece is still in its cache. */
 #ifndef CPU_UPDATE_H
 #define CPU_UPDATE_H
 
 #include "backend/cpu/cpu_variant.h"
+#include "backend/prepared.h"
 
 struct cpu_update {
-    /* Updates elements first..last-1; NULL while no update is in progress. */
+    /* Updates elements first..last-1; NULL where the optimizer takes whole filters. */
     void (*range)(const struct cpu_update *update, int64_t first, int64_t last);
-    real *w, *state[OPTIMIZER_STATES]; /* arenas; a state may be NULL */
+    real *w, *state[OPTIMIZER_STATES]; /* a state may be NULL */
     const real *dw;
-    int64_t count, left; /* elements in all; those from `left` on are updated */
+    int64_t count; /* elements in all, padding included */
     enum optimizer_kind kind;
     struct optimizer_params params;
     real rate, bias1, bias2; /* bias1 and bias2: 1 / (1 - beta^t) */
 };
 
-/* The update that the gradient at dw takes part in, or NULL. */
-const struct cpu_update *CPU_EXPORT(cpu_update_of)(struct backend *backend, const void *dw);
-
-/* Updates the elements behind the tensor dw. The caller has updated those of dw. */
-void CPU_EXPORT(cpu_update_passed)(struct backend *backend, const struct tensor *dw);
+/* The step of an UPDATE in this run. */
+struct cpu_update CPU_EXPORT(cpu_update_of)(const struct backend *backend, const struct op_call *call,
+                                            const struct run_input *input);
 
 /* Updates `count` elements, whose gradient at dw the caller has just computed. Does nothing where update is NULL. */
 static inline void cpu_update_piece(const struct cpu_update *update, const real *dw, int64_t count)

@@ -120,7 +120,6 @@ static inline vec vec_interleave_high(vec a, vec b)
 #endif
 }
 
-struct cpu_update;
 struct cpu_winograd;
 struct augment_move;
 struct augment_box;
@@ -128,7 +127,6 @@ struct augment_box;
 struct cpu_backend {
     struct backend base; /* first: a struct backend * of this variant is a struct cpu_backend * */
     struct cpu_threads *threads;
-    struct step_state state;
     enum winograd winograd_choice;
     struct cpu_winograd *winograd; /* scratch memory of Winograd's convolution, once a layer needs it */
     struct augment_move *moves;    /* [move_count], for gather: grows with the batch */
@@ -139,7 +137,6 @@ struct cpu_backend {
     int64_t hole_count;
     const struct cpu_bf16_engine *bf16;   /* computes products of matrices with precision = bf16; else NULL */
     const struct cpu_bytes_engine *bytes; /* computes linear layers whose input is pixels; NULL where none is offered */
-    struct cpu_update *update;            /* the update in progress, if any: cpu_update.h */
     void *scratch;                        /* memory of one operation while it runs; see cpu_scratch_reserve */
     size_t scratch_bytes;
 };

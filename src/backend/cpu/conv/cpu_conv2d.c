@@ -22,12 +22,14 @@
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_primitive.h"
-#include "backend/cpu/cpu_update.h"
 #include "util/memory.h"
 
-static struct conv2d_plan *cpu_conv2d_plan_create(struct backend *backend, struct window window, struct shape input,
-                                                  int64_t output_channels)
+static void *prepare_conv2d(const struct prepared *prepared, const struct op_call *call)
 {
+    struct backend *backend = prepared->backend;
+    struct window window = call->op->conv2d;
+    struct shape input = call->tensor[CONV2D_X].shape;
+    int64_t output_channels = call->tensor[CONV2D_WEIGHT].shape.n;
     struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
     *plan = (struct conv2d_plan){.window = window, .input = input, .output_channels = output_channels};
 #if defined(CPU_SCALAR_f32)
@@ -43,7 +45,7 @@ static struct conv2d_plan *cpu_conv2d_plan_create(struct backend *backend, struc
     return plan;
 }
 
-static void cpu_conv2d_plan_destroy(struct backend *backend, struct conv2d_plan *plan)
+void CPU_EXPORT(cpu_conv2d_plan_free)(struct backend *backend, struct conv2d_plan *plan)
 {
     if (!plan) return;
     backend->ops->free(backend, plan->transposed);
@@ -52,6 +54,17 @@ static void cpu_conv2d_plan_destroy(struct backend *backend, struct conv2d_plan 
     backend->ops->free(backend, plan->bf16.filters);
     backend->ops->free(backend, plan->bf16.steps);
     free(plan);
+}
+
+static void release_conv2d(struct backend *backend, void *plan)
+{
+    CPU_EXPORT(cpu_conv2d_plan_free)(backend, plan);
+}
+
+/* Both directions use the plan of the forward op. */
+static void *prepare_conv2d_backward(const struct prepared *prepared, const struct op_call *call)
+{
+    return prepared_forward_call(prepared, call)->plan;
 }
 
 static void check_shapes(const struct conv2d_plan *plan, struct shape x, struct shape weight, struct shape y)
@@ -63,9 +76,11 @@ static void check_shapes(const struct conv2d_plan *plan, struct shape x, struct 
     CHECK(y.h == window_output_size(x.h, plan->window) && y.w == window_output_size(x.w, plan->window));
 }
 
-static void cpu_conv2d_forward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                               const struct tensor *weight, const struct tensor *bias, const struct tensor *y)
+static void run_conv2d(struct backend *backend, const struct op_call *call)
 {
+    const struct conv2d_plan *plan = call->plan;
+    const struct tensor *x = &call->tensor[CONV2D_X], *weight = &call->tensor[CONV2D_WEIGHT];
+    const struct tensor *bias = cpu_operand(call, CONV2D_BIAS), *y = &call->tensor[CONV2D_Y];
     check_shapes(plan, x->shape, weight->shape, y->shape);
     struct conv2d_sum sum = {.window = plan->window, .source = *x, .destination = *y, .filter = weight->data};
     if (bias) sum.bias = bias->data;
@@ -85,48 +100,60 @@ static void cpu_conv2d_forward(struct backend *backend, struct conv2d_plan *plan
         CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
 }
 
-/* dx comes first, because the code that computes dweight may update the weight. */
-static void run_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                         const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
-                         const struct tensor *dweight, const struct tensor *dbias)
+/* dx comes first, because the code that computes dweight takes the update (or NULL) of the weight along. */
+static void run_backward(struct backend *backend, const struct op_call *call, const struct cpu_update *update)
 {
+    const struct conv2d_plan *plan = call->plan;
+    const struct tensor *x = &call->tensor[CONV2D_BACKWARD_X], *weight = &call->tensor[CONV2D_BACKWARD_WEIGHT];
+    const struct tensor *dy = &call->tensor[CONV2D_BACKWARD_DY], *dx = cpu_operand(call, CONV2D_BACKWARD_DX);
+    const struct tensor *dweight = &call->tensor[CONV2D_BACKWARD_DWEIGHT];
+    const struct tensor *dbias = cpu_operand(call, CONV2D_BACKWARD_DBIAS);
     check_shapes(plan, x->shape, weight->shape, dy->shape);
     struct conv2d_sum sum = {.window = plan->window, .transposed = true, .source = *dy, .filter = weight->data};
     sum.destination = dx ? *dx : (struct tensor){.shape = x->shape, .kind = x->kind};
     if (x->kind == TENSOR_PIXELS) {
         CHECK(!dx);
-        CPU_EXPORT(cpu_linear_pixels_backward)(backend, x, dy, dweight, dbias);
+        CPU_EXPORT(cpu_linear_pixels_backward)(backend, x, dy, dweight, dbias, update);
         return;
     }
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
         if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
-        CPU_EXPORT(cpu_conv2d_bf16_backward)(backend, plan, x, &sum, dweight);
+        CPU_EXPORT(cpu_conv2d_bf16_backward)(backend, plan, x, &sum, dweight, update);
         return;
     }
 #endif
     if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c)) {
         if (dx) CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
         if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
-        CPU_EXPORT(cpu_winograd_filter_gradient)(backend, x, dy, dweight);
+        CPU_EXPORT(cpu_winograd_filter_gradient)(backend, x, dy, dweight, update);
         return;
     }
     if (dx) CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
-    CPU_EXPORT(cpu_conv2d_filter)(backend, plan, x, dy, dweight, dbias);
+    CPU_EXPORT(cpu_conv2d_filter)(backend, plan, x, dy, dweight, dbias, update);
 }
 
-static void cpu_conv2d_backward(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                                const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
-                                const struct tensor *dweight, const struct tensor *dbias)
+static void run_conv2d_backward(struct backend *backend, const struct op_call *call)
 {
-    run_backward(backend, plan, x, weight, dy, dx, dweight, dbias);
-    if (CPU_EXPORT(cpu_update_of)(backend, dweight->data)) CPU_EXPORT(cpu_update_passed)(backend, dweight);
+    if (!call->attached) {
+        run_backward(backend, call, NULL);
+        return;
+    }
+    struct cpu_update update = CPU_EXPORT(cpu_update_of)(backend, call->attached, call->input);
+    CHECK(update.range && update.dw == call->tensor[CONV2D_BACKWARD_DWEIGHT].data);
+    run_backward(backend, call, &update);
 }
 
-void CPU_EXPORT(cpu_conv2d_install)(struct backend_ops *ops)
+static bool supports_conv2d_backward(const struct backend *backend, const struct op *op)
 {
-    ops->conv2d_plan_create = cpu_conv2d_plan_create;
-    ops->conv2d_plan_destroy = cpu_conv2d_plan_destroy;
-    ops->conv2d_forward = cpu_conv2d_forward;
-    ops->conv2d_backward = cpu_conv2d_backward;
+    (void)backend;
+    return op->tensor[CONV2D_BACKWARD_DWEIGHT] >= 0;
+}
+
+void CPU_EXPORT(cpu_conv2d_install)(struct op_function *functions)
+{
+    functions[OP_CONV2D] =
+        (struct op_function){.run = run_conv2d, .prepare = prepare_conv2d, .release = release_conv2d};
+    functions[OP_CONV2D_BACKWARD] = (struct op_function){
+        .run = run_conv2d_backward, .supports = supports_conv2d_backward, .prepare = prepare_conv2d_backward};
 }

@@ -3,7 +3,7 @@
 #ifndef CPU_CONV2D_H
 #define CPU_CONV2D_H
 
-#include "backend/cpu/cpu_variant.h"
+#include "backend/cpu/cpu_update.h"
 #include "tensor/window.h"
 
 enum { CPU_FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK };
@@ -30,23 +30,27 @@ struct conv2d_sum {
     const real *bias;   /* (destination channels) or NULL */
 };
 
+void CPU_EXPORT(cpu_conv2d_plan_free)(struct backend *backend, struct conv2d_plan *plan); /* NULL is allowed */
+
 void CPU_EXPORT(cpu_conv2d_sum_plan)(struct backend *backend, struct conv2d_plan *plan);
 void CPU_EXPORT(cpu_conv2d_sum)(struct backend *backend, const struct conv2d_plan *plan, const struct conv2d_sum *sum);
 
 void CPU_EXPORT(cpu_conv2d_filter_plan)(struct backend *backend, struct conv2d_plan *plan);
-/* Computes dweight and, if it is not NULL, dbias. */
+/* Computes dweight and, if it is not NULL, dbias. The update (or NULL) by dweight is taken with it. */
 void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,
-                                   const struct tensor *dy, const struct tensor *dweight, const struct tensor *dbias);
+                                   const struct tensor *dy, const struct tensor *dweight, const struct tensor *dbias,
+                                   const struct cpu_update *update);
 
 #if defined(CPU_SCALAR_f32)
 /* The same sums with operands rounded to bf16, on a backend that has an engine for it. */
 void CPU_EXPORT(cpu_conv2d_bf16_plan)(struct backend *backend, struct conv2d_plan *plan);
 void CPU_EXPORT(cpu_conv2d_bf16_sum)(struct backend *backend, const struct conv2d_plan *plan,
                                      const struct conv2d_sum *sum);
-/* Computes dweight, and dx unless dx->destination.data is NULL. */
+/* Computes dweight, and before it dx unless dx->destination.data is NULL. The update (or NULL) by dweight is taken with
+ * it. */
 void CPU_EXPORT(cpu_conv2d_bf16_backward)(struct backend *backend, const struct conv2d_plan *plan,
                                           const struct tensor *x, const struct conv2d_sum *dx,
-                                          const struct tensor *dweight);
+                                          const struct tensor *dweight, const struct cpu_update *update);
 #endif
 
 /* The taps that meet the image along one axis for one output position: tap first, first + step, ... below last; the

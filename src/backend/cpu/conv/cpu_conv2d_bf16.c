@@ -389,12 +389,12 @@ static void filter_items(void *argument, int64_t first, int64_t last)
 
 static void run_filter(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,
                        const struct tensor *dy, const struct tensor *dweight, const uint32_t *rows,
-                       const uint32_t *columns)
+                       const uint32_t *columns, const struct cpu_update *update)
 {
     struct bf16_filter task = {.window = plan->window, .x = *x, .dy = *dy, .dweight = *dweight, .rows = rows};
     task.columns = columns, task.engine = cpu_backend_of(backend)->bf16;
     task.steps = plan->bf16.steps, task.chunk_rows = chunk_rows(dy->shape);
-    task.update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
+    task.update = update;
     struct shape filter = dweight->shape;
     int64_t items = tile_count(cpu_blocks(filter.n), 2) * tile_count(cpu_blocks(filter.c), 2);
     cpu_for(backend, items, dy->shape.n * dy->shape.h * dy->shape.w * filter.h * filter.w * CPU_BLOCK, filter_items,
@@ -427,7 +427,7 @@ void CPU_EXPORT(cpu_conv2d_bf16_sum)(struct backend *backend, const struct conv2
 
 void CPU_EXPORT(cpu_conv2d_bf16_backward)(struct backend *backend, const struct conv2d_plan *plan,
                                           const struct tensor *x, const struct conv2d_sum *dx,
-                                          const struct tensor *dweight)
+                                          const struct tensor *dweight, const struct cpu_update *update)
 {
     bool wanted = dx->destination.data != NULL;
     struct pack_task dy = {.from = dx->source, .columns = cpu_backend_of(backend)->scratch};
@@ -437,7 +437,7 @@ void CPU_EXPORT(cpu_conv2d_bf16_backward)(struct backend *backend, const struct 
     pack(backend, &dy);
     pack(backend, &from);
     if (wanted) run_sum(backend, plan, dx, dy.rows);
-    run_filter(backend, plan, x, &dx->source, dweight, from.transposed, dy.columns);
+    run_filter(backend, plan, x, &dx->source, dweight, from.transposed, dy.columns, update);
 }
 
 #endif

@@ -9,7 +9,6 @@
 #include "backend/cpu/conv/cpu_conv2d.h"
 
 #include "backend/cpu/conv/cpu_tile.h"
-#include "backend/cpu/cpu_update.h"
 
 enum {
     CPU_CHUNK_ROWS = 128,  /* pixels x batch in a chunk of dw: about 32 KiB with its inputs */
@@ -227,12 +226,12 @@ void CPU_EXPORT(cpu_conv2d_filter_plan)(struct backend *backend, struct conv2d_p
 }
 
 void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,
-                                   const struct tensor *dy, const struct tensor *dweight, const struct tensor *dbias)
+                                   const struct tensor *dy, const struct tensor *dweight, const struct tensor *dbias,
+                                   const struct cpu_update *update)
 {
     struct filter_task task = {.window = plan->window, .x = *x, .dy = *dy, .dweight = *dweight};
     struct shape filter = dweight->shape;
     cut_pixels(&task, dy->shape, filter);
-    const struct cpu_update *update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
     bool cut = task.parts > 1;
     if (!cut) task.update = update;
     task.part = cut ? plan->parts : dweight->data;

@@ -33,7 +33,6 @@
 #include "backend/cpu/conv/cpu_bytes.h"
 #include "backend/cpu/conv/cpu_conv2d.h"
 #include "backend/cpu/conv/cpu_transpose.h"
-#include "backend/cpu/cpu_update.h"
 
 enum {
     TILE = CPU_BYTES_TILE,
@@ -410,13 +409,14 @@ static void backward_items(void *argument, int64_t first, int64_t last)
 }
 
 void CPU_EXPORT(cpu_linear_pixels_backward)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
-                                            const struct tensor *dweight, const struct tensor *dbias)
+                                            const struct tensor *dweight, const struct tensor *dbias,
+                                            const struct cpu_update *update)
 {
     struct backward_task task = {
         .engine = cpu_backend_of(backend)->bytes, .pixels = x->data, .dy = dy, .dweight = dweight};
     task.samples = x->shape.n, task.features = x->shape.c;
     task.chunks = tile_count(task.samples, CHUNK_TERMS);
-    task.update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
+    task.update = update;
     int64_t blocks = cpu_blocks(dy->shape.c);
     size_t tiles = (size_t)(blocks * cpu_pixels_steps(task.samples) * DIGITS * TILE_BYTES);
     size_t units = (size_t)(blocks * task.chunks * CPU_BLOCK), starts = DIGITS * units;
@@ -436,14 +436,15 @@ void CPU_EXPORT(cpu_linear_pixels_forward)(struct backend *backend, const struct
                                            const struct tensor *bias, const struct tensor *y)
 {
     (void)backend, (void)x, (void)weight, (void)bias, (void)y;
-    CHECK(!"a backend that offers it");
+    CHECK(!"a processor that multiplies bytes");
 }
 
 void CPU_EXPORT(cpu_linear_pixels_backward)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
-                                            const struct tensor *dweight, const struct tensor *dbias)
+                                            const struct tensor *dweight, const struct tensor *dbias,
+                                            const struct cpu_update *update)
 {
-    (void)backend, (void)x, (void)dy, (void)dweight, (void)dbias;
-    CHECK(!"a backend that offers it");
+    (void)backend, (void)x, (void)dy, (void)dweight, (void)dbias, (void)update;
+    CHECK(!"a processor that multiplies bytes");
 }
 
 #endif

@@ -3,7 +3,7 @@
 #ifndef CPU_LINEAR_PIXELS_H
 #define CPU_LINEAR_PIXELS_H
 
-#include "backend/cpu/cpu_variant.h"
+#include "backend/cpu/cpu_update.h"
 
 enum { CPU_PIXELS_STEP = 64 }; /* features side by side */
 
@@ -26,10 +26,12 @@ static inline int64_t cpu_pixels_rows(int64_t samples)
     return cpu_pixels_steps(samples) * CPU_PIXELS_STEP;
 }
 
-/* conv2d_forward and conv2d_backward for such an x, on a backend that offers it (pixels_offered). */
+/* CONV2D and CONV2D_BACKWARD for such an x, on a backend whose processor multiplies bytes. The update (or NULL) by
+ * dweight is taken with it; dbias may be NULL. */
 void CPU_EXPORT(cpu_linear_pixels_forward)(struct backend *backend, const struct tensor *x, const struct tensor *weight,
                                            const struct tensor *bias, const struct tensor *y);
 void CPU_EXPORT(cpu_linear_pixels_backward)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
-                                            const struct tensor *dweight, const struct tensor *dbias);
+                                            const struct tensor *dweight, const struct tensor *dbias,
+                                            const struct cpu_update *update);
 
 #endif

@@ -16,7 +16,6 @@
  * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/conv/cpu_winograd_slab.h"
-#include "backend/cpu/cpu_update.h"
 
 /* Input channels of a register tile: a divisor of CPU_BLOCK. */
 enum { GRADIENT_ROWS = CPU_BLOCK % WINOGRAD_ROWS == 0 ? WINOGRAD_ROWS : 4, SUM_ROWS = 128 };
@@ -153,7 +152,7 @@ static void cut_items(struct backend *backend, struct filter_task *task, int64_t
 }
 
 void CPU_EXPORT(cpu_winograd_filter_gradient)(struct backend *backend, const struct tensor *x, const struct tensor *dy,
-                                              const struct tensor *dweight)
+                                              const struct tensor *dweight, const struct cpu_update *update)
 {
     const struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
     int64_t inputs = cpu_blocks(x->shape.c), outputs = cpu_blocks(dy->shape.c);
@@ -170,7 +169,7 @@ void CPU_EXPORT(cpu_winograd_filter_gradient)(struct backend *backend, const str
     for (int64_t first = 0; first < rows; first += slab) {
         task.inputs.first = task.gradients.first = first;
         task.inputs.last = task.gradients.last = min_of(first + slab, rows);
-        if (task.inputs.last == rows) task.update = CPU_EXPORT(cpu_update_of)(backend, dweight->data);
+        if (task.inputs.last == rows) task.update = update;
         CPU_EXPORT(cpu_winograd_transform_inputs)(backend, &task.inputs);
         CPU_EXPORT(cpu_winograd_transform_gradients)(backend, &task.gradients);
         cpu_for(backend, columns * task.chunks, slab * POINTS * task.chunk_blocks * CPU_BLOCK * COLUMN, gradient_items,
