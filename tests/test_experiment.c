@@ -1,5 +1,6 @@
 /* Tests the meaning of config files: messages for malformed ones, the shipped configs, relations of keys, --set. */
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "build/build.h"
@@ -216,22 +217,47 @@ Test(experiment, a_file_name_that_cannot_be_a_name_is_made_fit)
     }
 }
 
+static void expect_features(const struct feature_list *found, const struct feature *expected, int64_t count)
+{
+    cr_assert_eq(found->count, count);
+    for (int64_t i = 0; i < count; i++) {
+        struct feature x = found->value[i], y = expected[i];
+        cr_expect(x.kind == y.kind && x.channels == y.channels && x.window.kernel == y.window.kernel &&
+                      x.window.stride == y.window.stride && x.window.padding == y.window.padding &&
+                      x.block == y.block && x.repeats == y.repeats,
+                  "feature %" PRId64, i + 1);
+    }
+}
+
 Test(experiment, features_have_the_documented_defaults)
 {
-    const char *overrides[] = {"model.kind=convnet", "model.features=7, 7k1, 7k5s2, 7k5s2p3, M, M2, M4s3p2, A, A4"};
+    const char *overrides[] = {"model.kind=convnet", "model.features=7, 7k1, 7k5s2, 7k5s2p3, M, M2, M4s3p2, A, A4, G"};
     const struct feature expected[] = {
-        {FEATURE_CONV, 7, {3, 1, 1}},     {FEATURE_CONV, 7, {1, 1, 0}},         {FEATURE_CONV, 7, {5, 2, 2}},
-        {FEATURE_CONV, 7, {5, 2, 3}},     {FEATURE_MAX_POOL, 0, {3, 2, 1}},     {FEATURE_MAX_POOL, 0, {2, 2, 0}},
-        {FEATURE_MAX_POOL, 0, {4, 3, 2}}, {FEATURE_AVERAGE_POOL, 0, {1, 1, 0}}, {FEATURE_AVERAGE_POOL, 0, {4, 4, 0}},
+        {FEATURE_CONV, 7, {3, 1, 1}, 0, 0},         {FEATURE_CONV, 7, {1, 1, 0}, 0, 0},
+        {FEATURE_CONV, 7, {5, 2, 2}, 0, 0},         {FEATURE_CONV, 7, {5, 2, 3}, 0, 0},
+        {FEATURE_MAX_POOL, 0, {3, 2, 1}, 0, 0},     {FEATURE_MAX_POOL, 0, {2, 2, 0}, 0, 0},
+        {FEATURE_MAX_POOL, 0, {4, 3, 2}, 0, 0},     {FEATURE_AVERAGE_POOL, 0, {1, 1, 0}, 0, 0},
+        {FEATURE_AVERAGE_POOL, 0, {4, 4, 0}, 0, 0}, {FEATURE_GLOBAL_POOL, 0, {0, 0, 0}, 0, 0},
     };
     struct experiment experiment = load_overrides(overrides, 2);
-    cr_assert_eq(experiment.model.features.count, 9);
-    for (int i = 0; i < 9; i++) {
-        struct feature x = experiment.model.features.value[i], y = expected[i];
-        cr_expect(x.kind == y.kind && x.channels == y.channels && x.window.kernel == y.window.kernel &&
-                      x.window.stride == y.window.stride && x.window.padding == y.window.padding,
-                  "entry %d", i + 1);
-    }
+    expect_features(&experiment.model.features, expected, 10);
+    experiment_free(&experiment);
+}
+
+Test(experiment, residual_blocks_among_the_features)
+{
+    const char *overrides[] = {"model.kind=convnet", "model.features=9,( 8k1 ,8s2, 16k1 )+  x4, (16)+, (16p0)+x1"};
+    const struct feature expected[] = {
+        {FEATURE_CONV, 9, {3, 1, 1}, 0, 0},  {FEATURE_CONV, 8, {1, 1, 0}, 3, 4},  {FEATURE_CONV, 8, {3, 2, 1}, 0, 0},
+        {FEATURE_CONV, 16, {1, 1, 0}, 0, 0}, {FEATURE_CONV, 16, {3, 1, 1}, 1, 1}, {FEATURE_CONV, 16, {3, 1, 0}, 1, 1},
+    };
+    struct experiment experiment = load_overrides(overrides, 2);
+    struct feature_counts counts = features_count(&experiment.model.features);
+    char text[VALUE_TEXT_SIZE];
+    expect_features(&experiment.model.features, expected, 6);
+    cr_expect(counts.convolutions == 15 && counts.blocks == 6);
+    features_format(&experiment.model.features, text, sizeof text);
+    cr_expect_str_eq(text, "9, (8k1, 8s2, 16k1)+ x4, (16)+, (16p0)+");
     experiment_free(&experiment);
 }
 

@@ -27,7 +27,8 @@ static void expect_same(const struct experiment *a, const struct experiment *b)
     for (int64_t i = 0; i < a->model.features.count; i++) {
         struct feature x = a->model.features.value[i], y = b->model.features.value[i];
         cr_expect(x.kind == y.kind && x.channels == y.channels && x.window.kernel == y.window.kernel &&
-                  x.window.stride == y.window.stride && x.window.padding == y.window.padding);
+                  x.window.stride == y.window.stride && x.window.padding == y.window.padding && x.block == y.block &&
+                  x.repeats == y.repeats);
     }
 }
 
@@ -63,12 +64,12 @@ Test(experiment_write, the_longest_values_survive_being_written)
     char hidden[1024] = "model.hidden=", path[16 + EXPERIMENT_TEXT_SIZE] = "data.path=";
     char features[2048] = "model.features=", name[16 + EXPERIMENT_NAME_SIZE] = "experiment.name=";
     for (int i = 0; i < INT_LIST_SIZE; i++) sprintf(hidden + strlen(hidden), "%s%d", i ? "," : "", 65535 - i);
-    for (int i = 0; i < INT_LIST_SIZE; i++) strcat(features, i ? ", 65536k99s98p97" : "65536k99s98p97");
+    for (int i = 0; i < FEATURES_SIZE; i++) strcat(features, i ? ", (65536k99s98p97)+ x10" : "(65536k99s98p97)+ x10");
     memset(path + strlen(path), 'p', EXPERIMENT_TEXT_SIZE - 1);
     memset(name + strlen(name), 'n', EXPERIMENT_NAME_SIZE - 1);
     const char *overrides[] = {hidden, path, features, "model.kind=convnet", name};
     struct experiment experiment = load_overrides(overrides, 5);
-    cr_assert_eq(experiment.model.features.count, INT_LIST_SIZE);
+    cr_assert_eq(experiment.model.features.count, FEATURES_SIZE);
     cr_assert_eq(experiment.model.hidden.count, INT_LIST_SIZE);
     cr_assert_eq(strlen(experiment.data.path), EXPERIMENT_TEXT_SIZE - 1);
     expect_round_trip(&experiment);
@@ -79,7 +80,8 @@ Test(experiment_write, odd_values_survive_being_written)
 {
     const char *overrides[] = {
         "model.kind=convnet",
-        "model.features=64, 64k1, 64k5, 64k5s2p0, 8s3, 8p0, M, M3, M3s2, M3s2p1, M2, A, A1, A4s1p2",
+        "model.features=64, 64k1, 64k5, 64k5s2p0, 8s3, 8p0, M, M3, M3s2, M3s2p1, M2, A, A1, A4s1p2, "
+        "(8,8k1)+ x2, (8s2p0)+, G",
         "model.block=dropout,activation,batchnorm",
         "model.activation=elu",
         "model.activation_slope=0.30000000000000004",

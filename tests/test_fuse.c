@@ -458,7 +458,7 @@ Test(fuse, errors_name_the_pool)
         cr_assert_null(network_from(&experiment, backend, (struct shape){2, 3, 8, 8}, 10, &status[fuse]));
         backend_destroy(backend);
     }
-    cr_expect_not_null(strstr(status[0].message, "entry 4 (M)"), "%s", status[0].message);
+    cr_expect_not_null(strstr(status[0].message, "entry 4 (M5s1)"), "%s", status[0].message);
     const char *wanted = strstr(status[0].message, "test.ini"), *found = strstr(status[1].message, "test.ini");
     cr_assert(wanted && found);
     cr_expect_str_eq(found, wanted);

@@ -131,11 +131,13 @@ Test(network, convnet_flattens_where_pixels_are_left)
 Test(network, window_that_does_not_fit_is_an_error_with_its_place)
 {
     char *pool = build_error("[model]\nkind = convnet\nfeatures = 4, M, M4, M2, M3s2p0\n", 1);
-    assert_ends(pool, "test.ini:3: model.features: entry 5 (M): a 3x3 window with stride 2 and padding 0 does not fit "
-                      "into its 2x2 input");
+    assert_ends(pool,
+                "test.ini:3: model.features: entry 5 (M3s2): a 3x3 window with stride 2 and padding 0 does not fit "
+                "into its 2x2 input");
     char *conv = build_error("[model]\nkind = convnet\n\nfeatures = M32, 8k3s1p0\n", 1);
-    assert_ends(conv, "test.ini:4: model.features: entry 2 (8): a 3x3 convolution with stride 1 and padding 0 does not "
-                      "fit into its 1x1 input");
+    assert_ends(conv,
+                "test.ini:4: model.features: entry 2 (8p0): a 3x3 convolution with stride 1 and padding 0 does not "
+                "fit into its 1x1 input");
     free(pool), free(conv);
 }
 
@@ -143,7 +145,7 @@ Test(network, model_without_a_config_names_its_settings)
 {
     const struct model_params model = {
         .kind = MODEL_CONVNET,
-        .features = {2, {{FEATURE_CONV, 4, {3, 1, 1}}, {FEATURE_MAX_POOL, 0, {9, 9, 0}}}},
+        .features = {2, {{FEATURE_CONV, 4, {3, 1, 1}, 0, 0}, {FEATURE_MAX_POOL, 0, {9, 9, 0}, 0, 0}}},
         .hidden = {1, {5}}};
     struct backend *backend = backend_of(PRECISION_FP32, 1);
     struct shape input = model_input_shape(model.kind, 3, 8, 8);
@@ -153,7 +155,7 @@ Test(network, model_without_a_config_names_its_settings)
     struct layer_spec *specs = model_specs(&model, input, 10, NULL, &count);
     cr_assert_not(network_build(&network, backend, specs, count, model.loss, input, 1, &status));
     cr_assert_str_eq(status.message,
-                     "model.features: entry 2 (M): a 9x9 window with stride 9 and padding 0 does not fit "
+                     "model.features: entry 2 (M9): a 9x9 window with stride 9 and padding 0 does not fit "
                      "into its 8x8 input");
     model_specs_free(specs, count);
     backend_destroy(backend);

@@ -51,7 +51,8 @@ static void expect_values(const struct sweep *sweep, int f, const char *expected
 
 static void expect_alternatives(const char *key, const char *alternatives, const char *expected)
 {
-    char *text = memory_format(HEAD "%s = %s\n", key, alternatives);
+    const char *kind = strcmp(key, "model.features") == 0 ? "[model]\nkind = convnet\n" : "";
+    char *text = memory_format("%s" HEAD "%s = %s\n", kind, key, alternatives);
     struct sweep sweep = sweep_from(text);
     expect_values(&sweep, 0, expected);
     sweep_free(&sweep);
@@ -88,6 +89,17 @@ Test(sweep, products_are_every_list)
     expect_alternatives("model.hidden", "(1|2)^1..2", "1/2/1, 1/1, 2/2, 1/2, 2");
     expect_alternatives("model.hidden", "(5)^0..2 | 9", "/5/5, 5/9");
     expect_alternatives("model.hidden", "3 | ( 1, 2 | 4 )^2", "3/1, 2, 1, 2/1, 2, 4/4, 1, 2/4, 4");
+}
+
+/* Parentheses are also those of residual blocks. */
+Test(sweep, features_are_values_with_parentheses)
+{
+    expect_alternatives("model.features", "(16,16)+|16, (16, 16)+ x3 , G | (8)+x2, 8",
+                        "(16, 16)+/16, (16, 16)+ x3, G/(8)+ x2, 8");
+    expect_alternatives("model.features", "(16 | M)^1..2", "16/M/16, 16/16, M/M, 16/M, M");
+    expect_alternatives("model.features", "8 | ((8, 8)+ x2 | (8)+, M)^1..2",
+                        "8/(8, 8)+ x2/(8)+, M/(8, 8)+ x2, (8, 8)+ x2/(8, 8)+ x2, (8)+, M/(8)+, M, (8, 8)+ x2/(8)+, M, "
+                        "(8)+, M");
 }
 
 static void expect_trial(const struct sweep *sweep, int32_t trial, const char *hidden, double learning_rate,
@@ -290,6 +302,18 @@ Test(sweep, bad_products)
                          "model.hidden");
     expect_sweep_failure(HEAD "model.hidden = (1 | 2)^13\n", NULL,
                          "x.ini:5: sweep.model.hidden: expected at most 4096 alternatives");
+    const char *const of_features[] = {"(16, M | 8)", "((8, 8)+ | M", "(8, 8)+^2", "((8)+ | M)^2, 8"};
+    for (size_t i = 0; i < sizeof of_features / sizeof *of_features; i++) {
+        char *text = memory_format(HEAD "model.features = %s\n", of_features[i]);
+        char *message = memory_format("x.ini:5: sweep.model.features: alternative 1: expected a product like (128 | "
+                                      "256)^2 or (128 | 256)^1..3, with powers up to 16, found \"%s\"",
+                                      of_features[i]);
+        expect_sweep_failure(text, NULL, message);
+        free(text), free(message);
+    }
+    expect_sweep_failure(HEAD "model.features = 8 | (8, M)+\n", NULL,
+                         "x.ini:5: sweep.model.features: alternative 2: entry 1: expected convolutions like 64 or "
+                         "64k5s2p2 in a residual block, found \"M\"");
     expect_sweep_failure(HEAD "model.hidden = 1)^2\n", NULL,
                          "x.ini:5: sweep.model.hidden: alternative 1: entry 1: expected an integer from 1 to 65536, "
                          "found \"1)^2\"");

@@ -78,7 +78,7 @@ static void write_section(const struct document_style *style, const char *sectio
         write_key(style, &experiment_keys[i], out);
         has_features = has_features || experiment_keys[i].type == KEY_FEATURES;
     }
-    if (has_features) style->code(out, list_features_help);
+    if (has_features) style->code(out, features_help);
     if (strcmp(section, sweep_keys[0].section) != 0) return;
     for (int i = 0; i < SWEEP_KEY_COUNT; i++) write_key(style, &sweep_keys[i], out);
     char *factors = sweep_factors_help();

@@ -121,7 +121,7 @@ const struct experiment_key experiment_keys[] = {
     {PLACE(model, hidden, KEPT, VARIES), .type = KEY_INTEGERS, .default_text = "100", .low = 1, .high = 65536,
      .help = "Units of the hidden linear layers; empty: none. Default: 100 for an mlp, none for a convnet."},
     {PLACE(model, features, KEPT, VARIES), .type = KEY_FEATURES, .default_text = "",
-     .help = "Convolutions and pools of a convnet, in order; see below."},
+     .help = "Convolutions, pools and residual blocks of a convnet, in order; see below."},
     {PLACE(model, block, KEPT, VARIES), .type = KEY_BLOCK, .default_text = "batchnorm, activation, dropout",
      .help = "The layers after each convolution and hidden linear layer, in this order."},
     CHOICE(model, activation, KEPT, VARIES, "relu", ACTIVATION_CHOICES, "Activation function."),

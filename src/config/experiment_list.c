@@ -1,5 +1,5 @@
-/* Reads and writes values that are lists: "512, 128, 384"; "64, M, 128, M2s2p0, 256k5s2p2, A";
- * "activation, batchnorm, dropout"; "1, 0.5, 19". */
+/* Reads and writes values that are lists: "512, 128, 384"; "activation, batchnorm, dropout"; "1, 0.5, 19". Those of
+ * model.features are in nn/features.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,17 +9,7 @@
 #include "util/number.h"
 #include "util/text.h"
 
-enum { ENTRY_SIZE = 64, LARGEST_CHANNELS = 65536, LARGEST_WINDOW = 99 };
-
-const char list_features_help[] =
-    "model.features lists what a convnet is made of, with commas between:\n"
-    "  C[kK][sS][pP]    convolution with C output channels, then model.block: KxK kernel (default 3),\n"
-    "                   stride S (default 1), padding P on each side (default K/2 rounded down)\n"
-    "  M                max-pool 3x3, stride 2, padding 1\n"
-    "  MK[sS][pP]       max-pool KxK, stride S (default K), padding P (default 0, at most K/2)\n"
-    "  A                average pool 1x1\n"
-    "  AK[sS][pP]       average pool KxK, like MK\n"
-    "Example: 64, M, 128, M2s2p0, 256k5s2p2, A\n";
+enum { ENTRY_SIZE = 64 };
 
 static const char *const block_names[] = {BLOCK_CHOICES(CHOICE_NAME)};
 
@@ -61,80 +51,6 @@ bool list_parse_integers(const struct experiment_key *key, const char *text, str
                                "entry %" PRId64 ": expected an integer from %" PRId64 " to %" PRId64 ", found \"%s\"",
                                list->count + 1, key->low, key->high, entry);
         list->value[list->count++] = value;
-    }
-    return true;
-}
-
-/* Returns the number at *text and moves *text behind it: -1 where no number stands there, a number above
- * LARGEST_CHANNELS for all larger ones. */
-static int64_t take_number(const char **text)
-{
-    if (**text < '0' || **text > '9') return -1;
-    int64_t number = 0;
-    for (; **text >= '0' && **text <= '9'; (*text)++)
-        if (number <= LARGEST_CHANNELS) number = number * 10 + (**text - '0');
-    return number;
-}
-
-/* Returns the number after `letter`, the default where *text does not begin with the letter, or -1 for a letter without
- * a number. */
-static int64_t take_option(const char **text, char letter, int64_t default_value)
-{
-    if (**text != letter) return default_value;
-    (*text)++;
-    return take_number(text);
-}
-
-static bool parse_feature(const char *text, struct feature *feature)
-{
-    *feature = (struct feature){0};
-    struct window *window = &feature->window;
-    if (*text == 'M' || *text == 'A') {
-        feature->kind = *text == 'M' ? FEATURE_MAX_POOL : FEATURE_AVERAGE_POOL;
-        *window = *text == 'M' ? (struct window){3, 2, 1} : (struct window){1, 1, 0};
-        text++;
-        if (*text == '\0') return true;
-        window->kernel = take_number(&text);
-        window->stride = take_option(&text, 's', window->kernel);
-        window->padding = take_option(&text, 'p', 0);
-    } else {
-        feature->kind = FEATURE_CONV;
-        feature->channels = take_number(&text);
-        if (feature->channels < 0) return false;
-        window->kernel = take_option(&text, 'k', 3);
-        window->stride = take_option(&text, 's', 1);
-        window->padding = take_option(&text, 'p', window->kernel / 2);
-    }
-    return *text == '\0' && window->kernel >= 0 && window->stride >= 0 && window->padding >= 0;
-}
-
-/* Returns the fault of a feature that has the right form, or NULL: the feature is good. */
-static const char *feature_problem(const struct feature *feature)
-{
-    struct window window = feature->window;
-    if (feature->kind == FEATURE_CONV && (feature->channels < 1 || feature->channels > LARGEST_CHANNELS))
-        return "1 to 65536 channels";
-    if (window.kernel < 1 || window.kernel > LARGEST_WINDOW) return "a kernel from 1 to 99";
-    if (window.stride < 1 || window.stride > LARGEST_WINDOW) return "a stride from 1 to 99";
-    if (feature->kind == FEATURE_CONV) return window.padding > LARGEST_WINDOW ? "a padding from 0 to 99" : NULL;
-    return window.padding > window.kernel / 2 ? "a padding of at most half the pool's kernel" : NULL;
-}
-
-bool list_parse_features(const char *text, struct feature_list *list, struct status *problem)
-{
-    char entry[ENTRY_SIZE];
-    list->count = 0;
-    for (const char *rest = *text ? text : NULL; rest; list->count++) {
-        bool whole = next_entry(&rest, entry);
-        if (!check_count(list->count, problem)) return false;
-        struct feature *feature = &list->value[list->count];
-        const char *expected =
-            "a convolution like 64 or 64k5s2p2, a max-pool like M or M2s2p0, or an average pool like "
-            "A or A4";
-        if (whole && parse_feature(entry, feature)) expected = feature_problem(feature);
-        if (expected)
-            return status_fail(problem, STATUS_USAGE, "entry %" PRId64 ": expected %s, found \"%s\"", list->count + 1,
-                               expected, entry);
     }
     return true;
 }
@@ -229,43 +145,6 @@ void list_format_integers(const struct int_list *list, char *text, size_t size)
     for (int64_t i = 0; i < list->count; i++) {
         char entry[32];
         snprintf(entry, sizeof entry, "%" PRId64, list->value[i]);
-        append(text, size, i, entry);
-    }
-    spread(text, size);
-}
-
-/* Appends "k5" where the value is not the default. */
-static void append_option(char *entry, size_t size, const char *letter, int64_t value, int64_t default_value)
-{
-    size_t length = strlen(entry);
-    if (value != default_value) snprintf(entry + length, size - length, "%s%" PRId64, letter, value);
-}
-
-static void format_feature(const struct feature *feature, char *entry, size_t size)
-{
-    struct window window = feature->window;
-    if (feature->kind == FEATURE_CONV) {
-        snprintf(entry, size, "%" PRId64, feature->channels);
-        append_option(entry, size, "k", window.kernel, 3);
-        append_option(entry, size, "s", window.stride, 1);
-        append_option(entry, size, "p", window.padding, window.kernel / 2);
-        return;
-    }
-    bool max = feature->kind == FEATURE_MAX_POOL;
-    struct window usual = max ? (struct window){3, 2, 1} : (struct window){1, 1, 0};
-    snprintf(entry, size, "%s", max ? "M" : "A");
-    if (window.kernel == usual.kernel && window.stride == usual.stride && window.padding == usual.padding) return;
-    append_option(entry, size, "", window.kernel, 0);
-    append_option(entry, size, "s", window.stride, window.kernel);
-    append_option(entry, size, "p", window.padding, 0);
-}
-
-void list_format_features(const struct feature_list *list, char *text, size_t size)
-{
-    *text = '\0';
-    for (int64_t i = 0; i < list->count; i++) {
-        char entry[96];
-        format_feature(&list->value[i], entry, sizeof entry);
         append(text, size, i, entry);
     }
     spread(text, size);

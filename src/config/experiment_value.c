@@ -66,7 +66,7 @@ void experiment_key_expects(const struct experiment_key *key, char *text, size_t
         snprintf(text, size, "integers from %" PRId64 " to %" PRId64 " with commas between", key->low, key->high);
         break;
     case KEY_FEATURES:
-        snprintf(text, size, "convolutions and pools with commas between");
+        snprintf(text, size, "convolutions, pools and residual blocks with commas between");
         break;
     case KEY_BLOCK:
         snprintf(text, size, BLOCK_CHOICES(CHOICE_WORD) "each once");
@@ -203,7 +203,7 @@ bool experiment_value_parse(const struct experiment_key *key, const char *text, 
     case KEY_INTEGERS:
         return list_parse_integers(key, text, field, problem);
     case KEY_FEATURES:
-        return list_parse_features(text, field, problem);
+        return features_parse(text, field, problem);
     case KEY_BLOCK:
         return list_parse_block(text, field, problem);
     case KEY_SIZE:
@@ -242,7 +242,7 @@ void experiment_value_format(const struct experiment_key *key, const void *recor
         list_format_integers(field, text, size);
         break;
     case KEY_FEATURES:
-        list_format_features(field, text, size);
+        features_format(field, text, size);
         break;
     case KEY_BLOCK:
         list_format_block(field, text, size);

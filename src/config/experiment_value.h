@@ -22,17 +22,12 @@ void experiment_value_format(const struct experiment_key *key, const void *recor
 /* Read and write the values that are lists (experiment_list.c). */
 bool list_parse_integers(const struct experiment_key *key, const char *text, struct int_list *list,
                          struct status *problem);
-bool list_parse_features(const char *text, struct feature_list *list, struct status *problem);
 bool list_parse_block(const char *text, enum block_part block[BLOCK_PART_COUNT], struct status *problem);
 bool list_parse_weights(const struct experiment_key *key, const char *text, struct class_weights *weights,
                         struct status *problem);
 void list_format_weights(const struct experiment_key *key, const struct class_weights *weights, char *text,
                          size_t size);
 void list_format_integers(const struct int_list *list, char *text, size_t size);
-void list_format_features(const struct feature_list *list, char *text, size_t size);
 void list_format_block(const enum block_part block[BLOCK_PART_COUNT], char *text, size_t size);
-
-/* The syntax of model.features, for the help. */
-extern const char list_features_help[];
 
 #endif

@@ -60,7 +60,7 @@ void experiment_print_defaults(FILE *out)
         const struct experiment_key *key = &experiment_keys[i];
         bool has_no_value = key->type == KEY_TEXT && *key->default_text == '\0'; /* the file's name gives it */
         write_section(key, out);
-        if (key->type == KEY_FEATURES) experiment_comment_print(list_features_help, out);
+        if (key->type == KEY_FEATURES) experiment_comment_print(features_help, out);
         experiment_key_print(key, has_no_value || experiment_key_varies(key), out);
     }
 }

@@ -9,11 +9,18 @@
 #include "util/check.h"
 #include "util/memory.h"
 
+enum {
+    ORIGIN_SIZE = 96,       /* bytes that an error shows of an entry */
+    LARGEST_STRIDE = 65536, /* above the side of any image */
+};
+
 struct spec_list {
     const struct model_params *model;
     const struct model_places *places;
     struct layer_spec *specs;
     int count, capacity;
+    struct shape shape;               /* of the features so far */
+    int blocks;                       /* residual blocks so far */
     char origin[STATUS_MESSAGE_SIZE]; /* origin of the specs that are being added; each gets a copy */
 };
 
@@ -24,7 +31,7 @@ static void set_origin(struct spec_list *list, const char *setting, const char *
 static void set_origin(struct spec_list *list, const char *setting, const char *format, ...)
 {
     const struct model_places *places = list->places;
-    char entry[64];
+    char entry[ORIGIN_SIZE + 32];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(entry, sizeof entry, format, arguments);
@@ -79,7 +86,7 @@ static void add_dropout(struct spec_list *list)
 }
 
 /* Adds the layers that follow each convolution and hidden linear layer, in the user's order. */
-static void add_block(struct spec_list *list)
+static void add_block(struct spec_list *list, bool with_activation)
 {
     for (int i = 0; i < BLOCK_PART_COUNT; i++) {
         switch (list->model->block[i]) {
@@ -87,7 +94,7 @@ static void add_block(struct spec_list *list)
             add_batchnorm(list);
             break;
         case BLOCK_ACTIVATION:
-            add_activation(list);
+            if (with_activation) add_activation(list);
             break;
         case BLOCK_DROPOUT:
             add_dropout(list);
@@ -98,30 +105,120 @@ static void add_block(struct spec_list *list)
     }
 }
 
-static void add_feature(struct spec_list *list, int64_t entry, const struct feature *feature)
+/* --- features --- */
+
+static struct shape shape_after(struct shape shape, int64_t channels, struct window window)
 {
-    if (feature->kind == FEATURE_CONV) {
-        set_origin(list, "model.features", "entry %" PRId64 " (%" PRId64 ")", entry, feature->channels);
-        add(list, (struct layer_spec){.kind = LAYER_CONV2D,
-                                      .conv2d = {feature->channels, feature->window, init_of(list->model)}});
-        add_block(list);
+    return (struct shape){shape.n, channels, window_output_size(shape.h, window), window_output_size(shape.w, window)};
+}
+
+static void add_conv2d(struct spec_list *list, int64_t channels, struct window window)
+{
+    add(list, (struct layer_spec){.kind = LAYER_CONV2D, .conv2d = {channels, window, init_of(list->model)}});
+    list->shape = shape_after(list->shape, channels, window);
+}
+
+static void add_pool(struct spec_list *list, struct pool_params pool)
+{
+    add(list, (struct layer_spec){.kind = LAYER_POOL, .pool = pool});
+    list->shape = shape_after(list->shape, list->shape.c, pool.window);
+}
+
+static void add_feature(struct spec_list *list, const struct feature *feature)
+{
+    switch (feature->kind) {
+    case FEATURE_CONV:
+        add_conv2d(list, feature->channels, feature->window);
+        add_block(list, true);
         return;
+    case FEATURE_MAX_POOL:
+        add_pool(list, (struct pool_params){POOL_MAX, feature->window});
+        return;
+    case FEATURE_AVERAGE_POOL:
+        add_pool(list, (struct pool_params){POOL_AVERAGE, feature->window});
+        return;
+    case FEATURE_GLOBAL_POOL:
+        add(list, (struct layer_spec){.kind = LAYER_GLOBAL_POOL});
+        list->shape.h = list->shape.w = 1;
     }
-    bool max = feature->kind == FEATURE_MAX_POOL;
-    set_origin(list, "model.features", "entry %" PRId64 " (%s)", entry, max ? "M" : "A");
-    add(list, (struct layer_spec){.kind = LAYER_POOL, .pool = {max ? POOL_MAX : POOL_AVERAGE, feature->window}});
+}
+
+/* --- residual blocks --- */
+
+/* Gives the last layer the name of a part of the block at hand, unless it has a name, and returns its name. */
+static const char *name_last(struct spec_list *list, const char *part)
+{
+    if (list->count == 0) return "input";
+    struct layer_spec *last = &list->specs[list->count - 1];
+    if (!last->name) last->name = memory_format("%s %d", part, list->blocks);
+    return last->name;
+}
+
+/* Of blocks that are repeated, only the first has the strides of its text. */
+static struct window window_of(const struct feature *feature, bool is_first)
+{
+    struct window window = feature->window;
+    if (!is_first) window.stride = 1;
+    return window;
+}
+
+/* Where the block changes the shape, adds what x goes through on its way to the sum. Returns the name of the layer that
+ * the sum reads. */
+static const char *add_shortcut(struct spec_list *list, const struct feature *first, bool is_first, const char *x)
+{
+    struct shape in = list->shape, out = in;
+    int64_t stride = 1;
+    for (int64_t i = 0; i < first->block; i++) {
+        struct window window = window_of(&first[i], is_first);
+        out = shape_after(out, first[i].channels, window);
+        stride = count_product(stride, window.stride);
+    }
+    if (shape_equal(in, out)) return x;
+    if (stride > LARGEST_STRIDE) stride = LARGEST_STRIDE; /* it leaves one pixel in either case */
+    add_conv2d(list, out.c, (struct window){1, stride, 0});
+    list->specs[list->count - 1].input[0] = x;
+    add_batchnorm(list);
+    list->shape = in;
+    return name_last(list, "shortcut");
+}
+
+/* Adds the convolutions that x goes through. Returns the name of the last layer. */
+static const char *add_branch(struct spec_list *list, const struct feature *first, bool is_first, const char *x)
+{
+    for (int64_t i = 0; i < first->block; i++) {
+        int before = list->count;
+        add_conv2d(list, first[i].channels, window_of(&first[i], is_first));
+        if (i == 0) list->specs[before].input[0] = x;
+        add_block(list, i < first->block - 1);
+    }
+    return name_last(list, "branch");
+}
+
+/* Adds a residual block: y = activation(branch(x) + shortcut(x)). Its parts are named by the number of the block. */
+static void add_residual_block(struct spec_list *list, const struct feature *first, bool is_first)
+{
+    list->blocks++;
+    const char *x = name_last(list, "before block");
+    const char *shortcut = add_shortcut(list, first, is_first, x), *branch = add_branch(list, first, is_first, x);
+    add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {branch, shortcut}});
+    add_activation(list);
+    name_last(list, "block");
 }
 
 /* Adds the features, then a flatten where they leave more than one pixel. */
-static void add_features(struct spec_list *list, struct shape shape)
+static void add_features(struct spec_list *list, struct shape input)
 {
     const struct feature_list *features = &list->model->features;
-    for (int64_t i = 0; i < features->count; i++) {
-        add_feature(list, i + 1, &features->value[i]);
-        shape.h = window_output_size(shape.h, features->value[i].window);
-        shape.w = window_output_size(shape.w, features->value[i].window);
+    char text[ORIGIN_SIZE];
+    list->shape = input;
+    for (int64_t i = 0, entry = 1; i < features->count; i += features_entry_length(&features->value[i]), entry++) {
+        const struct feature *first = &features->value[i];
+        features_format_entry(first, text, sizeof text);
+        set_origin(list, "model.features", "entry %" PRId64 " (%s)", entry, text);
+        if (first->block == 0) add_feature(list, first);
+        for (int64_t k = 0; k < first->repeats; k++) add_residual_block(list, first, k == 0);
     }
-    if (shape.h > 1 || shape.w > 1) add(list, (struct layer_spec){.kind = LAYER_FLATTEN});
+    if (list->shape.h > 1 || list->shape.w > 1) add(list, (struct layer_spec){.kind = LAYER_FLATTEN});
 }
 
 struct shape model_input_shape(enum model_kind kind, int64_t channels, int64_t height, int64_t width)
@@ -141,7 +238,7 @@ struct layer_spec *model_specs(const struct model_params *model, struct shape in
     for (int64_t i = 0; i < hidden->count; i++) {
         set_origin(&list, "model.hidden", "entry %" PRId64 " (%" PRId64 ")", i + 1, hidden->value[i]);
         add_linear(&list, hidden->value[i]);
-        add_block(&list);
+        add_block(&list, true);
     }
     set_origin(&list, "model.kind", "output layer (%" PRId64 " classes)", classes);
     add_linear(&list, classes);
@@ -152,6 +249,9 @@ struct layer_spec *model_specs(const struct model_params *model, struct shape in
 
 void model_specs_free(struct layer_spec *specs, int count)
 {
-    for (int i = 0; i < count; i++) free((char *)specs[i].origin);
+    for (int i = 0; i < count; i++) {
+        free((char *)specs[i].origin);
+        free((char *)specs[i].name);
+    }
     free(specs);
 }

@@ -1,4 +1,5 @@
-/* The networks that a few settings describe: multilayer perceptrons and plain convolutional networks. */
+/* The networks that a few settings describe: multilayer perceptrons, and convolutional networks with or without residual
+ * blocks. */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -7,6 +8,7 @@
 #include <stdint.h>
 
 #include "backend/backend.h"
+#include "nn/features.h"
 #include "nn/layer.h"
 #include "tensor/shape.h"
 #include "util/choice.h"
@@ -30,19 +32,6 @@ enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
 #define BLOCK_CHOICES(X) X(BLOCK_BATCHNORM, "batchnorm") X(BLOCK_ACTIVATION, "activation") X(BLOCK_DROPOUT, "dropout")
 enum block_part { BLOCK_CHOICES(CHOICE_ENUMERATOR) BLOCK_PART_COUNT };
-
-/* One entry of model.features: "128", "64k5s2p2" (a convolution), "M", "M2s2p0" (max-pool), "A4" (average pool);
- * model.features of a config is a list of them. */
-enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL };
-struct feature {
-    enum feature_kind kind;
-    int64_t channels; /* FEATURE_CONV only */
-    struct window window;
-};
-struct feature_list {
-    int64_t count;
-    struct feature value[INT_LIST_SIZE];
-};
 
 struct model_params {
     enum model_kind kind;

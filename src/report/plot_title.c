@@ -54,9 +54,9 @@ static void add_mlp(struct line *line, const struct int_list *hidden)
 
 static void add_convnet(struct line *line, const struct feature_list *features)
 {
-    int count = 0;
-    for (int64_t i = 0; i < features->count; i++) count += features->value[i].kind == FEATURE_CONV;
-    add(line, "ConvNet of %d convolution%s", count, count == 1 ? "" : "s");
+    struct feature_counts counts = features_count(features);
+    add(line, "ConvNet of %" PRId64 " convolution%s", counts.convolutions, counts.convolutions == 1 ? "" : "s");
+    if (counts.blocks > 0) add(line, ", %" PRId64 " residual block%s", counts.blocks, counts.blocks == 1 ? "" : "s");
 }
 
 static void add_model(struct line *line, const struct experiment *experiment)

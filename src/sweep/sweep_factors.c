@@ -27,10 +27,14 @@ struct grouping {
     int *entries;
 };
 
+/* A residual block of model.features is one entry. */
 static int entry_count(const char *list)
 {
-    int count = *list != '\0';
-    for (; *list; list++) count += *list == ',';
+    int count = *list != '\0', depth = 0;
+    for (; *list; list++) {
+        depth += (*list == '(') - (*list == ')');
+        count += *list == ',' && depth == 0;
+    }
     return count;
 }
 

@@ -92,10 +92,30 @@ static int take_power(const char **text, const char *end)
     return digits >= 1 && digits <= 2 ? power : -1;
 }
 
+/* A value of model.features may begin with a parenthesis too, but has neither alternatives nor a power. */
+static bool is_product(const struct parser *parser, struct piece piece)
+{
+    if (piece.length == 0 || *piece.start != '(') return false;
+    return parser->key->type != KEY_FEATURES || memchr(piece.start, '^', (size_t)piece.length) ||
+           memchr(piece.start, '|', (size_t)piece.length);
+}
+
+/* Returns the end of the parenthesis that the piece begins with; NULL: it has none, or others are inside and the key has
+ * no values with parentheses. */
+static const char *find_close(const struct parser *parser, struct piece piece)
+{
+    int depth = 0;
+    for (const char *c = piece.start; c < piece.start + piece.length; c++) {
+        if (*c == '(' && ++depth > 1 && parser->key->type != KEY_FEATURES) return NULL;
+        if (*c == ')' && --depth == 0) return c;
+    }
+    return NULL;
+}
+
 static bool parse_product(struct parser *parser, struct piece piece, struct product *product)
 {
-    const char *end = piece.start + piece.length, *close = memchr(piece.start, ')', (size_t)piece.length);
-    bool good = close && end - close >= 3 && close[1] == '^' && !memchr(piece.start + 1, '(', (size_t)piece.length - 1);
+    const char *end = piece.start + piece.length, *close = find_close(parser, piece);
+    bool good = close && end - close >= 3 && close[1] == '^';
     if (good) {
         const char *at = close + 2;
         product->entry_count = split(piece.start + 1, close, &product->entries);
@@ -161,7 +181,7 @@ bool sweep_values_parse(struct sweep_values *values, const struct experiment_key
     bool good = true;
     for (int i = 0; i < count && good; i++) {
         parser.alternative = i + 1;
-        if (pieces[i].length > 0 && *pieces[i].start == '(') {
+        if (is_product(&parser, pieces[i])) {
             good = add_product(&parser, pieces[i]);
         } else {
             char *value = memory_format("%.*s", pieces[i].length, pieces[i].start);

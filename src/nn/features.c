@@ -1,0 +1,302 @@
+/* Reads and writes the features of a convolutional network (features.h). */
+#include "nn/features.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "util/text.h"
+
+enum { LARGEST_CHANNELS = 65536, LARGEST_WINDOW = 99, ENTRY_SIZE = 64 };
+
+const char features_help[] =
+    "model.features lists what a convnet is made of, with commas between:\n"
+    "  C[kK][sS][pP]    convolution with C output channels, then model.block: KxK kernel (default 3),\n"
+    "                   stride S (default 1), padding P on each side (default K/2 rounded down)\n"
+    "  M                max-pool 3x3, stride 2, padding 1\n"
+    "  MK[sS][pP]       max-pool KxK, stride S (default K), padding P (default 0, at most K/2)\n"
+    "  A                average pool 1x1\n"
+    "  AK[sS][pP]       average pool KxK, like MK\n"
+    "  G                global average pool: the mean of each channel\n"
+    "  (C..., C...)+    residual block: convolutions one after the other, whose input is added to their\n"
+    "                   output. The last one's activation comes after the sum. Where the shapes\n"
+    "                   differ, the input goes through a 1x1 convolution with the block's stride and\n"
+    "                   batch normalization first\n"
+    "  (C..., C...)+ xN N such blocks, one after the other; only the first of them has strides\n"
+    "Example: 64, M, 128, M2s2p0, 256k5s2p2, A\n"
+    "A residual network: 16, (16, 16)+ x3, (32s2, 32)+ x3, (64s2, 64)+ x3, G\n"
+    "Its bottlenecks:    16, (16k1, 16, 64k1)+ x3, (32k1, 32s2, 128k1)+ x3, G\n";
+
+int64_t features_entry_length(const struct feature *first)
+{
+    return first->block > 0 ? first->block : 1;
+}
+
+struct feature_counts features_count(const struct feature_list *list)
+{
+    struct feature_counts counts = {0};
+    for (int64_t i = 0; i < list->count; i += features_entry_length(&list->value[i])) {
+        const struct feature *first = &list->value[i];
+        counts.blocks += first->repeats;
+        if (first->block > 0)
+            counts.convolutions += first->repeats * first->block;
+        else
+            counts.convolutions += first->kind == FEATURE_CONV;
+    }
+    return counts;
+}
+
+/* --- text to list --- */
+
+/* A stretch of the text. */
+struct piece {
+    const char *start, *end;
+};
+
+struct parser {
+    struct feature_list *list;
+    int64_t entry; /* number of the entry at hand, from 1 */
+    struct status *problem;
+};
+
+static struct piece trim(struct piece piece)
+{
+    while (piece.start < piece.end && text_is_blank(*piece.start)) piece.start++;
+    while (piece.end > piece.start && text_is_blank(piece.end[-1])) piece.end--;
+    return piece;
+}
+
+/* Takes the text up to the next comma outside parentheses from *rest. Nothing is left after the last entry: start is
+ * NULL. */
+static struct piece next_entry(struct piece *rest)
+{
+    struct piece entry = *rest;
+    int depth = 0;
+    const char *c = rest->start;
+    for (; c < rest->end && (*c != ',' || depth > 0); c++) depth += (*c == '(') - (*c == ')');
+    entry.end = c;
+    rest->start = c < rest->end ? c + 1 : NULL;
+    return trim(entry);
+}
+
+static bool fail(const struct parser *parser, const char *expected, struct piece found)
+{
+    int length = (int)(found.end - found.start < ENTRY_SIZE ? found.end - found.start : ENTRY_SIZE - 1);
+    return status_fail(parser->problem, STATUS_USAGE, "entry %" PRId64 ": expected %s, found \"%.*s\"", parser->entry,
+                       expected, length, found.start);
+}
+
+/* Returns the number that the piece begins with and takes it away: -1 where there is none, a number above
+ * LARGEST_CHANNELS for all larger ones. */
+static int64_t take_number(struct piece *piece)
+{
+    int64_t number = 0;
+    const char *first = piece->start;
+    for (; piece->start < piece->end && *piece->start >= '0' && *piece->start <= '9'; piece->start++)
+        if (number <= LARGEST_CHANNELS) number = number * 10 + (*piece->start - '0');
+    return piece->start > first ? number : -1;
+}
+
+static bool take_letter(struct piece *piece, char letter)
+{
+    bool found = piece->start < piece->end && *piece->start == letter;
+    piece->start += found;
+    return found;
+}
+
+/* Returns the number after `letter`, the default where the piece does not begin with the letter, or -1 for a letter
+ * without a number. */
+static int64_t take_option(struct piece *piece, char letter, int64_t default_value)
+{
+    return take_letter(piece, letter) ? take_number(piece) : default_value;
+}
+
+/* What a pool of letters alone means. */
+static struct window usual_pool(enum feature_kind kind)
+{
+    return kind == FEATURE_MAX_POOL ? (struct window){3, 2, 1} : (struct window){1, 1, 0};
+}
+
+static bool parse_pool(struct piece text, enum feature_kind kind, struct feature *feature)
+{
+    *feature = (struct feature){.kind = kind, .window = usual_pool(kind)};
+    struct window *window = &feature->window;
+    if (text.start == text.end) return true;
+    window->kernel = take_number(&text);
+    window->stride = take_option(&text, 's', window->kernel);
+    window->padding = take_option(&text, 'p', 0);
+    return text.start == text.end && window->kernel >= 0 && window->stride >= 0 && window->padding >= 0;
+}
+
+static bool parse_conv(struct piece text, struct feature *feature)
+{
+    *feature = (struct feature){.kind = FEATURE_CONV, .channels = take_number(&text)};
+    struct window *window = &feature->window;
+    window->kernel = take_option(&text, 'k', 3);
+    window->stride = take_option(&text, 's', 1);
+    window->padding = take_option(&text, 'p', window->kernel / 2);
+    return text.start == text.end && feature->channels >= 0 && window->kernel >= 0 && window->stride >= 0 &&
+           window->padding >= 0;
+}
+
+static bool parse_feature(struct piece text, struct feature *feature)
+{
+    if (take_letter(&text, 'M')) return parse_pool(text, FEATURE_MAX_POOL, feature);
+    if (take_letter(&text, 'A')) return parse_pool(text, FEATURE_AVERAGE_POOL, feature);
+    if (!take_letter(&text, 'G')) return parse_conv(text, feature);
+    *feature = (struct feature){.kind = FEATURE_GLOBAL_POOL};
+    return text.start == text.end;
+}
+
+/* Returns the fault of a feature that has the right form, or NULL: the feature is good. */
+static const char *feature_problem(const struct feature *feature)
+{
+    struct window window = feature->window;
+    if (feature->kind == FEATURE_GLOBAL_POOL) return NULL;
+    if (feature->kind == FEATURE_CONV && (feature->channels < 1 || feature->channels > LARGEST_CHANNELS))
+        return "1 to 65536 channels";
+    if (window.kernel < 1 || window.kernel > LARGEST_WINDOW) return "a kernel from 1 to 99";
+    if (window.stride < 1 || window.stride > LARGEST_WINDOW) return "a stride from 1 to 99";
+    if (feature->kind == FEATURE_CONV) return window.padding > LARGEST_WINDOW ? "a padding from 0 to 99" : NULL;
+    return window.padding > window.kernel / 2 ? "a padding of at most half the pool's kernel" : NULL;
+}
+
+static bool add_feature(struct parser *parser, struct piece text, const struct feature *feature)
+{
+    struct feature_list *list = parser->list;
+    const char *problem = feature_problem(feature);
+    if (problem) return fail(parser, problem, text);
+    if (list->count == FEATURES_SIZE)
+        return status_fail(parser->problem, STATUS_USAGE, "expected at most %d convolutions and pools", FEATURES_SIZE);
+    list->value[list->count++] = *feature;
+    return true;
+}
+
+static bool parse_single(struct parser *parser, struct piece text)
+{
+    struct feature feature;
+    if (parse_feature(text, &feature)) return add_feature(parser, text, &feature);
+    return fail(parser,
+                "a convolution like 64 or 64k5s2p2, a pool like M, M2s2p0, A4 or G, or a residual block like "
+                "(64, 64)+ x3",
+                text);
+}
+
+/* Reads what stands behind the parentheses, "+ x3"; -1: something else does. */
+static int64_t parse_repeats(struct piece text)
+{
+    if (!take_letter(&text, '+')) return -1;
+    text = trim(text);
+    if (text.start == text.end) return 1;
+    int64_t repeats = take_letter(&text, 'x') ? take_number(&text) : -1;
+    return text.start == text.end ? repeats : -1;
+}
+
+static bool parse_block(struct parser *parser, struct piece text)
+{
+    struct feature *first = &parser->list->value[parser->list->count];
+    int64_t before = parser->list->count;
+    struct piece inside = {text.start + 1, memchr(text.start, ')', (size_t)(text.end - text.start))};
+    if (inside.end && memchr(inside.start, '(', (size_t)(inside.end - inside.start)))
+        return fail(parser, "no block within a residual block", text);
+    int64_t repeats = inside.end ? parse_repeats((struct piece){inside.end + 1, text.end}) : -1;
+    if (repeats < 0) return fail(parser, "a residual block like (64, 64)+ or (64, 64)+ x3", text);
+    if (repeats < 1 || repeats > FEATURES_WITH_REPEATS) return fail(parser, "1 to 1024 repeats", text);
+    while (inside.start) {
+        struct feature feature;
+        struct piece entry = next_entry(&inside);
+        if (!parse_feature(entry, &feature) || feature.kind != FEATURE_CONV)
+            return fail(parser, "convolutions like 64 or 64k5s2p2 in a residual block", entry);
+        if (!add_feature(parser, entry, &feature)) return false;
+    }
+    first->block = parser->list->count - before;
+    first->repeats = repeats;
+    return true;
+}
+
+bool features_parse(const char *text, struct feature_list *list, struct status *problem)
+{
+    struct parser parser = {.list = list, .problem = problem};
+    struct piece rest = {*text ? text : NULL, text + strlen(text)};
+    list->count = 0;
+    while (rest.start) {
+        struct piece entry = next_entry(&rest);
+        parser.entry++;
+        bool is_block = entry.start < entry.end && *entry.start == '(';
+        if (!(is_block ? parse_block : parse_single)(&parser, entry)) return false;
+    }
+    int64_t found = features_count(list).convolutions;
+    if (found <= FEATURES_WITH_REPEATS) return true;
+    return status_fail(problem, STATUS_USAGE,
+                       "expected at most %d convolutions, those of repeated blocks counted, found %" PRId64,
+                       FEATURES_WITH_REPEATS, found);
+}
+
+/* --- list to text --- */
+
+static void append(char *text, size_t size, const char *part)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s", part);
+}
+
+/* Appends "k5" where the value is not the default. */
+static void append_option(char *text, size_t size, const char *letter, int64_t value, int64_t default_value)
+{
+    size_t used = strlen(text);
+    if (value != default_value) snprintf(text + used, size - used, "%s%" PRId64, letter, value);
+}
+
+static void append_pool(char *text, size_t size, const struct feature *feature)
+{
+    struct window window = feature->window, usual = usual_pool(feature->kind);
+    append(text, size, feature->kind == FEATURE_MAX_POOL ? "M" : "A");
+    if (window.kernel == usual.kernel && window.stride == usual.stride && window.padding == usual.padding) return;
+    append_option(text, size, "", window.kernel, 0);
+    append_option(text, size, "s", window.stride, window.kernel);
+    append_option(text, size, "p", window.padding, 0);
+}
+
+static void append_feature(char *text, size_t size, const struct feature *feature)
+{
+    struct window window = feature->window;
+    switch (feature->kind) {
+    case FEATURE_CONV:
+        append_option(text, size, "", feature->channels, 0);
+        append_option(text, size, "k", window.kernel, 3);
+        append_option(text, size, "s", window.stride, 1);
+        append_option(text, size, "p", window.padding, window.kernel / 2);
+        return;
+    case FEATURE_MAX_POOL:
+    case FEATURE_AVERAGE_POOL:
+        append_pool(text, size, feature);
+        return;
+    case FEATURE_GLOBAL_POOL:
+        append(text, size, "G");
+    }
+}
+
+void features_format_entry(const struct feature *first, char *text, size_t size)
+{
+    *text = '\0';
+    if (first->block == 0) {
+        append_feature(text, size, first);
+        return;
+    }
+    for (int64_t i = 0; i < first->block; i++) {
+        append(text, size, i > 0 ? ", " : "(");
+        append_feature(text, size, &first[i]);
+    }
+    append(text, size, ")+");
+    append_option(text, size, " x", first->repeats, 1);
+}
+
+void features_format(const struct feature_list *list, char *text, size_t size)
+{
+    *text = '\0';
+    for (int64_t i = 0; i < list->count; i += features_entry_length(&list->value[i])) {
+        if (i > 0) append(text, size, ", ");
+        size_t used = strlen(text);
+        features_format_entry(&list->value[i], text + used, size - used);
+    }
+}

@@ -1,0 +1,167 @@
+/* Tests the residual networks that a config describes: layers, what they read, names, shortcuts, errors. */
+#include <stdlib.h>
+#include <string.h>
+#include <criterion/criterion.h>
+
+#include "experiment_support.h"
+#include "network_support.h"
+
+/* What a layer of the model is expected to be; NULL: it has no name, or reads the layer before it. */
+struct expected {
+    enum layer_kind kind;
+    const char *name, *first, *second;
+};
+
+static bool same(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+static void expect_layers(const char *text, const struct expected *expected, int count)
+{
+    struct experiment experiment;
+    struct shape input;
+    int found;
+    experiment_from(&experiment, text);
+    struct layer_spec *specs =
+        specs_from_experiment(&experiment, (struct dataset_description){3, 8, 8, 10}, &input, &found);
+    cr_assert_eq(found, count, "%d layers, expected %d", found, count);
+    for (int i = 0; i < count; i++) {
+        cr_expect_eq(specs[i].kind, expected[i].kind, "layer %d: kind %d", i, (int)specs[i].kind);
+        cr_expect(same(specs[i].name, expected[i].name), "layer %d: name %s", i, specs[i].name);
+        cr_expect(same(specs[i].input[0], expected[i].first), "layer %d: reads %s", i, specs[i].input[0]);
+        cr_expect(same(specs[i].input[1], expected[i].second), "layer %d: reads %s", i, specs[i].input[1]);
+    }
+    model_specs_free(specs, found);
+    experiment_free(&experiment);
+}
+
+#define CONV LAYER_CONV2D, NULL, NULL, NULL
+#define CONV_OF(x) LAYER_CONV2D, NULL, x, NULL
+#define NORM LAYER_BATCHNORM, NULL, NULL, NULL
+#define NORM_AS(name) LAYER_BATCHNORM, name, NULL, NULL
+#define RELU LAYER_ACTIVATION, NULL, NULL, NULL
+#define RELU_AS(name) LAYER_ACTIVATION, name, NULL, NULL
+#define ADD(a, b) LAYER_ADD, NULL, a, b
+#define POOL LAYER_GLOBAL_POOL, NULL, NULL, NULL
+#define LINEAR LAYER_LINEAR, NULL, NULL, NULL
+
+Test(residual, only_a_block_that_changes_the_shape_has_a_convolution_in_its_shortcut)
+{
+    /* clang-format off */
+    const struct expected layers[] = {
+        {CONV}, {NORM}, {RELU_AS("before block 1")}, {CONV_OF("before block 1")}, {NORM}, {RELU}, {CONV},
+        {NORM_AS("branch 1")}, {ADD("branch 1", "before block 1")}, {RELU_AS("block 1")}, {CONV_OF("block 1")},
+        {NORM_AS("shortcut 2")}, {CONV_OF("block 1")}, {NORM}, {RELU}, {CONV}, {NORM_AS("branch 2")},
+        {ADD("branch 2", "shortcut 2")}, {RELU_AS("block 2")}, {CONV_OF("block 2")}, {NORM}, {RELU}, {CONV},
+        {NORM_AS("branch 3")}, {ADD("branch 3", "block 2")}, {RELU_AS("block 3")}, {POOL}, {LINEAR}};
+    /* clang-format on */
+    expect_layers("[model]\nkind = convnet\nfeatures = 4, (4, 4)+, (6s2, 6)+ x2, G\nbatchnorm = custom\n", layers, 28);
+}
+
+Test(residual, without_batch_normalization_a_shortcut_is_a_convolution)
+{
+    /* clang-format off */
+    const struct expected layers[] = {
+        {LAYER_CONV2D, "shortcut 1", "input", NULL}, {CONV_OF("input")}, {RELU},
+        {LAYER_CONV2D, "branch 1", NULL, NULL}, {ADD("branch 1", "shortcut 1")}, {RELU_AS("block 1")}, {POOL},
+        {LINEAR}};
+    /* clang-format on */
+    expect_layers("[model]\nkind = convnet\nfeatures = (6k1, 6)+, G\n", layers, 8);
+}
+
+Test(residual, the_last_activation_alone_comes_after_the_sum)
+{
+    /* clang-format off */
+    const struct expected layers[] = {
+        {CONV_OF("input")}, {LAYER_DROPOUT, NULL, NULL, NULL}, {RELU}, {NORM}, {CONV},
+        {LAYER_DROPOUT, NULL, NULL, NULL}, {NORM_AS("branch 1")}, {ADD("branch 1", "input")}, {RELU_AS("block 1")},
+        {LAYER_FLATTEN, NULL, NULL, NULL}, {LINEAR}};
+    /* clang-format on */
+    expect_layers("[model]\nkind = convnet\nfeatures = (3, 3)+\nblock = dropout, activation, batchnorm\n"
+                  "batchnorm = custom\ndropout = 0.5\n",
+                  layers, 11);
+}
+
+/* A pool between blocks is the input of the next one. */
+Test(residual, blocks_are_numbered_through)
+{
+    /* clang-format off */
+    const struct expected layers[] = {
+        {LAYER_CONV2D, "branch 1", "input", NULL}, {ADD("branch 1", "input")}, {RELU_AS("block 1")},
+        {LAYER_POOL, "before block 2", NULL, NULL}, {LAYER_CONV2D, "branch 2", "before block 2", NULL},
+        {ADD("branch 2", "before block 2")}, {RELU_AS("block 2")}, {POOL}, {LINEAR}};
+    /* clang-format on */
+    expect_layers("[model]\nkind = convnet\nfeatures = (3)+, M, (3)+, G\n", layers, 9);
+}
+
+/* The network of the features with images of 3x`side`x`side`; NULL: `status` says why. */
+static struct network *build(struct backend *backend, const char *features, int64_t side, struct status *status)
+{
+    struct experiment experiment;
+    char *text = memory_format("[model]\nkind = convnet\nbatchnorm = custom\nfeatures = %s\n", features);
+    experiment_from(&experiment, text);
+    struct network *network = network_from(&experiment, backend, (struct shape){2, 3, side, side}, 10, status);
+    experiment_free(&experiment);
+    free(text);
+    return network;
+}
+
+/* The shape of a block's output, where the block is the last layer but two. */
+static void expect_shape(const char *features, int64_t side, const char *expected)
+{
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct status status = {0};
+    char shape[64];
+    struct network *network = build(backend, features, side, &status);
+    cr_assert(network, "%s", status.message);
+    shape_format(network->layers[network->layer_count - 3].output, shape, sizeof shape);
+    cr_expect_str_eq(shape, expected);
+    network_destroy(network);
+    backend_destroy(backend);
+}
+
+Test(residual, the_shortcut_has_the_stride_of_the_whole_block)
+{
+    expect_shape("(5s2, 7s3)+, G", 13, "7x3x3");
+    expect_shape("(5s2, 7)+ x3, G", 13, "7x7x7"); /* of the three, one halves the image */
+    expect_shape("(5k1, 5s2, 20k1)+ x2, G", 9, "20x5x5");
+    expect_shape("(5s99, 5s99, 5s99)+, G", 4, "5"); /* one pixel is left, and the stride stays a small number */
+}
+
+Test(residual, a_branch_that_does_not_fit_the_shortcut_is_an_error_with_its_place)
+{
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct status status = {0};
+    cr_assert_null(build(backend, "8, M, (8s2p0, 8)+ x2", 8, &status));
+    const char *end = strstr(status.message, "test.ini:4: ");
+    cr_assert(end, "%s", status.message);
+    cr_expect_str_eq(end, "test.ini:4: model.features: entry 3 ((8s2p0, 8)+ x2): its input \"shortcut 1\" is 8x2x2, "
+                          "expected 8x1x1 as of \"branch 1\"");
+    backend_destroy(backend);
+}
+
+Test(residual, the_summary_tells_what_a_sum_reads)
+{
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct status status = {0};
+    backend->fuse = true;
+    struct network *network = build(backend, "4, (4)+, (6s2, 6)+", 8, &status);
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    network_print_summary(network, out);
+    fclose(out);
+    const char *const lines[] = {"\nbefore block 1: batchnorm + relu ",
+                                 "\nadd of branch 1, before block 1 ",
+                                 "\nblock 1: relu ",
+                                 "\nconv2d 1x1, stride 2 ",
+                                 "\nshortcut 2: batchnorm ",
+                                 "\nconv2d 3x3, stride 2 of block 1 ",
+                                 "\nadd of branch 2, shortcut 2 "};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        cr_expect(strstr(text, lines[i]), "no line \"%s\" in\n%s", lines[i] + 1, text);
+    free(text);
+    network_destroy(network);
+    backend_destroy(backend);
+}
