@@ -50,8 +50,20 @@ template <int N, typename T> __device__ inline lanes<T, N> load_lanes(const T *f
     return *reinterpret_cast<const lanes<T, N> *>(from);
 }
 
+/* Where the values come out of a branch, the compiler alone would split 16 bytes into four stores, each of which fills a
+ * quarter of a sector of memory. */
 template <int N, typename T> __device__ inline void store_lanes(T *to, const lanes<T, N> &from)
 {
+#ifdef __CUDA_ARCH__
+    if constexpr (sizeof from == 16) {
+        uint32_t word[4];
+        memcpy(word, from.value, sizeof word);
+        asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(word[0]),
+                     "r"(word[1]), "r"(word[2]), "r"(word[3])
+                     : "memory");
+        return;
+    }
+#endif
     *reinterpret_cast<lanes<T, N> *>(to) = from;
 }
 
