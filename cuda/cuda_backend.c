@@ -136,7 +136,7 @@ static void make_tables(struct cuda_backend *cuda)
     cuda_flatten_install(functions);
     cuda_softmax_install(functions);
     cuda_primitive_install(functions);
-    cuda_norm_install(ops, functions);
+    cuda_norm_install(functions);
     cuda_optimizer_install(functions);
     if (cuda->options.cudnn_batchnorm) cudnn_batchnorm_install(functions);
     cuda->base.ops = ops;

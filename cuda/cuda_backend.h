@@ -87,7 +87,7 @@ void cuda_dropout_install(struct op_function *functions);
 void cuda_flatten_install(struct op_function *functions);
 void cuda_softmax_install(struct op_function *functions);
 void cuda_primitive_install(struct op_function *functions);
-void cuda_norm_install(struct backend_ops *ops, struct op_function *functions);
+void cuda_norm_install(struct op_function *functions);
 void cuda_optimizer_install(struct op_function *functions);
 /* Last, where cuDNN's batch normalization is asked for: replaces functions of cuda_batchnorm_install. */
 void cudnn_batchnorm_install(struct op_function *functions);

@@ -1,18 +1,5 @@
-/* The host side of norms and clipping; cuda_norm.cu has the kernels. */
+/* The host side of magnitudes and clipping; cuda_norm.cu has the kernels. */
 #include "cuda_backend.h"
-
-#include <math.h>
-
-static double norm(struct backend *backend, size_t count, const void *x)
-{
-    struct cuda_backend *cuda = cuda_backend_of(backend);
-    double sums[CUDA_NORM_BLOCKS], sum = 0;
-    CUDA_CHECK(cuda_norm_launch(cuda->stream, (int64_t)count, x, cuda->norm_sums));
-    CUDA_CHECK(cudaMemcpyAsync(sums, cuda->norm_sums, sizeof sums, cudaMemcpyDeviceToHost, cuda->stream));
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
-    for (int i = 0; i < CUDA_NORM_BLOCKS; i++) sum += sums[i];
-    return sqrt(sum);
-}
 
 static void run_magnitude(struct backend *backend, const struct op_call *call)
 {
@@ -34,9 +21,8 @@ static void run_clip(struct backend *backend, const struct op_call *call)
     CUDA_CHECK(cuda_clip_launch(cuda->stream, call->op->clip, count, x->data, cuda->norm_sums));
 }
 
-void cuda_norm_install(struct backend_ops *ops, struct op_function *functions)
+void cuda_norm_install(struct op_function *functions)
 {
-    ops->norm = norm;
     functions[OP_MAGNITUDE] = (struct op_function){.run = run_magnitude};
     functions[OP_CLIP] = (struct op_function){.run = run_clip};
 }
