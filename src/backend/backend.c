@@ -6,6 +6,7 @@
 
 #include "backend/cpu/shared/cpu_create.h"
 #include "backend/op_entries.h"
+#include "backend/reference/reference.h"
 
 #ifdef TRAINER_CUDA
 #include "cuda_create.h"
@@ -26,18 +27,22 @@ static bool cuda_backend_create(struct backend **backend, const struct backend_o
 }
 #endif
 
-/* An option that only a CUDA device can satisfy is an error in terms of its key. `reason` tells why there is no such
- * device, or is NULL. */
+/* Refuses what a CUDA device alone can do. `reason` tells why there is no such device, or is NULL. */
+static bool without_cudnn(const struct backend_options *options, const char *reason, struct status *status)
+{
+    return !options->cudnn_batchnorm ||
+           status_fail(status, STATUS_USAGE, "model.batchnorm: cudnn needs a CUDA device; use custom%s%s",
+                       reason ? "; " : "", reason ? reason : "");
+}
+
+/* An option that only a CUDA device can satisfy is an error in terms of its key. `reason` as above. */
 static bool create_cpu(struct backend **backend, const struct backend_options *options, const char *reason,
                        struct status *status)
 {
-    const char *separator = reason ? "; " : "", *why = reason ? reason : "";
-    if (options->cudnn_batchnorm)
-        return status_fail(status, STATUS_USAGE, "model.batchnorm: cudnn needs a CUDA device; use custom%s%s",
-                           separator, why);
+    if (!without_cudnn(options, reason, status)) return false;
     if (reason && options->precision == PRECISION_TF32)
         return status_fail(status, STATUS_USAGE,
-                           "backend.precision: tf32 needs a CUDA device; use fp32, bf16 or fp64; %s", why);
+                           "backend.precision: tf32 needs a CUDA device; use fp32, bf16 or fp64; %s", reason);
     if (!cpu_backend_create(backend, options, status)) return false;
     char *description = (*backend)->description;
     size_t used = strlen(description);
@@ -47,6 +52,8 @@ static bool create_cpu(struct backend **backend, const struct backend_options *o
 
 static bool create_device(struct backend **backend, const struct backend_options *options, struct status *status)
 {
+    if (options->device == DEVICE_REFERENCE)
+        return without_cudnn(options, NULL, status) && reference_backend_create(backend, options, status);
     if (options->device == DEVICE_CPU || (options->device == DEVICE_AUTO && options->precision == PRECISION_FP64))
         return create_cpu(backend, options, NULL, status);
     const char *reason = cuda_unavailable();

@@ -32,7 +32,12 @@ struct update_plan;    /* the same for an optimizer that updates whole filters *
 struct op_function;    /* how a kind of operation of a program is computed: prepared.h */
 struct device_dataset; /* a backend's own: images and labels where it can gather from them */
 
-#define DEVICE_CHOICES(X) X(DEVICE_AUTO, "auto") X(DEVICE_CPU, "cpu") X(DEVICE_CUDA, "cuda")
+/* The reference backend is the definition of each operation, slow, on one thread (reference/reference.h). */
+#define DEVICE_CHOICES(X)                                                                                              \
+    X(DEVICE_AUTO, "auto")                                                                                             \
+    X(DEVICE_CPU, "cpu")                                                                                               \
+    X(DEVICE_CUDA, "cuda")                                                                                             \
+    X(DEVICE_REFERENCE, "reference")
 enum device { DEVICE_CHOICES(CHOICE_ENUMERATOR) };
 
 #define PRECISION_CHOICES(X)                                                                                           \

@@ -46,7 +46,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
     experiment.backend.precision = PRECISION_FP64; /* finite differences need it */
-    experiment.backend.device = DEVICE_CPU;
+    if (experiment.backend.device != DEVICE_REFERENCE) experiment.backend.device = DEVICE_CPU;
     struct backend *backend;
     bool good = backend_from_experiment(&backend, &experiment, status);
     if (good) {

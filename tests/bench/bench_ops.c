@@ -2,7 +2,7 @@
  * the rates at which the device can move and multiply. Both rates are measured in the same run. Prints a table in
  * markdown.
  *
- * usage: bench_ops [--device cpu|cuda] [--precision fp32|tf32|bf16] [--large] [--only WORD]
+ * usage: bench_ops [--device cpu|cuda|reference] [--precision fp32|fp64|tf32|bf16] [--large] [--only WORD]
  *   --large   also tensors that no cache holds (a gigabyte of memory and more)
  *   --only    the operations whose name contains the word
  *
@@ -158,8 +158,8 @@ struct arguments {
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: bench_ops [--device cpu|cuda] [--precision "
-                    "fp32|tf32|bf16] [--large] [--only WORD]\n");
+    fprintf(stderr, "usage: bench_ops [--device cpu|cuda|reference] [--precision "
+                    "fp32|fp64|tf32|bf16] [--large] [--only WORD]\n");
     exit(2);
 }
 
@@ -174,16 +174,14 @@ static int word_of(const char *word, const char *const *words)
 
 static struct arguments parse(char **words)
 {
-    static const char *const devices[] = {"auto", "cpu", "cuda", NULL};
-    static const char *const precisions[] = {"fp32", "fp64", "tf32", "bf16", NULL};
     struct arguments arguments = {.options = {.device = DEVICE_CPU, .fuse = true}};
     for (; *words; words++) {
         if (strcmp(*words, "--large") == 0)
             arguments.large = true;
         else if (strcmp(*words, "--device") == 0)
-            arguments.options.device = (enum device)word_of(*++words, devices);
+            arguments.options.device = (enum device)word_of(*++words, CHOICE_NAMES(DEVICE_CHOICES));
         else if (strcmp(*words, "--precision") == 0)
-            arguments.options.precision = (enum precision)word_of(*++words, precisions);
+            arguments.options.precision = (enum precision)word_of(*++words, CHOICE_NAMES(PRECISION_CHOICES));
         else if (strcmp(*words, "--only") == 0 && words[1])
             arguments.only = *++words;
         else
