@@ -261,6 +261,20 @@ Test(stop, one_weight_is_found_with_its_layer)
     session_close(session);
 }
 
+/* A variance can overflow while losses and weights are finite. */
+Test(stop, one_running_statistic_is_found_with_its_layer)
+{
+    const char *text = DATA "[model]\nkind = convnet\nfeatures = 6, M\nbatchnorm = custom\n[train]\nbatch_size = 16\n";
+    struct session *session = session_open(text, 2);
+    struct status status = {0};
+    trainer_step(&session->trainer);
+    spoil(session, &session->trainer.network->layers[1].buffer[1].value);
+    cr_expect_not(diverged_check_weights(&session->trainer, NULL, &status));
+    cr_expect_not_null(strstr(status.message, "a running statistic is not finite, at"), "%s", status.message);
+    cr_expect_not_null(strstr(status.message, "in layer 1 (batchnorm): running_var"), "%s", status.message);
+    session_close(session);
+}
+
 /* --- clipped gradients --- */
 
 /* The same learning rates do no harm where the gradient is short. */

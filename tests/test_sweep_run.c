@@ -10,6 +10,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "backend/prepared.h"
+#include "experiment_support.h"
+#include "support.h"
+#include "sweep/sweep_train.h"
 #include "sweep_support.h"
 #include "train/train.h"
 
@@ -128,6 +132,49 @@ Test(sweep_run, trials_need_no_test_set)
     expect_refused(TINY "optimizer.learning_rate = 0.01\ntrain.batch_size = 16\nrank_by = test\n", "other",
                    "data.synthetic_test=0",
                    "x.ini:19: sweep.rank_by: expected validation, as the data has no test set, found test");
+}
+
+static struct op_function spoilt_functions[OP_KIND_COUNT];
+static void (*norm)(struct backend *backend, const struct op_call *call);
+
+/* A batch normalization whose running variance overflows. Evaluations are finite by it: they divide by infinity. */
+static void norm_that_overflows(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *variance = &call->tensor[NORM_RUNNING_VAR];
+    norm(backend, call);
+    double *values = support_read(backend, variance);
+    values[0] = INFINITY;
+    backend->ops->tensor_write(backend, variance, values);
+    free(values);
+}
+
+/* A run would refuse to save such weights. */
+Test(sweep_run, a_running_statistic_that_overflows_is_not_ranked)
+{
+    const char *text = TINY "optimizer.learning_rate = 0.01\nmodel.batchnorm = custom\nmodel.hidden = 9\n"
+                            "train.batch_size = 16\n";
+    struct status status = {0};
+    struct sweep sweep;
+    struct experiment experiment;
+    struct dataset dataset;
+    atomic_bool stop = false;
+    support_file_write("x.ini", text, strlen(text));
+    cr_assert(sweep_load(&sweep, "x.ini", NULL, 0, &status), "%s", status.message);
+    cr_assert(sweep_trial(&sweep, 0, &experiment, &status), "%s", status.message);
+    cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    const struct op_function *functions = backend->functions;
+    cr_expect_eq(sweep_train(&sweep, 0, 1, &dataset, backend, &stop, &status).outcome, SWEEP_OK);
+    memcpy(spoilt_functions, functions, sizeof spoilt_functions);
+    norm = functions[OP_NORM].run;
+    spoilt_functions[OP_NORM].run = norm_that_overflows;
+    backend->functions = spoilt_functions;
+    struct sweep_result result = sweep_train(&sweep, 0, 1, &dataset, backend, &stop, &status);
+    cr_expect_eq(result.outcome, SWEEP_NAN);
+    cr_expect(isfinite(result.best_accuracy) && result.steps == 10);
+    backend->functions = functions;
+    backend_destroy(backend);
+    dataset_free(&dataset), experiment_free(&experiment), sweep_free(&sweep);
 }
 
 /* Trial 1 diverges, trial 3 with its small learning rate ends well, and trials 2 and 4 cannot be built. */

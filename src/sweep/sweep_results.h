@@ -7,7 +7,7 @@
 
 enum sweep_outcome {
     SWEEP_OK,
-    SWEEP_NAN,     /* the loss became infinite or not a number; the trial ended there */
+    SWEEP_NAN,     /* a loss, or at the end a weight or running statistic, is not finite; the trial ended there */
     SWEEP_FAILED,  /* the network could not be built */
     SWEEP_STOPPED, /* the sweep ended before the trial did; never in the file */
 };

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "train/diverged.h"
 #include "train/run_loop.h"
 #include "util/check.h"
 #include "util/clock.h"
@@ -44,9 +45,9 @@ static void take_figures(const struct run_loop *loop, struct sweep_result *resul
     result->best_step = run->best.step;
 }
 
-/* Trains a trial. It is there to be ranked, so only the set that ranks is evaluated. Only losses are checked, not the
- * norm of the weights, which takes a pass over them: a weight that is not finite makes the losses so. A running variance
- * that overflows does not, so that such a trial is ranked, although a run would refuse to save it. */
+/* Trains a trial. It is there to be ranked, so only the set that ranks is evaluated. On the way only losses are checked,
+ * which most that is not finite shows in. The rest, as a running variance that overflowed, is found at the end: what a
+ * run would refuse to save is not ranked. */
 static enum sweep_outcome train(struct trainer *trainer, int64_t steps, const atomic_bool *stop,
                                 struct sweep_result *result)
 {
@@ -66,6 +67,7 @@ static enum sweep_outcome train(struct trainer *trainer, int64_t steps, const at
     enum run_loop_end end = run_loop_run(&loop, &problem);
     take_figures(&loop, result);
     if (end != RUN_LOOP_DONE) return end == RUN_LOOP_STOPPED ? SWEEP_STOPPED : SWEEP_NAN;
+    if (!diverged_check_weights(trainer, NULL, &problem)) return SWEEP_NAN;
     if (loop.result.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
         result->test = trainer_evaluate(trainer, &trainer->test_set);
     return SWEEP_OK;

@@ -71,14 +71,23 @@ bool diverged_check_loss(struct trainer *trainer, const char *run, const char *w
     return isfinite(loss) || fail(trainer, run, what, status);
 }
 
-bool diverged_check_weights(struct trainer *trainer, const char *run, struct status *status)
+static bool is_arena_finite(const struct trainer *trainer, void *data, size_t count)
 {
     struct backend *backend = trainer->backend;
-    const struct network *network = trainer->network;
-    const struct tensor weights = {network->parameters, shape_vector((int64_t)network->arena_count), TENSOR_FLAT};
+    const struct tensor arena = {data, shape_vector((int64_t)count), TENSOR_FLAT};
     double magnitude;
+    if (count == 0) return true;
     backend_run_op(backend, op_make(OP_MAGNITUDE), (struct run_input){.n = 1},
-                   OPERANDS([MAGNITUDE_X] = &weights, [MAGNITUDE_Y] = &trainer->magnitude));
+                   OPERANDS([MAGNITUDE_X] = &arena, [MAGNITUDE_Y] = &trainer->magnitude));
     backend->ops->tensor_read(backend, &trainer->magnitude, &magnitude);
-    return isfinite(magnitude) || fail(trainer, run, "a weight", status);
+    return isfinite(magnitude);
+}
+
+bool diverged_check_weights(struct trainer *trainer, const char *run, struct status *status)
+{
+    const struct network *network = trainer->network;
+    if (!is_arena_finite(trainer, network->parameters, network->arena_count))
+        return fail(trainer, run, "a weight", status);
+    return is_arena_finite(trainer, network->buffers, network->buffer_count) ||
+           fail(trainer, run, "a running statistic", status);
 }

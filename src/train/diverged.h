@@ -1,4 +1,4 @@
-/* Detects losses and weights that are not finite. */
+/* Detects losses, weights and running statistics that are not finite. */
 #ifndef TRAIN_DIVERGED_H
 #define TRAIN_DIVERGED_H
 
@@ -9,7 +9,8 @@
 bool diverged_check_loss(struct trainer *trainer, const char *run, const char *what, double loss,
                          struct status *status);
 
-/* Checks every parameter of the network, in one pass on the device. */
+/* Checks every parameter and running statistic of the network, in a pass over each arena on the device. A running variance
+ * can overflow while every loss is finite. */
 bool diverged_check_weights(struct trainer *trainer, const char *run, struct status *status);
 
 #endif

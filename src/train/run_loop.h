@@ -9,7 +9,7 @@
 enum run_loop_checks {
     RUN_LOOP_CHECK_NOTHING,
     RUN_LOOP_CHECK_LOSSES,  /* the loss of training, and those of evaluations */
-    RUN_LOOP_CHECK_WEIGHTS, /* the same, and before an evaluation the weights: a pass over them on the device */
+    RUN_LOOP_CHECK_WEIGHTS, /* the same, and before an evaluation the weights and running statistics: a pass over them */
 };
 
 enum run_loop_end {
