@@ -324,9 +324,11 @@ Test(program_check, an_update_that_is_attached)
     struct program_versions *before = program_versions_take(s.program);
     int weight = s.updates - 1, place = s.conv2d_backward + 1;
     sample_move(s.program, weight, place);
-    sample_move(s.program, weight + 1, place + 1); /* the bias */
-    op_at(place)->attached = op_at(place + 1)->attached = true;
+    op_at(place)->attached = true;
     expect_none(before);
+    sample_move(s.program, weight + 1, place + 1); /* the bias */
+    op_at(place + 1)->attached = true;
+    expect_fault(NULL, "only an update behind a convolution's backward pass is attached");
 }
 
 Test(program_check, an_update_that_is_attached_to_another_layers_op)
@@ -337,7 +339,7 @@ Test(program_check, an_update_that_is_attached_to_another_layers_op)
     expect_none(NULL);
     op_at(update)->tensor[UPDATE_W] = s.b1;
     op_at(update)->tensor[UPDATE_DW] = s.db1;
-    expect_fault(NULL, "it is attached to an op that does not write its dw");
+    expect_fault(NULL, "it is attached to an op that does not write its dw as a dweight");
 }
 
 Test(program_check, an_update_that_is_attached_to_an_op_of_another_kind)

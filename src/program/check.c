@@ -121,20 +121,16 @@ static bool update_mixes(const struct program *program, int op, const struct fau
     return false;
 }
 
-/* True where an attached op is not an UPDATE by a gradient that the CONV2D_BACKWARD before it writes. */
+/* True where an attached op is not the UPDATE by the dweight of the CONV2D_BACKWARD right before it. */
 static bool attached_wrongly(const struct program *program, int op, const struct fault_text *fault)
 {
     const struct op *at = &program->ops[op];
     if (!at->attached) return false;
-    int host = op - 1;
-    while (host >= 0 && program->ops[host].attached) host--;
-    if (at->kind != OP_UPDATE || host < 0 || program->ops[host].kind != OP_CONV2D_BACKWARD)
+    const struct op *host = op > 0 ? at - 1 : NULL;
+    if (at->kind != OP_UPDATE || !host || host->kind != OP_CONV2D_BACKWARD)
         return program_fault_at(program, op, fault, "only an update behind a convolution's backward pass is attached");
-    for (int slot = CONV2D_BACKWARD_DWEIGHT; slot <= CONV2D_BACKWARD_DBIAS; slot++) {
-        int gradient = program->ops[host].tensor[slot];
-        if (gradient >= 0 && program_overlap(program, gradient, at->tensor[UPDATE_DW])) return false;
-    }
-    return program_fault_at(program, op, fault, "it is attached to an op that does not write its dw");
+    return host->tensor[CONV2D_BACKWARD_DWEIGHT] != at->tensor[UPDATE_DW] &&
+           program_fault_at(program, op, fault, "it is attached to an op that does not write its dw as a dweight");
 }
 
 /* --- reading and writing in order --- */

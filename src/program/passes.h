@@ -59,7 +59,7 @@ struct program_versions *program_versions_take(const struct program *program);
  *   a tensor of SPACE_WORK is read before it is written, or written twice. One that is kept may have no writer: the host
  *   writes it,
  *   a gradient of a parameter is read before the op that writes it as a whole,
- *   an UPDATE is attached to an op that does not write its gradient, or pairs w with the gradient of another,
+ *   an UPDATE is attached to an op that does not write its dw as the gradient of a convolution's weight, or pairs w with the gradient of another,
  *   two tensors that are alive at once share bytes, once they are placed.
  * With `before` (or NULL), which is freed, also where an op of the same kind read another version in the same slot, or
  * a tensor of an arena is written another number of times. It runs after every pass. */
