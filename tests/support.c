@@ -131,26 +131,9 @@ void support_gather(struct backend *backend, const struct device_dataset *datase
                    OPERANDS([GATHER_X] = x, [GATHER_LABELS] = &labels_of_x));
 }
 
-/* Only gather brings labels to a device, so they travel as a data set of images of one pixel. */
 int32_t *support_labels(struct backend *backend, const double *labels, int64_t count)
 {
-    uint16_t *words = memory_alloc((size_t)count, sizeof *words);
-    uint8_t *pixels = memory_alloc((size_t)count, 1);
-    for (int64_t i = 0; i < count; i++) {
-        CHECK(labels[i] >= 0 && labels[i] <= UINT16_MAX);
-        words[i] = (uint16_t)labels[i];
-    }
-    float offset = 0, scale = 1;
-    struct dataset_view view = {count, 1, 1, 1, pixels, words, &offset, &scale, NULL, false};
-    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
-    struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){count, 1, 1, 1});
-    int32_t *result = backend->ops->alloc(backend, (size_t)count * sizeof(int32_t));
-    support_gather(backend, dataset, NULL, (struct step_state){0}, &x, result);
-    double *sync = support_read(backend, &x); /* waits for the device before the pixels are freed */
-    free(sync), tensor_free(backend, &x);
-    backend->ops->dataset_free(backend, dataset);
-    free(words), free(pixels);
-    return result;
+    return support_tensor(backend, TENSOR_LABELS, (struct shape){count, 1, 1, 1}, labels).data;
 }
 
 void support_poison(struct backend *backend, bool host_memory, const struct tensor *tensor)
