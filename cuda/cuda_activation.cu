@@ -12,13 +12,15 @@ __global__ static void activation_kernel(int64_t count, float slope, const T *x,
     int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
     if (i >= count) return;
     if (i + LANES > count) { /* the end of a tensor that is no multiple of 16 bytes */
+#pragma unroll 1
         for (; i < count; i++) y[i] = from_float<T>(activate(KIND, to_float(x[i]), slope));
         return;
     }
-    lanes<T, LANES> values = load_lanes<LANES>(x + i);
+    float values[LANES];
+    unpack(load_lanes<LANES>(x + i), values);
 #pragma unroll
-    for (int k = 0; k < LANES; k++) values.value[k] = from_float<T>(activate(KIND, to_float(values.value[k]), slope));
-    store_lanes<LANES>(y + i, values);
+    for (int k = 0; k < LANES; k++) values[k] = activate(KIND, values[k], slope);
+    store_lanes<LANES>(y + i, pack<T>(values));
 }
 
 template <typename T, enum activation KIND>
@@ -28,16 +30,16 @@ __global__ static void activation_backward_kernel(int64_t count, float slope, co
     int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
     if (i >= count) return;
     if (i + LANES > count) {
+#pragma unroll 1
         for (; i < count; i++) dx[i] = from_float<T>(activate_backward(KIND, to_float(x[i]), to_float(dy[i]), slope));
         return;
     }
-    lanes<T, LANES> values = load_lanes<LANES>(x + i), gradients = load_lanes<LANES>(dy + i);
+    float values[LANES], gradients[LANES];
+    unpack(load_lanes<LANES>(x + i), values);
+    unpack(load_lanes<LANES>(dy + i), gradients);
 #pragma unroll
-    for (int k = 0; k < LANES; k++) {
-        float gradient = activate_backward(KIND, to_float(values.value[k]), to_float(gradients.value[k]), slope);
-        gradients.value[k] = from_float<T>(gradient);
-    }
-    store_lanes<LANES>(dx + i, gradients);
+    for (int k = 0; k < LANES; k++) gradients[k] = activate_backward(KIND, values[k], gradients[k], slope);
+    store_lanes<LANES>(dx + i, pack<T>(gradients));
 }
 
 template <typename T, enum activation KIND>

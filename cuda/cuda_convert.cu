@@ -7,6 +7,7 @@ template <typename From, typename To> __global__ static void convert_kernel(int6
     int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
     if (i >= count) return;
     if (i + LANES > count) {
+#pragma unroll 1
         for (; i < count; i++) to[i] = from_float<To>(to_float(from[i]));
         return;
     }

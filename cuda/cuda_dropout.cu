@@ -19,13 +19,11 @@ __global__ static void dropout_kernel(struct dropout_params params, const struct
         philox_draw(params.seed, params.stream, (uint32_t)state->step, (uint64_t)(row * padded + c) / WORDS);
     float rate = (float)params.rate, scale = (float)(1 / (1 - params.rate));
     if (channels % WORDS == 0) {
-        lanes<T, WORDS> values = load_lanes<WORDS>(from + at);
+        float values[WORDS];
+        unpack(load_lanes<WORDS>(from + at), values);
 #pragma unroll
-        for (int k = 0; k < WORDS; k++) {
-            bool dropped = philox_uniform(words.word[k]) < rate;
-            values.value[k] = from_float<T>(dropped ? 0 : to_float(values.value[k]) * scale);
-        }
-        store_lanes<WORDS>(to + at, values);
+        for (int k = 0; k < WORDS; k++) values[k] = philox_uniform(words.word[k]) < rate ? 0 : values[k] * scale;
+        store_lanes<WORDS>(to + at, pack<T>(values));
         return;
     }
 #pragma unroll

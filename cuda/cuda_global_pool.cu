@@ -28,19 +28,19 @@ template <typename T, int LANES> __global__ static void mean_kernel(struct mean_
     float total[LANES] = {};
 #pragma unroll 4
     for (int64_t p = lane / TX; active && p < task.pixels; p += TY) {
-        lanes<T, LANES> values = load_lanes<LANES>(x + (n * task.pixels + p) * task.channels + c);
+        float value[LANES];
+        unpack(load_lanes<LANES>(x + (n * task.pixels + p) * task.channels + c), value);
 #pragma unroll
-        for (int v = 0; v < LANES; v++) total[v] += to_float(values.value[v]);
+        for (int v = 0; v < LANES; v++) total[v] += value[v];
     }
     float share = 1.0f / (float)task.pixels;
-    lanes<T, LANES> result;
 #pragma unroll
     for (int v = 0; v < LANES; v++) {
         for (int offset = TX; offset < CUDA_WARP; offset *= 2)
             total[v] += __shfl_xor_sync(CUDA_FULL_WARP, total[v], offset);
-        result.value[v] = from_float<T>(total[v] * share);
+        total[v] *= share;
     }
-    if (active && lane < TX) store_lanes<LANES>(y + n * task.channels + c, result);
+    if (active && lane < TX) store_lanes<LANES>(y + n * task.channels + c, pack<T>(total));
 }
 
 template <typename T, int LANES> __global__ static void spread_kernel(struct mean_task task, const T *dy, T *dx)
@@ -49,11 +49,11 @@ template <typename T, int LANES> __global__ static void spread_kernel(struct mea
     unsigned groups = (unsigned)(task.channels / LANES), pixels = (unsigned)task.pixels;
     if (i >= task.images * task.pixels * groups) return;
     unsigned n = (unsigned)i / groups / pixels, group = (unsigned)i % groups;
-    lanes<T, LANES> value = load_lanes<LANES>(dy + ((int64_t)n * groups + group) * LANES);
-    float share = 1.0f / (float)task.pixels;
+    float share = 1.0f / (float)task.pixels, value[LANES];
+    unpack(load_lanes<LANES>(dy + ((int64_t)n * groups + group) * LANES), value);
 #pragma unroll
-    for (int v = 0; v < LANES; v++) value.value[v] = from_float<T>(to_float(value.value[v]) * share);
-    store_lanes<LANES>(dx + i * LANES, value);
+    for (int v = 0; v < LANES; v++) value[v] *= share;
+    store_lanes<LANES>(dx + i * LANES, pack<T>(value));
 }
 
 template <int LANES> static struct mean_task make_task(struct shape image)

@@ -110,6 +110,7 @@ template <typename RULE>
 __device__ static void update_rest(const RULE &rule, const typename RULE::factors &step, const struct arenas &arenas,
                                    int64_t i)
 {
+#pragma unroll 1
     for (; i < arenas.count; i++) {
         float unused = 0;
         rule.element(step, arenas.dw[i], arenas.w + i, RULE::STATES > 0 ? arenas.state[0] + i : &unused,
@@ -208,6 +209,7 @@ __global__ static void average_kernel(double decay, const struct step_state *sta
     double s = (double)state->step;
     float share = (float)(1 - fmin(decay, (1 + s) / (10 + s)));
     if (i + QUAD > count) {
+#pragma unroll 1
         for (; i < count; i++) average[i] += share * (w[i] - average[i]);
         return;
     }

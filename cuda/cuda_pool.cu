@@ -24,15 +24,10 @@ __global__ static void max_kernel(struct pool_task task, const T *x, T *y, Tap *
     float best[LANES];
     lanes<Tap, LANES> winner;
     auto load = [&](int64_t pixel, float(&value)[LANES]) {
-        lanes<T, LANES> values = load_lanes<LANES>(x + pixel * task.channels + at.c);
-#pragma unroll
-        for (int v = 0; v < LANES; v++) value[v] = to_float(values.value[v]);
+        unpack(load_lanes<LANES>(x + pixel * task.channels + at.c), value);
     };
     max_of_window<LANES>(task, at, load, best, winner);
-    lanes<T, LANES> result;
-#pragma unroll
-    for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(best[v]);
-    store_lanes<LANES>(y + i * LANES, result);
+    store_lanes<LANES>(y + i * LANES, pack<T>(best));
     store_lanes<LANES>(saved + i * LANES, winner);
 }
 
@@ -49,16 +44,16 @@ template <typename T, int LANES> __global__ static void average_kernel(struct po
             unsigned h = (unsigned)window_input(task.window, (int)at.h, k);
             unsigned w = (unsigned)window_input(task.window, (int)at.w, l);
             int64_t pixel = ((int64_t)at.n * task.height + h) * task.width + w;
-            lanes<T, LANES> values = load_lanes<LANES>(x + pixel * task.channels + at.c);
+            float value[LANES];
+            unpack(load_lanes<LANES>(x + pixel * task.channels + at.c), value);
 #pragma unroll
-            for (int v = 0; v < LANES; v++) total[v] += to_float(values.value[v]);
+            for (int v = 0; v < LANES; v++) total[v] += value[v];
         }
     }
     float share = 1.0f / (float)((int)task.window.kernel * (int)task.window.kernel);
-    lanes<T, LANES> result;
 #pragma unroll
-    for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(total[v] * share);
-    store_lanes<LANES>(y + i * LANES, result);
+    for (int v = 0; v < LANES; v++) total[v] *= share;
+    store_lanes<LANES>(y + i * LANES, pack<T>(total));
 }
 
 template <typename T, int LANES, enum pool KIND, typename Tap>
@@ -70,10 +65,9 @@ __global__ static void gradient_kernel(struct pool_task task, const T *dy, const
     float total[LANES];
     sum_of_windows<KIND, LANES>(task, at, at.c, dy, saved, total);
     float share = KIND == POOL_MAX ? 1 : 1.0f / (float)((int)task.window.kernel * (int)task.window.kernel);
-    lanes<T, LANES> result;
 #pragma unroll
-    for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(total[v] * share);
-    store_lanes<LANES>(dx + i * LANES, result);
+    for (int v = 0; v < LANES; v++) total[v] *= share;
+    store_lanes<LANES>(dx + i * LANES, pack<T>(total));
 }
 
 static struct pool_task make_task(struct pool_params params, struct shape input, struct shape output,

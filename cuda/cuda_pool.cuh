@@ -53,17 +53,20 @@ __device__ inline void sum_of_windows(const struct cuda_pooling &pool, const str
     struct window_range columns = window_outputs(pool.window, (int)at.w, (int)pool.output_width);
 #pragma unroll
     for (int v = 0; v < LANES; v++) total[v] = 0;
+#pragma unroll 1 /* few windows have a pixel */
     for (int p = rows.first; p < rows.last; p++) {
+#pragma unroll 1
         for (int q = columns.first; q < columns.last; q++) {
             int64_t pixel = ((int64_t)at.n * pool.output_height + (unsigned)p) * pool.output_width + (unsigned)q;
-            lanes<T, LANES> values = load_lanes<LANES>(dy + pixel * pool.channels + c);
+            float value[LANES];
+            unpack(load_lanes<LANES>(dy + pixel * pool.channels + c), value);
             lanes<Tap, LANES> winner;
             if (KIND == POOL_MAX) winner = load_lanes<LANES>(saved + pixel * pool.channels + c);
             int tap =
                 window_tap(pool.window, p, (int)at.h) * (int)pool.window.kernel + window_tap(pool.window, q, (int)at.w);
 #pragma unroll
             for (int v = 0; v < LANES; v++)
-                if (KIND == POOL_AVERAGE || winner.value[v] == tap) total[v] += to_float(values.value[v]);
+                if (KIND == POOL_AVERAGE || winner.value[v] == tap) total[v] += value[v];
         }
     }
 }

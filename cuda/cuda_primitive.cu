@@ -31,14 +31,16 @@ __global__ static void elementwise_kernel(struct elementwise_params params, int6
     int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * LANES;
     if (i >= count) return;
     if (i + LANES > count) {
+#pragma unroll 1
         for (; i < count; i++) y[i] = from_float<T>(apply(params, to_float(a[i]), b ? to_float(b[i]) : 0));
         return;
     }
-    lanes<T, LANES> left = load_lanes<LANES>(a + i), right = load_lanes<LANES>((b ? b : a) + i);
+    float left[LANES], right[LANES];
+    unpack(load_lanes<LANES>(a + i), left);
+    unpack(load_lanes<LANES>((b ? b : a) + i), right);
 #pragma unroll
-    for (int k = 0; k < LANES; k++)
-        left.value[k] = from_float<T>(apply(params, to_float(left.value[k]), to_float(right.value[k])));
-    store_lanes<LANES>(y + i, left);
+    for (int k = 0; k < LANES; k++) left[k] = apply(params, left[k], right[k]);
+    store_lanes<LANES>(y + i, pack<T>(left));
 }
 
 template <typename T>

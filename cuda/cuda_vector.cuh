@@ -67,6 +67,57 @@ template <int N, typename T> __device__ inline void store_lanes(T *to, const lan
     *reinterpret_cast<lanes<T, N> *>(to) = from;
 }
 
+/* The scalars as fp32. A pair of bf16 stays in its word until then: the compiler keeps a scalar that is taken from it alone
+ * in a register of its own. */
+template <int N> __device__ inline void unpack(const lanes<float, N> &from, float (&to)[N])
+{
+#pragma unroll
+    for (int v = 0; v < N; v++) to[v] = from.value[v];
+}
+
+template <int N> __device__ inline void unpack(const lanes<bf16, N> &from, float (&to)[N])
+{
+    if constexpr (N == 1) {
+        to[0] = to_float(from.value[0]);
+    } else {
+#pragma unroll
+        for (int v = 0; v < N; v += 2) {
+            uint32_t pair;
+            memcpy(&pair, from.value + v, sizeof pair);
+            to[v] = __uint_as_float(pair << 16), to[v + 1] = __uint_as_float(pair & 0xffff0000u);
+        }
+    }
+}
+
+/* The values rounded to T. */
+template <typename T, int N> __device__ inline lanes<T, N> pack(const float (&from)[N])
+{
+    lanes<T, N> to;
+    if constexpr (sizeof(T) == sizeof(float) || N == 1) {
+#pragma unroll
+        for (int v = 0; v < N; v++) to.value[v] = from_float<T>(from[v]);
+    } else {
+#pragma unroll
+        for (int v = 0; v < N; v += 2) {
+            __nv_bfloat162 pair = __floats2bfloat162_rn(from[v], from[v + 1]);
+            memcpy(to.value + v, &pair, sizeof pair);
+        }
+    }
+    return to;
+}
+
+/* Reads N values, of as many channels, from an address that is a multiple of 16 bytes where N is a multiple of 4. */
+template <int N> __device__ inline void load_floats(const float *from, float (&to)[N])
+{
+    constexpr int QUAD = N % 4 == 0 ? 4 : 1;
+#pragma unroll
+    for (int v = 0; v < N; v += QUAD) {
+        lanes<float, QUAD> values = load_lanes<QUAD>(from + v);
+#pragma unroll
+        for (int i = 0; i < QUAD; i++) to[v + i] = values.value[i];
+    }
+}
+
 /* Blocks of a launch with `threads` threads in all. */
 static inline unsigned blocks_for(int64_t threads, int block)
 {

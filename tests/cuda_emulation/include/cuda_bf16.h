@@ -26,4 +26,13 @@ static inline __nv_bfloat16 __float2bfloat16_rn(float value)
     return {(uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16)};
 }
 
+struct __nv_bfloat162 {
+    __nv_bfloat16 x, y;
+};
+
+static inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y)
+{
+    return {__float2bfloat16_rn(x), __float2bfloat16_rn(y)};
+}
+
 #endif

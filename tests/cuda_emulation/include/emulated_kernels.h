@@ -95,6 +95,13 @@ static inline float __frsqrt_rn(float x)
     return (float)(1 / std::sqrt((double)x));
 }
 
+static inline float __uint_as_float(unsigned bits)
+{
+    float value;
+    __builtin_memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 static inline int max(int a, int b)
 {
     return a > b ? a : b;
