@@ -10,11 +10,10 @@
 
 typedef struct cuda_batchnorm task_t;
 
-/* Stores mean and rstd = 1/sqrt(var + eps), and moves the running statistics, in one thread per channel. Returns
- * rstd. */
-__device__ inline float keep_statistics(const task_t &task, int64_t c, float mean, float variance)
+/* Stores mean and rstd = 1/sqrt(var + eps), and moves the running statistics, in one thread per channel. */
+__device__ inline void keep_statistics(const task_t &task, int64_t c, float mean, float variance, float rstd)
 {
-    float values = (float)task.shape.m, rstd = __frsqrt_rn(variance + task.epsilon);
+    float values = (float)task.shape.m;
     task.mean[c] = mean;
     task.rstd[c] = rstd;
     if (task.running_mean) task.running_mean[c] = (1 - task.momentum) * task.running_mean[c] + task.momentum * mean;
@@ -22,8 +21,44 @@ __device__ inline float keep_statistics(const task_t &task, int64_t c, float mea
         float unbiased = values > 1 ? values / (values - 1) : 1;
         task.running_var[c] = (1 - task.momentum) * task.running_var[c] + task.momentum * (variance * unbiased);
     }
-    return rstd;
 }
+
+/* --- the operations that are fused with it --- */
+
+/* A kernel knows them when it is compiled, so that it has the code of one activation only. FUSED_ANY leaves the
+ * activation to the task. */
+enum fused { FUSED_NONE, FUSED_RELU, FUSED_ANY };
+template <enum fused ACTIVATION_, bool POOLED_> struct fusion {
+    static constexpr enum fused ACTIVATION = ACTIVATION_;
+    static constexpr bool POOLED = POOLED_;
+};
+
+template <typename F> __device__ inline bool is_activated(const task_t &task)
+{
+    return F::ACTIVATION == FUSED_ANY ? task.activated : F::ACTIVATION == FUSED_RELU;
+}
+
+template <typename F> __device__ inline enum activation activation_of(const task_t &task)
+{
+    return F::ACTIVATION == FUSED_RELU ? ACTIVATION_RELU : task.activation;
+}
+
+/* Calls with(fusion) for the task. Single channels are rare and slow, so they have fewer kernels. */
+template <int LANES, typename With> static void with_fusion(const task_t &task, With with)
+{
+    if constexpr (LANES > 1) {
+        if (!task.activated) return with(fusion<FUSED_NONE, false>{});
+        if (task.activation == ACTIVATION_RELU)
+            return task.pooled ? with(fusion<FUSED_RELU, true>{}) : with(fusion<FUSED_RELU, false>{});
+    }
+    return task.pooled ? with(fusion<FUSED_ANY, true>{}) : with(fusion<FUSED_ANY, false>{});
+}
+
+/* The constants of a block's channels, N of each. One thread computes those of a channel, because divisions and roots
+ * are long, and all threads read them. */
+template <int TILE, int N> struct alignas(16) channel_constants {
+    float value[N][TILE];
+};
 
 /* --- forward --- */
 
@@ -32,52 +67,56 @@ template <int LANES> struct transform {
     float mean[LANES], scale[LANES], beta[LANES];
 };
 
-template <typename T, int LANES>
-__device__ inline float transformed(const task_t &task, const transform<LANES> &k, int v, T x)
+/* Reads those of the channels from `channel` of the tile on. */
+template <int TILE, int LANES>
+__device__ inline void read_constants(const channel_constants<TILE, 3> &from, int channel, transform<LANES> &k)
 {
-    float b = (to_float(x) - k.mean[v]) * k.scale[v] + k.beta[v];
-    return task.activated ? activate(task.activation, to_float(from_float<T>(b)), task.slope) : b;
+    load_floats(from.value[0] + channel, k.mean);
+    load_floats(from.value[1] + channel, k.scale);
+    load_floats(from.value[2] + channel, k.beta);
 }
 
-template <typename T, int LANES>
+template <typename T, int LANES, typename F>
 __device__ inline lanes<T, LANES> transformed(const task_t &task, const transform<LANES> &k, const lanes<T, LANES> &x)
 {
-    lanes<T, LANES> y;
+    float y[LANES];
+    unpack(x, y);
 #pragma unroll
-    for (int v = 0; v < LANES; v++) y.value[v] = from_float<T>(transformed<T, LANES>(task, k, v, x.value[v]));
-    return y;
+    for (int v = 0; v < LANES; v++) y[v] = (y[v] - k.mean[v]) * k.scale[v] + k.beta[v];
+    if (is_activated<F>(task)) {
+        unpack(pack<T>(y), y);
+#pragma unroll
+        for (int v = 0; v < LANES; v++) y[v] = activate(activation_of<F>(task), y[v], task.slope);
+    }
+    return pack<T>(y);
 }
 
 /* The maximum over the window of output row `row` = (n,p,q), from channel c on, and the taps that won. */
-template <typename T, int LANES>
-__device__ inline lanes<T, LANES> pooled(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
+template <typename T, int LANES, typename F>
+__device__ inline lanes<T, LANES> pooled(const task_t &task, const transform<LANES> &k, unsigned row, unsigned c,
                                          lanes<uint8_t, LANES> &winner)
 {
-    struct pixel at = pixel_of<1>((unsigned)row, 1, task.pooling.output_height, task.pooling.output_width);
+    struct pixel at = pixel_of<1>(row, 1, task.pooling.output_height, task.pooling.output_width);
     float best[LANES];
     auto load = [&](int64_t pixel, float(&value)[LANES]) {
         lanes<T, LANES> x = load_lanes<LANES>((const T *)task.x + pixel * task.shape.c + c);
-#pragma unroll
-        for (int v = 0; v < LANES; v++)
-            value[v] = to_float(from_float<T>(transformed<T, LANES>(task, k, v, x.value[v])));
+        unpack(transformed<T, LANES, F>(task, k, x), value);
     };
     max_of_window<LANES>(task.pooling, at, load, best, winner);
-    lanes<T, LANES> y;
-#pragma unroll
-    for (int v = 0; v < LANES; v++) y.value[v] = from_float<T>(best[v]);
-    return y;
+    return pack<T>(best);
 }
 
 /* Writes output rows first, first + step, ... < last of a pooled y, from channel c on. */
-template <typename T, int LANES>
-__device__ inline void store_pooled(const task_t &task, const transform<LANES> &k, int64_t first, int64_t last,
-                                    int64_t step, int64_t c)
+template <typename T, int LANES, typename F>
+__device__ inline void store_pooled(const task_t &task, const transform<LANES> &k, unsigned first, unsigned last,
+                                    unsigned step, unsigned c)
 {
-    for (int64_t row = first; row < last; row += step) {
+    for (unsigned row = first; row < last; row += step) {
         lanes<uint8_t, LANES> winner;
-        lanes<T, LANES> y = pooled<T, LANES>(task, k, row, c, winner);
-        store_lanes<LANES>((T *)task.y + row * task.shape.c + c, y);
-        if (task.saved) store_lanes<LANES>(task.saved + row * task.shape.c + c, winner);
+        lanes<T, LANES> y = pooled<T, LANES, F>(task, k, row, c, winner);
+        int64_t at = row * task.shape.c + c;
+        store_lanes<LANES>((T *)task.y + at, y);
+        if (task.saved) store_lanes<LANES>(task.saved + at, winner);
     }
 }
 
@@ -89,65 +128,95 @@ template <int LANES> struct gradient_constants {
     float mean[LANES], scale[LANES], slope[LANES], shift[LANES];
 };
 
-/* Sets channel v of the constants; the sums are complete. */
-template <int LANES>
-__device__ inline void set_constants(gradient_constants<LANES> &k, int v, const task_t &task, int64_t c, float dgamma,
-                                     float dbeta)
+/* Sets those of channel c, which has that place in its tile; the sums are complete. */
+template <int TILE>
+__device__ inline void set_constants(channel_constants<TILE, 4> &k, int place, const task_t &task, int64_t c,
+                                     float dgamma, float dbeta)
 {
-    float rstd = task.rstd[c], values = (float)task.shape.m;
-    k.mean[v] = task.mean[c];
-    k.scale[v] = task.gamma[c] * rstd;
-    k.slope[v] = k.scale[v] * rstd * (dgamma / values);
-    k.shift[v] = k.scale[v] * (dbeta / values);
+    float rstd = task.rstd[c], values = (float)task.shape.m, scale = task.gamma[c] * rstd;
+    k.value[0][place] = task.mean[c];
+    k.value[1][place] = scale;
+    k.value[2][place] = scale * rstd * (dgamma / values);
+    k.value[3][place] = scale * (dbeta / values);
+}
+
+template <int TILE, int LANES>
+__device__ inline void read_constants(const channel_constants<TILE, 4> &from, int channel, gradient_constants<LANES> &k)
+{
+    load_floats(from.value[0] + channel, k.mean);
+    load_floats(from.value[1] + channel, k.scale);
+    load_floats(from.value[2] + channel, k.slope);
+    load_floats(from.value[3] + channel, k.shift);
+}
+
+/* The transform of the forward pass, from the statistics that it kept; without an activation its mean is enough. */
+template <int LANES, typename F>
+__device__ inline void recall(const task_t &task, int64_t c, bool active, transform<LANES> &k)
+{
+    if (!active) return;
+    load_floats(task.mean + c, k.mean);
+    if (!is_activated<F>(task)) return;
+    float rstd[LANES];
+    load_floats(task.rstd + c, rstd);
+    load_floats(task.gamma + c, k.scale);
+    load_floats(task.beta + c, k.beta);
+#pragma unroll
+    for (int v = 0; v < LANES; v++) k.scale[v] *= rstd[v];
 }
 
 /* The gradient of the batch normalization's output, at a row of x, from channel c on: dy itself where nothing is
  * fused. */
-template <typename T, int LANES>
+template <typename T, int LANES, typename F>
 __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
                                            const lanes<T, LANES> &x)
 {
-    lanes<T, LANES> result;
-    if (!task.activated) return load_lanes<LANES>((const T *)task.dy + row * task.shape.c + c);
-    if (task.pooled) {
-        float total[LANES];
+    float result[LANES], b[LANES];
+    if constexpr (F::POOLED) {
         struct pixel at = pixel_of<1>((unsigned)row, 1, task.pooling.height, task.pooling.width);
-        sum_of_windows<POOL_MAX, LANES>(task.pooling, at, c, (const T *)task.dy, task.saved, total);
-#pragma unroll
-        for (int v = 0; v < LANES; v++) result.value[v] = from_float<T>(total[v]);
+        sum_of_windows<POOL_MAX, LANES>(task.pooling, at, c, (const T *)task.dy, task.saved, result);
+        unpack(pack<T>(result), result);
     } else {
-        result = load_lanes<LANES>((const T *)task.dy + row * task.shape.c + c);
+        lanes<T, LANES> dy = load_lanes<LANES>((const T *)task.dy + row * task.shape.c + c);
+        if (!is_activated<F>(task)) return dy;
+        unpack(dy, result);
     }
+    unpack(x, b);
 #pragma unroll
-    for (int v = 0; v < LANES; v++) {
-        float b = to_float(from_float<T>((to_float(x.value[v]) - k.mean[v]) * k.scale[v] + k.beta[v]));
-        result.value[v] = from_float<T>(activate_backward(task.activation, b, to_float(result.value[v]), task.slope));
-    }
-    return result;
-}
-
-/* The transform of the forward pass, from the statistics that it kept. */
-template <int LANES> __device__ inline void recall(const task_t &task, int64_t c, bool active, transform<LANES> &k)
-{
+    for (int v = 0; v < LANES; v++) b[v] = (b[v] - k.mean[v]) * k.scale[v] + k.beta[v];
+    unpack(pack<T>(b), b);
 #pragma unroll
-    for (int v = 0; v < LANES; v++) {
-        k.mean[v] = active ? task.mean[c + v] : 0;
-        k.scale[v] = active ? task.gamma[c + v] * task.rstd[c + v] : 0;
-        k.beta[v] = active && task.activated ? task.beta[c + v] : 0;
-    }
+    for (int v = 0; v < LANES; v++) result[v] = activate_backward(activation_of<F>(task), b[v], result[v], task.slope);
+    return pack<T>(result);
 }
 
 template <typename T, int LANES>
 __device__ inline lanes<T, LANES> gradient_of(const lanes<T, LANES> &x, const lanes<T, LANES> &dy,
                                               const gradient_constants<LANES> &k)
 {
-    lanes<T, LANES> dx;
+    float value[LANES], dx[LANES];
+    unpack(x, value);
+    unpack(dy, dx);
 #pragma unroll
     for (int v = 0; v < LANES; v++) {
-        float rest = k.slope[v] * (to_float(x.value[v]) - k.mean[v]) + k.shift[v];
-        dx.value[v] = from_float<T>(k.scale[v] * to_float(dy.value[v]) - rest);
+        float rest = k.slope[v] * (value[v] - k.mean[v]) + k.shift[v];
+        dx[v] = k.scale[v] * dx[v] - rest;
     }
-    return dx;
+    return pack<T>(dx);
+}
+
+/* Adds a row to the sums of dy (x - mean), and to those of dy behind them. */
+template <typename T, int LANES>
+__device__ inline void add_gradient(const lanes<T, LANES> &x, const lanes<T, LANES> &dy, const float (&mean)[LANES],
+                                    float (&sums)[2 * LANES])
+{
+    float value[LANES], gradient[LANES];
+    unpack(x, value);
+    unpack(dy, gradient);
+#pragma unroll
+    for (int v = 0; v < LANES; v++) {
+        sums[v] += gradient[v] * (value[v] - mean[v]);
+        sums[LANES + v] += gradient[v];
+    }
 }
 
 /* --- launches of the two ways; batchnorm_resident returns false where it does not support the shape --- */

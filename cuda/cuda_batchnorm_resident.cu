@@ -9,155 +9,151 @@ template <int LANES> struct resident {
     enum { TX = LANES > 1 ? 2 : 8, TY = COLUMNS_THREADS / TX, TILE = TX * LANES };
 };
 
+/* Blocks that share a multiprocessor: two where they do without spilling registers. */
+template <int ROWS, typename F> __host__ __device__ constexpr int resident_blocks()
+{
+    return ROWS <= 2 && !F::POOLED ? 2 : 1;
+}
+
 /* The part of the matrix that a thread has: each cluster takes a tile of channels, and its blocks divide the rows among
  * them. */
 struct seat {
     int rank; /* number of the block in its cluster */
     int ty;
-    int64_t c;   /* its first channel */
-    bool active; /* c < C */
-    int64_t row; /* its first row; the next ones are TY apart */
-    int held;    /* rows that it has */
+    int64_t tile; /* first channel of the tile */
+    int channel;  /* of the tile: the thread's first */
+    bool active;  /* that channel is below C */
+    int row;      /* the thread's first row; the next ones are TY apart */
+    int held;     /* rows that it has */
 };
 
 template <int LANES> __device__ inline struct seat seat_of(const task_t &task, int blocks)
 {
     constexpr int TX = resident<LANES>::TX, TY = resident<LANES>::TY;
     struct seat at;
-    at.rank = (int)blockIdx.x % blocks, at.ty = (int)threadIdx.x / TX;
-    at.c = (int64_t)((int)blockIdx.x / blocks) * resident<LANES>::TILE + (int)threadIdx.x % TX * LANES;
-    at.active = at.c < task.shape.c;
-    int64_t share = (task.shape.m + blocks - 1) / blocks, first = at.rank * share;
-    int64_t last = first + share < task.shape.m ? first + share : task.shape.m;
+    at.rank = (int)blockIdx.x % blocks, at.ty = (int)threadIdx.x / TX, at.channel = (int)threadIdx.x % TX * LANES;
+    at.tile = (int64_t)((int)blockIdx.x / blocks) * resident<LANES>::TILE;
+    at.active = at.tile + at.channel < task.shape.c;
+    int m = (int)task.shape.m, share = (m + blocks - 1) / blocks, first = at.rank * share;
+    int last = first + share < m ? first + share : m;
     at.row = first + at.ty;
-    at.held = at.active && at.row < last ? (int)((last - at.row + TY - 1) / TY) : 0;
+    at.held = at.active && at.row < last ? (last - at.row + TY - 1) / TY : 0;
     return at;
 }
 
-/* Computes mean and variance of the channels whose rows the threads hold; every thread gets those of its channels. */
+/* Computes mean and variance of the channels whose rows the threads hold; thread t < TILE gets those of channel t. */
 template <typename T, int LANES, int ROWS>
-__device__ inline void resident_moments(const lanes<T, LANES> (&x)[ROWS], int blocks, int held, float values,
-                                        float *shared, float *mine, float (&mean)[LANES], float (&variance)[LANES])
+__device__ inline void resident_moments(const lanes<T, LANES> (&x)[ROWS], int blocks, const struct seat &at,
+                                        float values, float *partial, float *mine, float *roughs, float &mean,
+                                        float &variance)
 {
-    constexpr int TX = resident<LANES>::TX;
-    float rough[LANES] = {}, parts[2 * LANES] = {}; /* sum of squares, then sum, of x - rough */
-#pragma unroll
-    for (int r = 0; r < ROWS; r++)
-        for (int v = 0; v < LANES; v++)
-            if (r < held) rough[v] += to_float(x[r].value[v]);
-    cluster_sum<TX, 2 * LANES, false>(blocks, rough, shared, mine);
-#pragma unroll
-    for (int v = 0; v < LANES; v++) rough[v] /= values;
+    constexpr int TX = resident<LANES>::TX, TILE = resident<LANES>::TILE;
+    float rough[LANES] = {}, parts[2 * LANES] = {}; /* sums of squares, then sums, of x - rough */
+    float sum[1], sums[2], value[LANES];
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
+        if (r >= at.held) continue;
+        unpack(x[r], value);
+#pragma unroll
+        for (int v = 0; v < LANES; v++) rough[v] += value[v];
+    }
+    cluster_sum<TX, LANES, 1>(blocks, rough, partial, mine, sum);
+    if (threadIdx.x < TILE) roughs[threadIdx.x] = sum[0] / values;
+    __syncthreads();
+    load_floats(roughs + at.channel, rough);
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        if (r >= at.held) continue;
+        unpack(x[r], value);
+#pragma unroll
         for (int v = 0; v < LANES; v++) {
-            float centred = r < held ? to_float(x[r].value[v]) - rough[v] : 0;
+            float centred = value[v] - rough[v];
             parts[v] += centred * centred;
             parts[LANES + v] += centred;
         }
     }
-    cluster_sum<TX, 2 * LANES, true>(blocks, parts, shared, mine + TX * LANES);
-#pragma unroll
-    for (int v = 0; v < LANES; v++) {
-        float rest = parts[LANES + v] / values, difference = parts[v] / values - rest * rest;
-        mean[v] = rough[v] + rest;
-        variance[v] = difference < 0 ? 0 : difference; /* equal values: rounding must not make it negative; NaN stays */
-    }
+    cluster_sum<TX, LANES, 2>(blocks, parts, partial, mine + TILE, sums);
+    if (threadIdx.x >= TILE) return;
+    float rest = sums[1] / values, difference = sums[0] / values - rest * rest;
+    mean = roughs[threadIdx.x] + rest;
+    variance = difference < 0 ? 0 : difference; /* equal values: rounding must not make it negative; NaN stays */
 }
 
-template <typename T, int LANES, int ROWS>
-__global__ __launch_bounds__(COLUMNS_THREADS) static void resident_forward_kernel(task_t task, int blocks)
+template <typename T, int LANES, int ROWS, typename F>
+__global__ __launch_bounds__(COLUMNS_THREADS,
+                             resident_blocks<ROWS, F>()) static void resident_forward_kernel(task_t task, int blocks)
 {
-    constexpr int TX = resident<LANES>::TX, TY = resident<LANES>::TY;
-    __shared__ float shared[(COLUMNS_WARPS + 1) * TX * 2 * LANES];
-    __shared__ float mine[3 * TX * LANES];
+    constexpr int TY = resident<LANES>::TY, TILE = resident<LANES>::TILE;
+    __shared__ float partial[COLUMNS_WARPS * 2 * TILE], mine[3 * TILE];
+    __shared__ channel_constants<TILE, 3> constants;
     struct seat at = seat_of<LANES>(task, blocks);
+    int64_t first = at.row * task.shape.c + at.tile + at.channel, step = TY * task.shape.c;
     lanes<T, LANES> x[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (r < at.held) x[r] = load_lanes<LANES>((const T *)task.x + (at.row + r * TY) * task.shape.c + at.c);
-    transform<LANES> k;
-    float variance[LANES];
-    resident_moments<T, LANES, ROWS>(x, blocks, at.held, (float)task.shape.m, shared, mine, k.mean, variance);
-    if (!at.active) return; /* no barrier follows */
-#pragma unroll
-    for (int v = 0; v < LANES; v++) {
-        k.scale[v] = task.gamma[at.c + v] * __frsqrt_rn(variance[v] + task.epsilon), k.beta[v] = task.beta[at.c + v];
-        if (at.rank == 0 && at.ty == 0) keep_statistics(task, at.c + v, k.mean[v], variance[v]);
+        if (r < at.held) x[r] = load_lanes<LANES>((const T *)task.x + first + r * step);
+    float mean, variance;
+    resident_moments<T, LANES, ROWS>(x, blocks, at, (float)task.shape.m, partial, mine, constants.value[0], mean,
+                                     variance);
+    int64_t c = at.tile + threadIdx.x;
+    if (threadIdx.x < TILE && c < task.shape.c) {
+        float rstd = __frsqrt_rn(variance + task.epsilon);
+        constants.value[0][threadIdx.x] = mean;
+        constants.value[1][threadIdx.x] = task.gamma[c] * rstd, constants.value[2][threadIdx.x] = task.beta[c];
+        if (at.rank == 0) keep_statistics(task, c, mean, variance, rstd);
     }
-    if (task.pooled) { /* the windows reach into the rows of other threads: x is read again, from the cache */
-        int64_t share = (task.output_rows + blocks - 1) / blocks, first = at.rank * share, last = first + share;
-        store_pooled<T, LANES>(task, k, first + at.ty, last < task.output_rows ? last : task.output_rows, TY, at.c);
-        return;
-    }
-#pragma unroll
-    for (int r = 0; r < ROWS; r++)
-        if (r < at.held)
-            store_lanes<LANES>((T *)task.y + (at.row + r * TY) * task.shape.c + at.c,
-                               transformed<T, LANES>(task, k, x[r]));
-}
-
-/* Every thread gets the constants of its channels; one of them per channel writes dgamma and dbeta. */
-template <typename T, int LANES, int ROWS>
-__device__ inline void resident_constants(const task_t &task, const struct seat &at, int blocks,
-                                          const lanes<T, LANES> (&x)[ROWS], const lanes<T, LANES> (&dy)[ROWS],
-                                          const transform<LANES> &forward, float *shared, float *mine,
-                                          gradient_constants<LANES> &k)
-{
-    float sums[2 * LANES] = {}; /* sums of dy (x - mean), then of dy */
-#pragma unroll
-    for (int r = 0; r < ROWS; r++) {
-        for (int v = 0; v < LANES; v++) {
-            if (r >= at.held) continue;
-            float gradient = to_float(dy[r].value[v]);
-            sums[v] += gradient * (to_float(x[r].value[v]) - forward.mean[v]);
-            sums[LANES + v] += gradient;
-        }
-    }
-    cluster_sum<resident<LANES>::TX, 2 * LANES, true>(blocks, sums, shared, mine);
+    cluster_barrier(blocks);
     if (!at.active) return;
+    transform<LANES> k;
+    read_constants(constants, at.channel, k);
+    if constexpr (F::POOLED) { /* the windows reach into the rows of other threads: x is read again, from the cache */
+        unsigned outputs = (unsigned)task.output_rows, share = (outputs + (unsigned)blocks - 1) / (unsigned)blocks;
+        unsigned begin = (unsigned)at.rank * share, end = begin + share < outputs ? begin + share : outputs;
+        store_pooled<T, LANES, F>(task, k, begin + (unsigned)at.ty, end, TY, (unsigned)(at.tile + at.channel));
+    } else {
 #pragma unroll
-    for (int v = 0; v < LANES; v++) {
-        float dgamma = task.rstd[at.c + v] * sums[v], dbeta = sums[LANES + v];
-        if (at.rank == 0 && at.ty == 0) task.dgamma[at.c + v] = dgamma, task.dbeta[at.c + v] = dbeta;
-        set_constants(k, v, task, at.c + v, dgamma, dbeta);
+        for (int r = 0; r < ROWS; r++)
+            if (r < at.held)
+                store_lanes<LANES>((T *)task.y + first + r * step, transformed<T, LANES, F>(task, k, x[r]));
     }
 }
 
-/* Keeps the compiler from holding the values as fp32 from the sums to dx: in bf16 that is twice the registers. */
-template <typename T, int LANES> __device__ inline void keep_packed(lanes<T, LANES> &values)
+template <typename T, int LANES, int ROWS, typename F>
+__global__ __launch_bounds__(COLUMNS_THREADS,
+                             resident_blocks<ROWS, F>()) static void resident_backward_kernel(task_t task, int blocks)
 {
-    if (sizeof(values) < sizeof(uint32_t)) return;
-    uint32_t *words = reinterpret_cast<uint32_t *>(&values);
-#pragma unroll
-    for (int i = 0; i < (int)(sizeof(values) / sizeof(uint32_t)); i++) asm volatile("" : "+r"(words[i]));
-}
-
-template <typename T, int LANES, int ROWS>
-__global__ __launch_bounds__(COLUMNS_THREADS) static void resident_backward_kernel(task_t task, int blocks)
-{
-    constexpr int TX = resident<LANES>::TX, TY = resident<LANES>::TY;
-    __shared__ float shared[(COLUMNS_WARPS + 1) * TX * 2 * LANES];
-    __shared__ float mine[2 * TX * LANES];
+    constexpr int TX = resident<LANES>::TX, TY = resident<LANES>::TY, TILE = resident<LANES>::TILE;
+    __shared__ float partial[COLUMNS_WARPS * 2 * TILE], mine[2 * TILE];
+    __shared__ channel_constants<TILE, 4> constants;
     struct seat at = seat_of<LANES>(task, blocks);
+    int64_t first = at.row * task.shape.c + at.tile + at.channel, step = TY * task.shape.c;
     lanes<T, LANES> x[ROWS], dy[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (r < at.held) x[r] = load_lanes<LANES>((const T *)task.x + (at.row + r * TY) * task.shape.c + at.c);
+        if (r < at.held) x[r] = load_lanes<LANES>((const T *)task.x + first + r * step);
     transform<LANES> forward;
-    recall<LANES>(task, at.c, at.active, forward);
+    recall<LANES, F>(task, at.tile + at.channel, at.active, forward);
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (r < at.held) dy[r] = incoming<T, LANES>(task, forward, at.row + r * TY, at.c, x[r]);
-    gradient_constants<LANES> k;
-    resident_constants<T, LANES, ROWS>(task, at, blocks, x, dy, forward, shared, mine, k);
+        if (r < at.held) dy[r] = incoming<T, LANES, F>(task, forward, at.row + r * TY, at.tile + at.channel, x[r]);
+    float sums[2 * LANES] = {}, total[2];
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+        if (r < at.held) add_gradient(x[r], dy[r], forward.mean, sums);
+    cluster_sum<TX, LANES, 2>(blocks, sums, partial, mine, total);
+    int64_t c = at.tile + threadIdx.x;
+    if (threadIdx.x < TILE && c < task.shape.c) {
+        float dgamma = task.rstd[c] * total[0], dbeta = total[1];
+        if (at.rank == 0) task.dgamma[c] = dgamma, task.dbeta[c] = dbeta;
+        set_constants(constants, (int)threadIdx.x, task, c, dgamma, dbeta);
+    }
+    cluster_barrier(blocks);
     if (!task.dx) return;
-#pragma unroll
-    for (int r = 0; r < ROWS; r++) keep_packed(x[r]), keep_packed(dy[r]);
+    gradient_constants<LANES> k;
+    read_constants(constants, at.channel, k);
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (r < at.held)
-            store_lanes<LANES>((T *)task.dx + (at.row + r * TY) * task.shape.c + at.c, gradient_of(x[r], dy[r], k));
+        if (r < at.held) store_lanes<LANES>((T *)task.dx + first + r * step, gradient_of(x[r], dy[r], k));
 }
 
 /* --- launches --- */
@@ -178,11 +174,15 @@ template <int LANES> static int cluster_blocks(const task_t &task, int64_t tiles
 template <typename T, int LANES, int ROWS>
 static bool start_resident(cudaStream_t stream, const task_t &task, unsigned tiles, int blocks)
 {
-    if (task.dy)
-        return launch_clusters(stream, tiles, blocks, COLUMNS_THREADS, resident_backward_kernel<T, LANES, ROWS>, task,
-                               blocks);
-    return launch_clusters(stream, tiles, blocks, COLUMNS_THREADS, resident_forward_kernel<T, LANES, ROWS>, task,
-                           blocks);
+    bool started = false;
+    with_fusion<LANES>(task, [&](auto fusion) {
+        using F = decltype(fusion);
+        started = launch_clusters(stream, tiles, blocks, COLUMNS_THREADS,
+                                  task.dy ? resident_backward_kernel<T, LANES, ROWS, F>
+                                          : resident_forward_kernel<T, LANES, ROWS, F>,
+                                  task, blocks);
+    });
+    return started;
 }
 
 template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, const task_t &task)

@@ -7,32 +7,34 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void column_sum_kernel(stru
                                                                             struct cuda_scratch scratch, float scale,
                                                                             const T *x, float *y)
 {
-    constexpr int TX = columns<LANES>::TX, TY = columns<LANES>::TY;
-    __shared__ float shared[(COLUMNS_WARPS + 1) * TX * LANES];
+    constexpr int TX = columns<LANES>::TX, TY = columns<LANES>::TY, TILE = columns<LANES>::TILE;
+    __shared__ float partial[COLUMNS_WARPS * TILE];
     __shared__ float shares[COLUMNS_THREADS];
     struct place at = place_of<LANES>(shape, rows);
-    float sum[LANES] = {};
+    float sum[LANES] = {}, total[1] = {};
     for (int64_t row = at.first + at.ty; at.active && row < at.last; row += COLUMNS_UNROLL * TY) {
         lanes<T, LANES> values[COLUMNS_UNROLL];
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++)
             if (row + u * TY < at.last) values[u] = load_lanes<LANES>(x + (row + u * TY) * shape.c + at.c);
 #pragma unroll
-        for (int u = 0; u < COLUMNS_UNROLL; u++)
-            for (int v = 0; v < LANES; v++)
-                if (row + u * TY < at.last) sum[v] += to_float(values[u].value[v]);
+        for (int u = 0; u < COLUMNS_UNROLL; u++) {
+            if (row + u * TY >= at.last) continue;
+            float value[LANES];
+            unpack(values[u], value);
+#pragma unroll
+            for (int v = 0; v < LANES; v++) sum[v] += value[v];
+        }
     }
-    block_sum<TX, LANES>(sum, shared);
-    bool writes = at.active && at.ty == 0;
-    if (gridDim.y == 1) {
-        for (int v = 0; writes && v < LANES; v++) y[at.c + v] = scale * sum[v];
-        return;
+    block_sum<TX, LANES, 1>(sum, partial, total);
+    int64_t c = (int64_t)blockIdx.x * TILE + threadIdx.x;
+    bool writes = threadIdx.x < TILE && c < shape.c;
+    if (gridDim.y > 1) {
+        if (writes) scratch.partial[blockIdx.y * shape.c + c] = total[0];
+        if (!last_of_tile(scratch.counters)) return;
+        writes = sum_chunks<LANES>(shape, scratch.partial, total, shares);
     }
-    for (int v = 0; writes && v < LANES; v++) scratch.partial[blockIdx.y * shape.c + at.c + v] = sum[v];
-    if (!last_of_tile(scratch.counters)) return;
-    float total[1];
-    if (sum_chunks<LANES>(shape, scratch.partial, total, shares))
-        y[(int64_t)blockIdx.x * columns<LANES>::TILE + threadIdx.x] = scale * total[0];
+    if (writes) y[c] = scale * total[0];
 }
 
 template <typename T, int LANES>
@@ -71,7 +73,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void bias_kernel(struct cud
     struct place at = place_of<LANES>(shape, rows);
     if (!at.active) return;
     float added[LANES];
-    for (int v = 0; v < LANES; v++) added[v] = bias[at.c + v];
+    load_floats(bias + at.c, added);
     for (int64_t row = at.first + at.ty; row < at.last; row += COLUMNS_UNROLL * TY) {
         lanes<T, LANES> values[COLUMNS_UNROLL];
 #pragma unroll
@@ -80,8 +82,11 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void bias_kernel(struct cud
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++) {
             if (row + u * TY >= at.last) continue;
-            for (int v = 0; v < LANES; v++) values[u].value[v] = from_float<T>(to_float(values[u].value[v]) + added[v]);
-            store_lanes<LANES>(y + (row + u * TY) * shape.c + at.c, values[u]);
+            float value[LANES];
+            unpack(values[u], value);
+#pragma unroll
+            for (int v = 0; v < LANES; v++) value[v] += added[v];
+            store_lanes<LANES>(y + (row + u * TY) * shape.c + at.c, pack<T>(value));
         }
     }
 }

@@ -16,37 +16,48 @@
 /* Every device that has clusters can run clusters of up to 8 blocks; some can run 16. */
 enum { CUDA_PORTABLE_CLUSTER = 8 };
 
-/* Sums as block_sum does, then over the blocks, in their order; all threads of all blocks get the sums. mine: TX * N
- * floats of shared memory that no other call uses. LAST marks the last call of a kernel: after it no block reads
- * another's memory. */
-template <int TX, int MOST, bool LAST, int N>
-__device__ inline void cluster_sum(int blocks, float (&value)[N], float *shared, float *mine)
+/* Sums as block_sum does, then over the blocks, in their order: thread t < TX * LANES of every block gets the totals of
+ * channel t. mine: Q * TX * LANES floats of shared memory that no other call uses. After the last call of a kernel the
+ * blocks must meet once more (cluster_barrier) before one ends, since others may still read its memory. */
+template <int TX, int LANES, int Q>
+__device__ inline void cluster_sum(int blocks, float (&value)[Q * LANES], float *partial, float *mine,
+                                   float (&total)[Q])
 {
-    block_sum<TX, MOST>(value, shared);
+    constexpr int TILE = TX * LANES;
+    block_sum<TX, LANES, Q>(value, partial, total);
 #if CUDA_HAS_CLUSTERS
     if (blocks == 1) return;
     cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
-    int tx = (int)threadIdx.x % TX;
-    if (threadIdx.x < TX) {
+    float *own = mine + threadIdx.x;
+    if (threadIdx.x < TILE) {
 #pragma unroll
-        for (int i = 0; i < N; i++) mine[tx * N + i] = value[i];
+        for (int q = 0; q < Q; q++) own[q * TILE] = total[q];
     }
     cluster.sync();
-    if (threadIdx.x < TX * N) {
-        float total = 0;
-        for (int rank = 0; rank < blocks; rank++)
-            total += *cluster.map_shared_rank(mine + (int)threadIdx.x, (unsigned)rank);
-        shared[threadIdx.x] = total; /* the barrier above comes after all reads of the block's own sums */
-    }
-    if (LAST)
-        cluster.sync();
-    else
-        __syncthreads();
+    if (threadIdx.x >= TILE) return;
 #pragma unroll
-    for (int i = 0; i < N; i++) value[i] = shared[tx * N + i];
+    for (int q = 0; q < Q; q++) total[q] = 0;
+    for (int rank = 0; rank < blocks; rank++) {
+        const float *other = cluster.map_shared_rank(own, (unsigned)rank);
+#pragma unroll
+        for (int q = 0; q < Q; q++) total[q] += other[q * TILE];
+    }
 #else
     (void)blocks, (void)mine;
 #endif
+}
+
+/* A barrier for all threads of all blocks. */
+__device__ inline void cluster_barrier(int blocks)
+{
+#if CUDA_HAS_CLUSTERS
+    if (blocks > 1) {
+        cooperative_groups::this_cluster().sync();
+        return;
+    }
+#endif
+    (void)blocks;
+    __syncthreads();
 }
 
 /* Launches clusters of `blocks` blocks; false: this device cannot run them, and nothing was launched. */

@@ -60,34 +60,58 @@ template <int LANES> __device__ inline struct place place_of(struct cuda_matrix 
     return at;
 }
 
-/* Adds each value[i] over the threads of a block that share threadIdx.x % TX; the sums come back in all of them.
- * shared: (COLUMNS_WARPS + 1) * TX * MOST floats, the totals first; MOST >= N. A second call with the same MOST may
- * follow at once. Its partial sums lie where no thread reads any more. It writes the totals only after every thread has
- * read those of the first call and come to its own first barrier. */
-template <int TX, int MOST, int N> __device__ inline void block_sum(float (&value)[N], float *shared)
+/* Adds up over the threads of a warp that are OFFSET, 2 OFFSET, ... apart. Each step halves the HELD values that a
+ * thread still has: it gives half of them to its partner and adds what the partner has of the other half. `first` is
+ * raised to the number of the first value that the thread keeps. Partners that both keep the last value have the same
+ * sum, and `writes` stays true in one of them. */
+template <int OFFSET, int HELD, int N> __device__ inline void warp_sum(float (&value)[N], int &first, bool &writes)
 {
-    static_assert(N <= MOST && TX * MOST <= COLUMNS_THREADS, "a thread per total");
-    int warp = (int)threadIdx.x / CUDA_WARP, lane = (int)threadIdx.x % CUDA_WARP, tx = (int)threadIdx.x % TX;
-    float *partial = shared + TX * MOST;
+    if constexpr (OFFSET < CUDA_WARP) {
+        bool upper = threadIdx.x & OFFSET;
+        constexpr int KEPT = HELD > 1 ? HELD / 2 : 1;
 #pragma unroll
-    for (int offset = TX; offset < CUDA_WARP; offset *= 2) {
-#pragma unroll
-        for (int i = 0; i < N; i++) value[i] += __shfl_xor_sync(CUDA_FULL_WARP, value[i], offset);
+        for (int i = 0; i < KEPT; i++) {
+            float mine = HELD > 1 && upper ? value[i + HELD / 2] : value[i];
+            float given = HELD > 1 && !upper ? value[i + HELD / 2] : value[i];
+            value[i] = mine + __shfl_xor_sync(CUDA_FULL_WARP, given, OFFSET);
+        }
+        if (HELD > 1)
+            first += upper ? KEPT : 0;
+        else
+            writes &= !upper;
+        warp_sum<2 * OFFSET, KEPT>(value, first, writes);
     }
-    if (lane < TX) {
+}
+
+/* The values that a thread has after warp_sum, of N. */
+template <int TX, int N> __device__ constexpr int warp_sum_rest()
+{
+    return N > CUDA_WARP / TX ? N / (CUDA_WARP / TX) : 1;
+}
+
+/* Adds up over the threads of a block: value[q*LANES + v] is a thread's share of quantity q of its channel v. Thread
+ * t < TX*LANES gets in total[q] the sum of channel t of the tile, the warps in their order. partial is shared memory,
+ * COLUMNS_WARPS * Q * TX * LANES floats; a barrier must come before it is used again. */
+template <int TX, int LANES, int Q>
+__device__ inline void block_sum(float (&value)[Q * LANES], float *partial, float (&total)[Q])
+{
+    constexpr int TILE = TX * LANES;
+    int warp = (int)threadIdx.x / CUDA_WARP, tx = (int)threadIdx.x % TX, first = 0;
+    bool writes = true;
+    warp_sum<TX, Q * LANES>(value, first, writes);
 #pragma unroll
-        for (int i = 0; i < N; i++) partial[(warp * TX + tx) * N + i] = value[i];
+    for (int i = 0; i < warp_sum_rest<TX, Q * LANES>(); i++) {
+        int q = (first + i) / LANES, v = (first + i) % LANES;
+        if (writes) partial[(warp * Q + q) * TILE + tx * LANES + v] = value[i];
     }
     __syncthreads();
-    if (threadIdx.x < TX * N) {
-        float total = 0;
+    if (threadIdx.x >= TILE) return;
 #pragma unroll
-        for (int w = 0; w < COLUMNS_WARPS; w++) total += partial[w * TX * N + (int)threadIdx.x];
-        shared[threadIdx.x] = total;
+    for (int q = 0; q < Q; q++) {
+        total[q] = 0;
+#pragma unroll
+        for (int w = 0; w < COLUMNS_WARPS; w++) total[q] += partial[(w * Q + q) * TILE + (int)threadIdx.x];
     }
-    __syncthreads();
-#pragma unroll
-    for (int i = 0; i < N; i++) value[i] = shared[tx * N + i];
 }
 
 /* True where this block is the last of its tile, so that all partial sums of the tile's chunks can be read (with

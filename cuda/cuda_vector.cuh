@@ -50,8 +50,8 @@ template <int N, typename T> __device__ inline lanes<T, N> load_lanes(const T *f
     return *reinterpret_cast<const lanes<T, N> *>(from);
 }
 
-/* Where the values come out of a branch, the compiler alone would split 16 bytes into four stores, each of which fills a
- * quarter of a sector of memory. */
+/* Where the values come out of a branch, the compiler alone would split 16 bytes into four stores, each of which fills
+ * a quarter of the sectors that the warp touches. */
 template <int N, typename T> __device__ inline void store_lanes(T *to, const lanes<T, N> &from)
 {
 #ifdef __CUDA_ARCH__
@@ -67,8 +67,8 @@ template <int N, typename T> __device__ inline void store_lanes(T *to, const lan
     *reinterpret_cast<lanes<T, N> *>(to) = from;
 }
 
-/* The scalars as fp32. A pair of bf16 stays in its word until then: the compiler keeps a scalar that is taken from it alone
- * in a register of its own. */
+/* The scalars as fp32. A pair of bf16 stays in its word until then: the compiler keeps a scalar that is taken from it
+ * alone in a register of its own. */
 template <int N> __device__ inline void unpack(const lanes<float, N> &from, float (&to)[N])
 {
 #pragma unroll
