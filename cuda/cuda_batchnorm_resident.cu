@@ -158,14 +158,19 @@ __global__ __launch_bounds__(COLUMNS_THREADS,
 
 /* --- launches --- */
 
+template <int LANES> static bool cluster_holds(const task_t &task, int64_t blocks)
+{
+    return task.shape.m <= RESIDENT_MOST_ROWS * resident<LANES>::TY * blocks;
+}
+
 /* Blocks per cluster: as many as hold the rows, then more while that occupies more multiprocessors. 0: the rows do not
  * fit. */
 template <int LANES> static int cluster_blocks(const task_t &task, int64_t tiles)
 {
     const int64_t ty = resident<LANES>::TY, m = task.shape.m;
     int blocks = 1;
-    while (blocks < task.most_cluster && m > RESIDENT_MOST_ROWS * ty * blocks) blocks *= 2;
-    if (m > RESIDENT_MOST_ROWS * ty * blocks) return 0;
+    while (blocks < task.most_cluster && !cluster_holds<LANES>(task, blocks)) blocks *= 2;
+    if (!cluster_holds<LANES>(task, blocks)) return 0;
     int most = task.most_cluster < CUDA_PORTABLE_CLUSTER ? task.most_cluster : CUDA_PORTABLE_CLUSTER;
     while (2 * blocks <= most && m > ty * blocks && 2 * tiles * blocks <= task.multiprocessors) blocks *= 2;
     return blocks;
@@ -185,17 +190,24 @@ static bool start_resident(cudaStream_t stream, const task_t &task, unsigned til
     return started;
 }
 
-template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, const task_t &task)
+template <typename T, int LANES>
+static bool start_rows(cudaStream_t stream, const task_t &task, unsigned tiles, int blocks)
 {
-    unsigned tiles = blocks_for(task.shape.c, resident<LANES>::TILE);
-    int blocks = cluster_blocks<LANES>(task, tiles);
-    if (blocks == 0) return false;
     int64_t share = (task.shape.m + blocks - 1) / blocks;
     int64_t rows = (share + resident<LANES>::TY - 1) / resident<LANES>::TY; /* rows of a thread */
     if (rows <= 1) return start_resident<T, LANES, 1>(stream, task, tiles, blocks);
     if (rows <= 2) return start_resident<T, LANES, 2>(stream, task, tiles, blocks);
     if (rows <= 4) return start_resident<T, LANES, 4>(stream, task, tiles, blocks);
     return start_resident<T, LANES, RESIDENT_MOST_ROWS>(stream, task, tiles, blocks);
+}
+
+/* Where the device cannot run clusters of that size, smaller ones may still hold the rows. */
+template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, const task_t &task)
+{
+    unsigned tiles = blocks_for(task.shape.c, resident<LANES>::TILE);
+    for (int blocks = cluster_blocks<LANES>(task, tiles); cluster_holds<LANES>(task, blocks); blocks /= 2)
+        if (start_rows<T, LANES>(stream, task, tiles, blocks)) return true;
+    return false;
 }
 
 #define RESIDENT(T, LANES) template bool batchnorm_resident<T, LANES>(cudaStream_t, const task_t &);

@@ -13,7 +13,8 @@
 #define CUDA_HAS_CLUSTERS 0
 #endif
 
-/* Every device that has clusters can run clusters of up to 8 blocks; some can run 16. */
+/* Every whole device that has clusters can run clusters of up to 8 blocks, some can run 16. A part of a device (MIG) may
+ * have too few multiprocessors side by side for either. */
 enum { CUDA_PORTABLE_CLUSTER = 8 };
 
 /* Sums as block_sum does, then over the blocks, in their order: thread t < TX * LANES of every block gets the totals of
@@ -74,8 +75,8 @@ static bool launch_clusters(cudaStream_t stream, unsigned clusters, int blocks, 
     config.stream = stream;
     config.attrs = &attribute, config.numAttrs = blocks > 1 ? 1 : 0;
     int resident = 1;
-    if (blocks > CUDA_PORTABLE_CLUSTER) {
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    if (blocks > CUDA_PORTABLE_CLUSTER) cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    if (blocks > 1) {
         if (cudaOccupancyMaxActiveClusters(&resident, kernel, &config) != cudaSuccess) resident = 0;
         cudaGetLastError(); /* not an error of the run: there is another way */
     }

@@ -279,24 +279,39 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
 
 /* --- launches --- */
 
+static unsigned cluster_of(const cudaLaunchConfig_t *config)
+{
+    for (unsigned i = 0; i < config->numAttrs; i++)
+        if (config->attrs[i].id == cudaLaunchAttributeClusterDimension) return config->attrs[i].val.clusterDim.x;
+    return 1;
+}
+
+static unsigned most_cluster()
+{
+    static const char *most = getenv("CUDA_EMULATION_CLUSTER");
+    return most ? (unsigned)atoi(most) : 16;
+}
+
+int emulated_active_clusters(const cudaLaunchConfig_t *config)
+{
+    return cluster_of(config) <= most_cluster();
+}
+
 /* False for a launch that a device refuses. */
 static bool launchable(const cudaLaunchConfig_t *config, unsigned cluster)
 {
-    const unsigned most_blocks_yz = 65535, most_threads = 1024, most_cluster = 16;
+    const unsigned most_blocks_yz = 65535, most_threads = 1024;
     dim3 grid = config->gridDim, block = config->blockDim;
     if (grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > INT32_MAX) return false;
     if (grid.y > most_blocks_yz || grid.z > most_blocks_yz) return false;
     if (block.x == 0 || block.y == 0 || block.z == 0 || block.x * block.y * block.z > most_threads) return false;
     if (cluster > 1 && emulation_capability() < 90) return false;
-    return cluster >= 1 && cluster <= most_cluster && grid.x % cluster == 0;
+    return cluster >= 1 && cluster <= most_cluster() && grid.x % cluster == 0;
 }
 
 cudaError_t emulated_launch(const cudaLaunchConfig_t *config, std::function<void()> kernel)
 {
-    unsigned cluster = 1;
-    for (unsigned i = 0; i < config->numAttrs; i++) {
-        if (config->attrs[i].id == cudaLaunchAttributeClusterDimension) cluster = config->attrs[i].val.clusterDim.x;
-    }
+    unsigned cluster = cluster_of(config);
     if (!launchable(config, cluster)) return remember(cudaErrorInvalidValue);
     dim3 blocks = config->gridDim, threads = config->blockDim;
     emulation_enqueue(config->stream, [=] { emulation_run_grid(blocks, threads, cluster, kernel); });

@@ -160,12 +160,15 @@ static inline cudaError_t cudaFuncSetAttribute(Kernel *kernel, cudaFuncAttribute
     return cudaSuccess;
 }
 
+/* The clusters of that launch that run at a time. */
+int emulated_active_clusters(const cudaLaunchConfig_t *config);
+
 template <typename Kernel>
 static inline cudaError_t cudaOccupancyMaxActiveClusters(int *clusters, Kernel *kernel,
                                                          const cudaLaunchConfig_t *config)
 {
-    (void)kernel, (void)config;
-    *clusters = 1;
+    (void)kernel;
+    *clusters = emulated_active_clusters(config);
     return cudaSuccess;
 }
 
