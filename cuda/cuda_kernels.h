@@ -178,7 +178,14 @@ cudaError_t cuda_magnitude_launch(cudaStream_t stream, const double *sums, doubl
 cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums);
 
 /* --- optimizers (cuda_optimizer.cu): fp32 --- */
-cudaError_t cuda_update_launch(cudaStream_t stream, const struct update *update, const struct step_state *state,
+/* The rule of an UPDATE with its operands: count elements in device memory; a state that the rule lacks is NULL. */
+struct cuda_update {
+    struct update rule;
+    int64_t count;
+    float *w, *state[OPTIMIZER_STATES];
+    const float *dw;
+};
+cudaError_t cuda_update_launch(cudaStream_t stream, const struct cuda_update *update, const struct step_state *state,
                                int multiprocessors);
 /* The matrices of a step of Muon (cuda_muon.cu): row-major, fp32. */
 struct cuda_muon {
@@ -186,11 +193,12 @@ struct cuda_muon {
     float *x, *next;             /* (rows, columns) */
     float *gram, *square;        /* (side, side) */
 };
-cudaError_t cuda_muon_average_launch(cudaStream_t stream, const struct update *update, const struct cuda_muon *muon);
+cudaError_t cuda_muon_average_launch(cudaStream_t stream, const struct cuda_update *update,
+                                     const struct cuda_muon *muon);
 /* cuda_norm_launch must have made the sums of x. */
 cudaError_t cuda_muon_normalize_launch(cudaStream_t stream, const struct cuda_muon *muon, const double *sums);
 cudaError_t cuda_muon_polynomial_launch(cudaStream_t stream, const struct cuda_muon *muon);
-cudaError_t cuda_muon_step_launch(cudaStream_t stream, const struct update *update, const struct step_state *state,
+cudaError_t cuda_muon_step_launch(cudaStream_t stream, const struct cuda_update *update, const struct step_state *state,
                                   const struct cuda_muon *muon);
 cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct step_state *state, int64_t count,
                                 float *average, const float *w);

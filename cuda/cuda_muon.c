@@ -57,10 +57,10 @@ static void iterate(struct cuda_backend *cuda, struct cuda_muon_plan *plan)
     m->next = m->x, m->x = x;
 }
 
-void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, const struct update *update)
+void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, const struct cuda_update *update)
 {
     struct cuda_muon *m = &plan->matrices;
-    CHECK((int64_t)update->count == m->rows * m->columns && update->state[0]);
+    CHECK(update->count == m->rows * m->columns && update->state[0]);
     CUDA_CHECK(cuda_muon_average_launch(cuda->stream, update, m));
     CUDA_CHECK(cuda_norm_launch(cuda->stream, m->rows * m->columns, m->x, cuda->norm_sums));
     CUDA_CHECK(cuda_muon_normalize_launch(cuda->stream, m, cuda->norm_sums));

@@ -13,12 +13,13 @@ __global__ static void average_kernel(float momentum, float rest, bool nesterov,
     x[i] = nesterov ? momentum * average + rest * dw[i] : average;
 }
 
-cudaError_t cuda_muon_average_launch(cudaStream_t stream, const struct update *update, const struct cuda_muon *muon)
+cudaError_t cuda_muon_average_launch(cudaStream_t stream, const struct cuda_update *update,
+                                     const struct cuda_muon *muon)
 {
     int64_t count = muon->rows * muon->columns;
-    float momentum = (float)update->params.momentum, rest = (float)(1 - update->params.momentum);
+    float momentum = (float)update->rule.params.momentum, rest = (float)(1 - update->rule.params.momentum);
     launch(stream, blocks_for(count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, average_kernel, momentum, rest,
-           update->params.nesterov, count, (float *)update->state[0], (const float *)update->dw, muon->x);
+           update->rule.params.nesterov, count, update->state[0], update->dw, muon->x);
     return cudaGetLastError();
 }
 
@@ -69,13 +70,13 @@ __global__ static void step_kernel(struct step_task task, const struct step_stat
     w[i] = (1 - rate * task.decay) * w[i] - rate * task.scale * x[i];
 }
 
-cudaError_t cuda_muon_step_launch(cudaStream_t stream, const struct update *update, const struct step_state *state,
+cudaError_t cuda_muon_step_launch(cudaStream_t stream, const struct cuda_update *update, const struct step_state *state,
                                   const struct cuda_muon *muon)
 {
-    struct step_task task = {update->rate,
-                             (float)muon_scale(&update->params, (double)muon->rows, (double)muon->columns),
-                             (float)update->params.weight_decay, muon->rows * muon->columns};
-    launch(stream, blocks_for(task.count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, step_kernel, task, state,
-           (float *)update->w, (const float *)muon->x);
+    struct step_task task = {update->rule.rate,
+                             (float)muon_scale(&update->rule.params, (double)muon->rows, (double)muon->columns),
+                             (float)update->rule.params.weight_decay, muon->rows * muon->columns};
+    launch(stream, blocks_for(task.count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, step_kernel, task, state, update->w,
+           (const float *)muon->x);
     return cudaGetLastError();
 }

@@ -11,6 +11,6 @@ struct cuda_muon_plan *cuda_muon_plan_create(struct cuda_backend *cuda, struct s
 void cuda_muon_plan_free(struct cuda_backend *cuda, struct cuda_muon_plan *plan); /* NULL is allowed */
 
 /* One step; update->w is the filter of the plan. */
-void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, const struct update *update);
+void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, const struct cuda_update *update);
 
 #endif

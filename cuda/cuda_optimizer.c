@@ -13,23 +13,20 @@ static void release_update(struct backend *backend, void *plan)
     cuda_muon_plan_free(cuda_backend_of(backend), plan);
 }
 
-/* The op's rule and parameters with the addresses of the call. */
-static struct update update_of(const struct op_call *call)
+static struct cuda_update update_of(const struct op_call *call)
 {
     const struct tensor *t = call->tensor;
-    struct update update = call->op->update;
-    update.count = (size_t)shape_count(t[UPDATE_W].shape);
-    update.w = t[UPDATE_W].data;
-    update.dw = t[UPDATE_DW].data;
-    update.state[0] = t[UPDATE_STATE_0].data;
-    update.state[1] = t[UPDATE_STATE_1].data;
-    return update;
+    return (struct cuda_update){.rule = call->op->update,
+                                .count = shape_count(t[UPDATE_W].shape),
+                                .w = t[UPDATE_W].data,
+                                .dw = t[UPDATE_DW].data,
+                                .state = {t[UPDATE_STATE_0].data, t[UPDATE_STATE_1].data}};
 }
 
 static void run_update(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    struct update update = update_of(call);
+    struct cuda_update update = update_of(call);
     if (update.count == 0) return;
     if (call->plan)
         cuda_muon_update(cuda, call->plan, &update);

@@ -146,12 +146,12 @@ __global__ static void update_kernel(RULE rule, struct arenas arenas, const stru
 }
 
 template <typename RULE>
-static void start(cudaStream_t stream, const RULE &rule, const struct update *update, const struct step_state *state,
-                  int multiprocessors)
+static void start(cudaStream_t stream, const RULE &rule, const struct cuda_update *update,
+                  const struct step_state *state, int multiprocessors)
 {
     enum { BLOCKS_PER_MULTIPROCESSOR = 8 };
-    struct arenas arenas = {(int64_t)update->count, update->rate, (float *)update->w, {}, (const float *)update->dw};
-    for (int i = 0; i < RULE::STATES; i++) arenas.state[i] = (float *)update->state[i];
+    struct arenas arenas = {update->count, update->rule.rate, update->w, {}, update->dw};
+    for (int i = 0; i < RULE::STATES; i++) arenas.state[i] = update->state[i];
     unsigned blocks = blocks_for((arenas.count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
     unsigned most = (unsigned)multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
     launch(stream, blocks < most ? blocks : most, CUDA_BLOCK_SIZE, update_kernel<RULE>, rule, arenas, state);
@@ -175,12 +175,12 @@ static struct lion_rule lion_rule_of(const struct optimizer_params &params)
     };
 }
 
-cudaError_t cuda_update_launch(cudaStream_t stream, const struct update *update, const struct step_state *state,
+cudaError_t cuda_update_launch(cudaStream_t stream, const struct cuda_update *update, const struct step_state *state,
                                int multiprocessors)
 {
-    const struct optimizer_params &params = update->params;
+    const struct optimizer_params &params = update->rule.params;
     float decay = (float)params.weight_decay;
-    switch (update->kind) {
+    switch (update->rule.kind) {
     case OPTIMIZER_SGD:
         if (params.momentum == 0)
             start(stream, plain_rule{decay}, update, state, multiprocessors);
@@ -190,7 +190,7 @@ cudaError_t cuda_update_launch(cudaStream_t stream, const struct update *update,
         break;
     case OPTIMIZER_ADAM:
     case OPTIMIZER_ADAMW:
-        start(stream, adam_rule_of(params, update->kind == OPTIMIZER_ADAMW), update, state, multiprocessors);
+        start(stream, adam_rule_of(params, update->rule.kind == OPTIMIZER_ADAMW), update, state, multiprocessors);
         break;
     case OPTIMIZER_LION:
         start(stream, lion_rule_of(params), update, state, multiprocessors);

@@ -286,38 +286,6 @@ Test(backend, plans_serve_smaller_batches)
     with_each_backend(plans_serve_smaller_batches);
 }
 
-/* --- operations in place and without their optional arguments --- */
-
-/* y may be a or b. */
-static void elementwise_in_place(struct backend *backend, const struct variant *variant)
-{
-    const struct shape shape = {3, 17, 2, 2};
-    for (int kind = ELEMENTWISE_ADD; kind <= ELEMENTWISE_AFFINE; kind++) {
-        bool two = kind < ELEMENTWISE_SQUARE;
-        struct op op = op_make(OP_ELEMENTWISE);
-        op.elementwise = (struct elementwise_params){.op = (enum elementwise)kind, .scale = 0.5, .shift = 2};
-        for (int place = 0; place <= two; place++) {
-            struct tensor t[2], y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
-            for (uint32_t k = 0; k < 2; k++) t[k] = random_tensor(backend, TENSOR_ACTIVATION, shape, 4 + k);
-            const struct tensor *to[] = {&y, &t[place]};
-            for (int i = 0; i < 2; i++)
-                backend_run_op(
-                    backend, op, still,
-                    OPERANDS([ELEMENTWISE_A] = &t[0], [ELEMENTWISE_B] = two ? &t[1] : NULL, [ELEMENTWISE_Y] = to[i]));
-            double *a = support_read(backend, &y), *b = support_read(backend, &t[place]);
-            size_t bytes = (size_t)shape_count(shape) * sizeof(double);
-            cr_expect(memcmp(a, b, bytes) == 0, "%s: operation %d over operand %d", variant->name, kind, place);
-            free(a), free(b);
-            tensor_free(backend, &t[0]), tensor_free(backend, &t[1]), tensor_free(backend, &y);
-        }
-    }
-}
-
-Test(backend, elementwise_in_place)
-{
-    with_each_backend(elementwise_in_place);
-}
-
 /* --- data --- */
 
 enum { SAMPLES = 50, IMAGE_C = 3, IMAGE_H = 5, IMAGE_W = 7, PLANE = IMAGE_H * IMAGE_W, PIXELS = IMAGE_C * PLANE };

@@ -1,4 +1,4 @@
-/* Compares the optimizers, in a network's arenas, with the formulas of backend.h written out in double. */
+/* Compares the optimizers, in a network's arenas, with the formulas of optimizer_row.h written out in double. */
 #include <math.h>
 #include <stdlib.h>
 #include <criterion/criterion.h>

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "backend/cpu/shared/cpu_create.h"
-#include "backend/op_entries.h"
 #include "backend/reference/reference.h"
 
 #ifdef TRAINER_CUDA
@@ -66,7 +65,6 @@ bool backend_create(struct backend **backend, const struct backend_options *opti
 {
     if (!create_device(backend, options, status)) return false;
     (*backend)->fuse = options->fuse;
-    if (!(*backend)->functions) (*backend)->functions = op_entries;
     return true;
 }
 
@@ -96,7 +94,6 @@ size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct
 struct metrics metrics_read(struct backend *backend, const struct tensor *metrics)
 {
     double values[3];
-    if (backend->ops->metrics_read) return backend->ops->metrics_read(backend);
     backend->ops->tensor_read(backend, metrics, values);
     return (struct metrics){.loss = values[0], .correct = (int64_t)values[1], .count = (int64_t)values[2]};
 }
@@ -104,10 +101,7 @@ struct metrics metrics_read(struct backend *backend, const struct tensor *metric
 void metrics_write(struct backend *backend, const struct tensor *metrics, struct metrics sums)
 {
     const double values[] = {sums.loss, (double)sums.correct, (double)sums.count};
-    if (backend->ops->metrics_write)
-        backend->ops->metrics_write(backend, sums);
-    else
-        backend->ops->tensor_write(backend, metrics, values);
+    backend->ops->tensor_write(backend, metrics, values);
 }
 
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape)

@@ -7,7 +7,7 @@
  * `x`.
  *
  * Layout: a backend keeps activations and filters in an order of its own, which cpu_variant.h and cuda_backend.h
- * document. The elements that it adds as padding are zero. Every operation but `elementwise` (a shift, a quotient)
+ * document. The elements that it adds as padding are zero. Every operation but ELEMENTWISE (a shift, a quotient)
  * keeps them zero, so that an optimizer may walk over a whole arena. At the boundary (tensor_read, tensor_write) the
  * order is N,C,H,W for activations and O,I,K,K for filters, as in PyTorch.
  *
@@ -27,8 +27,6 @@
 
 struct backend;
 struct program;        /* a list of operations: program/program.h */
-struct conv2d_plan;    /* a backend's own: descriptors, scratch memory, the choice of algorithm */
-struct update_plan;    /* the same for an optimizer that updates whole filters */
 struct op_function;    /* how a kind of operation of a program is computed: prepared.h */
 struct device_dataset; /* a backend's own: images and labels where it can gather from them */
 
@@ -91,8 +89,8 @@ struct batchnorm_params {
 /* ACTIVATION_NONE is no choice of a config: a normalization without an activation in the same operation. */
 enum activation { ACTIVATION_CHOICES(CHOICE_ENUMERATOR) ACTIVATION_NONE };
 
-/* none: x. relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). At x = 0 the gradient is that of
- * the left side (0 for relu), as in PyTorch. NaN stays NaN. */
+/* none: x. relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). At x = 0 the gradient is
+ * that of the left side (0 for relu), as in PyTorch. NaN stays NaN. */
 struct activation_params {
     enum activation kind;
     double slope;
@@ -108,9 +106,9 @@ struct pool_params {
     struct window window;
 };
 
-/* Batch normalization, then an activation (or none), then, where `pooled`, a pool, as one operation. src/nn/fuse.c makes one of
- * such layers. The results are those of the three operations one after the other, to the bit on the CPU and to within
- * rounding elsewhere. */
+/* Batch normalization, then an activation (or none), then, where `pooled`, a pool, as one operation (NORM of op.h).
+ * program_fuse makes one of such layers. The results are those of the three operations one after the other, to the bit
+ * on the CPU and to within rounding elsewhere. */
 struct batchnorm_fused_params {
     struct batchnorm_params batchnorm;
     struct activation_params activation;
@@ -129,19 +127,15 @@ struct dropout_params {
 };
 
 /* One step of an optimizer (optimizer_row.h), with the step number of the step state and its learning rate times
- * `rate`: over flat arrays of `count` elements, or for a `matrix` optimizer over one filter. */
+ * `rate`. */
 struct update {
     enum optimizer_kind kind;
     struct optimizer_params params;
     double rate;
-    size_t count;
-    void *w;
-    const void *dw;
-    void *state[OPTIMIZER_STATES]; /* those of the row, as many as optimizer_state_count says; the rest NULL */
-    struct update_plan *plan; /* for a `matrix` optimizer: update_plan_create's for the filter's shape; else NULL */
 };
 
-/* The primitives of automatic differentiation (src/autodiff). The last three take one operand. */
+/* The primitives of which a layer that is differentiated automatically is made (layer_batchnorm_autodiff.c). The last
+ * three take one operand. */
 enum elementwise {
     ELEMENTWISE_ADD,
     ELEMENTWISE_SUBTRACT,
@@ -155,7 +149,7 @@ enum elementwise {
 struct elementwise_params {
     enum elementwise op;
     double scale, shift; /* ELEMENTWISE_AFFINE only */
-    /* ELEMENTWISE_AFFINE in a program only: the scale counts B/(B-1) times with B = N*bessel values, which makes a
+    /* ELEMENTWISE_AFFINE only: the scale counts B/(B-1) times with B = N*bessel values, which makes a
      * variance unbiased (once where B = 1); 0: no. */
     int64_t bessel;
 };
@@ -176,13 +170,12 @@ struct batch_mix {
     int32_t top, left, height, width;
 };
 
-/* The values that change from step to step. Operations read them from the backend, so that a recorded step can be
- * replayed. */
+/* The values that change from step to step (struct run_input has them). */
 struct step_state {
     uint64_t step; /* steps done before this one; names the random draws, and Adam's t is step + 1 */
     double learning_rate;
     int64_t batch_first;  /* the batch's first place in the order of the epoch, or in the data set */
-    struct batch_mix mix; /* read by gather with params that mix, and by a loss of mixed labels */
+    struct batch_mix mix; /* read by a GATHER that mixes, and by a loss of mixed labels */
 };
 
 /* Sums over samples. */
@@ -263,15 +256,14 @@ struct augment_params {
     double mixup, cutmix;                     /* a of Beta(a,a), 0: off. The host draws by them (mix.h) */
 };
 
-/* The parameters of a loss over a batch of N samples. */
+/* The parameters of SOFTMAX_CROSS_ENTROPY, whose formula is in op.h. */
 struct loss_params {
-    double smoothing;                   /* smoothing of the labels, 0 <= smoothing < 1; softmax_cross_entropy only */
-    const struct tensor *class_weights; /* (D), none negative; NULL: every class weighs 1 */
-    int64_t skipped; /* first samples that the metrics leave out, 0 <= skipped < N; 0 where there is a gradient */
-    bool mixed;      /* labels are mixed as the step state's mix says; softmax_cross_entropy only */
-    const struct tensor *logits; /* (N,D,1,1), the input of the softmax before a cross_entropy; NULL: there is none */
+    double smoothing; /* smoothing of the labels, 0 <= smoothing < 1 */
+    bool mixed;       /* labels are mixed as the step state's mix says */
 };
 
+/* What a backend is beside its operations (struct op_function). All entries must be there but those that are called
+ * optional, which may be NULL. */
 struct backend_ops {
     void (*destroy)(struct backend *backend);
 
@@ -279,188 +271,40 @@ struct backend_ops {
     void *(*alloc)(struct backend *backend, size_t bytes); /* zeroed; aligned to 64 bytes at least */
     void (*free)(struct backend *backend, void *data);     /* NULL is allowed */
     void (*zero)(struct backend *backend, void *data, size_t bytes);
+
+    /* --- the boundary --- */
     /* The elements that a tensor takes in memory, padding included. activation_size or scalar_size of struct backend
      * gives the bytes of one; tensor_bytes multiplies. */
     size_t (*tensor_count)(const struct backend *backend, enum tensor_kind kind, struct shape shape);
     void (*tensor_write)(struct backend *backend, const struct tensor *to, const double *from); /* boundary's order */
-    void (*tensor_read)(struct backend *backend, const struct tensor *from, double *to);
+    void (*tensor_read)(struct backend *backend, const struct tensor *from, double *to); /* waits for the device */
 
-    /* --- steps --- */
-    void (*set_state)(struct backend *backend, const struct step_state *state);
-    /* Runs body(argument), a fixed sequence of operations on fixed addresses. A backend may record the first run of a
-     * (body, argument) and replay it afterwards. */
-    void (*run)(struct backend *backend, void (*body)(void *), void *argument);
+    /* --- data --- */
+    struct device_dataset *(*dataset_upload)(struct backend *backend,
+                                             const struct dataset_view *view);     /* view stays valid */
+    void (*dataset_free)(struct backend *backend, struct device_dataset *dataset); /* NULL is allowed */
+    /* Sets the order in which GATHER visits the samples: a permutation of 0..count-1 in host memory, which is copied.
+     * NULL is the file order. */
+    void (*dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
 
+    /* --- programs --- */
     /* Optional. Changes a finished program, whose tensors have no places yet, where this device knows better: the results
      * stay as they are, or change within rounding where the ops allow it. Called once (program_finish). */
     void (*rewrite)(struct backend *backend, struct program *program);
+    /* Optional. Brings the state of the next operations to the device, for a backend that replays recorded ones. */
+    void (*set_state)(struct backend *backend, const struct step_state *state);
+    /* Optional; without it body(argument) is called. Runs body(argument), a fixed sequence of operations on fixed
+     * addresses. A backend may record the first run of a (body, argument) and replay it afterwards. */
+    void (*run)(struct backend *backend, void (*body)(void *), void *argument);
 
     /* Returns the multiplications and additions per second that the device's arithmetic can do at most in its
      * precision, measured now (some 0.1 s). */
     double (*measure_peak)(struct backend *backend);
-
-    /* --- data --- */
-    struct device_dataset *(*dataset_upload)(struct backend *backend,
-                                             const struct dataset_view *view); /* view stays valid */
-    void (*dataset_free)(struct backend *backend, struct device_dataset *dataset);
-    /* Sets the order in which gather visits the samples: a permutation of 0..count-1 in host memory, which is copied.
-     * NULL is the file order. */
-    void (*dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);
-    /* Fills x (N,C,H,W) or (N,C*H*W,1,1) and labels (N) with samples order[batch_first .. batch_first+N-1], normalised,
-     * and changed as augment says. augment may be NULL: no change. */
-    void (*gather)(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
-                   const struct tensor *x, int32_t *labels);
-    /* --- convolution and linear --- */
-    /* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
-    struct conv2d_plan *(*conv2d_plan_create)(struct backend *backend, struct window window, struct shape input,
-                                              int64_t output_channels);
-    void (*conv2d_plan_destroy)(struct backend *backend, struct conv2d_plan *plan);
-    /* x (N,I,H,W), weight (O,I,K,K), bias (O) or NULL -> y (N,O,P,Q). Cross-correlation, as in PyTorch. */
-    void (*conv2d_forward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                           const struct tensor *weight, const struct tensor *bias, const struct tensor *y);
-    /* dy (N,O,P,Q) -> dx, dweight, dbias; all are overwritten. dx and dbias may be NULL: not wanted. conv2d_forward of
-     * the same plan with the same weight must come before: a plan may have kept the weight in another form. */
-    void (*conv2d_backward)(struct backend *backend, struct conv2d_plan *plan, const struct tensor *x,
-                            const struct tensor *weight, const struct tensor *dy, const struct tensor *dx,
-                            const struct tensor *dweight, const struct tensor *dbias);
-
-    /* --- pooling --- */
-    /* The bytes that pool_forward saves for pool_backward, for an output of this shape. */
-    size_t (*pool_saved_bytes)(const struct backend *backend, struct pool_params params, struct shape output);
-    void (*pool_forward)(struct backend *backend, struct pool_params params, const struct tensor *x,
-                         const struct tensor *y, void *saved);
-    void (*pool_backward)(struct backend *backend, struct pool_params params, const struct tensor *dy,
-                          const void *saved, const struct tensor *dx);
-
-    /* --- batch normalization --- */
-    /* gamma, beta, running_mean, running_var, mean, rstd: (C). running_mean and running_var may be NULL: not kept. mean
-     * = mu and rstd = 1/sqrt(var + eps) are saved for the backward pass. */
-    void (*batchnorm_forward)(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                              const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
-                              const struct tensor *running_var, const struct tensor *y, const struct tensor *mean,
-                              const struct tensor *rstd);
-    void (*batchnorm_evaluate)(struct backend *backend, struct batchnorm_params params, const struct tensor *x,
-                               const struct tensor *gamma, const struct tensor *beta, const struct tensor *running_mean,
-                               const struct tensor *running_var, const struct tensor *y);
-    /* dx may be NULL: not wanted. */
-    void (*batchnorm_backward)(struct backend *backend, const struct tensor *x, const struct tensor *gamma,
-                               const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                               const struct tensor *dx, const struct tensor *dgamma, const struct tensor *dbeta);
-
-    /* --- batch normalization fused with what follows it: optional, all of them or none --- */
-    /* True where the backend has this combination. */
-    bool (*batchnorm_fused_offered)(const struct backend *backend, const struct batchnorm_fused_params *params);
-    /* x (N,C,H,W) -> y (N,C,H,W), or (N,C,P,Q) where pooled. `saved` has pool_saved_bytes for y's shape; it is NULL
-     * where that is 0 or nothing is pooled. The rest is as in batchnorm_forward. The values between the parts are kept
-     * nowhere. */
-    void (*batchnorm_fused_forward)(struct backend *backend, const struct batchnorm_fused_params *params,
-                                    const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
-                                    const struct tensor *running_mean, const struct tensor *running_var,
-                                    const struct tensor *y, const struct tensor *mean, const struct tensor *rstd,
-                                    void *saved);
-    /* With gamma, beta, running_mean and running_var all NULL, x is normalised already (batchnorm_fold), and only the
-     * activation and the pool are computed. */
-    void (*batchnorm_fused_evaluate)(struct backend *backend, const struct batchnorm_fused_params *params,
-                                     const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
-                                     const struct tensor *running_mean, const struct tensor *running_var,
-                                     const struct tensor *y);
-    /* dy is shaped as y. The activation's input is computed again from x. dx may be NULL: not wanted. */
-    void (*batchnorm_fused_backward)(struct backend *backend, const struct batchnorm_fused_params *params,
-                                     const struct tensor *x, const struct tensor *gamma, const struct tensor *beta,
-                                     const struct tensor *mean, const struct tensor *rstd, const struct tensor *dy,
-                                     const void *saved, const struct tensor *dx, const struct tensor *dgamma,
-                                     const struct tensor *dbeta);
-
-    /* --- batch normalization folded into the convolution before it, for evaluation: optional --- */
-    /* With s = gamma / sqrt(running_var + eps):  to_weight = s * weight per output channel,
-     * to_bias = s * (bias - running_mean) + beta.  So the convolution alone yields batchnorm_evaluate of its output.
-     * weight (O,I,K,K), all else (O). */
-    void (*batchnorm_fold)(struct backend *backend, struct batchnorm_params params, const struct tensor *weight,
-                           const struct tensor *bias, const struct tensor *gamma, const struct tensor *beta,
-                           const struct tensor *running_mean, const struct tensor *running_var,
-                           const struct tensor *to_weight, const struct tensor *to_bias);
-
-    /* --- element by element --- */
-    void (*activation_forward)(struct backend *backend, struct activation_params params, const struct tensor *x,
-                               const struct tensor *y);
-    void (*activation_backward)(struct backend *backend, struct activation_params params, const struct tensor *x,
-                                const struct tensor *dy, const struct tensor *dx);
-    /* Forward and backward alike: to = mask * from / (1 - rate). */
-    void (*dropout)(struct backend *backend, const struct dropout_params *params, const struct tensor *from,
-                    const struct tensor *to);
-    /* x (N,C,H,W) -> y (N,C*H*W,1,1) in the boundary's order, and back. */
-    void (*flatten_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
-    void (*flatten_backward)(struct backend *backend, const struct tensor *dy, const struct tensor *dx);
-
-    /* --- loss: vectors (N,D,1,1), labels (N) --- */
-    void (*softmax_forward)(struct backend *backend, const struct tensor *x, const struct tensor *y);
-    /* dx_j = y_j (dy_j - sum_i dy_i y_i). Where dy_i is not 0, a y_i below the smallest normal number of the scalar
-     * type counts as that number, as in cross_entropy: so y_i dy_i is -w_t/W and the label's sample learns, although
-     * its probability underflowed. */
-    void (*softmax_backward)(struct backend *backend, const struct tensor *y, const struct tensor *dy,
-                             const struct tensor *dx);
-    void (*metrics_reset)(struct backend *backend);
-    void (*metrics_write)(struct backend *backend, struct metrics metrics); /* sums go on from these */
-    struct metrics (*metrics_read)(struct backend *backend);                /* waits for the device */
-    /* Adds the samples of the batch that are not skipped to the metrics. Where the gradient is not NULL, it becomes
-     * that of the mean loss of the batch. With class weights w the mean is (sum of the samples' weighted losses) / W,
-     * where W is the sum of the weights of the N labels (PyTorch's reduction = "mean"). A sample then adds N/W times
-     * its weighted loss to the metrics, so that their sum over N is that mean. Where W is 0, losses and gradients are
-     * 0. Cross-entropy of probabilities: -w_t log(p) with p = max(p_t, smallest normal number of the scalar type) and
-     * the label t; gradient -w_t/(W p), with the same p; without weights w_t = 1 and W = N. Where p_t is below that
-     * number and there are params->logits, the loss is w_t (log-sum-exp of the logits - logit of t), which does not
-     * underflow. */
-    void (*cross_entropy)(struct backend *backend, const struct loss_params *params, const struct tensor *probabilities,
-                          const int32_t *labels, const struct tensor *dprobabilities);
-    /* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against smoothed labels (Szegedy et
-     * al. 2016; PyTorch's label_smoothing): with s = params->smoothing, p = softmax(x) and the label t,
-     *   q_d = (1 - s) * [d = t] + s / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N
-     * With class weights each term of the sum weighs as its class d does, as in PyTorch:
-     *   L = -sum_d w_d q_d log p_d,  gradient_d = (S p_d - w_d q_d) / W,  S = sum_d w_d q_d
-     * With params->mixed, m from the step state's mix and the label u of the sample's partner,
-     *   q_d = (1 - s) ((1 - m) [d = t] + m [d = u]) + s / D,
-     * and the sample counts as (1 - m) w_t + m w_u in W. So the loss is the mean of those of the two labels, each as
-     * large as its share. The metrics call a sample correct by the label with the larger share, by t where m is 1/2. */
-    void (*softmax_cross_entropy)(struct backend *backend, const struct loss_params *params,
-                                  const struct tensor *logits, const int32_t *labels, const struct tensor *dlogits);
-
-    /* --- primitives --- */
-    /* y = a op b, all of one shape; b is NULL where the operation takes one operand; y may be a or b. */
-    void (*elementwise)(struct backend *backend, struct elementwise_params params, const struct tensor *a,
-                        const struct tensor *b, const struct tensor *y);
-    /* x (N,C,H,W) -> y (C): scale times the sum over N, H, W; and y (C) -> x: scale times y's value, everywhere. */
-    void (*channel_sum)(struct backend *backend, double scale, const struct tensor *x, const struct tensor *y);
-    void (*channel_broadcast)(struct backend *backend, double scale, const struct tensor *y, const struct tensor *x);
-
-    /* --- flat arenas of `count` elements --- */
-    /* Returns sqrt(sum x^2), summed in double in an order that the count alone decides; not finite where an x is not.
-     * Waits for the device. */
-    double (*norm)(struct backend *backend, size_t count, const void *x);
-    /* x <- x * min(1, limit / (norm(x) + 1e-6)), as PyTorch's clip_grad_norm_; limit > 0. */
-    void (*clip_norm)(struct backend *backend, double limit, size_t count, void *x);
-
-    /* --- optimizers --- */
-    /* Makes a plan for a `matrix` optimizer and filters (O,I,K,K). */
-    struct update_plan *(*update_plan_create)(struct backend *backend, enum optimizer_kind kind, struct shape filter);
-    void (*update_plan_destroy)(struct backend *backend, struct update_plan *plan); /* NULL is allowed */
-    void (*update)(struct backend *backend, const struct update *update);
-    /* Optional, both or neither, and not for a `matrix` optimizer. They take the same step, to the bit, while the gradients are computed. Between the
-     * two, a conv2d_backward whose dweight lies in update->dw may also update that weight and everything behind it in
-     * the arenas. Call conv2d_backward in descending order of dweight's address. By then every gradient at a higher
-     * address, except this layer's dbias, must be final. update_end updates the rest, so that every element is updated
-     * once. The step state is that of update_begin. */
-    void (*update_begin)(struct backend *backend, const struct update *update);
-    void (*update_end)(struct backend *backend);
-    /* Exponential moving average of a flat arena after step s of the step state (0 is the first):
-     *   average <- average + (1 - d) * (w - average),  d = min(decay, (1 + s) / (10 + s))
-     * The memory is short early in a run, where a long one would hold on to the random start (as in TensorFlow's
-     * ExponentialMovingAverage with num_updates). */
-    void (*average_step)(struct backend *backend, double decay, size_t count, void *average, const void *w);
 };
 
 struct backend {
     const struct backend_ops *ops;
-    const struct op_function *functions; /* by kind (OP_KINDS in op.h) */
+    const struct op_function *functions; /* by kind (OP_KINDS in op.h), each with `run` where it is computed */
     size_t scalar_size;                  /* bytes of an element of a filter or vector, of its gradient or its moments */
     size_t activation_size;              /* bytes of an element of an activation or its gradient */
     int64_t memory_bytes;  /* the device's memory, as far as the process may use it; alloc gives nothing larger */

@@ -91,7 +91,6 @@ static void run_op(struct prepared *prepared, int op, const struct run_input *in
     prepared->functions[call->op->kind].run(prepared->backend, call);
 }
 
-/* For the backends whose entries read the state from the backend. */
 static void set_state(struct prepared *prepared, const struct run_input *input)
 {
     struct backend *backend = prepared->backend;

@@ -8,7 +8,7 @@
 
 struct ema {
     struct network *network;
-    double decay;     /* formula: average_step in backend.h; 0: no average, and every function here does nothing */
+    double decay;     /* formula: AVERAGE in op.h; 0: no average, and every function here does nothing */
     void *parameters; /* arenas like the network's: network->arena_count and network->buffer_count elements */
     void *buffers;
 };

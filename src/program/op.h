@@ -1,6 +1,7 @@
 /* The operations that a program is made of: one row per kind. A program (program.h) is a list of operations on tensors.
  * Layers write forward operations, gradient.c writes the backward ones by the rows' gradients, and a backend runs the
- * list. The parameters and formulas are those of backend/backend.h, and so are the letters of the shapes.
+ * list. The parameters are those of backend/backend.h, and so are the letters of the shapes. A formula stands beside
+ * the slots of its kind, or beside its parameters where several kinds share it.
  *
  * An operation names its tensors in fixed slots, which the enumerations below define. A slot is read, written or
  * updated in place, as its row says. To write is to overwrite all of a tensor, padding included; there is no operation
@@ -52,12 +53,18 @@ enum { OP_OPERANDS = 12 };
 
 /* The slots of each kind. A name in brackets may be left out (-1). */
 
-/* A batch of the data set that the run is given, as `gather` of backend.h. */
+/* The batch of N samples that begins at the step state's batch_first in the order of the data set that the run is
+ * given: x (N,C,H,W) or (N,C*H*W,1,1), normalised (struct dataset_view) and changed where `augmented` (struct
+ * augment_params); labels (N). Where `pixels` allows it, a backend's rewrite may make x (N,D,1,1) one of TENSOR_PIXELS:
+ * the pixels of the data set as they are, to which it refers. A linear layer then normalises them within its products.
+ * Nothing else reads or writes such a tensor. */
 enum { GATHER_X, GATHER_LABELS };
-/* x (N,I,H,W), weight (O,I,K,K), [bias] (O) -> y (N,O,P,Q). A linear layer is the case K = 1, H = W = 1. */
+/* x (N,I,H,W), weight (O,I,K,K), [bias] (O) -> y (N,O,P,Q). Cross-correlation, as in PyTorch. A linear layer is the
+ * case K = 1, H = W = 1. */
 enum { CONV2D_X, CONV2D_WEIGHT, CONV2D_BIAS, CONV2D_Y };
-/* dy -> [dx], [dweight], [dbias]. One operation, since a backend reads dy once for several of them. dx is complete
- * before an update that is attached (struct op) touches the weight. */
+/* dy -> [dx], [dweight], [dbias]. One operation, since a backend reads dy once for several of them. The forward op with
+ * the same weight runs before it and may have kept the weight in another form. dx is complete before an update that is
+ * attached (struct op) touches the weight. */
 enum {
     CONV2D_BACKWARD_X,
     CONV2D_BACKWARD_WEIGHT,
@@ -66,9 +73,11 @@ enum {
     CONV2D_BACKWARD_DWEIGHT,
     CONV2D_BACKWARD_DBIAS
 };
-/* Batch normalization of x (N,C,H,W) by the batch, plus [addend] of x's shape, then the activation, then the pool where
- * `pooled` -> y. gamma, beta, mean, rstd: (C). [running_mean] and [running_var] are moved in place. [saved] is what the
- * backend's pool keeps for its backward pass. */
+/* Batch normalization of x (N,C,H,W) by the batch (struct batchnorm_params), plus [addend] of x's shape, then the
+ * activation, then the pool where `pooled` -> y (N,C,H,W), or (N,C,P,Q) where pooled. gamma, beta, mean, rstd: (C).
+ * [running_mean] and [running_var] are moved in place. mean = mu and rstd = 1/sqrt(var + eps) are saved for the
+ * backward pass, and so is [saved], what the backend's pool keeps for its own. The values between the parts are kept
+ * nowhere. */
 enum {
     NORM_X,
     NORM_GAMMA,
@@ -81,7 +90,8 @@ enum {
     NORM_RSTD,
     NORM_SAVED
 };
-/* The same by the statistics [mean] and [var] (C). Without gamma, beta, mean and var, x is normalised already. */
+/* The same by the statistics [mean] and [var] (C). Without gamma, beta, mean and var, x is normalised already (FOLD),
+ * and only the rest is computed. */
 enum {
     NORM_EVALUATE_X,
     NORM_EVALUATE_GAMMA,
@@ -91,7 +101,7 @@ enum {
     NORM_EVALUATE_ADDEND,
     NORM_EVALUATE_Y
 };
-/* dy -> [dx], [daddend], [dgamma], [dbeta]. */
+/* dy, shaped as y -> [dx], [daddend], [dgamma], [dbeta]. The activation's input is computed again from x. */
 enum {
     NORM_BACKWARD_X,
     NORM_BACKWARD_GAMMA,
@@ -106,24 +116,36 @@ enum {
     NORM_BACKWARD_DGAMMA,
     NORM_BACKWARD_DBETA
 };
-/* x (N,C,H,W) -> y (N,C,P,Q), [saved] as in NORM; and back. */
+/* x (N,C,H,W) -> y (N,C,P,Q), [saved] as in NORM; and back (struct pool_params). */
 enum { POOL_X, POOL_Y, POOL_SAVED };
 enum { POOL_BACKWARD_DY, POOL_BACKWARD_SAVED, POOL_BACKWARD_DX };
 /* x (N,C,H,W) -> y (N,C,1,1), the mean over H, W; dy -> dx = dy / (H*W) at every pixel. */
 enum { GLOBAL_POOL_X, GLOBAL_POOL_Y };
 enum { GLOBAL_POOL_BACKWARD_DY, GLOBAL_POOL_BACKWARD_DX };
+/* Element by element (struct activation_params). */
 enum { ACTIVATION_X, ACTIVATION_Y };
 enum { ACTIVATION_BACKWARD_X, ACTIVATION_BACKWARD_DY, ACTIVATION_BACKWARD_DX };
-/* Forward and backward alike. */
+/* Forward and backward alike: to = mask * from / (1 - rate), with the mask of struct dropout_params. */
 enum { DROPOUT_FROM, DROPOUT_TO };
 /* x (N,C,H,W) -> y (N,C*H*W,1,1), in the boundary's order; and back. */
 enum { FLATTEN_X, FLATTEN_Y };
 enum { FLATTEN_BACKWARD_DY, FLATTEN_BACKWARD_DX };
-/* x, y (N,D,1,1). */
+/* x, y (N,D,1,1):  y_i = exp(x_i) / sum_k exp(x_k),  and back  dx_j = y_j (dy_j - sum_i dy_i y_i). Where dy_i is not 0,
+ * a y_i below the smallest normal number of the scalar type counts as that number, as in CROSS_ENTROPY: so y_i dy_i is
+ * -w_t/W and the label's sample learns, although its probability underflowed. */
 enum { SOFTMAX_X, SOFTMAX_Y };
 enum { SOFTMAX_BACKWARD_Y, SOFTMAX_BACKWARD_DY, SOFTMAX_BACKWARD_DX };
-/* Add the batch to the metrics; [dprobabilities] and [dlogits] become the gradient of the mean loss. [weights] (D) are
- * those of the classes. [logits] is the softmax's input: struct loss_params in backend.h. */
+/* The losses add the samples of the batch to the metrics, all but the first `skipped` of the run's input, which is 0
+ * where there is a gradient: [dprobabilities] and [dlogits] (N,D,1,1) become that of the mean loss of the batch.
+ * [weights] (D) are those of the classes, none negative; without them every class weighs 1. With class weights w the
+ * mean is (sum of the samples' weighted losses) / W, where W is the sum of the weights of the N labels (PyTorch's
+ * reduction = "mean"). A sample then adds N/W times its weighted loss to the metrics, so that their sum over N is that
+ * mean. Where W is 0, losses and gradients are 0.
+ *
+ * Cross-entropy of probabilities: -w_t log(p) with p = max(p_t, smallest normal number of the scalar type) and the
+ * label t; gradient -w_t/(W p), with the same p; without weights w_t = 1 and W = N. Where p_t is below that number and
+ * there are [logits], the softmax's input, the loss is w_t (log-sum-exp of the logits - logit of t), which does not
+ * underflow. */
 enum {
     CROSS_ENTROPY_PROBABILITIES,
     CROSS_ENTROPY_LABELS,
@@ -132,6 +154,15 @@ enum {
     CROSS_ENTROPY_METRICS,
     CROSS_ENTROPY_DPROBABILITIES
 };
+/* Softmax and cross-entropy in one, log-sum-exp with the maximum subtracted, against smoothed labels (Szegedy et al.
+ * 2016; PyTorch's label_smoothing): with s = smoothing of the parameters, p = softmax(x) and the label t,
+ *   q_d = (1 - s) * [d = t] + s / D,  L = -sum_d q_d log p_d,  gradient (p - q) / N
+ * With class weights each term of the sum weighs as its class d does, as in PyTorch:
+ *   L = -sum_d w_d q_d log p_d,  gradient_d = (S p_d - w_d q_d) / W,  S = sum_d w_d q_d
+ * With `mixed` of the parameters, m from the step state's mix and the label u of the sample's partner,
+ *   q_d = (1 - s) ((1 - m) [d = t] + m [d = u]) + s / D,
+ * and the sample counts as (1 - m) w_t + m w_u in W. So the loss is the mean of those of the two labels, each as large
+ * as its share. The metrics call a sample correct by the label with the larger share, by t where m is 1/2. */
 enum {
     SOFTMAX_CROSS_ENTROPY_LOGITS,
     SOFTMAX_CROSS_ENTROPY_LABELS,
@@ -143,17 +174,28 @@ enum {
 enum { ADD_A, ADD_B, ADD_C, ADD_D, ADD_Y };
 /* y = a op [b], of one shape. */
 enum { ELEMENTWISE_A, ELEMENTWISE_B, ELEMENTWISE_Y };
-/* x (N,C,H,W) -> y (C), and y (C) -> x. */
+/* x (N,C,H,W) -> y (C): scale times the sum over N, H, W; and y (C) -> x: scale times y's value, everywhere (struct
+ * channel_params). */
 enum { CHANNEL_SUM_X, CHANNEL_SUM_Y };
 enum { CHANNEL_BROADCAST_Y, CHANNEL_BROADCAST_X };
-/* weight (O,I,K,K), bias (O) and the batch normalization after them -> a weight and bias that contain it. */
+/* weight (O,I,K,K), bias (O) and the batch normalization after them, by running statistics -> a weight and bias that
+ * contain it. All else is (O). With s = gamma / sqrt(var + eps):
+ *   to_weight = s * weight per output channel,  to_bias = s * (bias - mean) + beta
+ * So the convolution alone yields NORM_EVALUATE of its output. */
 enum { FOLD_WEIGHT, FOLD_BIAS, FOLD_GAMMA, FOLD_BETA, FOLD_MEAN, FOLD_VAR, FOLD_TO_WEIGHT, FOLD_TO_BIAS };
-/* Ranges of an arena. CLIP changes x in place; MAGNITUDE writes sqrt(sum x^2) to y, a double in TENSOR_SCALAR. */
+/* Ranges of an arena. MAGNITUDE writes |x| = sqrt(sum x^2) to y, a double in TENSOR_SCALAR: summed in double in an
+ * order that the number of elements alone decides, not finite where an x is not. CLIP changes x in place, as PyTorch's
+ * clip_grad_norm_:  x <- x * min(1, limit / (|x| + 1e-6)),  limit > 0. */
 enum { CLIP_X };
 enum { MAGNITUDE_X, MAGNITUDE_Y };
-/* One step of an optimizer: w, [state_0], [state_1] change in place. */
+/* One step of an optimizer (optimizer_row.h), with the number of the step and its learning rate from the step state,
+ * times `rate`: w, [state_0], [state_1] change in place. They are ranges of arenas, or for a `matrix` optimizer one
+ * filter (O,I,K,K). The states are those of the row, as many as optimizer_state_count says. */
 enum { UPDATE_W, UPDATE_DW, UPDATE_STATE_0, UPDATE_STATE_1 };
-/* average moves towards w. */
+/* Exponential moving average after step s of the step state (0 is the first):
+ *   average <- average + (1 - d) * (w - average),  d = min(decay, (1 + s) / (10 + s))
+ * The memory is short early in a run, where a long one would hold on to the random start (as in TensorFlow's
+ * ExponentialMovingAverage with num_updates). */
 enum { AVERAGE_AVERAGE, AVERAGE_W };
 
 enum operand_role { OPERAND_NONE, OPERAND_READ, OPERAND_WRITE, OPERAND_UPDATE };

@@ -64,7 +64,7 @@ static void run_softmax(struct backend *backend, const struct op_call *call)
 
 static const double smallest_normal = sizeof(real) == sizeof(float) ? FLT_MIN : DBL_MIN;
 
-/* y as the backward pass reads it where dy is its gradient (see backend.h). NaN stays. */
+/* y as the backward pass reads it where dy is its gradient (see op.h). NaN stays. */
 static double read_probability(real y, real dy)
 {
     return dy != 0 && (double)y < smallest_normal ? smallest_normal : (double)y;

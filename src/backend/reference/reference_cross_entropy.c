@@ -1,5 +1,5 @@
-/* The losses over a batch of N samples, their gradients and the metrics (cross_entropy and softmax_cross_entropy in
- * backend.h). Sample n has the target q[n,i] over the classes i, whose weights are w_i:
+/* The losses over a batch of N samples, their gradients and the metrics (CROSS_ENTROPY and SOFTMAX_CROSS_ENTROPY in
+ * op.h). Sample n has the target q[n,i] over the classes i, whose weights are w_i:
  *
  *   q[n,i] = (1-s) ((1-m) [i = t] + m [i = u]) + s/D      label t, partner's label u with the share m, smoothing s
  *   W = sum_n ((1-m) w_t + m w_u),   N where the classes have no weights

@@ -4,7 +4,7 @@
  *   dy_i/dx_j = y_i (delta_ij - y_j),   so   dx_j = y_j (dy_j - sum_i dy_i y_i)
  *
  * Where dy_i is not 0, the backward pass reads a y_i below the smallest normal number as that number, as the
- * cross-entropy has done (softmax_backward in backend.h). */
+ * cross-entropy has done (op.h). */
 #include <float.h>
 #include <math.h>
 

@@ -1,5 +1,4 @@
-/* A linear layer straight from pixels (TENSOR_PIXELS of backend.h), where the processor multiplies bytes (cpu_bytes.h).
- */
+/* A linear layer straight from pixels (GATHER in op.h), where the processor multiplies bytes (cpu_bytes.h). */
 #ifndef CPU_LINEAR_PIXELS_H
 #define CPU_LINEAR_PIXELS_H
 
