@@ -85,7 +85,7 @@ static void backend_destroy_cuda(struct backend *backend)
     CUDA_CHECK(cudaEventDestroy(cuda->started));
     CUDA_CHECK(cudaEventDestroy(cuda->stopped));
     CUDA_CHECK(cudaStreamDestroy(cuda->stream));
-    free((void *)backend->ops);
+    free((void *)backend->table);
     free((void *)backend->functions);
     free(cuda);
 }
@@ -114,19 +114,19 @@ static void read_device(struct cuda_backend *cuda)
 
 static void make_tables(struct cuda_backend *cuda)
 {
-    struct backend_ops *ops = memory_alloc(1, sizeof *ops);
+    struct backend_table *table = memory_alloc(1, sizeof *table);
     struct op_function *functions = memory_alloc(OP_KIND_COUNT, sizeof *functions);
-    *ops = (struct backend_ops){
+    *table = (struct backend_table){
         .destroy = backend_destroy_cuda,
         .alloc = backend_alloc,
         .free = backend_free,
         .zero = backend_zero,
         .tensor_count = backend_tensor_count,
     };
-    cuda_boundary_install(ops);
-    cuda_graph_install(ops);
-    cuda_peak_install(ops);
-    cuda_data_install(ops, functions);
+    cuda_boundary_install(table);
+    cuda_graph_install(table);
+    cuda_peak_install(table);
+    cuda_data_install(table, functions);
     cuda_conv2d_install(functions);
     cuda_pool_install(functions);
     cuda_batchnorm_install(functions);
@@ -139,7 +139,7 @@ static void make_tables(struct cuda_backend *cuda)
     cuda_norm_install(functions);
     cuda_optimizer_install(functions);
     if (cuda->options.cudnn_batchnorm) cudnn_batchnorm_install(functions);
-    cuda->base.ops = ops;
+    cuda->base.table = table;
     cuda->base.functions = functions;
 }
 

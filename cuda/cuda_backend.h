@@ -14,7 +14,7 @@
 
 enum { CUDA_MAX_GRAPHS = 16 };
 
-/* A body that backend_ops.run knows. It first runs as it is, is then recorded, and from then on replayed. */
+/* A body that backend_table.run knows. It first runs as it is, is then recorded, and from then on replayed. */
 struct cuda_recording {
     void (*body)(void *);
     void *argument;
@@ -74,10 +74,10 @@ void cuda_free(struct cuda_backend *cuda, void *data);
 void cuda_need_workspace(struct cuda_backend *cuda);
 
 /* Each puts what its file has into the tables; the one of the functions has a place for each kind of operation. */
-void cuda_boundary_install(struct backend_ops *ops);
-void cuda_graph_install(struct backend_ops *ops);
-void cuda_peak_install(struct backend_ops *ops);
-void cuda_data_install(struct backend_ops *ops, struct op_function *functions);
+void cuda_boundary_install(struct backend_table *table);
+void cuda_graph_install(struct backend_table *table);
+void cuda_peak_install(struct backend_table *table);
+void cuda_data_install(struct backend_table *table, struct op_function *functions);
 void cuda_conv2d_install(struct op_function *functions);
 void cuda_pool_install(struct op_function *functions);
 void cuda_batchnorm_install(struct op_function *functions);

@@ -116,8 +116,8 @@ static void boundary_read(struct backend *backend, const struct tensor *from, do
     free(host);
 }
 
-void cuda_boundary_install(struct backend_ops *ops)
+void cuda_boundary_install(struct backend_table *table)
 {
-    ops->tensor_write = boundary_write;
-    ops->tensor_read = boundary_read;
+    table->tensor_write = boundary_write;
+    table->tensor_read = boundary_read;
 }

@@ -130,10 +130,10 @@ static void run_gather(struct backend *backend, const struct op_call *call)
                                   labels->data));
 }
 
-void cuda_data_install(struct backend_ops *ops, struct op_function *functions)
+void cuda_data_install(struct backend_table *table, struct op_function *functions)
 {
-    ops->dataset_upload = dataset_upload;
-    ops->dataset_free = dataset_free_cuda;
-    ops->dataset_set_order = dataset_set_order;
+    table->dataset_upload = dataset_upload;
+    table->dataset_free = dataset_free_cuda;
+    table->dataset_set_order = dataset_set_order;
     functions[OP_GATHER] = (struct op_function){.run = run_gather};
 }

@@ -104,8 +104,8 @@ float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument
     return milliseconds / TIMED_RUNS;
 }
 
-void cuda_graph_install(struct backend_ops *ops)
+void cuda_graph_install(struct backend_table *table)
 {
-    ops->set_state = graph_set_state;
-    ops->run = graph_run;
+    table->set_state = graph_set_state;
+    table->run = graph_run;
 }

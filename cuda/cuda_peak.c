@@ -15,7 +15,7 @@ static struct tensor make_matrix(struct cuda_backend *cuda)
     struct tensor matrix = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){SIZE, SIZE, 1, 1});
     double *values = memory_alloc(SIZE, sizeof *values);
     for (int i = 0; i < SIZE; i++) values[i] = (i * 619 % 1009) / 504.5 - 1;
-    backend->ops->tensor_write(backend, &row, values);
+    backend->table->tensor_write(backend, &row, values);
     CUDA_CHECK(cuda_broadcast_launch(cuda->stream, cuda->type, cuda_matrix_of(&matrix), 1, row.data, matrix.data));
     free(values);
     tensor_free(backend, &row);
@@ -41,7 +41,7 @@ static double measure_peak(struct backend *backend)
     return known ? 2.0 * SIZE * SIZE * SIZE * RUNS / (1e-3 * (double)milliseconds) : 0;
 }
 
-void cuda_peak_install(struct backend_ops *ops)
+void cuda_peak_install(struct backend_table *table)
 {
-    ops->measure_peak = measure_peak;
+    table->measure_peak = measure_peak;
 }

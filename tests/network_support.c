@@ -14,7 +14,7 @@ static struct prepared *prepare(struct network *network, struct network_program 
 {
     struct backend *backend = network->backend;
     program_finish(made->program, !options->apart);
-    *work = backend->ops->alloc(backend, (size_t)made->program->work_bytes);
+    *work = backend->table->alloc(backend, (size_t)made->program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = *work};
     network_bases(network, base);
     if (options->optimizer) optimizer_bases(options->optimizer, base);
@@ -47,7 +47,7 @@ void runner_close(struct runner *runner)
     struct backend *backend = runner->network->backend;
     prepared_free(runner->train), prepared_free(runner->evaluate);
     program_free(runner->training.program), program_free(runner->evaluation.program);
-    for (int i = 0; i < 2; i++) backend->ops->free(backend, runner->work[i]);
+    for (int i = 0; i < 2; i++) backend->table->free(backend, runner->work[i]);
 }
 
 bool runner_takes_pixels(struct backend *backend)
@@ -116,7 +116,7 @@ void runner_fill(struct runner *runner)
     int32_t *labels = memory_alloc((size_t)x.shape.n, sizeof *labels);
     for (int64_t n = 0; n < x.shape.n; n++) labels[n] = (int32_t)((n * 7 + 3) % classes);
     support_fill(values, count, seed, 1, 0, 1);
-    backend->ops->tensor_write(backend, &x, values);
+    backend->table->tensor_write(backend, &x, values);
     runner_set_labels(runner, labels);
     free(values), free(labels);
 }

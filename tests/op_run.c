@@ -90,7 +90,7 @@ static const struct tensor *add_zeros(struct op_run *run, const char *name, enum
                                       bool output)
 {
     struct tensor tensor = {NULL, shape, kind};
-    tensor.data = run->backend->ops->alloc(run->backend, bytes_of(run, &tensor));
+    tensor.data = run->backend->table->alloc(run->backend, bytes_of(run, &tensor));
     if (kind == TENSOR_METRICS) metrics_write(run->backend, &tensor, (struct metrics){0});
     return add_slot(run, name, tensor, output);
 }
@@ -151,8 +151,8 @@ void op_run_dataset(struct op_run *run, struct shape image)
     for (int64_t i = 0; i < count; i++) order[i] = (int32_t)(count - 1 - i);
     run->view =
         (struct dataset_view){count, image.c, image.h, image.w, bytes_of_pixels, words, offsets, scales, NULL, false};
-    run->dataset = run->backend->ops->dataset_upload(run->backend, &run->view);
-    run->backend->ops->dataset_set_order(run->backend, run->dataset, order);
+    run->dataset = run->backend->table->dataset_upload(run->backend, &run->view);
+    run->backend->table->dataset_set_order(run->backend, run->dataset, order);
     free(order);
 }
 
@@ -213,7 +213,7 @@ static void run_op(struct op_run *run, int i)
 void op_run_all(struct op_run *run)
 {
     for (int i = 0; i < run->program->op_count; i++) {
-        if (run->backend->ops->set_state) run->backend->ops->set_state(run->backend, &run->input[i].state);
+        if (run->backend->table->set_state) run->backend->table->set_state(run->backend, &run->input[i].state);
         run_op(run, i);
     }
 }
@@ -250,7 +250,7 @@ double op_run_flops(const struct op_run *run, enum op_kind kind)
 static void read_slot(struct op_run *run, const struct slot *slot, double *values)
 {
     if (slot->tensor.kind != TENSOR_METRICS) {
-        run->backend->ops->tensor_read(run->backend, &slot->tensor, values);
+        run->backend->table->tensor_read(run->backend, &slot->tensor, values);
         return;
     }
     struct metrics metrics = metrics_read(run->backend, &slot->tensor);
@@ -260,7 +260,7 @@ static void read_slot(struct op_run *run, const struct slot *slot, double *value
 static void free_dataset(struct op_run *run)
 {
     if (!run->dataset) return;
-    run->backend->ops->dataset_free(run->backend, run->dataset);
+    run->backend->table->dataset_free(run->backend, run->dataset);
     free((void *)run->view.pixels), free((void *)run->view.labels);
     free((void *)run->view.offset), free((void *)run->view.scale);
 }
@@ -279,7 +279,7 @@ struct op_observations op_run_close(struct op_run *run, struct op_arrays *output
         if (slot->before && memcmp(slot->before, tensor->data, bytes_of(run, tensor)) != 0)
             seen.input_changed = slot->name;
         free(slot->before);
-        run->backend->ops->free(run->backend, tensor->data);
+        run->backend->table->free(run->backend, tensor->data);
     }
     prepared_free(run->prepared);
     program_free(run->program);

@@ -97,7 +97,7 @@ void support_round(const struct variant *variant, double *values, int64_t count)
 struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, const double *values)
 {
     struct tensor tensor = tensor_alloc(backend, kind, shape);
-    if (values) backend->ops->tensor_write(backend, &tensor, values);
+    if (values) backend->table->tensor_write(backend, &tensor, values);
     return tensor;
 }
 
@@ -117,7 +117,7 @@ int support_external(struct program *program, const char *name, const struct ten
 double *support_read(struct backend *backend, const struct tensor *tensor)
 {
     double *values = memory_alloc((size_t)shape_count(tensor->shape), sizeof(double));
-    backend->ops->tensor_read(backend, tensor, values);
+    backend->table->tensor_read(backend, tensor, values);
     return values;
 }
 
@@ -145,7 +145,7 @@ void support_poison(struct backend *backend, bool host_memory, const struct tens
     int64_t count = shape_count(tensor->shape);
     double *values = memory_alloc((size_t)count, sizeof(double));
     for (int64_t i = 0; i < count; i++) values[i] = NAN;
-    backend->ops->tensor_write(backend, tensor, values);
+    backend->table->tensor_write(backend, tensor, values);
     free(values);
 }
 
@@ -169,7 +169,7 @@ static int64_t sort_nonzero(double *values, int64_t count)
 
 bool support_padding_is_zero(struct backend *backend, const struct tensor *tensor)
 {
-    int64_t raw_count = (int64_t)backend->ops->tensor_count(backend, tensor->kind, tensor->shape);
+    int64_t raw_count = (int64_t)backend->table->tensor_count(backend, tensor->kind, tensor->shape);
     double *raw = memory_alloc((size_t)raw_count, sizeof(double)), *logical = support_read(backend, tensor);
     for (int64_t i = 0; i < raw_count; i++) {
         raw[i] = backend->scalar_size == sizeof(float) ? ((const float *)tensor->data)[i]

@@ -79,7 +79,8 @@ static struct trial trial_open(struct backend *backend, const struct op_case *c,
     program_add(trial.program, forward);
     program_add(trial.program, backward);
     write_update(&trial, update, weight, w, dw);
-    if (backend->ops->rewrite) backend->ops->rewrite(backend, trial.program); /* attaches where backend->fuse is set */
+    if (backend->table->rewrite)
+        backend->table->rewrite(backend, trial.program); /* attaches where backend->fuse is set */
     trial.prepared = prepared_create(trial.program, backend, base);
     for (int step = 0; step < STEPS; step++) {
         struct step_state state = {.step = (uint64_t)step, .learning_rate = op_case_learning_rate(step)};

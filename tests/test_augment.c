@@ -73,7 +73,7 @@ static void expect_batch(struct backend *backend, const struct variant *variant,
 {
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     support_poison(backend, variant->host_memory, &x);
-    int32_t *labels = backend->ops->alloc(backend, BATCH * sizeof(int32_t));
+    int32_t *labels = backend->table->alloc(backend, BATCH * sizeof(int32_t));
     support_gather(backend, dataset, &params, state, &x, labels);
     double *values = support_read(backend, &x), expected[PIXELS];
     for (int64_t n = 0; n < BATCH; n++) {
@@ -86,7 +86,7 @@ static void expect_batch(struct backend *backend, const struct variant *variant,
                          variant->name, (int)state.step, (int)n, (int)i, values[n * PIXELS + i], expected[i]);
     }
     if (variant->host_memory) cr_expect(support_padding_is_zero(backend, &x), "%s: padding", variant->name);
-    free(values), backend->ops->free(backend, labels), tensor_free(backend, &x);
+    free(values), backend->table->free(backend, labels), tensor_free(backend, &x);
 }
 
 static void check_variant(const struct variant *variant, int threads)
@@ -101,14 +101,14 @@ static void check_variant(const struct variant *variant, int threads)
     struct dataset_view view = make_images(&images);
     struct backend *backend = variant_create(variant, threads);
     if (!backend) return;
-    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
-    backend->ops->dataset_set_order(backend, dataset, images.order);
+    struct device_dataset *dataset = backend->table->dataset_upload(backend, &view);
+    backend->table->dataset_set_order(backend, dataset, images.order);
     for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++)
         for (int s = 0; s < 2; s++)
             for (uint64_t step = 0; step < 3; step++)
                 expect_batch(backend, variant, &images, dataset, cases[k],
                              (struct step_state){.step = step * 977, .batch_first = (int64_t)step * 7}, shapes[s]);
-    backend->ops->dataset_free(backend, dataset);
+    backend->table->dataset_free(backend, dataset);
     backend_destroy(backend);
 }
 

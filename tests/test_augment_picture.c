@@ -231,14 +231,14 @@ static bool open_bench(struct bench *bench, const struct variant *variant, int t
                                 images->labels, images->offset, images->scale, images->rows, false};
     *bench = (struct bench){variant_create(variant, threads), variant, NULL, images};
     if (!bench->backend) return false;
-    bench->dataset = bench->backend->ops->dataset_upload(bench->backend, &view);
-    bench->backend->ops->dataset_set_order(bench->backend, bench->dataset, images->order);
+    bench->dataset = bench->backend->table->dataset_upload(bench->backend, &view);
+    bench->backend->table->dataset_set_order(bench->backend, bench->dataset, images->order);
     return true;
 }
 
 static void close_bench(struct bench *bench)
 {
-    bench->backend->ops->dataset_free(bench->backend, bench->dataset);
+    bench->backend->table->dataset_free(bench->backend, bench->dataset);
     backend_destroy(bench->backend);
 }
 
@@ -251,14 +251,14 @@ static double *gathered(struct bench *bench, struct augment_params params, struc
     if (vectors) shape = (struct shape){BATCH, pixels_of(images), 1, 1};
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     support_poison(backend, bench->variant->host_memory, &x);
-    int32_t *labels = backend->ops->alloc(backend, BATCH * sizeof(int32_t));
+    int32_t *labels = backend->table->alloc(backend, BATCH * sizeof(int32_t));
     support_gather(backend, bench->dataset, &params, state, &x, labels);
     double *values = support_read(backend, &x);
     for (int n = 0; bench->variant->host_memory && n < BATCH; n++)
         cr_expect_eq(labels[n], images->labels[images->order[state.batch_first + n]]);
     bool checked = bench->variant->host_memory && shape_count(shape) < 2000; /* it sorts the values */
     cr_expect(!checked || support_padding_is_zero(backend, &x), "%s: padding", bench->variant->name);
-    backend->ops->free(backend, labels), tensor_free(backend, &x);
+    backend->table->free(backend, labels), tensor_free(backend, &x);
     return values;
 }
 

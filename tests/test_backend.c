@@ -105,18 +105,18 @@ static void memory_is_zeroed_and_aligned(struct backend *backend, const struct v
 {
     static const size_t sizes[] = {1, 63, 64, 65, 1000, 100003};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        unsigned char *data = backend->ops->alloc(backend, sizes[i]);
+        unsigned char *data = backend->table->alloc(backend, sizes[i]);
         cr_expect_eq((uintptr_t)data % 64, 0, "%s: %zu bytes", variant->name, sizes[i]);
         for (size_t k = 0; variant->host_memory && k < sizes[i]; k++) cr_assert_eq(data[k], 0);
         if (variant->host_memory) {
             memset(data, 0xff, sizes[i]);
-            backend->ops->zero(backend, data, sizes[i] - 1);
+            backend->table->zero(backend, data, sizes[i] - 1);
             for (size_t k = 0; k + 1 < sizes[i]; k++) cr_assert_eq(data[k], 0);
             cr_expect_eq(data[sizes[i] - 1], 0xff, "%s: zero went too far", variant->name);
         }
-        backend->ops->free(backend, data);
+        backend->table->free(backend, data);
     }
-    backend->ops->free(backend, NULL);
+    backend->table->free(backend, NULL);
 }
 
 Test(backend, memory_is_zeroed_and_aligned)
@@ -151,7 +151,7 @@ static void round_trip(struct backend *backend, const struct variant *variant)
         cr_expect(memcmp(values, read, (size_t)count * sizeof(double)) == 0, "%s: kind %d of %d,%d,%d,%d",
                   variant->name, (int)round_trips[i].kind, (int)s.n, (int)s.c, (int)s.h, (int)s.w);
         bool padded = tensor.kind <= TENSOR_VECTOR;
-        if (padded) cr_expect_geq(backend->ops->tensor_count(backend, tensor.kind, s), (size_t)count);
+        if (padded) cr_expect_geq(backend->table->tensor_count(backend, tensor.kind, s), (size_t)count);
         if (padded && variant->host_memory) cr_expect(support_padding_is_zero(backend, &tensor), "%s", variant->name);
         tensor_free(backend, &tensor);
         free(values), free(read);
@@ -199,7 +199,7 @@ static void write_random(struct backend *backend, const struct tensor *tensor, u
 {
     double *values = memory_alloc((size_t)shape_count(tensor->shape), sizeof(double));
     support_fill(values, shape_count(tensor->shape), 42, stream, 0, 1);
-    backend->ops->tensor_write(backend, tensor, values);
+    backend->table->tensor_write(backend, tensor, values);
     free(values);
 }
 
@@ -314,7 +314,7 @@ static void expect_gathered(struct backend *backend, const struct variant *varia
 {
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
     support_poison(backend, variant->host_memory, &x);
-    int32_t *labels = backend->ops->alloc(backend, (size_t)shape.n * sizeof(int32_t));
+    int32_t *labels = backend->table->alloc(backend, (size_t)shape.n * sizeof(int32_t));
     support_gather(backend, dataset, NULL, (struct step_state){.batch_first = first}, &x, labels);
     double *values = support_read(backend, &x);
     for (int64_t n = 0; n < shape.n; n++) {
@@ -329,14 +329,14 @@ static void expect_gathered(struct backend *backend, const struct variant *varia
         }
     }
     if (variant->host_memory) cr_expect(support_padding_is_zero(backend, &x), "%s: padding", variant->name);
-    free(values), backend->ops->free(backend, labels), tensor_free(backend, &x);
+    free(values), backend->table->free(backend, labels), tensor_free(backend, &x);
 }
 
 static void gather_follows_the_order(struct backend *backend, const struct variant *variant)
 {
     static struct images images;
     struct dataset_view view = make_images(&images);
-    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
+    struct device_dataset *dataset = backend->table->dataset_upload(backend, &view);
     int32_t order[SAMPLES], kept[SAMPLES];
     struct rng rng = rng_create(42, RNG_STREAM_SHUFFLE, 0);
     rng_permutation(&rng, order, SAMPLES);
@@ -345,15 +345,15 @@ static void gather_follows_the_order(struct backend *backend, const struct varia
     for (int k = 0; k < 2; k++) {
         expect_gathered(backend, variant, &images, dataset, NULL, 0, shapes[k]);
         expect_gathered(backend, variant, &images, dataset, NULL, SAMPLES - 7, shapes[k]);
-        backend->ops->dataset_set_order(backend, dataset, order);
+        backend->table->dataset_set_order(backend, dataset, order);
         memset(order, 0, sizeof order); /* the backend has its own copy */
         expect_gathered(backend, variant, &images, dataset, kept, 0, shapes[k]);
         expect_gathered(backend, variant, &images, dataset, kept, SAMPLES - 7, shapes[k]);
-        backend->ops->dataset_set_order(backend, dataset, NULL);
+        backend->table->dataset_set_order(backend, dataset, NULL);
         expect_gathered(backend, variant, &images, dataset, NULL, 14, shapes[k]);
         memcpy(order, kept, sizeof order);
     }
-    backend->ops->dataset_free(backend, dataset);
+    backend->table->dataset_free(backend, dataset);
 }
 
 Test(backend, gather_follows_the_order)

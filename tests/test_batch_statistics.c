@@ -33,7 +33,7 @@ static double batch_loss(struct session *session, const struct image_set *set, i
     struct runner runner = runner_open(network, (struct runner_options){0});
     runner.n = n;
     struct tensor x = runner_input(&runner, LAYER_EVALUATE), y = runner_output(&runner, LAYER_EVALUATE);
-    session->backend->ops->tensor_write(session->backend, &x, values);
+    session->backend->table->tensor_write(session->backend, &x, values);
     runner_forward(&runner, LAYER_EVALUATE);
     double *logits = support_read(session->backend, &y);
     runner_close(&runner);

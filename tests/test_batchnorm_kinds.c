@@ -44,7 +44,7 @@ static void write_random(struct bench *bench, const struct tensor *tensor, uint3
     int64_t count = shape_count(tensor->shape);
     double *values = memory_alloc((size_t)count, sizeof *values);
     support_fill(values, count, support_seed("batchnorm kinds"), stream, offset, scale);
-    bench->backend->ops->tensor_write(bench->backend, tensor, values);
+    bench->backend->table->tensor_write(bench->backend, tensor, values);
     free(values);
 }
 
@@ -288,12 +288,12 @@ static void check_differences(struct bench *bench, const struct tensor *tensor, 
         double kept = values[i], *y[2], total = 0;
         for (int side = 0; side < 2; side++) {
             values[i] = side ? kept - h : kept + h;
-            backend->ops->tensor_write(backend, tensor, values);
+            backend->table->tensor_write(backend, tensor, values);
             forward(bench, LAYER_TRAIN);
             y[side] = support_read(backend, &bench->y);
         }
         values[i] = kept;
-        backend->ops->tensor_write(backend, tensor, values);
+        backend->table->tensor_write(backend, tensor, values);
         for (int64_t k = 0; k < shape_count(bench->c->shape); k++) total += dy[k] * (y[0][k] - y[1][k]);
         double numeric = total / (2 * h), error = fabs(found[i] - numeric);
         cr_expect(error <= 1e-9 + 1e-5 * (fabs(found[i]) + fabs(numeric)), "%s, %s[%ld]: %.12g, by differences %.12g",

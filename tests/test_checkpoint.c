@@ -386,12 +386,12 @@ Test(checkpoint, what_is_not_finite_is_never_saved)
         double *bad = memory_alloc((size_t)count, sizeof *bad);
         memcpy(bad, good, (size_t)count * sizeof *bad);
         bad[count - 1] = i == 0 ? NAN : INFINITY;
-        session->backend->ops->tensor_write(session->backend, &places[i].tensor, bad);
+        session->backend->table->tensor_write(session->backend, &places[i].tensor, bad);
         cr_expect_not(checkpoint_write("a", &session->trainer, &result, &status));
         cr_expect_eq(status.code, STATUS_DIVERGED);
         char *expected = memory_format("a: not saved: %s holds a value that is not finite", places[i].name);
         cr_expect_str_eq(status.message, expected);
-        session->backend->ops->tensor_write(session->backend, &places[i].tensor, good);
+        session->backend->table->tensor_write(session->backend, &places[i].tensor, good);
         free(expected), free(good), free(bad);
     }
     struct checkpoint checkpoint = read_good("a");

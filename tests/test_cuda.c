@@ -358,5 +358,5 @@ Test(cuda_anywhere, memory_that_is_not_there_ends_the_program, .exit_code = STAT
     struct backend *backend;
     struct status status = {0};
     if (!backend_create(&backend, &options, &status)) exit(STATUS_RUNTIME); /* no device is visible */
-    backend->ops->alloc(backend, (size_t)1 << 60);
+    backend->table->alloc(backend, (size_t)1 << 60);
 }

@@ -162,7 +162,7 @@ static void fill(struct backend *backend, const struct tensor *tensor, uint32_t 
 {
     double *values = memory_alloc((size_t)shape_count(tensor->shape), sizeof *values);
     support_fill(values, shape_count(tensor->shape), support_seed("fold network"), stream, offset, scale);
-    backend->ops->tensor_write(backend, tensor, values);
+    backend->table->tensor_write(backend, tensor, values);
     free(values);
 }
 

@@ -165,7 +165,7 @@ static struct tensor saved_open(struct setting *setting, const struct op *op)
 {
     int64_t bytes = (int64_t)backend_saved_bytes(setting->backend, op, setting->y_shape);
     struct tensor saved = {NULL, shape_vector((bytes + 7) / 8), TENSOR_SAVED};
-    if (bytes > 0) saved.data = setting->backend->ops->alloc(setting->backend, (size_t)bytes);
+    if (bytes > 0) saved.data = setting->backend->table->alloc(setting->backend, (size_t)bytes);
     return saved;
 }
 
@@ -337,11 +337,11 @@ static void same_on_odd_values(struct setting *setting)
     int64_t count = shape_count(setting->c->x);
     double *x = support_read(setting->backend, &setting->x);
     for (int64_t i = 0; i < count; i++) x[i] = rint(2 * x[i]) / 2; /* also makes ties of values above zero */
-    setting->backend->ops->tensor_write(setting->backend, &setting->x, x);
+    setting->backend->table->tensor_write(setting->backend, &setting->x, x);
     struct result chain = run_chain(setting), fused = run_fused(setting);
     compare_and_free(setting, &chain, &fused);
     for (int64_t i = 0; i < count; i += 13) x[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? INFINITY : -INFINITY;
-    setting->backend->ops->tensor_write(setting->backend, &setting->x, x);
+    setting->backend->table->tensor_write(setting->backend, &setting->x, x);
     chain = run_chain(setting), fused = run_fused(setting);
     compare_and_free(setting, &chain, &fused);
     free(x);

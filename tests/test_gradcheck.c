@@ -149,7 +149,7 @@ static void spoil(struct backend *backend, const struct tensor *tensor, double f
 {
     double *values = support_read(backend, tensor);
     for (int64_t i = 0; i < shape_count(tensor->shape); i++) values[i] *= factor;
-    backend->ops->tensor_write(backend, tensor, values);
+    backend->table->tensor_write(backend, tensor, values);
     free(values);
 }
 

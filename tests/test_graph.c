@@ -43,7 +43,7 @@ static void run_both(struct runner *runner, enum way way)
     void (*done)(void *, int) = way == OVERWRITTEN ? prepared_overwrite_dead : NULL;
     struct tensor x = runner_input(runner, LAYER_TRAIN), to = runner_input(runner, LAYER_EVALUATE);
     double *batch = support_read(runner->network->backend, &x);
-    runner->network->backend->ops->tensor_write(runner->network->backend, &to, batch);
+    runner->network->backend->table->tensor_write(runner->network->backend, &to, batch);
     free(batch);
     network_set_metrics(runner->network, (struct metrics){0});
     prepared_watch(runner->train, &input, done, runner->train);
@@ -358,7 +358,7 @@ static void broken_add(struct backend *backend, const struct op_call *call)
     sound[OP_ADD].run(backend, call);
     double *y = support_read(backend, &call->tensor[ADD_Y]), *b = support_read(backend, &call->tensor[ADD_B]);
     for (int64_t i = 0; i < shape_count(call->tensor[ADD_Y].shape); i++) y[i] += 4e-5 * b[i];
-    backend->ops->tensor_write(backend, &call->tensor[ADD_Y], y);
+    backend->table->tensor_write(backend, &call->tensor[ADD_Y], y);
     free(y), free(b);
 }
 

@@ -183,14 +183,15 @@ static double *scores_of(struct network *network, bool pixels, bool taken)
     for (int i = 0; i < SAMPLES * FEATURES; i++) bytes[i] = (uint8_t)(i * 37);
     for (int i = 0; i < FEATURES; i++) offset[i] = 100;
     struct dataset_view view = {SAMPLES, 1, FEATURES, 1, bytes, labels, offset, &scale, NULL, false};
-    struct device_dataset *data = backend->ops->dataset_upload(backend, &view);
+    struct device_dataset *data = backend->table->dataset_upload(backend, &view);
     const struct gather_params gather = {.augmented = false, .pixels = pixels};
     struct network_request request = {
         .mode = LAYER_EVALUATE, .n = SAMPLES, .last = network->layer_count, .gather = &gather, .keep = true};
     struct network_program made = network_write(network, &request);
     program_finish(made.program, true);
     cr_expect_eq(made.program->tensors[made.x[0]].kind == TENSOR_PIXELS, taken);
-    void *work = backend->ops->alloc(backend, (size_t)made.program->work_bytes), *base[SPACES] = {[SPACE_WORK] = work};
+    void *work = backend->table->alloc(backend, (size_t)made.program->work_bytes),
+         *base[SPACES] = {[SPACE_WORK] = work};
     network_bases(network, base);
     struct prepared *prepared = prepared_create(made.program, backend, base);
     prepared_run(prepared, &(struct run_input){.n = SAMPLES, .data = data, .refresh = true});
@@ -198,8 +199,8 @@ static double *scores_of(struct network *network, bool pixels, bool taken)
     double *scores = support_read(backend, &y);
     prepared_free(prepared);
     program_free(made.program);
-    backend->ops->free(backend, work);
-    backend->ops->dataset_free(backend, data);
+    backend->table->free(backend, work);
+    backend->table->dataset_free(backend, data);
     return scores;
 }
 

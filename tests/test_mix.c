@@ -99,10 +99,10 @@ static double *gathered(struct backend *backend, struct device_dataset *dataset,
     struct shape shape = {BATCH, C, H, W};
     if (vectors) shape = (struct shape){BATCH, PIXELS, 1, 1};
     struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
-    int32_t *labels = backend->ops->alloc(backend, BATCH * sizeof(int32_t));
+    int32_t *labels = backend->table->alloc(backend, BATCH * sizeof(int32_t));
     support_gather(backend, dataset, &params, state, &x, labels);
     double *values = support_read(backend, &x);
-    backend->ops->free(backend, labels), tensor_free(backend, &x);
+    backend->table->free(backend, labels), tensor_free(backend, &x);
     return values;
 }
 
@@ -125,7 +125,7 @@ static void check_images(const struct variant *variant, const struct dataset_vie
     struct step_state state = {.step = 77, .batch_first = 4, .mix = mix};
     struct backend *backend = variant_create(variant, 2);
     if (!backend) return;
-    struct device_dataset *dataset = backend->ops->dataset_upload(backend, view);
+    struct device_dataset *dataset = backend->table->dataset_upload(backend, view);
     double *without = gathered(backend, dataset, plain, state, false); /* the state's mix is not asked for */
     double *with_holes = gathered(backend, dataset, holes, state, false);
     for (int form = 0; form < 2; form++) {
@@ -139,7 +139,7 @@ static void check_images(const struct variant *variant, const struct dataset_vie
         free(values);
     }
     free(without), free(with_holes);
-    backend->ops->dataset_free(backend, dataset);
+    backend->table->dataset_free(backend, dataset);
     backend_destroy(backend);
 }
 
@@ -260,7 +260,7 @@ static struct metrics backend_loss(struct backend *backend, const struct loss_ca
                    OPERANDS([SOFTMAX_CROSS_ENTROPY_LOGITS] = &logits, [SOFTMAX_CROSS_ENTROPY_LABELS] = &labels,
                             [SOFTMAX_CROSS_ENTROPY_WEIGHTS] = c->weighted ? &weights : NULL,
                             [SOFTMAX_CROSS_ENTROPY_METRICS] = &sums, [SOFTMAX_CROSS_ENTROPY_DLOGITS] = &gradient));
-    if (dx) backend->ops->tensor_read(backend, &gradient, dx);
+    if (dx) backend->table->tensor_read(backend, &gradient, dx);
     struct metrics metrics = metrics_read(backend, &sums);
     tensor_free(backend, &labels), tensor_free(backend, &sums);
     tensor_free(backend, &logits), tensor_free(backend, &gradient), tensor_free(backend, &weights);

@@ -222,7 +222,7 @@ static double *read_all(const struct network *network, int64_t *count)
     for (int i = 0; i < network->layer_count; i++)
         for (int p = 0; p < network->layers[i].parameter_count; p++) {
             const struct tensor *value = &network->layers[i].parameter[p].value;
-            network->backend->ops->tensor_read(network->backend, value, values + *count);
+            network->backend->table->tensor_read(network->backend, value, values + *count);
             *count += shape_count(value->shape);
         }
     return values;
@@ -382,7 +382,7 @@ static double *forward(struct network *network, enum layer_mode mode)
     int64_t count = shape_count(x.shape);
     double *values = memory_alloc((size_t)count, sizeof *values);
     support_fill(values, count, 5, 0, 0, 1);
-    network->backend->ops->tensor_write(network->backend, &x, values);
+    network->backend->table->tensor_write(network->backend, &x, values);
     runner.state.step = 3;
     runner_forward(&runner, mode);
     double *result = support_read(network->backend, &y);

@@ -84,13 +84,13 @@ static void check_tensor(struct runner *runner, const struct tensor *tensor, con
     for (int64_t i = 0; i < shape_count(tensor->shape); i++) {
         double kept = values[i];
         values[i] = kept + h;
-        backend->ops->tensor_write(backend, tensor, values);
+        backend->table->tensor_write(backend, tensor, values);
         double above = runner_loss(runner);
         values[i] = kept - h;
-        backend->ops->tensor_write(backend, tensor, values);
+        backend->table->tensor_write(backend, tensor, values);
         double difference = (above - runner_loss(runner)) / (2 * h), found = gradient[i];
         values[i] = kept;
-        backend->ops->tensor_write(backend, tensor, values);
+        backend->table->tensor_write(backend, tensor, values);
         double error = fabs(found - difference), size = fmax(1e-8, fabs(found) + fabs(difference));
         cr_assert(error < 1e-9 || error / size < 1e-5, "layer %d %s[%ld]: %.12g, by differences %.12g", layer, name,
                   (long)i, found, difference);

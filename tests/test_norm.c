@@ -32,7 +32,7 @@ static double magnitude(struct backend *backend, const struct tensor *x)
     double value;
     backend_run_op(backend, op_make(OP_MAGNITUDE), (struct run_input){0},
                    OPERANDS([MAGNITUDE_X] = x, [MAGNITUDE_Y] = &y));
-    backend->ops->tensor_read(backend, &y, &value);
+    backend->table->tensor_read(backend, &y, &value);
     tensor_free(backend, &y);
     return value;
 }

@@ -52,13 +52,13 @@ static void expect_max_pool(struct backend *backend, const struct variant *varia
     struct tensor dx = tensor_alloc(backend, TENSOR_ACTIVATION, x_shape);
     op.pool = backward.pool = (struct pool_params){POOL_MAX, window};
     struct tensor saved = {.kind = TENSOR_SAVED};
-    saved.data = backend->ops->alloc(backend, backend_saved_bytes(backend, &op, y_shape));
+    saved.data = backend->table->alloc(backend, backend_saved_bytes(backend, &op, y_shape));
     backend_run_op(backend, op, still, OPERANDS([POOL_X] = &x, [POOL_Y] = &y, [POOL_SAVED] = &saved));
     backend_run_op(backend, backward, still,
                    OPERANDS([POOL_BACKWARD_DY] = &dy, [POOL_BACKWARD_SAVED] = &saved, [POOL_BACKWARD_DX] = &dx));
     expect_values(backend, variant, &y, y_expected, what);
     expect_values(backend, variant, &dx, dx_expected, what);
-    backend->ops->free(backend, saved.data);
+    backend->table->free(backend, saved.data);
     tensor_free(backend, &x), tensor_free(backend, &dy), tensor_free(backend, &y), tensor_free(backend, &dx);
 }
 
@@ -102,7 +102,7 @@ static void activation_by_hand(struct backend *backend, const struct variant *va
         op.activation = backward.activation = kinds[i].params;
         backend_run_op(backend, op, still, OPERANDS([ACTIVATION_X] = &x, [ACTIVATION_Y] = &y));
         expect_values(backend, variant, &y, (double[]){0, 0, 3, NAN}, "activation, y");
-        backend->ops->tensor_write(backend, &x, (double[]){-0.0, 0, 3, 1});
+        backend->table->tensor_write(backend, &x, (double[]){-0.0, 0, 3, 1});
         backend_run_op(
             backend, backward, still,
             OPERANDS([ACTIVATION_BACKWARD_X] = &x, [ACTIVATION_BACKWARD_DY] = &dy, [ACTIVATION_BACKWARD_DX] = &dx));

@@ -131,7 +131,7 @@ static void write_gradients(struct network *network, int layer, int p, const str
     int64_t count = shape_count(parameter->value.shape);
     double *dw = memory_alloc((size_t)count, sizeof *dw);
     support_fill(dw, count, 42, (uint32_t)(step * 10 + layer * 2 + p), 0, 1);
-    network->backend->ops->tensor_write(network->backend, &parameter->gradient, dw);
+    network->backend->table->tensor_write(network->backend, &parameter->gradient, dw);
     struct shape shape = parameter->value.shape;
     if (muon) reference_muon(of, references, dw, shape.n, shape_sample_count(shape));
     for (int64_t i = 0; !muon && i < count; i++) elementwise[kind](of, &references[i], dw[i]);

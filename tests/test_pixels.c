@@ -146,8 +146,8 @@ static struct results compute(struct backend *backend, enum tensor_kind kind, co
     struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, output);
     struct tensor dweight = tensor_alloc(backend, TENSOR_FILTER, filter);
     struct tensor dbias = tensor_alloc(backend, TENSOR_VECTOR, shape_vector(c->o));
-    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &images->view);
-    int32_t *labels = backend->ops->alloc(backend, (size_t)c->n * sizeof *labels);
+    struct device_dataset *dataset = backend->table->dataset_upload(backend, &images->view);
+    int32_t *labels = backend->table->alloc(backend, (size_t)c->n * sizeof *labels);
     support_poison(backend, true, &y);
     support_gather(backend, dataset, NULL, (struct step_state){.batch_first = 1}, &x, labels);
     conv2d_run_once(backend, (struct window){1, 1, 0},
@@ -155,8 +155,8 @@ static struct results compute(struct backend *backend, enum tensor_kind kind, co
     struct results results = {0};
     keep(&results, 0, backend, &y), keep(&results, 1, backend, &dweight), keep(&results, 2, backend, &dbias);
     tensor_free(backend, &x), tensor_free(backend, &dy), tensor_free(backend, &weight), tensor_free(backend, &bias);
-    backend->ops->dataset_free(backend, dataset);
-    backend->ops->free(backend, labels);
+    backend->table->dataset_free(backend, dataset);
+    backend->table->free(backend, labels);
     return results;
 }
 

@@ -54,8 +54,8 @@ static void unshare(struct trainer *trainer)
     program_place(training, false), program_place(evaluation, false);
     cr_assert_gt(training->work_bytes, shared);
     int64_t bytes = training->work_bytes > evaluation->work_bytes ? training->work_bytes : evaluation->work_bytes;
-    backend->ops->free(backend, trainer->work);
-    trainer->work = backend->ops->alloc(backend, (size_t)bytes);
+    backend->table->free(backend, trainer->work);
+    trainer->work = backend->table->alloc(backend, (size_t)bytes);
     void *base[SPACES] = {[SPACE_WORK] = trainer->work};
     network_bases(trainer->network, base);
     optimizer_bases(&trainer->optimizer, base);

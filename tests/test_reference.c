@@ -208,16 +208,16 @@ Test(reference, gathers_in_the_order_that_is_set)
     for (int i = 0; i < IMAGES * PIXELS; i++) pixels[i] = (uint8_t)(7 * i);
     struct dataset_view view = {IMAGES, 2, 1, 3, pixels, labels, offset, scale, rows, false};
     struct backend *backend = reference_create();
-    struct device_dataset *dataset = backend->ops->dataset_upload(backend, &view);
+    struct device_dataset *dataset = backend->table->dataset_upload(backend, &view);
     struct tensor batch = tensor_alloc(backend, TENSOR_ACTIVATION, (struct shape){N, 2, 1, 3});
     struct tensor batch_labels = tensor_alloc(backend, TENSOR_LABELS, (struct shape){N, 1, 1, 1});
     for (int ordered = 0; ordered < 2; ordered++) {
-        backend->ops->dataset_set_order(backend, dataset, ordered ? order : NULL);
+        backend->table->dataset_set_order(backend, dataset, ordered ? order : NULL);
         backend_run_op(backend, op_make(OP_GATHER),
                        (struct run_input){.state = {.batch_first = 2}, .n = N, .data = dataset},
                        OPERANDS([GATHER_X] = &batch, [GATHER_LABELS] = &batch_labels));
-        backend->ops->tensor_read(backend, &batch, x);
-        backend->ops->tensor_read(backend, &batch_labels, read_labels);
+        backend->table->tensor_read(backend, &batch, x);
+        backend->table->tensor_read(backend, &batch_labels, read_labels);
         for (int n = 0; n < N; n++) {
             int sample = ordered ? order[2 + n] : 2 + n;
             cr_expect_eq(read_labels[n], labels[sample]);
@@ -227,7 +227,7 @@ Test(reference, gathers_in_the_order_that_is_set)
         }
     }
     tensor_free(backend, &batch), tensor_free(backend, &batch_labels);
-    backend->ops->dataset_free(backend, dataset);
+    backend->table->dataset_free(backend, dataset);
     cr_expect_eq(backend->allocated, 0);
     backend_destroy(backend);
 }
@@ -243,7 +243,7 @@ Test(reference, boundary_keeps_every_kind_of_tensor)
         const double values[3] = {5, 300, 70000};
         double read[3] = {0};
         struct tensor tensor = support_tensor(backend, kinds[k], (struct shape){1, 3, 1, 1}, values);
-        backend->ops->tensor_read(backend, &tensor, read);
+        backend->table->tensor_read(backend, &tensor, read);
         for (int i = 0; i < 3; i++) cr_expect_eq(read[i], values[i], "kind %d: [%d] is %g", (int)k, i, read[i]);
         tensor_free(backend, &tensor);
     }
@@ -259,7 +259,7 @@ Test(reference, computes_in_fp64_only)
     cr_assert_not(reference_backend_create(&backend, &options, &status));
     cr_expect_str_eq(status.message, "backend.precision: the reference backend computes in fp64");
     backend = reference_create();
-    cr_expect(backend->ops->measure_peak(backend) > 1e6);
+    cr_expect(backend->table->measure_peak(backend) > 1e6);
     backend_destroy(backend);
 }
 

@@ -184,7 +184,7 @@ static void spoil(struct diary *diary, const struct tensor *tensor)
     struct backend *backend = diary->session->backend;
     double *values = support_read(backend, tensor);
     values[0] = NAN;
-    backend->ops->tensor_write(backend, tensor, values);
+    backend->table->tensor_write(backend, tensor, values);
     free(values);
 }
 

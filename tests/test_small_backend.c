@@ -55,7 +55,7 @@ static void small_linear_backward(struct backend *backend, const struct op_call 
     int64_t samples = t[CONV2D_BACKWARD_X].shape.n, inputs = t[CONV2D_BACKWARD_X].shape.c;
     int64_t outputs = t[CONV2D_BACKWARD_DY].shape.c;
     for (int slot = CONV2D_BACKWARD_DX; slot <= CONV2D_BACKWARD_DBIAS; slot++)
-        if (t[slot].data) backend->ops->zero(backend, t[slot].data, (size_t)shape_count(t[slot].shape) * sizeof *dx);
+        if (t[slot].data) backend->table->zero(backend, t[slot].data, (size_t)shape_count(t[slot].shape) * sizeof *dx);
     for (int64_t n = 0; n < samples; n++)
         for (int64_t o = 0; o < outputs; o++) {
             double of_dy = dy[n * outputs + o];

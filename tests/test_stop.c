@@ -236,7 +236,7 @@ static void spoil(struct session *session, const struct tensor *tensor)
     int64_t count = shape_count(tensor->shape);
     double *values = support_read(session->backend, tensor);
     values[count / 2] = NAN;
-    session->backend->ops->tensor_write(session->backend, tensor, values);
+    session->backend->table->tensor_write(session->backend, tensor, values);
     free(values);
 }
 

@@ -70,7 +70,7 @@ bool backend_create(struct backend **backend, const struct backend_options *opti
 
 void backend_destroy(struct backend *backend)
 {
-    if (backend) backend->ops->destroy(backend);
+    if (backend) backend->table->destroy(backend);
 }
 
 size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct shape shape)
@@ -85,33 +85,33 @@ size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct
     case TENSOR_FLAT:
         return (size_t)shape.c * backend->scalar_size;
     case TENSOR_ACTIVATION:
-        return backend->ops->tensor_count(backend, kind, shape) * backend->activation_size;
+        return backend->table->tensor_count(backend, kind, shape) * backend->activation_size;
     default:
-        return backend->ops->tensor_count(backend, kind, shape) * backend->scalar_size;
+        return backend->table->tensor_count(backend, kind, shape) * backend->scalar_size;
     }
 }
 
 struct metrics metrics_read(struct backend *backend, const struct tensor *metrics)
 {
     double values[3];
-    backend->ops->tensor_read(backend, metrics, values);
+    backend->table->tensor_read(backend, metrics, values);
     return (struct metrics){.loss = values[0], .correct = (int64_t)values[1], .count = (int64_t)values[2]};
 }
 
 void metrics_write(struct backend *backend, const struct tensor *metrics, struct metrics sums)
 {
     const double values[] = {sums.loss, (double)sums.correct, (double)sums.count};
-    backend->ops->tensor_write(backend, metrics, values);
+    backend->table->tensor_write(backend, metrics, values);
 }
 
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape)
 {
-    void *data = backend->ops->alloc(backend, tensor_bytes(backend, kind, shape));
+    void *data = backend->table->alloc(backend, tensor_bytes(backend, kind, shape));
     return (struct tensor){data, shape, kind};
 }
 
 void tensor_free(struct backend *backend, struct tensor *tensor)
 {
-    backend->ops->free(backend, tensor->data);
+    backend->table->free(backend, tensor->data);
     tensor->data = NULL;
 }

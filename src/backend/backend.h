@@ -264,7 +264,7 @@ struct loss_params {
 
 /* What a backend is beside its operations (struct op_function). All entries must be there but those that are called
  * optional, which may be NULL. */
-struct backend_ops {
+struct backend_table {
     void (*destroy)(struct backend *backend);
 
     /* --- memory --- */
@@ -303,7 +303,7 @@ struct backend_ops {
 };
 
 struct backend {
-    const struct backend_ops *ops;
+    const struct backend_table *table;
     const struct op_function *functions; /* by kind (OP_KINDS in op.h), each with `run` where it is computed */
     size_t scalar_size;                  /* bytes of an element of a filter or vector, of its gradient or its moments */
     size_t activation_size;              /* bytes of an element of an activation or its gradient */

@@ -133,7 +133,7 @@ static double host_measure_peak(struct backend *backend)
     return 2.0 * SUMS * ROUNDS / (clock_seconds() - start);
 }
 
-const struct backend_ops host_table = {
+const struct backend_table host_table = {
     .destroy = host_destroy,
     .alloc = host_alloc,
     .free = host_free,
@@ -150,7 +150,7 @@ const struct backend_ops host_table = {
 struct backend *host_backend_create(const struct op_function *functions)
 {
     struct backend *backend = memory_alloc(1, sizeof *backend);
-    *backend = (struct backend){.ops = &host_table,
+    *backend = (struct backend){.table = &host_table,
                                 .functions = functions,
                                 .scalar_size = sizeof(double),
                                 .activation_size = sizeof(double),

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 
 /* Memory, the boundary and data sets. An operation runs when it is called, and reads the step's state from its call. */
-extern const struct backend_ops host_table;
+extern const struct backend_table host_table;
 
 /* A backend with that table and these functions of all kinds (OP_KINDS). The caller fills in `description`. Destroy with
  * backend_destroy. */

@@ -94,7 +94,7 @@ static void run_op(struct prepared *prepared, int op, const struct run_input *in
 static void set_state(struct prepared *prepared, const struct run_input *input)
 {
     struct backend *backend = prepared->backend;
-    if (backend->ops->set_state) backend->ops->set_state(backend, &input->state);
+    if (backend->table->set_state) backend->table->set_state(backend, &input->state);
 }
 
 void backend_run_op(struct backend *backend, struct op op, struct run_input input,
@@ -174,8 +174,8 @@ void prepared_run(struct prepared *prepared, const struct run_input *input)
     set_state(prepared, input);
     batch->input = *input;
     for (int i = 0; i < prepared->program->once_count && input->refresh; i++) run_op(prepared, i, &batch->input);
-    if (backend->ops->run)
-        backend->ops->run(backend, run_body, batch);
+    if (backend->table->run)
+        backend->table->run(backend, run_body, batch);
     else
         run_body(batch);
 }

@@ -209,7 +209,7 @@ static void measure(struct bench_result *result, struct trainer *trainer, int st
     result->evaluate_batch = trainer->test_set.full.n;
     result->train_count = trainer->train_set.count;
     result->steps = steps;
-    result->peak = trainer->backend->ops->measure_peak(trainer->backend);
+    result->peak = trainer->backend->table->measure_peak(trainer->backend);
     measure_steps(result, trainer, steps);
     measure_evaluation(result, trainer, steps);
     measure_parts(result, trainer, steps);

@@ -105,12 +105,12 @@ static struct mirror mirror_create(const struct check *check, int tensor)
 
 static void mirror_write(struct backend *backend, const struct mirror *mirror)
 {
-    backend->ops->tensor_write(backend, &mirror->tensor, mirror->values);
+    backend->table->tensor_write(backend, &mirror->tensor, mirror->values);
 }
 
 static void mirror_read(struct backend *backend, struct mirror *mirror)
 {
-    backend->ops->tensor_read(backend, &mirror->tensor, mirror->values);
+    backend->table->tensor_read(backend, &mirror->tensor, mirror->values);
 }
 
 /* Random values, none within 0.01 of zero, the kink of the activations. */
@@ -188,7 +188,7 @@ static void evaluate(struct check *check, double *outputs)
     struct backend *backend = check->network->backend;
     run(check, PHASE_LOSS);
     if (check->group.count > 0) {
-        backend->ops->tensor_read(backend, &check->y.tensor, outputs);
+        backend->table->tensor_read(backend, &check->y.tensor, outputs);
         return;
     }
     struct metrics metrics = network_metrics(check->network);
@@ -346,7 +346,7 @@ static double *read_gradient(const struct check *check, const struct parameter *
 {
     struct backend *backend = check->network->backend;
     double *analytic = memory_alloc((size_t)shape_count(parameter->value.shape), sizeof *analytic);
-    backend->ops->tensor_read(backend, &parameter->gradient, analytic);
+    backend->table->tensor_read(backend, &parameter->gradient, analytic);
     return analytic;
 }
 
@@ -378,7 +378,7 @@ static void check_open(struct check *check, struct layer_group group)
     check->group = group;
     check->made = network_write(network, &request);
     program_finish(check->made.program, true);
-    check->work = backend->ops->alloc(backend, (size_t)check->made.program->work_bytes);
+    check->work = backend->table->alloc(backend, (size_t)check->made.program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = check->work};
     network_bases(network, base);
     check->prepared = prepared_create(check->made.program, backend, base);
@@ -402,7 +402,7 @@ static void check_close(struct check *check)
     free(check->dy.values);
     prepared_free(check->prepared);
     program_free(check->made.program);
-    backend->ops->free(backend, check->work);
+    backend->table->free(backend, check->work);
 }
 
 /* Fills an input of the group, away from its kinks. */

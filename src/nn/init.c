@@ -19,7 +19,7 @@ static void init_uniform(struct layer *layer, int parameter, double bound)
     double *values = memory_alloc((size_t)count, sizeof *values);
     struct rng rng = init_rng(layer, parameter);
     for (int64_t i = 0; i < count; i++) values[i] = bound * (2 * rng_uniform(&rng) - 1);
-    layer->backend->ops->tensor_write(layer->backend, tensor, values);
+    layer->backend->table->tensor_write(layer->backend, tensor, values);
     free(values);
 }
 
@@ -30,7 +30,7 @@ static void init_normal(struct layer *layer, int parameter, double std)
     double *values = memory_alloc((size_t)count, sizeof *values);
     struct rng rng = init_rng(layer, parameter);
     for (int64_t i = 0; i < count; i++) values[i] = std * rng_normal(&rng);
-    layer->backend->ops->tensor_write(layer->backend, tensor, values);
+    layer->backend->table->tensor_write(layer->backend, tensor, values);
     free(values);
 }
 
@@ -39,7 +39,7 @@ void init_constant(struct layer *layer, const struct tensor *tensor, double valu
     int64_t count = shape_count(tensor->shape);
     double *values = memory_alloc((size_t)count, sizeof *values);
     for (int64_t i = 0; i < count; i++) values[i] = value;
-    layer->backend->ops->tensor_write(layer->backend, tensor, values);
+    layer->backend->table->tensor_write(layer->backend, tensor, values);
     free(values);
 }
 

@@ -130,7 +130,7 @@ static bool create_layers(struct network *network, const struct layer_spec *spec
 static size_t arena_share(const struct network *network, const struct tensor *tensor)
 {
     size_t line = 64 / network->backend->scalar_size;
-    size_t count = network->backend->ops->tensor_count(network->backend, tensor->kind, tensor->shape);
+    size_t count = network->backend->table->tensor_count(network->backend, tensor->kind, tensor->shape);
     return (count + line - 1) / line * line;
 }
 
@@ -171,12 +171,12 @@ static void create_arenas(struct network *network)
     struct backend *backend = network->backend;
     count_arenas(network);
     int64_t before = backend->allocated;
-    network->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
+    network->parameters = backend->table->alloc(backend, network->arena_count * backend->scalar_size);
     network->memory.parameters = backend->allocated - before;
-    network->gradients = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
+    network->gradients = backend->table->alloc(backend, network->arena_count * backend->scalar_size);
     network->memory.gradients = backend->allocated - before - network->memory.parameters;
     before = backend->allocated;
-    network->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
+    network->buffers = backend->table->alloc(backend, network->buffer_count * backend->scalar_size);
     network->metrics = tensor_alloc(backend, TENSOR_METRICS, shape_vector(3));
     network->memory.scratch = backend->allocated - before;
     place_arenas(network);
@@ -288,9 +288,9 @@ void network_destroy(struct network *network)
 {
     if (!network) return;
     struct backend *backend = network->backend;
-    backend->ops->free(backend, network->parameters);
-    backend->ops->free(backend, network->gradients);
-    backend->ops->free(backend, network->buffers);
+    backend->table->free(backend, network->parameters);
+    backend->table->free(backend, network->gradients);
+    backend->table->free(backend, network->buffers);
     tensor_free(backend, &network->metrics);
     tensor_free(backend, &network->class_weights);
     for (int i = 0; i < network->layer_count; i++) free(network->layers[i].name);
@@ -316,6 +316,6 @@ void network_set_class_weights(struct network *network, const double *weights)
     int64_t before = backend->allocated;
     CHECK(!network->class_weights.data);
     network->class_weights = tensor_alloc(backend, TENSOR_VECTOR, classes);
-    backend->ops->tensor_write(backend, &network->class_weights, weights);
+    backend->table->tensor_write(backend, &network->class_weights, weights);
     network->memory.scratch += backend->allocated - before;
 }

@@ -8,8 +8,8 @@ void ema_create(struct ema *ema, double decay, struct network *network)
     *ema = (struct ema){.network = network, .decay = decay};
     if (decay == 0) return;
     struct backend *backend = network->backend;
-    ema->parameters = backend->ops->alloc(backend, network->arena_count * backend->scalar_size);
-    ema->buffers = backend->ops->alloc(backend, network->buffer_count * backend->scalar_size);
+    ema->parameters = backend->table->alloc(backend, network->arena_count * backend->scalar_size);
+    ema->buffers = backend->table->alloc(backend, network->buffer_count * backend->scalar_size);
 }
 
 /* From zero, the average with decay 0 is w to the bit. */
@@ -18,7 +18,7 @@ static void restart(struct backend *backend, size_t count, void *average, void *
     struct shape shape = shape_vector((int64_t)count);
     const struct tensor to = {average, shape, TENSOR_FLAT}, from = {w, shape, TENSOR_FLAT};
     if (count == 0) return;
-    backend->ops->zero(backend, average, count * backend->scalar_size);
+    backend->table->zero(backend, average, count * backend->scalar_size);
     backend_run_op(backend, op_make(OP_AVERAGE), (struct run_input){.n = 1},
                    OPERANDS([AVERAGE_AVERAGE] = &to, [AVERAGE_W] = &from));
 }
@@ -35,8 +35,8 @@ void ema_destroy(struct ema *ema)
 {
     if (ema->decay > 0) {
         struct backend *backend = ema->network->backend;
-        backend->ops->free(backend, ema->parameters);
-        backend->ops->free(backend, ema->buffers);
+        backend->table->free(backend, ema->parameters);
+        backend->table->free(backend, ema->buffers);
     }
     *ema = (struct ema){0};
 }

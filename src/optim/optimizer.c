@@ -61,7 +61,7 @@ void optimizer_create(struct optimizer *optimizer, enum optimizer_kind kind, con
     place_states(optimizer);
     for (int s = 0; s < OPTIMIZER_STATES; s++)
         if (optimizer->state_bytes[s] > 0)
-            optimizer->state[s] = backend->ops->alloc(backend, optimizer->state_bytes[s]);
+            optimizer->state[s] = backend->table->alloc(backend, optimizer->state_bytes[s]);
 }
 
 void optimizer_destroy(struct optimizer *optimizer)
@@ -69,7 +69,7 @@ void optimizer_destroy(struct optimizer *optimizer)
     for (int s = 0; s < OPTIMIZER_STATES; s++)
         if (optimizer->state[s]) {
             struct backend *backend = optimizer->network->backend;
-            backend->ops->free(backend, optimizer->state[s]);
+            backend->table->free(backend, optimizer->state[s]);
         }
     free(optimizer->slots);
     *optimizer = (struct optimizer){0};

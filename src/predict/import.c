@@ -76,7 +76,7 @@ static bool check_finite(void *argument, const struct checkpoint_item *item)
     const struct finite_check *check = argument;
     int64_t count = shape_count(item->tensor.shape), i = 0;
     double *values = memory_alloc((size_t)count, sizeof *values);
-    check->backend->ops->tensor_read(check->backend, &item->tensor, values);
+    check->backend->table->tensor_read(check->backend, &item->tensor, values);
     while (i < count && isfinite(values[i])) i++;
     free(values);
     return i == count || status_fail(check->status, STATUS_DIVERGED, "%s: tensor %s holds a value that is not finite",

@@ -20,7 +20,7 @@ static bool prepare(struct predictor *predictor, struct status *status)
     predictor->program = network_write(network, &request);
     if (!network_check_support(network, predictor->program.program, status)) return false;
     program_finish(predictor->program.program, true);
-    predictor->work = backend->ops->alloc(backend, (size_t)predictor->program.program->work_bytes);
+    predictor->work = backend->table->alloc(backend, (size_t)predictor->program.program->work_bytes);
     void *base[SPACES] = {[SPACE_WORK] = predictor->work};
     network_bases(network, base);
     predictor->prepared = prepared_create(predictor->program.program, backend, base);
@@ -61,7 +61,7 @@ void predictor_close(struct predictor *predictor)
 {
     prepared_free(predictor->prepared);
     program_free(predictor->program.program);
-    if (predictor->backend) predictor->backend->ops->free(predictor->backend, predictor->work);
+    if (predictor->backend) predictor->backend->table->free(predictor->backend, predictor->work);
     network_destroy(predictor->network);
     backend_destroy(predictor->backend);
     checkpoint_input_free(&predictor->input);
@@ -97,9 +97,9 @@ void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_
         struct tensor scores = network_tensor(&predictor->program, predictor->program.logits, predictor->work);
         x.shape.n = scores.shape.n = count;
         normalize(predictor, pixels + first * sample, count);
-        backend->ops->tensor_write(backend, &x, predictor->batch);
+        backend->table->tensor_write(backend, &x, predictor->batch);
         prepared_watch(predictor->prepared, &(struct run_input){.n = count, .refresh = true}, NULL, NULL);
-        backend->ops->tensor_read(backend, &scores, logits + first * input->classes);
+        backend->table->tensor_read(backend, &scores, logits + first * input->classes);
     }
 }
 

@@ -4,7 +4,7 @@
 void program_finish(struct program *program, bool shared)
 {
     struct backend *backend = program->backend;
-    if (backend->ops->rewrite) backend->ops->rewrite(backend, program);
+    if (backend->table->rewrite) backend->table->rewrite(backend, program);
     program_coalesce(program);
     program_place(program, shared);
 }

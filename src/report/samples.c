@@ -67,7 +67,7 @@ static void gather(struct painter *painter, struct step_state state, int64_t cou
     painter->batch.shape.n = painter->labels.shape.n = count;
     backend_run_op(painter->backend, op, input,
                    OPERANDS([GATHER_X] = &painter->batch, [GATHER_LABELS] = &painter->labels));
-    painter->backend->ops->tensor_read(painter->backend, &painter->batch, painter->values);
+    painter->backend->table->tensor_read(painter->backend, &painter->batch, painter->values);
 }
 
 /* Returns the row of a sample, or -1. */
@@ -102,7 +102,7 @@ static void paint_epoch(struct painter *painter, int64_t epoch)
     int64_t count = painter->dataset->train.count, batch = experiment->train.batch_size, steps = count / batch;
     int32_t *order = memory_alloc((size_t)count, sizeof *order);
     epoch_order(order, (int32_t)count, experiment->data.first_epoch, (uint64_t)experiment->experiment.seed, epoch);
-    painter->backend->ops->dataset_set_order(painter->backend, painter->images, order);
+    painter->backend->table->dataset_set_order(painter->backend, painter->images, order);
     for (int64_t first = 0; first < count; first += batch) {
         struct step_state state = {.step = (uint64_t)(epoch * steps + first / batch), .batch_first = first};
         state.mix = mix_draw(&painter->params, state.step, painter->dataset->height, painter->dataset->width);
@@ -144,7 +144,7 @@ static void upload_images(struct painter *painter)
     for (int64_t c = 0; c < dataset->channels; c++) painter->scale[c] = 1;
     struct dataset_view view = dataset_view(dataset, &dataset->train);
     view.offset = painter->offset, view.scale = painter->scale;
-    painter->images = painter->backend->ops->dataset_upload(painter->backend, &view);
+    painter->images = painter->backend->table->dataset_upload(painter->backend, &view);
 }
 
 static void open_backend(struct painter *painter)
@@ -165,7 +165,7 @@ static void close_backend(struct painter *painter)
     free(painter->values), free(painter->offset), free(painter->scale);
     tensor_free(painter->backend, &painter->labels);
     tensor_free(painter->backend, &painter->batch);
-    painter->backend->ops->dataset_free(painter->backend, painter->images);
+    painter->backend->table->dataset_free(painter->backend, painter->images);
     backend_destroy(painter->backend);
 }
 

@@ -1,5 +1,5 @@
 /* A tensor: a shape and an address in the memory of a backend. The scalar type and the order of the elements in memory
- * are the backend's own (see backend.h); only backend_ops.tensor_read and tensor_write translate them. */
+ * are the backend's own (see backend.h); only backend_table.tensor_read and tensor_write translate them. */
 #ifndef TENSOR_H
 #define TENSOR_H
 

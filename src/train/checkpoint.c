@@ -144,7 +144,7 @@ static bool load(void *argument, const struct checkpoint_item *item)
                            loading->file->path, item->name, safetensors_dtype_name(tensor->dtype));
     double *values = memory_alloc((size_t)tensor->count, sizeof *values);
     safetensors_values(tensor, values);
-    loading->backend->ops->tensor_write(loading->backend, &item->tensor, values);
+    loading->backend->table->tensor_write(loading->backend, &item->tensor, values);
     free(values);
     loading->taken[tensor - loading->file->tensors] = true;
     return true;

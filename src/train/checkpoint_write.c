@@ -62,7 +62,7 @@ static bool collect(void *argument, const struct checkpoint_item *item)
     struct backend *backend = collection->backend;
     int64_t count = shape_count(item->tensor.shape);
     double *values = memory_alloc((size_t)count, sizeof *values);
-    backend->ops->tensor_read(backend, &item->tensor, values);
+    backend->table->tensor_read(backend, &item->tensor, values);
     bool finite = check_finite(collection, item->name, values, count);
     if (finite) {
         struct safetensors_tensor *tensor = append(collection, item->name);

@@ -13,7 +13,7 @@ static bool is_finite(struct backend *backend, const struct tensor *tensor)
 {
     int64_t count = shape_count(tensor->shape), i = 0;
     double *values = memory_alloc((size_t)count, sizeof *values);
-    backend->ops->tensor_read(backend, tensor, values);
+    backend->table->tensor_read(backend, tensor, values);
     while (i < count && isfinite(values[i])) i++;
     free(values);
     return i == count;
@@ -79,7 +79,7 @@ static bool is_arena_finite(const struct trainer *trainer, void *data, size_t co
     if (count == 0) return true;
     backend_run_op(backend, op_make(OP_MAGNITUDE), (struct run_input){.n = 1},
                    OPERANDS([MAGNITUDE_X] = &arena, [MAGNITUDE_Y] = &trainer->magnitude));
-    backend->ops->tensor_read(backend, &trainer->magnitude, &magnitude);
+    backend->table->tensor_read(backend, &trainer->magnitude, &magnitude);
     return isfinite(magnitude);
 }
 

@@ -30,7 +30,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     /* The set is visited in an order of its own, so that the figures do not depend on when it is evaluated, not even in
      * their last digit. */
     bool shuffled = set->data == trainer->train_set.data && trainer->epoch >= 0, stopped = false;
-    if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, set->order);
+    if (shuffled || set->order) backend->table->dataset_set_order(backend, set->data, set->order);
     network_set_metrics(trainer->network, (struct metrics){0});
     read_ahead_rest(trainer->ahead, true);
     int64_t first = 0;
@@ -42,7 +42,7 @@ bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_se
     read_ahead_rest(trainer->ahead, false);
     struct metrics sums = network_metrics(trainer->network);
     network_set_metrics(trainer->network, (struct metrics){0});
-    if (shuffled || set->order) backend->ops->dataset_set_order(backend, set->data, shuffled ? trainer->order : NULL);
+    if (shuffled || set->order) backend->table->dataset_set_order(backend, set->data, shuffled ? trainer->order : NULL);
     *evaluation = evaluation_mean(sums);
     return !stopped;
 }

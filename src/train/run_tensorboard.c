@@ -42,7 +42,7 @@ static bool add_histogram(struct run_tensorboard *run, struct backend *backend, 
 {
     int64_t count = shape_count(tensor->shape);
     double *values = memory_alloc((size_t)count, sizeof *values);
-    backend->ops->tensor_read(backend, tensor, values);
+    backend->table->tensor_read(backend, tensor, values);
     char *tag = memory_format("%s/%02d_%s.%s", what, layer->index, layer->ops->name, layer->parameter[p].name);
     bool good = tensorboard_add_histogram(&run->board, step, tag, values, count, status);
     free(tag);

@@ -63,7 +63,7 @@ static void upload_set(struct trainer *trainer, struct evaluation_set *set, cons
 {
     if (images->count == 0) return;
     struct dataset_view view = dataset_view(trainer->dataset, images);
-    cover_set(trainer, set, name, trainer->backend->ops->dataset_upload(trainer->backend, &view), images->count);
+    cover_set(trainer, set, name, trainer->backend->table->dataset_upload(trainer->backend, &view), images->count);
 }
 
 /* A part is drawn once, by the seed, so that every evaluation covers the same samples. */
@@ -175,7 +175,7 @@ static void prepare(struct trainer *trainer)
     int64_t before = backend->allocated, bytes;
     bytes = trainer->training.program->work_bytes;
     if (trainer->evaluation.program) bytes = max_of(bytes, trainer->evaluation.program->work_bytes);
-    trainer->work = backend->ops->alloc(backend, (size_t)bytes);
+    trainer->work = backend->table->alloc(backend, (size_t)bytes);
     trainer->network->memory.work = backend->allocated - before;
     void *base[SPACES] = {[SPACE_WORK] = trainer->work};
     network_bases(trainer->network, base);
@@ -259,13 +259,13 @@ void trainer_destroy(struct trainer *trainer)
         prepared_free(trainer->evaluate);
         program_free(trainer->training.program);
         program_free(trainer->evaluation.program);
-        backend->ops->free(backend, trainer->work);
+        backend->table->free(backend, trainer->work);
         tensor_free(backend, &trainer->magnitude);
         optimizer_destroy(&trainer->optimizer);
         ema_destroy(&trainer->ema);
-        backend->ops->dataset_free(backend, trainer->train_set.data);
-        backend->ops->dataset_free(backend, trainer->validation_set.data);
-        backend->ops->dataset_free(backend, trainer->test_set.data);
+        backend->table->dataset_free(backend, trainer->train_set.data);
+        backend->table->dataset_free(backend, trainer->validation_set.data);
+        backend->table->dataset_free(backend, trainer->test_set.data);
         network_destroy(trainer->network);
     }
     read_ahead_stop(trainer->ahead);
@@ -279,7 +279,7 @@ static void begin_epoch(struct trainer *trainer, int64_t epoch)
     const struct experiment *experiment = trainer->experiment;
     epoch_order(trainer->order, (int32_t)trainer->train_set.count, experiment->data.first_epoch,
                 (uint64_t)experiment->experiment.seed, epoch);
-    trainer->backend->ops->dataset_set_order(trainer->backend, trainer->train_set.data, trainer->order);
+    trainer->backend->table->dataset_set_order(trainer->backend, trainer->train_set.data, trainer->order);
     read_ahead_follow(trainer->ahead, trainer->order);
     trainer->epoch = epoch;
 }

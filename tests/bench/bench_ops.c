@@ -67,8 +67,8 @@ static double run_seconds(struct call *call)
     struct backend *backend = call->subject->backend;
     metrics_read(backend, &call->subject->metrics);
     double start = clock_seconds();
-    if (backend->ops->run)
-        backend->ops->run(backend, call_body, call);
+    if (backend->table->run)
+        backend->table->run(backend, call_body, call);
     else
         call_body(call);
     metrics_read(backend, &call->subject->metrics);
@@ -200,7 +200,7 @@ int main(int count, char **words)
         arguments.options.cudnn_batchnorm = true;
         cudnn = create(arguments.options);
     }
-    struct ceilings top = {copy_rate(backend, gpu), backend->ops->measure_peak(backend)};
+    struct ceilings top = {copy_rate(backend, gpu), backend->table->measure_peak(backend)};
     printf("%s: copies at %.0f GB/s, multiplies at %.2f TFLOP/s\n\n", backend->description, 1e-9 * top.bytes,
            1e-12 * top.flops);
     printf("| operation | N x C x H x W | us | GB/s | of copy | TFLOP/s | of "

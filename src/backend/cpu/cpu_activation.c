@@ -29,7 +29,7 @@ static void backward_range(void *argument, int64_t first, int64_t last)
 static void run_elements(struct backend *backend, const struct tensor *x, struct activation_task *task,
                          void (*body)(void *, int64_t, int64_t))
 {
-    size_t count = backend->ops->tensor_count(backend, x->kind, x->shape);
+    size_t count = backend->table->tensor_count(backend, x->kind, x->shape);
     int64_t cost = task->params.kind == ACTIVATION_ELU ? 16 : 1;
     cpu_for(backend, (int64_t)count / CPU_LANES, cost * CPU_LANES, body, task);
 }

@@ -182,8 +182,8 @@ static void mix_samples(void *argument, int64_t first, int64_t last)
 static void reserve_bytes(struct backend *backend, uint8_t **buffer, int64_t *size, int64_t bytes)
 {
     if (*size >= bytes) return;
-    backend->ops->free(backend, *buffer);
-    *buffer = backend->ops->alloc(backend, (size_t)bytes);
+    backend->table->free(backend, *buffer);
+    *buffer = backend->table->alloc(backend, (size_t)bytes);
     *size = bytes;
 }
 
@@ -195,9 +195,9 @@ static void reserve(struct cpu_backend *cpu, const struct cpu_stage *stage, int6
     reserve_bytes(backend, &cpu->staged, &cpu->staged_bytes, bytes);
     if (augment_mixes(stage->augment)) reserve_bytes(backend, &cpu->mixed, &cpu->mixed_bytes, bytes);
     if (cpu->hole_count >= samples * HOLES) return;
-    backend->ops->free(backend, cpu->holes);
+    backend->table->free(backend, cpu->holes);
     cpu->hole_count = samples * HOLES;
-    cpu->holes = backend->ops->alloc(backend, (size_t)cpu->hole_count * sizeof *cpu->holes);
+    cpu->holes = backend->table->alloc(backend, (size_t)cpu->hole_count * sizeof *cpu->holes);
 }
 
 const uint8_t *CPU_EXPORT(cpu_augment_stage)(struct backend *backend, const struct cpu_stage *stage)

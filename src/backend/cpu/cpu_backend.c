@@ -45,8 +45,8 @@ void CPU_EXPORT(cpu_scratch_reserve)(struct backend *backend, size_t bytes)
 {
     struct cpu_backend *cpu = cpu_backend_of(backend);
     if (bytes <= cpu->scratch_bytes) return;
-    backend->ops->free(backend, cpu->scratch);
-    cpu->scratch = backend->ops->alloc(backend, bytes);
+    backend->table->free(backend, cpu->scratch);
+    cpu->scratch = backend->table->alloc(backend, bytes);
     cpu->scratch_bytes = bytes;
 }
 
@@ -146,7 +146,7 @@ static void rewrite(struct backend *backend, struct program *program)
     cpu_rewrite(program, cpu_backend_of(backend)->bytes != NULL);
 }
 
-static const struct backend_ops operations = {
+static const struct backend_table table = {
     .destroy = cpu_destroy,
     .alloc = cpu_alloc,
     .free = cpu_free,
@@ -184,7 +184,7 @@ static const struct op_function *make_functions(void)
 struct backend *CPU_EXPORT(cpu_backend_create)(struct cpu_threads *threads, const struct backend_options *options)
 {
     struct cpu_backend *cpu = memory_alloc(1, sizeof *cpu);
-    cpu->base.ops = &operations;
+    cpu->base.table = &table;
     cpu->base.functions = make_functions();
     cpu->base.scalar_size = cpu->base.activation_size = sizeof(real);
     cpu->threads = threads;

@@ -32,9 +32,9 @@ struct device_dataset *CPU_EXPORT(cpu_dataset_upload)(struct backend *backend, c
     struct device_dataset *dataset = memory_alloc(1, sizeof *dataset);
     dataset->view = *view;
     int64_t plane = view->height * view->width, pixels = view->channels * plane, padded = cpu_pixels_rows(pixels);
-    dataset->order = backend->ops->alloc(backend, (size_t)view->count * sizeof *dataset->order);
-    dataset->offset = backend->ops->alloc(backend, (size_t)padded * sizeof *dataset->offset);
-    dataset->scale = backend->ops->alloc(backend, (size_t)padded * sizeof *dataset->scale);
+    dataset->order = backend->table->alloc(backend, (size_t)view->count * sizeof *dataset->order);
+    dataset->offset = backend->table->alloc(backend, (size_t)padded * sizeof *dataset->offset);
+    dataset->scale = backend->table->alloc(backend, (size_t)padded * sizeof *dataset->scale);
     for (int64_t i = 0; i < pixels; i++) {
         dataset->offset[i] = (real)view->offset[i];
         dataset->scale[i] = (real)view->scale[i / plane];
@@ -47,9 +47,9 @@ void CPU_EXPORT(cpu_dataset_free)(struct backend *backend, struct device_dataset
 {
     if (!dataset) return;
     backend->allocated -= image_bytes(&dataset->view);
-    backend->ops->free(backend, dataset->order);
-    backend->ops->free(backend, dataset->offset);
-    backend->ops->free(backend, dataset->scale);
+    backend->table->free(backend, dataset->order);
+    backend->table->free(backend, dataset->offset);
+    backend->table->free(backend, dataset->scale);
     free(dataset);
 }
 
@@ -238,9 +238,9 @@ static const struct augment_move *draw_moves(struct backend *backend, const stru
     const struct dataset_view *view = &task->dataset->view;
     struct cpu_backend *cpu = cpu_backend_of(backend);
     if (cpu->move_count < task->x.shape.n) {
-        backend->ops->free(backend, cpu->moves);
+        backend->table->free(backend, cpu->moves);
         cpu->move_count = task->x.shape.n;
-        cpu->moves = backend->ops->alloc(backend, (size_t)cpu->move_count * sizeof *cpu->moves);
+        cpu->moves = backend->table->alloc(backend, (size_t)cpu->move_count * sizeof *cpu->moves);
     }
     for (int64_t n = 0; n < task->x.shape.n; n++)
         cpu->moves[n] = augment_draw(*augment, step, sample_index(task, n), (int)view->height, (int)view->width);

@@ -25,7 +25,7 @@ void CPU_EXPORT(cpu_primitive_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_norm_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_optimizer_install)(struct op_function *functions);
 
-/* Entries of struct backend_ops. */
+/* Entries of struct backend_table. */
 struct device_dataset *CPU_EXPORT(cpu_dataset_upload)(struct backend *backend, const struct dataset_view *view);
 void CPU_EXPORT(cpu_dataset_free)(struct backend *backend, struct device_dataset *dataset);
 void CPU_EXPORT(cpu_dataset_set_order)(struct backend *backend, struct device_dataset *dataset, const int32_t *order);

@@ -55,7 +55,7 @@ static void scale_range(void *argument, int64_t first, int64_t last)
 
 static int64_t count_of(const struct backend *backend, const struct tensor *x)
 {
-    return (int64_t)backend->ops->tensor_count(backend, x->kind, x->shape);
+    return (int64_t)backend->table->tensor_count(backend, x->kind, x->shape);
 }
 
 static void run_clip(struct backend *backend, const struct op_call *call)

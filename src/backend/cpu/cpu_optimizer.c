@@ -123,7 +123,7 @@ struct cpu_update CPU_EXPORT(cpu_update_of)(const struct backend *backend, const
         .range = ranges[rule->kind],
         .w = t[UPDATE_W].data,
         .dw = t[UPDATE_DW].data,
-        .count = (int64_t)backend->ops->tensor_count(backend, t[UPDATE_W].kind, t[UPDATE_W].shape),
+        .count = (int64_t)backend->table->tensor_count(backend, t[UPDATE_W].kind, t[UPDATE_W].shape),
         .kind = rule->kind,
         .params = rule->params,
         .rate = (real)(input->state.learning_rate * rule->rate),
@@ -185,7 +185,7 @@ static void run_average(struct backend *backend, const struct op_call *call)
     double s = (double)call->input->state.step;
     struct average_task task = {(real)(1 - fmin(call->op->average, (1 + s) / (10 + s))), average->data,
                                 call->tensor[AVERAGE_W].data};
-    cpu_for(backend, (int64_t)backend->ops->tensor_count(backend, average->kind, average->shape), 2, average_range,
+    cpu_for(backend, (int64_t)backend->table->tensor_count(backend, average->kind, average->shape), 2, average_range,
             &task);
 }
 

@@ -48,7 +48,7 @@ static void run_elements(struct backend *backend, struct elementwise_params para
     CHECK(shape_equal(a->shape, y->shape) && a->kind == y->kind);
     CHECK(params.op >= ELEMENTWISE_SQUARE || (b && shape_equal(b->shape, y->shape)));
     struct elementwise_task task = {params, a->data, b ? b->data : NULL, y->data};
-    cpu_for(backend, (int64_t)backend->ops->tensor_count(backend, y->kind, y->shape), 1, elementwise_range, &task);
+    cpu_for(backend, (int64_t)backend->table->tensor_count(backend, y->kind, y->shape), 1, elementwise_range, &task);
 }
 
 static void run_elementwise(struct backend *backend, const struct op_call *call)

@@ -23,13 +23,13 @@ static size_t saved_bytes(const struct backend *backend, const struct op *op, st
 static void *prepare(const struct prepared *prepared, const struct op_call *call)
 {
     if (call->op->kind != OP_GATHER) return NULL;
-    return prepared->backend->ops->alloc(prepared->backend,
-                                         2 * (size_t)shape_sample_count(call->tensor[GATHER_X].shape));
+    return prepared->backend->table->alloc(prepared->backend,
+                                           2 * (size_t)shape_sample_count(call->tensor[GATHER_X].shape));
 }
 
 static void release(struct backend *backend, void *plan)
 {
-    backend->ops->free(backend, plan);
+    backend->table->free(backend, plan);
 }
 
 const struct op_function reference_functions[OP_KIND_COUNT] = {

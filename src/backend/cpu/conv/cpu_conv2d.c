@@ -48,11 +48,11 @@ static void *prepare_conv2d(const struct prepared *prepared, const struct op_cal
 void CPU_EXPORT(cpu_conv2d_plan_free)(struct backend *backend, struct conv2d_plan *plan)
 {
     if (!plan) return;
-    backend->ops->free(backend, plan->transposed);
-    backend->ops->free(backend, plan->parts);
-    backend->ops->free(backend, plan->bias_parts);
-    backend->ops->free(backend, plan->bf16.filters);
-    backend->ops->free(backend, plan->bf16.steps);
+    backend->table->free(backend, plan->transposed);
+    backend->table->free(backend, plan->parts);
+    backend->table->free(backend, plan->bias_parts);
+    backend->table->free(backend, plan->bf16.filters);
+    backend->table->free(backend, plan->bf16.steps);
     free(plan);
 }
 

@@ -410,9 +410,9 @@ void CPU_EXPORT(cpu_conv2d_bf16_plan)(struct backend *backend, struct conv2d_pla
                  dy = {x.n, plan->output_channels, window_output_size(x.h, window), window_output_size(x.w, window)};
     size_t threads = (size_t)cpu_threads_count(cpu_backend_of(backend)->threads);
     int64_t chunk = max_of(chunk_pairs(window, x.c), chunk_pairs(window, dy.c)) * window.kernel * window.kernel;
-    plan->bf16.filters = backend->ops->alloc(backend, threads * 2 * (size_t)chunk * WORDS * sizeof(uint32_t));
+    plan->bf16.filters = backend->table->alloc(backend, threads * 2 * (size_t)chunk * WORDS * sizeof(uint32_t));
     int64_t steps = max_of(chunk, max_of(chunk_steps(dy), CHUNK_SAMPLES / STEP));
-    plan->bf16.steps = backend->ops->alloc(backend, threads * (size_t)steps * sizeof *plan->bf16.steps);
+    plan->bf16.steps = backend->table->alloc(backend, threads * (size_t)steps * sizeof *plan->bf16.steps);
     size_t forward = rows_count(x), backward = rows_count(dy) + columns_count(dy) + columns_count(x);
     CPU_EXPORT(cpu_scratch_reserve)(backend, (forward > backward ? forward : backward) * sizeof(uint32_t));
 }

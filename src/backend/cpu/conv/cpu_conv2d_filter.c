@@ -195,7 +195,7 @@ static void add_parts(void *argument, int64_t first, int64_t last)
 static void run_add_parts(struct backend *backend, const real *parts, int64_t part_count, const struct tensor *sum,
                           const struct cpu_update *update)
 {
-    int64_t count = (int64_t)backend->ops->tensor_count(backend, sum->kind, sum->shape);
+    int64_t count = (int64_t)backend->table->tensor_count(backend, sum->kind, sum->shape);
     struct part_task task = {parts, part_count, count, sum->data, update};
     cpu_for(backend, count / CPU_LANES, part_count * CPU_LANES, add_parts, &task);
 }
@@ -220,9 +220,9 @@ void CPU_EXPORT(cpu_conv2d_filter_plan)(struct backend *backend, struct conv2d_p
     int64_t items = filter_item_count(filter);
     if (items >= CPU_FILTER_ITEMS) return;
     size_t parts = (size_t)((CPU_FILTER_ITEMS + items - 1) / items);
-    plan->parts = backend->ops->alloc(backend, parts * tensor_bytes(backend, TENSOR_FILTER, filter));
+    plan->parts = backend->table->alloc(backend, parts * tensor_bytes(backend, TENSOR_FILTER, filter));
     plan->bias_parts =
-        backend->ops->alloc(backend, parts * tensor_bytes(backend, TENSOR_VECTOR, shape_vector(filter.n)));
+        backend->table->alloc(backend, parts * tensor_bytes(backend, TENSOR_VECTOR, shape_vector(filter.n)));
 }
 
 void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,

@@ -259,7 +259,7 @@ void CPU_EXPORT(cpu_conv2d_sum_plan)(struct backend *backend, struct conv2d_plan
     size_t threads = (size_t)cpu_threads_count(cpu_backend_of(backend)->threads);
     int64_t blocks = chunk_blocks(plan->window, cpu_blocks(plan->output_channels)) * CPU_TILE_MOST_BLOCKS;
     plan->scratch_count = (size_t)(blocks * plan->window.kernel * plan->window.kernel) * CPU_FILTER_BLOCK;
-    plan->transposed = backend->ops->alloc(backend, threads * plan->scratch_count * sizeof(real));
+    plan->transposed = backend->table->alloc(backend, threads * plan->scratch_count * sizeof(real));
 }
 
 /* Cuts items enough for the threads. Every range of columns reads the source and every range of tiles reads the filter;

@@ -305,13 +305,13 @@ void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape inpu
     if (!cpu->winograd) {
         cpu->winograd = memory_alloc(1, sizeof *cpu->winograd);
         size_t threads = (size_t)cpu_threads_count(cpu->threads);
-        cpu->winograd->scratch = backend->ops->alloc(backend, threads * SCRATCH * sizeof(real));
+        cpu->winograd->scratch = backend->table->alloc(backend, threads * SCRATCH * sizeof(real));
     }
     if (most <= cpu->winograd->slab_count) return;
-    backend->ops->free(backend, cpu->winograd->inputs);
-    backend->ops->free(backend, cpu->winograd->gradients);
-    cpu->winograd->inputs = backend->ops->alloc(backend, (size_t)most * sizeof(real));
-    cpu->winograd->gradients = backend->ops->alloc(backend, (size_t)most * sizeof(real));
+    backend->table->free(backend, cpu->winograd->inputs);
+    backend->table->free(backend, cpu->winograd->gradients);
+    cpu->winograd->inputs = backend->table->alloc(backend, (size_t)most * sizeof(real));
+    cpu->winograd->gradients = backend->table->alloc(backend, (size_t)most * sizeof(real));
     cpu->winograd->slab_count = most;
 }
 
@@ -319,9 +319,9 @@ void CPU_EXPORT(cpu_winograd_release)(struct backend *backend)
 {
     struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
     if (!winograd) return;
-    backend->ops->free(backend, winograd->inputs);
-    backend->ops->free(backend, winograd->gradients);
-    backend->ops->free(backend, winograd->scratch);
+    backend->table->free(backend, winograd->inputs);
+    backend->table->free(backend, winograd->gradients);
+    backend->table->free(backend, winograd->scratch);
     free(winograd);
 }
 

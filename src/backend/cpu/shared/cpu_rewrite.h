@@ -1,4 +1,4 @@
-/* What a CPU does otherwise in a program: `rewrite` of struct backend_ops. */
+/* What a CPU does otherwise in a program: `rewrite` of struct backend_table. */
 #ifndef CPU_REWRITE_H
 #define CPU_REWRITE_H
 
