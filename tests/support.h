@@ -48,7 +48,7 @@ int support_external(struct program *program, const char *name, const struct ten
 /* The values of a tensor, in the boundary's order, in a new array; free with free(). */
 double *support_read(struct backend *backend, const struct tensor *tensor);
 
-/* Labels in device memory, (N); free with ops->free. */
+/* Labels in device memory, (N); free with the table's free. */
 int32_t *support_labels(struct backend *backend, const double *labels, int64_t count);
 
 /* Gathers a batch of a data set into x and, in device memory, labels (N) with the step state. `augment` may be NULL: the

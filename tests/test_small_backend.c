@@ -1,12 +1,14 @@
-/* Tests that a newcomer's backend is small: ten functions on the defaults of the host (host.h) train the network of
+/* Tests that a newcomer's backend is small: eleven functions on the defaults of the host (host.h) train the network of
  * configs/mlp_numpy.ini, with the losses of the reference backend. */
 #include <float.h>
 #include <math.h>
+#include <signal.h>
 #include <criterion/criterion.h>
 
 #include "backend/host.h"
 #include "nn/gradcheck.h"
 #include "session_support.h"
+#include "train/diverged.h"
 
 /* --- the operations: linear layers, ReLU, softmax, cross-entropy, plain SGD, in doubles --- */
 
@@ -147,6 +149,16 @@ static void small_sgd(struct backend *backend, const struct op_call *call)
     for (int64_t i = 0; i < shape_count(t[UPDATE_W].shape); i++) w[i] -= rate * dw[i];
 }
 
+/* y = sqrt(sum x^2), by which a run finds a weight that is not finite */
+static void small_magnitude(struct backend *backend, const struct op_call *call)
+{
+    const double *x = call->tensor[MAGNITUDE_X].data;
+    double sum = 0;
+    (void)backend;
+    for (int64_t i = 0; i < shape_count(call->tensor[MAGNITUDE_X].shape); i++) sum += x[i] * x[i];
+    *(double *)call->tensor[MAGNITUDE_Y].data = sqrt(sum);
+}
+
 static bool small_supports(const struct backend *backend, const struct op *op)
 {
     const struct optimizer_params *params = &op->update.params;
@@ -179,6 +191,7 @@ static const struct op_function small_functions[OP_KIND_COUNT] = {
     [OP_SOFTMAX_BACKWARD] = {.run = small_softmax_backward},
     [OP_CROSS_ENTROPY] = {.run = small_cross_entropy, .supports = small_supports},
     [OP_UPDATE] = {.run = small_sgd, .supports = small_supports},
+    [OP_MAGNITUDE] = {.run = small_magnitude},
 };
 
 static struct backend *small_create(void)
@@ -233,6 +246,8 @@ Test(small_backend, trains_like_the_reference)
     struct evaluation expected = trainer_evaluate(&reference->trainer, &reference->trainer.test_set);
     cr_expect(fabs(found.loss - expected.loss) <= 1e-9 * expected.loss, "%.17g, %.17g", found.loss, expected.loss);
     cr_expect_eq(found.accuracy, expected.accuracy);
+    struct status status = {0};
+    cr_expect(diverged_check_weights(&small->trainer, NULL, &status), "%s", status.message);
     session_close(small), session_close(reference);
 }
 
@@ -282,4 +297,30 @@ Test(small_backend, gradients_of_an_operation_that_it_lacks_are_not_checked)
     network_destroy(network);
     backend_destroy(backend);
     experiment_free(&experiment);
+}
+
+/* --- its tables --- */
+
+Test(small_backend, its_tables_are_complete)
+{
+    struct backend *backend = small_create();
+    backend_check(backend);
+    backend_destroy(backend);
+}
+
+Test(small_backend, a_missing_entry_stops_the_program, .signal = SIGABRT)
+{
+    struct backend *backend = small_create();
+    struct backend_table table = *backend->table;
+    table.tensor_read = NULL;
+    backend->table = &table;
+    backend_check(backend);
+}
+
+Test(small_backend, a_kind_without_run_stops_the_program, .signal = SIGABRT)
+{
+    struct op_function functions[OP_KIND_COUNT] = {[OP_POOL] = {.supports = small_supports}};
+    struct backend *backend = small_create();
+    backend->functions = functions;
+    backend_check(backend);
 }

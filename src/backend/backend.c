@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "backend/cpu/shared/cpu_create.h"
+#include "backend/prepared.h"
 #include "backend/reference/reference.h"
+#include "util/check.h"
 
 #ifdef TRAINER_CUDA
 #include "cuda_create.h"
@@ -61,10 +63,33 @@ static bool create_device(struct backend **backend, const struct backend_options
     return status_fail(status, STATUS_USAGE, "backend.device: no CUDA: %s; use cpu or auto", reason);
 }
 
+void backend_check(const struct backend *backend)
+{
+    const struct backend_table *table = backend->table;
+    CHECK(table->destroy);
+    CHECK(table->alloc);
+    CHECK(table->free);
+    CHECK(table->zero);
+    CHECK(table->tensor_count);
+    CHECK(table->tensor_write);
+    CHECK(table->tensor_read);
+    CHECK(table->dataset_upload);
+    CHECK(table->dataset_free);
+    CHECK(table->dataset_set_order);
+    CHECK(table->measure_peak);
+    CHECK(backend->scalar_size > 0 && backend->activation_size > 0);
+    for (int kind = 0; kind < OP_KIND_COUNT; kind++) {
+        const struct op_function *function = &backend->functions[kind];
+        CHECK(function->run ||
+              !(function->supports || function->saved_bytes || function->prepare || function->release));
+    }
+}
+
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
 {
     if (!create_device(backend, options, status)) return false;
     (*backend)->fuse = options->fuse;
+    backend_check(*backend);
     return true;
 }
 

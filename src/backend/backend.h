@@ -320,6 +320,10 @@ struct backend {
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 void backend_destroy(struct backend *backend); /* NULL is allowed */
 
+/* Stops by CHECK, with its name, where an entry of the table is missing that is not optional, or where a kind of
+ * operation has other functions but no `run`. backend_create calls it. */
+void backend_check(const struct backend *backend);
+
 /* Metrics in a tensor of the kind TENSOR_METRICS, to which losses add (op.h). To read them waits for the device. */
 struct metrics metrics_read(struct backend *backend, const struct tensor *metrics);
 void metrics_write(struct backend *backend, const struct tensor *metrics, struct metrics sums);

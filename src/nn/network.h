@@ -96,6 +96,10 @@ struct network_program network_write(const struct network *network, const struct
  * backend. */
 bool network_check_support(const struct network *network, const struct program *program, struct status *status);
 
+/* The same for one op of the program, or for one without a layer that runs outside of it. */
+bool network_check_op(const struct network *network, const struct program *program, const struct op *op,
+                      struct status *status);
+
 /* Appends an op that clips the norm of all gradients together. */
 void network_write_clip(const struct network *network, double limit, struct program *program);
 

@@ -182,21 +182,25 @@ struct network_program network_write(const struct network *network, const struct
     return made;
 }
 
+bool network_check_op(const struct network *network, const struct program *program, const struct op *op,
+                      struct status *status)
+{
+    char title[128], kind[64], place[128] = "";
+    if (backend_supports(network->backend, op)) return true;
+    op_title(program, op, title, sizeof title);
+    if (op->layer >= 0) {
+        const struct layer *layer = &network->layers[op->layer];
+        layer_describe(layer, kind, sizeof kind);
+        snprintf(place, sizeof place, "layer %d (%s): ", layer->index, kind);
+    }
+    return status_fail(status, STATUS_USAGE, "%sthe backend (%s) does not compute \"%s\"", place,
+                       network->backend->description, title);
+}
+
 bool network_check_support(const struct network *network, const struct program *program, struct status *status)
 {
-    for (int i = 0; i < program->op_count; i++) {
-        const struct op *op = &program->ops[i];
-        char title[128], kind[64], place[128] = "";
-        if (backend_supports(network->backend, op)) continue;
-        op_title(program, op, title, sizeof title);
-        if (op->layer >= 0) {
-            const struct layer *layer = &network->layers[op->layer];
-            layer_describe(layer, kind, sizeof kind);
-            snprintf(place, sizeof place, "layer %d (%s): ", layer->index, kind);
-        }
-        return status_fail(status, STATUS_USAGE, "%sthe backend (%s) does not compute \"%s\"", place,
-                           network->backend->description, title);
-    }
+    for (int i = 0; i < program->op_count; i++)
+        if (!network_check_op(network, program, &program->ops[i], status)) return false;
     return true;
 }
 

@@ -147,7 +147,9 @@ static void write_programs(struct trainer *trainer)
 static bool check_programs(const struct trainer *trainer, struct status *status)
 {
     const struct network *network = trainer->network;
+    const struct op magnitude = op_make(OP_MAGNITUDE); /* diverged_check_weights */
     return network_check_support(network, trainer->training.program, status) &&
+           network_check_op(network, trainer->training.program, &magnitude, status) &&
            (!trainer->evaluation.program || network_check_support(network, trainer->evaluation.program, status));
 }
 
