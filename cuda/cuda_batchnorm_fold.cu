@@ -10,7 +10,9 @@ __global__ static void fold_kernel(struct cuda_fold task)
     int64_t o = i / task.inputs;
     float scale = task.gamma[o] * __frsqrt_rn(task.running_var[o] + task.epsilon);
     task.to_weight[i] = scale * task.weight[i];
-    if (i % task.inputs == 0) task.to_bias[o] = scale * (task.bias[o] - task.running_mean[o]) + task.beta[o];
+    if (i % task.inputs != 0) return;
+    float bias = task.bias ? task.bias[o] : 0;
+    task.to_bias[o] = scale * (bias - task.running_mean[o]) + task.beta[o];
 }
 
 cudaError_t cuda_fold_launch(cudaStream_t stream, const struct cuda_fold *task)

@@ -7,6 +7,8 @@
 /* clang-format off */
 #define LINEAR(n) .kind = LAYER_LINEAR, .linear = {.units = n}
 #define CONV(n, k, s, p) .kind = LAYER_CONV2D, .conv2d = {.channels = n, .window = {k, s, p}}
+#define PLAIN_CONV(n, k, s, p)                                                                                          \
+    .kind = LAYER_CONV2D, .conv2d = {.channels = n, .window = {k, s, p}, .without_bias = true}
 #define MAX_POOL(k, s, p) .kind = LAYER_POOL, .pool = {POOL_MAX, {k, s, p}}
 #define AVERAGE_POOL(k, s, p) .kind = LAYER_POOL, .pool = {POOL_AVERAGE, {k, s, p}}
 #define BATCHNORM .kind = LAYER_BATCHNORM, .batchnorm = {{1e-5, 0.1}, false}
@@ -54,14 +56,14 @@ static const struct graph_case cases[] = {
         {ADD, .input = {"active", "sum", "input", "a"}},
         {FLATTEN},
         {LINEAR(4)}}},
-    /* Residual blocks, the second of which halves the image. */
+    /* Residual blocks, the second of which halves the image and has no bias. */
     {.name = "residual", .input = {3, 3, 8, 8}, .loss = LOSS_FUSED, .count = 20, .specs = {
         {CONV(4, 3, 1, 1)}, {BATCHNORM}, {RELU, .name = "x0"},
         {CONV(4, 3, 1, 1)}, {BATCHNORM}, {RELU},
         {CONV(4, 3, 1, 1)}, {BATCHNORM, .name = "f1"}, {ADD, .input = {"f1", "x0"}}, {RELU, .name = "x1"},
-        {CONV(6, 3, 2, 1)}, {BATCHNORM}, {RELU},
-        {CONV(6, 3, 1, 1)}, {BATCHNORM, .name = "f2"},
-        {CONV(6, 1, 2, 0), .input = {"x1"}}, {BATCHNORM, .name = "short"},
+        {PLAIN_CONV(6, 3, 2, 1)}, {BATCHNORM}, {RELU},
+        {PLAIN_CONV(6, 3, 1, 1)}, {BATCHNORM, .name = "f2"},
+        {PLAIN_CONV(6, 1, 2, 0), .input = {"x1"}}, {BATCHNORM, .name = "short"},
         {ADD, .input = {"f2", "short"}}, {FLATTEN},
         {LINEAR(5)}}},
     /* The same end as most residual networks have. */

@@ -32,7 +32,7 @@
              {{1e-5, 0.1}, {ACTIVATION_##activation_, slope_}, true, {POOL_##pool_, {kernel_, stride_, padding_}}},    \
              addend_})
 #define FOLD(...) FOLD_("FOLD(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define FOLD_(text, o, i, k, epsilon_) CASE(text, OP_FOLD, o, i, k, k, 0, 1, .fold = {epsilon_, 0})
+#define FOLD_(text, o, i, k, epsilon_, bias_) CASE(text, OP_FOLD, o, i, k, k, 0, 1, .fold = {{epsilon_, 0}, bias_})
 #define RELU(...) ACTIVATION_("RELU(" #__VA_ARGS__ ")", ACTIVATION_RELU, __VA_ARGS__, 0)
 #define LEAKY_RELU(...) ACTIVATION_("LEAKY_RELU(" #__VA_ARGS__ ")", ACTIVATION_LEAKY_RELU, __VA_ARGS__)
 #define ELU(...) ACTIVATION_("ELU(" #__VA_ARGS__ ")", ACTIVATION_ELU, __VA_ARGS__)
@@ -240,10 +240,12 @@ static const struct op_case cases[] = {
     FUSED_POOL(5, 3, 6, 6, NONE, 0, 1, MAX, 2, 2, 0),
     FUSED_POOL(5, 3, 6, 6, NONE, 0, 0, AVERAGE, 3, 1, 1),
 
-    /* o, i, k, epsilon */
-    FOLD(1, 1, 1, 1e-5),
-    FOLD(17, 3, 3, 1e-5),
-    FOLD(16, 37, 1, 1e-3),
+    /* o, i, k, epsilon, bias */
+    FOLD(1, 1, 1, 1e-5, 1),
+    FOLD(17, 3, 3, 1e-5, 1),
+    FOLD(16, 37, 1, 1e-3, 1),
+    FOLD(17, 3, 3, 1e-5, 0),
+    FOLD(33, 5, 1, 1e-3, 0),
 
     /* n, c, h, w, (slope) */
     RELU(1, 1, 1, 1),

@@ -30,7 +30,10 @@ struct op_case {
             struct batchnorm_fused_params params;
             bool addend;
         } norm;
-        struct batchnorm_params fold;
+        struct {
+            struct batchnorm_params params;
+            bool bias;
+        } fold;
         struct activation_params activation;
         struct {
             struct dropout_params params;
@@ -76,7 +79,7 @@ void op_arrays_free(struct op_arrays *arrays);
 /* The inputs of a case; free with op_arrays_free.
  *   conv2d x, weight, (bias), dy        pool, global_pool, activation, softmax x, dy        flatten x, dy (N,C*H*W,1,1)
  *   norm x, gamma, beta, running_mean, running_var, dy, (addend)        dropout x        add x, b, (c), (d)
- *   fold weight, bias, gamma, beta, running_mean, running_var        elementwise x, (b)        channel_sum x, v (C)
+ *   fold weight, (bias), gamma, beta, running_mean, running_var        elementwise x, (b)        channel_sum x, v (C)
  *   cross_entropy x (probabilities), labels, (weights (C))        softmax_cross_entropy x (logits), labels, (weights)
  *   update w, dw0 .. dw4: the gradients of five steps        magnitude, clip w
  *   average w, dw0 .. dw4: the average, and the values that it takes in in five steps

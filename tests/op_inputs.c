@@ -169,7 +169,7 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
         add_norm_inputs(op_case, inputs);
         break;
     case OP_FOLD:
-        add_input(inputs, op_case, "bias", TENSOR_VECTOR, shape_vector(x.n));
+        if (op_case->fold.bias) add_input(inputs, op_case, "bias", TENSOR_VECTOR, shape_vector(x.n));
         add_batchnorm_inputs(op_case, inputs, x.n);
         break;
     case OP_CROSS_ENTROPY:

@@ -63,14 +63,15 @@ static void write_norm(struct op_run *run, const struct op_case *c)
 static void write_fold(struct op_run *run, const struct op_case *c)
 {
     const struct tensor *weight = op_run_in(run, "weight"), *bias = op_run_in(run, "bias");
+    const struct tensor *beta = op_run_in(run, "beta");
     struct op op = op_make(OP_FOLD);
-    op.fold = c->fold;
+    op.fold = c->fold.params;
     op_run_add(
         run, op, still,
-        OPERANDS([FOLD_WEIGHT] = weight, [FOLD_BIAS] = bias, [FOLD_GAMMA] = op_run_in(run, "gamma"),
-                 [FOLD_BETA] = op_run_in(run, "beta"), [FOLD_MEAN] = op_run_in(run, "running_mean"),
-                 [FOLD_VAR] = op_run_in(run, "running_var"), [FOLD_TO_WEIGHT] = op_run_like(run, "to_weight", weight),
-                 [FOLD_TO_BIAS] = op_run_like(run, "to_bias", bias)));
+        OPERANDS([FOLD_WEIGHT] = weight, [FOLD_BIAS] = bias, [FOLD_GAMMA] = op_run_in(run, "gamma"), [FOLD_BETA] = beta,
+                 [FOLD_MEAN] = op_run_in(run, "running_mean"), [FOLD_VAR] = op_run_in(run, "running_var"),
+                 [FOLD_TO_WEIGHT] = op_run_like(run, "to_weight", weight),
+                 [FOLD_TO_BIAS] = op_run_like(run, "to_bias", beta)));
 }
 
 static void write_pool(struct op_run *run, const struct op_case *c)

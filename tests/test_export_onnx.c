@@ -166,7 +166,7 @@ Test(export_onnx, nodes_read_what_their_layers_read)
         {"crossed", "logits", "Gemm layers.8 layers.9.weight layers.9.bias"},
         {"input", "layers.2", "Sum layers.0 layers.1 input"},
         {"input", "layers.5", "Sum layers.4 layers.2 input layers.0"},
-        {"residual", "layers.15", "Conv layers.9 layers.15.weight layers.15.bias"},
+        {"residual", "layers.15", "Conv layers.9 layers.15.weight"},
         {"global pool", "layers.4", "GlobalAveragePool layers.3"},
         {"global pool", "logits", "Gemm layers.5.input layers.5.weight layers.5.bias"},
         {"second readers", "layers.12", "Add layers.11 layers.9"}, /* layer 10 is a dropout */

@@ -237,6 +237,10 @@ Test(fold, networks_evaluate_alike)
     expect_folded(
         CONVNET "batchnorm = custom\nactivation = elu\ndropout = 0.3\nblock = batchnorm, dropout, activation\n", 6);
     expect_folded("[model]\nhidden = 30, 20\nbatchnorm = custom\n", 4);
+    expect_folded(CONVNET "batchnorm = custom\nconv_bias = false\n", 6);
+    expect_folded("[model]\nkind = convnet\nfeatures = 5, (5, 5)+, (17s2, 17)+, G\nbatchnorm = custom\n"
+                  "conv_bias = auto\n",
+                  12);
 }
 
 /* A normalization behind an activation has no weights to fold into. The batch's own statistics are unknown before

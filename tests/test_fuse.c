@@ -378,6 +378,8 @@ Test(fuse, optional_arguments)
 
 /* --- which layers become one --- */
 
+static const char residual_text[] = "[model]\nkind = convnet\nfeatures = 5, (5, 5)+, (17s2, 17)+ x2, G\n"
+                                    "batchnorm = custom\nconv_bias = auto\n";
 static const char block_text[] =
     "[model]\nkind = convnet\nfeatures = 6, M, 17, 5, A2, A\nhidden = 9\nbatchnorm = custom\n";
 
@@ -480,8 +482,9 @@ Test(fuse, gradients_pass_their_check)
         "[model]\nkind = convnet\nfeatures = 6, M, 17k2, M2s2p0\nbatchnorm = custom\nactivation = leaky_relu\n",
         "[model]\nkind = convnet\nfeatures = 6, A3, 17, A2\nbatchnorm = custom\nactivation = elu\n",
         "[model]\nhidden = 30, 20\nbatchnorm = custom\nbatchnorm_batch_stats_only = true\n",
+        residual_text,
     };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         struct backend *backend = fusing_backend(PRECISION_FP64, true);
         struct network *network = build(backend, texts[i]);
         cr_expect(gradcheck_network(network, 42, expect_pass, (void *)texts[i]));
@@ -552,8 +555,9 @@ Test(fuse, training_is_the_same_to_the_bit)
         "[model]\nkind = convnet\nfeatures = 5, M, 18\nhidden = 13\nbatchnorm = custom\ndropout = 0.2\n",
         "[model]\nhidden = 40, 20\nbatchnorm = custom\nactivation = elu\n",
         "[model]\nkind = convnet\nfeatures = 6, M\nbatchnorm = custom\nbatchnorm_batch_stats_only = true\n",
+        residual_text,
     };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 5; i++) {
         expect_same_training(models[i], "fp32");
         expect_same_training(models[i], "fp64");
     }

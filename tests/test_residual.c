@@ -107,6 +107,39 @@ static struct network *build(struct backend *backend, const char *features, int6
     return network;
 }
 
+/* Expects that these convolutions have a bias, and the others none. */
+static void expect_biases(const char *settings, const char *expected)
+{
+    struct experiment experiment;
+    struct shape input;
+    int count;
+    char *text = memory_format("[model]\nkind = convnet\nfeatures = 4, (4, 4)+, (6s2, 6)+\n%s", settings),
+         found[16] = "";
+    experiment_from(&experiment, text);
+    struct layer_spec *specs =
+        specs_from_experiment(&experiment, (struct dataset_description){3, 8, 8, 10}, &input, &count);
+    for (int i = 0; i < count; i++)
+        if (specs[i].kind == LAYER_CONV2D) strcat(found, specs[i].conv2d.without_bias ? "-" : "b");
+    cr_expect_str_eq(found, expected, "%s: %s, expected %s", settings, found, expected);
+    model_specs_free(specs, count);
+    experiment_free(&experiment);
+    free(text);
+}
+
+/* The convolutions: the first, two of a block, that of a shortcut, two of a block. */
+Test(residual, a_convolution_before_a_batch_normalization_needs_no_bias)
+{
+    expect_biases("batchnorm = custom\n", "bbbbbb");
+    expect_biases("batchnorm = custom\nconv_bias = false\n", "------");
+    expect_biases("conv_bias = false\n", "------");
+    expect_biases("conv_bias = auto\n", "bbbbbb");
+    expect_biases("batchnorm = autodiff\nconv_bias = auto\n", "------");
+    expect_biases("batchnorm = custom\nconv_bias = auto\nblock = dropout, batchnorm, activation\n", "------");
+    expect_biases("batchnorm = custom\nconv_bias = auto\ndropout = 0.1\nblock = dropout, batchnorm, activation\n",
+                  "bbb-bb");
+    expect_biases("batchnorm = custom\nconv_bias = auto\nblock = activation, batchnorm, dropout\n", "bb--b-");
+}
+
 /* The shape of a block's output, where the block is the last layer but two. */
 static void expect_shape(const char *features, int64_t side, const char *expected)
 {

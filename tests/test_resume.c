@@ -28,6 +28,10 @@ static const char lion[] = DATA MODEL EVERY_STEP "[optimizer]\nname = lion\nlear
 static const char muon[] = DATA MODEL EVERY_STEP "[optimizer]\nname = muon\nlearning_rate = 3e-3\n";
 static const char sgd[] = DATA MODEL EVERY_STEP "[optimizer]\nlearning_rate = 0.05\nmomentum = 0.9\n";
 
+static const char residual[] =
+    DATA "[model]\nkind = convnet\nfeatures = 5, (5, 5)+, (8s2, 8)+ x2, G\n"
+         "batchnorm = custom\nconv_bias = auto\n" EVERY_STEP "[optimizer]\nlearning_rate = 0.05\nmomentum = 0.9\n";
+
 static char *step_path(const char *folder, int step)
 {
     return memory_format("%s/checkpoints/step_%08d.safetensors", folder, step);
@@ -65,6 +69,11 @@ static void expect_same_from_every_step(const char *text)
         expect_same_end("whole", broken, broken);
         free(broken);
     }
+}
+
+Test(resume, a_residual_network_goes_on_from_every_step)
+{
+    expect_same_from_every_step(residual);
 }
 
 Test(resume, adam_goes_on_from_every_step)

@@ -124,6 +124,9 @@ const struct experiment_key experiment_keys[] = {
      .help = "Convolutions, pools and residual blocks of a convnet, in order; see below."},
     {PLACE(model, block, KEPT, VARIES), .type = KEY_BLOCK, .default_text = "batchnorm, activation, dropout",
      .help = "The layers after each convolution and hidden linear layer, in this order."},
+    CHOICE(model, conv_bias, KEPT, VARIES, "true", CONV_BIAS_CHOICES,
+           "Whether convolutions have a bias. auto: those that batch normalization follows have none, as it would take a "
+           "bias away."),
     CHOICE(model, activation, KEPT, VARIES, "relu", ACTIVATION_CHOICES, "Activation function."),
     REAL(model, activation_slope, KEPT, VARIES, "0", "Slope of the negative side; 0: the usual one (leaky_relu 0.01, elu 1).",
          FROM(0), TO(100)),

@@ -96,12 +96,16 @@ bool layer_infer_same_shape(struct layer *layer, struct status *status)
     return true;
 }
 
-void layer_add_weight_and_bias(struct layer *layer, int64_t kernel)
+void layer_add_weight(struct layer *layer, int64_t kernel)
 {
     struct shape weight = {layer->output.c, layer->input[0].c, kernel, kernel};
     layer_add_parameter(layer, "weight", TENSOR_FILTER, weight);
-    layer_add_parameter(layer, "bias", TENSOR_VECTOR, shape_vector(layer->output.c));
     layer->multiply_adds = count_product(shape_count(weight), count_product(layer->output.h, layer->output.w));
+}
+
+void layer_add_bias(struct layer *layer)
+{
+    layer_add_parameter(layer, "bias", TENSOR_VECTOR, shape_vector(layer->output.c));
 }
 
 /* --- programs --- */

@@ -68,6 +68,7 @@ struct layer_spec {
             int64_t channels;
             struct window window;
             struct init_params init;
+            bool without_bias;
         } conv2d;
         struct pool_params pool;
         struct batchnorm_spec batchnorm; /* of both kinds */

@@ -1,4 +1,4 @@
-/* Convolution: x (N,I,H,W), weight (O,I,K,K), bias (O) -> y (N,O,P,Q). The linear layer shares
+/* Convolution: x (N,I,H,W), weight (O,I,K,K), [bias] (O) -> y (N,O,P,Q). The linear layer shares
  * layer_write_conv2d. */
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,7 +16,8 @@ static bool conv2d_infer_shape(struct layer *layer, struct status *status)
                           "a %" PRId64 "x%" PRId64 " convolution with stride %" PRId64 " and padding %" PRId64
                           " does not fit into its %" PRId64 "x%" PRId64 " input",
                           window.kernel, window.kernel, window.stride, window.padding, in.h, in.w);
-    layer_add_weight_and_bias(layer, window.kernel);
+    layer_add_weight(layer, window.kernel);
+    if (!layer->spec.conv2d.without_bias) layer_add_bias(layer);
     return true;
 }
 
@@ -39,7 +40,7 @@ int layer_write_conv2d(const struct layer *layer, enum layer_mode mode, struct w
     op.conv2d = window;
     op.tensor[CONV2D_X] = x;
     op.tensor[CONV2D_WEIGHT] = layer_parameter(layer, mode, program, 0);
-    op.tensor[CONV2D_BIAS] = layer_parameter(layer, mode, program, 1);
+    if (layer->parameter_count > 1) op.tensor[CONV2D_BIAS] = layer_parameter(layer, mode, program, 1);
     return program_output(program, op);
 }
 

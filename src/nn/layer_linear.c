@@ -12,7 +12,8 @@ static bool linear_infer_shape(struct layer *layer, struct status *status)
                           "; flatten it first",
                           in.c, in.h, in.w);
     layer->output = (struct shape){in.n, layer->spec.linear.units, 1, 1};
-    layer_add_weight_and_bias(layer, 1);
+    layer_add_weight(layer, 1);
+    layer_add_bias(layer);
     return true;
 }
 

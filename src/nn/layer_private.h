@@ -23,8 +23,9 @@ void layer_add_buffer(struct layer *layer, const char *name, struct shape shape)
 /* The infer_shape of the element-by-element kinds: the output has the input's shape, and there are no parameters. */
 bool layer_infer_same_shape(struct layer *layer, struct status *status);
 
-/* Adds the weight (O,I,K,K) and bias (O) of a linear layer or convolution; layer->output is set already. */
-void layer_add_weight_and_bias(struct layer *layer, int64_t kernel);
+/* Add the weight (O,I,K,K) and the bias (O) of a linear layer or convolution; layer->output is set already. */
+void layer_add_weight(struct layer *layer, int64_t kernel);
+void layer_add_bias(struct layer *layer);
 
 /* An op of the layer's forward pass, without its tensors. */
 struct op layer_op(const struct layer *layer, enum op_kind kind);
@@ -44,7 +45,7 @@ bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status);
 void layer_batchnorm_init(struct layer *layer);
 int layer_batchnorm_evaluate(const struct layer *layer, struct program *program, int x);
 
-/* Starting values. The weight is parameter 0, the bias parameter 1. */
+/* Starting values. The weight is parameter 0, the bias parameter 1, where the layer has one. */
 void init_weight_and_bias(struct layer *layer, const struct init_params *init);
 void init_constant(struct layer *layer, const struct tensor *tensor, double value);
 

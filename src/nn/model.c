@@ -105,6 +105,17 @@ static void add_block(struct spec_list *list, bool with_activation)
     }
 }
 
+/* True where the first layer that add_block would add is a batch normalization. */
+static bool begins_with_batchnorm(const struct model_params *model, bool with_activation)
+{
+    for (int i = 0; i < BLOCK_PART_COUNT; i++) {
+        if (model->block[i] == BLOCK_BATCHNORM && model->batchnorm != BATCHNORM_NONE) return true;
+        if (model->block[i] == BLOCK_ACTIVATION && with_activation) return false;
+        if (model->block[i] == BLOCK_DROPOUT && model->dropout > 0) return false;
+    }
+    return false;
+}
+
 /* --- features --- */
 
 static struct shape shape_after(struct shape shape, int64_t channels, struct window window)
@@ -112,9 +123,17 @@ static struct shape shape_after(struct shape shape, int64_t channels, struct win
     return (struct shape){shape.n, channels, window_output_size(shape.h, window), window_output_size(shape.w, window)};
 }
 
-static void add_conv2d(struct spec_list *list, int64_t channels, struct window window)
+static bool has_bias(const struct model_params *model, bool normalized)
 {
-    add(list, (struct layer_spec){.kind = LAYER_CONV2D, .conv2d = {channels, window, init_of(list->model)}});
+    return model->conv_bias == CONV_BIAS_TRUE || (model->conv_bias == CONV_BIAS_AUTO && !normalized);
+}
+
+/* `normalized`: a batch normalization comes next. */
+static void add_conv2d(struct spec_list *list, int64_t channels, struct window window, bool normalized)
+{
+    const struct model_params *model = list->model;
+    add(list, (struct layer_spec){.kind = LAYER_CONV2D,
+                                  .conv2d = {channels, window, init_of(model), !has_bias(model, normalized)}});
     list->shape = shape_after(list->shape, channels, window);
 }
 
@@ -128,7 +147,7 @@ static void add_feature(struct spec_list *list, const struct feature *feature)
 {
     switch (feature->kind) {
     case FEATURE_CONV:
-        add_conv2d(list, feature->channels, feature->window);
+        add_conv2d(list, feature->channels, feature->window, begins_with_batchnorm(list->model, true));
         add_block(list, true);
         return;
     case FEATURE_MAX_POOL:
@@ -175,7 +194,7 @@ static const char *add_shortcut(struct spec_list *list, const struct feature *fi
     }
     if (shape_equal(in, out)) return x;
     if (stride > LARGEST_STRIDE) stride = LARGEST_STRIDE; /* it leaves one pixel in either case */
-    add_conv2d(list, out.c, (struct window){1, stride, 0});
+    add_conv2d(list, out.c, (struct window){1, stride, 0}, list->model->batchnorm != BATCHNORM_NONE);
     list->specs[list->count - 1].input[0] = x;
     add_batchnorm(list);
     list->shape = in;
@@ -186,10 +205,11 @@ static const char *add_shortcut(struct spec_list *list, const struct feature *fi
 static const char *add_branch(struct spec_list *list, const struct feature *first, bool is_first, const char *x)
 {
     for (int64_t i = 0; i < first->block; i++) {
-        int before = list->count;
-        add_conv2d(list, first[i].channels, window_of(&first[i], is_first));
-        if (i == 0) list->specs[before].input[0] = x;
-        add_block(list, i < first->block - 1);
+        bool with_activation = i < first->block - 1;
+        add_conv2d(list, first[i].channels, window_of(&first[i], is_first),
+                   begins_with_batchnorm(list->model, with_activation));
+        if (i == 0) list->specs[list->count - 1].input[0] = x;
+        add_block(list, with_activation);
     }
     return name_last(list, "branch");
 }

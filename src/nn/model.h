@@ -26,6 +26,11 @@ enum model_kind { MODEL_CHOICES(CHOICE_ENUMERATOR) };
     X(BATCHNORM_CUDNN, "cudnn")
 enum batchnorm_kind { BATCHNORM_CHOICES(CHOICE_ENUMERATOR) };
 
+/* Whether convolutions have a bias. auto: those have none whose output a batch normalization reads, which takes any
+ * constant away. */
+#define CONV_BIAS_CHOICES(X) X(CONV_BIAS_TRUE, "true") X(CONV_BIAS_FALSE, "false") X(CONV_BIAS_AUTO, "auto")
+enum conv_bias { CONV_BIAS_CHOICES(CHOICE_ENUMERATOR) };
+
 #define INIT_CHOICES(X) X(INIT_UNIFORM_FAN_IN, "uniform") X(INIT_NORMAL, "normal")
 enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
 
@@ -38,6 +43,7 @@ struct model_params {
     struct int_list hidden;                  /* units of the hidden linear layers; may be empty */
     struct feature_list features;            /* convnet only */
     enum block_part block[BLOCK_PART_COUNT]; /* a permutation of the parts */
+    enum conv_bias conv_bias;
     enum activation activation;
     double activation_slope; /* a 0 in the file becomes the activation's usual slope */
     enum batchnorm_kind batchnorm;

@@ -286,7 +286,7 @@ static bool check_layer(const struct graph *graph, const struct export_model *mo
 
 static void add_nodes(struct graph *graph, const struct export_model *model)
 {
-    const char *const weights[] = {"weight", "bias", NULL};
+    const char *const weights[] = {"weight", graph->layer->parameter_count > 1 ? "bias" : NULL, NULL};
     const char *const statistics[] = {"weight", "bias", "running_mean", "running_var", NULL};
     const struct layer_spec *spec = &graph->layer->spec;
     switch (spec->kind) {

@@ -12,8 +12,8 @@ static bool is_foldable(const struct program *program, int i)
     if (before->kind != OP_CONV2D || norm->kind != OP_NORM_EVALUATE) return false;
     int between = before->tensor[CONV2D_Y];
     return norm->tensor[NORM_EVALUATE_X] == between && norm->tensor[NORM_EVALUATE_MEAN] >= 0 &&
-           norm->tensor[NORM_EVALUATE_ADDEND] < 0 && before->tensor[CONV2D_BIAS] >= 0 &&
-           program_readers(program, between) == 1 && !program->tensors[between].keep;
+           norm->tensor[NORM_EVALUATE_ADDEND] < 0 && program_readers(program, between) == 1 &&
+           !program->tensors[between].keep;
 }
 
 /* The FOLD of op i into the convolution before it. */
@@ -29,7 +29,7 @@ static struct op make_fold(struct program *program, int i)
     fold.tensor[FOLD_MEAN] = norm.tensor[NORM_EVALUATE_MEAN];
     fold.tensor[FOLD_VAR] = norm.tensor[NORM_EVALUATE_VAR];
     fold.tensor[FOLD_TO_WEIGHT] = program_like(program, "folded", fold.tensor[FOLD_WEIGHT]);
-    fold.tensor[FOLD_TO_BIAS] = program_like(program, "folded", fold.tensor[FOLD_BIAS]);
+    fold.tensor[FOLD_TO_BIAS] = program_like(program, "folded", fold.tensor[FOLD_BETA]);
     return fold;
 }
 

@@ -335,7 +335,7 @@ static const struct op_row channel_broadcast_row = {
 static const struct op_row fold_row = {
     .name = "fold",
     .operand = {[FOLD_WEIGHT] = READ("weight"),
-                [FOLD_BIAS] = READ("bias"),
+                [FOLD_BIAS] = OPTIONAL_READ("bias"),
                 [FOLD_GAMMA] = READ("gamma"),
                 [FOLD_BETA] = READ("beta"),
                 [FOLD_MEAN] = READ("mean"),

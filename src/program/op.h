@@ -178,7 +178,7 @@ enum { ELEMENTWISE_A, ELEMENTWISE_B, ELEMENTWISE_Y };
  * channel_params). */
 enum { CHANNEL_SUM_X, CHANNEL_SUM_Y };
 enum { CHANNEL_BROADCAST_Y, CHANNEL_BROADCAST_X };
-/* weight (O,I,K,K), bias (O) and the batch normalization after them, by running statistics -> a weight and bias that
+/* weight (O,I,K,K), [bias] (O) and the batch normalization after them, by running statistics -> a weight and bias that
  * contain it. All else is (O). With s = gamma / sqrt(var + eps):
  *   to_weight = s * weight per output channel,  to_bias = s * (bias - mean) + beta
  * So the convolution alone yields NORM_EVALUATE of its output. */

@@ -248,8 +248,9 @@ def fused(draw, n, c, h, w, activation_name, slope, addend, pool_name=None, *win
     return result
 
 
-def fold(draw, o, i, k, epsilon):
-    weight, bias = draw.units(o, i, k, k), draw.units(o)
+def fold(draw, o, i, k, epsilon, with_bias):
+    weight = draw.units(o, i, k, k)
+    bias = draw.units(o) if with_bias else torch.zeros(o, dtype=torch.float64)
     gamma, beta, mean, var = draw.units(o), draw.units(o), draw.units(o), draw.units(o).abs() + 0.5
     scale = gamma / (var + epsilon).sqrt()
     to_weight = weight * scale.view(-1, 1, 1, 1)

@@ -8,7 +8,7 @@
 struct fold_task {
     struct batchnorm_params params;
     int64_t channels, block_count; /* O; scalars in an output block of the filter */
-    const real *weight, *bias, *gamma, *beta, *running_mean, *running_var;
+    const real *weight, *bias /* NULL: none */, *gamma, *beta, *running_mean, *running_var;
     real *to_weight, *to_bias;
 };
 
@@ -19,8 +19,8 @@ static void fold_blocks(void *argument, int64_t first, int64_t last)
     for (int64_t c = first * CPU_BLOCK; c < last * CPU_BLOCK; c += CPU_LANES) {
         vec rstd = cpu_inverse_deviation(task->params.epsilon, task->channels, c, vec_load(task->running_var + c));
         vec scale = vec_load(task->gamma + c) * rstd;
-        vec centred = vec_load(task->bias + c) - vec_load(task->running_mean + c);
-        vec_store(task->to_bias + c, scale * centred + vec_load(task->beta + c));
+        vec bias = task->bias ? vec_load(task->bias + c) : (vec){0}, mean = vec_load(task->running_mean + c);
+        vec_store(task->to_bias + c, scale * (bias - mean) + vec_load(task->beta + c));
         int64_t at = c / CPU_BLOCK * task->block_count + c % CPU_BLOCK;
         for (int64_t i = at; i < at - c % CPU_BLOCK + task->block_count; i += CPU_BLOCK)
             vec_store(task->to_weight + i, vec_load(task->weight + i) * scale);
@@ -31,8 +31,8 @@ static void run_fold(struct backend *backend, const struct op_call *call)
 {
     const struct tensor *t = call->tensor;
     struct shape s = t[FOLD_WEIGHT].shape; /* (O,I,K,K) */
-    CHECK(shape_equal(s, t[FOLD_TO_WEIGHT].shape) && t[FOLD_BIAS].shape.c == s.n && t[FOLD_TO_BIAS].shape.c == s.n);
-    CHECK(t[FOLD_GAMMA].shape.c == s.n);
+    CHECK(shape_equal(s, t[FOLD_TO_WEIGHT].shape) && t[FOLD_TO_BIAS].shape.c == s.n);
+    CHECK(t[FOLD_GAMMA].shape.c == s.n && (!t[FOLD_BIAS].data || t[FOLD_BIAS].shape.c == s.n));
     struct fold_task task = {
         .params = call->op->fold,
         .channels = s.n,

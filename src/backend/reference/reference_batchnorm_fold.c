@@ -17,6 +17,6 @@ void reference_fold(struct backend *backend, const struct op_call *call)
     for (int64_t o = 0; o < s.n; o++) {
         double scale = gamma[o] / sqrt(var[o] + call->op->fold.epsilon);
         for (int64_t i = o * row; i < (o + 1) * row; i++) to_weight[i] = scale * weight[i];
-        to_bias[o] = scale * (bias[o] - mean[o]) + beta[o];
+        to_bias[o] = scale * ((bias ? bias[o] : 0) - mean[o]) + beta[o];
     }
 }
