@@ -32,29 +32,124 @@ class Network(nn.Module):
     def __init__(self, model, channels, height, width, classes):
         super().__init__()
         self.input = Input(channels, height, width)
-        self.layers = nn.Sequential(*layers_of(model, channels, height, width, classes))
-        self.is_convnet = model["kind"] == "convnet"
+        self.layers = Layers(model, channels, height, width, classes)
 
     def forward(self, pixels):
-        x = self.input(pixels)
-        x = x if self.is_convnet else x.flatten(1)
-        for layer in self.layers:
-            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
-        return x
+        return self.layers(self.input(pixels))
 
 
-def block_of(model, width, flat, dropout):
-    activations = {"relu": nn.ReLU(), "leaky_relu": nn.LeakyReLU(float(model["activation_slope"])),
-                   "elu": nn.ELU(float(model["activation_slope"]))}
-    for part in re.split(r",\s*", model["block"]):
-        if part == "batchnorm" and model["batchnorm"] != "none":
-            yield (nn.BatchNorm1d if flat else nn.BatchNorm2d)(
-                width, eps=float(model["batchnorm_epsilon"]), momentum=float(model["batchnorm_momentum"]),
-                track_running_stats=model["batchnorm_batch_stats_only"] == "false")
-        elif part == "activation":
-            yield activations[model["activation"]]
-        elif part == "dropout" and float(model["dropout"]) > 0:
-            yield dropout(float(model["dropout"]))
+class Add(nn.Module):
+    def forward(self, a, b):
+        return a + b
+
+
+class Layers(nn.ModuleList):
+    """The layers of a resolved [model] section, under their names in a checkpoint: layers.<i>. A layer reads those of
+    self.sources, -1 being the network's input."""
+
+    def __init__(self, model, channels, height, width, classes, dropout=nn.Dropout):
+        super().__init__()
+        self.model, self.dropout, self.sources = model, dropout, []
+        self.is_convnet = model["kind"] == "convnet"
+        self.count, self.size = (channels, (height, width)) if self.is_convnet else (channels * height * width, (1, 1))
+        for entry in split_features(model.get("features", "")):
+            self.add_entry(entry)
+        if self.is_convnet and self.size != (1, 1):
+            self.add(nn.Flatten())
+            self.count *= self.size[0] * self.size[1]
+        for units in map(int, filter(None, re.split(r",\s*", model.get("hidden", "")))):
+            self.add(nn.Linear(self.count, units))
+            self.count = units
+            self.add_block(flat=True)
+        self.add(nn.Linear(self.count, classes))
+
+    def add(self, layer, *sources):
+        """The place of the layer, which reads the layer before it unless `sources` are given."""
+        self.append(layer)
+        self.sources.append(sources or (len(self) - 2,))
+        return len(self) - 1
+
+    def forward(self, x):
+        outputs = [x if self.is_convnet else x.flatten(1)]
+        for layer, sources in zip(self, self.sources):
+            inputs = [outputs[source + 1] for source in sources]
+            outputs.append(layer(*[x.flatten(1) if isinstance(layer, nn.Linear) else x for x in inputs]))
+        return outputs[-1]
+
+    def normalization(self, flat=False):
+        model = self.model
+        return (nn.BatchNorm1d if flat else nn.BatchNorm2d)(
+            self.count, eps=float(model["batchnorm_epsilon"]), momentum=float(model["batchnorm_momentum"]),
+            track_running_stats=model["batchnorm_batch_stats_only"] == "false")
+
+    def activation(self):
+        slope = float(self.model["activation_slope"])
+        return {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(slope), "elu": lambda: nn.ELU(slope)}[
+            self.model["activation"]]()
+
+    def block_of(self, flat=False, activated=True):
+        there = {"batchnorm": self.model["batchnorm"] != "none", "activation": activated,
+                 "dropout": float(self.model["dropout"]) > 0}
+        layers = {"batchnorm": (lambda: self.normalization(True)) if flat else self.normalization, "activation": self.activation,
+                  "dropout": lambda: self.dropout(float(self.model["dropout"]))}
+        return [layers[part] for part in re.split(r",\s*", self.model["block"]) if there[part]]
+
+    def add_block(self, **options):
+        for make in self.block_of(**options):
+            self.add(make())
+
+    def add_conv2d(self, channels, window, following, *sources):
+        """following: functions that make the layers behind it."""
+        normalized = following[:1] == [self.normalization]
+        bias = {"true": True, "false": False, "auto": not normalized}[self.model["conv_bias"]]
+        self.add(nn.Conv2d(self.count, channels, *window, bias=bias), *sources)
+        self.count, self.size = channels, self.size_after(window)
+        for make in following:
+            self.add(make())
+
+    def size_after(self, window):
+        return tuple((size + 2 * window[2] - window[0]) // window[1] + 1 for size in self.size)
+
+    def add_entry(self, entry):
+        block = re.fullmatch(r"\((.*)\)\+(?: x(\d+))?", entry)
+        if block:
+            windows = [conv_of(text) for text in re.split(r",\s*", block[1])]
+            for repeat in range(int(block[2] or 1)):
+                self.add_residual_block([(count, (kernel, 1 if repeat else stride, padding))
+                                         for count, (kernel, stride, padding) in windows])
+        elif entry == "G":
+            self.add(nn.AdaptiveAvgPool2d(1))
+            self.size = 1, 1
+        elif entry[0] in "MA":
+            rest = re.sub(r"^(\d+)", r"k\1", entry[1:])
+            window = window_of(rest, lambda k: (k, k, 0) if k else {"M": (3, 2, 1), "A": (1, 1, 0)}[entry[0]])
+            self.add({"M": nn.MaxPool2d, "A": nn.AvgPool2d}[entry[0]](*window))
+            self.size = self.size_after(window)
+        else:
+            count, window = conv_of(entry)
+            self.add_conv2d(count, window, self.block_of())
+
+    def add_residual_block(self, convs):
+        """convs: channels and window of each."""
+        x, before = len(self) - 1, (self.count, self.size)
+        for channels, window in convs:
+            self.count, self.size = channels, self.size_after(window)
+        after, shortcut = (self.count, self.size), x
+        self.count, self.size = before
+        if before != after:
+            stride = numpy.prod([window[1] for _, window in convs]).item()
+            following = [] if self.model["batchnorm"] == "none" else [self.normalization]
+            self.add_conv2d(after[0], (1, stride, 0), following, x)
+            shortcut, (self.count, self.size) = len(self) - 1, before
+        for i, (channels, window) in enumerate(convs):
+            self.add_conv2d(channels, window, self.block_of(activated=i < len(convs) - 1), *([x] if i == 0 else []))
+        self.add(Add(), len(self) - 1, shortcut)
+        self.add(self.activation())
+
+
+def split_features(text):
+    """At each comma outside parentheses."""
+    return re.findall(r"\([^)]*\)\+(?: x\d+)?|[^,\s]+", text)
 
 
 def window_of(text, usual):
@@ -64,30 +159,9 @@ def window_of(text, usual):
     return kernel, given.get("s", stride), given.get("p", padding)
 
 
-def layers_of(model, channels, height, width, classes, dropout=nn.Dropout):
-    """The layers of a resolved [model] section, in the order of their names in a checkpoint: layers.<i>."""
-    layers, count = [], channels if model["kind"] == "convnet" else channels * height * width
-    for feature in filter(None, re.split(r",\s*", model.get("features", ""))):
-        kind, rest = re.fullmatch(r"(M|A|\d+)(.*)", feature).groups()
-        rest = rest if kind.isdigit() else re.sub(r"^(\d+)", r"k\1", rest)
-        if kind == "M":
-            window = window_of(rest, lambda k: (k, k, 0) if k else (3, 2, 1))
-            layers.append(nn.MaxPool2d(*window))
-        elif kind == "A":
-            window = window_of(rest, lambda k: (k or 1, k or 1, 0))
-            layers.append(nn.AvgPool2d(*window))
-        else:
-            window = window_of(rest, lambda k: (k or 3, 1, (k or 3) // 2))
-            layers += [nn.Conv2d(count, int(kind), *window), *block_of(model, int(kind), False, dropout)]
-            count = int(kind)
-        height, width = ((size + 2 * window[2] - window[0]) // window[1] + 1 for size in (height, width))
-    if model["kind"] == "convnet" and (height > 1 or width > 1):
-        layers.append(nn.Flatten())
-        count *= height * width
-    for units in map(int, filter(None, re.split(r",\s*", model.get("hidden", "")))):
-        layers += [nn.Linear(count, units), *block_of(model, units, True, dropout)]
-        count = units
-    return layers + [nn.Linear(count, classes)]
+def conv_of(text):
+    channels, rest = re.fullmatch(r"(\d+)(.*)", text).groups()
+    return int(channels), window_of(rest, lambda k: (k or 3, 1, (k or 3) // 2))
 
 
 def read_safetensors(path):

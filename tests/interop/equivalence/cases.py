@@ -104,6 +104,24 @@ def features():
     yield "perceptron, no hidden layer", one("model.hidden", "", PERCEPTRON)
 
 
+RESIDUAL = {"model.features": "8, (8, 8)+, (12s2, 12)+ x2, G"}
+
+
+def residual():
+    bottlenecks = {"model.features": "M, (6k1, 6, 16k1)+ x2, (8k1, 8s2, 20k1)+ x2, M, (20)+"}
+    yield "residual", RESIDUAL
+    yield "residual, batchnorm", {**BATCHNORM, **RESIDUAL}
+    yield "residual, no biases before batchnorm, colour, nesterov, weight decay", {
+        **BATCHNORM, **RESIDUAL, **COLOUR, **NESTEROV, **DECAY, "model.conv_bias": "auto"}
+    yield "residual, bottlenecks, batchnorm autodiff", {**bottlenecks, "model.batchnorm": "autodiff", "model.conv_bias": "auto"}
+    yield "residual, bottlenecks, no biases", {**bottlenecks, "model.conv_bias": "false"}
+    for order in ("activation, batchnorm, dropout", "dropout, activation, batchnorm"):
+        yield f"residual, block {order}", {**BATCHNORM, **RESIDUAL, "model.block": order, "model.dropout": "0.25",
+                                           "model.conv_bias": "auto"}
+    yield "residual, adam, hidden layers, moving average, not fused", {
+        **BATCHNORM, **RESIDUAL, **ADAM, "model.hidden": "11", "train.ema_decay": "0.9", "backend.fuse": "false"}
+
+
 def training():
     yield "label smoothing", one("train.label_smoothing", "0.2")
     yield "label smoothing, adam, batchnorm", one("train.label_smoothing", "0.2", BATCHNORM, ADAM)
@@ -168,13 +186,14 @@ def data():
     yield "strong", STRONG
 
 
-CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), training(), data()))
+CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), residual(), training(), data()))
 
 # What continuous integration compares: every optimizer, schedule, kind of layer and option of training once.
 QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw, betas, batchnorm", "step, warm-up 6, minimum 0",
          "cosine, warm-up 6, minimum 0.01", "linear, warm-up 1, minimum 0", "batchnorm autodiff",
          "batchnorm custom, statistics of the batch", "block activation, dropout, batchnorm", "elu, slope 0.4, batchnorm",
          "leaky_relu, slope 0.3", "features 8k5s2p2, M", "features 8, A3s2p1, 8, A8", "features, hidden layers",
+         "residual, no biases before batchnorm, colour, nesterov, weight decay", "residual, bottlenecks, no biases",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
          "normalization mean_image, perceptron", "first epoch file", "validation", "class weights, fused loss",
          "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "all of augmentation",

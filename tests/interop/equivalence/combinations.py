@@ -8,6 +8,7 @@ from images import SHAPES
 WINDOWS = (("3", 3, 1, 1), ("8", 3, 1, 1), ("16", 3, 1, 1), ("19", 3, 1, 1), ("8k1", 1, 1, 0), ("5k5s2", 5, 2, 2),
            ("7k7p1", 7, 1, 1), ("9s2p0", 3, 2, 0), ("4k2p1", 2, 1, 1), ("M", 3, 2, 1), ("M2", 2, 2, 0), ("A2", 2, 2, 0),
            ("A3s2p1", 3, 2, 1), ("M5s3p2", 5, 3, 2), ("A", 1, 1, 0), ("M3s1p1", 3, 1, 1))
+RESIDUAL = (("(8, 8)+", 3, 1, 1), ("(16)+ x2", 3, 1, 1), ("(7s2, 9)+", 3, 2, 1), ("(5k1, 5s2, 19k1)+ x2", 3, 2, 1))
 ACTIVATIONS = (("relu", "0"), ("relu", "0"), ("leaky_relu", "0"), ("leaky_relu", "0.2"), ("elu", "0"), ("elu", "0.7"))
 PARTS = ("batchnorm", "activation", "dropout")
 
@@ -43,11 +44,14 @@ class Drawn:
         height, width = SHAPES[self.keys["data.dataset"]][2:]
         features = []
         for _ in range(self.random.randint(1, 5)):
-            fitting = [window for window in WINDOWS if min(height, width) + 2 * window[3] >= window[1]]
+            windows = RESIDUAL if self.random.random() < 0.2 else WINDOWS
+            fitting = [window for window in windows if min(height, width) + 2 * window[3] >= window[1]]
             text, kernel, stride, padding = self.random.choice(fitting)
             features.append(text)
             height, width = ((size + 2 * padding - kernel) // stride + 1 for size in (height, width))
-        self.keys["model.features"] = ", ".join(features + (["M4"] if height * width > 100 else []))
+        end = self.random.choice(([], [], ["G"])) or (["M4"] if height * width > 100 else [])
+        self.keys["model.features"] = ", ".join(features + end)
+        self.choose("model.conv_bias", "true", "true", "false", "auto")
 
     def draw_model(self):
         if self.choose("model.kind", "convnet", "convnet", "convnet", "mlp") == "convnet":

@@ -71,7 +71,7 @@ def reference_record(subject, parts, weights, dtype):
 def compare_figures(row, figures, rate, differences):
     for column, wanted in figures.items():
         if column.endswith("loss"):
-            differences.add("loss", abs(row[column] - wanted) / abs(wanted))
+            differences.add("loss", abs(row[column] - wanted) / max(abs(wanted), 1e-12))  # a loss may be 0
         else:
             differences.add("accuracy", abs(row[column] - wanted))
     if row["step"] > 0:
@@ -104,7 +104,7 @@ def compare_run(subject, record, steps_per_epoch):
 def distance(record, twin):
     """The largest relative difference of a tensor, and of a loss, between two references."""
     tensors = max(relative(twin[step][2][name], values) for step in record for name, values in record[step][2].items())
-    losses = max(abs(twin[step][0][column] - figure) / figure for step in record
+    losses = max(abs(twin[step][0][column] - figure) / max(figure, 1e-12) for step in record
                  for column, figure in record[step][0].items() if column.endswith("loss"))
     return tensors, losses
 

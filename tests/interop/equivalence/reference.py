@@ -16,7 +16,7 @@ from images import normalization
 INTEROP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = [INTEROP, os.path.join(os.path.dirname(INTEROP), "ref")]
 from optimizers import Lion, Muon  # noqa: E402
-from pytorch_network import layers_of  # noqa: E402
+from pytorch_network import Layers  # noqa: E402
 
 EVALUATION_BATCH = {"convnet": 128, "mlp": 512}  # with train.eval_batch_size = 0; batch statistics depend on it
 
@@ -38,17 +38,13 @@ class CountedDropout(nn.Module):
 class Network(nn.Module):
     def __init__(self, settings, shape, classes):
         super().__init__()
-        self.flat = settings.text("model.kind") == "mlp"
-        self.layers = nn.Sequential(*layers_of(settings.section("model"), *shape, classes, CountedDropout))
+        self.layers = Layers(settings.section("model"), *shape, classes, CountedDropout)
         for number, layer in enumerate(self.layers):
             if isinstance(layer, CountedDropout):
                 layer.seed, layer.layer = settings.whole("experiment.seed"), number
 
     def forward(self, x):
-        x = x.flatten(1) if self.flat else x
-        for layer in self.layers:
-            x = layer(x.flatten(1) if isinstance(layer, nn.Linear) else x)
-        return x
+        return self.layers(x)
 
     def state(self):
         """Parameters and running statistics under the names of a checkpoint; copies."""
