@@ -1,6 +1,6 @@
-/* A backend computes: it is a table of operations over raw device addresses and plain parameter structs. A backend
- * knows nothing of networks, layers or configs, except that the errors of backend_create name a config's key. The code
- * above it knows nothing of devices.
+/* A backend computes: it has a function for each kind of operation (prepared.h), over raw device addresses and plain
+ * parameter structs, and a table of what else there is to a device. A backend knows nothing of networks, layers or
+ * configs, except that the errors of backend_create name a config's key. The code above it knows nothing of devices.
  *
  * Letters: N batch, C channels, H, W height and width of an input, P, Q height and width of an output, O output
  * channels, I input channels, K kernel size, D features of a vector. `dx` is the gradient of the loss with respect to
