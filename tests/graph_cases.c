@@ -11,8 +11,8 @@
     .kind = LAYER_CONV2D, .conv2d = {.channels = n, .window = {k, s, p}, .without_bias = true}
 #define MAX_POOL(k, s, p) .kind = LAYER_POOL, .pool = {POOL_MAX, {k, s, p}}
 #define AVERAGE_POOL(k, s, p) .kind = LAYER_POOL, .pool = {POOL_AVERAGE, {k, s, p}}
-#define BATCHNORM .kind = LAYER_BATCHNORM, .batchnorm = {{1e-5, 0.1}, false}
-#define BATCHNORM_AUTODIFF .kind = LAYER_BATCHNORM_AUTODIFF, .batchnorm = {{1e-5, 0.1}, false}
+#define BATCHNORM .kind = LAYER_BATCHNORM, .batchnorm = {.params = {1e-5, 0.1}}
+#define BATCHNORM_AUTODIFF .kind = LAYER_BATCHNORM_AUTODIFF, .batchnorm = {.params = {1e-5, 0.1}}
 #define RELU .kind = LAYER_ACTIVATION, .activation = {ACTIVATION_RELU, 0}
 #define LEAKY_RELU .kind = LAYER_ACTIVATION, .activation = {ACTIVATION_LEAKY_RELU, 0.1}
 #define ELU .kind = LAYER_ACTIVATION, .activation = {ACTIVATION_ELU, 1}

@@ -51,7 +51,7 @@ static void write_random(struct bench *bench, const struct tensor *tensor, uint3
 static void bench_open(struct bench *bench, struct backend *backend, const struct kinds_case *c, enum layer_kind kind)
 {
     const struct layer_spec specs[] = {
-        {.kind = kind, .batchnorm = {{c->epsilon, 0.1}, c->batch_stats_only}},
+        {.kind = kind, .batchnorm = {{c->epsilon, 0.1}, c->batch_stats_only, false}},
         {.kind = LAYER_FLATTEN},
     };
     struct status status = {0};

@@ -263,7 +263,7 @@ static struct network *network_of(struct backend *backend, enum loss_kind loss, 
 {
     const struct layer_spec specs[] = {
         {.kind = LAYER_CONV2D, .conv2d = {.channels = 3, .window = {3, 1, 1}}},
-        {.kind = batchnorm, .batchnorm = {{1e-5, 0.1}, false}},
+        {.kind = batchnorm, .batchnorm = {{1e-5, 0.1}, false, false}},
         {.kind = LAYER_ACTIVATION, .activation = {activation, activation == ACTIVATION_ELU ? 1 : 0.1}},
         {.kind = LAYER_DROPOUT, .dropout = {0.5}},
         {.kind = LAYER_POOL, .pool = {POOL_MAX, {3, 2, 1}}},

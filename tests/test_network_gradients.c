@@ -43,11 +43,11 @@ struct gradient_case {
     }
 #define BATCHNORM                                                                                                      \
     {                                                                                                                  \
-        .kind = LAYER_BATCHNORM, .batchnorm = { {1e-5, 0.1}, false }                                                   \
+        .kind = LAYER_BATCHNORM, .batchnorm = { {1e-5, 0.1}, false, false }                                            \
     }
 #define BATCHNORM_STATELESS                                                                                            \
     {                                                                                                                  \
-        .kind = LAYER_BATCHNORM, .batchnorm = { {1e-5, 0.1}, true }                                                    \
+        .kind = LAYER_BATCHNORM, .batchnorm = { {1e-5, 0.1}, true, false }                                             \
     }
 #define RELU                                                                                                           \
     {                                                                                                                  \

@@ -1,4 +1,5 @@
 /* Tests the residual networks that a config describes: layers, what they read, names, shortcuts, errors. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <criterion/criterion.h>
@@ -195,6 +196,32 @@ Test(residual, the_summary_tells_what_a_sum_reads)
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         cr_expect(strstr(text, lines[i]), "no line \"%s\" in\n%s", lines[i] + 1, text);
     free(text);
+    network_destroy(network);
+    backend_destroy(backend);
+}
+
+static double deviation_of(struct backend *backend, const struct tensor *tensor)
+{
+    int64_t count = shape_count(tensor->shape);
+    double *values = support_read(backend, tensor), squares = 0;
+    for (int64_t i = 0; i < count; i++) squares += values[i] * values[i];
+    free(values);
+    return sqrt(squares / (double)count);
+}
+
+/* A thousand draws and more have their deviation to within 10%. */
+Test(residual, starting_values_of_he_and_of_the_last_gamma_of_a_block)
+{
+    struct backend *backend = backend_of(PRECISION_FP64, 1);
+    struct status status = {0};
+    struct network *network = build(backend, "16, (16, 16)+, G\ninit = he\nzero_gamma = true", 8, &status);
+    cr_assert(network, "%s", status.message);
+    const struct layer *conv = &network->layers[3], *inner = &network->layers[4], *last = &network->layers[7];
+    cr_assert_str_eq(last->name, "branch 1");
+    cr_expect_float_eq(deviation_of(backend, &conv->parameter[0].value), sqrt(2.0 / 144), 0.1 * sqrt(2.0 / 144));
+    cr_expect_eq(deviation_of(backend, &conv->parameter[1].value), 0);
+    cr_expect_eq(deviation_of(backend, &inner->parameter[0].value), 1);
+    cr_expect_eq(deviation_of(backend, &last->parameter[0].value), 0);
     network_destroy(network);
     backend_destroy(backend);
 }

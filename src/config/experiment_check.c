@@ -142,13 +142,23 @@ static bool check_activation(struct experiment *experiment, struct status *statu
     return true;
 }
 
+static bool check_zero_gamma(struct experiment *experiment, struct status *status)
+{
+    if (!experiment->model.zero_gamma) return true;
+    if (experiment->model.batchnorm == BATCHNORM_NONE)
+        return experiment_fail(experiment, "model.zero_gamma", status, "expected false, as model.batchnorm is none");
+    return features_count(&experiment->model.features).blocks > 0 ||
+           experiment_fail(experiment, "model.zero_gamma", status,
+                           "expected false, as model.features has no residual block");
+}
+
 static bool check_model(struct experiment *experiment, struct status *status)
 {
     if (!check_features(experiment, status) || !check_activation(experiment, status)) return false;
     if (experiment->model.batchnorm == BATCHNORM_NONE && experiment->model.batchnorm_batch_stats_only)
         return experiment_fail(experiment, "model.batchnorm_batch_stats_only", status,
                                "expected false, as model.batchnorm is none");
-    return true;
+    return check_zero_gamma(experiment, status);
 }
 
 static bool check_optimizer(struct experiment *experiment, struct status *status)

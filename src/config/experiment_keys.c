@@ -141,8 +141,11 @@ const struct experiment_key experiment_keys[] = {
     REAL(model, dropout, KEPT, VARIES, "0", "Probability with which dropout sets a value to 0.", FROM(0), BELOW(1)),
     CHOICE(model, init, KEPT, VARIES, "uniform", INIT_CHOICES,
            "Start of weights and biases. uniform: between -1/sqrt(fan_in) and 1/sqrt(fan_in); normal: weights with "
-           "deviation init_std, biases 0."),
+           "deviation init_std, biases 0; he: weights with deviation sqrt(2 / fan_in), biases 0."),
     REAL(model, init_std, KEPT, VARIES, "1e-4", "Standard deviation of the weights with init = normal.", ABOVE(0), TO(100)),
+    BOOLEAN(model, zero_gamma, KEPT, VARIES, "false",
+            "Start gamma of the last batch normalization of each residual block at 0, so that a block begins as what its "
+            "shortcut makes of the input."),
     CHOICE(model, loss, KEPT, VARIES, "fused", LOSS_CHOICES,
            "Softmax and cross-entropy: fused in one step, or as two separate layers with the same results to within "
            "rounding."),

@@ -46,13 +46,13 @@ void init_constant(struct layer *layer, const struct tensor *tensor, double valu
 void init_weight_and_bias(struct layer *layer, const struct init_params *init)
 {
     bool has_bias = layer->parameter_count > 1;
-    if (init->normal) {
-        init_normal(layer, 0, init->std);
+    double fan_in = (double)shape_sample_count(layer->parameter[0].value.shape); /* of (O,I,K,K) */
+    if (init->kind != INIT_UNIFORM_FAN_IN) {
+        init_normal(layer, 0, init->kind == INIT_HE ? sqrt(2 / fan_in) : init->std);
         if (has_bias) init_constant(layer, &layer->parameter[1].value, 0);
         return;
     }
-    struct shape weight = layer->parameter[0].value.shape; /* (O,I,K,K) */
-    double bound = 1 / sqrt((double)shape_sample_count(weight));
+    double bound = 1 / sqrt(fan_in);
     init_uniform(layer, 0, bound);
     if (has_bias) init_uniform(layer, 1, bound);
 }

@@ -28,16 +28,19 @@ enum layer_kind {
 #define LOSS_CHOICES(X) X(LOSS_FUSED, "fused") X(LOSS_SEPARATE, "separate")
 enum loss_kind { LOSS_CHOICES(CHOICE_ENUMERATOR) };
 
-/* The starting values of weights. Biases start in the same uniform interval with INIT_UNIFORM_FAN_IN, at 0 with
- * INIT_NORMAL. */
+/* The starting values of weights. uniform: in +-1/sqrt(fan_in), biases too; normal: N(0, std^2), biases 0; he:
+ * N(0, 2 / fan_in), biases 0, which keeps the size of activations behind a ReLU (He et al. 2015). */
+#define INIT_CHOICES(X) X(INIT_UNIFORM_FAN_IN, "uniform") X(INIT_NORMAL, "normal") X(INIT_HE, "he")
+enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
 struct init_params {
-    bool normal; /* N(0, std^2); else uniform in +-1/sqrt(fan_in) */
-    double std;
+    enum init_kind kind;
+    double std; /* INIT_NORMAL only */
 };
 
 struct batchnorm_spec {
     struct batchnorm_params params;
     bool batch_stats_only; /* normalise by the batch at evaluation too, and keep no running statistics */
+    bool zero_gamma;       /* gamma starts at 0 instead of 1 */
 };
 
 enum {

@@ -24,7 +24,7 @@ bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status)
 
 void layer_batchnorm_init(struct layer *layer)
 {
-    init_constant(layer, &layer->parameter[0].value, 1);
+    init_constant(layer, &layer->parameter[0].value, layer->spec.batchnorm.zero_gamma ? 0 : 1);
     init_constant(layer, &layer->parameter[1].value, 0);
     if (layer->buffer_count == 0) return;
     init_constant(layer, &layer->buffer[0].value, 0);

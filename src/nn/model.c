@@ -54,7 +54,7 @@ static void add(struct spec_list *list, struct layer_spec spec)
 
 static struct init_params init_of(const struct model_params *model)
 {
-    return (struct init_params){model->init == INIT_NORMAL, model->init_std};
+    return (struct init_params){model->init, model->init_std};
 }
 
 static void add_linear(struct spec_list *list, int64_t units)
@@ -62,14 +62,14 @@ static void add_linear(struct spec_list *list, int64_t units)
     add(list, (struct layer_spec){.kind = LAYER_LINEAR, .linear = {.units = units, .init = init_of(list->model)}});
 }
 
-static void add_batchnorm(struct spec_list *list)
+static void add_batchnorm(struct spec_list *list, bool zero_gamma)
 {
     const struct model_params *model = list->model;
     if (model->batchnorm == BATCHNORM_NONE) return;
     struct batchnorm_params params = {model->batchnorm_epsilon, model->batchnorm_momentum};
     bool autodiff = model->batchnorm == BATCHNORM_AUTODIFF;
     add(list, (struct layer_spec){.kind = autodiff ? LAYER_BATCHNORM_AUTODIFF : LAYER_BATCHNORM,
-                                  .batchnorm = {params, model->batchnorm_batch_stats_only}});
+                                  .batchnorm = {params, model->batchnorm_batch_stats_only, zero_gamma}});
 }
 
 static void add_activation(struct spec_list *list)
@@ -85,13 +85,14 @@ static void add_dropout(struct spec_list *list)
         add(list, (struct layer_spec){.kind = LAYER_DROPOUT, .dropout = {list->model->dropout}});
 }
 
-/* Adds the layers that follow each convolution and hidden linear layer, in the user's order. */
+/* Adds the layers that follow each convolution and hidden linear layer, in the user's order. The last convolution of a
+ * residual block has no activation there. */
 static void add_block(struct spec_list *list, bool with_activation)
 {
     for (int i = 0; i < BLOCK_PART_COUNT; i++) {
         switch (list->model->block[i]) {
         case BLOCK_BATCHNORM:
-            add_batchnorm(list);
+            add_batchnorm(list, list->model->zero_gamma && !with_activation);
             break;
         case BLOCK_ACTIVATION:
             if (with_activation) add_activation(list);
@@ -196,7 +197,7 @@ static const char *add_shortcut(struct spec_list *list, const struct feature *fi
     if (stride > LARGEST_STRIDE) stride = LARGEST_STRIDE; /* it leaves one pixel in either case */
     add_conv2d(list, out.c, (struct window){1, stride, 0}, list->model->batchnorm != BATCHNORM_NONE);
     list->specs[list->count - 1].input[0] = x;
-    add_batchnorm(list);
+    add_batchnorm(list, false);
     list->shape = in;
     return name_last(list, "shortcut");
 }

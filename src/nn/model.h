@@ -31,9 +31,6 @@ enum batchnorm_kind { BATCHNORM_CHOICES(CHOICE_ENUMERATOR) };
 #define CONV_BIAS_CHOICES(X) X(CONV_BIAS_TRUE, "true") X(CONV_BIAS_FALSE, "false") X(CONV_BIAS_AUTO, "auto")
 enum conv_bias { CONV_BIAS_CHOICES(CHOICE_ENUMERATOR) };
 
-#define INIT_CHOICES(X) X(INIT_UNIFORM_FAN_IN, "uniform") X(INIT_NORMAL, "normal")
-enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
-
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
 #define BLOCK_CHOICES(X) X(BLOCK_BATCHNORM, "batchnorm") X(BLOCK_ACTIVATION, "activation") X(BLOCK_DROPOUT, "dropout")
 enum block_part { BLOCK_CHOICES(CHOICE_ENUMERATOR) BLOCK_PART_COUNT };
@@ -48,6 +45,7 @@ struct model_params {
     double activation_slope; /* a 0 in the file becomes the activation's usual slope */
     enum batchnorm_kind batchnorm;
     double batchnorm_epsilon, batchnorm_momentum;
+    bool zero_gamma;                 /* gamma of the last batch normalization of a residual block starts at 0 */
     bool batchnorm_batch_stats_only; /* evaluation too uses the batch's statistics; no running ones exist */
     double dropout;
     enum init_kind init;
