@@ -200,6 +200,21 @@ Test(residual, the_summary_tells_what_a_sum_reads)
     backend_destroy(backend);
 }
 
+/* The number that He et al.'s network has with 1x1 convolutions in its shortcuts. */
+Test(residual, resnet20_has_272474_parameters)
+{
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct experiment experiment;
+    struct status status = {0};
+    cr_assert(experiment_load(&experiment, CONFIG_FOLDER "/resnet20.ini", NULL, 0, &status), "%s", status.message);
+    struct network *network = network_from(&experiment, backend, (struct shape){1, 3, 32, 32}, 10, &status);
+    cr_assert(network, "%s", status.message);
+    cr_expect_eq(network->parameter_count, 272474);
+    network_destroy(network);
+    backend_destroy(backend);
+    experiment_free(&experiment);
+}
+
 static double deviation_of(struct backend *backend, const struct tensor *tensor)
 {
     int64_t count = shape_count(tensor->shape);
