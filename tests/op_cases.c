@@ -103,25 +103,25 @@
 #define MOVED(...) MOVED_("MOVED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define MOVED_(text, n, c, h, w, flip_, crop_, cutout_)                                                                \
     CASE(text, OP_GATHER, n, c, h, w, 0, 1,                                                                            \
-         .gather = {true, {.flip = flip_, .crop = crop_, .cutout = cutout_, .seed = 3}})
+         .gather = {.augmented = true, .augment = {.flip = flip_, .crop = crop_, .cutout = cutout_, .seed = 3}})
 #define CHANGED(...) CHANGED_("CHANGED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define CHANGED_(text, n, c, h, w, crop_, mixup_, cutmix_)                                                             \
     CASE(text, OP_GATHER, n, c, h, w, 0, 1,                                                                            \
-         .gather = {true,                                                                                              \
-                    {.flip = true,                                                                                     \
-                     .crop = crop_,                                                                                    \
-                     .cutout = 2,                                                                                      \
-                     .seed = 3,                                                                                        \
-                     .vertical_flip = true,                                                                            \
-                     .rotate = 1 << 29,                                                                                \
-                     .scale = 1 << 14,                                                                                 \
-                     .resized_crop = 1 << 30,                                                                          \
-                     .brightness = 1 << 14,                                                                            \
-                     .contrast = 1 << 14,                                                                              \
-                     .saturation = (c) == 3 ? 1 << 14 : 0,                                                             \
-                     .erase = INT64_C(1) << 31,                                                                        \
-                     .mixup = mixup_,                                                                                  \
-                     .cutmix = cutmix_}})
+         .gather = {.augmented = true,                                                                                 \
+                    .augment = {.flip = true,                                                                          \
+                                .crop = crop_,                                                                         \
+                                .cutout = 2,                                                                           \
+                                .seed = 3,                                                                             \
+                                .vertical_flip = true,                                                                 \
+                                .rotate = 1 << 29,                                                                     \
+                                .scale = 1 << 14,                                                                      \
+                                .resized_crop = 1 << 30,                                                               \
+                                .brightness = 1 << 14,                                                                 \
+                                .contrast = 1 << 14,                                                                   \
+                                .saturation = (c) == 3 ? 1 << 14 : 0,                                                  \
+                                .erase = INT64_C(1) << 31,                                                             \
+                                .mixup = mixup_,                                                                       \
+                                .cutmix = cutmix_}})
 
 /* clang-format off */
 static const struct op_case cases[] = {

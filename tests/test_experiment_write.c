@@ -78,18 +78,19 @@ Test(experiment_write, the_longest_values_survive_being_written)
 
 Test(experiment_write, odd_values_survive_being_written)
 {
-    const char *overrides[] = {
-        "model.kind=convnet",
+    static const char features[] =
         "model.features=64, 64k1, 64k5, 64k5s2p0, 8s3, 8p0, M, M3, M3s2, M3s2p1, M2, A, A1, A4s1p2, "
-        "(8,8k1)+ x2, (8s2p0)+, G",
-        "model.block=dropout,activation,batchnorm",
-        "model.activation=elu",
-        "model.activation_slope=0.30000000000000004",
-        "model.hidden=",
-        "optimizer.learning_rate=0.1234567890123456789",
-        "data.path=a#b;c=[d]: \xC3\xA9",
-        "experiment.name= two words ",
-        "experiment.seed=4294967295"};
+        "(8,8k1)+ x2, (8s2p0)+, G";
+    const char *overrides[] = {"model.kind=convnet",
+                               features,
+                               "model.block=dropout,activation,batchnorm",
+                               "model.activation=elu",
+                               "model.activation_slope=0.30000000000000004",
+                               "model.hidden=",
+                               "optimizer.learning_rate=0.1234567890123456789",
+                               "data.path=a#b;c=[d]: \xC3\xA9",
+                               "experiment.name= two words ",
+                               "experiment.seed=4294967295"};
     struct experiment experiment = load_overrides(overrides, sizeof overrides / sizeof overrides[0]);
     cr_expect_str_eq(experiment.experiment.name, "two words");
     expect_round_trip(&experiment);
