@@ -1,6 +1,6 @@
 /* Batch normalization folded into the filters and biases before it, for evaluation (formulas:
- * reference_batchnorm_fold.c). A thread takes a weight; filters lie as [O][K][K][I], so the weights of an output channel are side by
- * side. */
+ * reference_batchnorm_fold.c). A thread takes a weight; filters lie as [O][K][K][I], so the weights of an output
+ * channel are side by side. */
 #include "cuda_vector.cuh"
 
 __global__ static void fold_kernel(struct cuda_fold task)

@@ -1,6 +1,7 @@
-/* The magnitude of an arena, and the scaling that limits it (formulas: reference_norm.c). A fixed number of blocks sums
- * the squares in double, each block its own elements in an order of their own, so that the bits are the same in every run. The user
- * of the norm adds the sums of the blocks. A norm is one pass over the memory; scaling is a second one. */
+/* The magnitude of an arena, and the scaling that limits it (formulas: reference_norm.c). A fixed number of blocks
+ * sums the squares in double, each block its own elements in an order of their own, so that the bits are the same in
+ * every run. The user of the norm adds the sums of the blocks. A norm is one pass over the memory; scaling is a
+ * second one. */
 #include "cuda_sum.cuh"
 #include "cuda_vector.cuh"
 

@@ -118,8 +118,8 @@ __device__ static void update_rest(const RULE &rule, const typename RULE::factor
     }
 }
 
-/* Each thread strides over the arenas, so that the factors, which one thread of a block computes for all, are computed a
- * few times only. */
+/* Each thread strides over the arenas, so that the factors, which one thread of a block computes for all, are
+ * computed a few times only. */
 template <typename RULE>
 __global__ static void update_kernel(RULE rule, struct arenas arenas, const struct step_state *state)
 {

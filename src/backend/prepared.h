@@ -44,8 +44,8 @@ bool backend_supports(const struct backend *backend, const struct op *op);
 /* The bytes that the op, POOL or NORM, saves for its backward pass where its output has that shape. */
 size_t backend_saved_bytes(const struct backend *backend, const struct op *op, struct shape y);
 
-/* Runs one op outside of programs; operands[slot] is NULL where the slot is empty. Not for OP_CONV2D_BACKWARD, which
- * belongs to a forward op. `input` needs no n. */
+/* Runs one op outside of programs; operands[slot] is NULL where the slot is empty. Not for
+ * OP_CONV2D_BACKWARD and OP_NORM_BACKWARD, which belong to a forward op. `input` needs no n. */
 void backend_run_op(struct backend *backend, struct op op, struct run_input input,
                     const struct tensor *const operands[OP_OPERANDS]);
 #define OPERANDS(...) ((const struct tensor *const[OP_OPERANDS]){__VA_ARGS__})
