@@ -75,12 +75,12 @@ __device__ static void change_saturation(uint8_t *pixels, int plane, int factor)
 }
 
 __global__ static void stage_kernel(struct cuda_images images, struct augment_params augment,
-                                    const struct step_state *state, struct cuda_stage stage)
+                                    struct step_state state, struct cuda_stage stage)
 {
     __shared__ struct augment_picture picture;
     int height = (int)images.height, width = (int)images.width, plane = height * width;
-    int64_t n = blockIdx.x, sample = images.order[state->batch_first + n], bytes = images.channels * plane;
-    uint32_t step = (uint32_t)state->step;
+    int64_t n = blockIdx.x, sample = images.order[state.batch_first + n], bytes = images.channels * plane;
+    uint32_t step = (uint32_t)state.step;
     if (threadIdx.x == 0) {
         picture = augment_picture_draw(augment, step, sample, height, width);
         augment_holes_draw(stage.holes + n * AUGMENT_HOLES, augment, step, sample, height, width);
@@ -101,6 +101,6 @@ cudaError_t cuda_stage_launch(cudaStream_t stream, const struct cuda_images *ima
                               const struct augment_params *augment, const struct step_state *state,
                               struct cuda_stage stage, int64_t n)
 {
-    launch(stream, (unsigned)n, CUDA_BLOCK_SIZE, stage_kernel, *images, *augment, state, stage);
+    launch(stream, (unsigned)n, CUDA_BLOCK_SIZE, stage_kernel, *images, *augment, *state, stage);
     return cudaGetLastError();
 }

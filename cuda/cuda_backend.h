@@ -33,8 +33,10 @@ struct cuda_backend {
     cublasLtHandle_t cublas;
     cudaEvent_t started, stopped; /* for timing candidates */
 
-    struct step_state *state; /* device memory */
-    struct cuda_stage stage;  /* the batch that is augmented, in device memory: grows with the batch */
+    struct step_state next_state; /* as it was set last */
+    bool state_due;               /* the device has not got it yet */
+    struct step_state *state;     /* device memory; cuda_state returns it */
+    struct cuda_stage stage;      /* the batch that is augmented, in device memory: grows with the batch */
     int64_t stage_bytes, stage_samples;
 
     void *workspace; /* memory of cuDNN and cuBLAS; NULL until the first plan */
@@ -98,6 +100,9 @@ void cudnn_batchnorm_install(struct op_function *functions);
 float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument);
 
 void cuda_graphs_forget(struct cuda_backend *cuda);
+
+/* The step's state in device memory, for an op that reads it there. Brings it where no GATHER has. */
+const struct step_state *cuda_state(struct cuda_backend *cuda);
 
 /* The bytes of the taps that a pool saves, for an output y of that shape. */
 size_t cuda_pool_saved_bytes(struct pool_params params, struct shape y);

@@ -68,8 +68,7 @@ static void dataset_free_cuda(struct backend *backend, struct device_dataset *da
     free(dataset);
 }
 
-/* The buffer is always the same, so that a recorded gather stays right. A copy from memory that is not page-locked
- * returns once the source may change. */
+/* A copy from memory that is not page-locked returns once the source may change. */
 static void dataset_set_order(struct backend *backend, struct device_dataset *dataset, const int32_t *order)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
@@ -109,13 +108,15 @@ static void check_augment(const struct cuda_images *images, const struct augment
 static void run_gather(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(!cuda->recording); /* a replayed GATHER would bring the state of an old step */
     const struct device_dataset *dataset = call->input->data;
     const struct cuda_images *images = &dataset->images;
     const struct augment_params *augment = call->op->gather.augmented ? &call->op->gather.augment : NULL;
     const struct tensor *x = &call->tensor[GATHER_X], *labels = &call->tensor[GATHER_LABELS];
     struct shape s = x->shape;
     bool vectors = s.h == 1 && s.w == 1;
-    int64_t first = call->input->state.batch_first;
+    const struct step_state *state = &call->input->state;
+    int64_t first = state->batch_first;
     CHECK(shape_sample_count(s) == images->channels * images->height * images->width);
     CHECK(vectors || s.c == images->channels);
     CHECK(first >= 0 && first + s.n <= dataset->count);
@@ -124,10 +125,11 @@ static void run_gather(struct backend *backend, const struct op_call *call)
     if (augment && augment_is_staged(augment)) {
         reserve_stage(cuda, s.n, shape_sample_count(s));
         stage = cuda->stage;
-        CUDA_CHECK(cuda_stage_launch(cuda->stream, images, augment, cuda->state, stage, s.n));
+        CUDA_CHECK(cuda_stage_launch(cuda->stream, images, augment, state, stage, s.n));
     }
-    CUDA_CHECK(cuda_gather_launch(cuda->stream, cuda->type, images, augment, stage, cuda->state, vectors, s.n, x->data,
-                                  labels->data));
+    CUDA_CHECK(cuda_gather_launch(cuda->stream, cuda->type, images, augment, stage, state, cuda->state, vectors, s.n,
+                                  x->data, labels->data));
+    cuda->state_due = false;
 }
 
 void cuda_data_install(struct backend_table *table, struct op_function *functions)

@@ -1,5 +1,5 @@
-/* The state of a step, and a batch of normalised images straight from the data set's bytes. One kernel reads the place
- * in the epoch, the order and the pixels, moves those that are augmented, normalises, converts, and writes in the
+/* The state of a step, and a batch of normalised images straight from the data set's bytes. One kernel has the state as
+ * an argument and leaves it for the kernels that follow. It reads the order and the pixels, moves those that are augmented, normalises, converts, and writes in the
  * layout of the network's input. Images that are changed in other ways it reads from the stage (cuda_augment.cu). */
 #include "backend/augment_picture.h"
 #include "cuda_vector.cuh"
@@ -51,12 +51,14 @@ enum gather_source { GATHER_PLAIN, GATHER_MOVED, GATHER_STAGED }; /* how the ima
  * which costs less than to write and read a table of moves. */
 template <typename T, enum gather_source SOURCE>
 __global__ static void gather_kernel(struct cuda_images images, struct augment_params augment, struct cuda_stage stage,
-                                     const struct step_state *state, bool vectors, unsigned n, T *x, int32_t *labels)
+                                     struct step_state state, struct step_state *to, bool vectors, unsigned n, T *x,
+                                     int32_t *labels)
 {
     unsigned i = blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     unsigned channels = (unsigned)images.channels, plane = (unsigned)(images.height * images.width);
     unsigned sample_size = channels * plane;
-    const int32_t *order = images.order + state->batch_first;
+    const int32_t *order = images.order + state.batch_first;
+    if (i == 0) *to = state;
     if (i < n) labels[i] = images.labels[order[i]];
     if (i >= n * sample_size) return;
     unsigned sample = i / sample_size, element = i % sample_size;
@@ -66,9 +68,9 @@ __global__ static void gather_kernel(struct cuda_images images, struct augment_p
     int height = (int)images.height, width = (int)images.width, h = (int)place / width, w = (int)place % width;
     bool in_hole = false;
     struct batch_mix mix = {};
-    if (SOURCE == GATHER_STAGED && augment_mixes(&augment)) mix = state->mix;
+    if (SOURCE == GATHER_STAGED && augment_mixes(&augment)) mix = state.mix;
     if (SOURCE == GATHER_MOVED) {
-        struct augment_move move = augment_draw(augment, (uint32_t)state->step, order[sample], height, width);
+        struct augment_move move = augment_draw(augment, (uint32_t)state.step, order[sample], height, width);
         int source = augment_source(&move, h, w, height, width);
         in_hole = source < 0;
         if (!in_hole) place = (unsigned)source;
@@ -87,22 +89,23 @@ __global__ static void gather_kernel(struct cuda_images images, struct augment_p
 
 template <typename T>
 static cudaError_t gather(cudaStream_t stream, const struct cuda_images *images, const struct augment_params *augment,
-                          struct cuda_stage stage, const struct step_state *state, bool vectors, int64_t n, void *x,
-                          int32_t *labels)
+                          struct cuda_stage stage, const struct step_state *state, struct step_state *to, bool vectors,
+                          int64_t n, void *x, int32_t *labels)
 {
     unsigned blocks = blocks_for(n * images->channels * images->height * images->width, CUDA_BLOCK_SIZE);
     struct augment_params params = augment ? *augment : augment_params{};
     auto kernel = stage.pixels ? gather_kernel<T, GATHER_STAGED>
                   : augment    ? gather_kernel<T, GATHER_MOVED>
                                : gather_kernel<T, GATHER_PLAIN>;
-    launch(stream, blocks, CUDA_BLOCK_SIZE, kernel, *images, params, stage, state, vectors, (unsigned)n, (T *)x,
-           labels);
+    launch(stream, blocks, CUDA_BLOCK_SIZE, kernel, *images, params, stage, *state, to, vectors, (unsigned)n,
+           (T *)x, labels);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_gather_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_images *images,
                                const struct augment_params *augment, struct cuda_stage stage,
-                               const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels)
+                               const struct step_state *state, struct step_state *to, bool vectors, int64_t n, void *x,
+                               int32_t *labels)
 {
-    return CUDA_DISPATCH(type, gather, stream, images, augment, stage, state, vectors, n, x, labels);
+    return CUDA_DISPATCH(type, gather, stream, images, augment, stage, state, to, vectors, n, x, labels);
 }

@@ -3,7 +3,8 @@
  * The first time, a body runs as it is, which lets the libraries load their code, choose their algorithms and take
  * their memory. The second time its launches are recorded and become a graph. From then on the graph is launched, one
  * call instead of some hundred. The values that change from step to step lie in device memory at fixed addresses: the
- * state (set by a kernel that carries it as an argument, so that nothing waits), the order of the epoch, the metrics.
+ * state, the order of the epoch, the metrics. The GATHER, which no step records, brings the state: it has it as an
+ * argument and writes it there. A program without one gets it from a kernel of its own before the graph.
  * Whenever memory is freed, a recording may hold an address of it, so every body starts over.
  *
  * The candidates for a convolution or a product are timed the same way, as graphs. */
@@ -12,7 +13,17 @@
 static void graph_set_state(struct backend *backend, const struct step_state *state)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    CUDA_CHECK(cuda_state_set(cuda->stream, cuda->state, state));
+    cuda->next_state = *state;
+    cuda->state_due = true;
+}
+
+const struct step_state *cuda_state(struct cuda_backend *cuda)
+{
+    if (!cuda->state_due) return cuda->state;
+    CHECK(!cuda->recording);
+    CUDA_CHECK(cuda_state_set(cuda->stream, cuda->state, &cuda->next_state));
+    cuda->state_due = false;
+    return cuda->state;
 }
 
 static void forget(struct cuda_recording *recording)
@@ -57,6 +68,7 @@ static void graph_run(struct backend *backend, void (*body)(void *), void *argum
         body(argument);
         return;
     }
+    cuda_state(cuda);
     struct cuda_recording *recording = find(cuda, body, argument);
     if (!recording->body || recording->generation != cuda->generation) {
         forget(recording);

@@ -49,15 +49,16 @@ struct cuda_stage {
     struct augment_box *holes; /* cuda_stage_hole_bytes(n) */
 };
 size_t cuda_stage_hole_bytes(int64_t n);
-/* Fills the stage (cuda_augment.cu). */
+/* Fills the stage (cuda_augment.cu). `state` is in host memory here and below. */
 cudaError_t cuda_stage_launch(cudaStream_t stream, const struct cuda_images *images,
                               const struct augment_params *augment, const struct step_state *state,
                               struct cuda_stage stage, int64_t n);
 /* x of n samples: [n][H*W][C] for images, [n][C*H*W] in the order of the file for vectors; labels (n). augment may be
- * NULL; its images come from the stage where that has pixels. */
+ * NULL; its images come from the stage where that has pixels. Copies the state to `to`, in device memory. */
 cudaError_t cuda_gather_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_images *images,
                                const struct augment_params *augment, struct cuda_stage stage,
-                               const struct step_state *state, bool vectors, int64_t n, void *x, int32_t *labels);
+                               const struct step_state *state, struct step_state *to, bool vectors, int64_t n, void *x,
+                               int32_t *labels);
 
 /* --- element by element: `count` elements --- */
 cudaError_t cuda_activation_forward_launch(cudaStream_t stream, enum cuda_type type, struct activation_params params,

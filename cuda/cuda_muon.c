@@ -65,5 +65,5 @@ void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, co
     CUDA_CHECK(cuda_norm_launch(cuda->stream, m->rows * m->columns, m->x, cuda->norm_sums));
     CUDA_CHECK(cuda_muon_normalize_launch(cuda->stream, m, cuda->norm_sums));
     for (int i = 0; i < MUON_ITERATIONS; i++) iterate(cuda, plan);
-    CUDA_CHECK(cuda_muon_step_launch(cuda->stream, update, cuda->state, m));
+    CUDA_CHECK(cuda_muon_step_launch(cuda->stream, update, cuda_state(cuda), m));
 }

@@ -31,7 +31,7 @@ static void run_update(struct backend *backend, const struct op_call *call)
     if (call->plan)
         cuda_muon_update(cuda, call->plan, &update);
     else
-        CUDA_CHECK(cuda_update_launch(cuda->stream, &update, cuda->state, cuda->multiprocessors));
+        CUDA_CHECK(cuda_update_launch(cuda->stream, &update, cuda_state(cuda), cuda->multiprocessors));
 }
 
 static void run_average(struct backend *backend, const struct op_call *call)
@@ -40,7 +40,7 @@ static void run_average(struct backend *backend, const struct op_call *call)
     const struct tensor *average = &call->tensor[AVERAGE_AVERAGE], *w = &call->tensor[AVERAGE_W];
     int64_t count = shape_count(average->shape);
     if (count == 0) return;
-    CUDA_CHECK(cuda_average_launch(cuda->stream, call->op->average, cuda->state, count, average->data, w->data));
+    CUDA_CHECK(cuda_average_launch(cuda->stream, call->op->average, cuda_state(cuda), count, average->data, w->data));
 }
 
 void cuda_optimizer_install(struct op_function *functions)

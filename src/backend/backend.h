@@ -291,7 +291,7 @@ struct backend_table {
     /* Optional. Changes a finished program, whose tensors have no places yet, where this device knows better: the results
      * stay as they are, or change within rounding where the ops allow it. Called once (program_finish). */
     void (*rewrite)(struct backend *backend, struct program *program);
-    /* Optional. Brings the state of the next operations to the device, for a backend that replays recorded ones. */
+    /* Optional. Sets the state of the operations that come next, for a backend that replays recorded ones. */
     void (*set_state)(struct backend *backend, const struct step_state *state);
     /* Optional; without it body(argument) is called. Runs body(argument), a fixed sequence of operations on fixed
      * addresses. A backend may record the first run of a (body, argument) and replay it afterwards. */

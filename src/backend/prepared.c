@@ -154,12 +154,19 @@ static struct prepared_batch *find_batch(struct prepared *prepared, const struct
     return batch;
 }
 
+/* The first op behind the once part and the GATHER. */
+static int first_of_body(const struct program *program)
+{
+    int first = program->once_count;
+    while (first < program->op_count && program->ops[first].kind == OP_GATHER) first++;
+    return first;
+}
+
 static void run_body(void *argument)
 {
     const struct prepared_batch *batch = argument;
     struct prepared *prepared = batch->prepared;
-    set_batch(prepared, batch->input.n);
-    for (int i = prepared->program->once_count; i < prepared->program->op_count; i++)
+    for (int i = first_of_body(prepared->program); i < prepared->program->op_count; i++)
         run_op(prepared, i, &batch->input);
 }
 
@@ -172,8 +179,10 @@ void prepared_run(struct prepared *prepared, const struct run_input *input)
         return;
     }
     set_state(prepared, input);
+    set_batch(prepared, input->n);
     batch->input = *input;
-    for (int i = 0; i < prepared->program->once_count && input->refresh; i++) run_op(prepared, i, &batch->input);
+    for (int i = input->refresh ? 0 : prepared->program->once_count; i < first_of_body(prepared->program); i++)
+        run_op(prepared, i, &batch->input);
     if (backend->table->run)
         backend->table->run(backend, run_body, batch);
     else

@@ -76,7 +76,8 @@ void prepared_free(struct prepared *prepared); /* NULL is allowed */
  * weight, or with its rstd. For `prepare`: backward may use what forward keeps in its plan. */
 const struct op_call *prepared_forward_call(const struct prepared *prepared, const struct op_call *backward);
 
-/* Runs the program. The backend may record the ops of a batch size and data set, and replay them afterwards. */
+/* Runs the program. The backend may record the ops of a batch size and data set, and replay them afterwards. The once
+ * part and the GATHER at the beginning are started anew in each run. */
 void prepared_run(struct prepared *prepared, const struct run_input *input);
 
 /* Runs the ops one by one, none recorded. done (or NULL) is called after each. */
