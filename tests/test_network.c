@@ -425,3 +425,30 @@ Test(network, dropout_at_the_end_copies_in_evaluation)
     for (int k = 0; k < 2; k++) free(y[k]), network_destroy(networks[k]);
     backend_destroy(backend);
 }
+
+/* Returns the number of pooling ops in the training program of the config's network. */
+static int count_pools(struct backend *backend, const char *text)
+{
+    struct network *network = build_in(backend, text);
+    const struct network_request request = {
+        .mode = LAYER_TRAIN, .n = 2, .last = network->layer_count, .loss = true, .backward = true};
+    struct network_program made = network_write(network, &request);
+    int pools = 0;
+    for (int i = 0; i < made.program->op_count; i++)
+        pools += made.program->ops[i].kind == OP_POOL || made.program->ops[i].kind == OP_POOL_BACKWARD;
+    program_free(made.program);
+    network_destroy(network);
+    return pools;
+}
+
+/* A pool whose window is one pixel is an identity: it stays in the table of layers and takes no operation. */
+Test(network, pool_of_one_pixel_takes_no_operation)
+{
+    struct backend *backend = backend_of(PRECISION_FP64, 1);
+    cr_expect_eq(count_pools(backend, "[model]\nkind = convnet\nfeatures = A, 4, A, M1\n"), 0);
+    cr_expect_eq(count_pools(backend, "[model]\nkind = convnet\nfeatures = 4, A1s2\n"), 2);
+    struct network *network = build_in(backend, "[model]\nkind = convnet\nfeatures = A, 4, A\nhidden = 5\n");
+    cr_expect_eq(network->group_count, network->layer_count, "a layer has no row in the table");
+    network_destroy(network);
+    backend_destroy(backend);
+}

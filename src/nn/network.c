@@ -192,6 +192,16 @@ static void init_layers(struct network *network)
     }
 }
 
+/* Adds `count` layers as a group. Those before it that have no group are groups of their own: they have no op, since their
+ * output is what they read. */
+static void add_group(struct network *network, int first, int count)
+{
+    const struct layer_group *last = &network->groups[network->group_count - 1];
+    for (int i = network->group_count > 0 ? last->first + last->count : 0; i < first; i++)
+        network->groups[network->group_count++] = (struct layer_group){i, 1};
+    if (count > 0) network->groups[network->group_count++] = (struct layer_group){first, count};
+}
+
 /* Finds which layers the backend does as one: the forward ops of training say so. */
 static void find_groups(struct network *network)
 {
@@ -201,9 +211,10 @@ static void find_groups(struct network *network)
     for (int i = 0, next = 0; i < made.program->op_count; i++) {
         const struct op *op = &made.program->ops[i];
         if (op->layer < next) continue; /* another op of the same layer */
-        network->groups[network->group_count++] = (struct layer_group){op->layer, op->layer_count};
+        add_group(network, op->layer, op->layer_count);
         next = op->layer + op->layer_count;
     }
+    add_group(network, network->layer_count, 0);
     program_free(made.program);
 }
 
