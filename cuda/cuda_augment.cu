@@ -74,8 +74,8 @@ __device__ static void change_saturation(uint8_t *pixels, int plane, int factor)
     }
 }
 
-__global__ static void stage_kernel(struct cuda_images images, struct augment_params augment,
-                                    struct step_state state, struct cuda_stage stage)
+__global__ static void stage_kernel(struct cuda_images images, struct augment_params augment, struct step_state state,
+                                    struct cuda_stage stage)
 {
     __shared__ struct augment_picture picture;
     int height = (int)images.height, width = (int)images.width, plane = height * width;

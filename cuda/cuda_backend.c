@@ -126,6 +126,7 @@ static void make_tables(struct cuda_backend *cuda)
     cuda_boundary_install(table);
     cuda_graph_install(table);
     cuda_peak_install(table);
+    cuda_rewrite_install(table);
     cuda_data_install(table, functions);
     cuda_conv2d_install(functions);
     cuda_pool_install(functions);

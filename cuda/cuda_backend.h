@@ -79,6 +79,7 @@ void cuda_need_workspace(struct cuda_backend *cuda);
 void cuda_boundary_install(struct backend_table *table);
 void cuda_graph_install(struct backend_table *table);
 void cuda_peak_install(struct backend_table *table);
+void cuda_rewrite_install(struct backend_table *table);
 void cuda_data_install(struct backend_table *table, struct op_function *functions);
 void cuda_conv2d_install(struct op_function *functions);
 void cuda_pool_install(struct op_function *functions);

@@ -15,9 +15,12 @@ static bool supports(const struct backend *backend, const struct op *op)
 {
     static const int addend[] = {
         [OP_NORM] = NORM_ADDEND, [OP_NORM_EVALUATE] = NORM_EVALUATE_ADDEND, [OP_NORM_BACKWARD] = NORM_BACKWARD_ADDEND};
-    if (op->tensor[addend[op->kind]] >= 0) return false;
+    bool moved = (op->kind == OP_NORM && op->tensor[NORM_BIAS] >= 0) ||
+                 (op->kind == OP_NORM_BACKWARD && op->tensor[NORM_BACKWARD_DBIAS] >= 0);
+    bool cudnn = ((const struct cuda_backend *)backend)->options.cudnn_batchnorm;
+    if (op->tensor[addend[op->kind]] >= 0 || (moved && cudnn)) return false;
     if (op->norm.activation.kind == ACTIVATION_NONE) return !op->norm.pooled;
-    if (((const struct cuda_backend *)backend)->options.cudnn_batchnorm) return false;
+    if (cudnn) return false;
     return !op->norm.pooled || supports_pool(op->norm.pool);
 }
 
@@ -73,6 +76,7 @@ void cuda_batchnorm_forward(struct backend *backend, const struct op_call *call)
     task.mean = t[NORM_MEAN].data, task.rstd = t[NORM_RSTD].data;
     task.running_mean = t[NORM_RUNNING_MEAN].data, task.running_var = t[NORM_RUNNING_VAR].data;
     task.saved = t[NORM_SAVED].data;
+    task.bias = t[NORM_BIAS].data;
     CUDA_CHECK(cuda_batchnorm_forward_launch(cuda->stream, cuda->type, &task));
 }
 
@@ -99,6 +103,7 @@ void cuda_batchnorm_backward(struct backend *backend, const struct op_call *call
     task.saved = t[NORM_BACKWARD_SAVED].data;
     task.dx = dx->data;
     task.dgamma = t[NORM_BACKWARD_DGAMMA].data, task.dbeta = t[NORM_BACKWARD_DBETA].data;
+    task.dbias = t[NORM_BACKWARD_DBIAS].data;
     CHECK(task.dgamma && task.dbeta);
     CUDA_CHECK(cuda_batchnorm_backward_launch(cuda->stream, cuda->type, &task));
 }

@@ -16,11 +16,21 @@ __device__ inline void keep_statistics(const task_t &task, int64_t c, float mean
     float values = (float)task.shape.m;
     task.mean[c] = mean;
     task.rstd[c] = rstd;
-    if (task.running_mean) task.running_mean[c] = (1 - task.momentum) * task.running_mean[c] + task.momentum * mean;
+    if (task.running_mean) {
+        float whole = task.bias ? mean + task.bias[c] : mean;
+        task.running_mean[c] = (1 - task.momentum) * task.running_mean[c] + task.momentum * whole;
+    }
     if (task.running_var) {
         float unbiased = values > 1 ? values / (values - 1) : 1;
         task.running_var[c] = (1 - task.momentum) * task.running_var[c] + task.momentum * (variance * unbiased);
     }
+}
+
+/* Stores the gradients of the parameters, in one thread per channel. */
+__device__ inline void keep_gradients(const task_t &task, int64_t c, float dgamma, float dbeta)
+{
+    task.dgamma[c] = dgamma, task.dbeta[c] = dbeta;
+    if (task.dbias) task.dbias[c] = 0;
 }
 
 /* --- the operations that are fused with it --- */

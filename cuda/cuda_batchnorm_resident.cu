@@ -144,7 +144,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS,
     int64_t c = at.tile + threadIdx.x;
     if (threadIdx.x < TILE && c < task.shape.c) {
         float dgamma = task.rstd[c] * total[0], dbeta = total[1];
-        if (at.rank == 0) task.dgamma[c] = dgamma, task.dbeta[c] = dbeta;
+        if (at.rank == 0) keep_gradients(task, c, dgamma, dbeta);
         set_constants(constants, (int)threadIdx.x, task, c, dgamma, dbeta);
     }
     cluster_barrier(blocks);

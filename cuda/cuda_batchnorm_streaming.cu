@@ -224,7 +224,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS, 1) static void gradient_sums_kerne
         if (!last_of_tile(task.scratch.counters)) return;
         writes = sum_chunks<LANES>(task.shape, task.scratch.partial, total, shares);
     }
-    if (writes) task.dgamma[c] = task.rstd[c] * total[0], task.dbeta[c] = total[1];
+    if (writes) keep_gradients(task, c, task.rstd[c] * total[0], total[1]);
 }
 
 template <typename T, int LANES, typename F>

@@ -97,8 +97,8 @@ static cudaError_t gather(cudaStream_t stream, const struct cuda_images *images,
     auto kernel = stage.pixels ? gather_kernel<T, GATHER_STAGED>
                   : augment    ? gather_kernel<T, GATHER_MOVED>
                                : gather_kernel<T, GATHER_PLAIN>;
-    launch(stream, blocks, CUDA_BLOCK_SIZE, kernel, *images, params, stage, *state, to, vectors, (unsigned)n,
-           (T *)x, labels);
+    launch(stream, blocks, CUDA_BLOCK_SIZE, kernel, *images, params, stage, *state, to, vectors, (unsigned)n, (T *)x,
+           labels);
     return cudaGetLastError();
 }
 

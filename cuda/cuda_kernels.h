@@ -127,8 +127,10 @@ struct cuda_batchnorm {
     const float *gamma, *beta;         /* (C), as below; NULL in an evaluation (with running_*): x is normalised */
     float *mean, *rstd;                /* written by forward, read by backward */
     float *running_mean, *running_var; /* NULL: not kept; read by evaluate */
+    const float *bias;                 /* (C), for running_mean alone, or NULL */
     void *y, *dx;                      /* (M,C), y pooled (N*P*Q,C); dx may be NULL */
     float *dgamma, *dbeta;
+    float *dbias; /* becomes 0; may be NULL */
     /* The operations that are fused with it. */
     bool activated;
     enum activation activation;

@@ -379,3 +379,67 @@ Test(ops_by_hand, dropout_draws)
 {
     with_each_backend(dropout_draws);
 }
+
+/* The tensors of a normalization of 3 samples of 5 channels. */
+enum { NORM_TENSORS = 13 };
+static const struct shape norm_x = {3, 5, 2, 2};
+
+static struct tensor norm_tensor(struct backend *backend, enum tensor_kind kind, uint32_t stream)
+{
+    struct shape shape = kind == TENSOR_ACTIVATION ? norm_x : shape_vector(norm_x.c);
+    double values[60];
+    support_fill(values, shape_count(shape), 7, stream, 0.5, 1);
+    return support_tensor(backend, kind, shape, values);
+}
+
+/* Runs NORM and NORM_BACKWARD, with a bias or without: y, running_mean, running_var, mean, dx, dgamma, dbeta, dbias. */
+static void run_norm(struct backend *backend, bool with_bias, double *results[8])
+{
+    struct tensor t[NORM_TENSORS];
+    for (int i = 0; i < NORM_TENSORS; i++)
+        t[i] = norm_tensor(backend, i < 4 ? TENSOR_ACTIVATION : TENSOR_VECTOR, (uint32_t)i);
+    struct tensor *x = &t[0], *y = &t[1], *dy = &t[2], *dx = &t[3], *gamma = &t[4], *beta = &t[5], *mean = &t[6];
+    struct tensor *rstd = &t[7], *running_mean = &t[8], *running_var = &t[9], *dgamma = &t[10], *dbeta = &t[11];
+    struct tensor bias = norm_tensor(backend, TENSOR_VECTOR, 20), *dbias = &t[12];
+    struct op op = op_make(OP_NORM), backward = op_make(OP_NORM_BACKWARD);
+    op.norm = backward.norm = (struct batchnorm_fused_params){{1e-5, 0.25}, {.kind = ACTIVATION_NONE}, .pooled = false};
+    backend_run_op(backend, op, still,
+                   OPERANDS([NORM_X] = x, [NORM_GAMMA] = gamma, [NORM_BETA] = beta, [NORM_Y] = y, [NORM_MEAN] = mean,
+                            [NORM_RSTD] = rstd, [NORM_RUNNING_MEAN] = running_mean, [NORM_RUNNING_VAR] = running_var,
+                            [NORM_BIAS] = with_bias ? &bias : NULL));
+    backend_run_op(backend, backward, still,
+                   OPERANDS([NORM_BACKWARD_X] = x, [NORM_BACKWARD_GAMMA] = gamma, [NORM_BACKWARD_BETA] = beta,
+                            [NORM_BACKWARD_MEAN] = mean, [NORM_BACKWARD_RSTD] = rstd, [NORM_BACKWARD_DY] = dy,
+                            [NORM_BACKWARD_DX] = dx, [NORM_BACKWARD_DGAMMA] = dgamma, [NORM_BACKWARD_DBETA] = dbeta,
+                            [NORM_BACKWARD_DBIAS] = with_bias ? dbias : NULL));
+    const struct tensor *of[] = {y, running_mean, running_var, mean, dx, dgamma, dbeta, dbias};
+    for (int i = 0; i < 8; i++) results[i] = support_read(backend, of[i]);
+    for (int i = 0; i < NORM_TENSORS; i++) tensor_free(backend, &t[i]);
+    tensor_free(backend, &bias);
+}
+
+/* A bias that was taken from the convolution before moves running_mean and nothing else, and has no gradient. */
+static void norm_with_a_bias(struct backend *backend, const struct variant *variant)
+{
+    struct op op = op_make(OP_NORM);
+    op.norm.activation.kind = ACTIVATION_NONE;
+    op.tensor[NORM_BIAS] = 0;
+    if (!backend_supports(backend, &op)) return;
+    double *plain[8], *with[8], bias[5];
+    run_norm(backend, false, plain), run_norm(backend, true, with);
+    support_fill(bias, norm_x.c, 7, 20, 0.5, 1);
+    for (int i = 0; i < 7; i++)
+        for (int64_t k = 0; k < (i == 0 || i == 4 ? shape_count(norm_x) : norm_x.c); k++) {
+            double moved = i == 1 ? 0.25 * bias[k] : 0;  /* by the momentum */
+            double bound = i == 1 ? 8 * FLT_EPSILON : 0; /* two sums of numbers below 4 */
+            cr_expect(fabs(with[i][k] - plain[i][k] - moved) <= bound, "%s, result %d [%d]: %g, without bias %g",
+                      variant->name, i, (int)k, with[i][k], plain[i][k]);
+        }
+    for (int64_t c = 0; c < norm_x.c; c++) cr_expect(with[7][c] == 0, "%s: dbias %g", variant->name, with[7][c]);
+    for (int i = 0; i < 8; i++) free(plain[i]), free(with[i]);
+}
+
+Test(ops_by_hand, norm_with_a_bias)
+{
+    with_each_backend(norm_with_a_bias);
+}

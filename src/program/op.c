@@ -153,7 +153,8 @@ static const struct op_row norm_row = {
                 [NORM_Y] = WRITE("y"),
                 [NORM_MEAN] = WRITE("mean"),
                 [NORM_RSTD] = WRITE("rstd"),
-                [NORM_SAVED] = OPTIONAL_WRITE("saved")},
+                [NORM_SAVED] = OPTIONAL_WRITE("saved"),
+                [NORM_BIAS] = OPTIONAL_READ("bias")},
     .output = NORM_Y,
     .shape = norm_shape,
     .gradient = norm_gradient,
@@ -185,7 +186,8 @@ static const struct op_row norm_backward_row = {
                 [NORM_BACKWARD_DX] = OPTIONAL_WRITE("dx"),
                 [NORM_BACKWARD_DADDEND] = OPTIONAL_WRITE("daddend"),
                 [NORM_BACKWARD_DGAMMA] = OPTIONAL_WRITE("dgamma"),
-                [NORM_BACKWARD_DBETA] = OPTIONAL_WRITE("dbeta")},
+                [NORM_BACKWARD_DBETA] = OPTIONAL_WRITE("dbeta"),
+                [NORM_BACKWARD_DBIAS] = OPTIONAL_WRITE("dbias")},
     .output = -1,
 };
 

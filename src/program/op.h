@@ -49,7 +49,7 @@ struct gradient;
 enum op_kind { OP_KINDS(OP_ENUM) OP_KIND_COUNT };
 #undef OP_ENUM
 
-enum { OP_OPERANDS = 12 };
+enum { OP_OPERANDS = 13 };
 
 /* The slots of each kind. A name in brackets may be left out (-1). */
 
@@ -77,7 +77,8 @@ enum {
  * activation, then the pool where `pooled` -> y (N,C,H,W), or (N,C,P,Q) where pooled. gamma, beta, mean, rstd: (C).
  * [running_mean] and [running_var] are moved in place. mean = mu and rstd = 1/sqrt(var + eps) are saved for the
  * backward pass, and so is [saved], what the backend's pool keeps for its own. The values between the parts are kept
- * nowhere. */
+ * nowhere. [bias] (C) is one that a backend's rewrite took from the convolution before: y does not depend on it, so it
+ * is only added to the mean by which running_mean moves. */
 enum {
     NORM_X,
     NORM_GAMMA,
@@ -88,7 +89,8 @@ enum {
     NORM_Y,
     NORM_MEAN,
     NORM_RSTD,
-    NORM_SAVED
+    NORM_SAVED,
+    NORM_BIAS
 };
 /* The same by the statistics [mean] and [var] (C). Without gamma, beta, mean and var, x is normalised already (FOLD),
  * and only the rest is computed. */
@@ -101,7 +103,8 @@ enum {
     NORM_EVALUATE_ADDEND,
     NORM_EVALUATE_Y
 };
-/* dy, shaped as y -> [dx], [daddend], [dgamma], [dbeta]. The activation's input is computed again from x. */
+/* dy, shaped as y -> [dx], [daddend], [dgamma], [dbeta]. The activation's input is computed again from x. [dbias], the
+ * gradient of the bias that NORM may have, is 0. */
 enum {
     NORM_BACKWARD_X,
     NORM_BACKWARD_GAMMA,
@@ -114,7 +117,8 @@ enum {
     NORM_BACKWARD_DX,
     NORM_BACKWARD_DADDEND,
     NORM_BACKWARD_DGAMMA,
-    NORM_BACKWARD_DBETA
+    NORM_BACKWARD_DBETA,
+    NORM_BACKWARD_DBIAS
 };
 /* x (N,C,H,W) -> y (N,C,P,Q), [saved] as in NORM; and back (struct pool_params). */
 enum { POOL_X, POOL_Y, POOL_SAVED };

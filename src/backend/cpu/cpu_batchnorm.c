@@ -203,7 +203,7 @@ static bool supports_parts(const struct batchnorm_fused_params *params)
 static bool supports_norm(const struct backend *backend, const struct op *op)
 {
     (void)backend;
-    return op->tensor[NORM_ADDEND] < 0 && supports_parts(&op->norm);
+    return op->tensor[NORM_ADDEND] < 0 && op->tensor[NORM_BIAS] < 0 && supports_parts(&op->norm);
 }
 
 /* An x that is normalised already takes at least an activation. */
@@ -218,7 +218,7 @@ static bool supports_norm_backward(const struct backend *backend, const struct o
 {
     (void)backend;
     return op->tensor[NORM_BACKWARD_ADDEND] < 0 && op->tensor[NORM_BACKWARD_DGAMMA] >= 0 &&
-           op->tensor[NORM_BACKWARD_DBETA] >= 0 && supports_parts(&op->norm);
+           op->tensor[NORM_BACKWARD_DBETA] >= 0 && op->tensor[NORM_BACKWARD_DBIAS] < 0 && supports_parts(&op->norm);
 }
 
 static size_t norm_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)

@@ -3,7 +3,8 @@
  *
  *   mu = 1/B sum_s x_s,   var = 1/B sum_s (x_s - mu)^2,   rstd = 1 / sqrt(var + eps)
  *   xhat_s = (x_s - mu) rstd,   u_s = gamma xhat_s + beta + addend_s,   y = pool(f(u))
- *   running_mean <- (1 - momentum) running_mean + momentum mu
+ *   running_mean <- (1 - momentum) running_mean + momentum (mu + bias)          (bias: where the convolution before has
+ *                                                                               left one out, else 0; dbias = 0)
  *   running_var  <- (1 - momentum) running_var  + momentum var B / (B - 1)      (var where B = 1)
  *
  * Backward, from dz, the gradient of f(u), which the pool brings:
@@ -73,6 +74,7 @@ void reference_norm(struct backend *backend, const struct op_call *call)
     const struct tensor *x = &call->tensor[NORM_X];
     double *mu = call->tensor[NORM_MEAN].data, *rstd = call->tensor[NORM_RSTD].data;
     double *running_mean = call->tensor[NORM_RUNNING_MEAN].data, *running_var = call->tensor[NORM_RUNNING_VAR].data;
+    const double *bias = call->tensor[NORM_BIAS].data;
     double b = (double)(x->shape.n * x->shape.h * x->shape.w);
     (void)backend;
     for (int64_t c = 0; c < x->shape.c; c++) {
@@ -80,7 +82,8 @@ void reference_norm(struct backend *backend, const struct op_call *call)
         take_statistics(x, c, &mu[c], &var);
         unbiased = b > 1 ? var * b / (b - 1) : var;
         rstd[c] = 1 / sqrt(var + params.epsilon);
-        if (running_mean) running_mean[c] = (1 - params.momentum) * running_mean[c] + params.momentum * mu[c];
+        double mean = bias ? mu[c] + bias[c] : mu[c];
+        if (running_mean) running_mean[c] = (1 - params.momentum) * running_mean[c] + params.momentum * mean;
         if (running_var) running_var[c] = (1 - params.momentum) * running_var[c] + params.momentum * unbiased;
     }
     struct norm norm = {.shape = x->shape,
@@ -159,8 +162,9 @@ void reference_norm_backward(struct backend *backend, const struct op_call *call
                               .beta = call->tensor[NORM_BACKWARD_BETA].data,
                               .mu = call->tensor[NORM_BACKWARD_MEAN].data,
                               .rstd = call->tensor[NORM_BACKWARD_RSTD].data};
-    double *du = find_activation_gradient(call, &norm);
+    double *du = find_activation_gradient(call, &norm), *dbias = call->tensor[NORM_BACKWARD_DBIAS].data;
     (void)backend;
     for (int64_t c = 0; c < norm.shape.c; c++) write_gradients(call, &norm, c, du);
+    for (int64_t c = 0; dbias && c < norm.shape.c; c++) dbias[c] = 0;
     free(du);
 }

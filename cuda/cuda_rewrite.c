@@ -1,0 +1,78 @@
+/* Rewrites a finished program for CUDA, unless `backend.fuse = false`.
+ *
+ * A convolution's bias before a batch normalization is in vain: the batch's mean takes it out again. Only running_mean
+ * sees it, by which evaluations normalise what has the bias. So it moves to the NORM, which adds it there. In exact
+ * arithmetic its gradient is 0, and that is what the optimizer gets: a sum of dy would give it rounding errors, and the
+ * step would cost a pass over y and one over dy. */
+#include "backend/prepared.h"
+#include "cuda_backend.h"
+#include "program/passes.h"
+
+/* The op by which a bias leaves the program: the only NORM that reads y as its x, and its backward pass. */
+struct norm_pair {
+    struct op *norm, *backward; /* backward is NULL in a program without gradients */
+};
+
+/* Finds the pair. False where anything else reads y. */
+static bool find_pair(struct program *program, int y, struct norm_pair *pair)
+{
+    *pair = (struct norm_pair){0};
+    if (program->tensors[y].keep) return false;
+    for (int i = 0; i < program->op_count; i++) {
+        struct op *op = &program->ops[i];
+        bool forward = op->kind == OP_NORM && op->tensor[NORM_X] == y && op->tensor[NORM_ADDEND] != y;
+        bool backward = op->kind == OP_NORM_BACKWARD && op->tensor[NORM_BACKWARD_X] == y;
+        if (forward && !pair->norm)
+            pair->norm = op;
+        else if (backward)
+            pair->backward = op;
+        else if (op_reads(op, y))
+            return false;
+    }
+    return pair->norm;
+}
+
+static struct op *find_backward(struct program *program, int weight)
+{
+    for (int i = 0; i < program->op_count; i++)
+        if (program->ops[i].kind == OP_CONV2D_BACKWARD && program->ops[i].tensor[CONV2D_BACKWARD_WEIGHT] == weight)
+            return &program->ops[i];
+    return NULL;
+}
+
+/* Moves the bias of op i to the NORM behind it, where there is one that takes it. */
+static void move_bias(struct program *program, int i)
+{
+    struct op *conv2d = &program->ops[i];
+    struct norm_pair pair;
+    if (conv2d->kind != OP_CONV2D || conv2d->tensor[CONV2D_BIAS] < 0) return;
+    if (!find_pair(program, conv2d->tensor[CONV2D_Y], &pair)) return;
+    struct op *back = find_backward(program, conv2d->tensor[CONV2D_WEIGHT]);
+    int dbias = back ? back->tensor[CONV2D_BACKWARD_DBIAS] : -1;
+    if (dbias >= 0 && !pair.backward) return;
+    struct op norm = *pair.norm;
+    if (norm.tensor[NORM_RUNNING_MEAN] >= 0) norm.tensor[NORM_BIAS] = conv2d->tensor[CONV2D_BIAS];
+    if (!backend_supports(program->backend, &norm)) return;
+    if (dbias >= 0) {
+        struct op gradient = *pair.backward;
+        gradient.tensor[NORM_BACKWARD_DBIAS] = dbias;
+        if (!backend_supports(program->backend, &gradient)) return;
+        *pair.backward = gradient;
+        back->tensor[CONV2D_BACKWARD_DBIAS] = -1;
+    }
+    *pair.norm = norm;
+    conv2d->tensor[CONV2D_BIAS] = -1;
+}
+
+static void cuda_rewrite(struct backend *backend, struct program *program)
+{
+    if (!backend->fuse) return;
+    struct program_versions *before = program_versions_take(program);
+    for (int i = 0; i < program->op_count; i++) move_bias(program, i);
+    program_check(program, before);
+}
+
+void cuda_rewrite_install(struct backend_table *table)
+{
+    table->rewrite = cuda_rewrite;
+}
