@@ -86,7 +86,7 @@ static int64_t count_present(const struct dataset *dataset, const int32_t *order
 static void expect_read(const struct dataset *dataset, const int32_t *order, int64_t from, int64_t to)
 {
     int64_t count = 0, before = -1;
-    for (int still = 0; still < 200; still = count > before ? 0 : still + 1) {
+    for (int still = 0; still < 200; still = before < count ? 0 : still + 1) {
         if (count > before) before = count;
         count = count_present(dataset, order, from, to);
         if (count >= (to - from) * 9 / 10) return;
