@@ -95,9 +95,13 @@ void cuda_optimizer_install(struct op_function *functions);
 /* Last, where cuDNN's batch normalization is asked for: replaces functions of cuda_batchnorm_install. */
 void cudnn_batchnorm_install(struct op_function *functions);
 
+/* True where `start` runs as it is and can be recorded. Where it returns false (its library refuses or fails), or spoils
+ * the recording, no trace of that is left, unless the device is lost: that ends the program. Do not call while a step is
+ * recorded. */
+bool cuda_runs(struct cuda_backend *cuda, bool (*start)(void *), void *argument);
+
 /* Returns the milliseconds that `start` takes on the device inside a recorded step, where the host's share of a launch
- * does not count. Infinite where start returns false (its library refuses) or cannot be recorded. Do not call while a
- * step is recorded. */
+ * does not count. Infinite where cuda_runs would return false. */
 float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument);
 
 void cuda_graphs_forget(struct cuda_backend *cuda);

@@ -80,40 +80,61 @@ static void graph_run(struct backend *backend, void (*body)(void *), void *argum
     CUDA_CHECK(cudaGraphLaunch(recording->graph, cuda->stream));
 }
 
-/* --- timing --- */
+/* --- trials --- */
 
 enum { TIMED_RUNS = 10 };
 
-/* A graph of some runs, or NULL where they cannot be recorded. */
-static cudaGraphExec_t record_runs(struct cuda_backend *cuda, bool (*start)(void *), void *argument)
+/* Forgets the error that something which failed has left behind. The program ends where the device is lost, since then
+ * nothing runs on it any more. */
+static void forget_error(struct cuda_backend *cuda)
+{
+    cudaGetLastError();
+    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+}
+
+/* Runs `start` once as it is, which also loads its code, and records some more runs. Returns their graph, or NULL where
+ * any of that fails. */
+static cudaGraphExec_t record_runs(struct cuda_backend *cuda, int count, bool (*start)(void *), void *argument)
 {
     cudaGraph_t graph = NULL;
     cudaGraphExec_t runs = NULL;
-    bool started = true;
-    CUDA_CHECK(cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal));
-    for (int run = 0; run < TIMED_RUNS && started; run++) started = start(argument);
-    cudaError_t error = cudaStreamEndCapture(cuda->stream, &graph);
-    if (error == cudaSuccess && started) CUDA_CHECK(cudaGraphInstantiate(&runs, graph, 0));
+    CHECK(!cuda->recording);
+    bool started = start(argument);
+    if (started) {
+        CUDA_CHECK(cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal));
+        for (int run = 0; run < count && started; run++) started = start(argument);
+        cudaError_t error = cudaStreamEndCapture(cuda->stream, &graph);
+        if (!started || error != cudaSuccess || cudaGraphInstantiate(&runs, graph, 0) != cudaSuccess) runs = NULL;
+    }
     if (graph) CUDA_CHECK(cudaGraphDestroy(graph));
-    cudaGetLastError(); /* clears the error of a recording that failed */
+    if (!runs) forget_error(cuda);
     return runs;
+}
+
+bool cuda_runs(struct cuda_backend *cuda, bool (*start)(void *), void *argument)
+{
+    cudaGraphExec_t runs = record_runs(cuda, 1, start, argument);
+    if (runs) CUDA_CHECK(cudaGraphExecDestroy(runs));
+    return runs != NULL;
 }
 
 float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument)
 {
     float milliseconds = 0;
-    CHECK(!cuda->recording);
-    if (!start(argument)) return __builtin_inff(); /* this run also loads the code */
-    cudaGraphExec_t runs = record_runs(cuda, start, argument);
+    cudaGraphExec_t runs = record_runs(cuda, TIMED_RUNS, start, argument);
     if (!runs) return __builtin_inff();
-    CUDA_CHECK(cudaGraphLaunch(runs, cuda->stream));
-    CUDA_CHECK(cudaEventRecord(cuda->started, cuda->stream));
-    CUDA_CHECK(cudaGraphLaunch(runs, cuda->stream));
-    CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->stream));
-    CUDA_CHECK(cudaEventSynchronize(cuda->stopped));
-    CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cuda->started, cuda->stopped));
+    bool launched = cudaGraphLaunch(runs, cuda->stream) == cudaSuccess;
+    if (launched) {
+        CUDA_CHECK(cudaEventRecord(cuda->started, cuda->stream));
+        CUDA_CHECK(cudaGraphLaunch(runs, cuda->stream));
+        CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->stream));
+        CUDA_CHECK(cudaEventSynchronize(cuda->stopped));
+        CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cuda->started, cuda->stopped));
+    } else {
+        forget_error(cuda);
+    }
     CUDA_CHECK(cudaGraphExecDestroy(runs));
-    return milliseconds / TIMED_RUNS;
+    return launched ? milliseconds / TIMED_RUNS : __builtin_inff();
 }
 
 void cuda_graph_install(struct backend_table *table)

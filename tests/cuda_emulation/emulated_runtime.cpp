@@ -10,6 +10,7 @@
 
 struct emulated_graph {
     std::vector<std::function<void()>> nodes;
+    bool spoiled;
 };
 
 struct emulated_stream {
@@ -18,13 +19,16 @@ struct emulated_stream {
 };
 
 struct emulated_event {
-    std::chrono::steady_clock::time_point time;
+    double time; /* milliseconds */
     cudaStream_t stream;
 };
 
 /* Streams of this process; a recording forbids more than the recorded stream. */
 static std::vector<cudaStream_t> streams;
 static cudaError_t last_error = cudaSuccess;
+static bool lost;
+static double spent; /* seconds */
+static long done;    /* work items, that in progress too */
 
 static cudaError_t remember(cudaError_t error)
 {
@@ -53,16 +57,40 @@ bool emulation_recording()
 
 void emulation_enqueue(cudaStream_t stream, std::function<void()> work)
 {
+    if (stream && stream->recorded && stream->recorded->spoiled) return;
     if (!stream) emulation_failed("work on the default stream, which a recorded stream would have to wait for");
     (stream->recorded ? stream->recorded->nodes : stream->waiting).push_back(std::move(work));
 }
 
+void emulation_spoil(cudaStream_t stream)
+{
+    stream->recorded->spoiled = true;
+    last_error = cudaErrorStreamCaptureInvalidated;
+}
+
+void emulation_lose_device()
+{
+    lost = true;
+    last_error = cudaErrorUnknown;
+}
+
+long emulation_ordinal()
+{
+    return done;
+}
+
+void emulation_spend(double seconds)
+{
+    spent += seconds;
+}
+
 cudaError_t emulation_wait(cudaStream_t stream)
 {
+    if (lost) return remember(cudaErrorUnknown);
     if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
     std::vector<std::function<void()>> work;
     work.swap(stream->waiting);
-    for (std::function<void()> &item : work) item();
+    for (std::function<void()> &item : work) done++, item();
     return cudaSuccess;
 }
 
@@ -212,7 +240,10 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     event->stream = stream;
-    emulation_enqueue(stream, [=] { event->time = std::chrono::steady_clock::now(); });
+    emulation_enqueue(stream, [=] {
+        std::chrono::duration<double, std::milli> now = std::chrono::steady_clock::now().time_since_epoch();
+        event->time = now.count() + 1e3 * spent;
+    });
     return cudaSuccess;
 }
 
@@ -223,8 +254,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t started, cudaEvent_t stopped)
 {
-    std::chrono::duration<float, std::milli> passed = stopped->time - started->time;
-    *milliseconds = passed.count();
+    *milliseconds = (float)(stopped->time - started->time);
     return cudaSuccess;
 }
 
@@ -243,7 +273,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
     if (!stream->recorded) return remember(cudaErrorInvalidValue);
     *graph = stream->recorded;
     stream->recorded = NULL;
-    return cudaSuccess;
+    if (!(*graph)->spoiled) return cudaSuccess;
+    delete *graph;
+    *graph = NULL;
+    return remember(cudaErrorStreamCaptureInvalidated);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags)

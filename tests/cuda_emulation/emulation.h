@@ -9,7 +9,9 @@
  *   emulated_runtime.cpp    memory (full of NaN when new), a stream that does its work when its results are waited for,
  *                           graphs
  *   emulated_cudnn.cpp, emulated_cublaslt.cpp
- *                           the products and convolutions, straight from the formulas and descriptors
+ *                           batch normalization and products, straight from the formulas and descriptors
+ *   emulated_cudnn_graph.cpp, emulated_convolution.cpp
+ *                           convolutions as operation graphs, with engines that fail in every way (emulated_cudnn.h)
  *
  * The variable CUDA_EMULATION_ORDER=backward lets threads and blocks run from the last to the first: results must not
  * depend on that. CUDA_EMULATION_CAPABILITY=75 is a device without clusters (usually 90), and
@@ -35,6 +37,14 @@ void emulation_enqueue(cudaStream_t stream, std::function<void()> work);
 /* Does everything that is on the stream. Not allowed while it is recorded. */
 cudaError_t emulation_wait(cudaStream_t stream);
 bool emulation_recording();
+/* Makes the recording of the stream fail when it ends. */
+void emulation_spoil(cudaStream_t stream);
+/* Every later call of the device fails, as after a fault of a kernel. */
+void emulation_lose_device();
+/* The number of the work in progress; that of the work done right after it is one more. */
+long emulation_ordinal();
+/* Lets that much time pass for events; called by work. */
+void emulation_spend(double seconds);
 
 /* --- bf16 and tf32 for the libraries' stand-ins --- */
 

@@ -35,6 +35,7 @@ typedef enum cudaError {
     cudaErrorCudartUnloading,
     cudaErrorStartupFailure,
     cudaErrorStreamCaptureUnsupported,
+    cudaErrorStreamCaptureInvalidated,
     cudaErrorUnknown
 } cudaError_t;
 

@@ -1,0 +1,145 @@
+/* The choice among cuDNN's plans for a convolution, on the emulated cuDNN, whose engines fail in every way that there is
+ * (emulated_cudnn.h). */
+#include <criterion/criterion.h>
+
+#include "cudnn_choice.h"
+#include "emulated_cudnn.h"
+
+static const enum precision precisions[] = {PRECISION_FP32, PRECISION_TF32, PRECISION_BF16};
+enum { PRECISIONS = 3 };
+
+/* A pass of a small convolution with the plan that was chosen for it. */
+struct choice {
+    struct cuda_backend *cuda;
+    struct cudnn_graph *graph;
+    struct cudnn_plan *plan;
+    struct cudnn_operands operands;
+    void *data[3];
+};
+
+static struct choice choose(enum precision precision, bool deterministic, enum cudnn_pass pass, int64_t kernel)
+{
+    struct backend_options options = {.device = DEVICE_CUDA, .precision = precision, .deterministic = deterministic};
+    struct choice choice = {0};
+    struct backend *backend;
+    struct status status = {0};
+    cr_assert(backend_create(&backend, &options, &status), "%s", status.message);
+    choice.cuda = cuda_backend_of(backend);
+    cuda_need_workspace(choice.cuda);
+    struct cudnn_task task = {.pass = pass,
+                              .precision = precision,
+                              .deterministic = deterministic,
+                              .workspace_bytes = (int64_t)choice.cuda->workspace_bytes,
+                              .window = {.kernel = kernel, .stride = 1, .padding = kernel / 2},
+                              .x = {2, 3, 6, 7},
+                              .output_channels = 5};
+    for (int i = 0; i < 3; i++) choice.data[i] = cuda_alloc(choice.cuda, 4096); /* more than any of the tensors */
+    choice.operands = (struct cudnn_operands){.x = choice.data[0],
+                                              .y = choice.data[1],
+                                              .filter = choice.data[2],
+                                              .result = choice.data[pass == CUDNN_PASS_DX        ? 0
+                                                                    : pass == CUDNN_PASS_FORWARD ? 1
+                                                                                                 : 2]};
+    choice.graph = cudnn_graph_create((struct cudnn_device){.handle = choice.cuda->cudnn}, &task);
+    cr_assert(choice.graph);
+    emulated_cudnn_calls = (struct emulated_cudnn_calls){0};
+    choice.plan = cudnn_plan_choose(choice.cuda, choice.graph, &choice.operands);
+    return choice;
+}
+
+static void forget(struct choice choice)
+{
+    cudnn_plan_destroy(choice.plan);
+    cudnn_graph_destroy(choice.graph);
+    for (int i = 0; i < 3; i++) cuda_free(choice.cuda, choice.data[i]);
+    backend_destroy(&choice.cuda->base);
+}
+
+/* Runs the plan and returns its engine. */
+static enum emulated_engine engine_of(const struct choice *choice)
+{
+    struct emulated_cudnn_calls before = emulated_cudnn_calls;
+    cr_assert_eq(cudnn_plan_run(choice->plan, &choice->operands, choice->cuda->workspace), CUDNN_STATUS_SUCCESS);
+    int engine = 0;
+    while (engine < EMULATED_ENGINES && emulated_cudnn_calls.runs[engine] == before.runs[engine]) engine++;
+    cr_assert_lt(engine, EMULATED_ENGINES);
+    return (enum emulated_engine)engine;
+}
+
+/* What cannot run is passed over in whatever way it fails, and leaves nothing behind that hurts the next. */
+Test(cuda_choice, engines_that_fail_are_passed_over)
+{
+    for (int p = 0; p < PRECISIONS; p++) {
+        for (enum cudnn_pass pass = 0; pass < CUDNN_PASSES; pass++) {
+            for (int deterministic = 0; deterministic < 2; deterministic++) {
+                struct choice choice = choose(precisions[p], deterministic, pass, 3);
+                const struct emulated_cudnn_calls *calls = &emulated_cudnn_calls;
+                cr_assert(choice.plan);
+                cr_expect(calls->plans[ENGINE_TOO_LARGE] == 1 && calls->runs[ENGINE_TOO_LARGE] == 0);
+                cr_expect(calls->plans[ENGINE_REFUSED] == 0 && calls->runs[ENGINE_REFUSED] == 0);
+                cr_expect(calls->plans[ENGINE_FAILS] == 1 && calls->runs[ENGINE_FAILS] == 0);
+                /* Once as it is; it fails when it is recorded. */
+                cr_expect(calls->plans[ENGINE_FAILS_RECORDED] == 1 && calls->runs[ENGINE_FAILS_RECORDED] == 1);
+                cr_expect_eq(cudaGetLastError(), cudaSuccess);
+                enum emulated_engine taken = engine_of(&choice);
+                cr_expect(taken == ENGINE_ONE_ORDER || taken == ENGINE_TENSOR_CORE);
+                forget(choice);
+            }
+        }
+    }
+}
+
+/* fp32 means fp32, and tf32 may use all engines. */
+Test(cuda_choice, fp32_takes_no_tensor_cores)
+{
+    for (int p = 0; p < PRECISIONS; p++) {
+        struct choice choice = choose(precisions[p], false, CUDNN_PASS_FORWARD, 3);
+        bool fp32 = precisions[p] == PRECISION_FP32;
+        cr_expect_eq(emulated_cudnn_calls.plans[ENGINE_TENSOR_CORE], fp32 ? 0 : 1);
+        cr_expect_eq(emulated_cudnn_calls.runs[ENGINE_TENSOR_CORE] > 0, !fp32);
+        forget(choice);
+    }
+}
+
+/* Without `deterministic` all that run are timed, each once although two heuristics propose it, and the fastest is taken,
+ * although it is proposed last. */
+Test(cuda_choice, the_fastest_is_taken)
+{
+    for (int p = 0; p < PRECISIONS; p++) {
+        struct choice choice = choose(precisions[p], false, CUDNN_PASS_DX, 3);
+        cr_expect_eq(emulated_cudnn_calls.heuristics, 2);
+        cr_expect_eq(emulated_cudnn_calls.plans[ENGINE_ONE_ORDER], 2);
+        cr_expect_gt(emulated_cudnn_calls.runs[ENGINE_ANY_ORDER], 0);
+        cr_expect_eq(engine_of(&choice), ENGINE_ONE_ORDER);
+        cr_expect_eq(emulated_cudnn_calls.last_tiles, EMULATED_LARGE_TILES);
+        forget(choice);
+    }
+}
+
+/* With it the first that runs is taken, and none that adds in any order. It runs twice, once recorded. */
+Test(cuda_choice, deterministic_takes_the_first_that_repeats)
+{
+    for (int p = 0; p < PRECISIONS; p++) {
+        struct choice choice = choose(precisions[p], true, CUDNN_PASS_DWEIGHT, 3);
+        bool fp32 = precisions[p] == PRECISION_FP32;
+        cr_expect_eq(emulated_cudnn_calls.plans[ENGINE_ANY_ORDER], 0);
+        cr_expect_eq(emulated_cudnn_calls.runs[fp32 ? ENGINE_ONE_ORDER : ENGINE_TENSOR_CORE], 2);
+        cr_expect_eq(engine_of(&choice), fp32 ? ENGINE_ONE_ORDER : ENGINE_TENSOR_CORE);
+        if (fp32) cr_expect_eq(emulated_cudnn_calls.last_tiles, EMULATED_SMALL_TILES);
+        forget(choice);
+    }
+}
+
+Test(cuda_choice, there_may_be_none)
+{
+    struct choice choice = choose(PRECISION_FP32, false, CUDNN_PASS_FORWARD, 5);
+    cr_expect_null(choice.plan);
+    forget(choice);
+}
+
+/* Only a lost device ends the program, in one line for people. */
+Test(cuda_choice, a_lost_device_ends_the_program, .exit_code = STATUS_RUNTIME)
+{
+    emulated_cudnn_loses_device = true;
+    choose(PRECISION_FP32, false, CUDNN_PASS_FORWARD, 3);
+}
