@@ -109,7 +109,7 @@ Test(checkpoint, a_network_takes_the_average)
     struct session *session = session_saved(averaged, 5, "a"), *plain = session_open(adam, 2);
     struct checkpoint checkpoint = read_good("a");
     struct status status = {0};
-    cr_assert(checkpoint_load_weights(&checkpoint.file, plain->trainer.network, &status), "%s", status.message);
+    cr_assert(checkpoint_load_weights(&checkpoint.file, plain->trainer.network, NULL, &status), "%s", status.message);
     struct evaluation saved = trainer_evaluate(&session->trainer, &session->trainer.test_set);
     struct evaluation loaded = trainer_evaluate(&plain->trainer, &plain->trainer.test_set);
     cr_expect(saved.loss == loaded.loss && saved.accuracy == loaded.accuracy, "%g, %g", saved.loss, loaded.loss);
@@ -226,7 +226,7 @@ Test(checkpoint, loads_weights_into_any_backend)
         struct status status = {0};
         struct shape images = {16, 3, 7, 7};
         struct network *network = network_from(&session->experiment, backend, images, 5, &status);
-        cr_assert(network && checkpoint_load_weights(&checkpoint.file, network, &status), "%s", status.message);
+        cr_assert(network && checkpoint_load_weights(&checkpoint.file, network, NULL, &status), "%s", status.message);
         double *expected = support_read(session->backend, &session->trainer.network->layers[5].parameter[0].value);
         double *found = support_read(backend, &network->layers[5].parameter[0].value);
         cr_expect_eq(memcmp(expected, found, 17 * 6 * sizeof *found), 0, "%s", variants[v].name);
@@ -272,7 +272,7 @@ Test(checkpoint, every_tensor_is_needed)
         cr_expect_not(checkpoint_restore(&checkpoint, &session->trainer, &status), "%s", name);
         char *expected = memory_format("b: no tensor %s, which the network has", name);
         cr_expect_str_eq(status.message, expected, "%s", status.message);
-        cr_expect_eq(checkpoint_load_weights(&checkpoint.file, session->trainer.network, &status),
+        cr_expect_eq(checkpoint_load_weights(&checkpoint.file, session->trainer.network, NULL, &status),
                      strncmp(name, "layers.", 7) != 0);
         free(expected);
         checkpoint_free(&checkpoint);

@@ -354,7 +354,7 @@ Test(predictor, program_exports)
     cr_expect_not_null(safetensors_find(&file, "input.offset"));
     for (int i = 0; i < file.tensor_count; i++)
         cr_expect(strncmp(file.tensors[i].name, "optimizer.", 10) != 0, "%s", file.tensors[i].name);
-    cr_expect(checkpoint_load_weights(&file, session->trainer.network, &status), "%s", status.message);
+    cr_expect(checkpoint_load_weights(&file, session->trainer.network, NULL, &status), "%s", status.message);
     safetensors_free(&file);
     struct program_result named = program_run("export", "run", "-f", "npz", "--output", "a.npz", "-c", "last", NULL);
     program_expect(named, 0, "a.npz\n", "");

@@ -1,19 +1,16 @@
 /* Makes a run from the weights of another program: the first checkpoint of a run that never trained. */
 #include "predict/import.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 #include "build/build.h"
 #include "config/experiment_read.h"
-#include "predict/import_names.h"
 #include "train/checkpoint.h"
-#include "train/checkpoint_private.h"
 #include "train/metrics_csv.h"
 #include "train/run_folder.h"
+#include "train/weights_file.h"
 #include "util/file_atomic.h"
 #include "util/memory.h"
-#include "util/warning.h"
 
 struct import {
     struct experiment experiment; /* with train.max_steps as train.epochs gives it */
@@ -23,83 +20,28 @@ struct import {
     struct run_result result;
 };
 
-/* Returns the largest relative error of a value that was rounded to the dtype. */
-static double rounding(enum safetensors_dtype dtype)
-{
-    return dtype == SAFETENSORS_F16 ? 0x1p-11 : dtype == SAFETENSORS_BF16 ? 0x1p-8 : 0;
-}
-
-static bool are_same(const struct safetensors_tensor *tensor, const float *expected, int64_t count)
-{
-    const double smallest_half = 0x1p-24;
-    if (tensor->count != count || !safetensors_dtype_has_values(tensor->dtype)) return false;
-    double *values = memory_alloc((size_t)count, sizeof *values), part = rounding(tensor->dtype);
-    safetensors_values(tensor, values);
-    bool same = true;
-    for (int64_t i = 0; same && i < count; i++) {
-        double difference = fabs((double)(float)values[i] - (double)expected[i]);
-        same = difference <= part * fabs((double)expected[i]) + (part > 0 ? smallest_half : 0);
-    }
-    free(values);
-    return same;
-}
-
 /* Refuses a file whose pixels are normalized otherwise than the data set's: its weights would be of no use. */
-static bool check_values(const struct safetensors_file *file, const char *name, const float *expected, int64_t count,
+static bool check_values(const struct weights_file *weights, const char *name, const float *expected, int64_t count,
                          struct status *status)
 {
-    const struct safetensors_tensor *tensor = safetensors_find(file, name);
-    if (!tensor || are_same(tensor, expected, count)) return true;
-    return status_fail(status, STATUS_RUNTIME, "%s: tensor %s: not the normalization of this config's data", file->path,
-                       name);
+    if (weights_file_agrees(weights, name, expected, count)) return true;
+    return status_fail(status, STATUS_RUNTIME, "%s: tensor %s: not the normalization of this config's data",
+                       weights->file.path, name);
 }
 
-static bool load_file(struct import *import, struct safetensors_file *file, struct status *status)
+/* Loads the weights before anything is written: with --overwrite a run would be lost for useless ones. */
+static bool load(struct import *import, const char *path, struct status *status)
 {
     const struct dataset *dataset = &import->dataset;
     int64_t pixels = dataset->channels * dataset->height * dataset->width;
-    bool good = check_values(file, "input.offset", dataset->offset, pixels, status) &&
-                check_values(file, "input.scale", dataset->scale, dataset->channels, status) &&
-                checkpoint_load_weights(file, import->trainer.network, status);
+    struct network *network = import->trainer.network;
+    struct weights_file weights;
+    bool good = weights_file_open(&weights, path, network, NULL, status) &&
+                check_values(&weights, "input.offset", dataset->offset, pixels, status) &&
+                check_values(&weights, "input.scale", dataset->scale, dataset->channels, status) &&
+                weights_file_load(&weights, network, NULL, status);
     if (good) ema_restart(&import->trainer.ema);
-    return good;
-}
-
-struct finite_check {
-    const char *path;
-    struct backend *backend;
-    struct status *status;
-};
-
-static bool check_finite(void *argument, const struct checkpoint_item *item)
-{
-    const struct finite_check *check = argument;
-    int64_t count = shape_count(item->tensor.shape), i = 0;
-    double *values = memory_alloc((size_t)count, sizeof *values);
-    check->backend->table->tensor_read(check->backend, &item->tensor, values);
-    while (i < count && isfinite(values[i])) i++;
-    free(values);
-    return i == count || status_fail(check->status, STATUS_DIVERGED, "%s: tensor %s holds a value that is not finite",
-                                     check->path, item->name);
-}
-
-/* Checks the weights before anything is written: with --overwrite a run would be lost for useless weights. */
-static bool check_weights(struct import *import, const char *path, struct status *status)
-{
-    struct finite_check check = {path, import->backend, status};
-    return checkpoint_each_weight(import->trainer.network, check_finite, &check);
-}
-
-static bool load(struct import *import, const char *weights, struct status *status)
-{
-    struct safetensors_file file;
-    struct import_names names;
-    if (!safetensors_read(&file, weights, SAFETENSORS_DIGEST_OPTIONAL, status)) return false;
-    bool good = import_names_match(&names, &file, import->trainer.network, status) &&
-                load_file(import, &file, status) && check_weights(import, weights, status);
-    for (int i = 0; good && i < names.note_count; i++) warning_print("%s", names.notes[i]);
-    safetensors_free(&file);
-    import_names_free(&names);
+    weights_file_close(&weights);
     return good;
 }
 

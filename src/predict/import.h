@@ -10,7 +10,7 @@
 
 /* Makes `folder` the run of an experiment at step 0 with the weights of a safetensors file, F32, F64, F16 or BF16. The
  * file must have all tensors of the network and no others, shaped as in a checkpoint (checkpoint.h), under names that
- * src/predict/import_names.h accepts. input.offset and input.scale are optional. They must equal those of the
+ * src/train/import_names.h accepts. input.offset and input.scale are optional. They must equal those of the
  * experiment's data to within the rounding of their dtype. The import loads and evaluates that data: `row` gets the row
  * that metrics.csv gets. The run can be evaluated, exported and resumed. TRAIN_NEW refuses a folder that holds a run,
  * TRAIN_OVERWRITE replaces it. After an error a folder that was new or empty is so again. Errors: STATUS_RUNTIME with

@@ -37,7 +37,7 @@ static bool build(struct predictor *predictor, const struct safetensors_file *fi
         return false;
     size_t pixels = (size_t)(input->channels * input->height * input->width);
     predictor->batch = memory_alloc((size_t)batch * pixels, sizeof *predictor->batch);
-    return prepare(predictor, status) && checkpoint_load_weights(file, predictor->network, status);
+    return prepare(predictor, status) && checkpoint_load_weights(file, predictor->network, NULL, status);
 }
 
 bool predictor_open(struct predictor *predictor, const char *run, enum checkpoint_choice choice,

@@ -107,7 +107,8 @@ bool checkpoint_experiment(const struct checkpoint *checkpoint, const struct exp
 struct loading {
     const struct safetensors_file *file;
     struct backend *backend;
-    bool *taken; /* [file->tensor_count] */
+    bool *taken;   /* [file->tensor_count] */
+    char kept[32]; /* what the names of the tensors begin with that stay as they are; empty: there are none */
     struct status *status;
 };
 
@@ -135,6 +136,10 @@ static bool load(void *argument, const struct checkpoint_item *item)
 {
     struct loading *loading = argument;
     const struct safetensors_tensor *tensor = safetensors_find(loading->file, item->name);
+    if (*loading->kept && strncmp(item->name, loading->kept, strlen(loading->kept)) == 0) {
+        if (tensor) loading->taken[tensor - loading->file->tensors] = true;
+        return true;
+    }
     if (!tensor)
         return status_fail(loading->status, STATUS_RUNTIME, "%s: no tensor %s, which the network has",
                            loading->file->path, item->name);
@@ -181,9 +186,11 @@ static struct loading start_loading(const struct safetensors_file *file, struct 
                             .status = status};
 }
 
-bool checkpoint_load_weights(const struct safetensors_file *file, struct network *network, struct status *status)
+bool checkpoint_load_weights(const struct safetensors_file *file, struct network *network, const struct layer *kept,
+                             struct status *status)
 {
     struct loading loading = start_loading(file, network->backend, status);
+    if (kept) snprintf(loading.kept, sizeof loading.kept, "layers.%d.", kept->index);
     bool loaded = checkpoint_each_weight(network, load, &loading) && check_all_taken(&loading, "layers.");
     free(loading.taken);
     return loaded;

@@ -74,8 +74,10 @@ bool checkpoint_experiment(const struct checkpoint *checkpoint, const struct exp
 
 /* Loads parameters and running statistics into a network of the same layers, on any backend and in any precision.
  * `file` may come from another program: only its tensors layers.* count. They must match the network's tensors exactly
- * in names and shapes, and be F32 or F64. After an error part of the network may be overwritten. */
-bool checkpoint_load_weights(const struct safetensors_file *file, struct network *network, struct status *status);
+ * in names and shapes, and be F32 or F64. `kept`, a layer of the network or NULL, stays as it is, whatever the file has
+ * for it. After an error part of the network may be overwritten. */
+bool checkpoint_load_weights(const struct safetensors_file *file, struct network *network, const struct layer *kept,
+                             struct status *status);
 
 /* The format of the network's images, so that it can be used without the data that it was trained on. */
 struct checkpoint_input {

@@ -41,6 +41,10 @@ extern const struct checkpoint_column checkpoint_columns[CHECKPOINT_COLUMNS];
  * config does not say, and its validation set was the first samples of the training set. */
 bool checkpoint_is_before_shuffling(const struct checkpoint *checkpoint);
 
+/* Returns the names of the data set's classes as a checkpoint has them, a line each, in a new string; NULL: it has
+ * none. */
+char *checkpoint_class_names(const struct dataset *dataset);
+
 /* Returns the key of a set's text: data_train, data_validation or data_test. */
 enum { CHECKPOINT_SETS = 3 };
 const char *checkpoint_data_key(int set);

@@ -166,10 +166,11 @@ static bool add_config(struct texts *texts, const struct experiment *experiment,
 }
 
 /* Adds the class names, one per line, in the order of the labels. A byte that is no text becomes a question mark. */
-static void add_class_names(struct texts *texts, const struct dataset *dataset)
+char *checkpoint_class_names(const struct dataset *dataset)
 {
+    if (!dataset->class_names) return NULL;
     char *lines = memory_copy_string("");
-    for (int64_t i = 0; dataset->class_names && i < dataset->classes; i++) {
+    for (int64_t i = 0; i < dataset->classes; i++) {
         char *name = memory_copy_string(dataset->class_names[i]);
         const char *problem;
         size_t size = strlen(name);
@@ -178,10 +179,7 @@ static void add_class_names(struct texts *texts, const struct dataset *dataset)
         free(name), free(lines);
         lines = longer;
     }
-    if (dataset->class_names)
-        add_text(texts, "class_names", lines);
-    else
-        free(lines);
+    return lines;
 }
 
 static void add_data(struct texts *texts, const struct dataset *dataset)
@@ -209,7 +207,8 @@ static bool add_texts(struct texts *texts, const struct trainer *trainer, const 
     if (result->row_count > 0) add_best(texts, &result->best);
     add_running(texts, trainer);
     add_integer(texts, "classes", trainer->dataset->classes);
-    add_class_names(texts, trainer->dataset);
+    char *names = checkpoint_class_names(trainer->dataset);
+    if (names) add_text(texts, "class_names", names);
     add_data(texts, trainer->dataset);
     return add_config(texts, trainer->experiment, status);
 }

@@ -49,7 +49,7 @@ static void use(const struct checkpoint *checkpoint)
     } else {
         fuzz_check_refusal(&status, STATUS_RUNTIME);
     }
-    if (!checkpoint_load_weights(&checkpoint->file, session.trainer.network, &status))
+    if (!checkpoint_load_weights(&checkpoint->file, session.trainer.network, NULL, &status))
         fuzz_check_refusal(&status, STATUS_RUNTIME);
     if (!checkpoint_restore(checkpoint, &session.trainer, &status)) fuzz_check_refusal(&status, STATUS_RUNTIME);
 }

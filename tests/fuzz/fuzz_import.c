@@ -6,7 +6,7 @@
 #include "build/build.h"
 #include "fuzz.h"
 #include "nn/network.h"
-#include "predict/import_names.h"
+#include "train/import_names.h"
 #include "train/checkpoint.h"
 #include "util/check.h"
 #include "util/memory.h"
@@ -38,10 +38,10 @@ static void use(struct safetensors_file *file)
 {
     struct import_names names;
     struct status status;
-    if (import_names_match(&names, file, session.trainer.network, &status)) {
+    if (import_names_match(&names, file, session.trainer.network, NULL, &status)) {
         CHECK(safetensors_find(file, "layers.0.weight") && safetensors_find(file, "layers.3.bias"));
         for (int i = 0; i < names.note_count; i++) CHECK(*names.notes[i]);
-        if (!checkpoint_load_weights(file, session.trainer.network, &status))
+        if (!checkpoint_load_weights(file, session.trainer.network, NULL, &status))
             fuzz_check_refusal(&status, STATUS_RUNTIME);
     } else {
         fuzz_check_refusal(&status, STATUS_RUNTIME);

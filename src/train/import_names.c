@@ -1,5 +1,5 @@
 /* Finds the network's tensors in a file of another program by name and by order (import_names.h). */
-#include "predict/import_names.h"
+#include "train/import_names.h"
 
 #include <ctype.h>
 #include <inttypes.h>
@@ -37,6 +37,7 @@ struct wanted {
 
 struct matching {
     const struct network *network;
+    const struct layer *other_head; /* its shapes may be others; NULL: none */
     struct safetensors_file *file;
     struct import_names *names;
     struct wanted *wanted;
@@ -255,11 +256,18 @@ static bool check_extra(struct matching *matching)
                        list, more);
 }
 
+/* Returns the layer's index in the network. */
+static int layer_number(const struct wanted *wanted)
+{
+    return atoi(wanted->name + strlen("layers."));
+}
+
 static bool check_shape(const struct matching *matching, const struct wanted *wanted)
 {
     const struct safetensors_tensor *tensor = &matching->file->tensors[wanted->found->tensor];
     char expected[128], found[256], taken[160] = "";
     if (same_shape(wanted, tensor)) return true;
+    if (matching->other_head && layer_number(wanted) == matching->other_head->index) return true;
     checkpoint_format_shape(wanted->rank, wanted->shape, expected, sizeof expected);
     checkpoint_format_shape(tensor->rank, tensor->shape, found, sizeof found);
     if (strcmp(tensor->name, wanted->name) != 0) snprintf(taken, sizeof taken, ", taken for %s", wanted->name);
@@ -268,12 +276,6 @@ static bool check_shape(const struct matching *matching, const struct wanted *wa
 }
 
 /* --- matching --- */
-
-/* Returns the layer's index in the network. */
-static int layer_number(const struct wanted *wanted)
-{
-    return atoi(wanted->name + strlen("layers."));
-}
 
 static bool stands_for(const struct candidate *candidate, const struct wanted *wanted, bool by_number)
 {
@@ -353,11 +355,12 @@ static bool match(struct matching *matching)
 }
 
 bool import_names_match(struct import_names *names, struct safetensors_file *file, const struct network *network,
-                        struct status *status)
+                        const struct layer *other_head, struct status *status)
 {
     *names = (struct import_names){.count = file->tensor_count};
     names->text = memory_alloc((size_t)file->tensor_count, sizeof *names->text);
-    struct matching matching = {.file = file, .names = names, .network = network, .status = status};
+    struct matching matching = {
+        .file = file, .names = names, .network = network, .other_head = other_head, .status = status};
     bool good = match(&matching);
     for (int i = 0; i < matching.wanted_count; i++) free(matching.wanted[i].name);
     free(matching.wanted);

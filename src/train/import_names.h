@@ -1,6 +1,6 @@
 /* Matches the names of tensors in files of other programs with the tensors of a network. */
-#ifndef PREDICT_IMPORT_NAMES_H
-#define PREDICT_IMPORT_NAMES_H
+#ifndef TRAIN_IMPORT_NAMES_H
+#define TRAIN_IMPORT_NAMES_H
 
 #include <stdbool.h>
 
@@ -18,8 +18,9 @@
  *   training.layers.*). It passes over a superfluous tensor of whole numbers or truth values too, with a note.
  *
  * Errors are STATUS_RUNTIME and name the file and the tensor. They are: a tensor that the network needs is missing (the
- * message names the nearest one of the file); the network has no place for a tensor; a shape differs. Free with
- * import_names_free, in any case, after the last use of the file. */
+ * message names the nearest one of the file); the network has no place for a tensor; a shape differs, unless it is that
+ * of `other_head` (NULL: none), a layer whose tensors may have other shapes in the file. Free with import_names_free, in
+ * any case, after the last use of the file. */
 struct import_names {
     char **text;  /* the new names; [count], NULL where a tensor keeps its own name */
     int count;    /* the file's tensors */
@@ -28,7 +29,7 @@ struct import_names {
 };
 
 bool import_names_match(struct import_names *names, struct safetensors_file *file, const struct network *network,
-                        struct status *status);
+                        const struct layer *other_head, struct status *status);
 void import_names_free(struct import_names *names);
 
 #endif
