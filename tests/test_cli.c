@@ -178,7 +178,7 @@ Test(cli, writes_pages_of_help)
 
 #define TRAIN_USAGE                                                                                                    \
     "usage: trainer [train] CONFIG [--set SECTION.KEY=VALUE]... [--out FOLDER] "                                       \
-    "[--resume] [--overwrite] [--quiet] [--progress bar|plain|none] [--plain]"
+    "[--init-from RUN] [--resume] [--overwrite] [--quiet] [--progress bar|plain|none] [--plain]"
 
 Test(cli, refuses_what_it_does_not_know)
 {

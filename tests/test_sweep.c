@@ -339,7 +339,7 @@ Test(sweep, keys_that_cannot_vary)
     for (int i = 0; i < 4; i++) {
         char *text = memory_format(HEAD "%s = 1 | 2\n", keys[i]);
         char *message = memory_format("x.ini:5: sweep.%s: cannot vary from trial to trial; these can: experiment.seed, "
-                                      "[model], [optimizer], [schedule], [train] but eval_train",
+                                      "[model] but init_from, [optimizer], [schedule], [train] but eval_train",
                                       keys[i]);
         expect_sweep_failure(text, NULL, message);
         free(text), free(message);

@@ -59,8 +59,10 @@ static const struct optimizer_key *find_key(enum optimizer_kind kind, const char
 
 bool optimizer_reads(enum optimizer_kind kind, const char *key)
 {
-    bool common = strcmp(key, "name") == 0 || strcmp(key, "learning_rate") == 0 || strcmp(key, "weight_decay") == 0;
-    return common || find_key(kind, key);
+    static const char *const common[] = {"name", "learning_rate", "weight_decay", "rates"};
+    for (size_t i = 0; i < sizeof common / sizeof *common; i++)
+        if (strcmp(key, common[i]) == 0) return true;
+    return find_key(kind, key) != NULL;
 }
 
 const char *optimizer_default(enum optimizer_kind kind, const char *key)

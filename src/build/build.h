@@ -49,6 +49,10 @@ bool network_from_experiment(struct network **network, const struct experiment *
                              struct dataset_description format, struct backend *backend, int64_t batch,
                              struct status *status);
 
+/* Freezes the network's parameters and sets their learning rates, as model.freeze and optimizer.rates say. Call it before
+ * the optimizer is created and a program of training is written. An error names the key and its place. */
+bool network_tune_from_experiment(struct network *network, const struct experiment *experiment, struct status *status);
+
 /* The parameters of the experiment's optimizer, optimizer.name. */
 struct optimizer_params optimizer_from_experiment(const struct experiment *experiment);
 

@@ -2,8 +2,10 @@
 #include "build/build.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "nn/model.h"
+#include "nn/parameter_group.h"
 
 /* Writes the beginning of an error about an entry of a key's value, "file:line: section.key: entry". */
 static void write_place(const void *context, const char *key, const char *entry, char *text, size_t size)
@@ -34,4 +36,20 @@ bool network_from_experiment(struct network **network, const struct experiment *
     model_specs_free(specs, count);
     if (built) (*network)->label_smoothing = experiment->train.label_smoothing;
     return built;
+}
+
+bool network_tune_from_experiment(struct network *network, const struct experiment *experiment, struct status *status)
+{
+    const struct {
+        const char *key, *value;
+        bool (*apply)(struct network *, const char *, struct status *);
+    } parts[] = {{"model.freeze", experiment->model.freeze, network_freeze},
+                 {"optimizer.rates", experiment->optimizer.rates, network_set_rates}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct status problem;
+        if (strcmp(parts[i].value, "none") == 0) continue;
+        if (!parts[i].apply(network, parts[i].value, &problem))
+            return experiment_fail(experiment, parts[i].key, status, "%s", problem.message);
+    }
+    return true;
 }

@@ -27,6 +27,7 @@ struct cli_arguments {
     const char *table;      /* the file of --csv, or NULL */
     const char *progress;   /* --progress, or NULL */
     const char *check;      /* --check, or NULL */
+    const char *init_from;  /* --init-from, or NULL */
     int64_t steps;          /* --steps, or 0 */
     int64_t top;            /* --top, or 0 */
     bool plain, no_evaluation, quiet, help, version, defaults, json, csv, invert, recursive, resume, overwrite, ops;

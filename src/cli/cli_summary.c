@@ -7,10 +7,13 @@ static bool print_network(const struct experiment *experiment, struct backend *b
 {
     struct network *network;
     if (!cli_build_network(&network, experiment, backend, 1, status)) return false;
-    network_print_summary(network, stdout);
-    experiment_print_extras(experiment, stdout);
+    bool good = network_tune_from_experiment(network, experiment, status);
+    if (good) {
+        network_print_summary(network, stdout);
+        experiment_print_extras(experiment, stdout);
+    }
     network_destroy(network);
-    return true;
+    return good;
 }
 
 static bool print_ops(const struct experiment *experiment, struct backend *backend, struct status *status)
@@ -19,10 +22,13 @@ static bool print_ops(const struct experiment *experiment, struct backend *backe
     int64_t batch = experiment_evaluation_batch(experiment);
     if (batch < experiment->train.batch_size) batch = experiment->train.batch_size;
     if (!cli_build_network(&network, experiment, backend, batch, status)) return false;
-    printf("backend: %s\n\n", backend->description);
-    train_program_print(experiment, network, stdout);
+    bool good = network_tune_from_experiment(network, experiment, status);
+    if (good) {
+        printf("backend: %s\n\n", backend->description);
+        train_program_print(experiment, network, stdout);
+    }
     network_destroy(network);
-    return true;
+    return good;
 }
 
 /* The operations depend on what the config's device supports. The layers do not, and any device will do. */

@@ -5,6 +5,7 @@
 #include "cli/cli_private.h"
 #include "config/experiment.h"
 #include "train/train.h"
+#include "util/memory.h"
 #include "util/streams.h"
 
 const char *const cli_progress_choices[] = {PROGRESS_CHOICES(CHOICE_NAME) NULL};
@@ -31,13 +32,26 @@ bool cli_train_run(const struct cli_arguments *arguments, const struct experimen
     return train_run(experiment, folder, start, cli_run_output(arguments, &output), NULL, status);
 }
 
+/* Loads the config; --init-from is one more setting of a key. */
+static bool load(struct experiment *experiment, const struct cli_arguments *arguments, struct status *status)
+{
+    int count = arguments->override_count;
+    struct experiment_override *overrides = memory_alloc((size_t)count + 1, sizeof *overrides);
+    for (int i = 0; i < count; i++) overrides[i] = arguments->overrides[i];
+    if (arguments->init_from)
+        overrides[count++] =
+            (struct experiment_override){.section = "model", .key = "init_from", .value = arguments->init_from};
+    bool good = experiment_load(experiment, arguments->words[0], overrides, count, status);
+    free(overrides);
+    return good;
+}
+
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct experiment experiment;
     if (arguments->resume && arguments->overwrite)
         return status_fail(status, STATUS_USAGE, "--resume and --overwrite: expected one of them");
-    if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
-        return false;
+    if (!load(&experiment, arguments, status)) return false;
     char *folder = cli_run_folder(arguments, &experiment, experiment.experiment.name);
     enum train_start start = arguments->resume ? TRAIN_RESUME : arguments->overwrite ? TRAIN_OVERWRITE : TRAIN_NEW;
     bool good = cli_train_run(arguments, &experiment, folder, start, status);
@@ -56,6 +70,12 @@ static const struct cli_option options[] = {
      .help = "Write to FOLDER instead of runs/<experiment.name>.",
      .expected = "a folder",
      CLI_FIELD(folder)},
+    {.name = "init-from",
+     .kind = CLI_RUN,
+     .argument = "RUN",
+     .help = "Start from the weights of this run, or of a file of weights: sets model.init_from.",
+     .expected = "the folder of a run",
+     CLI_FIELD(init_from)},
     {.name = "resume",
      .help = "Go on with the run that the folder holds, from its last checkpoint; where it holds none, start one.",
      CLI_FIELD(resume)},

@@ -112,7 +112,8 @@ struct experiment {
         double learning_rate, momentum, weight_decay, beta1, beta2, epsilon;
         bool nesterov;
         enum adjust_rate adjust_rate;
-        double adamw_learning_rate; /* 0: learning_rate */
+        double adamw_learning_rate;  /* 0: learning_rate */
+        char rates[MODEL_TEXT_SIZE]; /* factors of the learning rate by group (parameter_group.h), or none */
     } optimizer;
     struct {
         enum schedule_kind name;

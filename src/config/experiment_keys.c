@@ -149,6 +149,13 @@ const struct experiment_key experiment_keys[] = {
     CHOICE(model, loss, KEPT, VARIES, "fused", LOSS_CHOICES,
            "Softmax and cross-entropy: fused in one step, or as two separate layers with the same results to within "
            "rounding."),
+    TEXT(model, init_from, FREE, FIXED, "none",
+         "Run, or file of weights, that training starts from. The weights of all layers are taken over, but for the last "
+         "layer where it has another number of classes or the classes have other names."),
+    TEXT(model, freeze, KEPT, VARIES, "none",
+         "Parameters that training leaves as they are, with commas between: features (all before the first linear layer), "
+         "head (the last layer), a number of layers, or a pattern of names in a checkpoint such as layers.3.*. A batch normalization that is "
+         "frozen uses its running statistics."),
 
     CHOICE(optimizer, name, KEPT, VARIES, "sgd", OPTIMIZER_CHOICES, "Rule by which a step changes the weights."),
     REAL(optimizer, learning_rate, KEPT, VARIES, "2e-3", "Learning rate; a schedule changes it from step to step.",
@@ -171,6 +178,9 @@ const struct experiment_key experiment_keys[] = {
          "Learning rate of the parameters that muon leaves to AdamW: biases, gamma and beta of batch normalization, and "
          "the last layer's weights. A schedule changes it in proportion to learning_rate; 0: that of learning_rate.",
          FROM(0), TO(1000)),
+    TEXT(optimizer, rates, KEPT, VARIES, "none",
+         "Factors by which the learning rate of some parameters differs, with commas between: features 0.1, layers.*.bias "
+         "2. The groups are those of model.freeze."),
 
     CHOICE(schedule, name, KEPT, VARIES, "constant", SCHEDULE_CHOICES,
            "How the learning rate changes after the warm-up. cosine and linear go from optimizer.learning_rate down "

@@ -6,6 +6,7 @@
 #include "build/build.h"
 #include "config/experiment_read.h"
 #include "library/library_private.h"
+#include "train/init_from.h"
 #include "train/run_loop.h"
 #include "train/run_resume.h"
 #include "util/memory.h"
@@ -58,8 +59,10 @@ struct trainer_session *trainer_session_create(const struct trainer_experiment *
 {
     struct status inner = {.code = STATUS_OK};
     struct trainer_session *session = memory_alloc(1, sizeof *session);
+    char *start = NULL;
     experiment_copy(&session->experiment, &experiment->experiment);
-    build(session, &inner);
+    if (build(session, &inner)) init_from_load(&session->trainer, &start, &inner);
+    free(start);
     return finish(session, &inner, status);
 }
 

@@ -80,7 +80,8 @@ void layer_add_parameter(struct layer *layer, const char *name, enum tensor_kind
 {
     CHECK(layer->parameter_count < LAYER_MAX_PARAMETERS);
     struct tensor tensor = {NULL, shape, kind};
-    layer->parameter[layer->parameter_count++] = (struct parameter){name, tensor, tensor, 0};
+    layer->parameter[layer->parameter_count++] =
+        (struct parameter){.name = name, .value = tensor, .gradient = tensor, .rate = 1};
 }
 
 void layer_add_buffer(struct layer *layer, const char *name, struct shape shape)
@@ -135,7 +136,7 @@ int layer_parameter(const struct layer *layer, enum layer_mode mode, struct prog
 {
     const struct parameter *p = &layer->parameter[parameter];
     int value = arena_tensor(program, p->name, layer->index, &p->value, SPACE_PARAMETERS, p->offset);
-    if (mode == LAYER_EVALUATE) return value;
+    if (mode == LAYER_EVALUATE || p->frozen) return value;
     int gradient = arena_tensor(program, parameter == 0 ? "dweight" : "dbias", layer->index, &p->gradient,
                                 SPACE_GRADIENTS, p->offset);
     program->tensors[value].gradient = gradient;

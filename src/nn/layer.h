@@ -89,6 +89,8 @@ struct parameter {
     const char *name; /* "weight", "bias" */
     struct tensor value, gradient;
     int64_t offset; /* bytes from the start of each arena */
+    bool frozen;    /* training leaves it as it is */
+    double rate;    /* its learning rate over that of the optimizer; 1 until network_set_rates */
 };
 
 /* State that is saved with the parameters but not trained: running statistics. */
@@ -115,6 +117,9 @@ struct layer {
     uint64_t seed;
     struct shape input[LAYER_MAX_INPUTS], output; /* n is the largest batch */
     int64_t multiply_adds;                        /* per sample, forward */
+    bool frozen;                                  /* all of its parameters are (parameter_group.h) */
+    bool learns;        /* parameters are trained in it or in a layer before it; set by network_freeze */
+    bool learns_before; /* they are in a layer before it */
     int parameter_count, buffer_count;
     struct parameter parameter[LAYER_MAX_PARAMETERS];
     struct layer_buffer buffer[LAYER_MAX_BUFFERS];

@@ -51,9 +51,19 @@ int layer_batchnorm_evaluate(const struct layer *layer, struct program *program,
     return program_output(program, op);
 }
 
+bool layer_batchnorm_write_running(const struct layer *layer, enum layer_mode mode, struct program *program, int x,
+                                   int *y)
+{
+    if (layer->buffer_count == 0 || (mode == LAYER_TRAIN && !layer->frozen)) return false;
+    bool passes = mode == LAYER_TRAIN && layer->learns_before;
+    *y = passes ? layer_batchnorm_primitives(layer, program, x) : layer_batchnorm_evaluate(layer, program, x);
+    return true;
+}
+
 static int batchnorm_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *x)
 {
-    if (mode == LAYER_EVALUATE && layer->buffer_count > 0) return layer_batchnorm_evaluate(layer, program, x[0]);
+    int y;
+    if (layer_batchnorm_write_running(layer, mode, program, x[0], &y)) return y;
     struct op op = norm_op(layer, OP_NORM);
     op.tensor[NORM_X] = x[0];
     op.tensor[NORM_GAMMA] = layer_parameter(layer, mode, program, 0);

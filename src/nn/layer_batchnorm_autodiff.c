@@ -69,11 +69,25 @@ static void move_average(struct writer w, int buffer, int value, int64_t bessel)
     program_add(w.program, op);
 }
 
+/* y = gamma * (x - running_mean) / sqrt(running_var + eps) + beta */
+int layer_batchnorm_primitives(const struct layer *layer, struct program *program, int x)
+{
+    struct writer w = {layer, program};
+    int gamma = layer_parameter(layer, LAYER_EVALUATE, program, 0);
+    int beta = layer_parameter(layer, LAYER_EVALUATE, program, 1);
+    int mean = layer_buffer(layer, program, 0), variance = layer_buffer(layer, program, 1);
+    int deviation = unary(w, ELEMENTWISE_SQRT, affine(w, variance, 1, layer->spec.batchnorm.params.epsilon, 0));
+    int scale = binary(w, ELEMENTWISE_DIVIDE, gamma, deviation);
+    int centred = binary(w, ELEMENTWISE_SUBTRACT, x, broadcast(w, mean, x));
+    int scaled = binary(w, ELEMENTWISE_MULTIPLY, centred, broadcast(w, scale, x));
+    return binary(w, ELEMENTWISE_ADD, scaled, broadcast(w, beta, x));
+}
+
 /* y = gamma * (x - mu) / sqrt(var + eps) + beta */
 static int autodiff_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *inputs)
 {
-    int x = inputs[0];
-    if (mode == LAYER_EVALUATE && layer->buffer_count > 0) return layer_batchnorm_evaluate(layer, program, x);
+    int x = inputs[0], running;
+    if (layer_batchnorm_write_running(layer, mode, program, x, &running)) return running;
     struct writer w = {layer, program};
     int gamma = layer_parameter(layer, mode, program, 0), beta = layer_parameter(layer, mode, program, 1);
     int mean = channel_mean(w, x);

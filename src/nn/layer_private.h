@@ -30,7 +30,7 @@ void layer_add_bias(struct layer *layer);
 /* An op of the layer's forward pass, without its tensors. */
 struct op layer_op(const struct layer *layer, enum op_kind kind);
 
-/* A parameter or buffer as a tensor of the program. In training a parameter has a gradient. */
+/* A parameter or buffer as a tensor of the program. In training a parameter has a gradient unless it is frozen. */
 int layer_parameter(const struct layer *layer, enum layer_mode mode, struct program *program, int parameter);
 int layer_buffer(const struct layer *layer, struct program *program, int buffer);
 
@@ -44,6 +44,14 @@ bool layer_normalizes(const struct layer *layer); /* true for both kinds */
 bool layer_batchnorm_infer_shape(struct layer *layer, struct status *status);
 void layer_batchnorm_init(struct layer *layer);
 int layer_batchnorm_evaluate(const struct layer *layer, struct program *program, int x);
+
+/* Writes the normalization by running statistics, for evaluations and for layers that are frozen, and returns true; or
+ * returns false where the batch's statistics are to be taken. */
+bool layer_batchnorm_write_running(const struct layer *layer, enum layer_mode mode, struct program *program, int x,
+                                   int *y);
+
+/* The same as layer_batchnorm_evaluate in primitives, through which a gradient passes. */
+int layer_batchnorm_primitives(const struct layer *layer, struct program *program, int x);
 
 /* Starting values. The weight is parameter 0, the bias parameter 1, where the layer has one. */
 void init_weight_and_bias(struct layer *layer, const struct init_params *init);

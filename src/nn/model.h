@@ -35,6 +35,8 @@ enum conv_bias { CONV_BIAS_CHOICES(CHOICE_ENUMERATOR) };
 #define BLOCK_CHOICES(X) X(BLOCK_BATCHNORM, "batchnorm") X(BLOCK_ACTIVATION, "activation") X(BLOCK_DROPOUT, "dropout")
 enum block_part { BLOCK_CHOICES(CHOICE_ENUMERATOR) BLOCK_PART_COUNT };
 
+enum { MODEL_TEXT_SIZE = 256, MODEL_PATH_SIZE = 4096 };
+
 struct model_params {
     enum model_kind kind;
     struct int_list hidden;                  /* units of the hidden linear layers; may be empty */
@@ -51,6 +53,9 @@ struct model_params {
     enum init_kind init;
     double init_std; /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
     enum loss_kind loss;
+    char freeze
+        [MODEL_TEXT_SIZE]; /* groups of parameters that training leaves as they are (parameter_group.h), or none */
+    char init_from[MODEL_PATH_SIZE]; /* run or file whose weights training starts from, or none */
 };
 
 /* The model's input for an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */

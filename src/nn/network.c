@@ -237,6 +237,15 @@ static void append_sources(const struct network *network, struct layer_group gro
     }
 }
 
+/* True where the layers have parameters, and all of them are frozen. */
+static bool is_frozen(const struct layer *layers, int count)
+{
+    int trained = 0, frozen = 0;
+    for (int i = 0; i < count; i++)
+        for (int p = 0; p < layers[i].parameter_count; p++) layers[i].parameter[p].frozen ? frozen++ : trained++;
+    return frozen > 0 && trained == 0;
+}
+
 struct shape network_describe_group(const struct network *network, struct layer_group group, char *text, size_t size)
 {
     const struct layer *layers = network->layers + group.first, *last = &layers[group.count - 1];
@@ -248,6 +257,7 @@ struct shape network_describe_group(const struct network *network, struct layer_
         append(text, size, i > 0 ? " + " : "", layer);
     }
     append_sources(network, group, text, size);
+    if (is_frozen(layers, group.count)) append(text, size, ", ", "frozen");
     return last->output;
 }
 

@@ -4,7 +4,8 @@
 
 static bool normalizes_by_batch(const struct layer *layer, enum layer_mode mode)
 {
-    return layer_normalizes(layer) && (mode == LAYER_TRAIN || layer->spec.batchnorm.batch_stats_only);
+    bool trains = mode == LAYER_TRAIN && !layer->frozen;
+    return layer_normalizes(layer) && (trains || layer->spec.batchnorm.batch_stats_only);
 }
 
 bool network_needs_batches(const struct network *network)

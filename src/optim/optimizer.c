@@ -28,7 +28,8 @@ static enum optimizer_kind kind_for(const struct optimizer *optimizer, const str
 static void add_slot(struct optimizer *optimizer, const struct parameter *parameter, int64_t share)
 {
     struct optimizer_slot slot = {.parameter = parameter->offset, .kind = kind_for(optimizer, parameter)};
-    slot.state_count = optimizer_state_count(slot.kind, &optimizer->params);
+    slot.rate = (slot.kind == optimizer->kind ? 1 : optimizer->params.rest_rate) * parameter->rate;
+    slot.state_count = parameter->frozen ? 0 : optimizer_state_count(slot.kind, &optimizer->params);
     for (int s = 0; s < slot.state_count; s++) {
         slot.state[s] = (int64_t)optimizer->state_bytes[s];
         optimizer->state_bytes[s] += (size_t)share;
@@ -90,9 +91,7 @@ static void write_update(const struct optimizer *optimizer, struct program *prog
     struct op op = op_make(OP_UPDATE);
     op.phase = PHASE_OPTIMIZER;
     op.layer = tensor.name_index;
-    op.update = (struct update){.kind = slot->kind,
-                                .params = optimizer->params,
-                                .rate = slot->kind == optimizer->kind ? 1 : optimizer->params.rest_rate};
+    op.update = (struct update){.kind = slot->kind, .params = optimizer->params, .rate = slot->rate};
     op.tensor[UPDATE_W] = weight;
     op.tensor[UPDATE_DW] = tensor.gradient;
     tensor.gradient = -1;

@@ -13,6 +13,7 @@
 struct optimizer_slot {
     int64_t parameter; /* its bytes from the start of the arena of parameters */
     enum optimizer_kind kind;
+    double rate; /* its learning rate over that of the step */
     int state_count;
     int64_t state[OPTIMIZER_STATES]; /* bytes from the start of struct optimizer's state */
 };

@@ -38,6 +38,17 @@ void conv2d_gradient(struct gradient *gradient, int op)
     gradient_write(gradient, backward);
 }
 
+/* The share in the gradient of gamma or beta, of which dx takes sums: where the parameter is frozen, a tensor that is not
+ * read again. */
+static int share_of_parameter(struct gradient *gradient, int tensor)
+{
+    struct program *program = gradient_program(gradient);
+    if (gradient_wanted(gradient, tensor)) return gradient_share(gradient, tensor);
+    int share = program_like(program, "dv", tensor);
+    program->tensors[share].name_index = program->tensors[tensor].name_index;
+    return share;
+}
+
 void norm_gradient(struct gradient *gradient, int op)
 {
     struct op forward = visited(gradient, op), backward = op_make(OP_NORM_BACKWARD);
@@ -54,8 +65,8 @@ void norm_gradient(struct gradient *gradient, int op)
     backward.tensor[NORM_BACKWARD_DY] = dy;
     backward.tensor[NORM_BACKWARD_DX] = gradient_share(gradient, forward.tensor[NORM_X]);
     backward.tensor[NORM_BACKWARD_DADDEND] = gradient_share(gradient, forward.tensor[NORM_ADDEND]);
-    backward.tensor[NORM_BACKWARD_DGAMMA] = gradient_share(gradient, forward.tensor[NORM_GAMMA]);
-    backward.tensor[NORM_BACKWARD_DBETA] = gradient_share(gradient, forward.tensor[NORM_BETA]);
+    backward.tensor[NORM_BACKWARD_DGAMMA] = share_of_parameter(gradient, forward.tensor[NORM_GAMMA]);
+    backward.tensor[NORM_BACKWARD_DBETA] = share_of_parameter(gradient, forward.tensor[NORM_BETA]);
     gradient_write(gradient, backward);
 }
 

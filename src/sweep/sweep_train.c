@@ -2,8 +2,10 @@
 #include "sweep/sweep_train.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "train/diverged.h"
+#include "train/init_from.h"
 #include "train/run_loop.h"
 #include "util/check.h"
 #include "util/clock.h"
@@ -88,11 +90,13 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     double started = clock_seconds();
     CHECK(sweep_trial(sweep, trial, &experiment, problem));                    /* sweep_load checked the trial */
     CHECK(experiment_count_steps(&experiment, dataset->train.count, problem)); /* sweep_run checked that */
-    if (trainer_create(&trainer, &experiment, dataset, backend, problem)) {
+    char *start = NULL;
+    if (trainer_create(&trainer, &experiment, dataset, backend, problem) && init_from_load(&trainer, &start, problem)) {
         int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
         result.outcome = train(&trainer, steps, stop, &result);
         result.steps = trainer.step;
     }
+    free(start);
     trainer_destroy(&trainer);
     experiment_free(&experiment);
     result.seconds = clock_seconds() - started;

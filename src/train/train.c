@@ -9,6 +9,7 @@
 #include "train/batch_statistics.h"
 #include "train/curves.h"
 #include "train/diverged.h"
+#include "train/init_from.h"
 #include "train/metrics_csv.h"
 #include "train/run_folder.h"
 #include "train/run_loop.h"
@@ -34,6 +35,7 @@ struct run {
     struct dataset dataset;
     struct backend *backend;
     struct trainer trainer;
+    char *start; /* the line about weights that the run starts from; NULL: there are none */
     struct metrics_csv csv;
     struct run_curves curves;
     struct run_tensorboard tensorboard;
@@ -141,16 +143,17 @@ static void print_head(const struct run *run)
     batch_statistics_print(&run->trainer, run->out);
     trainer_print_memory(&run->trainer, run->out);
     print_train_figures(run);
+    if (run->start) fprintf(run->out, "%s\n", run->start);
     fputc('\n', run->out);
     if (is_resumed(run)) fprintf(run->out, "going on after step %" PRId64 "\n\n", run->trainer.step);
     streams_flush(run->out);
 }
 
-/* Restores the trainer's state where the run goes on. */
+/* Restores the trainer's state where the run goes on; else gives it the weights to start from. */
 static bool restore(struct run *run, struct status *status)
 {
-    if (!is_resumed(run)) return true;
     struct trainer *trainer = &run->trainer;
+    if (!is_resumed(run)) return init_from_load(trainer, &run->start, status);
     if (!checkpoint_restore(&run->checkpoint, trainer, status)) return false;
     run->loop.first_step = trainer->step;
     return true;
@@ -340,6 +343,7 @@ static void close_run(struct run *run)
     run_curves_free(&run->curves);
     run_tensorboard_close(&run->tensorboard);
     trainer_destroy(&run->trainer);
+    free(run->start);
     dataset_free(&run->dataset);
     backend_destroy(run->backend);
     checkpoint_free(&run->checkpoint);

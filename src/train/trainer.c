@@ -35,6 +35,7 @@ static bool build_network(struct trainer *trainer, struct status *status)
     if (!network_from_experiment(&trainer->network, experiment, dataset_description_of(dataset), trainer->backend,
                                  batch, status))
         return false;
+    if (!network_tune_from_experiment(trainer->network, experiment, status)) return false;
     trainer->network->labels_mixed = augment_mixes(&trainer->augment);
     double *weights = class_weights_create(experiment, dataset);
     if (weights) network_set_class_weights(trainer->network, weights);

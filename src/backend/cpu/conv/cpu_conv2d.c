@@ -100,17 +100,42 @@ static void run_conv2d(struct backend *backend, const struct op_call *call)
         CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
 }
 
+/* dx and dbias, where they are wanted and dweight is not. */
+static void run_without_dweight(struct backend *backend, const struct conv2d_plan *plan, const struct op_call *call,
+                                const struct conv2d_sum *sum)
+{
+    const struct tensor *x = &call->tensor[CONV2D_BACKWARD_X], *weight = &call->tensor[CONV2D_BACKWARD_WEIGHT];
+    const struct tensor *dy = &call->tensor[CONV2D_BACKWARD_DY], *dx = cpu_operand(call, CONV2D_BACKWARD_DX);
+    const struct tensor *dbias = cpu_operand(call, CONV2D_BACKWARD_DBIAS);
+    if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
+    if (!dx) return;
+#if defined(CPU_SCALAR_f32)
+    if (cpu_backend_of(backend)->bf16) {
+        CPU_EXPORT(cpu_conv2d_bf16_sum)(backend, plan, sum);
+        return;
+    }
+#endif
+    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c))
+        CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
+    else
+        CPU_EXPORT(cpu_conv2d_sum)(backend, plan, sum);
+}
+
 /* dx comes first, because the code that computes dweight takes the update (or NULL) of the weight along. */
 static void run_backward(struct backend *backend, const struct op_call *call, const struct cpu_update *update)
 {
     const struct conv2d_plan *plan = call->plan;
     const struct tensor *x = &call->tensor[CONV2D_BACKWARD_X], *weight = &call->tensor[CONV2D_BACKWARD_WEIGHT];
     const struct tensor *dy = &call->tensor[CONV2D_BACKWARD_DY], *dx = cpu_operand(call, CONV2D_BACKWARD_DX);
-    const struct tensor *dweight = &call->tensor[CONV2D_BACKWARD_DWEIGHT];
+    const struct tensor *dweight = cpu_operand(call, CONV2D_BACKWARD_DWEIGHT);
     const struct tensor *dbias = cpu_operand(call, CONV2D_BACKWARD_DBIAS);
     check_shapes(plan, x->shape, weight->shape, dy->shape);
     struct conv2d_sum sum = {.window = plan->window, .transposed = true, .source = *dy, .filter = weight->data};
     sum.destination = dx ? *dx : (struct tensor){.shape = x->shape, .kind = x->kind};
+    if (!dweight) {
+        run_without_dweight(backend, plan, call, &sum);
+        return;
+    }
     if (x->kind == TENSOR_PIXELS) {
         CHECK(!dx);
         CPU_EXPORT(cpu_linear_pixels_backward)(backend, x, dy, dweight, dbias, update);
@@ -144,16 +169,10 @@ static void run_conv2d_backward(struct backend *backend, const struct op_call *c
     run_backward(backend, call, &update);
 }
 
-static bool supports_conv2d_backward(const struct backend *backend, const struct op *op)
-{
-    (void)backend;
-    return op->tensor[CONV2D_BACKWARD_DWEIGHT] >= 0;
-}
-
 void CPU_EXPORT(cpu_conv2d_install)(struct op_function *functions)
 {
     functions[OP_CONV2D] =
         (struct op_function){.run = run_conv2d, .prepare = prepare_conv2d, .release = release_conv2d};
-    functions[OP_CONV2D_BACKWARD] = (struct op_function){
-        .run = run_conv2d_backward, .supports = supports_conv2d_backward, .prepare = prepare_conv2d_backward};
+    functions[OP_CONV2D_BACKWARD] =
+        (struct op_function){.run = run_conv2d_backward, .prepare = prepare_conv2d_backward};
 }
