@@ -157,6 +157,7 @@ bool cuda_backend_create(struct backend **backend, const struct backend_options 
     make_tables(cuda);
     cuda->base.scalar_size = sizeof(float);
     cuda->base.activation_size = cuda->type == CUDA_BF16 ? 2 : sizeof(float);
+    cuda->base.counts_launches = true;
     cuda->workspace_bytes = options->workspace_bytes ? (size_t)options->workspace_bytes : usual_workspace;
     read_device(cuda);
     CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));

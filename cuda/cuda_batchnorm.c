@@ -108,10 +108,36 @@ void cuda_batchnorm_backward(struct backend *backend, const struct op_call *call
     CUDA_CHECK(cuda_batchnorm_backward_launch(cuda->stream, cuda->type, &task));
 }
 
+/* True where one kernel does it. */
+static bool is_resident(const struct program *program, const struct op *op)
+{
+    const struct cuda_backend *cuda = (const struct cuda_backend *)program->backend;
+    const struct tensor x = {.shape = program_shape(program, op, 0)}; /* x is in slot 0 of both kinds */
+    struct cuda_batchnorm task = {
+        .shape = cuda_matrix_of(&x), .multiprocessors = cuda->multiprocessors, .most_cluster = cuda->most_cluster};
+    return cuda->options.cudnn_batchnorm || cuda_batchnorm_is_resident(cuda->type, &task);
+}
+
+/* Where two kernels do it, each reads x, and backward dy too. */
+static struct op_launches launches_norm(const struct program *program, const struct op *op)
+{
+    if (is_resident(program, op)) return (struct op_launches){.count = 1};
+    return (struct op_launches){2, (int64_t)program->tensors[op->tensor[NORM_X]].bytes};
+}
+
+static struct op_launches launches_norm_backward(const struct program *program, const struct op *op)
+{
+    const struct program_tensor *tensors = program->tensors;
+    if (is_resident(program, op) || op->tensor[NORM_BACKWARD_DX] < 0) return (struct op_launches){.count = 1};
+    return (struct op_launches){
+        2, (int64_t)(tensors[op->tensor[NORM_BACKWARD_X]].bytes + tensors[op->tensor[NORM_BACKWARD_DY]].bytes)};
+}
+
 void cuda_batchnorm_install(struct op_function *functions)
 {
-    functions[OP_NORM] =
-        (struct op_function){.run = cuda_batchnorm_forward, .supports = supports, .saved_bytes = saved_bytes};
+    functions[OP_NORM] = (struct op_function){
+        .run = cuda_batchnorm_forward, .supports = supports, .saved_bytes = saved_bytes, .launches = launches_norm};
     functions[OP_NORM_EVALUATE] = (struct op_function){.run = run_norm_evaluate, .supports = supports};
-    functions[OP_NORM_BACKWARD] = (struct op_function){.run = cuda_batchnorm_backward, .supports = supports};
+    functions[OP_NORM_BACKWARD] =
+        (struct op_function){.run = cuda_batchnorm_backward, .supports = supports, .launches = launches_norm_backward};
 }

@@ -69,6 +69,17 @@ template <typename T> static cudaError_t backward(cudaStream_t stream, const tas
     return cudaGetLastError();
 }
 
+template <typename T> static bool is_resident(const task_t &task)
+{
+    constexpr int LANES = vector_lanes<T>();
+    return task.shape.c % LANES == 0 ? batchnorm_is_resident<T, LANES>(task) : batchnorm_is_resident<T, 1>(task);
+}
+
+bool cuda_batchnorm_is_resident(enum cuda_type type, const struct cuda_batchnorm *task)
+{
+    return CUDA_DISPATCH(type, is_resident, *task);
+}
+
 cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task)
 {
     return CUDA_DISPATCH(type, forward, stream, *task);

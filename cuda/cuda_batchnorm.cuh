@@ -231,6 +231,7 @@ __device__ inline void add_gradient(const lanes<T, LANES> &x, const lanes<T, LAN
 
 /* --- launches of the two ways; batchnorm_resident returns false where it does not support the shape --- */
 
+template <typename T, int LANES> bool batchnorm_is_resident(const task_t &task);
 template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, const task_t &task);
 template <typename T, int LANES> void batchnorm_streaming_forward(cudaStream_t stream, const task_t &task);
 template <typename T, int LANES> void batchnorm_streaming_backward(cudaStream_t stream, const task_t &task);

@@ -210,5 +210,12 @@ template <typename T, int LANES> bool batchnorm_resident(cudaStream_t stream, co
     return false;
 }
 
-#define RESIDENT(T, LANES) template bool batchnorm_resident<T, LANES>(cudaStream_t, const task_t &);
+template <typename T, int LANES> bool batchnorm_is_resident(const task_t &task)
+{
+    return cluster_blocks<LANES>(task, blocks_for(task.shape.c, resident<LANES>::TILE)) > 0;
+}
+
+#define RESIDENT(T, LANES)                                                                                             \
+    template bool batchnorm_is_resident<T, LANES>(const task_t &);                                                     \
+    template bool batchnorm_resident<T, LANES>(cudaStream_t, const task_t &);
 BATCHNORM_INSTANTIATE(RESIDENT)

@@ -39,6 +39,12 @@ struct conv2d_plan {
 
 /* --- plans --- */
 
+/* True for a 1x1 window that moves pixel by pixel. */
+static bool is_linear(struct window window)
+{
+    return window.kernel == 1 && window.stride == 1 && window.padding == 0;
+}
+
 /* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
 static struct conv2d_plan *plan_create(struct cuda_backend *cuda, struct window window, struct shape input,
                                        int64_t output_channels)
@@ -49,8 +55,7 @@ static struct conv2d_plan *plan_create(struct cuda_backend *cuda, struct window 
     plan->input = input;
     plan->output_channels = output_channels;
     cuda_need_workspace(cuda);
-    if (window.kernel == 1 && window.stride == 1 && window.padding == 0)
-        plan->linear = cublas_linear_create(cuda, cuda->type, input.c, output_channels);
+    if (is_linear(window)) plan->linear = cublas_linear_create(cuda, cuda->type, input.c, output_channels);
     if (cuda->type == CUDA_BF16) {
         plan->filter16 = cuda_alloc(cuda, filter_count * 2);
         if (!plan->linear) plan->dfilter16 = cuda_alloc(cuda, filter_count * 2);
@@ -258,10 +263,41 @@ static void run_conv2d_backward(struct backend *backend, const struct op_call *c
     if (dx->data) backward_dx(cuda, plan, plan->filter16 ? plan->filter16 : weight->data, dy, dx);
 }
 
+/* --- launches --- */
+
+static int64_t bytes_of(const struct program *program, const struct op *op, int slot)
+{
+    return (int64_t)program->tensors[op->tensor[slot]].bytes;
+}
+
+static struct op_launches launches_conv2d(const struct program *program, const struct op *op)
+{
+    const struct cuda_backend *cuda = (const struct cuda_backend *)program->backend;
+    struct op_launches launches = {.count = 1};
+    bool narrow = cuda->type == CUDA_BF16;
+    if (narrow) launches.count++, launches.more_bytes += bytes_of(program, op, CONV2D_WEIGHT);
+    /* A product takes a bias of y's type along. */
+    if (op->tensor[CONV2D_BIAS] >= 0 && (narrow || !is_linear(op->conv2d)))
+        launches.count++, launches.more_bytes += 2 * bytes_of(program, op, CONV2D_Y);
+    return launches;
+}
+
+static struct op_launches launches_conv2d_backward(const struct program *program, const struct op *op)
+{
+    const struct cuda_backend *cuda = (const struct cuda_backend *)program->backend;
+    bool dx = op->tensor[CONV2D_BACKWARD_DX] >= 0, dweight = op->tensor[CONV2D_BACKWARD_DWEIGHT] >= 0;
+    bool dbias = op->tensor[CONV2D_BACKWARD_DBIAS] >= 0 && !(dweight && is_linear(op->conv2d));
+    bool widened = dweight && cuda->type == CUDA_BF16 && !is_linear(op->conv2d);
+    struct op_launches launches = {.count = dx + dweight + dbias + widened};
+    launches.more_bytes = (dx + dweight + dbias - 1) * bytes_of(program, op, CONV2D_BACKWARD_DY);
+    if (widened) launches.more_bytes += bytes_of(program, op, CONV2D_BACKWARD_DWEIGHT);
+    return launches;
+}
+
 void cuda_conv2d_install(struct op_function *functions)
 {
-    functions[OP_CONV2D] =
-        (struct op_function){.run = run_conv2d, .prepare = prepare_conv2d, .release = release_conv2d};
-    functions[OP_CONV2D_BACKWARD] =
-        (struct op_function){.run = run_conv2d_backward, .prepare = prepare_conv2d_backward};
+    functions[OP_CONV2D] = (struct op_function){
+        .run = run_conv2d, .prepare = prepare_conv2d, .release = release_conv2d, .launches = launches_conv2d};
+    functions[OP_CONV2D_BACKWARD] = (struct op_function){
+        .run = run_conv2d_backward, .prepare = prepare_conv2d_backward, .launches = launches_conv2d_backward};
 }

@@ -132,10 +132,18 @@ static void run_gather(struct backend *backend, const struct op_call *call)
     cuda->state_due = false;
 }
 
+/* Pixels are bytes. Those that are staged are written and read once more. */
+static struct op_launches launches_gather(const struct program *program, const struct op *op)
+{
+    int64_t pixels = shape_count(program_shape(program, op, GATHER_X));
+    bool staged = op->gather.augmented && augment_is_staged(&op->gather.augment);
+    return (struct op_launches){staged ? 2 : 1, staged ? 3 * pixels : pixels};
+}
+
 void cuda_data_install(struct backend_table *table, struct op_function *functions)
 {
     table->dataset_upload = dataset_upload;
     table->dataset_free = dataset_free_cuda;
     table->dataset_set_order = dataset_set_order;
-    functions[OP_GATHER] = (struct op_function){.run = run_gather};
+    functions[OP_GATHER] = (struct op_function){.run = run_gather, .launches = launches_gather};
 }

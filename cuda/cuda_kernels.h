@@ -143,6 +143,9 @@ struct cuda_batchnorm {
 cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 cudaError_t cuda_batchnorm_evaluate_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 cudaError_t cuda_batchnorm_backward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
+/* True where forward and backward take one kernel each, on a device that runs the clusters which it says it has. Of the
+ * task, shape, multiprocessors and most_cluster count. */
+bool cuda_batchnorm_is_resident(enum cuda_type type, const struct cuda_batchnorm *task);
 
 /* The weights are (O, inputs), all others (O); fp32. */
 struct cuda_fold {

@@ -67,3 +67,13 @@ void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, co
     for (int i = 0; i < MUON_ITERATIONS; i++) iterate(cuda, plan);
     CUDA_CHECK(cuda_muon_step_launch(cuda->stream, update, cuda_state(cuda), m));
 }
+
+/* With X elements of the filter and S of its side's square, in addition to w, dw and m: x is written and read twice and
+ * written before the iterations, and read after them. An iteration reads x, writes gram; reads gram, writes square; reads
+ * gram, changes square; reads x and square, writes next. */
+struct op_launches cuda_muon_launches(struct shape filter)
+{
+    int64_t o = filter.n, n = shape_sample_count(filter), side = o < n ? o : n;
+    int64_t floats = 5 * o * n + MUON_ITERATIONS * (3 * o * n + 6 * side * side);
+    return (struct op_launches){4 + MUON_ITERATIONS * 4, floats * (int64_t)sizeof(float)};
+}

@@ -21,8 +21,20 @@ static void run_clip(struct backend *backend, const struct op_call *call)
     CUDA_CHECK(cuda_clip_launch(cuda->stream, call->op->clip, count, x->data, cuda->norm_sums));
 }
 
+static struct op_launches launches_magnitude(const struct program *program, const struct op *op)
+{
+    (void)program, (void)op;
+    return (struct op_launches){.count = 2};
+}
+
+/* The norm reads x once more. */
+static struct op_launches launches_clip(const struct program *program, const struct op *op)
+{
+    return (struct op_launches){2, (int64_t)program->tensors[op->tensor[CLIP_X]].bytes};
+}
+
 void cuda_norm_install(struct op_function *functions)
 {
-    functions[OP_MAGNITUDE] = (struct op_function){.run = run_magnitude};
-    functions[OP_CLIP] = (struct op_function){.run = run_clip};
+    functions[OP_MAGNITUDE] = (struct op_function){.run = run_magnitude, .launches = launches_magnitude};
+    functions[OP_CLIP] = (struct op_function){.run = run_clip, .launches = launches_clip};
 }

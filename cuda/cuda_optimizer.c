@@ -34,6 +34,12 @@ static void run_update(struct backend *backend, const struct op_call *call)
         CUDA_CHECK(cuda_update_launch(cuda->stream, &update, cuda_state(cuda), cuda->multiprocessors));
 }
 
+static struct op_launches launches_update(const struct program *program, const struct op *op)
+{
+    if (optimizer_row(op->update.kind)->matrix) return cuda_muon_launches(program_shape(program, op, UPDATE_W));
+    return (struct op_launches){.count = 1};
+}
+
 static void run_average(struct backend *backend, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
@@ -45,7 +51,7 @@ static void run_average(struct backend *backend, const struct op_call *call)
 
 void cuda_optimizer_install(struct op_function *functions)
 {
-    functions[OP_UPDATE] =
-        (struct op_function){.run = run_update, .prepare = prepare_update, .release = release_update};
+    functions[OP_UPDATE] = (struct op_function){
+        .run = run_update, .prepare = prepare_update, .release = release_update, .launches = launches_update};
     functions[OP_AVERAGE] = (struct op_function){.run = run_average};
 }

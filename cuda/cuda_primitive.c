@@ -31,6 +31,13 @@ static void run_add(struct backend *backend, const struct op_call *call)
         if (t[slot].data) compute(cuda, add, &t[ADD_Y], &t[slot], &t[ADD_Y]);
 }
 
+/* Each term behind the second is added to y. */
+static struct op_launches launches_add(const struct program *program, const struct op *op)
+{
+    int more = (op->tensor[ADD_C] >= 0) + (op->tensor[ADD_D] >= 0);
+    return (struct op_launches){1 + more, 2 * more * (int64_t)program->tensors[op->tensor[ADD_Y]].bytes};
+}
+
 /* The factor of a sum or a broadcast over the channels of x. */
 static float channel_scale(const struct op_call *call, struct shape x)
 {
@@ -58,7 +65,7 @@ static void run_channel_broadcast(struct backend *backend, const struct op_call 
 
 void cuda_primitive_install(struct op_function *functions)
 {
-    functions[OP_ADD] = (struct op_function){.run = run_add};
+    functions[OP_ADD] = (struct op_function){.run = run_add, .launches = launches_add};
     functions[OP_ELEMENTWISE] = (struct op_function){.run = run_elementwise};
     functions[OP_CHANNEL_SUM] = (struct op_function){.run = run_channel_sum};
     functions[OP_CHANNEL_BROADCAST] = (struct op_function){.run = run_channel_broadcast};

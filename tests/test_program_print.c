@@ -54,6 +54,22 @@ Test(program_print, a_line_per_op)
         "14 ops for a batch of 4: 0.2 MFLOP; working memory: not placed, alive at once: 0.0 MiB\n");
 }
 
+/* What is updated in place moves twice. */
+Test(program_print, counts_launches_where_the_backend_does)
+{
+    s.backend->counts_launches = true;
+    s.program->op_count = s.norm;
+    program_add(s.program, SAMPLE_OP(UPDATE, OPTIMIZER, -1, s.w0, s.dw0));
+    s.program->tensors[s.x1].bytes = 3000000;
+    s.program->tensors[s.w0].bytes = s.program->tensors[s.dw0].bytes = 2000000;
+    expect_table(
+        "#  op          reads       writes        shape  MFLOP  MiB  life  layer  launches  MB moved\n"
+        "1  gather                  x0, labels  4x3x8x8      -    -   1-2      -         1         -\n"
+        "2  conv2d 3x3  x0, w0, b0  x1          4x5x8x8    0.1  4.8     2      0         1       5.0\n"
+        "3  update sgd  dw0         w0*         5x3x3x3      -  3.8     -      -         1       6.0\n"
+        "3 ops for a batch of 4: 0.1 MFLOP; working memory: not placed, alive at once: 2.9 MiB; 3 launches move 11.0 MB\n");
+}
+
 Test(program_print, places_an_attached_update_and_the_once_part)
 {
     int from = sample_activation(&s, "from", 320, 1), copy = sample_activation(&s, "copy", 320, 1);

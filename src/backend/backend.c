@@ -80,8 +80,8 @@ void backend_check(const struct backend *backend)
     CHECK(backend->scalar_size > 0 && backend->activation_size > 0);
     for (int kind = 0; kind < OP_KIND_COUNT; kind++) {
         const struct op_function *function = &backend->functions[kind];
-        CHECK(function->run ||
-              !(function->supports || function->saved_bytes || function->prepare || function->release));
+        CHECK(function->run || !(function->supports || function->saved_bytes || function->prepare ||
+                                 function->release || function->launches));
     }
 }
 

@@ -25,6 +25,13 @@ struct op_call {
 
 struct prepared;
 
+/* What an op starts on a device: kernels, and calls of libraries, each of which counts as one. They read and write the
+ * op's operands once each, those that it updates twice, and so many bytes more. For the program's largest batch. */
+struct op_launches {
+    int count;
+    int64_t more_bytes;
+};
+
 /* How a backend computes a kind of op. */
 struct op_function {
     void (*run)(struct backend *backend, const struct op_call *call); /* NULL: the kind is not supported */
@@ -36,6 +43,8 @@ struct op_function {
      * prepared already. */
     void *(*prepare)(const struct prepared *prepared, const struct op_call *call);
     void (*release)(struct backend *backend, void *plan);
+    /* For a backend that counts launches (struct backend). NULL: one launch, no more bytes. */
+    struct op_launches (*launches)(const struct program *program, const struct op *op);
 };
 
 /* True where the backend computes the op, of which the parameters and which slots are empty count. */

@@ -58,8 +58,10 @@ static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
 static const struct cli_option options[] = {
     CLI_OPTION_SET,
     {.name = "ops",
-     .help = "Print the operations of a training step and of an evaluation instead: what each reads and writes, its "
-             "work, and which layers the device computes in one.",
+     .help =
+         "Print the operations of a training step and of an evaluation instead: what each reads and writes, its "
+         "work, and which layers the device computes in one; on a GPU also how many kernels and calls of libraries it "
+         "takes, and the bytes that these move.",
      CLI_FIELD(ops)},
     {0},
 };

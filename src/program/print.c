@@ -8,15 +8,16 @@
 #include "util/memory.h"
 #include "util/thousands.h"
 
-enum column { NUMBER, TITLE, READS, WRITES, SHAPE, MFLOP, MIB, LIFE, LAYERS, NOTE, COLUMNS };
+enum column { NUMBER, TITLE, READS, WRITES, SHAPE, MFLOP, MIB, LIFE, LAYERS, LAUNCHES, MOVED, NOTE, COLUMNS };
 
 static const struct {
     const char *head;
     bool right; /* numbers end at the same place */
 } columns[COLUMNS] = {
-    [NUMBER] = {"#", true},     [TITLE] = {"op", false},   [READS] = {"reads", false}, [WRITES] = {"writes", false},
-    [SHAPE] = {"shape", true},  [MFLOP] = {"MFLOP", true}, [MIB] = {"MiB", true},      [LIFE] = {"life", true},
-    [LAYERS] = {"layer", true}, [NOTE] = {"", false},
+    [NUMBER] = {"#", true},          [TITLE] = {"op", false},      [READS] = {"reads", false},
+    [WRITES] = {"writes", false},    [SHAPE] = {"shape", true},    [MFLOP] = {"MFLOP", true},
+    [MIB] = {"MiB", true},           [LIFE] = {"life", true},      [LAYERS] = {"layer", true},
+    [LAUNCHES] = {"launches", true}, [MOVED] = {"MB moved", true}, [NOTE] = {"", false},
 };
 
 enum { CELL = 160 };
@@ -114,6 +115,13 @@ static const char *note_of(const struct program *program, int op)
     return op < program->once_count ? "once" : "";
 }
 
+static void fill_launches(const struct program *program, int op, struct line *line)
+{
+    struct program_launches launches = program_launches(program, &program->ops[op]);
+    snprintf(line->cell[LAUNCHES], CELL, "%d", launches.count);
+    format_tenths((double)launches.bytes / 1e6, line->cell[MOVED]);
+}
+
 static void fill_line(const struct program *program, const struct program_life *lives, int op, struct line *line)
 {
     const struct op *at = &program->ops[op];
@@ -130,6 +138,7 @@ static void fill_line(const struct program *program, const struct program_life *
         format_range(at->layer, at->layer + at->layer_count - 1, line->cell[LAYERS]);
     else
         snprintf(line->cell[LAYERS], CELL, "-");
+    if (program->backend->counts_launches) fill_launches(program, op, line);
     snprintf(line->cell[NOTE], CELL, "%s", note_of(program, op));
 }
 
@@ -141,6 +150,7 @@ static void print_line(const struct line *line, const int *widths, FILE *out)
     size_t used = 0;
     for (int c = 0; c < COLUMNS; c++) {
         int width = columns[c].right ? widths[c] : -widths[c];
+        if (widths[c] == 0) continue; /* a column that the backend does not fill, or no note */
         used += (size_t)snprintf(text + used, sizeof text - used, "%s%*s", c ? "  " : "", width, line->cell[c]);
     }
     while (used > 0 && text[used - 1] == ' ') text[--used] = '\0';
@@ -154,8 +164,12 @@ static void print_sum(const struct program *program, FILE *out)
     for (int i = 0; i < program->op_count; i++) flops += program_flops(program, &program->ops[i]);
     format_tenths(flops / 1e6, flops_text);
     if (program->work_bytes > 0) snprintf(block, CELL, "%.1f MiB", (double)program->work_bytes / 0x1p20);
-    fprintf(out, "%d ops for a batch of %" PRId64 ": %s MFLOP; working memory: %s, alive at once: %.1f MiB\n",
+    fprintf(out, "%d ops for a batch of %" PRId64 ": %s MFLOP; working memory: %s, alive at once: %.1f MiB",
             program->op_count, program->max_n, flops_text, block, alive);
+    struct program_launches sum = program_launches_sum(program);
+    if (program->backend->counts_launches)
+        fprintf(out, "; %d launches move %.1f MB", sum.count, (double)sum.bytes / 1e6);
+    fputc('\n', out);
 }
 
 void program_print(const struct program *program, FILE *out)
@@ -163,7 +177,9 @@ void program_print(const struct program *program, FILE *out)
     struct line *lines = memory_alloc((size_t)program->op_count + 1, sizeof *lines);
     struct program_life *lives = program_lives(program);
     int widths[COLUMNS] = {0};
-    for (int c = 0; c < COLUMNS; c++) snprintf(lines[0].cell[c], CELL, "%s", columns[c].head);
+    for (int c = 0; c < COLUMNS; c++)
+        if (program->backend->counts_launches || (c != LAUNCHES && c != MOVED))
+            snprintf(lines[0].cell[c], CELL, "%s", columns[c].head);
     for (int i = 0; i < program->op_count; i++) fill_line(program, lives, i, &lines[i + 1]);
     for (int i = 0; i <= program->op_count; i++)
         for (int c = 0; c < COLUMNS; c++) {

@@ -89,12 +89,24 @@ struct shape program_shape(const struct program *program, const struct op *op, i
 double program_flops(const struct program *program, const struct op *op);
 int64_t program_bytes(const struct program *program, const struct op *op);
 
+/* What an op starts on the device, and the bytes that this moves, for the largest batch; all zero on a backend that does not
+ * count launches. */
+struct program_launches {
+    int count;
+    int64_t bytes;
+};
+struct program_launches program_launches(const struct program *program, const struct op *op);
+
+/* The sum over the ops behind the once part: a step, or the evaluation of a batch. */
+struct program_launches program_launches_sum(const struct program *program);
+
 /* Writes a tensor's name for people: "x3", and "w0.." for a range of an arena that begins with w0. */
 void program_tensor_name(const struct program *program, int tensor, char *text, size_t size);
 
 /* Prints a line per op: what it reads and writes, the shape of its main result, FLOPs, bytes of its tensors, the ops
  * from which to which its main result is alive, the layers that it computes, and whether it runs once or within the op
- * before it. A tensor with a * is changed in place. The last line sums up. For programs that program_check passes. */
+ * before it. A tensor with a * is changed in place. The last line sums up. A backend that counts launches adds two columns:
+ * the launches of each op, and the 10^6 bytes that these move. For programs that program_check passes. */
 void program_print(const struct program *program, FILE *out);
 
 #endif

@@ -2,6 +2,7 @@
  * missing wait shows. Only a copy from the host reads its source at once, as CUDA does with memory that is not
  * page-locked. */
 #include "emulation.h"
+#include "emulation_count.h"
 
 #include <chrono>
 #include <cstdlib>
@@ -55,7 +56,7 @@ bool emulation_recording()
     return false;
 }
 
-void emulation_enqueue(cudaStream_t stream, std::function<void()> work)
+static void push(cudaStream_t stream, std::function<void()> work)
 {
     if (stream && stream->recorded && stream->recorded->spoiled) return;
     if (!stream) emulation_failed("work on the default stream, which a recorded stream would have to wait for");
@@ -84,13 +85,34 @@ void emulation_spend(double seconds)
     spent += seconds;
 }
 
+static long count;
+
+void emulation_enqueue(cudaStream_t stream, std::function<void()> work)
+{
+    count += !stream || !stream->recorded;
+    push(stream, std::move(work));
+}
+
+long emulation_count(void)
+{
+    return count;
+}
+
+static bool only_count;
+
+void emulation_only_count(void)
+{
+    only_count = true;
+}
+
 cudaError_t emulation_wait(cudaStream_t stream)
 {
     if (lost) return remember(cudaErrorUnknown);
     if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
     std::vector<std::function<void()>> work;
     work.swap(stream->waiting);
-    for (std::function<void()> &item : work) done++, item();
+    for (std::function<void()> &item : work)
+        if (!only_count) done++, item();
     return cudaSuccess;
 }
 
@@ -240,7 +262,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
     event->stream = stream;
-    emulation_enqueue(stream, [=] {
+    push(stream, [=] {
         std::chrono::duration<double, std::milli> now = std::chrono::steady_clock::now().time_since_epoch();
         event->time = now.count() + 1e3 * spent;
     });
