@@ -8,6 +8,12 @@
 
 struct cublas_linear;
 
+/* True for a convolution that is a matrix product: its window is a pixel, and it moves pixel by pixel. */
+static inline bool cublas_linear_takes(struct window window)
+{
+    return window.kernel == 1 && window.stride == 1 && window.padding == 0;
+}
+
 struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, enum cuda_type type, int64_t inputs,
                                            int64_t outputs);
 void cublas_linear_destroy(struct cublas_linear *linear);

@@ -17,6 +17,21 @@ const char *cuda_unavailable(void)
     return error == cudaSuccess ? NULL : cuda_reason(error);
 }
 
+bool cuda_computes(enum precision precision, int capability_major)
+{
+    enum { BF16_SINCE = 8 };
+    return precision != PRECISION_BF16 || capability_major >= BF16_SINCE;
+}
+
+const char *cuda_precision_missing(enum precision precision)
+{
+    int device = 0, major = 0;
+    CUDA_CHECK(cudaGetDevice(&device));
+    CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    if (cuda_computes(precision, major)) return NULL;
+    return "bf16 needs a GPU of compute capability 8.0 or higher, and this one's is lower";
+}
+
 /* --- memory --- */
 
 void *cuda_alloc(struct cuda_backend *cuda, size_t bytes)
@@ -146,11 +161,12 @@ static void make_tables(struct cuda_backend *cuda)
 
 bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
 {
-    const size_t usual_workspace = (size_t)256 << 20;
     if (options->precision == PRECISION_FP64)
         return status_fail(status, STATUS_USAGE,
                            "backend.precision: the CUDA backend computes in fp32, tf32 or bf16; fp64 needs "
                            "backend.device = cpu");
+    const char *missing = cuda_precision_missing(options->precision);
+    if (missing) return status_fail(status, STATUS_USAGE, "backend.precision: %s; use fp32", missing);
     struct cuda_backend *cuda = memory_alloc(1, sizeof *cuda);
     cuda->options = *options;
     cuda->type = options->precision == PRECISION_BF16 ? CUDA_BF16 : CUDA_FP32;
@@ -158,7 +174,7 @@ bool cuda_backend_create(struct backend **backend, const struct backend_options 
     cuda->base.scalar_size = sizeof(float);
     cuda->base.activation_size = cuda->type == CUDA_BF16 ? 2 : sizeof(float);
     cuda->base.counts_launches = true;
-    cuda->workspace_bytes = options->workspace_bytes ? (size_t)options->workspace_bytes : usual_workspace;
+    cuda->workspace_bytes = options->workspace_bytes ? (size_t)options->workspace_bytes : CUDA_WORKSPACE_BYTES;
     read_device(cuda);
     CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
     CUDA_CHECK(cudaEventCreate(&cuda->started));

@@ -12,7 +12,7 @@
 #include "cuda_kernels.h"
 #include "util/check.h"
 
-enum { CUDA_MAX_GRAPHS = 16 };
+enum { CUDA_MAX_GRAPHS = 16, CUDA_WORKSPACE_BYTES = 256 << 20 /* where the options do not say */ };
 
 /* A body that backend_table.run knows. It first runs as it is, is then recorded, and from then on replayed. */
 struct cuda_recording {

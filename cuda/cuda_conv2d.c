@@ -39,12 +39,6 @@ struct conv2d_plan {
 
 /* --- plans --- */
 
-/* True for a 1x1 window that moves pixel by pixel. */
-static bool is_linear(struct window window)
-{
-    return window.kernel == 1 && window.stride == 1 && window.padding == 0;
-}
-
 /* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
 static struct conv2d_plan *plan_create(struct cuda_backend *cuda, struct window window, struct shape input,
                                        int64_t output_channels)
@@ -55,7 +49,7 @@ static struct conv2d_plan *plan_create(struct cuda_backend *cuda, struct window 
     plan->input = input;
     plan->output_channels = output_channels;
     cuda_need_workspace(cuda);
-    if (is_linear(window)) plan->linear = cublas_linear_create(cuda, cuda->type, input.c, output_channels);
+    if (cublas_linear_takes(window)) plan->linear = cublas_linear_create(cuda, cuda->type, input.c, output_channels);
     if (cuda->type == CUDA_BF16) {
         plan->filter16 = cuda_alloc(cuda, filter_count * 2);
         if (!plan->linear) plan->dfilter16 = cuda_alloc(cuda, filter_count * 2);
@@ -277,7 +271,7 @@ static struct op_launches launches_conv2d(const struct program *program, const s
     bool narrow = cuda->type == CUDA_BF16;
     if (narrow) launches.count++, launches.more_bytes += bytes_of(program, op, CONV2D_WEIGHT);
     /* A product takes a bias of y's type along. */
-    if (op->tensor[CONV2D_BIAS] >= 0 && (narrow || !is_linear(op->conv2d)))
+    if (op->tensor[CONV2D_BIAS] >= 0 && (narrow || !cublas_linear_takes(op->conv2d)))
         launches.count++, launches.more_bytes += 2 * bytes_of(program, op, CONV2D_Y);
     return launches;
 }
@@ -286,8 +280,8 @@ static struct op_launches launches_conv2d_backward(const struct program *program
 {
     const struct cuda_backend *cuda = (const struct cuda_backend *)program->backend;
     bool dx = op->tensor[CONV2D_BACKWARD_DX] >= 0, dweight = op->tensor[CONV2D_BACKWARD_DWEIGHT] >= 0;
-    bool dbias = op->tensor[CONV2D_BACKWARD_DBIAS] >= 0 && !(dweight && is_linear(op->conv2d));
-    bool widened = dweight && cuda->type == CUDA_BF16 && !is_linear(op->conv2d);
+    bool dbias = op->tensor[CONV2D_BACKWARD_DBIAS] >= 0 && !(dweight && cublas_linear_takes(op->conv2d));
+    bool widened = dweight && cuda->type == CUDA_BF16 && !cublas_linear_takes(op->conv2d);
     struct op_launches launches = {.count = dx + dweight + dbias + widened};
     launches.more_bytes = (dx + dweight + dbias - 1) * bytes_of(program, op, CONV2D_BACKWARD_DY);
     if (widened) launches.more_bytes += bytes_of(program, op, CONV2D_BACKWARD_DWEIGHT);

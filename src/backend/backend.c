@@ -15,10 +15,16 @@ static const bool tell_why = true;
 #else
 static const bool tell_why = false; /* a build for the CPU alone need not say in every run that it is one */
 
-/* Stands for the declaration in cuda_create.h. */
+/* These stand for the declarations in cuda_create.h. */
 static const char *cuda_unavailable(void)
 {
     return "this trainer was built without CUDA";
+}
+
+static const char *cuda_precision_missing(enum precision precision)
+{
+    (void)precision;
+    return NULL;
 }
 
 static bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
@@ -58,6 +64,7 @@ static bool create_device(struct backend **backend, const struct backend_options
     if (options->device == DEVICE_CPU || (options->device == DEVICE_AUTO && options->precision == PRECISION_FP64))
         return create_cpu(backend, options, NULL, status);
     const char *reason = cuda_unavailable();
+    if (!reason && options->device == DEVICE_AUTO) reason = cuda_precision_missing(options->precision);
     if (!reason) return cuda_backend_create(backend, options, status);
     if (options->device == DEVICE_AUTO) return create_cpu(backend, options, reason, status);
     return status_fail(status, STATUS_USAGE, "backend.device: no CUDA: %s; use cpu or auto", reason);

@@ -241,8 +241,8 @@ const struct experiment_key experiment_keys[] = {
            "thread, with which the others are compared: much slower, and for precision = fp64 alone."),
     INTEGER(backend, threads, FREE, FIXED, "0", 0, 1024, "CPU threads; 0: one for each core that the process may use."),
     CHOICE(backend, precision, KEPT, FIXED, "fp32", PRECISION_CHOICES,
-           "Arithmetic. bf16: products of numbers rounded to bf16, everything else in fp32; tf32: a CUDA device's own "
-           "products of fp32."),
+           "Arithmetic. bf16: products of numbers rounded to bf16, everything else in fp32 (a GPU needs compute "
+           "capability 8.0 for it); tf32: a CUDA device's own products of fp32."),
     CHOICE(backend, cpu_isa, ROUNDING, FIXED, "auto", CPU_ISA_CHOICES,
            "Instruction set of the CPU kernels. auto: the best that there is; amx: avx512, with AMX where it "
            "multiplies faster. In fp32 amx, and avx512 with VNNI, multiply the pixels of a perceptron's input as "

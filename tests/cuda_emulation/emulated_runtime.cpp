@@ -164,6 +164,14 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int devic
     return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
+{
+    struct cudaDeviceProp properties;
+    if (cudaError_t error = cudaGetDeviceProperties(&properties, device)) return error;
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? properties.major : properties.l2CacheSize;
+    return cudaSuccess;
+}
+
 cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
 {
     if (device != 0 || size < 13) return remember(cudaErrorInvalidValue);

@@ -1,6 +1,8 @@
 /* The choice among cuDNN's plans for a convolution, on the emulated cuDNN, whose engines fail in every way that there is
  * (emulated_cudnn.h). */
 #include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "cudnn_choice.h"
 #include "emulated_cudnn.h"
@@ -142,4 +144,31 @@ Test(cuda_choice, a_lost_device_ends_the_program, .exit_code = STATUS_RUNTIME)
 {
     emulated_cudnn_loses_device = true;
     choose(PRECISION_FP32, false, CUDNN_PASS_FORWARD, 3);
+}
+
+/* --- precisions --- */
+
+/* A GPU before 8.0 refuses bf16 and computes in the others. `auto` then takes the CPU and says why. */
+Test(cuda_choice, bf16_needs_a_newer_gpu)
+{
+    setenv("CUDA_EMULATION_CAPABILITY", "75", 1);
+    for (int p = 0; p < PRECISIONS; p++) {
+        struct backend_options options = {.device = DEVICE_CUDA, .precision = precisions[p], .threads = 1};
+        struct backend *backend;
+        struct status status = {0};
+        bool created = backend_create(&backend, &options, &status);
+        cr_expect_eq(created, precisions[p] != PRECISION_BF16);
+        if (created) {
+            backend_destroy(backend);
+            continue;
+        }
+        cr_expect_eq(status.code, STATUS_USAGE);
+        cr_expect_str_eq(status.message, "backend.precision: bf16 needs a GPU of compute capability 8.0 or higher, and "
+                                         "this one's is lower; use fp32");
+        options.device = DEVICE_AUTO;
+        cr_assert(backend_create(&backend, &options, &status), "%s", status.message);
+        cr_expect(strstr(backend->description, "cpu") && strstr(backend->description, "(bf16 needs a GPU of"), "%s",
+                  backend->description);
+        backend_destroy(backend);
+    }
 }
