@@ -1,18 +1,42 @@
 # Decides which backends are built. The CPU backend always is. Its operations are compiled once per variant, a scalar
 # type and an instruction set, chosen at run time (src/backend/cpu/cpu_variant.h).
 
-find_program(TRAINER_NVCC nvcc HINTS ENV CUDA_HOME ENV CUDA_PATH PATH_SUFFIXES bin PATHS /usr/local/cuda)
 set(backend ${TRAINER_BACKEND})
-# The CUDA backend has not run on a GPU yet (docs/performance.md), so it is built only where it is asked for.
+if(NOT backend MATCHES "^(cpu|cuda|auto)$")
+  message(FATAL_ERROR "TRAINER_BACKEND=${backend}: expected cpu, cuda or auto")
+endif()
+if(NOT backend STREQUAL cpu)
+  include(TrainerCudaFind)
+endif()
 if(backend STREQUAL auto)
-  set(backend cpu)
-  message(STATUS "TRAINER_BACKEND=auto: building for the CPU only; CUDA is built with TRAINER_BACKEND=cuda")
-elseif(NOT backend MATCHES "^(cpu|cuda)$")
-  message(FATAL_ERROR "TRAINER_BACKEND=${TRAINER_BACKEND}: expected cpu, cuda or auto")
+  if(TRAINER_SANITIZE OR TRAINER_FUZZ)
+    set(TRAINER_CUDA_MISSING "sanitizers and fuzzers do not know it")
+  elseif(NOT TRAINER_CUDA_MISSING)
+    # An nvcc that refuses the machine's C++ compiler, or finds none, must not stop the build.
+    include(CheckLanguage)
+    if(NOT DEFINED ENV{CUDACXX})
+      set(ENV{CUDACXX} ${TRAINER_NVCC})
+    endif()
+    check_language(CUDA)
+    if(NOT CMAKE_CUDA_COMPILER)
+      set(TRAINER_CUDA_MISSING "${TRAINER_NVCC} does not compile here: CMakeFiles/CheckCUDA in the build folder tells why")
+    endif()
+  endif()
+  set(backend cuda)
+  if(TRAINER_CUDA_MISSING)
+    set(backend cpu)
+    message(STATUS "TRAINER_BACKEND=auto: building for the CPU alone, without CUDA: ${TRAINER_CUDA_MISSING}")
+  endif()
+elseif(TRAINER_CUDA_MISSING)
+  message(FATAL_ERROR "TRAINER_BACKEND=cuda: ${TRAINER_CUDA_MISSING}; or use TRAINER_BACKEND=cpu")
 endif()
 
 if(backend STREQUAL cuda)
   include(TrainerCuda)
+endif()
+if(TRAINER_BACKEND STREQUAL auto AND backend STREQUAL cuda)
+  message(STATUS "TRAINER_BACKEND=auto: building for the CPU and CUDA ${TRAINER_NVCC_VERSION} with cuDNN "
+                 "${TRAINER_CUDNN_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}")
 endif()
 set(TRAINER_BUILT_BACKEND ${backend})
 

@@ -1,78 +1,42 @@
-# Finds the tools and libraries of the CUDA backend and prints them: nvcc and its toolkit, cuBLASLt and cuDNN 9, which
-# may also come from a Python environment's nvidia packages. Sets TRAINER_CUDNN_INCLUDE, TRAINER_CUDNN_LIBRARY,
-# TRAINER_CUBLASLT_INCLUDE and TRAINER_CUBLASLT_LIBRARY.
-set(TRAINER_CUDNN_ROOT "" CACHE PATH "Folder of cuDNN, with include/ and lib/, where it is not in the toolkit or the system")
-
-if(NOT TRAINER_NVCC)
-  message(FATAL_ERROR "TRAINER_BACKEND=cuda: no nvcc in PATH, in CUDA_HOME or CUDA_PATH, or in /usr/local/cuda")
-endif()
+# Enables CUDA as a language, for the architectures that the program is to run on. TrainerCudaFind.cmake has found the
+# compiler and the libraries.
 if(NOT CMAKE_CUDA_COMPILER)
   set(CMAKE_CUDA_COMPILER ${TRAINER_NVCC})
 endif()
 
-# Machine code for the architectures of 2018 to 2024 that this nvcc knows, and PTX of the newest for later ones.
+# Machine code for the GPUs of this machine. Where it has none, the program is for another machine: then machine code for
+# sm_90, and PTX from which a driver makes the code of any GPU since sm_80, when the program first runs there. Code for
+# more generations makes the build longer by as many times, and a package can ask for it.
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-  execute_process(COMMAND ${TRAINER_NVCC} --list-gpu-arch OUTPUT_VARIABLE known_architectures
-                  OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  string(REPLACE "\n" ";" known_architectures "${known_architectures}")
-  set(architectures)
-  foreach(architecture 75 80 90 100)
-    if("compute_${architecture}" IN_LIST known_architectures)
-      list(APPEND architectures ${architecture}-real)
-    endif()
-  endforeach()
-  list(POP_BACK architectures newest)
-  string(REPLACE "-real" "" newest "${newest}")
-  list(APPEND architectures ${newest})
-  set(CMAKE_CUDA_ARCHITECTURES "${architectures}" CACHE STRING "CUDA architectures to build for")
+  execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE here
+                  RESULT_VARIABLE failed ERROR_QUIET)
+  string(REGEX MATCHALL "[0-9]+\\.[0-9]+" here "${here}")
+  list(TRANSFORM here REPLACE "\\." "")
+  list(TRANSFORM here APPEND -real)
+  list(REMOVE_DUPLICATES here)
+  if(failed OR NOT here)
+    set(here 80-virtual 90)
+  endif()
+  set(CMAKE_CUDA_ARCHITECTURES "${here}" CACHE STRING "CUDA architectures to build for")
 endif()
 enable_language(CUDA)
 find_package(CUDAToolkit 12.0 REQUIRED)
 
-# site-packages/nvidia of the Python in PATH, if it has any.
-find_program(TRAINER_PYTHON python3)
-set(python_folders)
-if(TRAINER_PYTHON)
-  execute_process(COMMAND ${TRAINER_PYTHON} -c "import nvidia; print(';'.join(nvidia.__path__))"
-                  OUTPUT_VARIABLE python_nvidia OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-  foreach(folder ${python_nvidia})
-    list(APPEND python_folders ${folder}/cudnn ${folder}/cublas ${folder}/cu${CUDAToolkit_VERSION_MAJOR})
-  endforeach()
-endif()
-
-set(hints ${TRAINER_CUDNN_ROOT} $ENV{CUDNN_ROOT} $ENV{CUDNN_PATH})
-set(toolkit ${CUDAToolkit_LIBRARY_ROOT} ${CUDAToolkit_TARGET_DIR} ${CUDAToolkit_BIN_DIR}/..)
-set(suffixes lib64 lib lib/x64 lib/${CMAKE_SYSTEM_PROCESSOR}-linux-gnu targets/${CMAKE_SYSTEM_PROCESSOR}-linux/lib)
-# Searches the named folder first, then the toolkit, the system, and Python's packages. Header and library come from one
-# place.
-function(trainer_find_cuda name header library)
-  foreach(place "${hints}" "${toolkit}" "/usr/local;/usr" "${python_folders}")
-    unset(found_include CACHE)
-    unset(found_library CACHE)
-    find_path(found_include ${header} PATHS ${place} PATH_SUFFIXES include NO_DEFAULT_PATH)
-    find_library(found_library NAMES ${library} ${ARGN} PATHS ${place} PATH_SUFFIXES ${suffixes} NO_DEFAULT_PATH)
-    if(found_include AND found_library)
-      break()
-    endif()
-  endforeach()
-  if(NOT found_include OR NOT found_library)
-    message(FATAL_ERROR "TRAINER_BACKEND=cuda: no ${header} with its library; name its folder with "
-                        "-DTRAINER_CUDNN_ROOT=..., or use TRAINER_BACKEND=cpu")
-  endif()
-  set(TRAINER_${name}_INCLUDE ${found_include} PARENT_SCOPE)
-  set(TRAINER_${name}_LIBRARY ${found_library} PARENT_SCOPE)
-  message(STATUS "CUDA backend: ${header} in ${found_include}, library ${found_library}")
-  unset(found_include CACHE)
-  unset(found_library CACHE)
-endfunction()
-
 message(STATUS "CUDA backend: nvcc ${CMAKE_CUDA_COMPILER_VERSION} (${CMAKE_CUDA_COMPILER}), "
                "architectures ${CMAKE_CUDA_ARCHITECTURES}")
-# Python's packages have the library only under names with its version.
-trainer_find_cuda(CUBLASLT cublasLt.h cublasLt libcublasLt.so.13 libcublasLt.so.12)
-trainer_find_cuda(CUDNN cudnn.h cudnn libcudnn.so.9)
+message(STATUS "CUDA backend: cublasLt.h in ${TRAINER_CUBLASLT_INCLUDE}, library ${TRAINER_CUBLASLT_LIBRARY}")
+message(STATUS "CUDA backend: cudnn.h ${TRAINER_CUDNN_VERSION} in ${TRAINER_CUDNN_INCLUDE}, library ${TRAINER_CUDNN_LIBRARY}")
 
-file(STRINGS ${TRAINER_CUDNN_INCLUDE}/cudnn_version.h cudnn_major REGEX "^#define CUDNN_MAJOR [0-9]+")
-if(NOT cudnn_major MATCHES " (9|[1-9][0-9]+)$")
-  message(FATAL_ERROR "TRAINER_BACKEND=cuda: expected cuDNN 9 or later, found \"${cudnn_major}\" in ${TRAINER_CUDNN_INCLUDE}")
-endif()
+# The folders of its libraries that the loader does not search by itself stand in every program that is built or installed,
+# so that it finds them (RUNPATH). TrainerInstall.cmake gives them to programs of users too.
+set(TRAINER_CUDA_FOLDERS)
+foreach(library ${TRAINER_CUDNN_LIBRARY} ${TRAINER_CUBLASLT_LIBRARY})
+  get_filename_component(folder ${library} ABSOLUTE)
+  get_filename_component(folder ${folder} DIRECTORY)
+  if(NOT folder MATCHES "^(/usr)?/lib(64)?(/[a-z0-9_]+-linux-gnu)?$")
+    list(APPEND TRAINER_CUDA_FOLDERS ${folder})
+  endif()
+endforeach()
+list(REMOVE_DUPLICATES TRAINER_CUDA_FOLDERS)
+list(APPEND CMAKE_BUILD_RPATH ${TRAINER_CUDA_FOLDERS})
+list(APPEND CMAKE_INSTALL_RPATH ${TRAINER_CUDA_FOLDERS})

@@ -24,9 +24,9 @@ template <int TX, int LANES, int Q>
 __device__ inline void cluster_sum(int blocks, float (&value)[Q * LANES], float *partial, float *mine,
                                    float (&total)[Q])
 {
-    constexpr int TILE = TX * LANES;
     block_sum<TX, LANES, Q>(value, partial, total);
 #if CUDA_HAS_CLUSTERS
+    constexpr int TILE = TX * LANES;
     if (blocks == 1) return;
     cooperative_groups::cluster_group cluster = cooperative_groups::this_cluster();
     float *own = mine + threadIdx.x;

@@ -20,6 +20,21 @@ bash -c "source '$prefix/share/bash-completion/completions/trainer' && complete 
     fail "no completion for bash"
 [[ $(head -1 "$prefix"/share/zsh/*/_trainer) == '#compdef trainer' ]] || fail "no completion for zsh"
 
+# folders_lack PROGRAM: a folder of NVIDIA's libraries, beside the loader's own, that does not stand in the program.
+folders_lack() {
+    local file folder
+    grep -o '[^ ]*/lib\(cudnn\|cublasLt\)\.so[^ ]*' "$build/trainer.pc" | while read -r file; do
+        folder=$(dirname "$(realpath -s "$file")")
+        [[ $folder =~ ^(/usr)?/lib(64)?(/[a-z0-9_]+-linux-gnu)?$ ]] && continue
+        readelf -d "$1" | grep 'RUNPATH' | tr '[]' '::' | grep -qF ":$folder:" || echo "$folder"
+    done
+}
+if readelf -d "$trainer" | grep -q 'NEEDED.*libcudnn'; then
+    echo "built with CUDA: its libraries are found wherever they are"
+    [[ -z $(folders_lack "$trainer") ]] || fail "$trainer lacks $(folders_lack "$trainer")"
+    ! env -u LD_LIBRARY_PATH ldd "$trainer" | grep 'not found' || fail "the loader does not find the libraries above"
+fi
+
 echo "manual pages: one for each subcommand, and roff has no complaint"
 pages=$prefix/share/man
 [[ -e $pages/man1/trainer.1 && -e $pages/man5/trainer-config.5 ]] || fail "pages: $(find "$pages")"
@@ -44,6 +59,7 @@ export PKG_CONFIG_PATH
 [[ $(pkg-config --modversion trainer) == "$("$work/moved/bin/trainer" --version | cut -d' ' -f2)" ]] || fail "version"
 headers=("$work"/moved/include/trainer/*.h)
 read -ra flags < <(pkg-config --cflags --libs trainer)
+read -ra header_flags < <(pkg-config --cflags trainer)
 warnings=(-Wall -Wextra -Wpedantic -Werror)
 cd "$work"
 cat >tiny.ini <<'INI'
@@ -76,8 +92,8 @@ echo "each public header alone, in C and in C++"
 cxx=$(command -v "${CXX:-c++}") || echo "no C++ compiler: not tried in C++"
 for header in "${headers[@]}"; do
     echo "#include <trainer/$(basename "$header")>" >alone.c
-    "$compiler" -std=c11 "${warnings[@]}" -fsyntax-only "${flags[@]}" alone.c || fail "$header alone"
-    [[ -z $cxx ]] || "$cxx" -std=c++11 -x c++ "${warnings[@]}" -fsyntax-only "${flags[@]}" alone.c || fail "$header in C++"
+    "$compiler" -std=c11 "${warnings[@]}" -fsyntax-only "${header_flags[@]}" alone.c || fail "$header alone"
+    [[ -z $cxx ]] || "$cxx" -std=c++11 -x c++ "${warnings[@]}" -fsyntax-only "${header_flags[@]}" alone.c || fail "$header in C++"
 done
 
 echo "the examples, one of which is in docs/installing.md"
@@ -86,6 +102,7 @@ for example in "$source"/examples/*.c; do
 done
 sed -n '/^```c$/,/^```$/p' "$source/docs/installing.md" | sed '1d;$d' | diff - "$source/examples/train.c" ||
     fail "docs/installing.md shows another program than examples/train.c"
+[[ -z $(folders_lack ./train) ]] || fail "train lacks $(folders_lack ./train)"
 moved/bin/trainer tiny.ini --quiet --out run
 [[ $(./train tiny.ini weights.safetensors) == "step 20: "*"test accuracy $(tail -1 run/metrics.csv | awk -F, '
     NR == 1 { printf "%.1f", 100 * $6 }') %" ]] || fail "train: $(./train tiny.ini weights.safetensors) $(cat run/metrics.csv)"
