@@ -44,13 +44,19 @@ static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_chann
                                    "[model]\nkind = convnet\nfeatures = 5k3s1p1, 4k3s2p1, M\nbatchnorm = custom\n"
                                    "[train]\nbatch_size = 7\n[backend]\ndevice = cpu\nthreads = 1\nfuse = false\n";
 
-static void measure(struct bench_result *result, const char *text, struct shape image, int64_t classes)
+static void measure_with(struct bench_result *result, const char *text, struct shape image, int64_t classes, bool ops)
 {
     struct experiment experiment;
     struct status status = {0};
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_assert(bench_run(result, &experiment, image, classes, 3, &status), "%s", status.message);
+    cr_assert(bench_run(result, &experiment, image, classes, 3, ops, &status), "%s", status.message);
     experiment_free(&experiment);
+}
+
+static void measure(struct bench_result *result, const char *text, struct shape image, int64_t classes)
+{
+    measure_with(result, text, image, classes, false);
+    cr_expect_eq(result->op_count, 0);
 }
 
 static bool is_time(double seconds)
@@ -184,6 +190,29 @@ Test(bench, images_need_not_be_square)
     bench_free(&result);
 }
 
+/* An update that runs within the op before it has no line of its own. */
+Test(bench, operations_are_measured_where_that_is_asked_for)
+{
+    struct bench_result result;
+    char *printed;
+    size_t size;
+    measure_with(&result, convnet_text, (struct shape){1, 2, 6, 6}, 3, true);
+    cr_assert_geq(result.op_count, 15);
+    cr_expect_str_eq(result.ops[0].title, "gather");
+    cr_expect_str_eq(result.ops[1].title, "conv2d 3x3");
+    cr_expect_eq(result.ops[1].flops, result.parts[1].forward_flops);
+    for (int i = 0; i < result.op_count; i++)
+        cr_expect(is_time(result.ops[i].seconds) && result.ops[i].bytes > 0, "%s: %g s, %g bytes", result.ops[i].title,
+                  result.ops[i].seconds, result.ops[i].bytes);
+    FILE *out = memory_stream(&printed, &size);
+    bench_print(&result, out);
+    memory_stream_close(out, &printed);
+    cr_expect_not_null(strstr(printed, "\nconv2d 3x3 backward"), "%s", printed);
+    cr_expect_not_null(strstr(printed, "\nall operations"), "%s", printed);
+    free(printed);
+    bench_free(&result);
+}
+
 Test(bench, network_errors)
 {
     struct experiment experiment;
@@ -191,7 +220,7 @@ Test(bench, network_errors)
     struct status status = {0};
     const char *text = "[model]\nkind = convnet\nfeatures = 4k9s1p0\n[backend]\ndevice = cpu\nthreads = 1\n";
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_expect_not(bench_run(&result, &experiment, (struct shape){1, 1, 5, 5}, 3, 3, &status));
+    cr_expect_not(bench_run(&result, &experiment, (struct shape){1, 1, 5, 5}, 3, 3, false, &status));
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_not_null(strstr(status.message, "a 9x9 convolution"), "%s", status.message);
     cr_expect_null(result.parts);

@@ -188,3 +188,22 @@ void prepared_run(struct prepared *prepared, const struct run_input *input)
     else
         run_body(batch);
 }
+
+static void repeat_body(void *argument)
+{
+    const struct prepared_repeat *repeat = argument;
+    for (int i = 0; i < repeat->count; i++) run_op(repeat->prepared, repeat->op, &repeat->prepared->batches[0].input);
+}
+
+void prepared_run_repeat(struct prepared_repeat *repeat)
+{
+    struct prepared *prepared = repeat->prepared;
+    struct backend *backend = prepared->backend;
+    CHECK(prepared->batch_count > 0 && !prepared->calls[repeat->op].op->attached);
+    set_state(prepared, &prepared->batches[0].input);
+    set_batch(prepared, prepared->batches[0].input.n);
+    if (backend->table->run)
+        backend->table->run(backend, repeat_body, repeat);
+    else
+        repeat_body(repeat);
+}

@@ -93,6 +93,15 @@ void prepared_run(struct prepared *prepared, const struct run_input *input);
 void prepared_watch(struct prepared *prepared, const struct run_input *input, void (*done)(void *argument, int op),
                     void *argument);
 
+/* An op to run alone and many times, to measure it. A backend records it under this address. */
+struct prepared_repeat {
+    struct prepared *prepared;
+    int op, count;
+};
+
+/* Runs it with the input of the first batch that prepared_run was given. Not for an attached UPDATE. */
+void prepared_run_repeat(struct prepared_repeat *repeat);
+
 /* Runs the ops of the phases up to `last` once, the once part too: a forward pass alone, or everything that takes memory
  * at its first use and leaves the weights as they are. */
 void prepared_run_phases(struct prepared *prepared, const struct run_input *input, enum op_phase last);

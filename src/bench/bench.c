@@ -1,5 +1,5 @@
 /* Measures training steps and evaluations on noise, as a whole and part by part. */
-#include "bench/bench.h"
+#include "bench/bench_private.h"
 #include "build/build.h"
 
 #include <stdlib.h>
@@ -68,7 +68,7 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static double median(double *values, int count)
+double bench_median(double *values, int count)
 {
     qsort(values, (size_t)count, sizeof *values, compare_doubles);
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
@@ -100,8 +100,8 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch)
     result->parts = memory_alloc((size_t)watch->parts, sizeof *result->parts);
     for (int p = 0; p < watch->parts; p++) {
         struct bench_part *part = &result->parts[p];
-        part->forward = median(watch->forward + p * watch->steps, watch->steps);
-        part->backward = median(watch->backward + p * watch->steps, watch->steps);
+        part->forward = bench_median(watch->forward + p * watch->steps, watch->steps);
+        part->backward = bench_median(watch->backward + p * watch->steps, watch->steps);
         if (p == 0 || p >= watch->parts - 2) {
             part->kind = p == 0 ? "gather" : p == watch->parts - 2 ? "loss" : "optimizer";
             strcpy(part->name, part->kind);
@@ -177,7 +177,7 @@ static void measure_steps(struct bench_result *result, struct trainer *trainer, 
     loop.calls.is_look_due = is_group_done;
     loop.calls.looked = note_group;
     run_loop_run(&loop, &no_check);
-    result->step = median(times.seconds, groups) / size;
+    result->step = bench_median(times.seconds, groups) / size;
     result->train_images = (double)trainer->experiment->train.batch_size / result->step;
     free(times.seconds);
 }
@@ -191,7 +191,7 @@ static void measure_evaluation(struct bench_result *result, struct trainer *trai
         trainer_evaluate(trainer, &trainer->test_set);
         if (i >= 0) times[i] = clock_seconds() - start;
     }
-    result->evaluate_images = (double)trainer->test_set.count / median(times, repeats);
+    result->evaluate_images = (double)trainer->test_set.count / bench_median(times, repeats);
     free(times);
 }
 
@@ -202,7 +202,7 @@ static int64_t train_count(struct shape image, int64_t batch_size)
     return count > 2 * batch_size ? count : 2 * batch_size;
 }
 
-static void measure(struct bench_result *result, struct trainer *trainer, int steps)
+static void measure(struct bench_result *result, struct trainer *trainer, int steps, bool ops)
 {
     trainer->step = trainer->batches_per_epoch; /* the first epoch may be in file order, no later one is */
     result->train_batch = trainer->experiment->train.batch_size;
@@ -213,10 +213,11 @@ static void measure(struct bench_result *result, struct trainer *trainer, int st
     measure_steps(result, trainer, steps);
     measure_evaluation(result, trainer, steps);
     measure_parts(result, trainer, steps);
+    if (ops) bench_measure_ops(result, trainer);
 }
 
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
-               int steps, struct status *status)
+               int steps, bool ops, struct status *status)
 {
     *result = (struct bench_result){.image = image, .classes = classes};
     struct dataset dataset = {0};
@@ -228,7 +229,7 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
                   (uint64_t)experiment->experiment.seed);
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
     bool good = trainer_create(trainer, experiment, &dataset, backend, status);
-    if (good) measure(result, trainer, steps);
+    if (good) measure(result, trainer, steps, ops);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     result->memory_bytes = 1024.0 * (double)usage.ru_maxrss; /* in KiB on Linux */
@@ -242,5 +243,6 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
 void bench_free(struct bench_result *result)
 {
     free(result->parts);
+    free(result->ops);
     *result = (struct bench_result){0};
 }

@@ -17,6 +17,14 @@ struct bench_part {
     double forward_flops, backward_flops;
 };
 
+/* An operation of a training step, alone. */
+struct bench_op {
+    char title[NETWORK_GROUP_TEXT];
+    double seconds; /* median */
+    double bytes;   /* the fewest that it must move */
+    double flops;   /* 0: not counted */
+};
+
 struct bench_result {
     char backend[256];
     struct shape image; /* (1,C,H,W) */
@@ -25,6 +33,8 @@ struct bench_result {
     int steps;
     int part_count;
     struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */
+    int op_count;                         /* 0: not asked for */
+    struct bench_op *ops;                 /* in their order; owned */
     double step;                          /* seconds of a training step, median */
     double train_images, evaluate_images; /* images per second */
     double memory_bytes;                  /* peak of the process's host memory */
@@ -33,16 +43,17 @@ struct bench_result {
 
 /* Runs `steps` training steps after a few to warm up, and as many evaluation batches, with the experiment's network,
  * batch size, optimizer and backend. The images are noise of the given format (1,C,H,W). There are as many as in
- * CIFAR-10, in random order, so that a batch comes from memory as in training. Free with bench_free. */
+ * CIFAR-10, in random order, so that a batch comes from memory as in training. With `ops`, the operations of a step are
+ * measured too, each alone. Free with bench_free. */
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
-               int steps, struct status *status);
+               int steps, bool ops, struct status *status);
 void bench_free(struct bench_result *result);
 
 /* Prints for people: the parts, then the shares of a step's time: multiplying at the peak, multiplying below it, and
  * the rest. */
 void bench_print(const struct bench_result *result, FILE *out);
 
-/* Writes for programs: an INI file with a section [bench], a section [part N] per part, and the experiment's own
+/* Writes for programs: an INI file with a section [bench], a section [part N] per part and [op N] per operation, and the experiment's own
  * sections with every key. Units are in the keys. */
 void bench_write(const struct bench_result *result, const struct experiment *experiment, FILE *out);
 

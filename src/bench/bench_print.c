@@ -107,6 +107,33 @@ static void print_spending(const struct bench_result *result, FILE *out)
     fputs("\n\n", out);
 }
 
+/* --- the operations --- */
+
+static int title_width(const struct bench_result *result)
+{
+    int width = 26;
+    for (int i = 0; i < result->op_count; i++) {
+        int length = (int)strlen(result->ops[i].title);
+        if (length > width) width = length;
+    }
+    return width;
+}
+
+static void print_ops(const struct bench_result *result, FILE *out)
+{
+    int width = title_width(result);
+    double together = 0;
+    fprintf(out, "%-*s %11s %9s %9s %6s\n", width, "operation, alone", "us", "GB/s", "GFLOP/s", "peak");
+    for (int i = 0; i < result->op_count; i++) {
+        const struct bench_op *op = &result->ops[i];
+        fprintf(out, "%-*s %11.2f %9.1f ", width, op->title, op->seconds * 1e6, op->bytes / op->seconds * 1e-9);
+        print_rate(out, op->flops, op->seconds, result->peak);
+        fputc('\n', out);
+        together += op->seconds;
+    }
+    fprintf(out, "%-*s %11.2f\n\n", width, "all operations", together * 1e6);
+}
+
 void bench_print(const struct bench_result *result, FILE *out)
 {
     fprintf(out, "backend: %s\n", result->backend);
@@ -116,6 +143,7 @@ void bench_print(const struct bench_result *result, FILE *out)
         fputs("multiply-add peak: not known\n\n", out);
     print_parts(result, out);
     print_spending(result, out);
+    if (result->op_count > 0) print_ops(result, out);
     fprintf(out, "training step      %12.3f ms\n", result->step * 1e3);
     fprintf(out, "training           %12.1f images/s\n", result->train_images);
     fprintf(out, "evaluation         %12.1f images/s\n", result->evaluate_images);
@@ -131,6 +159,12 @@ static void write_part(const struct bench_part *part, int number, FILE *out)
     fprintf(out, "forward_flops = %.17g\nbackward_flops = %.17g\n", part->forward_flops, part->backward_flops);
 }
 
+static void write_op(const struct bench_op *op, int number, FILE *out)
+{
+    fprintf(out, "\n[op %d]\ntitle = %s\nseconds = %.9g\n", number, op->title, op->seconds);
+    fprintf(out, "bytes = %.17g\nflops = %.17g\n", op->bytes, op->flops);
+}
+
 void bench_write(const struct bench_result *result, const struct experiment *experiment, FILE *out)
 {
     fprintf(out, "[bench]\nbackend = %s\nsteps = %d\n", result->backend, result->steps);
@@ -142,6 +176,7 @@ void bench_write(const struct bench_result *result, const struct experiment *exp
             result->step, result->train_images, result->evaluate_images);
     fprintf(out, "memory_bytes = %.17g\npeak_flops_per_second = %.9g\n", result->memory_bytes, result->peak);
     for (int i = 0; i < result->part_count; i++) write_part(&result->parts[i], i, out);
+    for (int i = 0; i < result->op_count; i++) write_op(&result->ops[i], i, out);
     fputc('\n', out);
     experiment_write(experiment, out);
 }

@@ -16,13 +16,15 @@ static void write_figures(const void *argument, FILE *file)
     bench_write(figures->result, figures->experiment, file);
 }
 
-static bool measure(const struct experiment *experiment, int steps, const char *path, struct status *status)
+static bool measure(const struct experiment *experiment, const struct cli_arguments *arguments, struct status *status)
 {
+    int steps = arguments->steps > 0 ? (int)arguments->steps : DEFAULT_STEPS;
+    const char *path = arguments->folder;
     struct dataset_description format;
     struct bench_result result;
     if (!cli_image_format(&format, experiment, status)) return false;
     struct shape image = {1, format.channels, format.height, format.width};
-    if (!bench_run(&result, experiment, image, format.classes, steps, status)) return false;
+    if (!bench_run(&result, experiment, image, format.classes, steps, arguments->ops, status)) return false;
     printf("%s, batches of %lld images\n", experiment->experiment.name, (long long)experiment->train.batch_size);
     bench_print(&result, stdout);
     struct figures figures = {&result, experiment};
@@ -36,8 +38,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
     struct experiment experiment;
     if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
         return false;
-    int steps = arguments->steps > 0 ? (int)arguments->steps : DEFAULT_STEPS;
-    bool good = measure(&experiment, steps, arguments->folder, status);
+    bool good = measure(&experiment, arguments, status);
     experiment_free(&experiment);
     return good;
 }
@@ -53,6 +54,9 @@ static const struct cli_option options[] = {
      .low = 1,
      .high = MOST_STEPS,
      CLI_FIELD(steps)},
+    {.name = "ops",
+     .help = "Also measure each operation of a training step alone, and how many bytes a second it moves at least.",
+     CLI_FIELD(ops)},
     {.name = "out",
      .letter = 'o',
      .kind = CLI_FILE,
