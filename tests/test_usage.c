@@ -49,7 +49,7 @@ Test(usage, gpu_is_found_by_its_address_on_the_bus)
     cr_assert_str_empty(usage.gpu_text);
     cr_assert_eq(strncmp(usage.cpu_text, "CPU ", 4), 0);
     usage_stop(&usage);
-    cr_assert_null(usage.library);
+    cr_assert_null(usage.nvml.library);
 }
 
 Test(usage, a_gpu_that_the_library_does_not_know_has_no_figures)
@@ -57,7 +57,7 @@ Test(usage, a_gpu_that_the_library_does_not_know_has_no_figures)
     struct usage usage;
     load_fake();
     usage_start(&usage, "0000:FF:00.0");
-    cr_assert_null(usage.library);
+    cr_assert_null(usage.nvml.library);
     refresh_after_a_second(&usage);
     cr_assert_str_empty(usage.gpu_text);
     cr_assert_eq(strncmp(usage.cpu_text, "CPU ", 4), 0);

@@ -27,6 +27,11 @@ static const char *cuda_precision_missing(enum precision precision)
     return NULL;
 }
 
+static struct backend_cuda cuda_facts(void)
+{
+    return (struct backend_cuda){.unavailable = cuda_unavailable()};
+}
+
 static bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
 {
     (void)backend, (void)options;
@@ -68,6 +73,11 @@ static bool create_device(struct backend **backend, const struct backend_options
     if (!reason) return cuda_backend_create(backend, options, status);
     if (options->device == DEVICE_AUTO) return create_cpu(backend, options, reason, status);
     return status_fail(status, STATUS_USAGE, "backend.device: no CUDA: %s; use cpu or auto", reason);
+}
+
+struct backend_cuda backend_cuda_facts(void)
+{
+    return cuda_facts();
 }
 
 void backend_check(const struct backend *backend)

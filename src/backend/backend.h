@@ -322,6 +322,15 @@ struct backend {
 bool backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 void backend_destroy(struct backend *backend); /* NULL is allowed */
 
+/* What this build has of CUDA, whether or not there is a device. */
+struct backend_cuda {
+    bool built;
+    const char *unavailable; /* in words for people, why no device can be used; NULL: one can */
+    int runtime;             /* version of the CUDA runtime that is linked, 13000 for 13.0; 0: none */
+    size_t cudnn, cublas;    /* versions of the libraries that were loaded, 91900 for 9.19.0 and 130100 for 13.1.0 */
+};
+struct backend_cuda backend_cuda_facts(void);
+
 /* Stops by CHECK, with its name, where an entry of the table is missing that is not optional, or where a kind of
  * operation has other functions but no `run`. backend_create calls it. */
 void backend_check(const struct backend *backend);

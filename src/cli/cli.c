@@ -29,6 +29,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_samples,
     &cli_gradcheck,
     &cli_bench,
+    &cli_doctor,
     &cli_config,
     &cli_completion,
     &cli_help,

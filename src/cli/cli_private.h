@@ -138,7 +138,7 @@ struct cli_command {
 extern const struct cli_command
     cli_train, cli_resume, cli_sweep, cli_plot, cli_report,
     cli_eval, cli_predict, cli_export, cli_import,
-    cli_pack, cli_summary, cli_samples, cli_gradcheck, cli_bench,
+    cli_pack, cli_summary, cli_samples, cli_gradcheck, cli_bench, cli_doctor,
     cli_config, cli_completion, cli_help;
 /* clang-format on */
 

@@ -1,17 +1,16 @@
-/* Measures how busy the processor and the GPU are, for a line that people watch. The GPU's figures come from NVML, the
- * library of NVIDIA's driver, which the program looks for when it runs. */
+/* Measures how busy the processor and the GPU are, for a line that people watch. The GPU's figures come from NVML
+ * (util/nvml.h). */
 #ifndef USAGE_H
 #define USAGE_H
 
-#include <stdbool.h>
+#include "util/nvml.h"
 
 enum { USAGE_TEXT_SIZE = 32 };
 
 struct usage {
-    double wall, cpu;  /* seconds of wall clock and processor time at the last look */
-    void *library;     /* NVML's handle; NULL: none */
-    void *device;      /* NVML's handle of the device */
-    void *utilization; /* NVML's function for the figures */
+    double wall, cpu; /* seconds of wall clock and processor time at the last look */
+    struct nvml nvml;
+    void *gpu; /* NVML's handle of the GPU that computes; NULL: none */
     /* "CPU 187%": this process's use in percent of one core; "" where unknown. */
     char cpu_text[USAGE_TEXT_SIZE], gpu_text[USAGE_TEXT_SIZE];
 };

@@ -232,3 +232,18 @@ struct machine machine_read(const char *root)
         .memory_and_swap = smaller(limits.memory_and_swap, sum(limits.memory, limits.swap)),
     };
 }
+
+void machine_processor_name(const char *root, char *name, size_t size)
+{
+    char path[PATH_MAX], line[512];
+    *name = '\0';
+    snprintf(path, sizeof path, "%s/proc/cpuinfo", root);
+    FILE *file = fopen(path, "re");
+    while (file && *name == '\0' && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(name, size, "%s", colon + 1 + strspn(colon + 1, " "));
+    }
+    if (file) fclose(file);
+}

@@ -3,6 +3,7 @@
 #ifndef UTIL_MACHINE_H
 #define UTIL_MACHINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct machine {
@@ -22,5 +23,8 @@ struct machine {
  * not hold a number sets no limit. `root` is put in front of every path that is read: "" for the machine itself, a
  * folder for tests. */
 struct machine machine_read(const char *root);
+
+/* The processor's name as the kernel has it, "AMD EPYC 9B14"; "" where it has none. `root` as above. */
+void machine_processor_name(const char *root, char *name, size_t size);
 
 #endif

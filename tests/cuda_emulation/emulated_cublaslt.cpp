@@ -33,6 +33,11 @@ const char *cublasLtGetStatusString(cublasStatus_t status)
     return status == CUBLAS_STATUS_SUCCESS ? "success" : "a status of the CUDA emulation's cuBLASLt";
 }
 
+size_t cublasLtGetVersion(void)
+{
+    return 130100;
+}
+
 cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
 {
     *handle = NULL;

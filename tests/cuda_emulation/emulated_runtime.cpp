@@ -139,6 +139,12 @@ cudaError_t cudaDriverGetVersion(int *version)
     return cudaSuccess;
 }
 
+cudaError_t cudaRuntimeGetVersion(int *version)
+{
+    *version = 13000;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = 1;

@@ -54,10 +54,10 @@ static bool amx_allowed(void)
 }
 #endif
 
-static bool machine_has(enum cpu_isa isa)
+bool cpu_isa_usable(enum cpu_isa isa)
 {
 #ifdef TRAINER_X86
-    if (isa == CPU_ISA_AMX) return machine_has(CPU_ISA_AVX512) && amx_allowed();
+    if (isa == CPU_ISA_AMX) return cpu_isa_usable(CPU_ISA_AVX512) && amx_allowed();
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (isa == CPU_ISA_AVX2) return avx2;
     if (isa == CPU_ISA_AVX512)
@@ -72,7 +72,7 @@ static const struct variant *find_variant(enum cpu_isa isa, enum precision preci
     for (int i = 0; i < VARIANT_COUNT; i++) {
         bool useful = isa == variants[i].isa ||
                       (isa == CPU_ISA_AUTO && (variants[i].isa != CPU_ISA_AMX || precision != PRECISION_FP64));
-        if (useful && machine_has(variants[i].isa)) return &variants[i];
+        if (useful && cpu_isa_usable(variants[i].isa)) return &variants[i];
     }
     return NULL;
 }
