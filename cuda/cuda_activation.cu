@@ -2,6 +2,8 @@
  *   relu        dx = x > 0 ? dy : 0
  *   leaky_relu  dx = x > 0 ? dy : a dy
  *   elu         dx = x > 0 ? dy : a exp(x) dy
+ *   gelu        dx = (Phi(x) + x phi(x)) dy, with the normal distribution Phi and its density phi
+ *   silu        dx = s (1 + x (1 - s)) dy, with s = 1 / (1 + exp(-x))
  * A thread takes 16 bytes of each tensor. Bytes: forward 2 per byte of x, backward 3. */
 #include "cuda_activation.cuh"
 
@@ -69,6 +71,12 @@ static cudaError_t run(cudaStream_t stream, struct activation_params params, int
         break;
     case ACTIVATION_ELU:
         start<T, ACTIVATION_ELU>(stream, slope, count, x, dy, out);
+        break;
+    case ACTIVATION_GELU:
+        start<T, ACTIVATION_GELU>(stream, slope, count, x, dy, out);
+        break;
+    case ACTIVATION_SILU:
+        start<T, ACTIVATION_SILU>(stream, slope, count, x, dy, out);
         break;
     case ACTIVATION_NONE: /* a normalization's, which has no op of its own */
         break;

@@ -36,6 +36,8 @@
 #define RELU(...) ACTIVATION_("RELU(" #__VA_ARGS__ ")", ACTIVATION_RELU, __VA_ARGS__, 0)
 #define LEAKY_RELU(...) ACTIVATION_("LEAKY_RELU(" #__VA_ARGS__ ")", ACTIVATION_LEAKY_RELU, __VA_ARGS__)
 #define ELU(...) ACTIVATION_("ELU(" #__VA_ARGS__ ")", ACTIVATION_ELU, __VA_ARGS__)
+#define GELU(...) ACTIVATION_("GELU(" #__VA_ARGS__ ")", ACTIVATION_GELU, __VA_ARGS__, 0)
+#define SILU(...) ACTIVATION_("SILU(" #__VA_ARGS__ ")", ACTIVATION_SILU, __VA_ARGS__, 0)
 #define ACTIVATION_(text, kind, n, c, h, w, slope_)                                                                    \
     CASE(text, OP_ACTIVATION, n, c, h, w, 0, 1, .activation = {kind, slope_})
 #define DROPOUT(...) DROPOUT_("DROPOUT(" #__VA_ARGS__ ")", __VA_ARGS__)
@@ -228,6 +230,10 @@ static const struct op_case cases[] = {
     FUSED(33, 16, 1, 1, LEAKY_RELU, 0.1, 1),
     FUSED(2, 5, 4, 4, ELU, 1, 1),
     FUSED(3, 37, 2, 2, NONE, 0, 1),
+    FUSED(2, 37, 3, 5, GELU, 0, 0),
+    FUSED(7, 5, 4, 4, SILU, 0, 0),
+    FUSED(33, 16, 1, 1, GELU, 0, 1),
+    FUSED(2, 17, 3, 3, SILU, 0, 1),
 
     /* n, c, h, w, activation, slope, addend, pool, kernel, stride, padding */
     FUSED_POOL(1, 1, 1, 1, RELU, 0, 0, MAX, 3, 2, 1),
@@ -237,6 +243,8 @@ static const struct op_case cases[] = {
     FUSED_POOL(3, 37, 5, 5, RELU, 0, 0, AVERAGE, 5, 1, 2),
     FUSED_POOL(7, 16, 4, 6, RELU, 0, 1, MAX, 3, 2, 1),
     FUSED_POOL(2, 17, 7, 5, ELU, 1, 1, AVERAGE, 2, 2, 0),
+    FUSED_POOL(3, 17, 6, 4, GELU, 0, 0, MAX, 2, 2, 0),
+    FUSED_POOL(2, 37, 5, 5, SILU, 0, 0, AVERAGE, 3, 1, 1),
     FUSED_POOL(5, 3, 6, 6, NONE, 0, 1, MAX, 2, 2, 0),
     FUSED_POOL(5, 3, 6, 6, NONE, 0, 0, AVERAGE, 3, 1, 1),
 
@@ -258,6 +266,12 @@ static const struct op_case cases[] = {
     ELU(7, 17, 3, 3, 1),
     ELU(2, 37, 5, 1, 0.5),
     ELU(33, 16, 1, 1, 1),
+    GELU(7, 17, 3, 3),
+    GELU(33, 64, 2, 5),
+    GELU(5, 1, 1, 1),
+    SILU(7, 17, 3, 3),
+    SILU(33, 64, 2, 5),
+    SILU(5, 1, 1, 1),
 
     /* n, c, h, w, rate, seed, stream, step */
     DROPOUT(1, 1, 1, 1, 0.5, 42, 0x20000, 0),

@@ -116,6 +116,76 @@ Test(ops_by_hand, activation_by_hand)
     with_each_backend(activation_by_hand);
 }
 
+enum { POINTS = 4801 }; /* from -12 to 12, 1/200 apart */
+
+static double slope_of(enum activation kind, double x)
+{
+    double bell = exp(-x * x / 2) / sqrt(2 * acos(-1)), s = 1 / (1 + exp(-x));
+    return kind == ACTIVATION_GELU ? erfc(-x / sqrt(2)) / 2 + x * bell : s * (1 + x * (1 - s));
+}
+
+static double value_of(enum activation kind, double x)
+{
+    return x * (kind == ACTIVATION_GELU ? erfc(-x / sqrt(2)) / 2 : 1 / (1 + exp(-x)));
+}
+
+/* Compares GELU or SiLU with its formula far beyond what the other cases reach. */
+static void expect_smooth(struct backend *backend, const struct variant *variant, enum activation kind)
+{
+    const struct shape shape = {POINTS, 1, 1, 1};
+    static double points[POINTS], ones[POINTS];
+    for (int i = 0; i < POINTS; i++) points[i] = (i - POINTS / 2) * 0.005, ones[i] = 1;
+    struct tensor x = support_tensor(backend, TENSOR_ACTIVATION, shape, points);
+    struct tensor dy = support_tensor(backend, TENSOR_ACTIVATION, shape, ones);
+    struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+    struct tensor dx = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+    struct op op = op_make(OP_ACTIVATION), backward = op_make(OP_ACTIVATION_BACKWARD);
+    op.activation.kind = backward.activation.kind = kind;
+    backend_run_op(backend, op, still, OPERANDS([ACTIVATION_X] = &x, [ACTIVATION_Y] = &y));
+    backend_run_op(
+        backend, backward, still,
+        OPERANDS([ACTIVATION_BACKWARD_X] = &x, [ACTIVATION_BACKWARD_DY] = &dy, [ACTIVATION_BACKWARD_DX] = &dx));
+    double *at = support_read(backend, &x), *values = support_read(backend, &y), *slopes = support_read(backend, &dx);
+    for (int i = 0; i < POINTS; i++) {
+        /* A few roundings of numbers of size 1, or of x where that is larger. */
+        double bound = 4 * variant->roundoff * fmax(1, fabs(at[i])), y_here = value_of(kind, at[i]);
+        cr_expect(fabs(values[i] - y_here) <= bound, "%s, y(%g): %g, not %g", variant->name, at[i], values[i], y_here);
+        double slope = slope_of(kind, at[i]);
+        cr_expect(fabs(slopes[i] - slope) <= bound, "%s, dx(%g): %g, not %g", variant->name, at[i], slopes[i], slope);
+    }
+    free(at), free(values), free(slopes);
+    tensor_free(backend, &x), tensor_free(backend, &dy), tensor_free(backend, &y), tensor_free(backend, &dx);
+}
+
+/* NaN passes through, and beyond what exp can do the result is x or 0. */
+static void expect_smooth_ends(struct backend *backend, const struct variant *variant, enum activation kind)
+{
+    const struct shape shape = {1, 4, 1, 1};
+    struct tensor x = support_tensor(backend, TENSOR_ACTIVATION, shape, (double[]){0, 1024, -1024, NAN});
+    struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
+    struct op op = op_make(OP_ACTIVATION);
+    op.activation.kind = kind;
+    backend_run_op(backend, op, still, OPERANDS([ACTIVATION_X] = &x, [ACTIVATION_Y] = &y));
+    double *values = support_read(backend, &y);
+    cr_expect(values[0] == 0 && values[1] == 1024 && fabs(values[2]) < 1e-30 && isnan(values[3]), "%s: %g %g %g %g",
+              variant->name, values[0], values[1], values[2], values[3]);
+    free(values);
+    tensor_free(backend, &x), tensor_free(backend, &y);
+}
+
+static void smooth_activations(struct backend *backend, const struct variant *variant)
+{
+    expect_smooth_ends(backend, variant, ACTIVATION_GELU);
+    expect_smooth_ends(backend, variant, ACTIVATION_SILU);
+    expect_smooth(backend, variant, ACTIVATION_GELU);
+    expect_smooth(backend, variant, ACTIVATION_SILU);
+}
+
+Test(ops_by_hand, smooth_activations_follow_their_formulas_far_from_zero)
+{
+    with_each_backend(smooth_activations);
+}
+
 /* A batch of a loss: its operands, with memory of their own. */
 struct batch {
     struct backend *backend;

@@ -119,6 +119,8 @@ def make_module(experiment, layer: Layer, x):
             "relu": lambda: nn.ReLU(inplace=True),
             "leaky_relu": lambda: nn.LeakyReLU(slope, inplace=True),
             "elu": lambda: nn.ELU(slope, inplace=True),
+            "gelu": lambda: nn.GELU(),
+            "silu": lambda: nn.SiLU(inplace=True),
         }[experiment.text("model", "activation")]()
     return nn.Flatten()
 

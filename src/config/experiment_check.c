@@ -121,6 +121,8 @@ static double usual_slope(enum activation activation)
 {
     switch (activation) {
     case ACTIVATION_RELU:
+    case ACTIVATION_GELU:
+    case ACTIVATION_SILU:
         return 0;
     case ACTIVATION_LEAKY_RELU:
         return 0.01;
@@ -134,11 +136,13 @@ static double usual_slope(enum activation activation)
 
 static bool check_activation(struct experiment *experiment, struct status *status)
 {
-    if (experiment->model.activation == ACTIVATION_RELU && experiment->model.activation_slope != 0)
+    static const char *const names[] = {ACTIVATION_CHOICES(CHOICE_NAME)};
+    double usual = usual_slope(experiment->model.activation);
+    if (usual == 0 && experiment->model.activation_slope != 0)
         return experiment_fail(experiment, "model.activation_slope", status,
-                               "expected 0, as model.activation is relu, which has none");
-    if (experiment->model.activation_slope == 0)
-        experiment->model.activation_slope = usual_slope(experiment->model.activation);
+                               "expected 0, as model.activation is %s, which has none",
+                               names[experiment->model.activation]);
+    if (experiment->model.activation_slope == 0) experiment->model.activation_slope = usual;
     return true;
 }
 

@@ -290,8 +290,9 @@ static const char *group_name(const struct check *check, char *text, size_t size
 static bool has_kink(const struct check *check)
 {
     const struct layer *layer = &check->network->layers[check->group.first];
+    enum activation kind = layer->spec.activation.kind;
     return check->group.count == 1 && layer->spec.kind == LAYER_ACTIVATION &&
-           layer->spec.activation.kind != ACTIVATION_ELU;
+           (kind == ACTIVATION_RELU || kind == ACTIVATION_LEAKY_RELU);
 }
 
 /* The largest relative error of the quotients that count; NaN where too few of them do. */

@@ -4,6 +4,7 @@
 
 #ifdef TRAINER_ONNX
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -228,25 +229,77 @@ static void add_pool(struct graph *graph, const struct export_model *model, stru
     if (pool.kind == POOL_AVERAGE) add_integer(node, "count_include_pad", 1);
 }
 
-static const char *operator_of(enum activation activation)
+/* Adds a number as a tensor of the layer, and returns its name in a new string. */
+static char *add_number(struct graph *graph, const char *name, double value)
 {
-    switch (activation) {
-    case ACTIVATION_RELU:
-        return "Relu";
-    case ACTIVATION_LEAKY_RELU:
-        return "LeakyRelu";
-    case ACTIVATION_ELU:
-        return "Elu";
-    case ACTIVATION_NONE:
-        break;
-    }
-    check_failed("an activation", __FILE__, __LINE__);
+    float *values = memory_alloc(1, sizeof *values);
+    char *whole = memory_format("layers.%d.%s", graph->layer->index, name);
+    *values = (float)value;
+    add_initializer(graph, whole, 0, NULL, values, 1);
+    return whole;
+}
+
+/* Adds a node within the layer, and returns the name of its output in a new string. `b` is NULL where it takes one input. */
+static char *add_part(struct graph *graph, const char *op, const char *a, const char *b, const char *name)
+{
+    const char *const inputs[] = {a, b, NULL};
+    char *output = memory_format("layers.%d.%s", graph->layer->index, name);
+    add_node(graph, op, inputs, output);
+    return output;
+}
+
+/* Adds the last node of a layer of several. */
+static void add_last(struct graph *graph, const char *op, const char *a, const char *b)
+{
+    const char *const inputs[] = {a, b, NULL};
+    char *output = memory_format("layers.%d", graph->layer->index);
+    add_node(graph, op, inputs, output);
+    set_value(&graph->values[graph->layer->index], output, graph->inputs[0].is_vector);
+    free(output);
+}
+
+/* y = (x / 2) (1 + erf(x / sqrt(2))): this operator set has no operator for it. */
+static void add_gelu(struct graph *graph)
+{
+    const char *x = graph->inputs[0].name;
+    char *root = add_number(graph, "root", sqrt(0.5)), *one = add_number(graph, "one", 1);
+    char *half = add_number(graph, "half", 0.5), *scaled = add_part(graph, "Mul", x, root, "scaled");
+    char *erf = add_part(graph, "Erf", scaled, NULL, "erf"), *sum = add_part(graph, "Add", erf, one, "sum");
+    char *halved = add_part(graph, "Mul", x, half, "halved");
+    add_last(graph, "Mul", halved, sum);
+    free(root), free(one), free(half), free(scaled), free(erf), free(sum), free(halved);
+}
+
+static void add_silu(struct graph *graph)
+{
+    const char *x = graph->inputs[0].name;
+    char *sigmoid = add_part(graph, "Sigmoid", x, NULL, "sigmoid");
+    add_last(graph, "Mul", x, sigmoid);
+    free(sigmoid);
 }
 
 static void add_activation(struct graph *graph, const struct export_model *model, struct activation_params activation)
 {
-    Onnx__NodeProto *node = add_plain(graph, model, operator_of(activation.kind));
-    if (activation.kind != ACTIVATION_RELU) add_real(node, "alpha", activation.slope);
+    switch (activation.kind) {
+    case ACTIVATION_RELU:
+        add_plain(graph, model, "Relu");
+        return;
+    case ACTIVATION_LEAKY_RELU:
+        add_real(add_plain(graph, model, "LeakyRelu"), "alpha", activation.slope);
+        return;
+    case ACTIVATION_ELU:
+        add_real(add_plain(graph, model, "Elu"), "alpha", activation.slope);
+        return;
+    case ACTIVATION_GELU:
+        add_gelu(graph);
+        return;
+    case ACTIVATION_SILU:
+        add_silu(graph);
+        return;
+    case ACTIVATION_NONE:
+        break;
+    }
+    CHECK(!"an activation");
 }
 
 /* Here a vector has one shape, in ONNX it is (N,D) or (N,D,1,1). */

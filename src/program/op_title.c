@@ -52,6 +52,12 @@ static void add_activation(struct title *title, struct activation_params params)
     case ACTIVATION_ELU:
         add(title, "elu");
         return;
+    case ACTIVATION_GELU:
+        add(title, "gelu");
+        return;
+    case ACTIVATION_SILU:
+        add(title, "silu");
+        return;
     case ACTIVATION_NONE:
         return;
     }

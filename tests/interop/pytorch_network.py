@@ -84,7 +84,8 @@ class Layers(nn.ModuleList):
 
     def activation(self):
         slope = float(self.model["activation_slope"])
-        return {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(slope), "elu": lambda: nn.ELU(slope)}[
+        return {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(slope), "elu": lambda: nn.ELU(slope),
+                "gelu": nn.GELU, "silu": nn.SiLU}[
             self.model["activation"]]()
 
     def block_of(self, flat=False, activated=True):

@@ -199,7 +199,12 @@ ACTIVATIONS = {
     "RELU": lambda slope: F.relu,
     "LEAKY_RELU": lambda slope: lambda u: F.leaky_relu(u, slope),
     "ELU": lambda slope: lambda u: F.elu(u, slope),
+    "GELU": lambda slope: F.gelu,
+    "SILU": lambda slope: F.silu,
 }
+# The largest slopes are 1.13 and 1.1, and the argument of their exponential function rounds too. Those of the other
+# activations are 1, or that of their left side.
+STEEPEST = {"GELU": 2, "SILU": 2}
 
 
 def fused(draw, n, c, h, w, activation_name, slope, addend, pool_name=None, *window):
@@ -222,7 +227,7 @@ def fused(draw, n, c, h, w, activation_name, slope, addend, pool_name=None, *win
     y_evaluate = rest((x - running_mean.view(view)) * running_scale + beta.view(view) + added)
     new_mean = (1 - momentum) * running_mean + momentum * mean
     new_var = (1 - momentum) * running_var + momentum * var * (count / (count - 1) if count > 1 else 1)
-    steepest = max(1, slope)
+    steepest = max(1, slope, STEEPEST.get(activation_name, 0))
     _, du_size = differentiate(pools[pool_name], [ACTIVATIONS[activation_name](slope)(
         batchnorm_definition(x, gamma, beta, epsilon) + added)], dy.abs())
     du_size = steepest * du_size
@@ -462,6 +467,8 @@ KINDS = {
     "RELU": lambda draw, *a: activation(draw, F.relu, 0, *a),
     "LEAKY_RELU": lambda draw, *a: activation(draw, lambda x: F.leaky_relu(x, a[4]), a[4], *a[:4]),
     "ELU": lambda draw, *a: activation(draw, lambda x: F.elu(x, a[4]), a[4], *a[:4]),
+    "GELU": lambda draw, *a: activation(draw, F.gelu, STEEPEST["GELU"], *a),
+    "SILU": lambda draw, *a: activation(draw, F.silu, STEEPEST["SILU"], *a),
     "DROPOUT": dropout,
     "FLATTEN": flatten,
     "SOFTMAX": softmax,

@@ -30,7 +30,7 @@ static void run_elements(struct backend *backend, const struct tensor *x, struct
                          void (*body)(void *, int64_t, int64_t))
 {
     size_t count = backend->table->tensor_count(backend, x->kind, x->shape);
-    int64_t cost = task->params.kind == ACTIVATION_ELU ? 16 : 1;
+    int64_t cost = cpu_activation_cost(task->params);
     cpu_for(backend, (int64_t)count / CPU_LANES, cost * CPU_LANES, body, task);
 }
 

@@ -224,7 +224,7 @@ static void output_rows(void *argument, int64_t first, int64_t last)
 /* The approximate number of scalar operations per value of x. */
 static int64_t value_cost(const struct fused_task *task)
 {
-    return task->params.activation.kind == ACTIVATION_ELU ? 16 : task->params.pooled ? 3 : 1;
+    return max_of(cpu_activation_cost(task->params.activation), task->params.pooled ? 3 : 1);
 }
 
 static void write_output(struct backend *backend, struct fused_task *task)

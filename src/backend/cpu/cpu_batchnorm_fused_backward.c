@@ -255,7 +255,7 @@ static void gradient_rows(void *argument, int64_t first, int64_t last)
 static void run_task(struct backend *backend, struct fused_task *task)
 {
     int64_t blocks = cpu_blocks(task->x_shape.c), segments = segment_count(task), height = task->x_shape.h;
-    int64_t cost = CPU_BLOCK * (task->params.activation.kind == ACTIVATION_ELU ? 16 : task->params.pooled ? 3 : 2);
+    int64_t cost = CPU_BLOCK * max_of(cpu_activation_cost(task->params.activation), task->params.pooled ? 3 : 2);
     struct cpu_row_sums sums[CPU_MAX_SEGMENTS];
     if (segments == 1) {
         cpu_for(backend, blocks, 2 * task->rows * cost, backward_blocks, task);

@@ -3,17 +3,36 @@
  *   relu        f(x) = x > 0 ? x : 0                  dx = x > 0 ? dy : 0
  *   leaky_relu  f(x) = x > 0 ? x : a x                dx = x > 0 ? dy : a dy
  *   elu         f(x) = x > 0 ? x : a (exp(x) - 1)     dx = x > 0 ? dy : a exp(x) dy
+ *   gelu        f(x) = x Phi(x)                       dx = (Phi(x) + x phi(x)) dy
+ *   silu        f(x) = x s(x)                         dx = s(x) (1 + x (1 - s(x))) dy
  *
- * NaN stays NaN. */
+ * with Phi(x) = erfc(-x / sqrt(2)) / 2, phi(x) = exp(-x^2 / 2) / sqrt(2 pi), s(x) = 1 / (1 + exp(-x)). NaN stays NaN. */
 #include <math.h>
 
 #include "backend/reference/reference.h"
+
+static double normal_distribution(double x)
+{
+    return erfc(-x / sqrt(2)) / 2;
+}
+
+static double normal_density(double x)
+{
+    return exp(-x * x / 2) / sqrt(2 * acos(-1));
+}
+
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
 
 double reference_activate(struct activation_params f, double x)
 {
     if (f.kind == ACTIVATION_RELU) return x <= 0 ? 0 : x;
     if (f.kind == ACTIVATION_LEAKY_RELU) return x > 0 ? x : f.slope * x;
     if (f.kind == ACTIVATION_ELU) return x > 0 ? x : f.slope * expm1(x);
+    if (f.kind == ACTIVATION_GELU) return x * normal_distribution(x);
+    if (f.kind == ACTIVATION_SILU) return x * sigmoid(x);
     return x;
 }
 
@@ -22,6 +41,8 @@ double reference_activation_slope(struct activation_params f, double x, double d
     if (f.kind == ACTIVATION_RELU) return x > 0 ? dy : 0;
     if (f.kind == ACTIVATION_LEAKY_RELU) return x > 0 ? dy : f.slope * dy;
     if (f.kind == ACTIVATION_ELU) return x > 0 ? dy : f.slope * exp(x) * dy;
+    if (f.kind == ACTIVATION_GELU) return (normal_distribution(x) + x * normal_density(x)) * dy;
+    if (f.kind == ACTIVATION_SILU) return sigmoid(x) * (1 + x * (1 - sigmoid(x))) * dy;
     return dy;
 }
 

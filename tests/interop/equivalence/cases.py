@@ -84,7 +84,7 @@ def blocks():
         yield "block " + ", ".join(order), {**BATCHNORM, "model.block": ", ".join(order), "model.dropout": "0.25"}
     yield "dropout, perceptron", one("model.dropout", "0.1", PERCEPTRON)
     for activation, slope in (("relu", "0"), ("leaky_relu", "0"), ("leaky_relu", "0.3"), ("leaky_relu", "1.5"), ("elu", "0"),
-                              ("elu", "0.4")):
+                              ("elu", "0.4"), ("gelu", "0"), ("silu", "0")):
         for batchnorm in ({}, BATCHNORM):
             yield f"{activation}, slope {slope}{', batchnorm' if batchnorm else ''}", {
                 **batchnorm, "model.activation": activation, "model.activation_slope": slope}

@@ -1,0 +1,77 @@
+/* The exponential function and the normal distribution of a register. In fp64 the C library computes them, lane by lane. In
+ * fp32 they are polynomials, to within two units in the last place of the result, or of 1 for the distribution. */
+#ifndef CPU_NORMAL_H
+#define CPU_NORMAL_H
+
+#include "backend/cpu/cpu_variant.h"
+
+#if defined(CPU_SCALAR_f32)
+
+/* exp(x) = 2^n exp(r), with n the whole number next to x / ln 2, so that |r| <= ln 2 / 2 and Taylor's polynomial of degree
+ * 7 is exact to 5e-9. x is kept within [-87, 88], where the result is a normal number. */
+static inline vec cpu_vec_exp(vec x)
+{
+    const float low = -87, high = 88, per_ln2 = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    const float magic = 0x1.8p23f; /* a number of this size has whole units in its last place */
+    x = vec_select(x < low, vec_set(low), x);
+    x = vec_select(x > high, vec_set(high), x);
+    vec shifted = x * per_ln2 + magic, n = shifted - magic;
+    vec r = x - n * ln2_high - n * ln2_low;
+    vec sum = r * (1.0f / 5040) + 1.0f / 720;
+    sum = sum * r + 1.0f / 120;
+    sum = sum * r + 1.0f / 24;
+    sum = sum * r + 1.0f / 6;
+    sum = sum * r + 0.5f;
+    sum = sum * r + 1;
+    sum = sum * r + 1;
+    vec_int exponent = (vec_int)shifted - (vec_int)vec_set(magic) + 127;
+    return sum * (vec)(exponent << 23);
+}
+
+#else
+
+static inline vec cpu_vec_exp(vec x)
+{
+    for (int i = 0; i < CPU_LANES; i++) x[i] = exp(x[i]);
+    return x;
+}
+
+#endif
+
+struct cpu_normal {
+    vec distribution; /* Phi(x) = erfc(-x / sqrt(2)) / 2 */
+    vec density;      /* phi(x) = exp(-x^2 / 2) / sqrt(2 pi) */
+};
+
+#if defined(CPU_SCALAR_f32)
+
+/* Phi(-|x|) = exp(-x^2 / 2) t Q(t) with t = 1 / (1 + 0.32 |x|): the quotient of distribution and density is smooth in t
+ * down to t = 0. Q is the polynomial of degree 9 with the smallest relative error on (0, 1], which is 3.2e-8. */
+static inline struct cpu_normal cpu_normal(vec x)
+{
+    static const float q[] = {0.127661526f,  0.127660945f,  0.114622355f,  0.0878290715f, 0.0586541295f,
+                              -0.009378064f, 0.0653288854f, -0.146708319f, 0.0954077197f, -0.0210782715f};
+    const float density_at_0 = 0.398942280f;
+    vec bell = cpu_vec_exp(x * x * -0.5f);
+    vec t = 1 / (vec_select(x < 0, -x, x) * 0.32f + 1), sum = vec_set(q[9]);
+    CPU_UNROLL
+    for (int i = 8; i >= 0; i--) sum = sum * t + q[i];
+    vec tail = bell * t * sum;
+    return (struct cpu_normal){vec_select(x < 0, tail, 1 - tail), bell * density_at_0};
+}
+
+#else
+
+static inline struct cpu_normal cpu_normal(vec x)
+{
+    struct cpu_normal normal;
+    for (int i = 0; i < CPU_LANES; i++) {
+        normal.distribution[i] = erfc(x[i] * -0.70710678118654752440) / 2;
+        normal.density[i] = exp(x[i] * x[i] / -2) * 0.39894228040143267794;
+    }
+    return normal;
+}
+
+#endif
+
+#endif
