@@ -1,4 +1,4 @@
-/* The folder, the names and the locks of the cache of pictures (picture_cache.h). */
+/* The names and the locks of the cache of pictures (picture_cache.h). */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,22 +9,12 @@
 #include <unistd.h>
 
 #include "picture_cache.h"
-#include "util/folder.h"
+#include "util/cache_folder.h"
 #include "util/memory.h"
 #include "util/sha256.h"
 #include "util/warning.h"
 
 enum { NAME_DIGITS = 32 };
-
-/* Returns the folder of all users of the cache in a new string, or NULL. A relative path is invalid there by the XDG
- * Base Directory Specification. */
-static char *find_home(void)
-{
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (cache && *cache == '/') return memory_copy_string(cache);
-    if (home && *home == '/') return memory_format("%s/.cache", home);
-    return NULL;
-}
 
 /* Returns all that decides which pictures there are and what they are made into, in a new string. */
 static char *describe(const struct dataset_source *source)
@@ -49,16 +39,11 @@ static bool make_name(char digits[SHA256_DIGITS + 1], const struct dataset_sourc
 
 char *picture_cache_path(const struct dataset_source *source, struct status *status)
 {
-    char digits[SHA256_DIGITS + 1], *home = find_home();
-    if (!home) {
-        status_fail(status, STATUS_RUNTIME, "neither XDG_CACHE_HOME nor HOME names a folder");
-        return NULL;
-    }
-    char *folder = memory_format("%s/trainer", home);
-    bool good = make_name(digits, source, status) && folder_create(folder, status);
-    char *path = good ? memory_format("%s/%.*s.pack", folder, NAME_DIGITS, digits) : NULL;
+    char digits[SHA256_DIGITS + 1];
+    char *folder = cache_folder_create(status);
+    if (!folder) return NULL;
+    char *path = make_name(digits, source, status) ? memory_format("%s/%.*s.pack", folder, NAME_DIGITS, digits) : NULL;
     free(folder);
-    free(home);
     return path;
 }
 
