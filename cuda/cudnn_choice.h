@@ -5,7 +5,7 @@
 #include "cuda_backend.h"
 #include "cudnn_plan.h"
 
-/* Returns the fastest of all plans for the graph that run, timed on these operands. Where runs are to be reproducible, it
+/* Returns the plan that an earlier run chose for the same task (cudnn_cache.h). Without one, returns the fastest of all plans for the graph that run, timed on these operands. Where runs are to be reproducible, it
  * is the first that runs, in the order of speed that cuDNN expects, since a measured order changes. Returns NULL where
  * none runs. A plan that fails, be it only while a step is recorded, is passed over. The result's memory is overwritten.
  * Do not call while a step is recorded. */

@@ -203,6 +203,11 @@ void cudnn_graph_destroy(struct cudnn_graph *graph)
     free(graph);
 }
 
+const struct cudnn_task *cudnn_graph_task(const struct cudnn_graph *graph)
+{
+    return &graph->task;
+}
+
 static cudnnBackendDescriptor_t whole_graph(const struct cudnn_graph *graph)
 {
     return graph->parts[graph->part_count - 1];

@@ -58,6 +58,8 @@ struct cudnn_plan;
 struct cudnn_graph *cudnn_graph_create(struct cudnn_device device, const struct cudnn_task *task);
 void cudnn_graph_destroy(struct cudnn_graph *graph); /* NULL is allowed */
 
+const struct cudnn_task *cudnn_graph_task(const struct cudnn_graph *graph);
+
 /* Makes the list of the configurations that cuDNN proposes, each once, the one first that it expects to be the fastest.
  * Those of its fallback, which are slow and always there, come last. Returns their number, which may be 0. Free *list.
  * Many of them make no plan that will do. */

@@ -1,11 +1,21 @@
 /* The choice among cuDNN's plans for a convolution, on the emulated cuDNN, whose engines fail in every way that there is
  * (emulated_cudnn.h). */
 #include <criterion/criterion.h>
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include "config_support.h"
+#include "cudnn_cache.h"
 #include "cudnn_choice.h"
 #include "emulated_cudnn.h"
+
+/* A new folder with an empty cache. */
+TestSuite(cuda_choice, .init = enter_folder, .fini = leave_folder);
 
 static const enum precision precisions[] = {PRECISION_FP32, PRECISION_TF32, PRECISION_BF16};
 enum { PRECISIONS = 3 };
@@ -171,4 +181,184 @@ Test(cuda_choice, bf16_needs_a_newer_gpu)
                   backend->description);
         backend_destroy(backend);
     }
+}
+
+/* --- what earlier runs chose --- */
+
+static const enum cudnn_pass kept_pass = CUDNN_PASS_DWEIGHT;
+
+TestSuite(cuda_cache, .init = enter_folder, .fini = leave_folder);
+
+/* Returns the path of the only file in the cache, in a new string. */
+static char *cache_path(void)
+{
+    DIR *entries = opendir(".cache/trainer");
+    char *path = NULL;
+    for (const struct dirent *entry; entries && (entry = readdir(entries));) {
+        if (entry->d_name[0] == '.') continue;
+        cr_assert_null(path, "two files: %s and %s", path, entry->d_name);
+        path = memory_format(".cache/trainer/%s", entry->d_name);
+    }
+    cr_assert(path, "nothing is kept");
+    closedir(entries);
+    return path;
+}
+
+static void write_cache(const char *text)
+{
+    char *path = cache_path();
+    support_file_write(path, text, strlen(text));
+    free(path);
+}
+
+static char *read_cache(void)
+{
+    char *path = cache_path(), *text = support_file_read(path, NULL);
+    free(path);
+    return text;
+}
+
+static int count_lines(const char *text)
+{
+    int count = 0;
+    for (; *text; text++) count += *text == '\n';
+    return count;
+}
+
+/* Chooses, and expects that cuDNN was asked, or that it was not and the plan ran only to be tried: as it is and
+ * recorded. */
+static void expect_choice(enum precision precision, bool deterministic, bool asked)
+{
+    struct choice choice = choose(precision, deterministic, kept_pass, 3);
+    cr_assert(choice.plan);
+    int runs = 0, plans = 0;
+    for (int i = 0; i < EMULATED_ENGINES; i++)
+        runs += emulated_cudnn_calls.runs[i], plans += emulated_cudnn_calls.plans[i];
+    cr_expect_eq(emulated_cudnn_calls.heuristics, asked ? 2 : 0);
+    if (!asked) cr_expect(runs == 2 && plans == 1, "%d runs, %d plans", runs, plans);
+    enum emulated_engine engine = engine_of(&choice);
+    if (!deterministic) cr_expect_eq(engine, ENGINE_ONE_ORDER);
+    if (!deterministic) cr_expect_eq(emulated_cudnn_calls.last_tiles, EMULATED_LARGE_TILES);
+    forget(choice);
+}
+
+/* The second run takes what the first has chosen. A choice holds for its precision and its kind of run alone. */
+Test(cuda_cache, the_second_run_does_not_ask)
+{
+    for (int p = 0; p < PRECISIONS; p++)
+        for (int deterministic = 0; deterministic < 2; deterministic++)
+            expect_choice(precisions[p], deterministic, true);
+    for (int p = 0; p < PRECISIONS; p++)
+        for (int deterministic = 0; deterministic < 2; deterministic++)
+            expect_choice(precisions[p], deterministic, false);
+    char *text = read_cache();
+    cr_expect_eq(count_lines(text), 2 * PRECISIONS);
+    free(text);
+}
+
+/* With another cuDNN everything is asked anew, and what the first has chosen stays for when it comes back. */
+Test(cuda_cache, another_version_is_asked)
+{
+    expect_choice(PRECISION_FP32, false, true);
+    emulated_cudnn_version++;
+    expect_choice(PRECISION_FP32, false, true);
+    expect_choice(PRECISION_FP32, false, false);
+    emulated_cudnn_version--;
+    expect_choice(PRECISION_FP32, false, false);
+}
+
+/* A line that was cut off, one with an engine or a knob that there is not, and one that names an engine which the task
+ * forbids are as good as none. The next run is whole again. */
+Test(cuda_cache, damaged_lines_are_passed_over)
+{
+    expect_choice(PRECISION_FP32, false, true);
+    char *text = read_cache(), *numbers = strrchr(text, '=');
+    int key = (int)(numbers + 1 - text);
+    const char *const damages[] = {"",
+                                   " ",
+                                   " 6",
+                                   " 6 2:2",
+                                   " 6 2:2 ",
+                                   " 6 2:2 . ",
+                                   " 99 2:2 .",
+                                   " 6 2:3 .",
+                                   " 6 .",
+                                   " 6 2 .",
+                                   " 6 2: .",
+                                   " -6 2:2 .",
+                                   " 99999999999999999999 2:2 .",
+                                   " x .",
+                                   " 4 .",
+                                   " 0 .",
+                                   " 1 .",
+                                   " 2 .",
+                                   " 3 ."};
+    for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
+        char *damaged = memory_format("no line of ours\n%.*s%s\n", key, text, damages[i]);
+        write_cache(damaged);
+        expect_choice(PRECISION_FP32, false, true);
+        char *mended = read_cache();
+        cr_expect_str_eq(mended, text, "after \"%s\": \"%s\"", damages[i], mended);
+        expect_choice(PRECISION_FP32, false, false);
+        free(mended), free(damaged);
+    }
+    char *path = cache_path();
+    support_file_write(path, "\0\xff\n\0", 4);
+    expect_choice(PRECISION_FP32, false, true);
+    expect_choice(PRECISION_FP32, false, false);
+    free(path), free(text);
+}
+
+/* Without a place for it, every run asks, and nothing is said. */
+Test(cuda_cache, a_place_is_not_needed)
+{
+    const char *const places[] = {"/dev/null", "/proc/trainer", "relative"};
+    for (int i = 0; i < 3; i++) {
+        setenv("XDG_CACHE_HOME", places[i], 1);
+        if (i == 2) unsetenv("HOME");
+        expect_choice(PRECISION_FP32, false, true);
+        expect_choice(PRECISION_FP32, false, true);
+    }
+}
+
+/* Processes that write at once leave whole lines. At least the last one's choice is there. */
+Test(cuda_cache, runs_side_by_side_leave_it_whole)
+{
+    enum { PROCESSES = 4, ROUNDS = 20 };
+    for (int i = 0; i < PROCESSES; i++) {
+        if (fork() != 0) continue;
+        struct cudnn_task task = {.pass = kept_pass, .precision = PRECISION_TF32, .output_channels = i};
+        const struct cudnn_configuration configuration = {.engine = i, .knob_count = 1, .knobs = {{2, i}}};
+        for (int round = 0; round < ROUNDS; round++) {
+            task.x.n = round;
+            cudnn_cache_keep(&task, &configuration);
+        }
+        _exit(0);
+    }
+    int state, good = 0;
+    for (int i = 0; i < PROCESSES; i++) good += wait(&state) > 0 && state == 0;
+    cr_expect_eq(good, PROCESSES);
+    char *text = read_cache(), *rest = text;
+    int lines = count_lines(text);
+    cr_expect(lines >= ROUNDS && lines <= PROCESSES * ROUNDS, "%d lines", lines);
+    for (int i = 0; i < lines; i++) {
+        const char *line = strsep(&rest, "\n"), *numbers = strrchr(line, '=');
+        int64_t engine, value;
+        char dot;
+        cr_expect(numbers && sscanf(numbers, "= %" SCNd64 " 2:%" SCNd64 " %c", &engine, &value, &dot) == 3 &&
+                      engine == value && dot == '.',
+                  "%s", line);
+    }
+    free(text);
+}
+
+/* A line cannot bring an engine into a run that is to repeat. */
+Test(cuda_cache, a_kept_engine_must_suit)
+{
+    expect_choice(PRECISION_FP32, true, true);
+    char *text = read_cache();
+    char *other = memory_format("%.*s %d .\n", (int)(strrchr(text, '=') + 1 - text), text, ENGINE_ANY_ORDER);
+    write_cache(other);
+    expect_choice(PRECISION_FP32, true, true);
+    free(other), free(text);
 }
