@@ -3,7 +3,7 @@
  *   y  = x W^T        is   y' (O,M)  = op_T(W' (I,O)) x' (I,M)
  *   dx = dy W         is   dx' (I,M) = W' (I,O) dy' (O,M)
  *   dW = dy^T x       is   dW' (I,O) = x' (I,M) op_T(dy' (O,M))
- * The epilogue BIAS adds the bias to the rows of y'. The epilogue BGRADB gives dbias, the sum of dy' over the M that
+ * The epilogue BIAS adds the bias to the rows of y', where the bias has y's type. The epilogue BGRADB gives dbias, the sum of dy' over the M that
  * the product sums over, one value per column of dW'. Where cuBLASLt has no kernel with the epilogue, the plain product
  * is taken. The choice among its kernels is made once per product and number of rows: the first that it proposes where
  * runs are to be reproducible, else the fastest of several. */
@@ -40,6 +40,7 @@ struct operands {
     const void *a, *b;
     void *d;
     const void *bias; /* the bias, or the place for dbias */
+    enum cuda_type bias_type;
 };
 
 struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, enum cuda_type type, int64_t inputs,
@@ -106,14 +107,14 @@ static void describe(const struct cublas_linear *linear, struct product *product
     }
 }
 
-static void set_epilogue(struct product *product, bool fused, const void *bias)
+static void set_epilogue(struct product *product, bool fused, const struct operands *operands)
 {
     cublasLtEpilogue_t epilogue = CUBLASLT_EPILOGUE_DEFAULT;
-    cudaDataType_t type = CUDA_R_32F;
+    cudaDataType_t type = operands->bias_type == CUDA_BF16 ? CUDA_R_16BF : CUDA_R_32F;
     if (fused) {
         epilogue = product->kind == PRODUCT_FORWARD ? CUBLASLT_EPILOGUE_BIAS : CUBLASLT_EPILOGUE_BGRADB;
         set_attribute(product, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, &type, sizeof type);
-        set_attribute(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof(void *));
+        set_attribute(product, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &operands->bias, sizeof(void *));
     }
     set_attribute(product, CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue, sizeof epilogue);
 }
@@ -192,7 +193,7 @@ static void choose(struct cublas_linear *linear, struct product *product, const 
 {
     describe(linear, product);
     for (int fused = product->with_bias; fused >= 0 && !product->supported; fused--) {
-        set_epilogue(product, fused, operands->bias);
+        set_epilogue(product, fused, operands);
         product->supported = choose_kernel(linear, product, operands);
         product->fused = product->supported && fused;
     }
@@ -227,9 +228,9 @@ static bool multiply(struct cublas_linear *linear, enum product_kind kind, int64
 }
 
 bool cublas_linear_forward(struct cublas_linear *linear, int64_t rows, const void *x, const void *weight,
-                           const float *bias, void *y, bool *fused)
+                           const void *bias, enum cuda_type bias_type, void *y, bool *fused)
 {
-    struct operands operands = {.a = weight, .b = x, .d = y, .bias = bias};
+    struct operands operands = {.a = weight, .b = x, .d = y, .bias = bias, .bias_type = bias_type};
     return multiply(linear, PRODUCT_FORWARD, rows, &operands, fused);
 }
 

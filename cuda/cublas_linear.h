@@ -1,5 +1,5 @@
 /* Matrix products of a linear layer, or of a 1x1 convolution, through cuBLASLt: x (M,I), weight (O,I), y (M,O),
- * row-major. x, y and the weight that a product reads are of one type; dweight, bias and dbias are fp32. Products of
+ * row-major. x, y and the weight that a product reads are of one type; dweight and dbias are fp32. Products of
  * fp32 are those of tf32 unless precision = fp32. */
 #ifndef CUBLAS_LINEAR_H
 #define CUBLAS_LINEAR_H
@@ -21,7 +21,7 @@ void cublas_linear_destroy(struct cublas_linear *linear);
 /* Returns false where cuBLASLt has no way to compute the product; then nothing was written. `fused` tells whether the
  * same kernel did the bias, or dbias; where it is false on return, the caller must. bias and dbias may be NULL. */
 bool cublas_linear_forward(struct cublas_linear *linear, int64_t rows, const void *x, const void *weight,
-                           const float *bias, void *y, bool *fused);
+                           const void *bias, enum cuda_type bias_type, void *y, bool *fused);
 bool cublas_linear_dx(struct cublas_linear *linear, int64_t rows, const void *weight, const void *dy, void *dx);
 bool cublas_linear_dweight(struct cublas_linear *linear, int64_t rows, const void *x, const void *dy, float *dweight,
                            float *dbias, bool *fused);

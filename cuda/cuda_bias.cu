@@ -65,15 +65,18 @@ cudaError_t cuda_column_sum_launch(cudaStream_t stream, enum cuda_type type, str
     return CUDA_DISPATCH(type, column_sum, stream, shape, multiprocessors, scratch, scale, x, y);
 }
 
-template <typename T, int LANES>
+template <typename T, int LANES, typename B>
 __global__ __launch_bounds__(COLUMNS_THREADS) static void bias_kernel(struct cuda_matrix shape, int64_t rows,
-                                                                      const float *bias, T *y)
+                                                                      const B *bias, T *y)
 {
     constexpr int TY = columns<LANES>::TY;
     struct place at = place_of<LANES>(shape, rows);
     if (!at.active) return;
     float added[LANES];
-    load_floats(bias + at.c, added);
+    if constexpr (sizeof(B) == sizeof(float))
+        load_floats(bias + at.c, added);
+    else
+        unpack(load_lanes<LANES>(bias + at.c), added);
     for (int64_t row = at.first + at.ty; row < at.last; row += COLUMNS_UNROLL * TY) {
         lanes<T, LANES> values[COLUMNS_UNROLL];
 #pragma unroll
@@ -91,29 +94,38 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void bias_kernel(struct cud
     }
 }
 
-template <typename T, int LANES>
-static void start_bias(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, const float *bias, void *y)
+template <typename T, int LANES, typename B>
+static void start_bias(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, const void *bias, void *y)
 {
     enum { BLOCKS_PER_MULTIPROCESSOR = 4 };
     struct columns_grid grid = columns_grid_of(shape, LANES, multiprocessors * BLOCKS_PER_MULTIPROCESSOR);
-    launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, bias_kernel<T, LANES>, shape, grid.rows, bias,
-           (T *)y);
+    launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, bias_kernel<T, LANES, B>, shape, grid.rows,
+           (const B *)bias, (T *)y);
 }
 
-template <typename T>
-static cudaError_t add_bias(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, const float *bias,
-                            void *y)
+template <typename T, typename B>
+static void add_bias_of(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, const void *bias, void *y)
 {
     constexpr int LANES = vector_lanes<T>();
     if (shape.c % LANES == 0)
-        start_bias<T, LANES>(stream, shape, multiprocessors, bias, y);
+        start_bias<T, LANES, B>(stream, shape, multiprocessors, bias, y);
     else
-        start_bias<T, 1>(stream, shape, multiprocessors, bias, y);
+        start_bias<T, 1, B>(stream, shape, multiprocessors, bias, y);
+}
+
+template <typename T>
+static cudaError_t add_bias(cudaStream_t stream, struct cuda_matrix shape, int multiprocessors, const void *bias,
+                            enum cuda_type bias_type, void *y)
+{
+    if (bias_type == CUDA_FP32)
+        add_bias_of<T, float>(stream, shape, multiprocessors, bias, y);
+    else
+        add_bias_of<T, T>(stream, shape, multiprocessors, bias, y);
     return cudaGetLastError();
 }
 
 cudaError_t cuda_bias_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, int multiprocessors,
-                             const float *bias, void *y)
+                             const void *bias, enum cuda_type bias_type, void *y)
 {
-    return CUDA_DISPATCH(type, add_bias, stream, shape, multiprocessors, bias, y);
+    return CUDA_DISPATCH(type, add_bias, stream, shape, multiprocessors, bias, bias_type, y);
 }

@@ -3,8 +3,9 @@
  * is chosen before the first run of the pass (cudnn_choice.h). Where cuDNN has none that runs, simple kernels of our own
  * are used (cuda_conv2d.cu).
  *
- * In bf16 the forward pass rounds the filter into scratch memory, and the backward pass uses that. cuDNN's filter
- * gradient comes in bf16 too and is widened: from bf16 operands it has no engine that writes fp32. */
+ * In bf16 a filter is one of TENSOR_ROUNDED, or the forward pass rounds it into scratch memory, which the backward pass
+ * uses. cuDNN's filter gradient comes in bf16 too, as from bf16 operands it has no engine that writes fp32. Where dweight
+ * is fp32 it is widened. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,41 +33,44 @@ struct conv2d_plan {
     struct shape input; /* n is the largest batch */
     int64_t output_channels;
     struct cublas_linear *linear; /* for a 1x1 window; else NULL */
-    void *filter16, *dfilter16;   /* bf16 only */
+    void *filter16, *dfilter16;   /* in bf16, where the operands are fp32 */
     int batch_count;
     struct batch *batches;
 };
 
 /* --- plans --- */
 
-/* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
-static struct conv2d_plan *plan_create(struct cuda_backend *cuda, struct window window, struct shape input,
-                                       int64_t output_channels)
+/* True where a filter or its gradient is not of the type that cuDNN and cuBLAS take. */
+static bool is_wide(const struct cuda_backend *cuda, const struct tensor *filter)
 {
-    struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
-    size_t filter_count = (size_t)(output_channels * window.kernel * window.kernel * input.c);
-    plan->window = window;
-    plan->input = input;
-    plan->output_channels = output_channels;
-    cuda_need_workspace(cuda);
-    if (cublas_linear_takes(window)) plan->linear = cublas_linear_create(cuda, cuda->type, input.c, output_channels);
-    if (cuda->type == CUDA_BF16) {
-        plan->filter16 = cuda_alloc(cuda, filter_count * 2);
-        if (!plan->linear) plan->dfilter16 = cuda_alloc(cuda, filter_count * 2);
-    }
-    return plan;
+    return filter->data && cuda_type_of(cuda, filter) != cuda->type;
 }
 
+/* Makes a plan for inputs (n,I,H,W) with n <= input.n. */
 static void *prepare_conv2d(const struct prepared *prepared, const struct op_call *call)
 {
-    return plan_create(cuda_backend_of(prepared->backend), call->op->conv2d, call->tensor[CONV2D_X].shape,
-                       call->tensor[CONV2D_WEIGHT].shape.n);
+    struct cuda_backend *cuda = cuda_backend_of(prepared->backend);
+    const struct tensor *x = &call->tensor[CONV2D_X], *weight = &call->tensor[CONV2D_WEIGHT];
+    struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
+    plan->window = call->op->conv2d;
+    plan->input = x->shape;
+    plan->output_channels = weight->shape.n;
+    cuda_need_workspace(cuda);
+    if (cublas_linear_takes(plan->window))
+        plan->linear = cublas_linear_create(cuda, cuda->type, x->shape.c, plan->output_channels);
+    if (is_wide(cuda, weight)) plan->filter16 = cuda_alloc(cuda, (size_t)shape_count(weight->shape) * 2);
+    return plan;
 }
 
 /* Backward uses the filter that forward has rounded. */
 static void *prepare_conv2d_backward(const struct prepared *prepared, const struct op_call *call)
 {
-    return prepared_forward_call(prepared, call)->plan;
+    struct cuda_backend *cuda = cuda_backend_of(prepared->backend);
+    struct conv2d_plan *plan = prepared_forward_call(prepared, call)->plan;
+    const struct tensor *dweight = &call->tensor[CONV2D_BACKWARD_DWEIGHT];
+    if (!plan->linear && is_wide(cuda, dweight))
+        plan->dfilter16 = cuda_alloc(cuda, (size_t)shape_count(dweight->shape) * 2);
+    return plan;
 }
 
 static void release_conv2d(struct backend *backend, void *released)
@@ -135,9 +139,10 @@ static struct pass *find_pass(struct cuda_backend *cuda, struct conv2d_plan *pla
 
 /* --- passes --- */
 
-/* Computes a pass with our own kernels, also those of a linear layer that neither library computes. */
+/* Computes a pass with our own kernels, also those of a linear layer that neither library computes. The type is that of
+ * a filter gradient. */
 static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, int64_t n, enum cudnn_pass kind,
-                    const struct cudnn_operands *operands)
+                    const struct cudnn_operands *operands, enum cuda_type dweight)
 {
     struct cuda_convolution task = {plan->window, plan->input, output_of(plan, n)};
     task.x.n = n;
@@ -148,8 +153,8 @@ static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, i
         CUDA_CHECK(
             cuda_conv2d_dx_launch(cuda->stream, cuda->type, &task, operands->filter, operands->y, operands->result));
     else
-        CUDA_CHECK(
-            cuda_conv2d_dweight_launch(cuda->stream, cuda->type, &task, operands->x, operands->y, operands->result));
+        CUDA_CHECK(cuda_conv2d_dweight_launch(cuda->stream, cuda->type, &task, operands->x, operands->y, dweight,
+                                              operands->result));
 }
 
 /* Runs forward or dx, whose result has the activations' type. */
@@ -160,18 +165,18 @@ static void run_pass(struct cuda_backend *cuda, struct conv2d_plan *plan, int64_
     if (pass->plan)
         CUDNN_CHECK(cudnn_plan_run(pass->plan, operands, cuda->workspace));
     else
-        run_own(cuda, plan, n, kind, operands);
+        run_own(cuda, plan, n, kind, operands, cuda->type);
 }
 
 static void run_dweight(struct cuda_backend *cuda, struct conv2d_plan *plan, int64_t n,
-                        const struct cudnn_operands *operands)
+                        const struct cudnn_operands *operands, enum cuda_type type)
 {
     struct cudnn_operands narrow = *operands;
     bool widen = plan->dfilter16 != NULL;
     if (widen) narrow.result = plan->dfilter16;
     const struct pass *pass = find_pass(cuda, plan, n, CUDNN_PASS_DWEIGHT, &narrow);
     if (!pass->plan) {
-        run_own(cuda, plan, n, CUDNN_PASS_DWEIGHT, operands);
+        run_own(cuda, plan, n, CUDNN_PASS_DWEIGHT, operands, type);
         return;
     }
     CUDNN_CHECK(cudnn_plan_run(pass->plan, &narrow, cuda->workspace));
@@ -208,13 +213,13 @@ static void run_conv2d(struct backend *backend, const struct op_call *call)
     bool added = false;
     if (!plan->linear) {
         run_pass(cuda, plan, x->shape.n, CUDNN_PASS_FORWARD, &operands);
-    } else if (!cublas_linear_forward(plan->linear, cuda_matrix_of(x).m, x->data, operands.filter, bias->data, y->data,
-                                      &added)) {
-        run_own(cuda, plan, x->shape.n, CUDNN_PASS_FORWARD, &operands);
+    } else if (!cublas_linear_forward(plan->linear, cuda_matrix_of(x).m, x->data, operands.filter, bias->data,
+                                      cuda_type_of(cuda, bias), y->data, &added)) {
+        run_own(cuda, plan, x->shape.n, CUDNN_PASS_FORWARD, &operands, cuda->type);
     }
     if (!bias->data || added) return;
-    CUDA_CHECK(
-        cuda_bias_launch(cuda->stream, cuda->type, cuda_matrix_of(y), cuda->multiprocessors, bias->data, y->data));
+    CUDA_CHECK(cuda_bias_launch(cuda->stream, cuda->type, cuda_matrix_of(y), cuda->multiprocessors, bias->data,
+                                cuda_type_of(cuda, bias), y->data));
 }
 
 static void backward_dx(struct cuda_backend *cuda, struct conv2d_plan *plan, const void *filter,
@@ -224,19 +229,21 @@ static void backward_dx(struct cuda_backend *cuda, struct conv2d_plan *plan, con
     if (!plan->linear)
         run_pass(cuda, plan, dy->shape.n, CUDNN_PASS_DX, &operands);
     else if (!cublas_linear_dx(plan->linear, cuda_matrix_of(dy).m, filter, dy->data, dx->data))
-        run_own(cuda, plan, dy->shape.n, CUDNN_PASS_DX, &operands);
+        run_own(cuda, plan, dy->shape.n, CUDNN_PASS_DX, &operands, cuda->type);
 }
 
 /* Returns true where the same kernel computed dbias, which may be NULL. */
 static bool backward_dweight(struct cuda_backend *cuda, struct conv2d_plan *plan, const struct tensor *x,
-                             const struct tensor *dy, void *dweight, void *dbias)
+                             const struct tensor *dy, const struct tensor *dweight, void *dbias)
 {
-    struct cudnn_operands operands = {.x = x->data, .y = dy->data, .result = dweight};
+    struct cudnn_operands operands = {.x = x->data, .y = dy->data, .result = dweight->data};
+    enum cuda_type type = cuda_type_of(cuda, dweight);
     bool added = false;
     if (!plan->linear) {
-        run_dweight(cuda, plan, x->shape.n, &operands);
-    } else if (!cublas_linear_dweight(plan->linear, cuda_matrix_of(x).m, x->data, dy->data, dweight, dbias, &added)) {
-        run_own(cuda, plan, x->shape.n, CUDNN_PASS_DWEIGHT, &operands);
+        run_dweight(cuda, plan, x->shape.n, &operands, type);
+    } else if (!cublas_linear_dweight(plan->linear, cuda_matrix_of(x).m, x->data, dy->data, dweight->data, dbias,
+                                      &added)) {
+        run_own(cuda, plan, x->shape.n, CUDNN_PASS_DWEIGHT, &operands, type);
     }
     return added;
 }
@@ -247,10 +254,11 @@ static void run_conv2d_backward(struct backend *backend, const struct op_call *c
     struct conv2d_plan *plan = call->plan;
     const struct tensor *x = &call->tensor[CONV2D_BACKWARD_X], *weight = &call->tensor[CONV2D_BACKWARD_WEIGHT];
     const struct tensor *dy = &call->tensor[CONV2D_BACKWARD_DY], *dx = &call->tensor[CONV2D_BACKWARD_DX];
-    void *dweight = call->tensor[CONV2D_BACKWARD_DWEIGHT].data, *dbias = call->tensor[CONV2D_BACKWARD_DBIAS].data;
+    const struct tensor *dweight = &call->tensor[CONV2D_BACKWARD_DWEIGHT];
+    void *dbias = call->tensor[CONV2D_BACKWARD_DBIAS].data;
     CHECK(!call->attached);
     check_shapes(plan, x->shape, weight->shape, dy->shape);
-    bool added = dweight && backward_dweight(cuda, plan, x, dy, dweight, dbias);
+    bool added = dweight->data && backward_dweight(cuda, plan, x, dy, dweight, dbias);
     if (dbias && !added)
         CUDA_CHECK(cuda_column_sum_launch(cuda->stream, cuda->type, cuda_matrix_of(dy), cuda->multiprocessors,
                                           cuda->scratch, 1, dy->data, dbias));
@@ -269,10 +277,13 @@ static struct op_launches launches_conv2d(const struct program *program, const s
     const struct cuda_backend *cuda = (const struct cuda_backend *)program->backend;
     struct op_launches launches = {.count = 1};
     bool narrow = cuda->type == CUDA_BF16;
-    if (narrow) launches.count++, launches.more_bytes += bytes_of(program, op, CONV2D_WEIGHT);
+    bool rounds = narrow && program->tensors[op->tensor[CONV2D_WEIGHT]].kind != TENSOR_ROUNDED;
+    if (rounds) launches.count++, launches.more_bytes += bytes_of(program, op, CONV2D_WEIGHT);
+    int bias = op->tensor[CONV2D_BIAS];
     /* A product takes a bias of y's type along. */
-    if (op->tensor[CONV2D_BIAS] >= 0 && (narrow || !cublas_linear_takes(op->conv2d)))
-        launches.count++, launches.more_bytes += 2 * bytes_of(program, op, CONV2D_Y);
+    bool along =
+        cublas_linear_takes(op->conv2d) && bias >= 0 && (program->tensors[bias].kind == TENSOR_ROUNDED) == narrow;
+    if (bias >= 0 && !along) launches.count++, launches.more_bytes += 2 * bytes_of(program, op, CONV2D_Y);
     return launches;
 }
 
@@ -281,7 +292,8 @@ static struct op_launches launches_conv2d_backward(const struct program *program
     const struct cuda_backend *cuda = (const struct cuda_backend *)program->backend;
     bool dx = op->tensor[CONV2D_BACKWARD_DX] >= 0, dweight = op->tensor[CONV2D_BACKWARD_DWEIGHT] >= 0;
     bool dbias = op->tensor[CONV2D_BACKWARD_DBIAS] >= 0 && !(dweight && cublas_linear_takes(op->conv2d));
-    bool widened = dweight && cuda->type == CUDA_BF16 && !cublas_linear_takes(op->conv2d);
+    bool widened = dweight && cuda->type == CUDA_BF16 && !cublas_linear_takes(op->conv2d) &&
+                   program->tensors[op->tensor[CONV2D_BACKWARD_DWEIGHT]].kind != TENSOR_ROUNDED;
     struct op_launches launches = {.count = dx + dweight + dbias + widened};
     launches.more_bytes = (dx + dweight + dbias - 1) * bytes_of(program, op, CONV2D_BACKWARD_DY);
     if (widened) launches.more_bytes += bytes_of(program, op, CONV2D_BACKWARD_DWEIGHT);

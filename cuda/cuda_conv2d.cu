@@ -50,7 +50,8 @@ template <typename T> __global__ static void dx_kernel(struct conv_task t, const
 }
 
 /* A warp computes an element (o,k,l,i) of dweight; its threads share out the outputs (n,p,q). */
-template <typename T> __global__ static void dweight_kernel(struct conv_task t, const T *x, const T *dy, float *dweight)
+template <typename T, typename R>
+__global__ static void dweight_kernel(struct conv_task t, const T *x, const T *dy, R *dweight)
 {
     int64_t at = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) / CUDA_WARP;
     if (at >= t.o * t.kernel * t.kernel * t.i) return; /* so does its whole warp */
@@ -64,7 +65,7 @@ template <typename T> __global__ static void dweight_kernel(struct conv_task t, 
         sum += to_float(dy[pixel * t.o + o]) * to_float(x[((n * t.h + h) * t.w + w) * t.i + i]);
     }
     for (int offset = CUDA_WARP / 2; offset > 0; offset /= 2) sum += __shfl_down_sync(CUDA_FULL_WARP, sum, offset);
-    if (threadIdx.x % CUDA_WARP == 0) dweight[at] = sum;
+    if (threadIdx.x % CUDA_WARP == 0) dweight[at] = from_float<R>(sum);
 }
 
 static struct conv_task make_task(const struct cuda_convolution *task)
@@ -103,12 +104,16 @@ static cudaError_t backward_dx(cudaStream_t stream, const struct cuda_convolutio
 
 template <typename T>
 static cudaError_t backward_dweight(cudaStream_t stream, const struct cuda_convolution *task, const void *x,
-                                    const void *dy, float *dweight)
+                                    const void *dy, enum cuda_type dweight_type, void *dweight)
 {
     struct conv_task t = make_task(task);
-    int64_t threads = t.o * t.kernel * t.kernel * t.i * CUDA_WARP;
-    launch(stream, blocks_for(threads, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, dweight_kernel<T>, t, (const T *)x,
-           (const T *)dy, dweight);
+    unsigned blocks = blocks_for(t.o * t.kernel * t.kernel * t.i * CUDA_WARP, CUDA_BLOCK_SIZE);
+    if (dweight_type == CUDA_BF16)
+        launch(stream, blocks, CUDA_BLOCK_SIZE, dweight_kernel<T, bf16>, t, (const T *)x, (const T *)dy,
+               (bf16 *)dweight);
+    else
+        launch(stream, blocks, CUDA_BLOCK_SIZE, dweight_kernel<T, float>, t, (const T *)x, (const T *)dy,
+               (float *)dweight);
     return cudaGetLastError();
 }
 
@@ -125,7 +130,7 @@ cudaError_t cuda_conv2d_dx_launch(cudaStream_t stream, enum cuda_type type, cons
 }
 
 cudaError_t cuda_conv2d_dweight_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
-                                       const void *x, const void *dy, float *dweight)
+                                       const void *x, const void *dy, enum cuda_type dweight_type, void *dweight)
 {
-    return CUDA_DISPATCH(type, backward_dweight, stream, task, x, dy, dweight);
+    return CUDA_DISPATCH(type, backward_dweight, stream, task, x, dy, dweight_type, dweight);
 }

@@ -110,9 +110,9 @@ cudaError_t cuda_global_pool_backward_launch(cudaStream_t stream, enum cuda_type
 cudaError_t cuda_column_sum_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape,
                                    int multiprocessors, struct cuda_scratch scratch, float scale, const void *x,
                                    float *y);
-/* y[m][c] += bias[c] */
+/* y[m][c] += bias[c]; the bias is fp32, or of the type of y. */
 cudaError_t cuda_bias_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, int multiprocessors,
-                             const float *bias, void *y);
+                             const void *bias, enum cuda_type bias_type, void *y);
 /* x[m][c] = scale * y[c]; y is fp32, x has the type. */
 cudaError_t cuda_broadcast_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape, float scale,
                                   const float *y, void *x);
@@ -184,13 +184,19 @@ cudaError_t cuda_magnitude_launch(cudaStream_t stream, const double *sums, doubl
 cudaError_t cuda_clip_launch(cudaStream_t stream, double limit, int64_t count, float *x, const double *sums);
 
 /* --- optimizers (cuda_optimizer.cu): fp32 --- */
-/* The rule of an UPDATE with its operands: count elements in device memory; a state that the rule lacks is NULL. */
+/* The rule of an UPDATE with its operands: count elements in device memory; a state that the rule lacks is NULL. The rest
+ * is for elementwise rules and may be NULL. */
 struct cuda_update {
     struct update rule;
     int64_t count;
     float *w, *state[OPTIMIZER_STATES];
     const float *dw;
+    void *rounded; /* becomes w in bf16 */
+    const void
+        *dw_rounded; /* bf16: read instead of dw for the lines of CUDA_LINE elements that have a bit in `narrow` */
+    const uint32_t *narrow; /* device memory; line i is bit i % 32 of word i / 32 */
 };
+enum { CUDA_LINE = 16 }; /* 64 bytes of fp32: a parameter begins with a line of its own in its arena */
 cudaError_t cuda_update_launch(cudaStream_t stream, const struct cuda_update *update, const struct step_state *state,
                                int multiprocessors);
 /* The matrices of a step of Muon (cuda_muon.cu): row-major, fp32. */
@@ -218,9 +224,9 @@ cudaError_t cuda_conv2d_forward_launch(cudaStream_t stream, enum cuda_type type,
                                        const void *x, const void *weight, void *y);
 cudaError_t cuda_conv2d_dx_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
                                   const void *weight, const void *dy, void *dx);
-/* dweight is fp32, whatever the type. */
+/* dweight has a type of its own. */
 cudaError_t cuda_conv2d_dweight_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,
-                                       const void *x, const void *dy, float *dweight);
+                                       const void *x, const void *dy, enum cuda_type dweight_type, void *dweight);
 
 #ifdef __cplusplus
 }

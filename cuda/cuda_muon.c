@@ -46,11 +46,11 @@ static void iterate(struct cuda_backend *cuda, struct cuda_muon_plan *plan)
     int64_t rows = m->rows, side = m->side;
     bool tall = rows > side, fused, good;
     good = tall ? cublas_linear_dweight(plan->product, rows, m->x, m->x, m->gram, NULL, &fused)
-                : cublas_linear_forward(plan->product, rows, m->x, m->x, NULL, m->gram, &fused);
-    good = good && cublas_linear_forward(plan->square, side, m->gram, m->gram, NULL, m->square, &fused);
+                : cublas_linear_forward(plan->product, rows, m->x, m->x, NULL, CUDA_FP32, m->gram, &fused);
+    good = good && cublas_linear_forward(plan->square, side, m->gram, m->gram, NULL, CUDA_FP32, m->square, &fused);
     CHECK(good); /* cuBLASLt multiplies fp32 matrices of any size */
     CUDA_CHECK(cuda_muon_polynomial_launch(cuda->stream, m));
-    good = tall ? cublas_linear_forward(plan->product, rows, m->x, m->square, NULL, m->next, &fused)
+    good = tall ? cublas_linear_forward(plan->product, rows, m->x, m->square, NULL, CUDA_FP32, m->next, &fused)
                 : cublas_linear_dx(plan->product, rows, m->x, m->square, m->next);
     CHECK(good);
     float *x = m->next;

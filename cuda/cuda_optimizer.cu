@@ -1,5 +1,5 @@
 /* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (reference_optimizer.c): one pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, the
- * average 12, so memory bandwidth is their limit. Learning rate and step number are read from the device, so that a
+ * average 12, so memory bandwidth is their limit. A copy in bf16 is 2 bytes more, a gradient in bf16 2 less. Learning rate and step number are read from the device, so that a
  * replayed graph sees each step's own.
  *
  * A rule is a struct with the parameters of an optimizer in fp32: STATES is the number of its states, factors_of makes
@@ -103,24 +103,47 @@ struct arenas {
     double rate; /* times the learning rate of the step state */
     float *w, *state[OPTIMIZER_STATES];
     const float *dw;
+    bf16 *rounded; /* this and what follows: where ROUNDED, and NULL where it is not wanted (struct cuda_update) */
+    const bf16 *dw_rounded;
+    const uint32_t *narrow;
 };
 
+/* True where the gradients of the line of element i are in bf16. */
+__device__ static bool is_narrow(const struct arenas &arenas, int64_t i)
+{
+    int64_t line = i / CUDA_LINE;
+    return arenas.narrow && (arenas.narrow[line / 32] >> (line % 32) & 1);
+}
+
+/* The gradients of QUAD elements of a line. */
+template <bool ROUNDED> __device__ static void load_gradients(const struct arenas &arenas, int64_t i, float (&dw)[QUAD])
+{
+    if constexpr (ROUNDED) {
+        if (is_narrow(arenas, i)) {
+            unpack(load_lanes<QUAD>(arenas.dw_rounded + i), dw);
+            return;
+        }
+    }
+    unpack(load_lanes<QUAD>(arenas.dw + i), dw);
+}
+
 /* The weights that a count which is no multiple of QUAD leaves over. */
-template <typename RULE>
+template <typename RULE, bool ROUNDED>
 __device__ static void update_rest(const RULE &rule, const typename RULE::factors &step, const struct arenas &arenas,
                                    int64_t i)
 {
 #pragma unroll 1
     for (; i < arenas.count; i++) {
-        float unused = 0;
-        rule.element(step, arenas.dw[i], arenas.w + i, RULE::STATES > 0 ? arenas.state[0] + i : &unused,
+        float unused = 0, dw = ROUNDED && is_narrow(arenas, i) ? to_float(arenas.dw_rounded[i]) : arenas.dw[i];
+        rule.element(step, dw, arenas.w + i, RULE::STATES > 0 ? arenas.state[0] + i : &unused,
                      RULE::STATES > 1 ? arenas.state[1] + i : &unused);
+        if (ROUNDED && arenas.rounded) arenas.rounded[i] = from_float<bf16>(arenas.w[i]);
     }
 }
 
 /* Each thread strides over the arenas, so that the factors, which one thread of a block computes for all, are
  * computed a few times only. */
-template <typename RULE>
+template <typename RULE, bool ROUNDED>
 __global__ static void update_kernel(RULE rule, struct arenas arenas, const struct step_state *state)
 {
     __shared__ typename RULE::factors step;
@@ -129,17 +152,19 @@ __global__ static void update_kernel(RULE rule, struct arenas arenas, const stru
     int64_t stride = (int64_t)gridDim.x * CUDA_BLOCK_SIZE * QUAD;
     for (int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * QUAD; i < arenas.count; i += stride) {
         if (i + QUAD > arenas.count) {
-            update_rest(rule, step, arenas, i);
+            update_rest<RULE, ROUNDED>(rule, step, arenas, i);
             return;
         }
-        lanes<float, QUAD> w = load_lanes<QUAD>(arenas.w + i), dw = load_lanes<QUAD>(arenas.dw + i);
+        lanes<float, QUAD> w = load_lanes<QUAD>(arenas.w + i);
+        float dw[QUAD];
+        load_gradients<ROUNDED>(arenas, i, dw);
         lanes<float, QUAD> states[OPTIMIZER_STATES];
 #pragma unroll
         for (int s = 0; s < RULE::STATES; s++) states[s] = load_lanes<QUAD>(arenas.state[s] + i);
 #pragma unroll
-        for (int k = 0; k < QUAD; k++)
-            rule.element(step, dw.value[k], &w.value[k], &states[0].value[k], &states[1].value[k]);
+        for (int k = 0; k < QUAD; k++) rule.element(step, dw[k], &w.value[k], &states[0].value[k], &states[1].value[k]);
         store_lanes<QUAD>(arenas.w + i, w);
+        if (ROUNDED && arenas.rounded) store_lanes<QUAD>(arenas.rounded + i, pack<bf16>(w.value));
 #pragma unroll
         for (int s = 0; s < RULE::STATES; s++) store_lanes<QUAD>(arenas.state[s] + i, states[s]);
     }
@@ -150,11 +175,22 @@ static void start(cudaStream_t stream, const RULE &rule, const struct cuda_updat
                   const struct step_state *state, int multiprocessors)
 {
     enum { BLOCKS_PER_MULTIPROCESSOR = 8 };
-    struct arenas arenas = {update->count, update->rule.rate, update->w, {}, update->dw};
+    struct arenas arenas = {update->count,
+                            update->rule.rate,
+                            update->w,
+                            {},
+                            update->dw,
+                            (bf16 *)update->rounded,
+                            (const bf16 *)update->dw_rounded,
+                            update->narrow};
     for (int i = 0; i < RULE::STATES; i++) arenas.state[i] = update->state[i];
     unsigned blocks = blocks_for((arenas.count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
     unsigned most = (unsigned)multiprocessors * BLOCKS_PER_MULTIPROCESSOR;
-    launch(stream, blocks < most ? blocks : most, CUDA_BLOCK_SIZE, update_kernel<RULE>, rule, arenas, state);
+    blocks = blocks < most ? blocks : most;
+    if (arenas.rounded || arenas.narrow)
+        launch(stream, blocks, CUDA_BLOCK_SIZE, update_kernel<RULE, true>, rule, arenas, state);
+    else
+        launch(stream, blocks, CUDA_BLOCK_SIZE, update_kernel<RULE, false>, rule, arenas, state);
 }
 
 static struct adam_rule adam_rule_of(const struct optimizer_params &params, bool decoupled)

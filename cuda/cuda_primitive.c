@@ -12,13 +12,23 @@ static void compute(struct cuda_backend *cuda, struct elementwise_params params,
                                        b->data, y->data));
 }
 
+static bool supports_elementwise(const struct backend *backend, const struct op *op)
+{
+    return op->elementwise.op != ELEMENTWISE_ROUND || ((const struct cuda_backend *)backend)->type == CUDA_BF16;
+}
+
 static void run_elementwise(struct backend *backend, const struct op_call *call)
 {
+    struct cuda_backend *cuda = cuda_backend_of(backend);
     struct elementwise_params params = call->op->elementwise;
     double values = (double)(params.bessel * call->input->n);
+    if (params.op == ELEMENTWISE_ROUND) {
+        const struct tensor *a = &call->tensor[ELEMENTWISE_A];
+        CUDA_CHECK(cuda_to_bf16_launch(cuda->stream, shape_count(a->shape), a->data, call->tensor[ELEMENTWISE_Y].data));
+        return;
+    }
     if (values > 1) params.scale *= values / (values - 1);
-    compute(cuda_backend_of(backend), params, &call->tensor[ELEMENTWISE_A], &call->tensor[ELEMENTWISE_B],
-            &call->tensor[ELEMENTWISE_Y]);
+    compute(cuda, params, &call->tensor[ELEMENTWISE_A], &call->tensor[ELEMENTWISE_B], &call->tensor[ELEMENTWISE_Y]);
 }
 
 static void run_add(struct backend *backend, const struct op_call *call)
@@ -66,7 +76,7 @@ static void run_channel_broadcast(struct backend *backend, const struct op_call 
 void cuda_primitive_install(struct op_function *functions)
 {
     functions[OP_ADD] = (struct op_function){.run = run_add, .launches = launches_add};
-    functions[OP_ELEMENTWISE] = (struct op_function){.run = run_elementwise};
+    functions[OP_ELEMENTWISE] = (struct op_function){.run = run_elementwise, .supports = supports_elementwise};
     functions[OP_CHANNEL_SUM] = (struct op_function){.run = run_channel_sum};
     functions[OP_CHANNEL_BROADCAST] = (struct op_function){.run = run_channel_broadcast};
 }

@@ -19,6 +19,8 @@ __device__ static float apply(struct elementwise_params params, float a, float b
         return sqrtf(a);
     case ELEMENTWISE_AFFINE:
         return (float)params.scale * a + (float)params.shift;
+    case ELEMENTWISE_ROUND: /* cuda_to_bf16_launch */
+        break;
     }
     return 0;
 }

@@ -4,7 +4,8 @@
  * sees it, by which evaluations normalise what has the bias. So it moves to the NORM, which adds it there. In exact
  * arithmetic its gradient is 0, and that is what the optimizer gets: a sum of dy would give it rounding errors, and the
  * step would cost a pass over y and one over dy. */
-#include "backend/prepared.h"
+#include "cuda_rewrite.h"
+
 #include "cuda_backend.h"
 #include "program/passes.h"
 
@@ -70,6 +71,7 @@ static void cuda_rewrite(struct backend *backend, struct program *program)
     struct program_versions *before = program_versions_take(program);
     for (int i = 0; i < program->op_count; i++) move_bias(program, i);
     program_check(program, before);
+    if (cuda_backend_of(backend)->type == CUDA_BF16) cuda_rewrite_bf16(program);
 }
 
 void cuda_rewrite_install(struct backend_table *table)

@@ -127,6 +127,7 @@ size_t tensor_bytes(const struct backend *backend, enum tensor_kind kind, struct
     case TENSOR_FLAT:
         return (size_t)shape.c * backend->scalar_size;
     case TENSOR_ACTIVATION:
+    case TENSOR_ROUNDED:
         return backend->table->tensor_count(backend, kind, shape) * backend->activation_size;
     default:
         return backend->table->tensor_count(backend, kind, shape) * backend->scalar_size;

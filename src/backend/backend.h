@@ -141,7 +141,7 @@ struct update {
 };
 
 /* The primitives of which a layer that is differentiated automatically is made (layer_batchnorm_autodiff.c). The last
- * three take one operand. */
+ * four take one operand. */
 enum elementwise {
     ELEMENTWISE_ADD,
     ELEMENTWISE_SUBTRACT,
@@ -150,6 +150,7 @@ enum elementwise {
     ELEMENTWISE_SQUARE,
     ELEMENTWISE_SQRT,
     ELEMENTWISE_AFFINE, /* scale * a + shift */
+    ELEMENTWISE_ROUND,  /* a, a range of parameters, in the type of activations, which y has */
 };
 
 struct elementwise_params {

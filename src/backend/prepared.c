@@ -2,6 +2,7 @@
 #include "backend/prepared.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/check.h"
 #include "util/memory.h"
@@ -28,12 +29,28 @@ static struct tensor bind(const struct program *program, int tensor, void *const
                            from->shape, from->kind};
 }
 
-struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const base[SPACES])
+/* Makes memory for the tensors of a space; NULL: there are none. */
+static void *make_space(const struct program *program, struct backend *backend, enum space space)
+{
+    int64_t bytes = 0;
+    for (int t = 0; t < program->tensor_count; t++) {
+        const struct program_tensor *tensor = &program->tensors[t];
+        int64_t end = tensor->offset + (int64_t)tensor->bytes;
+        if (tensor->space == space && end > bytes) bytes = end;
+    }
+    return bytes > 0 ? backend->table->alloc(backend, (size_t)bytes) : NULL;
+}
+
+struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const shared[SPACES])
 {
     const struct op_function *functions = backend->functions;
     struct prepared *prepared = memory_alloc(1, sizeof *prepared);
     *prepared = (struct prepared){.program = program, .backend = backend, .functions = functions, .n = program->max_n};
     prepared->calls = memory_alloc((size_t)program->op_count, sizeof *prepared->calls);
+    void *base[SPACES];
+    memcpy(base, shared, sizeof base);
+    base[SPACE_ROUNDED] = prepared->rounded = make_space(program, backend, SPACE_ROUNDED);
+    base[SPACE_ROUNDED_GRADIENTS] = prepared->rounded_gradients = make_space(program, backend, SPACE_ROUNDED_GRADIENTS);
     for (int i = 0; i < program->op_count; i++) {
         struct op_call *call = &prepared->calls[i];
         const struct op_function *function = &functions[program->ops[i].kind];
@@ -54,6 +71,8 @@ void prepared_free(struct prepared *prepared)
         const struct op_function *function = &prepared->functions[prepared->program->ops[i].kind];
         if (function->release) function->release(prepared->backend, prepared->calls[i].plan);
     }
+    prepared->backend->table->free(prepared->backend, prepared->rounded);
+    prepared->backend->table->free(prepared->backend, prepared->rounded_gradients);
     free(prepared->calls);
     free(prepared);
 }
@@ -202,7 +221,7 @@ void prepared_run_repeat(struct prepared_repeat *repeat)
     CHECK(prepared->batch_count > 0 && !prepared->calls[repeat->op].op->attached);
     set_state(prepared, &prepared->batches[0].input);
     set_batch(prepared, prepared->batches[0].input.n);
-    if (backend->table->run)
+    if (backend->table->run && prepared->calls[repeat->op].op->kind != OP_GATHER)
         backend->table->run(backend, repeat_body, repeat);
     else
         repeat_body(repeat);

@@ -72,12 +72,14 @@ struct prepared {
     struct backend *backend;
     const struct op_function *functions; /* [OP_KIND_COUNT] */
     struct op_call *calls;               /* [op_count] */
+    void *rounded, *rounded_gradients;   /* SPACE_ROUNDED and SPACE_ROUNDED_GRADIENTS; NULL: nothing is there */
     int64_t n;                           /* batch that the calls' shapes have */
     int batch_count;
     struct prepared_batch batches[PREPARED_BATCHES]; /* beyond these, a batch is not recorded */
 };
 
-/* Binds the program to the base addresses of its spaces and prepares every op. The program must outlive it. */
+/* Binds the program to the base addresses of its spaces and prepares every op. The program must outlive it. The memory of
+ * SPACE_ROUNDED and SPACE_ROUNDED_GRADIENTS is made here. A program with a once part must first run with `refresh`. */
 struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const base[SPACES]);
 void prepared_free(struct prepared *prepared); /* NULL is allowed */
 
@@ -99,7 +101,8 @@ struct prepared_repeat {
     int op, count;
 };
 
-/* Runs it with the input of the first batch that prepared_run was given. Not for an attached UPDATE. */
+/* Runs it with the input of the first batch that prepared_run was given; a GATHER is not recorded. Not for an attached
+ * UPDATE. */
 void prepared_run_repeat(struct prepared_repeat *repeat);
 
 /* Runs the ops of the phases up to `last` once, the once part too: a forward pass alone, or everything that takes memory

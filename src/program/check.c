@@ -103,20 +103,31 @@ static bool writes_in_part(const struct program *program, int op, const struct f
     return false;
 }
 
-/* True where an UPDATE of a range pairs a parameter with the gradient of another. */
+/* The place of a tensor in its arena, in elements. */
+static int64_t place_of(const struct program *program, int tensor)
+{
+    const struct program_tensor *at = &program->tensors[tensor];
+    return at->offset / (int64_t)program_element_size(program, at->space);
+}
+
+/* True where an UPDATE of a range pairs a parameter with the gradient of another, in either of its gradients. */
 static bool update_mixes(const struct program *program, int op, const struct fault_text *fault)
 {
+    static const int slots[] = {UPDATE_DW, UPDATE_DW_ROUNDED};
     const struct op *at = &program->ops[op];
     if (at->kind != OP_UPDATE) return false;
-    const struct program_tensor *w = &program->tensors[at->tensor[UPDATE_W]];
-    const struct program_tensor *dw = &program->tensors[at->tensor[UPDATE_DW]];
     for (int t = 0; t < program->tensor_count; t++) {
-        const struct program_tensor *tensor = &program->tensors[t];
-        if (tensor->gradient < 0 || !program_overlap(program, at->tensor[UPDATE_W], t)) continue;
-        const struct program_tensor *gradient = &program->tensors[tensor->gradient];
-        if (gradient->space == dw->space && gradient->offset - dw->offset != tensor->offset - w->offset)
-            return program_fault_at(program, op, fault, "dw has the gradient of tensor %d (%s) at another place than w",
-                                    t, tensor->name);
+        int w = at->tensor[UPDATE_W], gradient = program->tensors[t].gradient;
+        if (gradient < 0 || !program_overlap(program, w, t)) continue;
+        int64_t apart = place_of(program, t) - place_of(program, w);
+        for (int k = 0; k < 2; k++) {
+            int dw = at->tensor[slots[k]];
+            if (dw < 0 || program->tensors[dw].space != program->tensors[gradient].space) continue;
+            if (place_of(program, gradient) - place_of(program, dw) != apart)
+                return program_fault_at(program, op, fault,
+                                        "%s has the gradient of tensor %d (%s) at another place than w",
+                                        op_row(OP_UPDATE)->operand[slots[k]].name, t, program->tensors[t].name);
+        }
     }
     return false;
 }
@@ -144,7 +155,8 @@ struct pending {
 /* Parameters, statistics and moments have their values of the step before. */
 static bool starts_empty(enum space space)
 {
-    return space == SPACE_WORK || space == SPACE_GRADIENTS;
+    return space == SPACE_WORK || space == SPACE_GRADIENTS || space == SPACE_ROUNDED ||
+           space == SPACE_ROUNDED_GRADIENTS;
 }
 
 static void pending_add(const struct program *program, struct pending *pending, const struct op *op)

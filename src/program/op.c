@@ -365,7 +365,9 @@ static const struct op_row update_row = {
     .operand = {[UPDATE_W] = UPDATE("w"),
                 [UPDATE_DW] = READ("dw"),
                 [UPDATE_STATE_0] = OPTIONAL_UPDATE("state_0"),
-                [UPDATE_STATE_1] = OPTIONAL_UPDATE("state_1")},
+                [UPDATE_STATE_1] = OPTIONAL_UPDATE("state_1"),
+                [UPDATE_ROUNDED] = OPTIONAL_WRITE("rounded"),
+                [UPDATE_DW_ROUNDED] = OPTIONAL_READ("dw_rounded")},
     .output = -1,
     .flops = update_flops,
 };

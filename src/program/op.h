@@ -194,8 +194,10 @@ enum { CLIP_X };
 enum { MAGNITUDE_X, MAGNITUDE_Y };
 /* One step of an optimizer (optimizer_row.h), with the number of the step and its learning rate from the step state,
  * times `rate`: w, [state_0], [state_1] change in place. They are ranges of arenas, or for a `matrix` optimizer one
- * filter (O,I,K,K). The states are those of the row, as many as optimizer_state_count says. */
-enum { UPDATE_W, UPDATE_DW, UPDATE_STATE_0, UPDATE_STATE_1 };
+ * filter (O,I,K,K). The states are those of the row, as many as optimizer_state_count says. What a backend's rewrite may
+ * add: [rounded] becomes w in the type of activations; and where a parameter of the range has its gradient
+ * (struct program_tensor) within [dw_rounded], a range of the same type, it counts instead of that in dw. */
+enum { UPDATE_W, UPDATE_DW, UPDATE_STATE_0, UPDATE_STATE_1, UPDATE_ROUNDED, UPDATE_DW_ROUNDED };
 /* Exponential moving average after step s of the step state (0 is the first):
  *   average <- average + (1 - d) * (w - average),  d = min(decay, (1 + s) / (10 + s))
  * The memory is short early in a run, where a long one would hold on to the random start (as in TensorFlow's

@@ -220,6 +220,8 @@ void elementwise_gradient(struct gradient *gradient, int op)
     case ELEMENTWISE_SQRT:
         if (gradient_wanted(gradient, a)) share_scaled(gradient, a, 0.5, compute(gradient, ELEMENTWISE_DIVIDE, dy, y));
         return;
+    case ELEMENTWISE_ROUND: /* of a program that is finished */
+        break;
     case ELEMENTWISE_AFFINE:
         if (forward.elementwise.scale == 1)
             gradient_pass(gradient, a, dy);

@@ -107,6 +107,9 @@ static void add_elementwise(struct title *title, struct elementwise_params param
     case ELEMENTWISE_AFFINE:
         add(title, "%g * a + %g", params.scale, params.shift);
         return;
+    case ELEMENTWISE_ROUND:
+        add(title, "round");
+        return;
     }
 }
 

@@ -71,6 +71,12 @@ int program_like(struct program *program, const char *name, int tensor)
                                                                .gradient = -1});
 }
 
+size_t program_element_size(const struct program *program, enum space space)
+{
+    bool rounded = space == SPACE_ROUNDED || space == SPACE_ROUNDED_GRADIENTS;
+    return rounded ? program->backend->activation_size : program->backend->scalar_size;
+}
+
 struct shape program_shape(const struct program *program, const struct op *op, int slot)
 {
     const struct shape none = {0};

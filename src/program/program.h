@@ -22,7 +22,9 @@ enum space {
     SPACE_MOMENT_1,
     SPACE_AVERAGE, /* moving average of the parameters, and that of the statistics */
     SPACE_AVERAGE_STATISTICS,
-    SPACE_CONSTANTS, /* class weights */
+    SPACE_ROUNDED,           /* parameters and gradients in the type of activations, each at the place of its */
+    SPACE_ROUNDED_GRADIENTS, /* elements in the arena: the own memory of a prepared program (prepared.h) */
+    SPACE_CONSTANTS,         /* class weights */
     SPACE_METRICS,
     SPACE_WORK,
     SPACE_EXTERNAL, /* base NULL: the offset is an address */
@@ -81,6 +83,9 @@ void program_replace(struct program *program, int from, int to);
  * several. */
 int program_readers(const struct program *program, int tensor);
 int program_writer(const struct program *program, int tensor);
+
+/* The bytes of an element of an arena. */
+size_t program_element_size(const struct program *program, enum space space);
 
 /* The shape of the tensor in a slot; all zero for an empty slot. */
 struct shape program_shape(const struct program *program, const struct op *op, int slot);

@@ -14,6 +14,7 @@ enum tensor_kind {
     TENSOR_SAVED,   /* bytes that an operation of a backend keeps for its backward pass; no order but the backend's */
     TENSOR_FLAT,    /* (1,count,1,1): a range of an arena, padding included */
     TENSOR_SCALAR,  /* (1,1,1,1): a double */
+    TENSOR_ROUNDED, /* a filter or a vector whose elements have the type of an activation's */
     TENSOR_METRICS, /* (1,3,1,1): struct metrics: the loss, the correct samples and all samples */
 };
 

@@ -261,6 +261,7 @@ bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *tra
     if (!loaded || !restore_running(checkpoint, trainer, status)) return false;
     trainer->step = checkpoint->step;
     trainer->epoch = -1; /* the order of the epoch is drawn anew */
+    trainer->refresh = true;
     return true;
 }
 

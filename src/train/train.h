@@ -56,6 +56,7 @@ struct trainer {
     struct read_ahead *ahead;  /* reads the coming batches of a mapped training set; NULL: nothing to read */
     int64_t epoch;             /* epoch of `order`; -1 before the first step */
     int64_t step;              /* steps done */
+    bool refresh;              /* the weights are not those that the last step left: the next one runs the once part */
 };
 
 /* Builds network and optimizer on the backend and uploads the data. Experiment, dataset and backend stay the caller's

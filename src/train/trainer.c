@@ -221,6 +221,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     if (!check_programs(trainer, status)) return false;
     ema_restart(&trainer->ema);
     prepare(trainer);
+    trainer->refresh = true;
     network_set_metrics(trainer->network, (struct metrics){0});
     return true;
 }
@@ -300,8 +301,11 @@ static struct run_input next_step(struct trainer *trainer)
         .learning_rate = schedule_learning_rate(&trainer->schedule, trainer->step),
         .batch_first = batch * experiment->train.batch_size};
     read_ahead_move(trainer->ahead, state.batch_first);
+    bool refresh = trainer->refresh;
     trainer->step++;
-    return (struct run_input){.state = state, .n = experiment->train.batch_size, .data = trainer->train_set.data};
+    trainer->refresh = false;
+    return (struct run_input){
+        .state = state, .n = experiment->train.batch_size, .data = trainer->train_set.data, .refresh = refresh};
 }
 
 void trainer_step(struct trainer *trainer)

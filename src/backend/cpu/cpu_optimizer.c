@@ -154,6 +154,13 @@ static void run_update(struct backend *backend, const struct op_call *call)
         CPU_EXPORT(cpu_muon_update)(backend, call, &update);
 }
 
+/* Parameters and activations have one type here. */
+static bool supports_update(const struct backend *backend, const struct op *op)
+{
+    (void)backend;
+    return op->tensor[UPDATE_ROUNDED] < 0 && op->tensor[UPDATE_DW_ROUNDED] < 0;
+}
+
 static void *prepare_update(const struct prepared *prepared, const struct op_call *call)
 {
     if (ranges[call->op->update.kind]) return NULL;
@@ -191,7 +198,7 @@ static void run_average(struct backend *backend, const struct op_call *call)
 
 void CPU_EXPORT(cpu_optimizer_install)(struct op_function *functions)
 {
-    functions[OP_UPDATE] =
-        (struct op_function){.run = run_update, .prepare = prepare_update, .release = release_update};
+    functions[OP_UPDATE] = (struct op_function){
+        .run = run_update, .supports = supports_update, .prepare = prepare_update, .release = release_update};
     functions[OP_AVERAGE] = (struct op_function){.run = run_average};
 }

@@ -38,6 +38,8 @@ static void elementwise_range(void *argument, int64_t first, int64_t last)
     case ELEMENTWISE_AFFINE:
         for (int64_t i = first; i < last; i++) y[i] = scale * a[i] + shift;
         break;
+    case ELEMENTWISE_ROUND: /* supports_elementwise refuses it */
+        break;
     }
 }
 
@@ -49,6 +51,13 @@ static void run_elements(struct backend *backend, struct elementwise_params para
     CHECK(params.op >= ELEMENTWISE_SQUARE || (b && shape_equal(b->shape, y->shape)));
     struct elementwise_task task = {params, a->data, b ? b->data : NULL, y->data};
     cpu_for(backend, (int64_t)backend->table->tensor_count(backend, y->kind, y->shape), 1, elementwise_range, &task);
+}
+
+/* Parameters and activations have one type here. */
+static bool supports_elementwise(const struct backend *backend, const struct op *op)
+{
+    (void)backend;
+    return op->elementwise.op != ELEMENTWISE_ROUND;
 }
 
 static void run_elementwise(struct backend *backend, const struct op_call *call)
@@ -129,7 +138,7 @@ static void run_channel_broadcast(struct backend *backend, const struct op_call 
 void CPU_EXPORT(cpu_primitive_install)(struct op_function *functions)
 {
     functions[OP_ADD] = (struct op_function){.run = run_add};
-    functions[OP_ELEMENTWISE] = (struct op_function){.run = run_elementwise};
+    functions[OP_ELEMENTWISE] = (struct op_function){.run = run_elementwise, .supports = supports_elementwise};
     functions[OP_CHANNEL_SUM] = (struct op_function){.run = run_channel_sum};
     functions[OP_CHANNEL_BROADCAST] = (struct op_function){.run = run_channel_broadcast};
 }

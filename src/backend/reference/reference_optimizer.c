@@ -74,6 +74,7 @@ void reference_update(struct backend *backend, const struct op_call *call)
                         .lr = call->input->state.learning_rate * update->rate,
                         .t = (double)call->input->state.step + 1};
     (void)backend;
+    CHECK(!call->tensor[UPDATE_ROUNDED].data && !call->tensor[UPDATE_DW_ROUNDED].data); /* no rewrite adds them */
     if (optimizer_row(update->kind)->matrix) {
         reference_muon(call);
         return;

@@ -37,6 +37,8 @@ static double compute(struct elementwise_params params, double a, double b)
         return sqrt(a);
     case ELEMENTWISE_AFFINE:
         return params.scale * a + params.shift;
+    case ELEMENTWISE_ROUND: /* activations are doubles too */
+        return a;
     }
     return NAN;
 }
