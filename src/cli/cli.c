@@ -28,6 +28,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_summary,
     &cli_samples,
     &cli_gradcheck,
+    &cli_lr,
     &cli_bench,
     &cli_doctor,
     &cli_config,

@@ -28,6 +28,7 @@ struct cli_arguments {
     const char *progress;   /* --progress, or NULL */
     const char *check;      /* --check, or NULL */
     const char *init_from;  /* --init-from, or NULL */
+    const char *from, *to;  /* --from and --to, or NULL */
     int64_t steps;          /* --steps, or 0 */
     int64_t top;            /* --top, or 0 */
     bool plain, no_evaluation, quiet, help, version, defaults, json, csv, invert, recursive, resume, overwrite, ops;
@@ -138,7 +139,7 @@ struct cli_command {
 extern const struct cli_command
     cli_train, cli_resume, cli_sweep, cli_plot, cli_report,
     cli_eval, cli_predict, cli_export, cli_import,
-    cli_pack, cli_summary, cli_samples, cli_gradcheck, cli_bench, cli_doctor,
+    cli_pack, cli_summary, cli_samples, cli_gradcheck, cli_lr, cli_bench, cli_doctor,
     cli_config, cli_completion, cli_help;
 /* clang-format on */
 

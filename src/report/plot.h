@@ -45,4 +45,14 @@ struct plot_panel {
 bool plot_factors(const char *base, const char *title, const struct plot_panel *panels, int panel_count,
                   struct status *status);
 
+/* A step of `trainer lr`. */
+struct plot_rate {
+    double rate, loss, smoothed;
+};
+
+/* Writes `base`.png and `base`.svg: losses against the learning rate, on a logarithmic axis, with a line at point
+ * `marked` (-1: none). */
+bool plot_rates(const char *base, const char *title, const struct plot_rate *points, int count, int marked,
+                struct status *status);
+
 #endif

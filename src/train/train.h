@@ -40,7 +40,8 @@ struct trainer {
     struct network *network;
     struct optimizer optimizer;
     struct schedule_params schedule;
-    struct ema ema; /* moving average that evaluations use, where train.ema_decay is not 0 */
+    double learning_rate; /* of every step, in the schedule's place; 0: the schedule's */
+    struct ema ema;       /* moving average that evaluations use, where train.ema_decay is not 0 */
     struct network_program training, evaluation;               /* a step, and the evaluation of a batch */
     struct prepared *train, *evaluate;                         /* the same, ready to run */
     void *work;                                                /* SPACE_WORK of both, in turn */

@@ -298,7 +298,8 @@ static struct run_input next_step(struct trainer *trainer)
     struct step_state state = {
         .step = (uint64_t)trainer->step,
         .mix = mix_draw(&trainer->augment, (uint64_t)trainer->step, dataset->height, dataset->width),
-        .learning_rate = schedule_learning_rate(&trainer->schedule, trainer->step),
+        .learning_rate = trainer->learning_rate > 0 ? trainer->learning_rate
+                                                    : schedule_learning_rate(&trainer->schedule, trainer->step),
         .batch_first = batch * experiment->train.batch_size};
     read_ahead_move(trainer->ahead, state.batch_first);
     bool refresh = trainer->refresh;
