@@ -3,7 +3,10 @@
  * A convolution's bias before a batch normalization is in vain: the batch's mean takes it out again. Only running_mean
  * sees it, by which evaluations normalise what has the bias. So it moves to the NORM, which adds it there. In exact
  * arithmetic its gradient is 0, and that is what the optimizer gets: a sum of dy would give it rounding errors, and the
- * step would cost a pass over y and one over dy. */
+ * step would cost a pass over y and one over dy.
+ *
+ * A softmax, the cross-entropy of its probabilities and their backward passes are three launches over a few numbers each.
+ * They become one SOFTMAX_CROSS_ENTROPY, which is the same function of the logits (op.h). */
 #include "cuda_rewrite.h"
 
 #include "cuda_backend.h"
@@ -65,12 +68,62 @@ static void move_bias(struct program *program, int i)
     conv2d->tensor[CONV2D_BIAS] = -1;
 }
 
+/* The place of the only op of that kind which reads the tensor, where nothing else does but the op at `other`; -1: none. */
+static int find_reader(const struct program *program, int tensor, enum op_kind kind, int other)
+{
+    int found = -1;
+    if (tensor < 0 || program->tensors[tensor].keep) return -1;
+    for (int i = 0; i < program->op_count; i++) {
+        if (i == other || !op_reads(&program->ops[i], tensor)) continue;
+        if (program->ops[i].kind != kind || found >= 0) return -1;
+        found = i;
+    }
+    return found;
+}
+
+/* The CROSS_ENTROPY at a place as one with the softmax before it. */
+static struct op join_loss(const struct op *loss, int logits, int dlogits)
+{
+    struct op joined = op_make(OP_SOFTMAX_CROSS_ENTROPY);
+    joined.phase = loss->phase, joined.layer = loss->layer, joined.layer_count = loss->layer_count;
+    joined.loss = loss->loss;
+    joined.tensor[SOFTMAX_CROSS_ENTROPY_LOGITS] = logits;
+    joined.tensor[SOFTMAX_CROSS_ENTROPY_LABELS] = loss->tensor[CROSS_ENTROPY_LABELS];
+    joined.tensor[SOFTMAX_CROSS_ENTROPY_WEIGHTS] = loss->tensor[CROSS_ENTROPY_WEIGHTS];
+    joined.tensor[SOFTMAX_CROSS_ENTROPY_METRICS] = loss->tensor[CROSS_ENTROPY_METRICS];
+    joined.tensor[SOFTMAX_CROSS_ENTROPY_DLOGITS] = dlogits;
+    return joined;
+}
+
+/* Makes one op of the SOFTMAX at a place and what follows it, where nothing else reads what is between them. */
+static void fuse_softmax(struct program *program, int softmax)
+{
+    const struct op *ops = program->ops;
+    if (ops[softmax].kind != OP_SOFTMAX) return;
+    int y = ops[softmax].tensor[SOFTMAX_Y], back = -1, dlogits = -1;
+    for (int i = 0; i < program->op_count; i++)
+        if (ops[i].kind == OP_SOFTMAX_BACKWARD && ops[i].tensor[SOFTMAX_BACKWARD_Y] == y) back = i;
+    int loss = find_reader(program, y, OP_CROSS_ENTROPY, back);
+    if (loss < 0) return;
+    int dy = ops[loss].tensor[CROSS_ENTROPY_DPROBABILITIES];
+    if ((dy >= 0) != (back >= 0)) return;
+    if (dy >= 0 &&
+        (ops[back].tensor[SOFTMAX_BACKWARD_DY] != dy || find_reader(program, dy, OP_SOFTMAX_BACKWARD, -1) < 0))
+        return;
+    if (back >= 0) dlogits = ops[back].tensor[SOFTMAX_BACKWARD_DX];
+    program->ops[loss] = join_loss(&ops[loss], ops[softmax].tensor[SOFTMAX_X], dlogits);
+    if (back >= 0) program_remove(program, back); /* the last of the three first */
+    program_remove(program, softmax);
+}
+
 static void cuda_rewrite(struct backend *backend, struct program *program)
 {
     if (!backend->fuse) return;
     struct program_versions *before = program_versions_take(program);
     for (int i = 0; i < program->op_count; i++) move_bias(program, i);
     program_check(program, before);
+    for (int i = program->op_count - 1; i >= 0; i--) fuse_softmax(program, i);
+    program_check(program, NULL);
     if (cuda_backend_of(backend)->type == CUDA_BF16) cuda_rewrite_bf16(program);
 }
 
