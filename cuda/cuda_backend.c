@@ -159,14 +159,14 @@ static void make_tables(struct cuda_backend *cuda)
     cuda->base.functions = functions;
 }
 
-bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
+struct cuda_backend *cuda_backend_begin(const struct backend_options *options, struct status *status)
 {
-    if (options->precision == PRECISION_FP64)
-        return status_fail(status, STATUS_USAGE,
-                           "backend.precision: the CUDA backend computes in fp32, tf32 or bf16; fp64 needs "
-                           "backend.device = cpu");
-    const char *missing = cuda_precision_missing(options->precision);
-    if (missing) return status_fail(status, STATUS_USAGE, "backend.precision: %s; use fp32", missing);
+    if (options->precision == PRECISION_FP64) {
+        status_fail(status, STATUS_USAGE,
+                    "backend.precision: the CUDA backend computes in fp32, tf32 or bf16; fp64 needs "
+                    "backend.device = cpu");
+        return NULL;
+    }
     struct cuda_backend *cuda = memory_alloc(1, sizeof *cuda);
     cuda->options = *options;
     cuda->type = options->precision == PRECISION_BF16 ? CUDA_BF16 : CUDA_FP32;
@@ -175,6 +175,15 @@ bool cuda_backend_create(struct backend **backend, const struct backend_options 
     cuda->base.activation_size = cuda->type == CUDA_BF16 ? 2 : sizeof(float);
     cuda->base.counts_launches = true;
     cuda->workspace_bytes = options->workspace_bytes ? (size_t)options->workspace_bytes : CUDA_WORKSPACE_BYTES;
+    return cuda;
+}
+
+bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
+{
+    const char *missing = cuda_precision_missing(options->precision);
+    if (missing) return status_fail(status, STATUS_USAGE, "backend.precision: %s; use fp32", missing);
+    struct cuda_backend *cuda = cuda_backend_begin(options, status);
+    if (!cuda) return false;
     read_device(cuda);
     CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
     CUDA_CHECK(cudaEventCreate(&cuda->started));

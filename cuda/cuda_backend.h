@@ -68,6 +68,10 @@ static inline struct cuda_matrix cuda_matrix_of(const struct tensor *tensor)
     return (struct cuda_matrix){s.n * s.h * s.w, s.c};
 }
 
+/* Makes a backend with tables and sizes of elements, and no device yet. Returns NULL where it does not compute in the
+ * precision. */
+struct cuda_backend *cuda_backend_begin(const struct backend_options *options, struct status *status);
+
 /* Device memory without a tensor: zeroed, aligned to 256 bytes. Do not call while a step is recorded. */
 void *cuda_alloc(struct cuda_backend *cuda, size_t bytes);
 void cuda_free(struct cuda_backend *cuda, void *data);

@@ -19,4 +19,7 @@ bool cuda_computes(enum precision precision, int capability_major);
 const char *cuda_precision_missing(enum precision precision);
 bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status);
 
+/* Creates a backend without a device, as for an H100, whose programs can be listed and not run. */
+bool cuda_listing_create(struct backend **backend, const struct backend_options *options, struct status *status);
+
 #endif

@@ -37,6 +37,12 @@ static bool cuda_backend_create(struct backend **backend, const struct backend_o
     (void)backend, (void)options;
     return status_fail(status, STATUS_USAGE, "backend.device: %s", cuda_unavailable());
 }
+
+static bool cuda_listing_create(struct backend **backend, const struct backend_options *options, struct status *status)
+{
+    (void)backend, (void)options;
+    return status_fail(status, STATUS_USAGE, "backend.device: no CUDA: %s; use cpu or auto", cuda_unavailable());
+}
 #endif
 
 /* Refuses what a CUDA device alone can do. `reason` tells why there is no such device, or is NULL. */
@@ -72,6 +78,7 @@ static bool create_device(struct backend **backend, const struct backend_options
     if (!reason && options->device == DEVICE_AUTO) reason = cuda_precision_missing(options->precision);
     if (!reason) return cuda_backend_create(backend, options, status);
     if (options->device == DEVICE_AUTO) return create_cpu(backend, options, reason, status);
+    if (options->listing) return cuda_listing_create(backend, options, status);
     return status_fail(status, STATUS_USAGE, "backend.device: no CUDA: %s; use cpu or auto", reason);
 }
 

@@ -71,6 +71,8 @@ struct backend_options {
     int64_t workspace_bytes; /* memory that a library's algorithm may take beside its tensors; 0: 256 MiB */
 
     bool fuse; /* use the operations that do the work of several, where the backend has them */
+    /* Programs are only listed, and nothing runs: with DEVICE_CUDA a build that has the backend needs no device. */
+    bool listing;
 };
 
 /* Batch normalization over N, H, W per channel, B = N*H*W values (Ioffe and Szegedy 2015). This is the one definition,

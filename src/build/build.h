@@ -15,6 +15,10 @@
  * backend_destroy. */
 bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status);
 
+/* The same for programs that are only listed (`listing` of struct backend_options). */
+bool backend_from_experiment_to_list(struct backend **backend, const struct experiment *experiment,
+                                     struct status *status);
+
 /* The same augmentation as [augment], for a backend. */
 struct augment_params augment_from_experiment(const struct experiment *experiment);
 

@@ -1,7 +1,7 @@
 /* Creates the backend that an experiment's [backend] section describes. */
 #include "build/build.h"
 
-bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status)
+static bool create(struct backend **backend, const struct experiment *experiment, bool listing, struct status *status)
 {
     struct backend_options options = {
         .device = experiment->backend.device,
@@ -14,7 +14,19 @@ bool backend_from_experiment(struct backend **backend, const struct experiment *
         .cudnn_batchnorm = experiment->model.batchnorm == BATCHNORM_CUDNN,
         .workspace_bytes = experiment->backend.workspace_mb << 20,
         .fuse = experiment->backend.fuse,
+        .listing = listing,
     };
     struct status problem;
     return backend_create(backend, &options, &problem) || experiment_fail_placed(experiment, &problem, status);
+}
+
+bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status)
+{
+    return create(backend, experiment, false, status);
+}
+
+bool backend_from_experiment_to_list(struct backend **backend, const struct experiment *experiment,
+                                     struct status *status)
+{
+    return create(backend, experiment, true, status);
 }

@@ -36,7 +36,8 @@ static bool create_backend(struct backend **backend, const struct experiment *ex
                            struct status *status)
 {
     const struct backend_options options = {.device = DEVICE_CPU, .precision = PRECISION_FP32, .threads = 1};
-    return ops ? backend_from_experiment(backend, experiment, status) : backend_create(backend, &options, status);
+    return ops ? backend_from_experiment_to_list(backend, experiment, status)
+               : backend_create(backend, &options, status);
 }
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
@@ -58,10 +59,10 @@ static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
 static const struct cli_option options[] = {
     CLI_OPTION_SET,
     {.name = "ops",
-     .help =
-         "Print the operations of a training step and of an evaluation instead: what each reads and writes, its "
-         "work, and which layers the device computes in one; on a GPU also how many kernels and calls of libraries it "
-         "takes, and the bytes that these move.",
+     .help = "Print the operations of a training step and of an evaluation instead: what each reads and writes, its "
+             "work, and which layers the device computes in one. For backend.device = cuda, which a program with CUDA "
+             "lists without a GPU too, also how many kernels and calls of libraries each "
+             "takes, and the bytes that these move.",
      CLI_FIELD(ops)},
     {0},
 };

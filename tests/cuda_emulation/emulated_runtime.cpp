@@ -147,8 +147,9 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = 1;
-    return cudaSuccess;
+    const char *hidden = getenv("CUDA_EMULATION_HIDDEN");
+    *count = hidden ? 0 : 1;
+    return hidden ? remember(cudaErrorNoDevice) : cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int *device)

@@ -15,7 +15,8 @@
  *
  * The variable CUDA_EMULATION_ORDER=backward lets threads and blocks run from the last to the first: results must not
  * depend on that. CUDA_EMULATION_CAPABILITY=75 is a device without clusters (usually 90), and
- * CUDA_EMULATION_CLUSTER=2 one whose clusters have at most that many blocks (usually 16).
+ * CUDA_EMULATION_CLUSTER=2 one whose clusters have at most that many blocks (usually 16). Where CUDA_EMULATION_HIDDEN is set
+ * there is no device.
  *
  * A call that CUDA would leave undefined stops the program with one line that begins with "CUDA emulation:". */
 #ifndef CUDA_EMULATION_H

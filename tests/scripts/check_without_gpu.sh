@@ -36,5 +36,6 @@ refused() { # KEY VALUE...
     cat "$work/stderr"
 }
 refused 'backend.device: no CUDA' --set backend.device=cuda
+"$trainer" summary "$work/tiny.ini" --ops --set backend.device=cuda | grep -q 'launches move' || fail "summary --ops counts no launches"
 refused 'backend.precision: tf32 needs a CUDA device' --set backend.precision=tf32
 refused 'model.batchnorm: cudnn needs a CUDA device' --set model.batchnorm=cudnn
