@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "backend/reference/reference.h"
-#include "op_run.h"
+#include "self_test/op_run.h"
 #include "util/check.h"
 #include "util/memory.h"
 #include "util/rng.h"
@@ -87,38 +87,7 @@ const struct variant reference_variant = {
 void support_round(const struct variant *variant, double *values, int64_t count)
 {
     if (variant->precision != PRECISION_BF16 || variant->host_memory) return; /* only CUDA stores bf16 */
-    for (int64_t i = 0; i < count; i++) {
-        int exponent;
-        double fraction = frexp(values[i], &exponent); /* 0.5 <= |fraction| < 1: 8 bits in all */
-        values[i] = ldexp(rint(fraction * 0x1p8) / 0x1p8, exponent);
-    }
-}
-
-struct tensor support_tensor(struct backend *backend, enum tensor_kind kind, struct shape shape, const double *values)
-{
-    struct tensor tensor = tensor_alloc(backend, kind, shape);
-    if (values) backend->table->tensor_write(backend, &tensor, values);
-    return tensor;
-}
-
-int support_external(struct program *program, const char *name, const struct tensor *tensor, bool batch, size_t bytes)
-{
-    return program_tensor_add(program, (struct program_tensor){.name = name,
-                                                               .name_index = -1,
-                                                               .kind = tensor->kind,
-                                                               .shape = tensor->shape,
-                                                               .batch = batch,
-                                                               .space = SPACE_EXTERNAL,
-                                                               .offset = (int64_t)(intptr_t)tensor->data,
-                                                               .bytes = bytes,
-                                                               .gradient = -1});
-}
-
-double *support_read(struct backend *backend, const struct tensor *tensor)
-{
-    double *values = memory_alloc((size_t)shape_count(tensor->shape), sizeof(double));
-    backend->table->tensor_read(backend, tensor, values);
-    return values;
+    support_round_bf16(values, count);
 }
 
 void support_gather(struct backend *backend, const struct device_dataset *dataset, const struct augment_params *augment,
@@ -131,73 +100,6 @@ void support_gather(struct backend *backend, const struct device_dataset *datase
                    OPERANDS([GATHER_X] = x, [GATHER_LABELS] = &labels_of_x));
 }
 
-int32_t *support_labels(struct backend *backend, const double *labels, int64_t count)
-{
-    return support_tensor(backend, TENSOR_LABELS, (struct shape){count, 1, 1, 1}, labels).data;
-}
-
-void support_poison(struct backend *backend, bool host_memory, const struct tensor *tensor)
-{
-    if (host_memory && tensor->kind == TENSOR_ACTIVATION) {
-        memset(tensor->data, 0xff, tensor_bytes(backend, tensor->kind, tensor->shape)); /* a NaN in fp32 and fp64 */
-        return;
-    }
-    int64_t count = shape_count(tensor->shape);
-    double *values = memory_alloc((size_t)count, sizeof(double));
-    for (int64_t i = 0; i < count; i++) values[i] = NAN;
-    backend->table->tensor_write(backend, tensor, values);
-    free(values);
-}
-
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Moves the nonzero numbers to the front, sorted; returns how many there are, or -1 where one is NaN. */
-static int64_t sort_nonzero(double *values, int64_t count)
-{
-    int64_t kept = 0;
-    for (int64_t i = 0; i < count; i++) {
-        if (isnan(values[i])) return -1;
-        if (values[i] != 0) values[kept++] = values[i];
-    }
-    qsort(values, (size_t)kept, sizeof(double), compare_doubles);
-    return kept;
-}
-
-bool support_padding_is_zero(struct backend *backend, const struct tensor *tensor)
-{
-    int64_t raw_count = (int64_t)backend->table->tensor_count(backend, tensor->kind, tensor->shape);
-    double *raw = memory_alloc((size_t)raw_count, sizeof(double)), *logical = support_read(backend, tensor);
-    for (int64_t i = 0; i < raw_count; i++) {
-        raw[i] = backend->scalar_size == sizeof(float) ? ((const float *)tensor->data)[i]
-                                                       : ((const double *)tensor->data)[i];
-    }
-    int64_t raw_kept = sort_nonzero(raw, raw_count), kept = sort_nonzero(logical, shape_count(tensor->shape));
-    bool equal = kept >= 0 && raw_kept == kept;
-    for (int64_t i = 0; equal && i < kept; i++) equal = raw[i] == logical[i];
-    free(raw), free(logical);
-    return equal;
-}
-
-bool support_close(const double *values, const double *references, int64_t count, double absolute, double relative,
-                   char *message, size_t size)
-{
-    int64_t failures = 0, first = 0;
-    for (int64_t i = count - 1; i >= 0; i--) {
-        double difference = fabs(values[i] - references[i]);
-        bool close = isfinite(references[i]) && difference <= absolute + relative * fabs(references[i]);
-        if (!close) failures++, first = i;
-    }
-    if (failures == 0) return true;
-    snprintf(message, size, "%lld of %lld differ, first [%lld]: %.17g, expected %.17g (+- %.3g + %.3g * |expected|)",
-             (long long)failures, (long long)count, (long long)first, values[first], references[first], absolute,
-             relative);
-    return false;
-}
-
 double support_relative_error(const double *values, const double *references, int64_t count)
 {
     double differences = 0, squares = 0;
@@ -206,21 +108,6 @@ double support_relative_error(const double *values, const double *references, in
         squares += references[i] * references[i];
     }
     return sqrt(differences / squares);
-}
-
-uint64_t support_seed(const char *name)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *name; name++) hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return hash;
-}
-
-void support_fill(double *values, int64_t count, uint64_t seed, uint32_t stream, double offset, double scale)
-{
-    struct rng rng = rng_create(seed, stream, 0);
-    for (int64_t i = 0; i < count; i++) {
-        values[i] = offset + scale * (((double)(rng_next(&rng) >> 20) - 2048) / 1024);
-    }
 }
 
 char *support_folder(void)

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "conv2d_run.h"
-#include "op_run.h"
+#include "op_cases.h"
+#include "self_test/op_run.h"
 #include "support.h"
 #include "util/memory.h"
 #include "util/rng.h"

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "op_run.h"
+#include "self_test/op_run.h"
 #include "support.h"
 #include "util/memory.h"
 #include "util/philox.h"

@@ -13,7 +13,7 @@
 
 #include "op_cases.h"
 #include "op_reference.h"
-#include "op_run.h"
+#include "self_test/op_run.h"
 #include "support.h"
 #include "util/rng.h"
 

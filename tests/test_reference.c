@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 #include "backend/reference/reference.h"
-#include "op_run.h"
+#include "op_cases.h"
+#include "self_test/op_run.h"
 #include "program/gradient.h"
 #include "support.h"
 #include "util/memory.h"

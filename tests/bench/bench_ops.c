@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "bench_cases.h"
-#include "op_run.h"
+#include "self_test/op_run.h"
 #include "util/clock.h"
 #include "util/memory.h"
 

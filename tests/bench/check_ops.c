@@ -7,7 +7,8 @@
 #include <string.h>
 
 #include "op_reference.h"
-#include "op_run.h"
+#include "op_cases.h"
+#include "self_test/op_run.h"
 #include "support.h"
 
 static bool check(const struct op_reference *reference, const struct variant *variant, struct backend *backend,
@@ -43,7 +44,7 @@ int main(int count, char **words)
         if (list[v].device != device) continue;
         struct backend *backend = variant_create(&list[v], 1);
         for (int i = 0; backend && i < cases; i++) {
-            bool comparable = op_case_offered(&all[i], backend) && op_case_comparable(&all[i], &list[v]);
+            bool comparable = op_case_offered(&all[i], backend) && op_case_comparable(&all[i], backend);
             if (!strstr(all[i].name, only) || !comparable) continue;
             run++, wrong += !check(reference, &list[v], backend, exact, &all[i]);
         }

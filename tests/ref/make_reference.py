@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Computes what every operation of a backend should yield, with PyTorch in double precision, for the cases in
-../op_cases.c, and writes ops.bin beside this file.
+../op_cases.c and ../../src/self_test/brief_cases.h, and writes ops.bin beside this file.
 
     python3 tests/ref/make_reference.py
 
@@ -507,8 +507,10 @@ def number_of(text):
     return text if text.isidentifier() else float(text)
 
 
-def read_cases(path):
+def read_cases(brief, path):
+    """The lines of the self-test's cases, and those of the list that begins with them."""
     table = re.search(r"op_case cases\[\] = \{(.*?)\n\};", path.read_text(), re.DOTALL).group(1)
+    table = brief.read_text() + table
     table = re.sub(r"/\*.*?\*/", "", table, flags=re.DOTALL)
     for kind, arguments in re.findall(r"(\w+)\(([^()]*)\)", table):
         texts = [text.strip() for text in arguments.split(",")]
@@ -539,7 +541,7 @@ def main():
     torch.manual_seed(0)
     folder = pathlib.Path(__file__).resolve().parent
     records = []
-    for name, kind, numbers in read_cases(folder.parent / "op_cases.c"):
+    for name, kind, numbers in read_cases(folder.parents[1] / "src/self_test/brief_cases.h", folder.parent / "op_cases.c"):
         arrays = KINDS[kind](Inputs(name), *numbers)
         packed = [pack_array(array, seed_of(name), *pair) for array, pair in arrays.items()]
         records.append(pack_string(name) + struct.pack("<I", len(packed)) + b"".join(packed))

@@ -1,8 +1,8 @@
 /* What op_run.c offers to op_run_cases.c: tensors by name, and operations on them. */
-#ifndef TESTS_OP_RUN_PRIVATE_H
-#define TESTS_OP_RUN_PRIVATE_H
+#ifndef SELF_TEST_OP_RUN_PRIVATE_H
+#define SELF_TEST_OP_RUN_PRIVATE_H
 
-#include "op_run.h"
+#include "self_test/op_run.h"
 
 /* Sets up the tensors and operations of the case (op_run_cases.c). */
 void op_run_write(struct op_run *run, const struct op_case *op_case);

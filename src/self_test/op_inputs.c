@@ -1,10 +1,10 @@
-/* The inputs of each case (op_cases.h). */
+/* The inputs of each case (op_case.h). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "op_cases.h"
-#include "support.h"
+#include "self_test/op_case.h"
+#include "self_test/support.h"
 #include "util/check.h"
 #include "util/memory.h"
 #include "util/rng.h"
@@ -224,4 +224,9 @@ void op_case_avoid_kinks(const struct op_case *op_case, struct op_arrays *inputs
         for (int64_t i = 0; i < count; i++) x[i] = (ranks[i] - (double)count / 2) / 128;
         free(ranks);
     }
+}
+
+double op_case_learning_rate(int step)
+{
+    return 0.01 * (1 - 0.125 * step);
 }

@@ -1,11 +1,10 @@
-/* Runs the cases of op_cases.c: a case is a few operations of the op table (op.h) on tensors of its own, run as
+/* Runs cases of operations: a case is a few operations of the op table (op.h) on tensors of its own, run as
  * a program is. */
-#ifndef TESTS_OP_RUN_H
-#define TESTS_OP_RUN_H
+#ifndef SELF_TEST_OP_RUN_H
+#define SELF_TEST_OP_RUN_H
 
 #include "backend/prepared.h"
-#include "op_cases.h"
-#include "support.h"
+#include "self_test/op_case.h"
 
 /* The ways to run a case. */
 struct op_run_options {
@@ -25,7 +24,7 @@ bool op_case_offered(const struct op_case *op_case, const struct backend *backen
 
 /* False where another result is as good: values that are stored as bf16 tie where exact ones do not, and then another one
  * wins a maximum behind a normalization. (test_fuse compares with the operations one by one.) */
-bool op_case_comparable(const struct op_case *op_case, const struct variant *variant);
+bool op_case_comparable(const struct op_case *op_case, const struct backend *backend);
 
 /* Runs the operations of a case on a backend; outputs are new arrays, to be freed with op_arrays_free:
  *   conv2d y, dx, dweight, (dbias)      pool, global_pool, activation, softmax, flatten y, dx      dropout, add y

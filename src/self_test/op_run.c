@@ -1,11 +1,11 @@
 /* Sets up and runs the operations of a case (op_run.h). Which ones they are is in op_run_cases.c. */
-#include "op_run.h"
+#include "self_test/op_run.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "op_run_private.h"
-#include "support.h"
+#include "self_test/op_run_private.h"
+#include "self_test/support.h"
 #include "util/check.h"
 #include "util/memory.h"
 
