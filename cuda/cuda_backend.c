@@ -125,6 +125,7 @@ static void read_device(struct cuda_backend *cuda)
     snprintf(cuda->base.description, sizeof cuda->base.description, "cuda, %.100s (sm_%d%d), %s%s%s", device.name,
              device.major, device.minor, precision_name(cuda->options.precision),
              cuda->options.deterministic ? ", deterministic" : "", cuda->options.eager ? ", not recorded" : "");
+    cuda_identity_write(&device, cuda->base.pci_bus_id, cuda->base.identity, sizeof cuda->base.identity);
 }
 
 static void make_tables(struct cuda_backend *cuda)

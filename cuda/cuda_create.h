@@ -4,8 +4,13 @@
 
 #include "backend/backend.h"
 
+struct cudaDeviceProp;
+
 /* Tells in words for people why this machine cannot run the backend; NULL: it can. */
 const char *cuda_unavailable(void);
+
+/* Writes what results may depend on beside the program: the device, the driver and the libraries. */
+void cuda_identity_write(const struct cudaDeviceProp *device, const char *pci_bus_id, char *text, size_t size);
 
 /* The versions of the libraries, and whether there is a device. */
 struct backend_cuda cuda_facts(void);

@@ -1,4 +1,6 @@
-/* Tells the versions of the CUDA libraries (backend.h: struct backend_cuda). */
+/* Tells the versions of the CUDA libraries (backend.h: struct backend_cuda), and what a device is known by. */
+#include <stdio.h>
+
 #include "cuda_check.h"
 #include "cuda_create.h"
 
@@ -9,4 +11,13 @@ struct backend_cuda cuda_facts(void)
     facts.cudnn = cudnnGetVersion();
     facts.cublas = cublasLtGetVersion();
     return facts;
+}
+
+void cuda_identity_write(const struct cudaDeviceProp *device, const char *pci_bus_id, char *text, size_t size)
+{
+    int driver = 0;
+    struct backend_cuda facts = cuda_facts();
+    CUDA_CHECK(cudaDriverGetVersion(&driver));
+    snprintf(text, size, "%.200s sm_%d%d at %s, driver for %d, CUDA %d, cuDNN %zu, cuBLASLt %zu", device->name,
+             device->major, device->minor, pci_bus_id, driver, facts.runtime, facts.cudnn, facts.cublas);
 }

@@ -74,7 +74,7 @@ static bool create_device(struct backend **backend, const struct backend_options
         return without_cudnn(options, NULL, status) && reference_backend_create(backend, options, status);
     if (options->device == DEVICE_CPU || (options->device == DEVICE_AUTO && options->precision == PRECISION_FP64))
         return create_cpu(backend, options, NULL, status);
-    const char *reason = cuda_unavailable();
+    const char *reason = options->gpu_refused ? options->gpu_refused : cuda_unavailable();
     if (!reason && options->device == DEVICE_AUTO) reason = cuda_precision_missing(options->precision);
     if (!reason) return cuda_backend_create(backend, options, status);
     if (options->device == DEVICE_AUTO) return create_cpu(backend, options, reason, status);

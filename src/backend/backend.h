@@ -70,6 +70,8 @@ struct backend_options {
     bool cudnn_batchnorm;    /* cuDNN's batch normalization instead of our own */
     int64_t workspace_bytes; /* memory that a library's algorithm may take beside its tensors; 0: 256 MiB */
 
+    const char *gpu_refused; /* why a GPU that is there is not to be taken, in words for people; NULL: no reason */
+
     bool fuse; /* use the operations that do the work of several, where the backend has them */
     /* Programs are only listed, and nothing runs: with DEVICE_CUDA a build that has the backend needs no device. */
     bool listing;
@@ -319,6 +321,7 @@ struct backend {
     int64_t memory_bytes; /* the device's memory, as far as the process may use it; alloc gives nothing larger */
     int64_t allocated;    /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
     char pci_bus_id[32];  /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
+    char identity[384];   /* device, driver and libraries, where a device is tested before it is used; else "" */
     bool fuse;            /* as in the options */
     bool
         counts_launches; /* operations are started one by one on a device, and a listing says how many starts they take */

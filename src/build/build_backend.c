@@ -1,5 +1,6 @@
 /* Creates the backend that an experiment's [backend] section describes. */
 #include "build/build.h"
+#include "self_test/self_test.h"
 
 static bool create(struct backend **backend, const struct experiment *experiment, bool listing, struct status *status)
 {
@@ -17,7 +18,8 @@ static bool create(struct backend **backend, const struct experiment *experiment
         .listing = listing,
     };
     struct status problem;
-    return backend_create(backend, &options, &problem) || experiment_fail_placed(experiment, &problem, status);
+    return self_test_backend_create(backend, &options, &problem) ||
+           experiment_fail_placed(experiment, &problem, status);
 }
 
 bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status)

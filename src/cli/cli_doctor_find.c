@@ -12,6 +12,7 @@
 #include "backend/cpu/shared/cpu_create.h"
 #include "cli/cli_doctor.h"
 #include "io/formats.h"
+#include "self_test/self_test.h"
 #include "util/check.h"
 #include "util/machine.h"
 #include "util/memory.h"
@@ -52,7 +53,7 @@ static char *describe_device(enum device device)
     const struct backend_options options = {.device = device, .precision = PRECISION_FP32};
     struct status status = {.code = STATUS_OK};
     struct backend *backend;
-    if (!backend_create(&backend, &options, &status)) return memory_copy_string(status.message);
+    if (!self_test_backend_create(&backend, &options, &status)) return memory_copy_string(status.message);
     char *text = memory_copy_string(backend->description);
     backend_destroy(backend);
     return text;
@@ -138,12 +139,32 @@ static void add_libraries(struct cli_findings *findings, const struct backend_cu
     }
 }
 
+/* Tests the GPU in fp32, unless it has passed before. */
+static void add_self_test(struct cli_findings *findings)
+{
+    const struct backend_options options = {.device = DEVICE_CUDA, .precision = PRECISION_FP32};
+    struct status status = {.code = STATUS_OK};
+    struct backend *backend;
+    bool cached;
+    if (!backend_create(&backend, &options, &status)) {
+        add(findings, "GPU", "self-test", memory_copy_string(status.message));
+    } else {
+        if (self_test_pass(backend, &options, &cached, &status))
+            add(findings, "GPU", "self-test", memory_format("passed in fp32%s", cached ? ", in an earlier run" : ""));
+        else
+            add_missing(findings, "GPU", "self-test", status.message,
+                        "another driver or cuDNN; until then backend.device = auto takes the CPU");
+        backend_destroy(backend);
+    }
+}
+
 static void add_gpus(struct cli_findings *findings, const char *root)
 {
     struct backend_cuda cuda = backend_cuda_facts();
     int gpus = add_driver(findings, root);
     add_libraries(findings, &cuda, gpus);
     add(findings, "GPU", "device = auto", describe_device(DEVICE_AUTO));
+    if (!cuda.unavailable) add_self_test(findings);
 }
 
 /* --- formats, programs, data --- */

@@ -237,7 +237,7 @@ const struct experiment_key experiment_keys[] = {
             "Also write histograms of every layer's weights and gradients; needs tensorboard."),
 
     CHOICE(backend, device, ROUNDING, FIXED, "auto", DEVICE_CHOICES,
-           "Device that computes; auto: a CUDA device where there is one, else the CPU. reference: plain loops on one "
+           "Device that computes; auto: a CUDA device where there is one that passes its self-test, else the CPU. reference: plain loops on one "
            "thread, with which the others are compared: much slower, and for precision = fp64 alone."),
     INTEGER(backend, threads, FREE, FIXED, "0", 0, 1024, "CPU threads; 0: one for each core that the process may use."),
     CHOICE(backend, precision, KEPT, FIXED, "fp32", PRECISION_CHOICES,

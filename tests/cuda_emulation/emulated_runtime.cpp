@@ -133,9 +133,16 @@ cudaError_t cudaGetLastError(void)
     return error;
 }
 
+bool emulated_fault(const char *part)
+{
+    const char *broken = getenv("CUDA_EMULATION_FAULT");
+    return broken && strcmp(broken, part) == 0;
+}
+
 cudaError_t cudaDriverGetVersion(int *version)
 {
-    *version = 13000;
+    const char *driver = getenv("CUDA_EMULATION_DRIVER");
+    *version = driver ? atoi(driver) : 13000;
     return cudaSuccess;
 }
 

@@ -18,6 +18,9 @@
  * CUDA_EMULATION_CLUSTER=2 one whose clusters have at most that many blocks (usually 16). Where CUDA_EMULATION_HIDDEN is set
  * there is no device.
  *
+ * CUDA_EMULATION_FAULT=rsqrt is a device that computes 1/sqrt(x) wrongly, and CUDA_EMULATION_DRIVER=13010 one with
+ * another driver.
+ *
  * A call that CUDA would leave undefined stops the program with one line that begins with "CUDA emulation:". */
 #ifndef CUDA_EMULATION_H
 #define CUDA_EMULATION_H

@@ -90,9 +90,12 @@ template <typename T> static inline T __ldg(const T *from)
 
 /* --- arithmetic --- */
 
+/* True where the variable CUDA_EMULATION_FAULT names this part of a device, which then computes wrongly. */
+bool emulated_fault(const char *part);
+
 static inline float __frsqrt_rn(float x)
 {
-    return (float)(1 / std::sqrt((double)x));
+    return (float)((emulated_fault("rsqrt") ? 1.25 : 1.0) / std::sqrt((double)x));
 }
 
 static inline float __uint_as_float(unsigned bits)
