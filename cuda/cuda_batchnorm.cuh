@@ -35,9 +35,9 @@ __device__ inline void keep_gradients(const task_t &task, int64_t c, float dgamm
 
 /* --- the operations that are fused with it --- */
 
-/* A kernel knows them when it is compiled, so that it has the code of one activation only. FUSED_ANY leaves the
- * activation to the task. */
-enum fused { FUSED_NONE, FUSED_RELU, FUSED_ANY };
+/* A kernel knows them when it is compiled, so that it has the code of few activations: FUSED_LEFT is leaky_relu or elu,
+ * FUSED_SMOOTH gelu or silu. FUSED_ANY is none or any. */
+enum fused { FUSED_NONE, FUSED_RELU, FUSED_LEFT, FUSED_SMOOTH, FUSED_ANY };
 template <enum fused ACTIVATION_, bool POOLED_> struct fusion {
     static constexpr enum fused ACTIVATION = ACTIVATION_;
     static constexpr bool POOLED = POOLED_;
@@ -45,23 +45,44 @@ template <enum fused ACTIVATION_, bool POOLED_> struct fusion {
 
 template <typename F> __device__ inline bool is_activated(const task_t &task)
 {
-    return F::ACTIVATION == FUSED_ANY ? task.activated : F::ACTIVATION == FUSED_RELU;
+    return F::ACTIVATION == FUSED_ANY ? task.activated : F::ACTIVATION != FUSED_NONE;
 }
 
-template <typename F> __device__ inline enum activation activation_of(const task_t &task)
+/* Returns apply(kind) for the kernel's activation, where `kind` is a constant unless the kernel is for any. */
+template <typename F, typename Apply> __device__ inline float with_activation(const task_t &task, Apply apply)
 {
-    return F::ACTIVATION == FUSED_RELU ? ACTIVATION_RELU : task.activation;
+    if constexpr (F::ACTIVATION == FUSED_RELU)
+        return apply(ACTIVATION_RELU);
+    else if constexpr (F::ACTIVATION == FUSED_LEFT)
+        return task.activation == ACTIVATION_ELU ? apply(ACTIVATION_ELU) : apply(ACTIVATION_LEAKY_RELU);
+    else if constexpr (F::ACTIVATION == FUSED_SMOOTH)
+        return task.activation == ACTIVATION_GELU ? apply(ACTIVATION_GELU) : apply(ACTIVATION_SILU);
+    else
+        return apply(task.activation);
+}
+
+/* Calls with(fusion) for the task with a pool or without. */
+template <enum fused ACTIVATION, typename With> static void with_pool(const task_t &task, With with)
+{
+    return task.pooled ? with(fusion<ACTIVATION, true>{}) : with(fusion<ACTIVATION, false>{});
 }
 
 /* Calls with(fusion) for the task. Single channels are rare and slow, so they have fewer kernels. */
 template <int LANES, typename With> static void with_fusion(const task_t &task, With with)
 {
-    if constexpr (LANES > 1) {
-        if (!task.activated) return with(fusion<FUSED_NONE, false>{});
-        if (task.activation == ACTIVATION_RELU)
-            return task.pooled ? with(fusion<FUSED_RELU, true>{}) : with(fusion<FUSED_RELU, false>{});
+    if constexpr (LANES == 1) {
+        with_pool<FUSED_ANY>(task, with);
+    } else {
+        bool smooth = task.activation == ACTIVATION_GELU || task.activation == ACTIVATION_SILU;
+        if (!task.activated)
+            with(fusion<FUSED_NONE, false>{});
+        else if (task.activation == ACTIVATION_RELU)
+            with_pool<FUSED_RELU>(task, with);
+        else if (smooth)
+            with_pool<FUSED_SMOOTH>(task, with);
+        else
+            with_pool<FUSED_LEFT>(task, with);
     }
-    return task.pooled ? with(fusion<FUSED_ANY, true>{}) : with(fusion<FUSED_ANY, false>{});
 }
 
 /* The constants of a block's channels, N of each. One thread computes those of a channel, because divisions and roots
@@ -96,7 +117,8 @@ __device__ inline lanes<T, LANES> transformed(const task_t &task, const transfor
     if (is_activated<F>(task)) {
         unpack(pack<T>(y), y);
 #pragma unroll
-        for (int v = 0; v < LANES; v++) y[v] = activate(activation_of<F>(task), y[v], task.slope);
+        for (int v = 0; v < LANES; v++)
+            y[v] = with_activation<F>(task, [&](enum activation kind) { return activate(kind, y[v], task.slope); });
     }
     return pack<T>(y);
 }
@@ -195,7 +217,9 @@ __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<L
     for (int v = 0; v < LANES; v++) b[v] = (b[v] - k.mean[v]) * k.scale[v] + k.beta[v];
     unpack(pack<T>(b), b);
 #pragma unroll
-    for (int v = 0; v < LANES; v++) result[v] = activate_backward(activation_of<F>(task), b[v], result[v], task.slope);
+    for (int v = 0; v < LANES; v++)
+        result[v] = with_activation<F>(
+            task, [&](enum activation kind) { return activate_backward(kind, b[v], result[v], task.slope); });
     return pack<T>(result);
 }
 

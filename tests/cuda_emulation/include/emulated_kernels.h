@@ -93,6 +93,11 @@ template <typename T> static inline T __ldg(const T *from)
 /* True where the variable CUDA_EMULATION_FAULT names this part of a device, which then computes wrongly. */
 bool emulated_fault(const char *part);
 
+static inline float __fdividef(float a, float b)
+{
+    return a / b;
+}
+
 static inline float __frsqrt_rn(float x)
 {
     return (float)((emulated_fault("rsqrt") ? 1.25 : 1.0) / std::sqrt((double)x));
