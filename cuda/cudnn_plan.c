@@ -335,6 +335,17 @@ static bool suits(const struct cudnn_task *task, const cudnnBackendNumericalNote
     return true;
 }
 
+/* True where the engine's code would have to be compiled first, which takes seconds for every plan. For a convolution
+ * alone there is such an engine among those that cuDNN falls back on. */
+static bool is_compiled_late(cudnnBackendDescriptor_t engine, cudnnStatus_t *status)
+{
+    cudnnBackendBehaviorNote_t notes[NOTES];
+    bool late = false;
+    int count = get(engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE, NOTES, notes, status);
+    for (int i = 0; i < count; i++) late |= notes[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
+    return late;
+}
+
 static void make_engine(struct cudnn_plan *plan, int64_t number, cudnnStatus_t *status)
 {
     cudnnBackendNumericalNote_t notes[NOTES];
@@ -344,8 +355,8 @@ static void make_engine(struct cudnn_plan *plan, int64_t number, cudnnStatus_t *
     set_properties(plan->graph, plan->engine, ENGINE_PROPERTIES, status);
     finish(plan->engine, status);
     int count = get(plan->engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, NOTES, notes, status);
-    if (*status == CUDNN_STATUS_SUCCESS && !suits(&plan->graph->task, notes, count))
-        *status = CUDNN_STATUS_NOT_SUPPORTED;
+    bool refused = !suits(&plan->graph->task, notes, count) || is_compiled_late(plan->engine, status);
+    if (*status == CUDNN_STATUS_SUCCESS && refused) *status = CUDNN_STATUS_NOT_SUPPORTED;
 }
 
 static void make_configuration(struct cudnn_plan *plan, const struct cudnn_configuration *from, cudnnStatus_t *status)

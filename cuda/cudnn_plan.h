@@ -66,7 +66,7 @@ const struct cudnn_task *cudnn_graph_task(const struct cudnn_graph *graph);
 int cudnn_graph_propose(const struct cudnn_graph *graph, struct cudnn_configuration **list);
 
 /* Returns NULL where cuDNN refuses the configuration, or where the plan is none that the task allows: its engine rounds
- * more than the precision does, is not deterministic, or it takes too much memory. */
+ * more than the precision does, is not deterministic or would be compiled first, or it takes too much memory. */
 struct cudnn_plan *cudnn_plan_create(const struct cudnn_graph *graph, const struct cudnn_configuration *configuration);
 void cudnn_plan_destroy(struct cudnn_plan *plan); /* NULL is allowed */
 

@@ -12,6 +12,7 @@ enum emulated_engine {
     ENGINE_REFUSED,        /* is proposed, but makes no plan */
     ENGINE_FAILS,          /* makes a plan that does not run */
     ENGINE_FAILS_RECORDED, /* does not run while a stream is recorded, and spoils the recording */
+    ENGINE_COMPILED,       /* would have to be compiled before it runs */
     ENGINE_TENSOR_CORE,    /* rounds fp32 to tf32; slower than ENGINE_ANY_ORDER */
     ENGINE_ANY_ORDER,      /* adds in an order that changes from run to run */
     ENGINE_ONE_ORDER,      /* has a knob, the size of its tiles, 1 or 2; it is proposed with both */

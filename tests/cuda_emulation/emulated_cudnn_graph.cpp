@@ -393,6 +393,9 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t handle, cudnnBac
         *count = get_proposals(from, most, (cudnnBackendDescriptor_t *)values);
     } else if (name == CUDNN_ATTR_ENGINE_NUMERICAL_NOTE) {
         *count = get_notes(from, (cudnnBackendNumericalNote_t *)values);
+    } else if (name == CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE) {
+        *count = value_of<int64_t>(from, CUDNN_ATTR_ENGINE_GLOBAL_INDEX) == ENGINE_COMPILED;
+        if (*count) *(cudnnBackendBehaviorNote_t *)values = CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
     } else if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE) {
         int64_t engine = engine_of(part_of(from, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG));
         *(int64_t *)values = workspace_of(engine);

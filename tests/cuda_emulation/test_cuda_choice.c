@@ -92,6 +92,7 @@ Test(cuda_choice, engines_that_fail_are_passed_over)
                 cr_expect(calls->plans[ENGINE_FAILS] == 1 && calls->runs[ENGINE_FAILS] == 0);
                 /* Once as it is; it fails when it is recorded. */
                 cr_expect(calls->plans[ENGINE_FAILS_RECORDED] == 1 && calls->runs[ENGINE_FAILS_RECORDED] == 1);
+                cr_expect(calls->plans[ENGINE_COMPILED] == 0 && calls->runs[ENGINE_COMPILED] == 0);
                 cr_expect_eq(cudaGetLastError(), cudaSuccess);
                 enum emulated_engine taken = engine_of(&choice);
                 cr_expect(taken == ENGINE_ONE_ORDER || taken == ENGINE_TENSOR_CORE);
@@ -276,23 +277,24 @@ Test(cuda_cache, damaged_lines_are_passed_over)
     int key = (int)(numbers + 1 - text);
     const char *const damages[] = {"",
                                    " ",
-                                   " 6",
-                                   " 6 2:2",
-                                   " 6 2:2 ",
-                                   " 6 2:2 . ",
+                                   " 7",
+                                   " 7 2:2",
+                                   " 7 2:2 ",
+                                   " 7 2:2 . ",
                                    " 99 2:2 .",
-                                   " 6 2:3 .",
-                                   " 6 .",
-                                   " 6 2 .",
-                                   " 6 2: .",
-                                   " -6 2:2 .",
+                                   " 7 2:3 .",
+                                   " 7 .",
+                                   " 7 2 .",
+                                   " 7 2: .",
+                                   " -7 2:2 .",
                                    " 99999999999999999999 2:2 .",
                                    " x .",
                                    " 4 .",
                                    " 0 .",
                                    " 1 .",
                                    " 2 .",
-                                   " 3 ."};
+                                   " 3 .",
+                                   " 5 ."};
     for (size_t i = 0; i < sizeof damages / sizeof *damages; i++) {
         char *damaged = memory_format("no line of ours\n%.*s%s\n", key, text, damages[i]);
         write_cache(damaged);

@@ -25,14 +25,14 @@ static const struct gpu {
     int capability;                       /* 90: 9.0 */
     int multiprocessors, blocks, threads; /* blocks and threads that a multiprocessor holds */
     int shared, reserved;                 /* most memory that a block may share, and what of it CUDA takes itself */
-    int rate, memory_rate, l2;
+    int rate, memory_rate, bus, l2;       /* bus: bits */
     int64_t memory;
 } gpus[] = {
-    {"Tesla T4", 75, 40, 16, 1024, 65536, 0, 1590000, 5001000, 4194304, INT64_C(15642329088)},
-    {"NVIDIA A100-SXM4-80GB", 80, 108, 32, 2048, 166912, 1024, 1410000, 1593000, 41943040, INT64_C(85095874560)},
-    {"NVIDIA H100 80GB HBM3", 90, 132, 32, 2048, 232448, 1024, 1980000, 2619000, 52428800, INT64_C(85029158912)},
-    {"NVIDIA H200", 90, 132, 32, 2048, 232448, 1024, 1980000, 3201000, 62914560, INT64_C(150754820096)},
-    {"NVIDIA B200", 100, 148, 32, 2048, 232448, 1024, 1965000, 3996000, 132644864, INT64_C(191501041664)},
+    {"Tesla T4", 75, 40, 16, 1024, 65536, 0, 1590000, 5001000, 256, 4194304, INT64_C(15642329088)},
+    {"NVIDIA A100-SXM4-80GB", 80, 108, 32, 2048, 166912, 1024, 1410000, 1593000, 5120, 41943040, INT64_C(85095874560)},
+    {"NVIDIA H100 80GB HBM3", 90, 132, 32, 2048, 232448, 1024, 1980000, 2619000, 5120, 52428800, INT64_C(85029158912)},
+    {"NVIDIA H200", 90, 132, 32, 2048, 232448, 1024, 1980000, 3201000, 6144, 62914560, INT64_C(150754820096)},
+    {"NVIDIA B200", 100, 148, 32, 2048, 232448, 1024, 1965000, 3996000, 8192, 132644864, INT64_C(191501041664)},
 };
 enum { GPUS = sizeof gpus / sizeof *gpus };
 
@@ -46,10 +46,10 @@ static cudnnBackendDescriptor_t describe(const struct gpu *gpu)
              "\"maxSharedMemoryPerBlockOptin\":%d,\"reservedSharedMemoryPerBlock\":%d,\"maxRegistersPerSM\":65536,"
              "\"maxCtasPerSM\":%d,\"maxThreadsPerBlock\":1024,\"maxThreadsPerSM\":%d,\"pciDeviceId\":0,"
              "\"isTccDriver\":0,\"supportCoopLaunch\":1,\"smClockRateKHz\":%d,\"memClockRateKHz\":%d,"
-             "\"l2CacheSize\":%d,\"totalGlobalMem\":%" PRId64 ",\"deviceName\":\"%s\"}",
+             "\"memoryBusWidth\":%d,\"l2CacheSize\":%d,\"totalGlobalMem\":%" PRId64 ",\"deviceName\":\"%s\"}",
              cudnnGetVersion(), gpu->capability * 10, CUDART_VERSION, gpu->capability * 10, gpu->multiprocessors,
-             gpu->shared, gpu->reserved, gpu->blocks, gpu->threads, gpu->rate, gpu->memory_rate, gpu->l2, gpu->memory,
-             gpu->name);
+             gpu->shared, gpu->reserved, gpu->blocks, gpu->threads, gpu->rate, gpu->memory_rate, gpu->bus, gpu->l2,
+             gpu->memory, gpu->name);
     return cudnn_properties_create(json);
 }
 
@@ -253,6 +253,11 @@ int main(int count, char **words)
         cudnnBackendDestroyDescriptor(device.properties);
     }
     task_list_free(&list);
-    if (!asked) return printf("skipped: this cuDNN takes no properties of a GPU\n"), SKIPPED;
+    if (!asked) {
+        char reason[JSON_SIZE] = "";
+        cudnnGetLastErrorString(reason, sizeof reason);
+        printf("skipped: this cuDNN takes no properties of a GPU: %s\n", reason);
+        return SKIPPED;
+    }
     return failures > 0;
 }
