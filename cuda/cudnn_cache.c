@@ -62,13 +62,15 @@ static char *make_key(const struct cudnn_task *task)
 
 /* --- lines --- */
 
-/* Takes a whole number behind the character `before`. */
+/* Takes a whole number behind the character `before`. cuDNN has negative values of knobs too. */
 static bool take_number(const char **text, char before, int64_t *value)
 {
     char *end;
-    if (**text != before || !isdigit((unsigned char)(*text)[1])) return false;
+    if (**text != before) return false;
+    const char *digits = *text + 1;
+    if (!isdigit((unsigned char)digits[*digits == '-'])) return false;
     errno = 0;
-    *value = strtoll(*text + 1, &end, 10);
+    *value = strtoll(digits, &end, 10);
     *text = end;
     return errno == 0;
 }

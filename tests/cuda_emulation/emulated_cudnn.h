@@ -15,12 +15,12 @@ enum emulated_engine {
     ENGINE_COMPILED,       /* would have to be compiled before it runs */
     ENGINE_TENSOR_CORE,    /* rounds fp32 to tf32; slower than ENGINE_ANY_ORDER */
     ENGINE_ANY_ORDER,      /* adds in an order that changes from run to run */
-    ENGINE_ONE_ORDER,      /* has a knob, the size of its tiles, 1 or 2; it is proposed with both */
+    ENGINE_ONE_ORDER,      /* has a knob, the size of its tiles, 1 or -1; it is proposed with both */
     EMULATED_ENGINES
 };
 enum {
     EMULATED_SMALL_TILES = 1,
-    EMULATED_LARGE_TILES
+    EMULATED_LARGE_TILES = -1
 }; /* the fastest plan is the one with large tiles, proposed last */
 
 struct emulated_cudnn_calls {
