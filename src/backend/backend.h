@@ -322,6 +322,7 @@ struct backend {
     int64_t allocated;    /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
     char pci_bus_id[32];  /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
     char identity[384];   /* device, driver and libraries, where a device is tested before it is used; else "" */
+    bool in_self_test;    /* its cases run, whose convolutions are none of the user's */
     bool fuse;            /* as in the options */
     bool
         counts_launches; /* operations are started one by one on a device, and a listing says how many starts they take */

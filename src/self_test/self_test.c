@@ -75,6 +75,7 @@ bool self_test_run(struct backend *backend, enum precision precision, struct sta
     char message[512];
     bool good = true;
     if (!reference_backend_create(&reference, &exact, status)) return false;
+    backend->in_self_test = true;
     for (size_t i = 0; good && i < sizeof cases / sizeof *cases; i++) {
         if (!op_case_offered(&cases[i], backend) || !op_case_comparable(&cases[i], backend)) continue;
         good = run_case(&cases[i], backend, reference, tolerance_of(precision), message, sizeof message);
@@ -82,6 +83,7 @@ bool self_test_run(struct backend *backend, enum precision precision, struct sta
             status_fail(status, STATUS_RUNTIME, "%s: fails its self-test in %s, %s, %s", backend->description,
                         op_row(cases[i].kind)->name, cases[i].name, message);
     }
+    backend->in_self_test = false;
     backend_destroy(reference);
     return good;
 }
