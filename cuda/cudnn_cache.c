@@ -75,8 +75,15 @@ static bool take_number(const char **text, char before, int64_t *value)
     return errno == 0;
 }
 
-/* Reads what stands behind the key. */
-static bool parse(const char *text, struct cudnn_configuration *configuration)
+void cudnn_configuration_print(const struct cudnn_configuration *configuration, FILE *out)
+{
+    fprintf(out, " %" PRId64, configuration->engine);
+    for (int i = 0; i < configuration->knob_count; i++)
+        fprintf(out, " %" PRId64 ":%" PRId64, configuration->knobs[i].type, configuration->knobs[i].value);
+    fprintf(out, " .");
+}
+
+bool cudnn_configuration_parse(const char *text, struct cudnn_configuration *configuration)
 {
     *configuration = (struct cudnn_configuration){.engine = -1};
     if (!take_number(&text, ' ', &configuration->engine)) return false;
@@ -123,7 +130,7 @@ bool cudnn_cache_find(const struct cudnn_task *task, struct cudnn_configuration 
     char *key = make_key(task), *text = read_text(path), *rest = text;
     while (!found && rest) {
         const char *behind = after_key(strsep(&rest, "\n"), key);
-        found = behind && parse(behind, configuration);
+        found = behind && cudnn_configuration_parse(behind, configuration);
     }
     free(text), free(key), free(path);
     return found;
@@ -141,20 +148,19 @@ struct addition {
 static void print_lines(const void *body, FILE *out)
 {
     const struct addition *addition = body;
-    const struct cudnn_configuration *configuration = addition->configuration;
     char *rest = addition->text;
     int excess = 1 - MOST_LINES;
     for (const char *c = rest; *c; c++) excess += *c == '\n';
     while (rest) {
         const char *line = strsep(&rest, "\n"), *equals = strrchr(line, '=');
         struct cudnn_configuration other;
-        if (excess-- > 0 || !equals || !parse(equals + 1, &other) || after_key(line, addition->key)) continue;
+        if (excess-- > 0 || !equals || !cudnn_configuration_parse(equals + 1, &other) || after_key(line, addition->key))
+            continue;
         fprintf(out, "%s\n", line);
     }
-    fprintf(out, "%s %" PRId64, addition->key, configuration->engine);
-    for (int i = 0; i < configuration->knob_count; i++)
-        fprintf(out, " %" PRId64 ":%" PRId64, configuration->knobs[i].type, configuration->knobs[i].value);
-    fprintf(out, " .\n");
+    fprintf(out, "%s", addition->key);
+    cudnn_configuration_print(addition->configuration, out);
+    fprintf(out, "\n");
 }
 
 void cudnn_cache_keep(const struct cudnn_task *task, const struct cudnn_configuration *configuration)

@@ -5,7 +5,13 @@
 #ifndef CUDNN_CACHE_H
 #define CUDNN_CACHE_H
 
+#include <stdio.h>
+
 #include "cudnn_plan.h"
+
+/* A configuration as it stands in a line behind the key. To read it fails where any other text stands there. */
+void cudnn_configuration_print(const struct cudnn_configuration *configuration, FILE *out);
+bool cudnn_configuration_parse(const char *text, struct cudnn_configuration *configuration);
 
 /* Finds the configuration of an earlier run on the current GPU. It may still make no plan. */
 bool cudnn_cache_find(const struct cudnn_task *task, struct cudnn_configuration *configuration);

@@ -252,7 +252,7 @@ static void set_properties(const struct cudnn_graph *graph, cudnnBackendDescript
 
 /* --- proposals --- */
 
-static bool same(const struct cudnn_configuration *a, const struct cudnn_configuration *b)
+bool cudnn_configuration_same(const struct cudnn_configuration *a, const struct cudnn_configuration *b)
 {
     return a->engine == b->engine && a->knob_count == b->knob_count &&
            memcmp(a->knobs, b->knobs, (size_t)a->knob_count * sizeof *a->knobs) == 0;
@@ -303,7 +303,7 @@ static int propose(const struct cudnn_graph *graph, cudnnBackendHeurMode_t mode,
     for (int i = 0; i < number; i++) {
         struct cudnn_configuration *next = &list[count];
         bool known = !read_configuration(found[i], next);
-        for (int k = 0; k < count && !known; k++) known = same(&list[k], next);
+        for (int k = 0; k < count && !known; k++) known = cudnn_configuration_same(&list[k], next);
         if (!known) count++;
     }
     for (int i = 0; i < MOST_PROPOSALS; i++) destroy(found[i]);

@@ -45,6 +45,8 @@ struct cudnn_configuration {
     struct cudnn_knob knobs[CUDNN_MOST_KNOBS];
 };
 
+bool cudnn_configuration_same(const struct cudnn_configuration *a, const struct cudnn_configuration *b);
+
 /* Device addresses. A pass does not look at the tensor that it computes, whose place is `result`. */
 struct cudnn_operands {
     const void *x, *y, *filter;

@@ -13,7 +13,7 @@
 #include "config/experiment.h"
 #include "cublas_linear.h"
 #include "cuda_create.h"
-#include "cudnn_plan.h"
+#include "cudnn_cache.h"
 #include "util/check.h"
 #include "util/memory.h"
 
@@ -163,11 +163,27 @@ static void task_list_free(struct task_list *list)
 
 /* --- the plans for them --- */
 
+static int failures;
+
 /* Of all tasks together. */
 struct answer {
     int proposed, plans, least; /* least: plans of the task that has the fewest */
     int64_t workspace;          /* the most that a plan takes */
 };
+
+/* A configuration must come back from a line of the cache as it was. */
+static void check_line(const struct cudnn_configuration *configuration)
+{
+    struct cudnn_configuration read;
+    char *text;
+    size_t size;
+    FILE *line = memory_stream(&text, &size);
+    cudnn_configuration_print(configuration, line);
+    memory_stream_close(line, &text);
+    if (!cudnn_configuration_parse(text, &read) || !cudnn_configuration_same(configuration, &read))
+        failures++, printf("FAIL: the cache does not read its own line \"%s\"\n", text);
+    free(text);
+}
 
 static int ask(struct cudnn_device device, const struct cudnn_task *task, struct answer *answer)
 {
@@ -176,6 +192,7 @@ static int ask(struct cudnn_device device, const struct cudnn_task *task, struct
     struct cudnn_configuration *list;
     int plans = 0, proposed = cudnn_graph_propose(graph, &list);
     for (int i = 0; i < proposed; i++) {
+        check_line(&list[i]);
         struct cudnn_plan *plan = cudnn_plan_create(graph, &list[i]);
         if (!plan) continue;
         plans++;
@@ -191,8 +208,6 @@ static int ask(struct cudnn_device device, const struct cudnn_task *task, struct
 
 static const char *const pass_names[] = {"forward", "dx", "dweight"};
 static const char *const precision_names[] = {PRECISION_CHOICES(CHOICE_NAME)};
-static int failures;
-
 /* Asks for each task. `refused`: there must be no plan for any, else one at least for each. */
 static struct answer ask_all(const struct gpu *gpu, struct cudnn_device device, const struct task_list *list,
                              enum precision precision, bool deterministic, bool refused)
