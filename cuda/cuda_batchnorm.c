@@ -19,6 +19,8 @@ static bool supports(const struct backend *backend, const struct op *op)
                  (op->kind == OP_NORM_BACKWARD && op->tensor[NORM_BACKWARD_DBIAS] >= 0);
     bool cudnn = ((const struct cuda_backend *)backend)->options.cudnn_batchnorm;
     if (op->tensor[addend[op->kind]] >= 0 || (moved && cudnn)) return false;
+    bool around = op->norm.rectified || op->norm.dropout.rate > 0;
+    if (around && (cudnn || op->norm.activation.kind != ACTIVATION_NONE)) return false;
     if (op->norm.activation.kind == ACTIVATION_NONE) return !op->norm.pooled;
     if (cudnn) return false;
     return !op->norm.pooled || supports_pool(op->norm.pool);
@@ -47,7 +49,9 @@ static void set_fused(struct cuda_batchnorm *task, const struct batchnorm_fused_
 static struct cuda_batchnorm make_task(struct backend *backend, const struct op *op, const struct tensor *x,
                                        const struct tensor *gamma, const struct tensor *beta, struct shape y)
 {
-    const struct cuda_backend *cuda = cuda_backend_of(backend);
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    bool around = op->norm.rectified || op->norm.dropout.rate > 0;
+    CHECK(!around || x->shape.c % CUDA_AROUND_CHANNELS == 0);
     CHECK(supports(backend, op));
     CHECK(!gamma->data || (gamma->shape.c == x->shape.c && beta->shape.c == x->shape.c));
     CHECK(op->norm.pooled || shape_equal(x->shape, y));
@@ -61,6 +65,9 @@ static struct cuda_batchnorm make_task(struct backend *backend, const struct op 
         .x = x->data,
         .gamma = gamma->data,
         .beta = beta->data,
+        .rectified = op->norm.rectified,
+        .dropout = op->norm.dropout,
+        .state = op->norm.dropout.rate > 0 ? cuda_state(cuda) : NULL,
     };
     if (op->norm.activation.kind != ACTIVATION_NONE) set_fused(&task, &op->norm, x->shape, y);
     return task;

@@ -6,6 +6,7 @@
 
 #include "cuda_activation.cuh"
 #include "cuda_columns.cuh"
+#include "cuda_dropout.cuh"
 #include "cuda_pool.cuh"
 
 typedef struct cuda_batchnorm task_t;
@@ -36,8 +37,9 @@ __device__ inline void keep_gradients(const task_t &task, int64_t c, float dgamm
 /* --- the operations that are fused with it --- */
 
 /* A kernel knows them when it is compiled, so that it has the code of few activations: FUSED_LEFT is leaky_relu or elu,
- * FUSED_SMOOTH gelu or silu. FUSED_ANY is none or any. */
-enum fused { FUSED_NONE, FUSED_RELU, FUSED_LEFT, FUSED_SMOOTH, FUSED_ANY };
+ * FUSED_SMOOTH gelu or silu. FUSED_ANY is none or any. FUSED_AROUND has no activation, but leaves a ReLU before and a
+ * dropout behind to the task. */
+enum fused { FUSED_NONE, FUSED_RELU, FUSED_LEFT, FUSED_SMOOTH, FUSED_ANY, FUSED_AROUND };
 template <enum fused ACTIVATION_, bool POOLED_> struct fusion {
     static constexpr enum fused ACTIVATION = ACTIVATION_;
     static constexpr bool POOLED = POOLED_;
@@ -45,7 +47,7 @@ template <enum fused ACTIVATION_, bool POOLED_> struct fusion {
 
 template <typename F> __device__ inline bool is_activated(const task_t &task)
 {
-    return F::ACTIVATION == FUSED_ANY ? task.activated : F::ACTIVATION != FUSED_NONE;
+    return F::ACTIVATION == FUSED_ANY ? task.activated : F::ACTIVATION != FUSED_NONE && F::ACTIVATION != FUSED_AROUND;
 }
 
 /* Returns apply(kind) for the kernel's activation, where `kind` is a constant unless the kernel is for any. */
@@ -74,7 +76,9 @@ template <int LANES, typename With> static void with_fusion(const task_t &task, 
         with_pool<FUSED_ANY>(task, with);
     } else {
         bool smooth = task.activation == ACTIVATION_GELU || task.activation == ACTIVATION_SILU;
-        if (!task.activated)
+        if (task.rectified || task.dropout.rate > 0)
+            with(fusion<FUSED_AROUND, false>{});
+        else if (!task.activated)
             with(fusion<FUSED_NONE, false>{});
         else if (task.activation == ACTIVATION_RELU)
             with_pool<FUSED_RELU>(task, with);
@@ -83,6 +87,38 @@ template <int LANES, typename With> static void with_fusion(const task_t &task, 
         else
             with_pool<FUSED_LEFT>(task, with);
     }
+}
+
+/* x as the batch normalization sees it. */
+template <typename T, int LANES> __device__ inline lanes<T, LANES> rectified(const task_t &task, lanes<T, LANES> x)
+{
+    if (!task.rectified) return x;
+    float value[LANES];
+    unpack(x, value);
+#pragma unroll
+    for (int v = 0; v < LANES; v++) value[v] = activate(ACTIVATION_RELU, value[v], 0);
+    return pack<T>(value);
+}
+
+template <typename T, int LANES, typename F> __device__ inline lanes<T, LANES> load_x(const task_t &task, int64_t at)
+{
+    lanes<T, LANES> x = load_lanes<LANES>((const T *)task.x + at);
+    if constexpr (F::ACTIVATION == FUSED_AROUND) return rectified<T, LANES>(task, x);
+    return x;
+}
+
+/* The values, or gradients, of row `row` from channel c on after the dropout. */
+template <typename T, int LANES, typename F>
+__device__ inline lanes<T, LANES> dropped_out(const task_t &task, int64_t row, int64_t c, lanes<T, LANES> from)
+{
+    if constexpr (F::ACTIVATION == FUSED_AROUND) {
+        if (task.dropout.rate == 0) return from;
+        float value[LANES];
+        unpack(from, value);
+        dropout_values<LANES>(task.dropout, (uint32_t)task.state->step, task.shape.c, row, c, value);
+        return pack<T>(value);
+    }
+    return from;
 }
 
 /* The constants of a block's channels, N of each. One thread computes those of a channel, because divisions and roots
@@ -209,7 +245,7 @@ __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<L
         unpack(pack<T>(result), result);
     } else {
         lanes<T, LANES> dy = load_lanes<LANES>((const T *)task.dy + row * task.shape.c + c);
-        if (!is_activated<F>(task)) return dy;
+        if (!is_activated<F>(task)) return dropped_out<T, LANES, F>(task, row, c, dy);
         unpack(dy, result);
     }
     unpack(x, b);
@@ -223,8 +259,8 @@ __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<L
     return pack<T>(result);
 }
 
-template <typename T, int LANES>
-__device__ inline lanes<T, LANES> gradient_of(const lanes<T, LANES> &x, const lanes<T, LANES> &dy,
+template <typename T, int LANES, typename F>
+__device__ inline lanes<T, LANES> gradient_of(const task_t &task, const lanes<T, LANES> &x, const lanes<T, LANES> &dy,
                                               const gradient_constants<LANES> &k)
 {
     float value[LANES], dx[LANES];
@@ -234,6 +270,7 @@ __device__ inline lanes<T, LANES> gradient_of(const lanes<T, LANES> &x, const la
     for (int v = 0; v < LANES; v++) {
         float rest = k.slope[v] * (value[v] - k.mean[v]) + k.shift[v];
         dx[v] = k.scale[v] * dx[v] - rest;
+        if (F::ACTIVATION == FUSED_AROUND && task.rectified && !(value[v] > 0)) dx[v] = 0;
     }
     return pack<T>(dx);
 }

@@ -12,7 +12,7 @@ template <int LANES> struct resident {
 /* Blocks that share a multiprocessor: two where they do without spilling registers. */
 template <int ROWS, typename F> __host__ __device__ constexpr int resident_blocks()
 {
-    return ROWS <= 2 && !F::POOLED ? 2 : 1;
+    return ROWS <= 2 && !F::POOLED && F::ACTIVATION != FUSED_AROUND ? 2 : 1;
 }
 
 /* The part of the matrix that a thread has: each cluster takes a tile of channels, and its blocks divide the rows among
@@ -91,7 +91,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS,
     lanes<T, LANES> x[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (r < at.held) x[r] = load_lanes<LANES>((const T *)task.x + first + r * step);
+        if (r < at.held) x[r] = load_x<T, LANES, F>(task, first + r * step);
     float mean, variance;
     resident_moments<T, LANES, ROWS>(x, blocks, at, (float)task.shape.m, partial, mine, constants.value[0], mean,
                                      variance);
@@ -114,7 +114,9 @@ __global__ __launch_bounds__(COLUMNS_THREADS,
 #pragma unroll
         for (int r = 0; r < ROWS; r++)
             if (r < at.held)
-                store_lanes<LANES>((T *)task.y + first + r * step, transformed<T, LANES, F>(task, k, x[r]));
+                store_lanes<LANES>((T *)task.y + first + r * step,
+                                   dropped_out<T, LANES, F>(task, at.row + r * TY, at.tile + at.channel,
+                                                            transformed<T, LANES, F>(task, k, x[r])));
     }
 }
 
@@ -130,7 +132,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS,
     lanes<T, LANES> x[ROWS], dy[ROWS];
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (r < at.held) x[r] = load_lanes<LANES>((const T *)task.x + first + r * step);
+        if (r < at.held) x[r] = load_x<T, LANES, F>(task, first + r * step);
     transform<LANES> forward;
     recall<LANES, F>(task, at.tile + at.channel, at.active, forward);
 #pragma unroll
@@ -153,7 +155,8 @@ __global__ __launch_bounds__(COLUMNS_THREADS,
     read_constants(constants, at.channel, k);
 #pragma unroll
     for (int r = 0; r < ROWS; r++)
-        if (r < at.held) store_lanes<LANES>((T *)task.dx + first + r * step, gradient_of(x[r], dy[r], k));
+        if (r < at.held)
+            store_lanes<LANES>((T *)task.dx + first + r * step, gradient_of<T, LANES, F>(task, x[r], dy[r], k));
 }
 
 /* --- launches --- */

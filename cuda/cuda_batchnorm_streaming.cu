@@ -37,7 +37,8 @@ __device__ inline float thread_moments(const task_t &task, const struct place &a
         lanes<T, LANES> values[COLUMNS_UNROLL];
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++)
-            if (row + u * TY < at.last) values[u] = load_lanes<LANES>(x + (row + u * TY) * task.shape.c);
+            if (row + u * TY < at.last)
+                values[u] = rectified<T, LANES>(task, load_lanes<LANES>(x + (row + u * TY) * task.shape.c));
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++) {
             if (row + u * TY >= at.last) continue;
@@ -169,13 +170,13 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void normalize_kernel(task_
         lanes<T, LANES> x[COLUMNS_UNROLL];
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++)
-            if (row + u * TY < at.last)
-                x[u] = load_lanes<LANES>((const T *)task.x + (row + u * TY) * task.shape.c + at.c);
+            if (row + u * TY < at.last) x[u] = load_x<T, LANES, F>(task, (row + u * TY) * task.shape.c + at.c);
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++)
             if (row + u * TY < at.last)
-                store_lanes<LANES>((T *)task.y + (row + u * TY) * task.shape.c + at.c,
-                                   transformed<T, LANES, F>(task, k, x[u]));
+                store_lanes<LANES>(
+                    (T *)task.y + (row + u * TY) * task.shape.c + at.c,
+                    dropped_out<T, LANES, F>(task, row + u * TY, at.c, transformed<T, LANES, F>(task, k, x[u])));
     }
 }
 
@@ -208,7 +209,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS, 1) static void gradient_sums_kerne
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++) {
             if (row + u * TY >= at.last) continue;
-            x[u] = load_lanes<LANES>((const T *)task.x + (row + u * TY) * task.shape.c + at.c);
+            x[u] = load_x<T, LANES, F>(task, (row + u * TY) * task.shape.c + at.c);
             dy[u] = incoming<T, LANES, F>(task, k, row + u * TY, at.c, x[u]);
         }
 #pragma unroll
@@ -247,13 +248,14 @@ __global__ __launch_bounds__(COLUMNS_THREADS, 1) static void gradient_kernel(tas
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++) {
             if (row + u * TY >= at.last) continue;
-            x[u] = load_lanes<LANES>((const T *)task.x + (row + u * TY) * task.shape.c + at.c);
+            x[u] = load_x<T, LANES, F>(task, (row + u * TY) * task.shape.c + at.c);
             dy[u] = incoming<T, LANES, F>(task, forward, row + u * TY, at.c, x[u]);
         }
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++)
             if (row + u * TY < at.last)
-                store_lanes<LANES>((T *)task.dx + (row + u * TY) * task.shape.c + at.c, gradient_of(x[u], dy[u], k));
+                store_lanes<LANES>((T *)task.dx + (row + u * TY) * task.shape.c + at.c,
+                                   gradient_of<T, LANES, F>(task, x[u], dy[u], k));
     }
 }
 

@@ -1,10 +1,9 @@
 /* Dropout: to = mask * from / (1 - rate). The mask is drawn anew from its counters in both directions (struct
  * dropout_params in backend.h), so nothing is stored. A replayed graph draws a new mask in every step, because the step
  * number is read from the device. A thread takes the four channels that share a Philox draw. */
-#include "cuda_vector.cuh"
-#include "util/philox.h"
+#include "cuda_dropout.cuh"
 
-enum { WORDS = 4, INDEX_CHANNELS = 16 };
+enum { WORDS = DROPOUT_WORDS };
 
 template <typename T>
 __global__ static void dropout_kernel(struct dropout_params params, const struct step_state *state, int64_t rows,
@@ -14,24 +13,18 @@ __global__ static void dropout_kernel(struct dropout_params params, const struct
     int64_t groups = (channels + WORDS - 1) / WORDS;
     if (i >= rows * groups) return;
     int64_t row = i / groups, c = i % groups * WORDS, at = row * channels + c;
-    int64_t padded = (channels + INDEX_CHANNELS - 1) / INDEX_CHANNELS * INDEX_CHANNELS;
-    struct philox_words words =
-        philox_draw(params.seed, params.stream, (uint32_t)state->step, (uint64_t)(row * padded + c) / WORDS);
-    float rate = (float)params.rate, scale = (float)(1 / (1 - params.rate));
+    uint32_t step = (uint32_t)state->step;
     if (channels % WORDS == 0) {
         float values[WORDS];
         unpack(load_lanes<WORDS>(from + at), values);
-#pragma unroll
-        for (int k = 0; k < WORDS; k++) values[k] = philox_uniform(words.word[k]) < rate ? 0 : values[k] * scale;
+        dropout_values<WORDS>(params, step, channels, row, c, values);
         store_lanes<WORDS>(to + at, pack<T>(values));
         return;
     }
+    struct philox_words words = dropout_draw(params, step, channels, row, c);
 #pragma unroll
-    for (int k = 0; k < WORDS; k++) {
-        if (c + k >= channels) continue;
-        bool dropped = philox_uniform(words.word[k]) < rate;
-        to[at + k] = from_float<T>(dropped ? 0 : to_float(from[at + k]) * scale);
-    }
+    for (int k = 0; k < WORDS; k++)
+        if (c + k < channels) to[at + k] = from_float<T>(dropout_value(params, words.word[k], to_float(from[at + k])));
 }
 
 template <typename T>

@@ -139,7 +139,12 @@ struct cuda_batchnorm {
     struct cuda_pooling pooling;
     int64_t output_rows; /* N*P*Q */
     uint8_t *saved;      /* (N*P*Q,C) taps; written by forward, NULL in evaluation */
+    /* What is around it, only where not activated, and C is a multiple of 8 (CUDA_AROUND_CHANNELS). */
+    bool rectified;                 /* x is max(0,x) */
+    struct dropout_params dropout;  /* of y; rate 0: none */
+    const struct step_state *state; /* device memory, for the dropout */
 };
+enum { CUDA_AROUND_CHANNELS = 8 };
 cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 cudaError_t cuda_batchnorm_evaluate_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
 cudaError_t cuda_batchnorm_backward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);

@@ -6,7 +6,10 @@
  * step would cost a pass over y and one over dy.
  *
  * A softmax, the cross-entropy of its probabilities and their backward passes are three launches over a few numbers each.
- * They become one SOFTMAX_CROSS_ENTROPY, which is the same function of the logits (op.h). */
+ * They become one SOFTMAX_CROSS_ENTROPY, which is the same function of the logits (op.h).
+ *
+ * A ReLU before a batch normalization, and a dropout behind it, are done where the normalization loads and stores its
+ * elements, in both directions. The numbers are rounded where they were, so the results are the same. */
 #include "cuda_rewrite.h"
 
 #include "cuda_backend.h"
@@ -116,6 +119,94 @@ static void fuse_softmax(struct program *program, int softmax)
     program_remove(program, softmax);
 }
 
+/* --- what is around a batch normalization --- */
+
+static bool may_have_around(const struct program *program, const struct op *op)
+{
+    return op->kind == OP_NORM && op->norm.activation.kind == ACTIVATION_NONE &&
+           program_shape(program, op, NORM_X).c % CUDA_AROUND_CHANNELS == 0;
+}
+
+/* The place of the op that writes the tensor, if it is of that kind; -1: it is not. */
+static int find_writer(const struct program *program, int tensor, enum op_kind kind)
+{
+    int writer = tensor < 0 ? -1 : program_writer(program, tensor);
+    return writer >= 0 && program->ops[writer].kind == kind ? writer : -1;
+}
+
+static int find_norm_backward(const struct program *program, int norm)
+{
+    int rstd = program->ops[norm].tensor[NORM_RSTD];
+    for (int i = norm; i < program->op_count; i++)
+        if (program->ops[i].kind == OP_NORM_BACKWARD && program->ops[i].tensor[NORM_BACKWARD_RSTD] == rstd) return i;
+    return -1;
+}
+
+/* Takes the ReLU whose output the NORM at a place reads, where nothing else does. Returns the place of the NORM. */
+static int take_relu(struct program *program, int norm)
+{
+    struct op *op = &program->ops[norm];
+    int relu = find_writer(program, op->tensor[NORM_X], OP_ACTIVATION), last = -1;
+    struct norm_pair pair;
+    if (relu < 0 || program->ops[relu].activation.kind != ACTIVATION_RELU) return norm;
+    if (!find_pair(program, op->tensor[NORM_X], &pair)) return norm;
+    struct op fused = *op;
+    fused.norm.rectified = true;
+    if (!backend_supports(program->backend, &fused)) return norm;
+    int x = program->ops[relu].tensor[ACTIVATION_X];
+    if (pair.backward) {
+        int dx = pair.backward->tensor[NORM_BACKWARD_DX];
+        last = find_reader(program, dx, OP_ACTIVATION_BACKWARD, -1);
+        if (last < 0 || program->ops[last].tensor[ACTIVATION_BACKWARD_X] != x) return norm;
+        pair.backward->norm.rectified = true;
+        pair.backward->tensor[NORM_BACKWARD_X] = x;
+        pair.backward->tensor[NORM_BACKWARD_DX] = program->ops[last].tensor[ACTIVATION_BACKWARD_DX];
+    }
+    op->norm.rectified = true;
+    op->tensor[NORM_X] = x;
+    if (last >= 0) program_remove(program, last);
+    program_remove(program, relu);
+    return norm - 1;
+}
+
+static bool same_dropout(const struct dropout_params *a, const struct dropout_params *b)
+{
+    return a->rate == b->rate && a->seed == b->seed && a->stream == b->stream;
+}
+
+/* Takes the dropout that alone reads the output of the NORM at a place. */
+static void take_dropout(struct program *program, int norm)
+{
+    struct op *ops = program->ops;
+    int dropout = find_reader(program, ops[norm].tensor[NORM_Y], OP_DROPOUT, -1), last = -1;
+    int backward = find_norm_backward(program, norm);
+    if (dropout < 0) return;
+    struct op fused = ops[norm];
+    fused.norm.dropout = ops[dropout].dropout;
+    if (!backend_supports(program->backend, &fused)) return;
+    if (backward >= 0) {
+        int dy = ops[backward].tensor[NORM_BACKWARD_DY];
+        last = find_writer(program, dy, OP_DROPOUT);
+        if (last < 0 || !same_dropout(&ops[last].dropout, &fused.norm.dropout)) return;
+        if (find_reader(program, dy, OP_NORM_BACKWARD, -1) != backward) return;
+        ops[backward].norm.dropout = fused.norm.dropout;
+        ops[backward].tensor[NORM_BACKWARD_DY] = ops[last].tensor[DROPOUT_FROM];
+    }
+    fused.tensor[NORM_Y] = ops[dropout].tensor[DROPOUT_TO];
+    ops[norm] = fused;
+    if (last >= 0) program_remove(program, last);
+    program_remove(program, dropout);
+}
+
+static void take_around(struct program *program)
+{
+    for (int i = 0; i < program->op_count; i++) {
+        if (!may_have_around(program, &program->ops[i])) continue;
+        i = take_relu(program, i);
+        take_dropout(program, i);
+    }
+}
+
 static void cuda_rewrite(struct backend *backend, struct program *program)
 {
     if (!backend->fuse) return;
@@ -123,6 +214,7 @@ static void cuda_rewrite(struct backend *backend, struct program *program)
     for (int i = 0; i < program->op_count; i++) move_bias(program, i);
     program_check(program, before);
     for (int i = program->op_count - 1; i >= 0; i--) fuse_softmax(program, i);
+    take_around(program);
     program_check(program, NULL);
     if (cuda_backend_of(backend)->type == CUDA_BF16) cuda_rewrite_bf16(program);
 }

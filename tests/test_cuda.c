@@ -140,7 +140,7 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
 #ifndef TEST_CUDA_STEPS
 #define TEST_CUDA_STEPS 50 /* fewer where a GPU is emulated */
 #endif
-enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 6 };
+enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 7 };
 
 /* Small networks with each kind of layer and each optimizer. 203 = 12 * 16 + 11 gives epochs with a tail. */
 static const struct {
@@ -160,6 +160,10 @@ static const struct {
     {"convnet by autodiff", DATA("203", "9") "[model]\nkind = convnet\nfeatures = 8, M, 17, A2s2p0\n"
                                              "batchnorm = autodiff\nactivation = elu\n[optimizer]\n"
                                              "learning_rate = 0.01\n[train]\nbatch_size = 16\nmax_steps = 50\n"},
+    {"convnet, activation first", DATA("203", "16") "[model]\nkind = convnet\nfeatures = 16, M, 24\n"
+                                                    "block = activation, batchnorm, dropout\ndropout = 0.1\n"
+                                                    "batchnorm = custom\n[optimizer]\nlearning_rate = 0.02\n"
+                                                    "[train]\nbatch_size = 16\nmax_steps = 50\n"},
     {"augmented", DATA("203", "13") "[augment]\nflip = true\ncutout = 3\nrotate = 20\nscale = 0.2\nresized_crop = 0.5\n"
                                     "contrast = 0.3\nsaturation = 0.5\nerase = 0.3\nmixup = 0.5\ncutmix = 1\n"
                                     "[model]\nkind = convnet\nfeatures = 8, M, 17, M\nbatchnorm = custom\n"

@@ -96,7 +96,8 @@ static void setting_open(struct setting *setting, struct backend *backend, const
 {
     struct shape vector = shape_vector(c->x.c);
     *setting = (struct setting){.backend = backend, .variant = variant, .c = c, .y_shape = c->x};
-    setting->params = (struct batchnorm_fused_params){{1e-5, 0.1}, c->activation, c->pooled, c->pool};
+    setting->params = (struct batchnorm_fused_params){
+        .batchnorm = {1e-5, 0.1}, .activation = c->activation, .pooled = c->pooled, .pool = c->pool};
     if (c->pooled) {
         setting->y_shape.h = window_output_size(c->x.h, c->pool.window);
         setting->y_shape.w = window_output_size(c->x.w, c->pool.window);

@@ -472,7 +472,8 @@ static void run_norm(struct backend *backend, bool with_bias, double *results[8]
     struct tensor *rstd = &t[7], *running_mean = &t[8], *running_var = &t[9], *dgamma = &t[10], *dbeta = &t[11];
     struct tensor bias = norm_tensor(backend, TENSOR_VECTOR, 20), *dbias = &t[12];
     struct op op = op_make(OP_NORM), backward = op_make(OP_NORM_BACKWARD);
-    op.norm = backward.norm = (struct batchnorm_fused_params){{1e-5, 0.25}, {.kind = ACTIVATION_NONE}, .pooled = false};
+    op.norm = backward.norm =
+        (struct batchnorm_fused_params){.batchnorm = {1e-5, 0.25}, .activation.kind = ACTIVATION_NONE};
     backend_run_op(backend, op, still,
                    OPERANDS([NORM_X] = x, [NORM_GAMMA] = gamma, [NORM_BETA] = beta, [NORM_Y] = y, [NORM_MEAN] = mean,
                             [NORM_RSTD] = rstd, [NORM_RUNNING_MEAN] = running_mean, [NORM_RUNNING_VAR] = running_var,

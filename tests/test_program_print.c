@@ -122,6 +122,9 @@ Test(program_print, the_title_of_a_norm_has_its_parts)
     expect_title(op, "norm + relu + max-pool 3x3/2");
     op.tensor[NORM_ADDEND] = s.x1;
     expect_title(op, "norm + addend + relu + max-pool 3x3/2");
+    struct op around = s.program->ops[s.norm];
+    around.norm.rectified = true, around.norm.dropout.rate = 0.25;
+    expect_title(around, "relu + norm + dropout 0.25");
     struct op evaluate = SAMPLE_OP(NORM_EVALUATE, FORWARD, 0, s.x1);
     evaluate.norm = op.norm;
     expect_title(evaluate, "relu + max-pool 3x3/2"); /* the normalization is folded */

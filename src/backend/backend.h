@@ -116,16 +116,6 @@ struct pool_params {
     struct window window;
 };
 
-/* Batch normalization, then an activation (or none), then, where `pooled`, a pool, as one operation (NORM of op.h).
- * program_fuse makes one of such layers. The results are those of the three operations one after the other, to the bit
- * on the CPU and to within rounding elsewhere. */
-struct batchnorm_fused_params {
-    struct batchnorm_params batchnorm;
-    struct activation_params activation;
-    bool pooled;
-    struct pool_params pool; /* where pooled */
-};
-
 /* A value is kept with probability 1 - rate and then scaled by 1/(1 - rate). The mask is never stored: it is drawn from
  * Philox with (seed, stream, step, index / 4), word index % 4, where for element (n,c,h,w)
  *   index = ((n*H + h)*W + w) * C' + c,   C' = C rounded up to a multiple of 16,
@@ -134,6 +124,20 @@ struct dropout_params {
     double rate; /* 0 <= rate < 1 */
     uint64_t seed;
     uint32_t stream;
+};
+
+/* Batch normalization, then an activation (or none), then, where `pooled`, a pool, as one operation (NORM of op.h).
+ * program_fuse makes one of such layers. The results are those of the three operations one after the other, to the bit
+ * on the CPU and to within rounding elsewhere. */
+struct batchnorm_fused_params {
+    struct batchnorm_params batchnorm;
+    struct activation_params activation;
+    bool pooled;
+    struct pool_params pool; /* where pooled */
+    /* What a backend's rewrite may put around it, where there is no activation and no pool: the batch normalization is that
+     * of max(0,x), dx is the gradient of that x, and y goes through a dropout, where its rate is not 0. */
+    bool rectified;
+    struct dropout_params dropout;
 };
 
 /* One step of an optimizer (optimizer_row.h), with the step number of the step state and its learning rate times

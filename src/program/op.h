@@ -78,7 +78,8 @@ enum {
  * [running_mean] and [running_var] are moved in place. mean = mu and rstd = 1/sqrt(var + eps) are saved for the
  * backward pass, and so is [saved], what the backend's pool keeps for its own. The values between the parts are kept
  * nowhere. [bias] (C) is one that a backend's rewrite took from the convolution before: y does not depend on it, so it
- * is only added to the mean by which running_mean moves. */
+ * is only added to the mean by which running_mean moves. A rewrite may also put a ReLU before it and a dropout behind it
+ * (struct batchnorm_fused_params). */
 enum {
     NORM_X,
     NORM_GAMMA,

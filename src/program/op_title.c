@@ -77,10 +77,12 @@ static void add_plus(struct title *title)
 
 static void add_norm(struct title *title, const struct op *op, bool normalizes, bool addend)
 {
+    if (op->norm.rectified) add(title, "relu + ");
     if (normalizes) add(title, "norm");
     if (addend) add_plus(title), add(title, "addend");
     if (op->norm.activation.kind != ACTIVATION_NONE) add_plus(title), add_activation(title, op->norm.activation);
     if (op->norm.pooled) add_plus(title), add_pool(title, op->norm.pool);
+    if (op->norm.dropout.rate > 0) add(title, " + dropout %g", op->norm.dropout.rate);
 }
 
 static void add_elementwise(struct title *title, struct elementwise_params params)

@@ -138,6 +138,6 @@ static void expect_at_most(const char *name, int launches, double megabytes)
 Test(launches, steps_of_the_report)
 {
     expect_at_most("convnet.ini", 45, 400);
-    expect_at_most("mlp_best.ini", 32, 0);
+    expect_at_most("mlp_best.ini", 20, 0);
     expect_at_most("mlp_numpy.ini", 10, 0);
 }

@@ -196,6 +196,7 @@ static void run_norm_backward(struct backend *backend, const struct op_call *cal
 static bool supports_parts(const struct batchnorm_fused_params *params)
 {
     int64_t kernel = params->pool.window.kernel;
+    if (params->rectified || params->dropout.rate > 0) return false;
     if (!params->pooled) return true;
     return params->activation.kind != ACTIVATION_NONE && kernel * kernel <= CPU_FUSED_MAX_TAPS;
 }

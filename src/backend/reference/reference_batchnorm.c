@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "backend/reference/reference.h"
+#include "util/check.h"
 #include "util/memory.h"
 
 /* Computes mu and var of channel c. */
@@ -61,6 +62,7 @@ static void write_output(const struct op_call *call, const struct norm *norm, co
 {
     const struct batchnorm_fused_params *params = &call->op->norm;
     int64_t count = shape_count(norm->shape);
+    CHECK(!params->rectified && params->dropout.rate == 0); /* no rewrite adds them */
     double *z = params->pooled ? memory_alloc((size_t)count, sizeof *z) : y->data;
     for (int64_t i = 0; i < count; i++) z[i] = reference_activate(params->activation, activation_input(norm, i));
     if (!params->pooled) return;
