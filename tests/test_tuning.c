@@ -323,6 +323,18 @@ Test(tuning, a_run_starts_from_the_weights_of_another)
     free(first);
 }
 
+/* Larger pictures leave more pixels for a head that sees each of them. */
+Test(tuning, a_head_of_another_size_starts_anew)
+{
+    static const char pictures[] = "[data]\ndataset = synthetic\nsynthetic_train = 40\nsynthetic_size = %d\n"
+                                   "[model]\nkind = convnet\nfeatures = 5, M\n%s"
+                                   "[train]\nmax_steps = 2\nbatch_size = 16\n[backend]\ndevice = cpu\n";
+    char *first = memory_format(pictures, 8, ""), *other = memory_format(pictures, 12, "init_from = first\n");
+    run_good(first, "first", TRAIN_NEW);
+    run_good(other, "other", TRAIN_NEW);
+    free(first), free(other);
+}
+
 /* The head of a task with as many classes of other names means other things. */
 Test(tuning, a_head_for_classes_of_other_names_starts_anew)
 {

@@ -151,7 +151,7 @@ const struct experiment_key experiment_keys[] = {
            "rounding."),
     TEXT(model, init_from, FREE, FIXED, "none",
          "Run, or file of weights, that training starts from. The weights of all layers are taken over, but for the last "
-         "layer where it has another number of classes or the classes have other names."),
+         "layer where it has another number of classes or inputs, or the classes have other names."),
     TEXT(model, freeze, KEPT, VARIES, "none",
          "Parameters that training leaves as they are, with commas between: features (all before the first linear layer), "
          "head (the last layer), a number of layers, or a pattern of names in a checkpoint such as layers.3.*. A batch normalization that is "

@@ -31,9 +31,10 @@ static const struct safetensors_tensor *head_of(const struct weights_file *weigh
 /* Returns why the head must start anew, in a new string, or NULL: the file's is taken. */
 static char *why_new_head(const struct weights_file *weights, const struct layer *head, const struct dataset *dataset)
 {
-    int64_t there = head_of(weights, head)->shape[0];
-    if (there != dataset->classes)
-        return memory_format("%" PRId64 " classes there, %" PRId64 " here", there, dataset->classes);
+    const int64_t *there = head_of(weights, head)->shape, inputs = head->parameter[0].value.shape.c;
+    if (there[0] != dataset->classes)
+        return memory_format("%" PRId64 " classes there, %" PRId64 " here", there[0], dataset->classes);
+    if (there[1] != inputs) return memory_format("%" PRId64 " features there, %" PRId64 " here", there[1], inputs);
     const char *names = safetensors_metadata_find(&weights->file, "class_names");
     char *own = checkpoint_class_names(dataset), *reason = NULL;
     if (names && own && strcmp(names, own) != 0) reason = memory_copy_string("its classes have other names");
