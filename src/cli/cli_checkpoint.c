@@ -32,6 +32,7 @@ bool cli_open_predictor_of(struct predictor *predictor, const struct cli_argumen
     char *path = cli_find_checkpoint(arguments, run, status);
     bool good = path && predictor_open(predictor, path, CHECKPOINT_BEST, arguments->overrides,
                                        arguments->override_count, status);
+    if (good && arguments->views) predictor->views = atoi(arguments->views); /* one of the choices */
     free(path);
     return good;
 }

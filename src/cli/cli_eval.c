@@ -9,6 +9,7 @@
 #include "cli/cli_json.h"
 #include "cli/cli_private.h"
 #include "predict/predictor.h"
+#include "predict/views.h"
 #include "util/thousands.h"
 
 enum {
@@ -129,6 +130,7 @@ static void print_text(const struct outcome *outcome)
     int width = name_width(outcome->predictor);
     printf("%s, step %" PRId64 ", on %s\n", outcome->predictor->path, outcome->predictor->step,
            outcome->predictor->backend->description);
+    if (outcome->predictor->views > 1) printf("each image by the mean of %d views\n", outcome->predictor->views);
     int64_t batch = statistics_batch(outcome);
     if (batch > 0) printf("batch statistics: normalised by batches of %s images\n", thousands_format(batch).text);
     printf("%s: %s images, loss %.4f, accuracy %.2f%%\n", outcome->set,
@@ -201,6 +203,7 @@ static void print_json(const struct outcome *outcome)
                              json_value_text(outcome->predictor->path), "step", (json_int_t)outcome->predictor->step,
                              "set", outcome->set, "images", (json_int_t)confusion_total(&outcome->confusion));
     add_figures(json, outcome);
+    json_object_set_new(json, "views", json_integer(outcome->predictor->views));
     json_object_set_new(json, "statistics_batch", batch > 0 ? json_integer((json_int_t)batch) : json_null());
     json_object_set_new(json, "classes", classes_array(outcome));
     json_object_set_new(json, "confusion", matrix_array(&outcome->confusion));
@@ -290,6 +293,7 @@ static const struct cli_option options[] = {
      .help = "Also write a table with a row for each image to FILE; -: print it alone.",
      .expected = "a file",
      CLI_FIELD(table)},
+    CLI_OPTION_VIEWS,
     CLI_OPTION_SET,
     {0},
 };

@@ -7,6 +7,7 @@
 #include "cli/cli_pictures.h"
 #include "cli/cli_predictions.h"
 #include "cli/cli_private.h"
+#include "predict/views.h"
 #include "util/memory.h"
 #include "util/warning.h"
 
@@ -159,6 +160,8 @@ static const struct cli_option options[] = {
      .high = DATASET_CLASSES_MAX,
      CLI_FIELD(top)},
     CLI_OPTION_CHECKPOINT,
+    CLI_OPTION_VIEWS,
+    CLI_OPTION_VIEWS,
     CLI_OPTION_JSON,
     {.name = "csv",
      .help = "Print a table: a line with the names of its columns, and a line for each picture.",

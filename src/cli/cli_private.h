@@ -29,6 +29,7 @@ struct cli_arguments {
     const char *check;      /* --check, or NULL */
     const char *init_from;  /* --init-from, or NULL */
     const char *from, *to;  /* --from and --to, or NULL */
+    const char *views;      /* --views, or NULL */
     int64_t steps;          /* --steps, or 0 */
     int64_t top;            /* --top, or 0 */
     bool plain, no_evaluation, quiet, help, version, defaults, json, csv, invert, recursive, resume, overwrite, ops;
@@ -82,6 +83,13 @@ struct cli_option {
         .name = "checkpoint", .letter = 'c', .kind = CLI_FILE, .argument = "WHICH",                                    \
         .help = "best (the highest test accuracy), last, or a file. Default: best, or last where there is no best.",   \
         .expected = "best, last or a file", CLI_FIELD(checkpoint)                                                      \
+    }
+#define CLI_OPTION_VIEWS                                                                                               \
+    {                                                                                                                  \
+        .name = "views", .kind = CLI_CHOICE, .argument = "N",                                                          \
+        .help = "Score each image by the mean of N views: 2, as it is and mirrored left to right; 6, both also moved " \
+                "by a pixel up and left, and down and right, at half the weight. Default: 1.",                         \
+        .choices = CHOICE_NAMES(VIEWS_CHOICES), CLI_FIELD(views)                                                       \
     }
 /* `event` names the event that gets a line of its own. */
 #define CLI_OPTION_PROGRESS(event)                                                                                     \

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "build/build.h"
+#include "predict/views.h"
 #include "program/passes.h"
 #include "util/memory.h"
 
@@ -48,6 +49,7 @@ bool predictor_open(struct predictor *predictor, const char *run, enum checkpoin
     if (!checkpoint_open(&checkpoint, run, choice, status)) return false;
     predictor->path = memory_copy_string(checkpoint.file.path);
     predictor->step = checkpoint.step;
+    predictor->views = 1;
     bool good = checkpoint_experiment(&checkpoint, overrides, override_count, &predictor->experiment, status) &&
                 checkpoint_input_read(&predictor->input, &checkpoint.file, status) &&
                 backend_from_experiment(&predictor->backend, &predictor->experiment, status) &&
@@ -85,21 +87,45 @@ static void normalize(struct predictor *predictor, const uint8_t *pixels, int64_
     }
 }
 
+/* Computes the logits of at most a batch of images as they are. */
+static void batch_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits)
+{
+    struct backend *backend = predictor->backend;
+    struct tensor x = network_tensor(&predictor->program, predictor->program.x[0], predictor->work);
+    struct tensor scores = network_tensor(&predictor->program, predictor->program.logits, predictor->work);
+    x.shape.n = scores.shape.n = n;
+    normalize(predictor, pixels, n);
+    backend->table->tensor_write(backend, &x, predictor->batch);
+    prepared_watch(predictor->prepared, &(struct run_input){.n = n, .refresh = true}, NULL, NULL);
+    backend->table->tensor_read(backend, &scores, logits);
+}
+
+/* Computes the means of the logits over the views. */
+static void views_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits)
+{
+    const struct checkpoint_input *input = &predictor->input;
+    const struct view *views = views_of(predictor->views);
+    int64_t sample = input->channels * input->height * input->width, scores = n * input->classes;
+    uint8_t *seen = memory_alloc((size_t)n, (size_t)sample);
+    double *own = memory_alloc((size_t)scores, sizeof *own);
+    memset(logits, 0, (size_t)scores * sizeof *logits);
+    for (int v = 0; v < predictor->views; v++) {
+        view_images(views[v], pixels, n, input->channels, input->height, input->width, seen);
+        batch_logits(predictor, seen, n, own);
+        for (int64_t i = 0; i < scores; i++) logits[i] += views[v].weight * own[i];
+    }
+    free(seen);
+    free(own);
+}
+
 void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits)
 {
-    struct network *network = predictor->network;
-    struct backend *backend = predictor->backend;
     const struct checkpoint_input *input = &predictor->input;
-    int64_t sample = input->channels * input->height * input->width;
-    for (int64_t first = 0; first < n; first += network->max_batch) {
-        int64_t count = n - first < network->max_batch ? n - first : network->max_batch;
-        struct tensor x = network_tensor(&predictor->program, predictor->program.x[0], predictor->work);
-        struct tensor scores = network_tensor(&predictor->program, predictor->program.logits, predictor->work);
-        x.shape.n = scores.shape.n = count;
-        normalize(predictor, pixels + first * sample, count);
-        backend->table->tensor_write(backend, &x, predictor->batch);
-        prepared_watch(predictor->prepared, &(struct run_input){.n = count, .refresh = true}, NULL, NULL);
-        backend->table->tensor_read(backend, &scores, logits + first * input->classes);
+    int64_t sample = input->channels * input->height * input->width, most = predictor->network->max_batch;
+    for (int64_t first = 0; first < n; first += most) {
+        int64_t count = n - first < most ? n - first : most;
+        (predictor->views > 1 ? views_logits : batch_logits)(predictor, pixels + first * sample, count,
+                                                             logits + first * input->classes);
     }
 }
 

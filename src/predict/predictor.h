@@ -23,6 +23,7 @@ struct predictor {
     struct prepared *prepared;      /* the same, ready to run */
     void *work;                     /* SPACE_WORK of the program */
     double *batch;                  /* (network->max_batch,C,H,W) */
+    int views;                      /* by which an image is scored (views.h); 1 until the caller sets it */
 };
 
 /* Loads a checkpoint: `run` is the folder of a run, or a checkpoint file. `overrides` change the config that the
@@ -33,7 +34,7 @@ bool predictor_open(struct predictor *predictor, const char *run, enum checkpoin
 void predictor_close(struct predictor *predictor); /* leaves it empty; an empty one is allowed */
 
 /* Computes logits (N,D), the scores before the softmax, from pixels (N,C,H,W), for any N, in batches of
- * network->max_batch. Where network_needs_batches, the scores of an image depend on the others of its batch. */
+ * network->max_batch. With several views they are the means of the views' logits. Where network_needs_batches, the scores of an image depend on the others of its batch. */
 void predictor_logits(struct predictor *predictor, const uint8_t *pixels, int64_t n, double *logits);
 
 /* Writes the name of a class to `text`, or its number where the data set has no names. */
