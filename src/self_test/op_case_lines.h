@@ -23,17 +23,20 @@
 #define BATCHNORM(...) BATCHNORM_("BATCHNORM(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define BATCHNORM_(text, n, c, h, w, centre, factor, epsilon_, momentum_)                                              \
     CASE(text, OP_NORM, n, c, h, w, centre, factor,                                                                    \
-         .norm = {{{epsilon_, momentum_}, {ACTIVATION_NONE, 0}, false, {POOL_MAX, {0, 0, 0}}}, false})
+         .norm = {.params = {.batchnorm = {epsilon_, momentum_}, .activation = {ACTIVATION_NONE, 0}}})
 #define FUSED(...) FUSED_("FUSED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define FUSED_(text, n, c, h, w, activation_, slope_, addend_)                                                         \
     CASE(text, OP_NORM, n, c, h, w, 0.5, 1,                                                                            \
-         .norm = {{{1e-5, 0.1}, {ACTIVATION_##activation_, slope_}, false, {POOL_MAX, {0, 0, 0}}}, addend_})
+         .norm = {.params = {.batchnorm = {1e-5, 0.1}, .activation = {ACTIVATION_##activation_, slope_}},              \
+                  .addend = addend_})
 #define FUSED_POOL(...) FUSED_POOL_("FUSED_POOL(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define FUSED_POOL_(text, n, c, h, w, activation_, slope_, addend_, pool_, kernel_, stride_, padding_)                 \
     CASE(text, OP_NORM, n, c, h, w, 0.5, 1,                                                                            \
-         .norm = {                                                                                                     \
-             {{1e-5, 0.1}, {ACTIVATION_##activation_, slope_}, true, {POOL_##pool_, {kernel_, stride_, padding_}}},    \
-             addend_})
+         .norm = {.params = {.batchnorm = {1e-5, 0.1},                                                                 \
+                             .activation = {ACTIVATION_##activation_, slope_},                                         \
+                             .pooled = true,                                                                           \
+                             .pool = {POOL_##pool_, {kernel_, stride_, padding_}}},                                    \
+                  .addend = addend_})
 #define FOLD(...) FOLD_("FOLD(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define FOLD_(text, o, i, k, epsilon_, bias_) CASE(text, OP_FOLD, o, i, k, k, 0, 1, .fold = {{epsilon_, 0}, bias_})
 #define RELU(...) ACTIVATION_("RELU(" #__VA_ARGS__ ")", ACTIVATION_RELU, __VA_ARGS__, 0)

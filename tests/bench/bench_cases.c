@@ -20,7 +20,10 @@
     CASE("linear to " #o, OP_CONV2D, OP_CONV2D, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true}),                           \
         CASE("linear to " #o ", backward", OP_CONV2D, OP_CONV2D_BACKWARD, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true})
 #define PARTS(activation_, pooled_)                                                                                    \
-    .norm = {{{1e-5, 0.1}, {ACTIVATION_##activation_, 0}, pooled_, {POOL_MAX, {3, 2, 1}}}, false}
+    .norm = {.params = {.batchnorm = {1e-5, 0.1},                                                                      \
+                        .activation = {ACTIVATION_##activation_, 0},                                                   \
+                        .pooled = pooled_,                                                                             \
+                        .pool = {POOL_MAX, {3, 2, 1}}}}
 #define NORM(text, timed, n, c, size, ...) CASE("batchnorm" text, OP_NORM, timed, n, c, size, size, __VA_ARGS__)
 #define BATCHNORM(n, c, size)                                                                                          \
     NORM("", OP_NORM, n, c, size, PARTS(NONE, false)),                                                                 \
