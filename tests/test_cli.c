@@ -131,7 +131,7 @@ Test(cli, writes_a_config_as_it_counts)
     expect_error(run("config", "-d", "-s", "a.b=c", NULL), 2, "--set a.b: expected a config file for it");
 }
 
-/* The help shows each subcommand of the table, with its options. */
+/* The help shows each subcommand of the table, with its options, which are there once. */
 Test(cli, helps_with_every_subcommand)
 {
     for (int i = 0; cli_commands[i]; i++) {
@@ -144,6 +144,9 @@ Test(cli, helps_with_every_subcommand)
             cli_format_option(option, term, sizeof term);
             cr_expect_not_null(strstr(result.out, term), "%s lacks %s", command->name, term);
             cr_expect(option->help[strlen(option->help) - 1] == '.', "%s", option->help);
+            for (const struct cli_option *other = command->options; other < option; other++)
+                cr_expect(strcmp(other->name, option->name) != 0 && (other->letter != option->letter || !other->letter),
+                          "%s has --%s twice, or its letter", command->name, option->name);
         }
         for (const char *line = result.out; *line; line += strcspn(line, "\n") + 1)
             cr_expect(line == result.out || strcspn(line, "\n") <= 100, "too wide: %.*s", (int)strcspn(line, "\n"),

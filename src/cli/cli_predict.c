@@ -161,7 +161,6 @@ static const struct cli_option options[] = {
      CLI_FIELD(top)},
     CLI_OPTION_CHECKPOINT,
     CLI_OPTION_VIEWS,
-    CLI_OPTION_VIEWS,
     CLI_OPTION_JSON,
     {.name = "csv",
      .help = "Print a table: a line with the names of its columns, and a line for each picture.",

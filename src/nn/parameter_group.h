@@ -22,8 +22,8 @@ const struct layer *network_head(const struct network *network);
 const char *parameter_group_next(const char *list, char *group, size_t size);
 
 /* Gives the parameters of groups other learning rates: a list with commas of a group and a factor each, "features 0.1,
- * layers.*.bias 2". A parameter of several groups has the factor of the last one. Call it before the optimizer is created. Errors are
- * STATUS_USAGE, without the place of the text. */
+ * layers.*.bias 2". A parameter of several groups has the factor of the last one. Call it before the optimizer is
+ * created. Errors are STATUS_USAGE, without the place of the text. */
 bool network_set_rates(struct network *network, const char *rates, struct status *status);
 
 /* Freezes the parameters of these groups, which a list with commas names: programs that are written from then on leave
