@@ -3,6 +3,7 @@
 #define TESTS_SESSION_SUPPORT_H
 
 #include "experiment_support.h"
+#include "train/checkpoint.h"
 #include "train/train.h"
 
 struct session {
@@ -46,6 +47,23 @@ static inline double session_step_loss(struct session *session)
     struct metrics sums = network_metrics(session->trainer.network);
     cr_assert_eq(sums.count, session->experiment.train.batch_size);
     return sums.loss / (double)sums.count;
+}
+
+/* Writes a checkpoint of the session, and gives its state to another of the same config. */
+static inline void session_save(struct session *session, const char *path)
+{
+    struct run_result result = {0};
+    struct status status = {0};
+    cr_assert(checkpoint_write(path, &session->trainer, &result, &status), "%s", status.message);
+}
+
+static inline void session_restore(struct session *session, const char *path)
+{
+    struct checkpoint checkpoint;
+    struct status status = {0};
+    cr_assert(checkpoint_read(&checkpoint, path, &status), "%s", status.message);
+    cr_assert(checkpoint_restore(&checkpoint, &session->trainer, &status), "%s", status.message);
+    checkpoint_free(&checkpoint);
 }
 
 /* What the ops of a step or an evaluation read and wrote, in host order; freed with free(). */

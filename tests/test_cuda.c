@@ -355,22 +355,6 @@ static struct session *open_deterministic(enum device device)
     return session_open_on(resumed, create(options), 1);
 }
 
-static void save(struct session *session, const char *path)
-{
-    struct run_result result = {0};
-    struct status status = {0};
-    cr_assert(checkpoint_write(path, &session->trainer, &result, &status), "%s", status.message);
-}
-
-static void restore(struct session *session, const char *path)
-{
-    struct checkpoint checkpoint;
-    struct status status = {0};
-    cr_assert(checkpoint_read(&checkpoint, path, &status), "%s", status.message);
-    cr_assert(checkpoint_restore(&checkpoint, &session->trainer, &status), "%s", status.message);
-    checkpoint_free(&checkpoint);
-}
-
 static bool same_files(const char *a, const char *b)
 {
     size_t a_size, b_size;
@@ -387,13 +371,13 @@ Test(cuda, a_run_goes_on_to_the_bit, .timeout = 600, .init = enter_folder, .fini
     struct session *whole = open_deterministic(DEVICE_CUDA), *second = open_deterministic(DEVICE_CUDA);
     struct session *host = open_deterministic(DEVICE_CPU);
     for (int i = 0; i < 3; i++) trainer_step(&whole->trainer);
-    save(whole, "cuda");
-    restore(host, "cuda");
-    save(host, "cpu");
+    session_save(whole, "cuda");
+    session_restore(host, "cuda");
+    session_save(host, "cpu");
     cr_expect(same_files("cuda", "cpu"), "a checkpoint of CUDA changes on the CPU");
-    restore(second, "cpu");
+    session_restore(second, "cpu");
     for (int i = 0; i < 3; i++) trainer_step(&whole->trainer), trainer_step(&second->trainer);
-    save(whole, "whole"), save(second, "resumed");
+    session_save(whole, "whole"), session_save(second, "resumed");
     cr_expect(same_files("whole", "resumed"), "a run that goes on differs");
     session_close(whole), session_close(second), session_close(host);
 }

@@ -150,22 +150,6 @@ Test(cuda_bf16, gradients_are_read_as_they_are, .timeout = 600)
     }
 }
 
-static void save(struct session *session, const char *path)
-{
-    struct run_result result = {0};
-    struct status status = {0};
-    cr_assert(checkpoint_write(path, &session->trainer, &result, &status), "%s", status.message);
-}
-
-static void restore(struct session *session, const char *path)
-{
-    struct checkpoint checkpoint;
-    struct status status = {0};
-    cr_assert(checkpoint_read(&checkpoint, path, &status), "%s", status.message);
-    cr_assert(checkpoint_restore(&checkpoint, &session->trainer, &status), "%s", status.message);
-    checkpoint_free(&checkpoint);
-}
-
 /* Weights that come from elsewhere are copied before the next step, whatever was there, and so is the moving average
  * before an evaluation. */
 Test(cuda_bf16, a_run_goes_on_to_the_bit, .timeout = 600, .init = enter_folder, .fini = leave_folder)
@@ -174,10 +158,10 @@ Test(cuda_bf16, a_run_goes_on_to_the_bit, .timeout = 600, .init = enter_folder, 
     need_cuda();
     struct session *whole = open_text(text), *second = open_text(text);
     for (int step = 0; step < 2; step++) trainer_step(&whole->trainer);
-    save(whole, "half");
+    session_save(whole, "half");
     for (int step = 0; step < 4; step++) trainer_step(&second->trainer);
     trainer_evaluate(&second->trainer, &second->trainer.test_set);
-    restore(second, "half");
+    session_restore(second, "half");
     double loss = trainer_evaluate(&whole->trainer, &whole->trainer.test_set).loss;
     cr_expect_eq(trainer_evaluate(&second->trainer, &second->trainer.test_set).loss, loss);
     for (int step = 0; step < 2; step++) {

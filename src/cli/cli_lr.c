@@ -175,9 +175,10 @@ const struct cli_command cli_lr = {
     .summary = "Suggest a learning rate for CONFIG, and draw how the loss depends on it.",
     .description =
         "Trains CONFIG's network for N steps, each at a higher rate than the one before it, and stops where the loss "
-        "grows to four times the lowest. The suggested rate is that at which the smoothed loss falls fastest, over an eighth of the range; where the "
-        "loss is lowest, steps are nearly too long already. Schedules (warm-up above all) and long "
-        "trainings may want half of it or twice as much. Nothing of the training is kept. The loss of each batch is in BASE.csv.",
+        "grows to four times the lowest. The suggested rate is that at which the smoothed loss falls fastest, over an "
+        "eighth of the range; where the loss is lowest, steps are nearly too long already. Schedules (warm-up above "
+        "all) and long trainings may want half of it or twice as much. Nothing of the training is kept. The loss of "
+        "each batch is in BASE.csv.",
     .operands = operands,
     .options = options,
     .examples = examples,

@@ -21,8 +21,6 @@ struct optimizer_slot {
 struct optimizer {
     enum optimizer_kind kind;
     struct optimizer_params params;
-    double
-        rest_rate; /* learning rate of the parameters that a `matrix` optimizer leaves to another, over that of the others */
     struct network *network;
     int slot_count;
     struct optimizer_slot *slots; /* one per parameter, in the order of the arenas */
