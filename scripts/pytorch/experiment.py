@@ -2,18 +2,23 @@
 
 import configparser
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Layer:
-    """kind: conv2d, max-pool, average-pool, linear, batchnorm, activation, dropout or flatten."""
+    """kind: conv2d, max-pool, average-pool, global-pool, linear, batchnorm, activation, dropout, flatten or add."""
 
     kind: str
     size: int = 0  # channels of a convolution, units of a linear layer
     kernel: int = 1
     stride: int = 1
     padding: int = 0
+    bias: bool = True  # of a convolution
+    sources: tuple = ()  # places of the layers that it reads, INPUT for the network's input; (): the layer before it
+
+
+INPUT = -1
 
 
 class Experiment:
@@ -38,30 +43,79 @@ class Experiment:
 
     def layers(self):
         """Those of src/nn/model.c, in order, down to the one that gives the classes."""
-        layers, block = [], self.block()
+        layers, shape = [], tuple(self.count("bench", key) for key in ("channels", "height", "width"))
         if self.text("model", "kind") == "convnet":
-            for entry in self.words("model", "features"):
-                layer = feature(entry)
-                layers.append(layer)
-                if layer.kind == "conv2d":
-                    layers += block
+            for entry in split_features(self.text("model", "features")):
+                shape = self.add_feature(layers, entry, shape)
         layers.append(Layer("flatten"))
         for units in self.words("model", "hidden"):
-            layers += [Layer("linear", int(units)), *block]
+            layers += [Layer("linear", int(units)), *self.block()]
         return [*layers, Layer("linear", self.count("bench", "classes"))]
 
-    def block(self):
+    def block(self, activated=True):
         """What follows each convolution and hidden linear layer."""
         there = {
             "batchnorm": self.text("model", "batchnorm") != "none",
-            "activation": True,
+            "activation": activated,
             "dropout": self.number("model", "dropout") > 0,
         }
         return [Layer(part) for part in self.words("model", "block") if there[part]]
 
+    def add_feature(self, layers, entry, shape):
+        """Adds what an entry of model.features stands for, behind a shape (C,H,W). Returns the shape after it."""
+        block = re.fullmatch(r"\((.*)\)\+(?:\s*x\s*(\d+))?", entry)
+        if block:
+            convolutions = [feature(text.strip()) for text in block[1].split(",")]
+            for repeat in range(int(block[2] or 1)):
+                repeated = [replace(conv, stride=1) if repeat else conv for conv in convolutions]
+                shape = self.add_residual_block(layers, repeated, shape)
+            return shape
+        layer = feature(entry)
+        if layer.kind == "conv2d":
+            self.add_convolution(layers, layer, self.block())
+        else:
+            layers.append(layer)
+        return shape_after(layer, shape)
+
+    def add_convolution(self, layers, conv, following):
+        """Adds a convolution and the layers behind it."""
+        normalized = following[:1] == [Layer("batchnorm")]
+        bias = {"true": True, "false": False, "auto": not normalized}[self.text("model", "conv_bias")]
+        layers += [replace(conv, bias=bias), *following]
+
+    def add_residual_block(self, layers, convolutions, shape):
+        """Where the block changes the shape, the sum reads the input through a 1x1 convolution."""
+        x = shortcut = len(layers) - 1 if layers else INPUT
+        after, stride = shape, 1
+        for conv in convolutions:
+            after, stride = shape_after(conv, after), stride * conv.stride
+        if after != shape:
+            normalized = [Layer("batchnorm")] if self.text("model", "batchnorm") != "none" else []
+            self.add_convolution(layers, Layer("conv2d", after[0], 1, stride, sources=(x,)), normalized)
+            shortcut = len(layers) - 1
+        first, last = convolutions[0], len(convolutions) - 1
+        for place, conv in enumerate([replace(first, sources=(x,)), *convolutions[1:]]):
+            self.add_convolution(layers, conv, self.block(activated=place < last))
+        layers += [Layer("add", sources=(len(layers) - 1, shortcut)), Layer("activation")]
+        return after
+
+
+def split_features(text):
+    """The entries: at each comma outside of parentheses."""
+    return [entry for entry in (part.strip() for part in re.split(r",(?![^(]*\))", text)) if entry]
+
+
+def shape_after(layer, shape):
+    if layer.kind == "global-pool":
+        return shape[0], 1, 1
+    channels = layer.size if layer.kind == "conv2d" else shape[0]
+    return channels, *((size + 2 * layer.padding - layer.kernel) // layer.stride + 1 for size in shape[1:])
+
 
 def feature(entry):
-    """An entry of model.features; `trainer keys` tells what it may be and the defaults."""
+    """A convolution or a pool of model.features; `trainer keys` tells what it may be and the defaults."""
+    if entry == "G":
+        return Layer("global-pool")
     match = re.fullmatch(r"(?:(\d+)(?:k(\d+))?|([MA])(\d+)?)(?:s(\d+))?(?:p(\d+))?", entry)
     if not match:
         raise ValueError(f'model.features: "{entry}" is not known to this script')

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from experiment import Layer
+from experiment import INPUT, Layer
 
 WARM_UP_STEPS = 3
 TRIAL_STEPS = 7
@@ -87,23 +87,54 @@ def normalization(pixels, kind):
     return offset, scale
 
 
+class Add(nn.Module):
+    """The sum, written over the first of the two, which nothing else reads."""
+
+    def forward(self, a, b):
+        return a.add_(b)
+
+
+class Graph(nn.Module):
+    """Layers that read those that they name, and none other than the layer before them where they name none."""
+
+    def __init__(self, modules, sources):
+        super().__init__()
+        self.layers, self.sources = nn.ModuleList(modules), sources
+        self.kept = {source for named in sources for source in named}
+
+    def forward(self, x):
+        outputs = {INPUT: x}
+        for place, (layer, sources) in enumerate(zip(self.layers, self.sources)):
+            x = layer(*[outputs[source] for source in sources]) if sources else layer(x)
+            if place in self.kept:
+                outputs[place] = x
+        return x
+
+
 def make_model(experiment):
+    """A network without branches is an nn.Sequential."""
     shape = [experiment.count("bench", key) for key in ("channels", "height", "width")]
-    modules, x = [], torch.zeros(2, *shape)
-    for layer in experiment.layers():
-        modules.append(make_module(experiment, layer, x))
-        x = modules[-1].eval()(x)
-    return nn.Sequential(*modules).train()
+    layers, modules, outputs = experiment.layers(), [], {INPUT: torch.zeros(2, *shape)}
+    for place, layer in enumerate(layers):
+        inputs = [outputs[source].clone() for source in layer.sources or (place - 1,)]
+        modules.append(make_module(experiment, layer, inputs[0]))
+        outputs[place] = modules[-1].eval()(*inputs)
+    sources = [layer.sources for layer in layers]
+    return (Graph(modules, sources) if any(sources) else nn.Sequential(*modules)).train()
 
 
 def make_module(experiment, layer: Layer, x):
     channels, window = x.shape[1], (layer.kernel, layer.stride, layer.padding)
     if layer.kind == "conv2d":
-        return nn.Conv2d(channels, layer.size, *window)
+        return nn.Conv2d(channels, layer.size, *window, bias=layer.bias)
     if layer.kind == "max-pool":
         return nn.MaxPool2d(*window)
     if layer.kind == "average-pool":
         return nn.AvgPool2d(*window)
+    if layer.kind == "global-pool":
+        return nn.AdaptiveAvgPool2d(1)
+    if layer.kind == "add":
+        return Add()
     if layer.kind == "linear":
         return nn.Linear(channels, layer.size)
     if layer.kind == "batchnorm":

@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(SOURCE / "scripts" / "pytorch"))
 
 import compare  # noqa: E402
-from experiment import Experiment, Layer, feature  # noqa: E402
+from experiment import INPUT, Experiment, Layer, feature, shape_after, split_features  # noqa: E402
 
 
 def bench(config, *settings):
@@ -31,22 +31,28 @@ def bench(config, *settings):
 def useful_taps(size, layer):
     outputs = (size + 2 * layer.padding - layer.kernel) // layer.stride + 1
     starts = [i * layer.stride - layer.padding for i in range(outputs)]
-    return outputs, sum(0 <= start + k < size for start in starts for k in range(layer.kernel))
+    return sum(0 <= start + k < size for start in starts for k in range(layer.kernel))
 
 
 def flops(experiment):
     """Of every convolution and linear layer forward, as the network that this side builds has them."""
-    channels, size = experiment.count("bench", "channels"), experiment.count("bench", "height")
+    shapes = {INPUT: tuple(experiment.count("bench", key) for key in ("channels", "height", "width"))}
     batch, found = experiment.count("bench", "train_batch"), []
-    for layer in experiment.layers():
-        outputs, taps = useful_taps(size, layer)
+    for place, layer in enumerate(experiment.layers()):
+        read = [shapes[source] for source in layer.sources or (place - 1,)]
+        channels, height, width = read[0]
+        shapes[place] = read[0]
+        if layer.kind == "add" and read[0] != read[1]:
+            raise ValueError(f"a sum of {read[0]} and {read[1]}")
         if layer.kind == "flatten":
-            channels, size = channels * size * size, 1
-        elif layer.kind in ("conv2d", "linear"):
-            taps = taps if layer.kind == "conv2d" else 1
-            found.append(2 * taps * taps * channels * layer.size * batch)
-            channels = layer.size
-        size = outputs if layer.kind in ("conv2d", "max-pool", "average-pool") else size
+            shapes[place] = (channels * height * width, 1, 1)
+        elif layer.kind == "linear":
+            found.append(2 * channels * layer.size * batch)
+            shapes[place] = (layer.size, 1, 1)
+        elif layer.kind == "conv2d":
+            found.append(2 * useful_taps(height, layer) * useful_taps(width, layer) * channels * layer.size * batch)
+        if layer.kind in ("conv2d", "max-pool", "average-pool", "global-pool"):
+            shapes[place] = shape_after(layer, read[0])
     return found
 
 
@@ -57,18 +63,43 @@ class TheSameNetwork(unittest.TestCase):
         self.assertEqual(feature("8p0"), Layer("conv2d", 8, 3, 1, 0))
         self.assertEqual(feature("M"), Layer("max-pool", 0, 3, 2, 1))
         self.assertEqual(feature("M2"), Layer("max-pool", 0, 2, 2, 0))
+        self.assertEqual(feature("G"), Layer("global-pool"))
         self.assertEqual(feature("A"), Layer("average-pool", 0, 1, 1, 0))
         self.assertEqual(feature("A4s2p1"), Layer("average-pool", 0, 4, 2, 1))
         with self.assertRaisesRegex(ValueError, '"X9"'):
             feature("X9")
 
+    def test_entries(self):
+        self.assertEqual(split_features("16, (16, 16)+ x3,M2,(8)+"), ["16", "(16, 16)+ x3", "M2", "(8)+"])
+
     def test_layers_do_the_same_work(self):
-        for config, settings in (("mlp_best", ()), ("convnet", ("model.features=5, M, 4k5s2p0, A2", "model.hidden=9"))):
+        blocks = "model.features=6k7s2, M, (6, 6)+ x2, (8s2, 4k1, 8)+ x2, A2, (8)+, G"
+        for config, settings in (("mlp_best", ()), ("convnet", ("model.features=5, M, 4k5s2p0, A2", "model.hidden=9")),
+                                 ("resnet20", (blocks,)), ("resnet20", (blocks, "model.batchnorm=none"))):
             with self.subTest(config=config):
                 experiment = bench(config, "train.batch_size=3", *settings)
                 parts = [s for s in experiment.keys.sections() if s.startswith("part ")]
                 counted = [experiment.number(part, "forward_flops") for part in parts]
                 self.assertEqual(flops(experiment), [count for count in counted if count > 0])
+
+    def test_residual_blocks(self):
+        experiment = bench("resnet20", "train.batch_size=1", "model.features=(3)+, (4s2)+", "model.hidden=")
+        layers = experiment.layers()
+        self.assertEqual([layer.kind for layer in layers],
+                         ["conv2d", "batchnorm", "add", "activation", *["conv2d", "batchnorm"] * 2, "add", "activation",
+                          "flatten", "linear"])  # fmt: skip
+        self.assertEqual(layers[0], Layer("conv2d", 3, 3, 1, 1, False, (INPUT,)))
+        self.assertEqual(layers[2].sources, (1, INPUT))
+        self.assertEqual(layers[4], Layer("conv2d", 4, 1, 2, 0, False, (3,)))
+        self.assertEqual(layers[6], Layer("conv2d", 4, 3, 2, 1, False, (3,)))
+        self.assertEqual(layers[8].sources, (7, 5))
+
+    def test_biases(self):
+        for setting, expected in (("true", True), ("false", False), ("auto", False)):
+            experiment = bench("resnet20", "train.batch_size=1", "model.features=3, G", f"model.conv_bias={setting}")
+            self.assertIs(experiment.layers()[0].bias, expected)
+        experiment = bench("resnet20", "train.batch_size=1", "model.features=3, G", "model.block=activation, batchnorm, dropout")
+        self.assertIs(experiment.layers()[0].bias, True)
 
     def test_blocks_follow_the_config(self):
         experiment = bench("mlp_best", "train.batch_size=2", "model.hidden=3")
