@@ -121,7 +121,9 @@ static void read_device(struct cuda_backend *cuda)
     CUDA_CHECK(cudaDeviceGetPCIBusId(cuda->base.pci_bus_id, sizeof cuda->base.pci_bus_id, index));
     cuda->multiprocessors = device.multiProcessorCount;
     cuda->most_cluster = device.major >= CLUSTERS_SINCE ? LARGEST_CLUSTER : 1;
-    cuda->base.memory_bytes = (int64_t)device.totalGlobalMem;
+    size_t left = 0, total = 0;
+    CUDA_CHECK(cudaMemGetInfo(&left, &total));
+    cuda->base.memory_bytes = (int64_t)left; /* other processes have the rest */
     snprintf(cuda->base.description, sizeof cuda->base.description, "cuda, %.100s (sm_%d%d), %s%s%s", device.name,
              device.major, device.minor, precision_name(cuda->options.precision),
              cuda->options.deterministic ? ", deterministic" : "", cuda->options.eager ? ", not recorded" : "");
@@ -175,6 +177,7 @@ struct cuda_backend *cuda_backend_begin(const struct backend_options *options, s
     cuda->base.scalar_size = sizeof(float);
     cuda->base.activation_size = cuda->type == CUDA_BF16 ? 2 : sizeof(float);
     cuda->base.counts_launches = true;
+    cuda->base.evaluation_batch = CUDA_EVALUATION_BATCH;
     cuda->workspace_bytes = options->workspace_bytes ? (size_t)options->workspace_bytes : CUDA_WORKSPACE_BYTES;
     return cuda;
 }

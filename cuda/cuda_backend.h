@@ -12,7 +12,11 @@
 #include "cuda_kernels.h"
 #include "util/check.h"
 
-enum { CUDA_MAX_GRAPHS = 16, CUDA_WORKSPACE_BYTES = 256 << 20 /* where the options do not say */ };
+enum {
+    CUDA_MAX_GRAPHS = 16,
+    CUDA_WORKSPACE_BYTES = 256 << 20, /* where the options do not say */
+    CUDA_EVALUATION_BATCH = 2000,     /* images of 32x32 that fill a GPU; divides the sets of CIFAR-10 and MNIST */
+};
 
 /* A body that backend_table.run knows. It first runs as it is, is then recorded, and from then on replayed. */
 struct cuda_recording {

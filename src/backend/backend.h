@@ -322,14 +322,15 @@ struct backend {
     const struct op_function *functions; /* by kind (OP_KINDS in op.h), each with `run` where it is computed */
     size_t scalar_size;                  /* bytes of an element of a filter or vector, of its gradient or its moments */
     size_t activation_size;              /* bytes of an element of an activation or its gradient */
-    int64_t memory_bytes;  /* the device's memory, as far as the process may use it; alloc gives nothing larger */
-    int64_t allocated;     /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
-    char pci_bus_id[32];   /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
-    char identity[384];    /* device, driver and libraries, where a device is tested before it is used; else "" */
-    bool in_self_test;     /* its cases run, whose convolutions are none of the user's */
-    bool fuse;             /* as in the options */
-    bool counts_launches;  /* operations are started one by one on a device: a listing tells how many starts */
-    char description[256]; /* for people: device, threads, instruction set, precision; why `auto` chose it */
+    int64_t memory_bytes;     /* the device's memory, as far as the process may use it; alloc gives nothing larger */
+    int64_t allocated;        /* bytes of it that alloc, plans and data sets hold (CUDA: that they took so far) */
+    int64_t evaluation_batch; /* samples in a batch of an evaluation that keep the device busy; 0: it has no wish */
+    char pci_bus_id[32];      /* address of the GPU that computes, "0000:0A:00.0"; "" where none does */
+    char identity[384];       /* device, driver and libraries, where a device is tested before it is used; else "" */
+    bool in_self_test;        /* its cases run, whose convolutions are none of the user's */
+    bool fuse;                /* as in the options */
+    bool counts_launches;     /* operations are started one by one on a device: a listing tells how many starts */
+    char description[256];    /* for people: device, threads, instruction set, precision; why `auto` chose it */
 };
 
 /* Creates the backend that the options name. A device or precision that this build or machine does not have is a

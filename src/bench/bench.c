@@ -202,6 +202,17 @@ static int64_t train_count(struct shape image, int64_t batch_size)
     return count > 2 * batch_size ? count : 2 * batch_size;
 }
 
+/* Images of the test set: some batches, fewer where they are large. */
+static int64_t test_count(const struct experiment *experiment, struct dataset_description format,
+                          const struct backend *backend)
+{
+    int64_t fitting = IMAGE_BYTES / (format.channels * format.height * format.width);
+    int64_t count = EVALUATION_BATCHES * evaluation_batch_from_experiment(experiment, format, backend);
+    int64_t least = EVALUATION_BATCHES * experiment_evaluation_batch(experiment);
+    if (count > fitting) count = fitting;
+    return count > least ? count : least;
+}
+
 static void measure(struct bench_result *result, struct trainer *trainer, int steps, bool ops)
 {
     trainer->step = trainer->batches_per_epoch; /* the first epoch may be in file order, no later one is */
@@ -224,8 +235,9 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
     struct backend *backend;
     if (!backend_from_experiment(&backend, experiment, status)) return false;
     snprintf(result->backend, sizeof result->backend, "%s", backend->description);
+    const struct dataset_description format = {image.c, image.h, image.w, classes};
     dataset_noise(&dataset, image, classes, train_count(image, experiment->train.batch_size),
-                  EVALUATION_BATCHES * experiment_evaluation_batch(experiment), experiment->data.normalization,
+                  test_count(experiment, format, backend), experiment->data.normalization,
                   (uint64_t)experiment->experiment.seed);
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
     bool good = trainer_create(trainer, experiment, &dataset, backend, status);

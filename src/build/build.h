@@ -53,6 +53,13 @@ bool network_from_experiment(struct network **network, const struct experiment *
                              struct dataset_description format, struct backend *backend, int64_t batch,
                              struct status *status);
 
+/* Returns the most samples of one evaluation batch, for images of that format: train.eval_batch_size. Where that is 0,
+ * experiment_evaluation_batch, or as many as the backend wishes (evaluation_batch of struct backend), halved until a
+ * network for such a batch takes no more than half of its memory. A network that normalises by the batch at hand keeps its
+ * batches on every backend. */
+int64_t evaluation_batch_from_experiment(const struct experiment *experiment, struct dataset_description format,
+                                         const struct backend *backend);
+
 /* Freezes the network's parameters and sets their learning rates, as model.freeze and optimizer.rates say. Call it before
  * the optimizer is created and a program of training is written. An error names the key and its place. */
 bool network_tune_from_experiment(struct network *network, const struct experiment *experiment, struct status *status);

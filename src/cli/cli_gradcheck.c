@@ -24,7 +24,9 @@ static void print_result(void *argument, const struct gradcheck_result *result)
 static bool check_network(const struct experiment *experiment, struct backend *backend, struct status *status)
 {
     struct network *network;
-    if (!cli_build_network(&network, experiment, backend, GRADCHECK_BATCH, status)) return false;
+    struct dataset_description format;
+    if (!cli_image_format(&format, experiment, status)) return false;
+    if (!cli_build_network(&network, experiment, format, backend, GRADCHECK_BATCH, status)) return false;
     if (!gradcheck_check_support(network, status)) {
         network_destroy(network);
         return false;

@@ -28,11 +28,9 @@ bool cli_network_create(struct network **network, const struct experiment *exper
     return true;
 }
 
-bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
-                       int64_t batch, struct status *status)
+bool cli_build_network(struct network **network, const struct experiment *experiment, struct dataset_description format,
+                       struct backend *backend, int64_t batch, struct status *status)
 {
-    struct dataset_description format;
-    if (!cli_image_format(&format, experiment, status)) return false;
     if (!cli_network_create(network, experiment, format, backend, batch, status)) return false;
     printf("%s: images of %" PRId64 "x%" PRId64 "x%" PRId64 ", %" PRId64 " classes\n\n", experiment->experiment.name,
            format.channels, format.height, format.width, format.classes);

@@ -231,9 +231,8 @@ bool cli_network_create(struct network **network, const struct experiment *exper
                         struct dataset_description format, struct backend *backend, int64_t batch,
                         struct status *status);
 
-/* Prints a line that names the experiment and its images, and creates the config's network for batches of up to `batch`
- * samples. The data's files may be missing. Destroy with network_destroy. */
-bool cli_build_network(struct network **network, const struct experiment *experiment, struct backend *backend,
-                       int64_t batch, struct status *status);
+/* Creates it too, and prints a line that names the experiment and its images. */
+bool cli_build_network(struct network **network, const struct experiment *experiment, struct dataset_description format,
+                       struct backend *backend, int64_t batch, struct status *status);
 
 #endif

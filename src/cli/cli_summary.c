@@ -6,7 +6,9 @@
 static bool print_network(const struct experiment *experiment, struct backend *backend, struct status *status)
 {
     struct network *network;
-    if (!cli_build_network(&network, experiment, backend, 1, status)) return false;
+    struct dataset_description format;
+    if (!cli_image_format(&format, experiment, status)) return false;
+    if (!cli_build_network(&network, experiment, format, backend, 1, status)) return false;
     bool good = network_tune_from_experiment(network, experiment, status);
     if (good) {
         network_print_summary(network, stdout);
@@ -19,13 +21,16 @@ static bool print_network(const struct experiment *experiment, struct backend *b
 static bool print_ops(const struct experiment *experiment, struct backend *backend, struct status *status)
 {
     struct network *network;
-    int64_t batch = experiment_evaluation_batch(experiment);
-    if (batch < experiment->train.batch_size) batch = experiment->train.batch_size;
-    if (!cli_build_network(&network, experiment, backend, batch, status)) return false;
+    struct dataset_description format;
+    if (!cli_image_format(&format, experiment, status)) return false;
+    int64_t evaluated = evaluation_batch_from_experiment(experiment, format, backend);
+    int64_t batch = experiment->train.batch_size;
+    if (batch < evaluated) batch = evaluated;
+    if (!cli_build_network(&network, experiment, format, backend, batch, status)) return false;
     bool good = network_tune_from_experiment(network, experiment, status);
     if (good) {
         printf("backend: %s\n\n", backend->description);
-        train_program_print(experiment, network, stdout);
+        train_program_print(experiment, network, evaluated, stdout);
     }
     network_destroy(network);
     return good;

@@ -190,8 +190,8 @@ void experiment_free(struct experiment *experiment);
  * is no shorter. Does nothing where train.epochs is 0. */
 bool experiment_count_steps(struct experiment *experiment, int64_t samples, struct status *status);
 
-/* Returns the samples of one evaluation batch: train.eval_batch_size, or where that is 0 enough to keep the kernels busy,
- * at little memory. */
+/* Returns the samples of one evaluation batch where the device has no wish (evaluation_batch_from_experiment):
+ * train.eval_batch_size, or where that is 0 enough to keep a CPU's kernels busy, at little memory. */
 int64_t experiment_evaluation_batch(const struct experiment *experiment);
 
 /* Writes every key with its value, in a form that experiment_load reads back to the same experiment. train.max_steps is

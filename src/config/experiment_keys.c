@@ -208,7 +208,9 @@ const struct experiment_key experiment_keys[] = {
              "by experiment.seed, or all where there are no more; off: none, and the training figures are running means over "
              "the batches since the last evaluation, as training saw them."},
     INTEGER(train, eval_batch_size, KEPT, VARIES, "0", 0, 1000000,
-            "Samples in a batch of an evaluation; 0: automatic (512 for an mlp, 128 for a convnet)."),
+            "Samples in a batch of an evaluation; 0: automatic (512 for an mlp, 128 for a convnet). A GPU then takes 2000, or fewer "
+            "where half of its free memory is too small for them; not with model.batchnorm_batch_stats_only, where batches "
+            "decide the figures."),
     INTEGER(train, patience, FREE, VARIES, "0", 0, 1000000000,
             "End the run after so many evaluations in a row without a better one, by the set of checkpoint.best_by; 0: off."),
     REAL(train, label_smoothing, KEPT, VARIES, "0", "Share of a label's weight that training spreads over all classes.",

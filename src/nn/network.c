@@ -54,8 +54,13 @@ static bool count_parameters(struct network *network, const struct layer *layer,
 
 enum { MIB = 1 << 20 };
 
-/* Adds the layer's share of the device's memory: parameters and gradients, activations, two gradients of the largest.
- * Fails where the device has less. */
+/* Parameters and gradients, activations, two gradients of the largest. */
+static int64_t bytes_of(const struct memory_need *need)
+{
+    return 2 * need->parameters + need->activations + 2 * need->largest;
+}
+
+/* Adds the layer's share of the device's memory. Fails where the device has less. */
 static bool count_bytes(const struct network *network, const struct layer *layer, struct memory_need *need,
                         struct status *status)
 {
@@ -67,7 +72,7 @@ static bool count_bytes(const struct network *network, const struct layer *layer
         const struct tensor *value = &layer->parameter[p].value;
         need->parameters += (int64_t)tensor_bytes(backend, value->kind, value->shape);
     }
-    int64_t total = 2 * need->parameters + need->activations + 2 * need->largest;
+    int64_t total = bytes_of(need);
     if (total <= backend->memory_bytes) return true;
     return layer_fail(
         layer, status,
@@ -92,9 +97,9 @@ static bool check_output(const struct network *network, struct status *status)
 }
 
 /* Every limit is checked on the logical shapes before a backend sees them. */
-static bool infer_layers(struct network *network, struct status *status)
+static bool infer_layers(struct network *network, struct memory_need *need, struct status *status)
 {
-    struct memory_need need = {0};
+    *need = (struct memory_need){0};
     int first_parameter = 0;
     for (int i = 0; i < network->layer_count; i++) {
         struct layer *layer = &network->layers[i];
@@ -102,7 +107,7 @@ static bool infer_layers(struct network *network, struct status *status)
         for (int k = 0; k < layer->sources.count; k++) layer->input[k] = shape_of(network, layer->sources.layer[k]);
         if (!layer->ops->infer_shape(layer, status) || !count_parameters(network, layer, status) ||
             !check_activation(layer, status) || !check_multiply_adds(layer, status) ||
-            !count_bytes(network, layer, &need, status))
+            !count_bytes(network, layer, need, status))
             return false;
         first_parameter += layer->parameter_count;
     }
@@ -275,33 +280,52 @@ int64_t network_group_multiply_adds(const struct network *network, struct layer_
     return sum;
 }
 
+/* Makes a network with layers and shapes, and no memory yet. */
+static struct network *begin(struct backend *backend, const struct layer_spec *specs, int count, struct shape input,
+                             uint64_t seed, struct memory_need *need, struct status *status)
+{
+    if (shape_count(input) > NETWORK_MAX_TENSOR) {
+        status_fail(status, STATUS_USAGE,
+                    "a batch of %s samples, %" PRId64 "x%" PRId64 "x%" PRId64
+                    " each, has more than the %s values that are possible",
+                    thousands_format(input.n).text, input.c, input.h, input.w,
+                    thousands_format(NETWORK_MAX_TENSOR).text);
+        return NULL;
+    }
+    struct network *begun = memory_alloc(1, sizeof *begun);
+    begun->backend = backend;
+    begun->layer_count = count;
+    begun->layers = memory_alloc((size_t)count, sizeof *begun->layers);
+    begun->input = input;
+    begun->max_batch = input.n;
+    if (create_layers(begun, specs, seed, status) && infer_layers(begun, need, status)) return begun;
+    network_destroy(begun);
+    return NULL;
+}
+
+bool network_fits(const struct backend *backend, const struct layer_spec *specs, int count, struct shape input,
+                  int64_t bytes)
+{
+    struct status status;
+    struct memory_need need;
+    struct backend view = *backend; /* which is asked for sizes alone */
+    struct network *begun = begin(&view, specs, count, input, 0, &need, &status);
+    network_destroy(begun);
+    return begun && bytes_of(&need) <= bytes;
+}
+
 bool network_build(struct network **network, struct backend *backend, const struct layer_spec *specs, int count,
                    enum loss_kind loss, struct shape input, uint64_t seed, struct status *status)
 {
     CHECK(count > 0);
     CHECK((specs[count - 1].kind == LAYER_SOFTMAX) == (loss == LOSS_SEPARATE));
-    *network = NULL;
-    if (shape_count(input) > NETWORK_MAX_TENSOR)
-        return status_fail(status, STATUS_USAGE,
-                           "a batch of %s samples, %" PRId64 "x%" PRId64 "x%" PRId64
-                           " each, has more than the %s values that are possible",
-                           thousands_format(input.n).text, input.c, input.h, input.w,
-                           thousands_format(NETWORK_MAX_TENSOR).text);
-    struct network *built = memory_alloc(1, sizeof *built);
-    built->backend = backend;
-    built->layer_count = count;
-    built->layers = memory_alloc((size_t)count, sizeof *built->layers);
+    struct memory_need need;
+    struct network *built = *network = begin(backend, specs, count, input, seed, &need, status);
+    if (!built) return false;
     built->loss = loss;
-    built->input = input;
-    built->max_batch = input.n;
-    if (!create_layers(built, specs, seed, status) || !infer_layers(built, status)) {
-        network_destroy(built);
-        return false;
-    }
     create_arenas(built);
     init_layers(built);
     find_groups(built);
-    *network = built;
     return true;
 }
 

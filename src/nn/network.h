@@ -58,6 +58,11 @@ bool network_build(struct network **network, struct backend *backend, const stru
                    enum loss_kind loss, struct shape input, uint64_t seed, struct status *status);
 void network_destroy(struct network *network); /* NULL is allowed */
 
+/* True where such a network is within the limits and takes at most so many bytes of the backend's memory, by an estimate
+ * that counts every activation: training takes about as much, and an evaluation less. */
+bool network_fits(const struct backend *backend, const struct layer_spec *specs, int count, struct shape input,
+                  int64_t bytes);
+
 /* The sums of the metrics since they were zeroed or written; reading waits for the device. */
 struct metrics network_metrics(const struct network *network);
 void network_set_metrics(const struct network *network, struct metrics sums);

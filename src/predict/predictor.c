@@ -28,12 +28,21 @@ static bool prepare(struct predictor *predictor, struct status *status)
     return true;
 }
 
+/* That of training's evaluations, but no more than the experiment's own where the values on the host would be many. */
+static int64_t choose_batch(const struct predictor *predictor, struct dataset_description format)
+{
+    const int64_t most = 1 << 25; /* 256 MiB of doubles */
+    int64_t batch = evaluation_batch_from_experiment(&predictor->experiment, format, predictor->backend);
+    int64_t own = experiment_evaluation_batch(&predictor->experiment);
+    return batch * format.channels * format.height * format.width <= most ? batch : own;
+}
+
 static bool build(struct predictor *predictor, const struct safetensors_file *file, struct status *status)
 {
     const struct checkpoint_input *input = &predictor->input;
     const struct experiment *experiment = &predictor->experiment;
-    int64_t batch = experiment_evaluation_batch(experiment);
     struct dataset_description format = {input->channels, input->height, input->width, input->classes};
+    int64_t batch = choose_batch(predictor, format);
     if (!network_from_experiment(&predictor->network, experiment, format, predictor->backend, batch, status))
         return false;
     size_t pixels = (size_t)(input->channels * input->height * input->width);

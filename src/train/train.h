@@ -57,6 +57,7 @@ struct trainer {
     struct read_ahead *ahead;  /* reads the coming batches of a mapped training set; NULL: nothing to read */
     int64_t epoch;             /* epoch of `order`; -1 before the first step */
     int64_t step;              /* steps done */
+    int64_t evaluation_batch;  /* most samples of an evaluation's batch */
     bool refresh;              /* the weights are not those that the last step left: the next one runs the once part */
 };
 

@@ -59,7 +59,7 @@ static void set_loss(const struct experiment *experiment, struct network *networ
     free(ones);
 }
 
-void train_program_print(const struct experiment *experiment, struct network *network, FILE *out)
+void train_program_print(const struct experiment *experiment, struct network *network, int64_t n, FILE *out)
 {
     set_loss(experiment, network);
     const struct optimizer_params params = optimizer_from_experiment(experiment);
@@ -68,7 +68,6 @@ void train_program_print(const struct experiment *experiment, struct network *ne
     optimizer_create(&optimizer, experiment->optimizer.name, &params, network);
     ema_create(&ema, experiment->train.ema_decay, network);
     struct network_program train = train_program_write(experiment, network, &optimizer, &ema);
-    int64_t n = experiment_evaluation_batch(experiment);
     struct network_program evaluate = train_program_write_evaluation(experiment, network, n);
     fprintf(out, "a training step, %lld images:\n", (long long)train.program->max_n);
     program_print(train.program, out);

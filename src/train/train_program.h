@@ -17,7 +17,7 @@ struct network_program train_program_write(const struct experiment *experiment, 
 struct network_program train_program_write_evaluation(const struct experiment *experiment,
                                                       const struct network *network, int64_t n);
 
-/* Prints both for people, as `trainer summary --ops` shows them; no data is needed. */
-void train_program_print(const struct experiment *experiment, struct network *network, FILE *out);
+/* Prints both for people, as `trainer summary --ops` shows them, with an evaluation of n samples; no data is needed. */
+void train_program_print(const struct experiment *experiment, struct network *network, int64_t n, FILE *out);
 
 #endif

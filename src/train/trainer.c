@@ -14,9 +14,10 @@
 #include "util/memory.h"
 #include "util/rng.h"
 
-static int64_t evaluation_batch_size(const struct experiment *experiment, int64_t count)
+/* Of a set of so many samples. */
+static int64_t evaluation_batch_size(const struct trainer *trainer, int64_t count)
 {
-    int64_t size = experiment_evaluation_batch(experiment);
+    int64_t size = trainer->evaluation_batch;
     return size < count ? size : count;
 }
 
@@ -30,11 +31,11 @@ static bool build_network(struct trainer *trainer, struct status *status)
     const struct experiment *experiment = trainer->experiment;
     const struct dataset *dataset = trainer->dataset;
     const struct image_set *sets[] = {&dataset->train, &dataset->validation, &dataset->test};
+    const struct dataset_description format = dataset_description_of(dataset);
     int64_t batch = experiment->train.batch_size;
-    for (int i = 0; i < 3; i++) batch = max_of(batch, evaluation_batch_size(experiment, sets[i]->count));
-    if (!network_from_experiment(&trainer->network, experiment, dataset_description_of(dataset), trainer->backend,
-                                 batch, status))
-        return false;
+    trainer->evaluation_batch = evaluation_batch_from_experiment(experiment, format, trainer->backend);
+    for (int i = 0; i < 3; i++) batch = max_of(batch, evaluation_batch_size(trainer, sets[i]->count));
+    if (!network_from_experiment(&trainer->network, experiment, format, trainer->backend, batch, status)) return false;
     if (!network_tune_from_experiment(trainer->network, experiment, status)) return false;
     trainer->network->labels_mixed = augment_mixes(&trainer->augment);
     double *weights = class_weights_create(experiment, dataset);
@@ -47,7 +48,7 @@ static bool build_network(struct trainer *trainer, struct status *status)
 static void cover_set(const struct trainer *trainer, struct evaluation_set *set, const char *name,
                       struct device_dataset *data, int64_t count)
 {
-    int64_t size = evaluation_batch_size(trainer->experiment, count);
+    int64_t size = evaluation_batch_size(trainer, count);
     set->name = name;
     set->count = count;
     set->data = data;

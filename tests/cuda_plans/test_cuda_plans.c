@@ -118,10 +118,11 @@ static bool add_config(struct task_list *list, const char *path, struct backend 
     if (!experiment_load(&experiment, path, NULL, 0, status)) return false;
     if (experiment.data.dataset == DATASET_FOLDER) /* its pictures, which would tell, are the user's */
         experiment.data.channels = DATA_CHANNELS_COLOUR, experiment.data.classes = 2;
-    int64_t train = experiment.train.batch_size, evaluate = experiment_evaluation_batch(&experiment);
-    bool built =
-        description_from_experiment(&format, &experiment, &missing, status) &&
-        network_from_experiment(&network, &experiment, format, backend, train > evaluate ? train : evaluate, status);
+    bool described = description_from_experiment(&format, &experiment, &missing, status);
+    int64_t train = experiment.train.batch_size;
+    int64_t evaluate = described ? evaluation_batch_from_experiment(&experiment, format, backend) : 0;
+    bool built = described && network_from_experiment(&network, &experiment, format, backend,
+                                                      train > evaluate ? train : evaluate, status);
     if (built) {
         add_mode(list, path, network, LAYER_TRAIN, train);
         add_mode(list, path, network, LAYER_EVALUATE, evaluate);
@@ -137,8 +138,9 @@ static struct task_list read_configs(const char *folder)
     struct task_list list = {0};
     struct status status = {0};
     struct backend *backend;
-    const struct backend_options options = {.device = DEVICE_CPU, .threads = 1, .fuse = true};
-    bool good = backend_create(&backend, &options, &status);
+    const struct backend_options options = {.device = DEVICE_CUDA, .listing = true};
+    bool good = cuda_listing_create(&backend, &options, &status);
+    if (good) backend->fuse = true;
     DIR *entries = good ? opendir(folder) : NULL;
     for (const struct dirent *entry; entries && good && (entry = readdir(entries));) {
         const char *end = strrchr(entry->d_name, '.');
