@@ -217,15 +217,22 @@ Test(experiment, a_file_name_that_cannot_be_a_name_is_made_fit)
     }
 }
 
+static bool same_window(struct window a, struct window b)
+{
+    return a.kernel == b.kernel && a.stride == b.stride && a.padding == b.padding;
+}
+
 static void expect_features(const struct feature_list *found, const struct feature *expected, int64_t count)
 {
     cr_assert_eq(found->count, count);
     for (int64_t i = 0; i < count; i++) {
         struct feature x = found->value[i], y = expected[i];
-        cr_expect(x.kind == y.kind && x.channels == y.channels && x.window.kernel == y.window.kernel &&
-                      x.window.stride == y.window.stride && x.window.padding == y.window.padding &&
+        cr_expect(x.kind == y.kind && x.channels == y.channels && same_window(x.window, y.window) &&
                       x.block == y.block && x.repeats == y.repeats,
                   "feature %" PRId64, i + 1);
+        cr_expect(x.pool.present == y.pool.present && x.pool.kind == y.pool.kind &&
+                      same_window(x.pool.window, y.pool.window),
+                  "the pool of feature %" PRId64, i + 1);
     }
 }
 
@@ -233,11 +240,16 @@ Test(experiment, features_have_the_documented_defaults)
 {
     const char *overrides[] = {"model.kind=convnet", "model.features=7, 7k1, 7k5s2, 7k5s2p3, M, M2, M4s3p2, A, A4, G"};
     const struct feature expected[] = {
-        {FEATURE_CONV, 7, {3, 1, 1}, 0, 0},         {FEATURE_CONV, 7, {1, 1, 0}, 0, 0},
-        {FEATURE_CONV, 7, {5, 2, 2}, 0, 0},         {FEATURE_CONV, 7, {5, 2, 3}, 0, 0},
-        {FEATURE_MAX_POOL, 0, {3, 2, 1}, 0, 0},     {FEATURE_MAX_POOL, 0, {2, 2, 0}, 0, 0},
-        {FEATURE_MAX_POOL, 0, {4, 3, 2}, 0, 0},     {FEATURE_AVERAGE_POOL, 0, {1, 1, 0}, 0, 0},
-        {FEATURE_AVERAGE_POOL, 0, {4, 4, 0}, 0, 0}, {FEATURE_GLOBAL_POOL, 0, {0, 0, 0}, 0, 0},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {3, 1, 1}},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {1, 1, 0}},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {5, 2, 2}},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {5, 2, 3}},
+        {.kind = FEATURE_MAX_POOL, .channels = 0, .window = {3, 2, 1}},
+        {.kind = FEATURE_MAX_POOL, .channels = 0, .window = {2, 2, 0}},
+        {.kind = FEATURE_MAX_POOL, .channels = 0, .window = {4, 3, 2}},
+        {.kind = FEATURE_AVERAGE_POOL, .channels = 0, .window = {1, 1, 0}},
+        {.kind = FEATURE_AVERAGE_POOL, .channels = 0, .window = {4, 4, 0}},
+        {.kind = FEATURE_GLOBAL_POOL, .channels = 0, .window = {0, 0, 0}},
     };
     struct experiment experiment = load_overrides(overrides, 2);
     expect_features(&experiment.model.features, expected, 10);
@@ -248,8 +260,12 @@ Test(experiment, residual_blocks_among_the_features)
 {
     const char *overrides[] = {"model.kind=convnet", "model.features=9,( 8k1 ,8s2, 16k1 )+  x4, (16)+, (16p0)+x1"};
     const struct feature expected[] = {
-        {FEATURE_CONV, 9, {3, 1, 1}, 0, 0},  {FEATURE_CONV, 8, {1, 1, 0}, 3, 4},  {FEATURE_CONV, 8, {3, 2, 1}, 0, 0},
-        {FEATURE_CONV, 16, {1, 1, 0}, 0, 0}, {FEATURE_CONV, 16, {3, 1, 1}, 1, 1}, {FEATURE_CONV, 16, {3, 1, 0}, 1, 1},
+        {.kind = FEATURE_CONV, .channels = 9, .window = {3, 1, 1}},
+        {.kind = FEATURE_CONV, .channels = 8, .window = {1, 1, 0}, .block = 3, .repeats = 4},
+        {.kind = FEATURE_CONV, .channels = 8, .window = {3, 2, 1}},
+        {.kind = FEATURE_CONV, .channels = 16, .window = {1, 1, 0}},
+        {.kind = FEATURE_CONV, .channels = 16, .window = {3, 1, 1}, .block = 1, .repeats = 1},
+        {.kind = FEATURE_CONV, .channels = 16, .window = {3, 1, 0}, .block = 1, .repeats = 1},
     };
     struct experiment experiment = load_overrides(overrides, 2);
     struct feature_counts counts = features_count(&experiment.model.features);
@@ -258,6 +274,22 @@ Test(experiment, residual_blocks_among_the_features)
     cr_expect(counts.convolutions == 15 && counts.blocks == 6);
     features_format(&experiment.model.features, text, sizeof text);
     cr_expect_str_eq(text, "9, (8k1, 8s2, 16k1)+ x4, (16)+, (16p0)+");
+    experiment_free(&experiment);
+}
+
+Test(experiment, a_convolution_with_a_pool_of_its_own)
+{
+    const char *overrides[] = {"model.kind=convnet", "model.features=8M2, 9k5s2p1M , 7A4s3p2"};
+    const struct feature expected[] = {
+        {.kind = FEATURE_CONV, .channels = 8, .window = {3, 1, 1}, .pool = {true, FEATURE_MAX_POOL, {2, 2, 0}}},
+        {.kind = FEATURE_CONV, .channels = 9, .window = {5, 2, 1}, .pool = {true, FEATURE_MAX_POOL, {3, 2, 1}}},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {3, 1, 1}, .pool = {true, FEATURE_AVERAGE_POOL, {4, 3, 2}}},
+    };
+    struct experiment experiment = load_overrides(overrides, 2);
+    char text[VALUE_TEXT_SIZE];
+    expect_features(&experiment.model.features, expected, 3);
+    features_format(&experiment.model.features, text, sizeof text);
+    cr_expect_str_eq(text, "8M2, 9k5s2p1M, 7A4s3p2");
     experiment_free(&experiment);
 }
 

@@ -96,6 +96,22 @@ Test(residual, blocks_are_numbered_through)
     expect_layers("[model]\nkind = convnet\nfeatures = (3)+, M, (3)+, G\n", layers, 9);
 }
 
+/* A pool that is written to its convolution comes before the layers of the block. */
+Test(residual, a_pool_of_its_own_comes_before_the_block)
+{
+    const struct expected layers[] = {{CONV},
+                                      {LAYER_POOL, NULL, NULL, NULL},
+                                      {NORM},
+                                      {RELU},
+                                      {CONV},
+                                      {NORM},
+                                      {RELU},
+                                      {LAYER_POOL, NULL, NULL, NULL},
+                                      {LAYER_FLATTEN, NULL, NULL, NULL},
+                                      {LINEAR}};
+    expect_layers("[model]\nkind = convnet\nfeatures = 4M2, 4, M2\nbatchnorm = custom\n", layers, 10);
+}
+
 /* The network of the features with images of 3x`side`x`side`; NULL: `status` says why. */
 static struct network *build(struct backend *backend, const char *features, int64_t side, struct status *status)
 {
@@ -109,21 +125,26 @@ static struct network *build(struct backend *backend, const char *features, int6
 }
 
 /* Expects that these convolutions have a bias, and the others none. */
-static void expect_biases(const char *settings, const char *expected)
+static void expect_biases_of(const char *text, const char *expected)
 {
     struct experiment experiment;
     struct shape input;
     int count;
-    char *text = memory_format("[model]\nkind = convnet\nfeatures = 4, (4, 4)+, (6s2, 6)+\n%s", settings),
-         found[16] = "";
+    char found[16] = "";
     experiment_from(&experiment, text);
     struct layer_spec *specs =
         specs_from_experiment(&experiment, (struct dataset_description){3, 8, 8, 10}, &input, &count);
     for (int i = 0; i < count; i++)
         if (specs[i].kind == LAYER_CONV2D) strcat(found, specs[i].conv2d.without_bias ? "-" : "b");
-    cr_expect_str_eq(found, expected, "%s: %s, expected %s", settings, found, expected);
+    cr_expect_str_eq(found, expected, "%s: %s, expected %s", text, found, expected);
     model_specs_free(specs, count);
     experiment_free(&experiment);
+}
+
+static void expect_biases(const char *settings, const char *expected)
+{
+    char *text = memory_format("[model]\nkind = convnet\nfeatures = 4, (4, 4)+, (6s2, 6)+\n%s", settings);
+    expect_biases_of(text, expected);
     free(text);
 }
 
@@ -139,6 +160,14 @@ Test(residual, a_convolution_before_a_batch_normalization_needs_no_bias)
     expect_biases("batchnorm = custom\nconv_bias = auto\ndropout = 0.1\nblock = dropout, batchnorm, activation\n",
                   "bbb-bb");
     expect_biases("batchnorm = custom\nconv_bias = auto\nblock = activation, batchnorm, dropout\n", "bb--b-");
+}
+
+/* An average that takes in zeros from outside the image makes of a bias something else than a constant. */
+Test(residual, a_bias_passes_a_pool_on_the_way_to_the_normalization)
+{
+    const char *const settings = "[model]\nkind = convnet\nfeatures = 4M, 4A2, 4A3s2p1\nconv_bias = auto\n"
+                                 "batchnorm = custom\n";
+    expect_biases_of(settings, "--b");
 }
 
 /* The shape of a block's output, where the block is the last layer but two. */

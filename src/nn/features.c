@@ -18,6 +18,7 @@ const char features_help[] =
     "  A                average pool 1x1\n"
     "  AK[sS][pP]       average pool KxK, like MK\n"
     "  G                global average pool: the mean of each channel\n"
+    "  64M2, 64k5A2s1   convolution with a pool of its own, which comes before model.block\n"
     "  (C..., C...)+    residual block: convolutions one after the other, whose input is added to their\n"
     "                   output. The last one's activation comes after the sum. Where the shapes\n"
     "                   differ, the input goes through a 1x1 convolution with the block's stride and\n"
@@ -117,15 +118,30 @@ static struct window usual_pool(enum feature_kind kind)
     return kind == FEATURE_MAX_POOL ? (struct window){3, 2, 1} : (struct window){1, 1, 0};
 }
 
-static bool parse_pool(struct piece text, enum feature_kind kind, struct feature *feature)
+static bool parse_pool_window(struct piece text, enum feature_kind kind, struct window *window)
 {
-    *feature = (struct feature){.kind = kind, .window = usual_pool(kind)};
-    struct window *window = &feature->window;
+    *window = usual_pool(kind);
     if (text.start == text.end) return true;
     window->kernel = take_number(&text);
     window->stride = take_option(&text, 's', window->kernel);
     window->padding = take_option(&text, 'p', 0);
     return text.start == text.end && window->kernel >= 0 && window->stride >= 0 && window->padding >= 0;
+}
+
+static bool parse_pool(struct piece text, enum feature_kind kind, struct feature *feature)
+{
+    *feature = (struct feature){.kind = kind};
+    return parse_pool_window(text, kind, &feature->window);
+}
+
+/* Reads the pool that a convolution's entry ends with, if it does. */
+static bool parse_own_pool(struct piece text, struct feature *feature)
+{
+    if (text.start == text.end) return true;
+    feature->pool.present = true;
+    feature->pool.kind = *text.start == 'M' ? FEATURE_MAX_POOL : FEATURE_AVERAGE_POOL;
+    if (!take_letter(&text, 'M') && !take_letter(&text, 'A')) return false;
+    return parse_pool_window(text, feature->pool.kind, &feature->pool.window);
 }
 
 static bool parse_conv(struct piece text, struct feature *feature)
@@ -135,8 +151,8 @@ static bool parse_conv(struct piece text, struct feature *feature)
     window->kernel = take_option(&text, 'k', 3);
     window->stride = take_option(&text, 's', 1);
     window->padding = take_option(&text, 'p', window->kernel / 2);
-    return text.start == text.end && feature->channels >= 0 && window->kernel >= 0 && window->stride >= 0 &&
-           window->padding >= 0;
+    return feature->channels >= 0 && window->kernel >= 0 && window->stride >= 0 && window->padding >= 0 &&
+           parse_own_pool(text, feature);
 }
 
 static bool parse_feature(struct piece text, struct feature *feature)
@@ -148,17 +164,34 @@ static bool parse_feature(struct piece text, struct feature *feature)
     return text.start == text.end;
 }
 
+/* Returns the fault of a kernel and its stride, or NULL. */
+static const char *window_problem(struct window window)
+{
+    if (window.kernel < 1 || window.kernel > LARGEST_WINDOW) return "a kernel from 1 to 99";
+    return window.stride < 1 || window.stride > LARGEST_WINDOW ? "a stride from 1 to 99" : NULL;
+}
+
+static const char *pool_problem(struct window window)
+{
+    const char *problem = window_problem(window);
+    if (problem) return problem;
+    return window.padding > window.kernel / 2 ? "a padding of at most half the pool's kernel" : NULL;
+}
+
+static const char *conv_problem(const struct feature *feature)
+{
+    const char *problem = window_problem(feature->window);
+    if (feature->channels < 1 || feature->channels > LARGEST_CHANNELS) return "1 to 65536 channels";
+    if (problem) return problem;
+    if (feature->window.padding > LARGEST_WINDOW) return "a padding from 0 to 99";
+    return feature->pool.present ? pool_problem(feature->pool.window) : NULL;
+}
+
 /* Returns the fault of a feature that has the right form, or NULL: the feature is good. */
 static const char *feature_problem(const struct feature *feature)
 {
-    struct window window = feature->window;
     if (feature->kind == FEATURE_GLOBAL_POOL) return NULL;
-    if (feature->kind == FEATURE_CONV && (feature->channels < 1 || feature->channels > LARGEST_CHANNELS))
-        return "1 to 65536 channels";
-    if (window.kernel < 1 || window.kernel > LARGEST_WINDOW) return "a kernel from 1 to 99";
-    if (window.stride < 1 || window.stride > LARGEST_WINDOW) return "a stride from 1 to 99";
-    if (feature->kind == FEATURE_CONV) return window.padding > LARGEST_WINDOW ? "a padding from 0 to 99" : NULL;
-    return window.padding > window.kernel / 2 ? "a padding of at most half the pool's kernel" : NULL;
+    return feature->kind == FEATURE_CONV ? conv_problem(feature) : pool_problem(feature->window);
 }
 
 static bool add_feature(struct parser *parser, struct piece text, const struct feature *feature)
@@ -205,7 +238,8 @@ static bool parse_block(struct parser *parser, struct piece text)
     while (inside.start) {
         struct feature feature;
         struct piece entry = next_entry(&inside);
-        if (!parse_feature(entry, &feature) || feature.kind != FEATURE_CONV)
+        bool good = parse_feature(entry, &feature);
+        if (!good || feature.kind != FEATURE_CONV || feature.pool.present)
             return fail(parser, "convolutions like 64 or 64k5s2p2 in a residual block", entry);
         if (!add_feature(parser, entry, &feature)) return false;
     }
@@ -247,10 +281,10 @@ static void append_option(char *text, size_t size, const char *letter, int64_t v
     if (value != default_value) snprintf(text + used, size - used, "%s%" PRId64, letter, value);
 }
 
-static void append_pool(char *text, size_t size, const struct feature *feature)
+static void append_pool(char *text, size_t size, enum feature_kind kind, struct window window)
 {
-    struct window window = feature->window, usual = usual_pool(feature->kind);
-    append(text, size, feature->kind == FEATURE_MAX_POOL ? "M" : "A");
+    struct window usual = usual_pool(kind);
+    append(text, size, kind == FEATURE_MAX_POOL ? "M" : "A");
     if (window.kernel == usual.kernel && window.stride == usual.stride && window.padding == usual.padding) return;
     append_option(text, size, "", window.kernel, 0);
     append_option(text, size, "s", window.stride, window.kernel);
@@ -266,10 +300,11 @@ static void append_feature(char *text, size_t size, const struct feature *featur
         append_option(text, size, "k", window.kernel, 3);
         append_option(text, size, "s", window.stride, 1);
         append_option(text, size, "p", window.padding, window.kernel / 2);
+        if (feature->pool.present) append_pool(text, size, feature->pool.kind, feature->pool.window);
         return;
     case FEATURE_MAX_POOL:
     case FEATURE_AVERAGE_POOL:
-        append_pool(text, size, feature);
+        append_pool(text, size, feature->kind, window);
         return;
     case FEATURE_GLOBAL_POOL:
         append(text, size, "G");

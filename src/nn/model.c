@@ -144,18 +144,35 @@ static void add_pool(struct spec_list *list, struct pool_params pool)
     list->shape = shape_after(list->shape, list->shape.c, pool.window);
 }
 
+static struct pool_params pool_of(enum feature_kind kind, struct window window)
+{
+    return (struct pool_params){kind == FEATURE_MAX_POOL ? POOL_MAX : POOL_AVERAGE, window};
+}
+
+/* A bias passes a pool unchanged but for an average that takes zeros in from outside the image. */
+static bool passes_constants(const struct feature *feature)
+{
+    return !feature->pool.present || feature->pool.kind == FEATURE_MAX_POOL || feature->pool.window.padding == 0;
+}
+
+/* Adds a convolution, its own pool and its block. */
+static void add_convolution(struct spec_list *list, const struct feature *feature)
+{
+    bool normalized = begins_with_batchnorm(list->model, true) && passes_constants(feature);
+    add_conv2d(list, feature->channels, feature->window, normalized);
+    if (feature->pool.present) add_pool(list, pool_of(feature->pool.kind, feature->pool.window));
+    add_block(list, true);
+}
+
 static void add_feature(struct spec_list *list, const struct feature *feature)
 {
     switch (feature->kind) {
     case FEATURE_CONV:
-        add_conv2d(list, feature->channels, feature->window, begins_with_batchnorm(list->model, true));
-        add_block(list, true);
+        add_convolution(list, feature);
         return;
     case FEATURE_MAX_POOL:
-        add_pool(list, (struct pool_params){POOL_MAX, feature->window});
-        return;
     case FEATURE_AVERAGE_POOL:
-        add_pool(list, (struct pool_params){POOL_AVERAGE, feature->window});
+        add_pool(list, pool_of(feature->kind, feature->window));
         return;
     case FEATURE_GLOBAL_POOL:
         add(list, (struct layer_spec){.kind = LAYER_GLOBAL_POOL});
