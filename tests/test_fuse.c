@@ -1,4 +1,4 @@
-/* Tests fused layers: the operation equals the three that it replaces, to the bit; the right layers become one; and
+/* Tests fused layers: the operation equals those that it replaces, to the bit; the right layers become one; and
  * networks train alike, fused or not. */
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 struct fused_case {
     struct shape x;
     struct activation_params activation;
-    bool pooled;
+    bool addend, pooled;
     struct pool_params pool;
 };
 
@@ -23,9 +23,10 @@ struct fused_case {
 #define RELU {ACTIVATION_RELU, 0}
 #define LEAKY {ACTIVATION_LEAKY_RELU, 0.1}
 #define ELU {ACTIVATION_ELU, 0.5}
-#define MAX(k, s, p) true, {POOL_MAX, {k, s, p}}
-#define AVERAGE(k, s, p) true, {POOL_AVERAGE, {k, s, p}}
-#define NO_POOL false, {POOL_MAX, {1, 1, 0}}
+#define MAX(k, s, p) false, true, {POOL_MAX, {k, s, p}}
+#define AVERAGE(k, s, p) false, true, {POOL_AVERAGE, {k, s, p}}
+#define NO_POOL false, false, {POOL_MAX, {1, 1, 0}}
+#define ADDEND true, false, {POOL_MAX, {1, 1, 0}}
 /* clang-format on */
 
 /* Cases: vectors and images; channels below, at and above a block of 16; images and windows of every parity; pixels in
@@ -57,17 +58,32 @@ static const struct fused_case cases[] = {
     {{2, 17, 7, 9}, ELU, AVERAGE(3, 2, 1)},
     {{3, 37, 5, 5}, LEAKY, AVERAGE(5, 1, 2)},
     {{7, 64, 1, 1}, RELU, AVERAGE(1, 1, 0)},
+    {{1, 1, 1, 1}, RELU, ADDEND},
+    {{33, 37, 1, 1}, RELU, ADDEND},
+    {{7, 17, 5, 3}, LEAKY, ADDEND},
+    {{2, 64, 3, 3}, ELU, ADDEND},
+    {{5, 3, 41, 43}, RELU, ADDEND},
+    {{3, 17, 61, 53}, ELU, ADDEND},
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
 /* The results of the operation, once by the chain and once fused. */
 struct result {
-    struct tensor y, y_evaluate, y_normalised, dx, mean, rstd, running_mean, running_var, dgamma, dbeta;
+    struct tensor y, y_evaluate, y_normalised, dx, daddend; /* daddend: only of cases with an addend */
+    struct tensor mean, rstd, running_mean, running_var, dgamma, dbeta;
 };
 enum { RESULTS = sizeof(struct result) / sizeof(struct tensor) };
-static const char *const result_names[RESULTS] = {
-    "y",    "y in evaluation", "y of what is normalised", "dx", "mean", "rstd", "running_mean", "running_var", "dgamma",
-    "dbeta"};
+static const char *const result_names[RESULTS] = {"y",
+                                                  "y in evaluation",
+                                                  "y of what is normalised",
+                                                  "dx",
+                                                  "daddend",
+                                                  "mean",
+                                                  "rstd",
+                                                  "running_mean",
+                                                  "running_var",
+                                                  "dgamma",
+                                                  "dbeta"};
 
 struct setting {
     struct backend *backend;
@@ -75,7 +91,7 @@ struct setting {
     const struct fused_case *c;
     struct batchnorm_fused_params params;
     struct shape y_shape;
-    struct tensor x, dy, gamma, beta;
+    struct tensor x, dy, gamma, beta, addend;
 };
 
 static const struct run_input still = {0};
@@ -106,12 +122,13 @@ static void setting_open(struct setting *setting, struct backend *backend, const
     setting->dy = random_tensor(setting, TENSOR_ACTIVATION, setting->y_shape, 1, 0, 1);
     setting->gamma = random_tensor(setting, TENSOR_VECTOR, vector, 2, 0, 1); /* gamma has both signs */
     setting->beta = random_tensor(setting, TENSOR_VECTOR, vector, 3, 0, 0.5);
+    setting->addend = random_tensor(setting, TENSOR_ACTIVATION, c->x, 6, 0, 1);
 }
 
 static void setting_close(struct setting *setting)
 {
-    struct tensor *tensors[] = {&setting->x, &setting->dy, &setting->gamma, &setting->beta};
-    for (int i = 0; i < 4; i++) tensor_free(setting->backend, tensors[i]);
+    struct tensor *tensors[] = {&setting->x, &setting->dy, &setting->gamma, &setting->beta, &setting->addend};
+    for (int i = 0; i < 5; i++) tensor_free(setting->backend, tensors[i]);
 }
 
 static struct result result_open(struct setting *setting)
@@ -120,8 +137,8 @@ static struct result result_open(struct setting *setting)
     struct tensor *all = (struct tensor *)&result;
     struct shape vector = shape_vector(setting->c->x.c);
     for (int i = 0; i < RESULTS; i++) {
-        bool image = i < 4;
-        struct shape shape = !image ? vector : i == 3 ? setting->c->x : setting->y_shape;
+        bool image = i < 5;
+        struct shape shape = !image ? vector : i >= 3 ? setting->c->x : setting->y_shape;
         all[i] = tensor_alloc(setting->backend, image ? TENSOR_ACTIVATION : TENSOR_VECTOR, shape);
         support_poison(setting->backend, setting->variant->host_memory, &all[i]);
     }
@@ -175,9 +192,23 @@ static const struct tensor *saved_or_none(const struct tensor *saved)
     return saved->data ? saved : NULL;
 }
 
-static void activate_and_pool(struct setting *setting, const struct tensor *b, const struct tensor *a,
-                              const struct tensor *y, const struct tensor *saved)
+/* NULL: the case has none. */
+static const struct tensor *addend_of(const struct setting *setting)
 {
+    return setting->c->addend ? &setting->addend : NULL;
+}
+
+/* The parts behind b. Where the case has an addend, b becomes the activation's input. */
+static void activate_and_pool(struct setting *setting, struct tensor *b, const struct tensor *a, const struct tensor *y,
+                              const struct tensor *saved)
+{
+    if (setting->c->addend) {
+        struct tensor sum = tensor_alloc(setting->backend, b->kind, b->shape);
+        backend_run_op(setting->backend, op_make(OP_ADD), still,
+                       OPERANDS([ADD_A] = b, [ADD_B] = &setting->addend, [ADD_Y] = &sum));
+        tensor_free(setting->backend, b);
+        *b = sum;
+    }
     backend_run_op(setting->backend, activation_op(setting, OP_ACTIVATION), still,
                    OPERANDS([ACTIVATION_X] = b, [ACTIVATION_Y] = setting->c->pooled ? a : y));
     if (setting->c->pooled)
@@ -186,35 +217,45 @@ static void activate_and_pool(struct setting *setting, const struct tensor *b, c
 }
 
 /* y by the batch. Without running statistics those of r stay. */
-static void normalise(struct setting *setting, struct op op, struct result *r, bool running, const struct tensor *y,
-                      const struct tensor *saved)
+static void normalise(struct setting *setting, struct op op, struct result *r, bool running,
+                      const struct tensor *addend, const struct tensor *y, const struct tensor *saved)
 {
     backend_run_op(setting->backend, op, still,
                    OPERANDS([NORM_X] = &setting->x, [NORM_GAMMA] = &setting->gamma, [NORM_BETA] = &setting->beta,
                             [NORM_RUNNING_MEAN] = running ? &r->running_mean : NULL,
                             [NORM_RUNNING_VAR] = running ? &r->running_var : NULL, [NORM_Y] = y, [NORM_MEAN] = &r->mean,
-                            [NORM_RSTD] = &r->rstd, [NORM_SAVED] = saved));
+                            [NORM_RSTD] = &r->rstd, [NORM_SAVED] = saved, [NORM_ADDEND] = addend));
 }
 
 /* y by the running statistics. */
-static void evaluate(struct setting *setting, struct op op, struct result *r, const struct tensor *y)
-{
-    backend_run_op(setting->backend, op, still,
-                   OPERANDS([NORM_EVALUATE_X] = &setting->x, [NORM_EVALUATE_GAMMA] = &setting->gamma,
-                            [NORM_EVALUATE_BETA] = &setting->beta, [NORM_EVALUATE_MEAN] = &r->running_mean,
-                            [NORM_EVALUATE_VAR] = &r->running_var, [NORM_EVALUATE_Y] = y));
-}
-
-/* The gradients of r from dy; dx may be NULL. */
-static void lead_back(struct setting *setting, struct op op, struct result *r, const struct tensor *dy,
-                      const struct tensor *dx, const struct tensor *saved)
+static void evaluate(struct setting *setting, struct op op, struct result *r, const struct tensor *addend,
+                     const struct tensor *y)
 {
     backend_run_op(
         setting->backend, op, still,
-        OPERANDS([NORM_BACKWARD_X] = &setting->x, [NORM_BACKWARD_GAMMA] = &setting->gamma,
-                 [NORM_BACKWARD_BETA] = &setting->beta, [NORM_BACKWARD_MEAN] = &r->mean,
-                 [NORM_BACKWARD_RSTD] = &r->rstd, [NORM_BACKWARD_SAVED] = saved, [NORM_BACKWARD_DY] = dy,
-                 [NORM_BACKWARD_DX] = dx, [NORM_BACKWARD_DGAMMA] = &r->dgamma, [NORM_BACKWARD_DBETA] = &r->dbeta));
+        OPERANDS([NORM_EVALUATE_X] = &setting->x, [NORM_EVALUATE_GAMMA] = &setting->gamma,
+                 [NORM_EVALUATE_BETA] = &setting->beta, [NORM_EVALUATE_MEAN] = &r->running_mean,
+                 [NORM_EVALUATE_VAR] = &r->running_var, [NORM_EVALUATE_ADDEND] = addend, [NORM_EVALUATE_Y] = y));
+}
+
+/* The gradients of r from dy; dx, addend and daddend may be NULL. */
+static void lead_back(struct setting *setting, struct op op, struct result *r, const struct tensor *dy,
+                      const struct tensor *addend, const struct tensor *dx, const struct tensor *daddend,
+                      const struct tensor *saved)
+{
+    backend_run_op(setting->backend, op, still,
+                   OPERANDS([NORM_BACKWARD_X] = &setting->x, [NORM_BACKWARD_GAMMA] = &setting->gamma,
+                            [NORM_BACKWARD_BETA] = &setting->beta, [NORM_BACKWARD_MEAN] = &r->mean,
+                            [NORM_BACKWARD_RSTD] = &r->rstd, [NORM_BACKWARD_SAVED] = saved, [NORM_BACKWARD_DY] = dy,
+                            [NORM_BACKWARD_ADDEND] = addend, [NORM_BACKWARD_DADDEND] = daddend, [NORM_BACKWARD_DX] = dx,
+                            [NORM_BACKWARD_DGAMMA] = &r->dgamma, [NORM_BACKWARD_DBETA] = &r->dbeta));
+}
+
+static void copy_tensor(struct setting *setting, const struct tensor *from, const struct tensor *to)
+{
+    double *values = support_read(setting->backend, from);
+    setting->backend->table->tensor_write(setting->backend, to, values);
+    free(values);
 }
 
 static struct result run_chain(struct setting *setting)
@@ -227,10 +268,12 @@ static struct result run_chain(struct setting *setting)
     struct tensor a = tensor_alloc(backend, TENSOR_ACTIVATION, setting->c->x), da = setting->dy;
     struct tensor saved = {.data = NULL};
     if (setting->c->pooled) saved = saved_open(setting, &pool);
-    activate_and_pool(setting, &setting->x, &a, &r.y_normalised, &saved);
-    evaluate(setting, norm_op(setting, OP_NORM_EVALUATE), &r, &b);
+    struct tensor x = tensor_alloc(backend, TENSOR_ACTIVATION, setting->c->x);
+    copy_tensor(setting, &setting->x, &x);
+    activate_and_pool(setting, &x, &a, &r.y_normalised, &saved);
+    evaluate(setting, norm_op(setting, OP_NORM_EVALUATE), &r, NULL, &b);
     activate_and_pool(setting, &b, &a, &r.y_evaluate, &saved);
-    normalise(setting, norm_op(setting, OP_NORM), &r, true, &b, NULL);
+    normalise(setting, norm_op(setting, OP_NORM), &r, true, NULL, &b, NULL);
     activate_and_pool(setting, &b, &a, &r.y, &saved);
     if (setting->c->pooled) {
         backend_run_op(backend, pool_op(setting, OP_POOL_BACKWARD), still,
@@ -241,21 +284,26 @@ static struct result run_chain(struct setting *setting)
     backend_run_op(
         backend, activation_op(setting, OP_ACTIVATION_BACKWARD), still,
         OPERANDS([ACTIVATION_BACKWARD_X] = &b, [ACTIVATION_BACKWARD_DY] = &da, [ACTIVATION_BACKWARD_DX] = &db));
-    lead_back(setting, norm_op(setting, OP_NORM_BACKWARD), &r, &db, &r.dx, NULL);
-    tensor_free(backend, &a), tensor_free(backend, &b), tensor_free(backend, &db), tensor_free(backend, &saved);
+    lead_back(setting, norm_op(setting, OP_NORM_BACKWARD), &r, &db, NULL, &r.dx, NULL, NULL);
+    if (setting->c->addend) copy_tensor(setting, &db, &r.daddend);
+    struct tensor *own[] = {&x, &a, &b, &db, &saved};
+    for (int i = 0; i < 5; i++) tensor_free(backend, own[i]);
     return r;
 }
 
 static struct result run_fused(struct setting *setting)
 {
     struct result r = result_open(setting);
+    const struct tensor *addend = addend_of(setting);
     struct op op = fused_op(setting, OP_NORM);
     struct tensor saved = saved_open(setting, &op);
     backend_run_op(setting->backend, fused_op(setting, OP_NORM_EVALUATE), still,
-                   OPERANDS([NORM_EVALUATE_X] = &setting->x, [NORM_EVALUATE_Y] = &r.y_normalised));
-    evaluate(setting, fused_op(setting, OP_NORM_EVALUATE), &r, &r.y_evaluate);
-    normalise(setting, op, &r, true, &r.y, saved_or_none(&saved));
-    lead_back(setting, fused_op(setting, OP_NORM_BACKWARD), &r, &setting->dy, &r.dx, saved_or_none(&saved));
+                   OPERANDS([NORM_EVALUATE_X] = &setting->x, [NORM_EVALUATE_ADDEND] = addend,
+                            [NORM_EVALUATE_Y] = &r.y_normalised));
+    evaluate(setting, fused_op(setting, OP_NORM_EVALUATE), &r, addend, &r.y_evaluate);
+    normalise(setting, op, &r, true, addend, &r.y, saved_or_none(&saved));
+    lead_back(setting, fused_op(setting, OP_NORM_BACKWARD), &r, &setting->dy, addend, &r.dx, addend ? &r.daddend : NULL,
+              saved_or_none(&saved));
     tensor_free(setting->backend, &saved);
     return r;
 }
@@ -305,6 +353,7 @@ static void with_each_case(int threads, void (*test)(struct setting *setting))
             struct setting setting;
             setting_open(&setting, backend, &variants[v], &cases[i]);
             struct op op = fused_op(&setting, OP_NORM);
+            if (cases[i].addend) op.tensor[NORM_ADDEND] = 0;
             bool offers = backend_supports(backend, &op);
             if (offers) test(&setting), offered++;
             cr_expect(offers || variants[v].device != DEVICE_CPU, "%s, case %d is not offered", variants[v].name, i);
@@ -353,15 +402,22 @@ Test(fuse, odd_values)
     with_each_case(2, same_on_odd_values);
 }
 
-/* Without dx and without running statistics the other results are the same. */
+/* Without dx, with dx and without daddend, and without running statistics the other results are the same. */
 static void optional_arguments(struct setting *setting)
 {
     struct backend *backend = setting->backend;
+    const struct tensor *addend = addend_of(setting);
     struct result full = run_fused(setting), r = result_open(setting);
     struct op op = fused_op(setting, OP_NORM);
     struct tensor saved = saved_open(setting, &op);
-    normalise(setting, op, &r, false, &r.y, saved_or_none(&saved));
-    lead_back(setting, fused_op(setting, OP_NORM_BACKWARD), &r, &setting->dy, NULL, saved_or_none(&saved));
+    normalise(setting, op, &r, false, addend, &r.y, saved_or_none(&saved));
+    lead_back(setting, fused_op(setting, OP_NORM_BACKWARD), &r, &setting->dy, addend, &r.dx, NULL,
+              saved_or_none(&saved));
+    expect_same_values(setting, &full.dx, &r.dx, "dx");
+    support_poison(backend, setting->variant->host_memory, &r.dgamma);
+    lead_back(setting, fused_op(setting, OP_NORM_BACKWARD), &r, &setting->dy, addend, NULL, addend ? &r.daddend : NULL,
+              saved_or_none(&saved));
+    if (addend) expect_same_values(setting, &full.daddend, &r.daddend, "daddend");
     expect_same_values(setting, &full.y, &r.y, "y");
     expect_same_values(setting, &full.dgamma, &r.dgamma, "dgamma");
     expect_same_values(setting, &full.dbeta, &r.dbeta, "dbeta");
@@ -433,6 +489,22 @@ Test(fuse, what_becomes_one)
                                  "batchnorm + relu",
                                  "linear"};
     expect_layers(block_text, true, fused, sizeof fused / sizeof fused[0]);
+    const char *const residual[] = {"conv2d 3x3",
+                                    "before block 1: batchnorm + relu",
+                                    "conv2d 3x3",
+                                    "batchnorm + relu",
+                                    "conv2d 3x3",
+                                    "block 1: batchnorm + add of before block 1 + relu",
+                                    "conv2d 1x1, stride 2",
+                                    "shortcut 2: batchnorm",
+                                    "conv2d 3x3, stride 2 of block 1",
+                                    "batchnorm + relu",
+                                    "conv2d 3x3",
+                                    "block 2: batchnorm + add of shortcut 2 + relu",
+                                    "global average-pool",
+                                    "linear"};
+    expect_layers("[model]\nkind = convnet\nfeatures = 5, (5, 5)+, (17s2, 17)+, G\nbatchnorm = custom\n", true,
+                  residual, sizeof residual / sizeof residual[0]);
     const char *const apart[] = {"linear", "relu", "batchnorm", "linear"};
     expect_layers("[model]\nhidden = 9\nbatchnorm = custom\nblock = activation, batchnorm, dropout\n", true, apart, 4);
     const char *const dropped[] = {"linear", "batchnorm", "dropout 0.5", "relu", "linear"};

@@ -204,29 +204,36 @@ Test(residual, a_branch_that_does_not_fit_the_shortcut_is_an_error_with_its_plac
     backend_destroy(backend);
 }
 
-Test(residual, the_summary_tells_what_a_sum_reads)
+static void expect_summary(bool fuse, const char *const *lines, size_t count)
 {
     struct backend *backend = backend_of(PRECISION_FP32, 1);
     struct status status = {0};
-    backend->fuse = true;
+    backend->fuse = fuse;
     struct network *network = build(backend, "4, (4)+, (6s2, 6)+", 8, &status);
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
     network_print_summary(network, out);
     fclose(out);
-    const char *const lines[] = {"\nbefore block 1: batchnorm + relu ",
-                                 "\nadd of branch 1, before block 1 ",
-                                 "\nblock 1: relu ",
-                                 "\nconv2d 1x1, stride 2 ",
-                                 "\nshortcut 2: batchnorm ",
-                                 "\nconv2d 3x3, stride 2 of block 1 ",
-                                 "\nadd of branch 2, shortcut 2 "};
-    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
-        cr_expect(strstr(text, lines[i]), "no line \"%s\" in\n%s", lines[i] + 1, text);
+    for (size_t i = 0; i < count; i++) cr_expect(strstr(text, lines[i]), "no line \"%s\" in\n%s", lines[i] + 1, text);
     free(text);
     network_destroy(network);
     backend_destroy(backend);
+}
+
+Test(residual, the_summary_tells_what_a_sum_reads)
+{
+    const char *const fused[] = {"\nbefore block 1: batchnorm + relu ",
+                                 "\nblock 1: batchnorm + add of before block 1 + relu ",
+                                 "\nconv2d 1x1, stride 2 ",
+                                 "\nshortcut 2: batchnorm ",
+                                 "\nconv2d 3x3, stride 2 of block 1 ",
+                                 "\nblock 2: batchnorm + add of shortcut 2 + relu "};
+    expect_summary(true, fused, sizeof fused / sizeof *fused);
+    const char *const apart[] = {"\nbefore block 1: relu ", "\nbranch 1: batchnorm ",
+                                 "\nadd of branch 1, before block 1 ", "\nblock 1: relu ",
+                                 "\nadd of branch 2, shortcut 2 "};
+    expect_summary(false, apart, sizeof apart / sizeof *apart);
 }
 
 /* The number that He et al.'s network has with 1x1 convolutions in its shortcuts. */

@@ -126,9 +126,9 @@ struct dropout_params {
     uint32_t stream;
 };
 
-/* Batch normalization, then an activation (or none), then, where `pooled`, a pool, as one operation (NORM of op.h).
- * program_fuse makes one of such layers. The results are those of the three operations one after the other, to the bit
- * on the CPU and to within rounding elsewhere. */
+/* Batch normalization, then perhaps the sum with an addend, then an activation (or none), then, where `pooled`, a pool, as
+ * one operation (NORM of op.h). program_fuse makes one of such layers. The results are those of the operations one after
+ * the other, to the bit on the CPU and to within rounding elsewhere. */
 struct batchnorm_fused_params {
     struct batchnorm_params batchnorm;
     struct activation_params activation;

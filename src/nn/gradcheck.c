@@ -406,11 +406,24 @@ static void check_close(struct check *check)
     backend->table->free(backend, check->work);
 }
 
-/* Fills an input of the group, away from its kinks. */
-static void fill_input(struct check *check, struct mirror *x)
+/* Fills what is added to the normalized values of fill_off_mean, which are about 2 in size at most: no sum is near 0, the
+ * kink of the activation behind it. */
+static void fill_addend(struct mirror *mirror)
 {
+    for (int64_t i = 0; i < mirror->count; i++) {
+        double value = distinct_value(i);
+        mirror->values[i] = value + copysign(5, value);
+    }
+}
+
+/* Fills input k of the group, away from its kinks. */
+static void fill_input(struct check *check, int k)
+{
+    struct mirror *x = &check->x[k];
     if (check->network->layers[check->group.first].spec.kind == LAYER_POOL) {
         fill_distinct(x);
+    } else if (check->group.count > 1 && k > 0) {
+        fill_addend(x);
     } else if (check->group.count > 1) {
         fill_off_mean(x);
     } else {
@@ -433,7 +446,7 @@ static void check_group(struct check *check, struct layer_group group)
     struct backend *backend = check->network->backend;
     struct layer *layer = &check->network->layers[group.first];
     check_open(check, group);
-    for (int k = 0; k < check->made.input_count; k++) fill_input(check, &check->x[k]);
+    for (int k = 0; k < check->made.input_count; k++) fill_input(check, k);
     fill_off_zero(check, &check->dy);
     mirror_write(backend, &check->dy);
     outputs_create(check, check->y.count, check->dy.values);

@@ -230,15 +230,17 @@ static void append(char *text, size_t size, const char *part, const char *more)
     snprintf(text + used, size - used, "%s%s", part, more);
 }
 
-/* Appends what the group reads, unless that is the layer before it alone. A layer has a name where another one than the
- * next reads it. */
-static void append_sources(const struct network *network, struct layer_group group, char *text, size_t size)
+/* Appends which outputs layer i of the network reads of those before the group, unless that is the layer before it alone. A
+ * layer has a name where another one than the next reads it. */
+static void append_sources(const struct network *network, struct layer_group group, int i, char *text, size_t size)
 {
-    const struct layer_sources *sources = &network->layers[group.first].sources;
-    if (sources->count == 1 && sources->layer[0] == group.first - 1) return;
-    for (int k = 0; k < sources->count; k++) {
+    const struct layer_sources *sources = &network->layers[i].sources;
+    if (sources->count == 1 && sources->layer[0] == i - 1) return;
+    for (int k = 0, listed = 0; k < sources->count; k++) {
         int from = sources->layer[k];
-        append(text, size, k == 0 ? " of " : ", ", from == NETWORK_INPUT ? "input" : network->layers[from].name);
+        if (from >= group.first) continue;
+        const char *name = from == NETWORK_INPUT ? "input" : network->layers[from].name;
+        append(text, size, listed++ == 0 ? " of " : ", ", name);
     }
 }
 
@@ -260,8 +262,8 @@ struct shape network_describe_group(const struct network *network, struct layer_
         char layer[64];
         layer_describe(&layers[i], layer, sizeof layer);
         append(text, size, i > 0 ? " + " : "", layer);
+        append_sources(network, group, group.first + i, text, size);
     }
-    append_sources(network, group, text, size);
     if (is_frozen(layers, group.count)) append(text, size, ", ", "frozen");
     return last->output;
 }

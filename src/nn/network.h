@@ -18,8 +18,8 @@ struct network_memory {
     int64_t scratch;               /* running statistics, class weights, the private memory of operations */
 };
 
-/* Layers that the backend computes as one: a batch normalization with the activation and the pool after it. Most groups
- * are one layer. */
+/* Layers that the backend computes as one: a batch normalization with the sum, the activation and the pool after it. Most
+ * groups are one layer. */
 struct layer_group {
     int first, count;
 };
@@ -126,8 +126,9 @@ const struct layer *network_find_single_value(const struct network *network, int
  * before a program is written. */
 void network_set_class_weights(struct network *network, const double *weights);
 
-/* Writes what a group is, and returns the shape of its output: its layers joined by " + ", after them what it reads unless
- * that is the layer before it alone, before them its last layer's name if it has one: "sum: add of branch, input". */
+/* Writes what a group is, and returns the shape of its output: its layers joined by " + ", each with what it reads from
+ * before the group, unless that is the layer before it alone; before them the last layer's name if it has one: "sum: add of
+ * branch, input". */
 enum { NETWORK_GROUP_TEXT = 128 }; /* bytes that are room enough for most */
 struct shape network_describe_group(const struct network *network, struct layer_group group, char *text, size_t size);
 

@@ -9,8 +9,9 @@
  * Before program_fuse, on a program without gradients. Does nothing where the backend does not fold. */
 void program_fold(struct program *program);
 
-/* Makes one op of a batch normalization, the activation after it and the pool after that, where the backend supports
- * that and nothing else reads what is between. Results are the same to the bit on the CPU. Before program_gradient. */
+/* Makes one op of a batch normalization, the sum of its output and another tensor, the activation after it and the pool
+ * after that, where the backend supports that and nothing else reads what is between; the sum and the pool may be missing.
+ * Results are the same to the bit on the CPU. Before program_gradient. */
 void program_fuse(struct program *program);
 
 /* Puts the UPDATE of a weight right behind the CONV2D_BACKWARD that writes its gradient, which then takes the step along:

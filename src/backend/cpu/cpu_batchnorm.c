@@ -122,6 +122,7 @@ static void run_blocks(struct backend *backend, struct shape shape, struct batch
     cpu_for(backend, blocks, rows * CPU_BLOCK, body, task);
 }
 
+/* An addend comes with an activation. */
 static bool is_plain(const struct batchnorm_fused_params *params)
 {
     return params->activation.kind == ACTIVATION_NONE && !params->pooled;
@@ -192,34 +193,35 @@ static void run_norm_backward(struct backend *backend, const struct op_call *cal
     run_blocks(backend, x->shape, &task, backward_blocks);
 }
 
-/* A pool comes after an activation only. */
-static bool supports_parts(const struct batchnorm_fused_params *params)
+/* An addend and a pool come with an activation only, and not together. */
+static bool supports_parts(const struct batchnorm_fused_params *params, int addend)
 {
     int64_t kernel = params->pool.window.kernel;
     if (params->rectified || params->dropout.rate > 0) return false;
-    if (!params->pooled) return true;
-    return params->activation.kind != ACTIVATION_NONE && kernel * kernel <= CPU_FUSED_MAX_TAPS;
+    if (!params->pooled && addend < 0) return true;
+    if (params->pooled && (addend >= 0 || kernel * kernel > CPU_FUSED_MAX_TAPS)) return false;
+    return params->activation.kind != ACTIVATION_NONE;
 }
 
 static bool supports_norm(const struct backend *backend, const struct op *op)
 {
     (void)backend;
-    return op->tensor[NORM_ADDEND] < 0 && op->tensor[NORM_BIAS] < 0 && supports_parts(&op->norm);
+    return op->tensor[NORM_BIAS] < 0 && supports_parts(&op->norm, op->tensor[NORM_ADDEND]);
 }
 
 /* An x that is normalised already takes at least an activation. */
 static bool supports_norm_evaluate(const struct backend *backend, const struct op *op)
 {
     (void)backend;
-    return op->tensor[NORM_EVALUATE_ADDEND] < 0 && supports_parts(&op->norm) &&
+    return supports_parts(&op->norm, op->tensor[NORM_EVALUATE_ADDEND]) &&
            (op->tensor[NORM_EVALUATE_GAMMA] >= 0 || !is_plain(&op->norm));
 }
 
 static bool supports_norm_backward(const struct backend *backend, const struct op *op)
 {
     (void)backend;
-    return op->tensor[NORM_BACKWARD_ADDEND] < 0 && op->tensor[NORM_BACKWARD_DGAMMA] >= 0 &&
-           op->tensor[NORM_BACKWARD_DBETA] >= 0 && op->tensor[NORM_BACKWARD_DBIAS] < 0 && supports_parts(&op->norm);
+    return op->tensor[NORM_BACKWARD_DGAMMA] >= 0 && op->tensor[NORM_BACKWARD_DBETA] >= 0 &&
+           op->tensor[NORM_BACKWARD_DBIAS] < 0 && supports_parts(&op->norm, op->tensor[NORM_BACKWARD_ADDEND]);
 }
 
 static size_t norm_saved_bytes(const struct backend *backend, const struct op *op, struct shape y)

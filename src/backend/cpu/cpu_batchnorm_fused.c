@@ -1,12 +1,14 @@
-/* Batch normalization, activation and pool in one operation: forward and evaluation. The backward pass is in
+/* Batch normalization, addend, activation and pool in one operation: forward and evaluation. The backward pass is in
  * cpu_batchnorm_fused_backward.c.
  *
- *   b = (x - mu) gamma rstd + beta,  a = act(b),  y = a, or y[p,q] = max or average of a over the window's valid taps
+ *   b = (x - mu) gamma rstd + beta,  a = act(b) or act(b + addend),
+ *   y = a, or y[p,q] = max or average of a over the window's valid taps
  *
- * with the arithmetic of cpu_batchnorm.c, cpu_activation.c and cpu_pool.c in their order, so the results are theirs to
- * the bit. x is read twice, for the statistics and for y; a and b are computed in registers, again for every window
- * that a pixel is in. With a pool of stride 2 that is 2 reads of x and a quarter of a write, where the three operations
- * read five times and write two and a quarter.
+ * with the arithmetic of cpu_batchnorm.c, cpu_primitive.c, cpu_activation.c and cpu_pool.c in their order, so the results
+ * are theirs to the bit. x is read twice, for the statistics and for y; a and b are computed in registers, again for
+ * every window that a pixel is in. With a pool of stride 2 that is 2 reads of x and a quarter of a write, where the three
+ * operations read five times and write two and a quarter. With an addend and no pool it is 3 reads and one write, where
+ * they read five times and write three times.
  *
  * Where there are many blocks of 16 channels, one thread takes a block from statistics to output, while it mostly lies
  * in the second-level cache. Few blocks are cut into segments (cpu_batchnorm.h), and their output into rows.
@@ -16,6 +18,7 @@
 
 #include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_batchnorm.h"
+#include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_pool.h"
 #include "tensor/window.h"
 
@@ -23,6 +26,7 @@ struct fused_task {
     struct batchnorm_fused_params params;
     struct cpu_statistics statistics;
     struct tensor x, y;
+    const real *addend;           /* shaped as x, or NULL; with a pool there is none */
     const real *gamma, *beta;     /* (C); NULL in an evaluation whose x is normalised already */
     saved_tap *saved;             /* shaped as y; NULL: nothing is saved */
     struct cpu_row_sums *moments; /* [blocks][segments] */
@@ -157,6 +161,25 @@ static void activate_rows(const struct fused_task *task, const struct affine *af
     }
 }
 
+/* y = act(b + addend), for elements first..last-1 of a block. */
+static void sum_range(const struct fused_task *task, const struct affine *affines, int64_t block, int64_t first,
+                      int64_t last)
+{
+    int64_t start = block * cpu_block_stride(task->y.shape);
+    const real *x = (const real *)task->x.data + start, *addend = task->addend + start;
+    real *y = (real *)task->y.data + start;
+    struct activation_params activation = task->params.activation;
+    bool normalized = !task->gamma;
+    for (int64_t i = first; i < last; i += CPU_BLOCK) {
+        CPU_UNROLL
+        for (int v = 0; v < CPU_BLOCK_VECS; v++) {
+            int64_t at = i + v * CPU_LANES;
+            vec b = normalized ? vec_load(x + at) : apply(&affines[v], x + at);
+            vec_store(y + at, cpu_activate(activation, b + vec_load(addend + at)));
+        }
+    }
+}
+
 /* The map from x to b: by the batch's statistics, by the running ones, or the identity. */
 static struct affine find_affine(const struct fused_task *task, int64_t c)
 {
@@ -175,8 +198,11 @@ static void write_rows(const struct fused_task *task, int64_t block, int64_t fir
 {
     struct affine affines[CPU_BLOCK_VECS];
     for (int64_t v = 0; v < CPU_BLOCK_VECS; v++) affines[v] = find_affine(task, block * CPU_BLOCK + v * CPU_LANES);
+    int64_t row = task->y.shape.w * task->y.shape.n * CPU_BLOCK;
     if (task->params.pooled) {
         pool_rows(task, affines, block, first, last);
+    } else if (task->addend) {
+        sum_range(task, affines, block, first * row, last * row);
     } else {
         activate_rows(task, affines, block, first, last);
     }
@@ -246,6 +272,15 @@ static void check_shapes(const struct batchnorm_fused_params *params, struct sha
     CHECK(window.kernel * window.kernel <= CPU_FUSED_MAX_TAPS && window.padding <= window.kernel / 2);
 }
 
+/* The addend, which is shaped as the tensor in slot 0, x; NULL: there is none. */
+static const real *addend_of(const struct op_call *call, int slot)
+{
+    const struct tensor *addend = cpu_operand(call, slot);
+    if (!addend) return NULL;
+    CHECK(shape_equal(addend->shape, call->tensor[0].shape) && !call->op->norm.pooled);
+    return addend->data;
+}
+
 void CPU_EXPORT(cpu_batchnorm_fused_forward)(struct backend *backend, const struct op_call *call)
 {
     const struct batchnorm_fused_params *params = &call->op->norm;
@@ -267,6 +302,7 @@ void CPU_EXPORT(cpu_batchnorm_fused_forward)(struct backend *backend, const stru
                        .running_var = t[NORM_RUNNING_VAR].data},
         .x = *x,
         .y = t[NORM_Y],
+        .addend = addend_of(call, NORM_ADDEND),
         .gamma = t[NORM_GAMMA].data,
         .beta = t[NORM_BETA].data,
         .saved = params->pooled && params->pool.kind == POOL_MAX ? t[NORM_SAVED].data : NULL,
@@ -296,6 +332,7 @@ void CPU_EXPORT(cpu_batchnorm_fused_evaluate)(struct backend *backend, const str
                        .running_var = t[NORM_EVALUATE_VAR].data},
         .x = *x,
         .y = t[NORM_EVALUATE_Y],
+        .addend = addend_of(call, NORM_EVALUATE_ADDEND),
         .gamma = t[NORM_EVALUATE_GAMMA].data,
         .beta = t[NORM_EVALUATE_BETA].data,
     };

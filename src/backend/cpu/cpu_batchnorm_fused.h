@@ -1,5 +1,5 @@
-/* Batch normalization with an activation, or an activation and a pool, as one operation: OP_NORM, OP_NORM_EVALUATE and
- * OP_NORM_BACKWARD where cpu_batchnorm.c leaves them to cpu_batchnorm_fused.c and cpu_batchnorm_fused_backward.c. */
+/* Batch normalization with an activation, and with an addend before it or a pool after it, as one operation: OP_NORM,
+ * OP_NORM_EVALUATE and OP_NORM_BACKWARD where cpu_batchnorm.c leaves them to cpu_batchnorm_fused.c and cpu_batchnorm_fused_backward.c. */
 #ifndef CPU_BATCHNORM_FUSED_H
 #define CPU_BATCHNORM_FUSED_H
 

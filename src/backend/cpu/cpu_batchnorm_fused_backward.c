@@ -1,14 +1,16 @@
-/* The backward pass of batch normalization, activation and pool in one (definitions: backend.h, cpu_batchnorm_fused.c).
+/* The backward pass of batch normalization, addend, activation and pool in one (definitions: backend.h,
+ * cpu_batchnorm_fused.c).
  *
  *   g = sum of dy over the windows in which the pixel won
  *       (average: over the windows that it is in, divided by K*K;  no pool: dy itself)
- *   h = act'(b) g                                                  with b = (x - mu) gamma rstd + beta, computed again
+ *   h = act'(b) g, or act'(b + addend) g                           with b = (x - mu) gamma rstd + beta, computed again
  *   dbeta = sum h,  dgamma = sum h xhat,  dx = gamma rstd (h - dbeta / B - xhat dgamma / B)       (cpu_batchnorm.c)
+ *   daddend = h
  *
- * The order is that of the three operations, so the results are theirs to the bit. There are two passes: the sums, then
+ * The order is that of the operations one by one, so the results are theirs to the bit. There are two passes: the sums, then
  * dx. Each reads x and dy, and for a max-pool the taps that won; g and h are computed in registers, twice, rather than
  * kept. With a pool of stride 2, in fp32, that is 2.75 reads of the size of x and one write, where the three operations
- * read 5.4 times and write three times.
+ * read 5.4 times and write three times. With an addend the pass of the sums writes daddend, and the pass of dx reads it.
  *
  * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/cpu_batchnorm_fused.h"
@@ -24,6 +26,8 @@ struct fused_task {
     struct shape x_shape, y_shape;
     int64_t rows, segment_rows; /* B; as in cpu_batchnorm.h */
     const real *x, *dy;
+    const real *addend; /* shaped as x, or NULL */
+    real *daddend;      /* NULL: not wanted */
     const saved_tap *saved;
     const real *gamma, *beta, *mean, *rstd;
     real *dx, *dgamma, *dbeta;
@@ -84,7 +88,8 @@ static inline __attribute__((always_inline)) vec gather_gradient(const enum gath
 struct run {
     const struct cover *covers;
     int64_t cover_count, first, last;
-    const real *x;
+    const real *x, *addend;
+    real *daddend;
     real *dx; /* NULL: the sums are wanted */
 };
 
@@ -109,6 +114,42 @@ static inline __attribute__((always_inline)) void run_lanes(const enum gather ga
     *dgamma = gamma_part, *dbeta = beta_part;
 }
 
+/* The same with an addend and no pool. The pass of the sums writes daddend, where it is wanted, for the pass of dx. */
+static inline __attribute__((always_inline)) void sum_lanes(const struct activation_params activation,
+                                                            const bool wanted, const struct run *run,
+                                                            const struct lanes *lanes, vec *dgamma, vec *dbeta)
+{
+    vec gamma_part = *dgamma, beta_part = *dbeta;
+    const real *dy = run->covers[0].dy;
+    for (int64_t i = run->first; i < run->last; i += CPU_BLOCK) {
+        vec centred = vec_load(run->x + i) - lanes->mean, xhat = centred * lanes->rstd, gradient;
+        if (run->dx && wanted) {
+            gradient = vec_load(run->daddend + i);
+        } else {
+            vec b = centred * lanes->scale + lanes->beta;
+            gradient = cpu_activation_gradient(activation, b + vec_load(run->addend + i), vec_load(dy + i));
+        }
+        if (run->dx) {
+            vec_store(run->dx + i, lanes->scale * (gradient - lanes->mean_dbeta - xhat * lanes->mean_dgamma));
+        } else {
+            if (wanted) vec_store(run->daddend + i, gradient);
+            beta_part += gradient;
+            gamma_part += gradient * xhat;
+        }
+    }
+    *dgamma = gamma_part, *dbeta = beta_part;
+}
+
+static void sum_any(const struct fused_task *task, const struct run *run, const struct lanes *lanes, vec *dgamma,
+                    vec *dbeta)
+{
+    const struct activation_params activation = task->params.activation, relu = {.kind = ACTIVATION_RELU};
+    if (activation.kind == ACTIVATION_RELU && task->daddend)
+        sum_lanes(relu, true, run, lanes, dgamma, dbeta);
+    else
+        sum_lanes(activation, task->daddend != NULL, run, lanes, dgamma, dbeta);
+}
+
 /* The cases with constants are fast: ReLU without a pool, or with a max-pool of which 1, 2 or 4 windows cover the
  * pixel. */
 static void run_any(const struct fused_task *task, const struct run *run, const struct lanes *lanes, vec *dgamma,
@@ -117,7 +158,9 @@ static void run_any(const struct fused_task *task, const struct run *run, const 
     const struct activation_params activation = task->params.activation, relu = {.kind = ACTIVATION_RELU};
     int64_t count = run->cover_count, kernel = task->params.pool.window.kernel;
     bool fast = activation.kind == ACTIVATION_RELU;
-    if (!task->params.pooled) {
+    if (task->addend) {
+        sum_any(task, run, lanes, dgamma, dbeta);
+    } else if (!task->params.pooled) {
         if (fast) run_lanes(GATHER_SAME, 1, relu, run, lanes, 1, dgamma, dbeta);
         if (!fast) run_lanes(GATHER_SAME, 1, activation, run, lanes, 1, dgamma, dbeta);
     } else if (task->params.pool.kind == POOL_AVERAGE) {
@@ -145,6 +188,8 @@ static void run_rows(const struct fused_task *task, int64_t block, int64_t first
         struct run run = {.covers = covers, .cover_count = list_covers(task, block, pixel, covers)};
         int64_t at = (block * task->rows + pixel * batch) * CPU_BLOCK;
         run.x = task->x + at;
+        run.addend = task->addend ? task->addend + at : NULL;
+        run.daddend = task->daddend ? task->daddend + at : NULL;
         run.dx = dx ? task->dx + at : NULL;
         for (int v = 0; v < CPU_BLOCK_VECS; v++) {
             run.first = n * CPU_BLOCK + v * CPU_LANES, run.last = (n + samples) * CPU_BLOCK;
@@ -276,6 +321,10 @@ void CPU_EXPORT(cpu_batchnorm_fused_backward)(struct backend *backend, const str
     int64_t rows = x->shape.n * x->shape.h * x->shape.w;
     CHECK((!dx || shape_equal(x->shape, dx->shape)) && x->shape.n == dy->shape.n && x->shape.c == dy->shape.c);
     CHECK(t[NORM_BACKWARD_GAMMA].shape.c == x->shape.c);
+    const struct tensor *addend = cpu_operand(call, NORM_BACKWARD_ADDEND);
+    const struct tensor *daddend = cpu_operand(call, NORM_BACKWARD_DADDEND);
+    CHECK(!addend || (shape_equal(addend->shape, x->shape) && !params->pooled));
+    CHECK(!daddend || (addend && shape_equal(daddend->shape, x->shape)));
     struct fused_task task = {
         .params = *params,
         .x_shape = x->shape,
@@ -284,6 +333,8 @@ void CPU_EXPORT(cpu_batchnorm_fused_backward)(struct backend *backend, const str
         .segment_rows = cpu_segment_rows(cpu_blocks(x->shape.c), rows),
         .x = x->data,
         .dy = dy->data,
+        .addend = addend ? addend->data : NULL,
+        .daddend = daddend ? daddend->data : NULL,
         .saved = params->pooled && params->pool.kind == POOL_MAX ? t[NORM_BACKWARD_SAVED].data : NULL,
         .gamma = t[NORM_BACKWARD_GAMMA].data,
         .beta = t[NORM_BACKWARD_BETA].data,
