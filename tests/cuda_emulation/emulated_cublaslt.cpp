@@ -232,6 +232,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
     bool any_order = algorithm->data[0] == ANY_ORDER;
     emulated_product p = *product;
     emulated_matrix left = *a_layout, right = *b_layout, result = *d_layout;
+    emulation_use_workspace(workspace, stream);
     emulation_enqueue(stream, [=] {
         memset(workspace, 0xff, WORKSPACE);
         multiply(p, left, a, right, b, result, d, any_order);

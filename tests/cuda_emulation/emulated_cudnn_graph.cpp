@@ -444,6 +444,7 @@ static void enqueue(cudnnHandle_t handle, const emulated_convolution &t, int64_t
                            : engine == ENGINE_ANY_ORDER                                ? 2000
                            : engine == ENGINE_TENSOR_CORE                              ? 3000
                                                                                        : 4000;
+    emulation_use_workspace(workspace, handle->stream);
     emulation_enqueue(handle->stream, [=] {
         static unsigned calls;
         memset(workspace, 0xff, (size_t)workspace_of(engine));

@@ -1,37 +1,15 @@
-/* The calls of the runtime, with one device. As on a GPU, work is put off until the host waits for it, so that a
- * missing wait shows. Only a copy from the host reads its source at once, as CUDA does with memory that is not
- * page-locked. */
+/* The calls of the runtime, with one device: errors, memory, launches. A copy from the host reads its source at once, as
+ * CUDA does with memory that is not page-locked. Streams and graphs: emulated_streams.cpp. */
 #include "emulation.h"
-#include "emulation_count.h"
 
-#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
 
-struct emulated_graph {
-    std::vector<std::function<void()>> nodes;
-    bool spoiled;
-};
-
-struct emulated_stream {
-    std::vector<std::function<void()>> waiting;
-    struct emulated_graph *recorded; /* NULL: no recording */
-};
-
-struct emulated_event {
-    double time; /* milliseconds */
-    cudaStream_t stream;
-};
-
-/* Streams of this process; a recording forbids more than the recorded stream. */
-static std::vector<cudaStream_t> streams;
 static cudaError_t last_error = cudaSuccess;
 static bool lost;
-static double spent; /* seconds */
-static long done;    /* work items, that in progress too */
 
-static cudaError_t remember(cudaError_t error)
+cudaError_t emulation_remember(cudaError_t error)
 {
     if (error != cudaSuccess) last_error = error;
     return error;
@@ -49,71 +27,15 @@ int emulation_capability()
     return capability ? atoi(capability) : 90;
 }
 
-bool emulation_recording()
-{
-    for (cudaStream_t stream : streams)
-        if (stream->recorded) return true;
-    return false;
-}
-
-static void push(cudaStream_t stream, std::function<void()> work)
-{
-    if (stream && stream->recorded && stream->recorded->spoiled) return;
-    if (!stream) emulation_failed("work on the default stream, which a recorded stream would have to wait for");
-    (stream->recorded ? stream->recorded->nodes : stream->waiting).push_back(std::move(work));
-}
-
-void emulation_spoil(cudaStream_t stream)
-{
-    stream->recorded->spoiled = true;
-    last_error = cudaErrorStreamCaptureInvalidated;
-}
-
 void emulation_lose_device()
 {
     lost = true;
     last_error = cudaErrorUnknown;
 }
 
-long emulation_ordinal()
+bool emulation_is_lost()
 {
-    return done;
-}
-
-void emulation_spend(double seconds)
-{
-    spent += seconds;
-}
-
-static long count;
-
-void emulation_enqueue(cudaStream_t stream, std::function<void()> work)
-{
-    count += !stream || !stream->recorded;
-    push(stream, std::move(work));
-}
-
-long emulation_count(void)
-{
-    return count;
-}
-
-static bool only_count;
-
-void emulation_only_count(void)
-{
-    only_count = true;
-}
-
-cudaError_t emulation_wait(cudaStream_t stream)
-{
-    if (lost) return remember(cudaErrorUnknown);
-    if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
-    std::vector<std::function<void()>> work;
-    work.swap(stream->waiting);
-    for (std::function<void()> &item : work)
-        if (!only_count) done++, item();
-    return cudaSuccess;
+    return lost;
 }
 
 /* --- errors and the device --- */
@@ -156,7 +78,7 @@ cudaError_t cudaGetDeviceCount(int *count)
 {
     const char *hidden = getenv("CUDA_EMULATION_HIDDEN");
     *count = hidden ? 0 : 1;
-    return hidden ? remember(cudaErrorNoDevice) : cudaSuccess;
+    return hidden ? emulation_remember(cudaErrorNoDevice) : cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int *device)
@@ -168,7 +90,7 @@ cudaError_t cudaGetDevice(int *device)
 /* Few multiprocessors, so that small tensors too are cut into all the forms that there are. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device)
 {
-    if (device != 0) return remember(cudaErrorInvalidDevice);
+    if (device != 0) return emulation_remember(cudaErrorInvalidDevice);
     memset(properties, 0, sizeof *properties);
     strcpy(properties->name, "emulated on the CPU");
     properties->totalGlobalMem = (size_t)8 << 30;
@@ -188,15 +110,8 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 
 cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
 {
-    if (device != 0 || size < 13) return remember(cudaErrorInvalidValue);
+    if (device != 0 || size < 13) return emulation_remember(cudaErrorInvalidValue);
     strcpy(id, "0000:00:00.0");
-    return cudaSuccess;
-}
-
-cudaError_t cudaDeviceSynchronize(void)
-{
-    for (cudaStream_t stream : streams)
-        if (cudaError_t error = emulation_wait(stream)) return error;
     return cudaSuccess;
 }
 
@@ -210,8 +125,9 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total)
 
 cudaError_t cudaMalloc(void **data, size_t bytes)
 {
-    if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
-    if (bytes > (size_t)8 << 30 || posix_memalign(data, 256, bytes) != 0) return remember(cudaErrorMemoryAllocation);
+    if (emulation_recording()) return emulation_remember(cudaErrorStreamCaptureUnsupported);
+    if (bytes > (size_t)8 << 30 || posix_memalign(data, 256, bytes) != 0)
+        return emulation_remember(cudaErrorMemoryAllocation);
     const size_t workspace = (size_t)64 << 20; /* too large to be worth it */
     if (bytes < workspace) memset(*data, 0xff, bytes);
     return cudaSuccess;
@@ -220,6 +136,7 @@ cudaError_t cudaMalloc(void **data, size_t bytes)
 cudaError_t cudaFree(void *data)
 {
     if (cudaError_t error = cudaDeviceSynchronize()) return error;
+    emulation_forget_workspace(data);
     free(data);
     return cudaSuccess;
 }
@@ -230,7 +147,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
         if (cudaError_t error = emulation_wait(stream)) return error;
         memcpy(to, from, bytes);
     } else if (kind == cudaMemcpyHostToDevice) {
-        if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported); /* its source would be gone */
+        if (emulation_recording())
+            return emulation_remember(cudaErrorStreamCaptureUnsupported); /* its source would be gone */
         std::vector<char> taken((const char *)from, (const char *)from + bytes);
         emulation_enqueue(stream, [=] { memcpy(to, taken.data(), bytes); });
     } else {
@@ -242,115 +160,6 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
 cudaError_t cudaMemsetAsync(void *data, int value, size_t bytes, cudaStream_t stream)
 {
     emulation_enqueue(stream, [=] { memset(data, value, bytes); });
-    return cudaSuccess;
-}
-
-/* --- streams and events --- */
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
-{
-    if (flags != cudaStreamNonBlocking) return remember(cudaErrorInvalidValue);
-    *stream = new emulated_stream();
-    streams.push_back(*stream);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    if (cudaError_t error = emulation_wait(stream)) return error;
-    for (size_t i = 0; i < streams.size(); i++)
-        if (streams[i] == stream) streams.erase(streams.begin() + (long)i--);
-    delete stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    return emulation_wait(stream);
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t *event)
-{
-    *event = new emulated_event();
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event)
-{
-    delete event;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
-{
-    event->stream = stream;
-    push(stream, [=] {
-        std::chrono::duration<double, std::milli> now = std::chrono::steady_clock::now().time_since_epoch();
-        event->time = now.count() + 1e3 * spent;
-    });
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event)
-{
-    return emulation_wait(event->stream);
-}
-
-cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t started, cudaEvent_t stopped)
-{
-    *milliseconds = (float)(stopped->time - started->time);
-    return cudaSuccess;
-}
-
-/* --- graphs --- */
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
-{
-    (void)mode;
-    if (emulation_recording()) return remember(cudaErrorStreamCaptureUnsupported);
-    stream->recorded = new emulated_graph();
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
-{
-    if (!stream->recorded) return remember(cudaErrorInvalidValue);
-    *graph = stream->recorded;
-    stream->recorded = NULL;
-    if (!(*graph)->spoiled) return cudaSuccess;
-    delete *graph;
-    *graph = NULL;
-    return remember(cudaErrorStreamCaptureInvalidated);
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags)
-{
-    (void)flags;
-    *executable = new emulated_graph(*graph);
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph)
-{
-    delete graph;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
-{
-    delete executable;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphUpload(cudaGraphExec_t executable, cudaStream_t stream)
-{
-    (void)executable;
-    return emulation_recording() || !stream ? remember(cudaErrorInvalidValue) : cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
-{
-    for (const std::function<void()> &node : executable->nodes) emulation_enqueue(stream, node);
     return cudaSuccess;
 }
 
@@ -389,7 +198,7 @@ static bool launchable(const cudaLaunchConfig_t *config, unsigned cluster)
 cudaError_t emulated_launch(const cudaLaunchConfig_t *config, std::function<void()> kernel)
 {
     unsigned cluster = cluster_of(config);
-    if (!launchable(config, cluster)) return remember(cudaErrorInvalidValue);
+    if (!launchable(config, cluster)) return emulation_remember(cudaErrorInvalidValue);
     dim3 blocks = config->gridDim, threads = config->blockDim;
     emulation_enqueue(config->stream, [=] { emulation_run_grid(blocks, threads, cluster, kernel); });
     return cudaSuccess;

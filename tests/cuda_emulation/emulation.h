@@ -6,8 +6,8 @@
  *
  *   emulated_blocks.cpp     the threads of a block as fibers that take turns at barriers and shuffles, one block after
  *                           another; the blocks of a cluster side by side as threads of the CPU
- *   emulated_runtime.cpp    memory (full of NaN when new), a stream that does its work when its results are waited for,
- *                           graphs
+ *   emulated_runtime.cpp    memory (full of NaN when new), launches
+ *   emulated_streams.cpp    streams that do their work when its results are waited for, events, graphs
  *   emulated_cudnn.cpp, emulated_cublaslt.cpp
  *                           batch normalization and products, straight from the formulas and descriptors
  *   emulated_cudnn_graph.cpp, emulated_convolution.cpp
@@ -16,7 +16,8 @@
  * The variable CUDA_EMULATION_ORDER=backward lets threads and blocks run from the last to the first: results must not
  * depend on that. CUDA_EMULATION_CAPABILITY=75 is a device without clusters (usually 90), and
  * CUDA_EMULATION_CLUSTER=2 one whose clusters have at most that many blocks (usually 16). Where CUDA_EMULATION_HIDDEN is set
- * there is no device.
+ * there is no device. Of two streams the one that another waits for does its work as late as their events allow, with
+ * CUDA_EMULATION_STREAMS=early as early as they allow: results must not depend on that either.
  *
  * CUDA_EMULATION_FAULT=rsqrt is a device that computes 1/sqrt(x) wrongly, and CUDA_EMULATION_DRIVER=13010 one with
  * another driver.
@@ -41,10 +42,17 @@ void emulation_enqueue(cudaStream_t stream, std::function<void()> work);
 /* Does everything that is on the stream. Not allowed while it is recorded. */
 cudaError_t emulation_wait(cudaStream_t stream);
 bool emulation_recording();
+/* Tells that a library's call on the stream may overwrite that memory. It stops the program where a call on another stream
+ * may, too. The memory is forgotten when it is freed. */
+void emulation_use_workspace(const void *workspace, cudaStream_t stream);
+void emulation_forget_workspace(const void *workspace);
 /* Makes the recording of the stream fail when it ends. */
 void emulation_spoil(cudaStream_t stream);
 /* Every later call of the device fails, as after a fault of a kernel. */
 void emulation_lose_device();
+bool emulation_is_lost();
+/* Keeps an error for cudaGetLastError, and returns it. */
+cudaError_t emulation_remember(cudaError_t error);
 /* The number of the work in progress; that of the work done right after it is one more. */
 long emulation_ordinal();
 /* Lets that much time pass for events; called by work. */
