@@ -145,8 +145,8 @@ static cublasStatus_t start(struct cublas_linear *linear, struct product *produc
     struct cuda_backend *cuda = linear->cuda;
     const float one = 1, zero = 0;
     return cublasLtMatmul(cuda->cublas, product->description, &one, operands->a, product->a, operands->b, product->b,
-                          &zero, operands->d, product->d, operands->d, product->d, algorithm, cuda->workspace,
-                          cuda->workspace_bytes, cuda->stream);
+                          &zero, operands->d, product->d, operands->d, product->d, algorithm, cuda->lane->workspace,
+                          cuda->workspace_bytes, cuda->lane->stream);
 }
 
 struct trial {

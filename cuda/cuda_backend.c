@@ -40,7 +40,7 @@ void *cuda_alloc(struct cuda_backend *cuda, size_t bytes)
     void *data = NULL;
     size_t wanted = bytes ? bytes : 1;
     CUDA_CHECK(cudaMalloc(&data, wanted));
-    CUDA_CHECK(cudaMemsetAsync(data, 0, wanted, cuda->stream));
+    CUDA_CHECK(cudaMemsetAsync(data, 0, wanted, cuda->lane->stream));
     cuda->base.allocated += (int64_t)wanted;
     return data;
 }
@@ -51,13 +51,6 @@ void cuda_free(struct cuda_backend *cuda, void *data)
     CHECK(!cuda->recording);
     CUDA_CHECK(cudaFree(data)); /* waits for the work that still uses it */
     cuda->generation++;         /* a recorded step may have used it */
-}
-
-void cuda_need_workspace(struct cuda_backend *cuda)
-{
-    if (cuda->workspace || cuda->workspace_bytes == 0) return;
-    CHECK(!cuda->recording);
-    CUDA_CHECK(cudaMalloc(&cuda->workspace, cuda->workspace_bytes)); /* the contents do not matter */
 }
 
 static void *backend_alloc(struct backend *backend, size_t bytes)
@@ -72,7 +65,7 @@ static void backend_free(struct backend *backend, void *data)
 
 static void backend_zero(struct backend *backend, void *data, size_t bytes)
 {
-    CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, cuda_backend_of(backend)->stream));
+    CUDA_CHECK(cudaMemsetAsync(data, 0, bytes, cuda_backend_of(backend)->lane->stream));
 }
 
 static size_t backend_tensor_count(const struct backend *backend, enum tensor_kind kind, struct shape shape)
@@ -86,20 +79,16 @@ static size_t backend_tensor_count(const struct backend *backend, enum tensor_ki
 static void backend_destroy_cuda(struct backend *backend)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream));
     cuda_graphs_forget(cuda);
     cuda_free(cuda, cuda->state);
     cuda_free(cuda, cuda->stage.pixels);
     cuda_free(cuda, cuda->stage.holes);
-    cuda_free(cuda, cuda->scratch.counters);
-    cuda_free(cuda, cuda->scratch.partial);
     cuda_free(cuda, cuda->norm_sums);
-    cuda_free(cuda, cuda->workspace);
+    cuda_lanes_close(cuda);
     CUBLAS_CHECK(cublasLtDestroy(cuda->cublas));
-    CUDNN_CHECK(cudnnDestroy(cuda->cudnn));
     CUDA_CHECK(cudaEventDestroy(cuda->started));
     CUDA_CHECK(cudaEventDestroy(cuda->stopped));
-    CUDA_CHECK(cudaStreamDestroy(cuda->stream));
     free((void *)backend->table);
     free((void *)backend->functions);
     free(cuda);
@@ -143,6 +132,7 @@ static void make_tables(struct cuda_backend *cuda)
     };
     cuda_boundary_install(table);
     cuda_graph_install(table);
+    cuda_lanes_install(table);
     cuda_peak_install(table);
     cuda_rewrite_install(table);
     cuda_data_install(table, functions);
@@ -189,16 +179,11 @@ bool cuda_backend_create(struct backend **backend, const struct backend_options 
     struct cuda_backend *cuda = cuda_backend_begin(options, status);
     if (!cuda) return false;
     read_device(cuda);
-    CUDA_CHECK(cudaStreamCreateWithFlags(&cuda->stream, cudaStreamNonBlocking));
+    cuda_lanes_open(cuda);
     CUDA_CHECK(cudaEventCreate(&cuda->started));
     CUDA_CHECK(cudaEventCreate(&cuda->stopped));
-    CUDNN_CHECK(cudnnCreate(&cuda->cudnn));
-    CUDNN_CHECK(cudnnSetStream(cuda->cudnn, cuda->stream));
     CUBLAS_CHECK(cublasLtCreate(&cuda->cublas));
     cuda->state = cuda_alloc(cuda, sizeof *cuda->state);
-    size_t blocks = (size_t)cuda->multiprocessors;
-    cuda->scratch.counters = cuda_alloc(cuda, blocks * sizeof *cuda->scratch.counters);
-    cuda->scratch.partial = cuda_alloc(cuda, blocks * CUDA_PARTIALS_PER_MULTIPROCESSOR * sizeof(float));
     cuda->norm_sums = cuda_alloc(cuda, CUDA_NORM_BLOCKS * sizeof *cuda->norm_sums);
     *backend = &cuda->base;
     return true;

@@ -1,5 +1,5 @@
-/* The declarations that the host files of the CUDA backend share. Everything runs on one stream, so that operations
- * follow one another as they are called.
+/* The declarations that the host files of the CUDA backend share. Operations follow one another on a stream as they are
+ * called. A program may put some on a second stream (cuda_lanes.c).
  *
  * Layout. An activation (N,C,H,W) lies in memory as [N][H][W][C], a filter (O,I,K,K) as [O][K][K][I], a vector (C) as
  * it is; there is no padding. Parameters, gradients and moments are fp32; activations and their gradients are fp32, or
@@ -26,14 +26,24 @@ struct cuda_recording {
     cudaGraphExec_t graph; /* NULL: not recorded yet */
 };
 
+/* A stream, and what belongs to it because work that is done at the same time must not share it. */
+struct cuda_lane {
+    cudaStream_t stream;         /* NULL: not opened yet */
+    cudnnHandle_t cudnn;         /* its work goes to the stream */
+    void *workspace;             /* memory of cuDNN and cuBLAS; NULL until the first plan */
+    struct cuda_scratch scratch; /* memory of the reductions over channels */
+    cudaEvent_t reached;
+};
+
 struct cuda_backend {
     struct backend base; /* first: a struct backend * of this kind is a struct cuda_backend * */
     struct backend_options options;
     enum cuda_type type; /* scalar type of activations */
     int multiprocessors;
-    int most_cluster; /* most blocks in a thread block cluster; 1: no clusters */
-    cudaStream_t stream;
-    cudnnHandle_t cudnn;
+    int most_cluster;                   /* most blocks in a thread block cluster; 1: no clusters */
+    struct cuda_lane lanes[OP_STREAMS]; /* by the stream of an op */
+    struct cuda_lane *lane;             /* of the op at hand; between programs the first */
+    bool beside;                        /* the first does not wait yet for what is on the second */
     cublasLtHandle_t cublas;
     cudaEvent_t started, stopped; /* for timing candidates */
 
@@ -43,10 +53,8 @@ struct cuda_backend {
     struct cuda_stage stage;      /* the batch that is augmented, in device memory: grows with the batch */
     int64_t stage_bytes, stage_samples;
 
-    void *workspace; /* memory of cuDNN and cuBLAS; NULL until the first plan */
-    size_t workspace_bytes;
-    struct cuda_scratch scratch; /* memory of the reductions over channels */
-    double *norm_sums;           /* device, [CUDA_NORM_BLOCKS] */
+    size_t workspace_bytes; /* of each lane */
+    double *norm_sums;      /* device, [CUDA_NORM_BLOCKS]; of the first lane, like the state and the stage */
 
     uint64_t generation; /* counts the events that make a recorded address invalid: every free */
     bool recording;      /* a step is being recorded: nothing may be allocated, freed, timed or waited for */
@@ -80,12 +88,17 @@ struct cuda_backend *cuda_backend_begin(const struct backend_options *options, s
 void *cuda_alloc(struct cuda_backend *cuda, size_t bytes);
 void cuda_free(struct cuda_backend *cuda, void *data);
 
-/* Makes memory for cuDNN and cuBLAS, once. All plans share it, since the stream runs one at a time. */
+/* Open the first lane, and close all; the others open when they are entered. */
+void cuda_lanes_open(struct cuda_backend *cuda);
+void cuda_lanes_close(struct cuda_backend *cuda);
+
+/* Makes memory for cuDNN and cuBLAS, once for a lane. The plans of a lane share it, since its stream runs one at a time. */
 void cuda_need_workspace(struct cuda_backend *cuda);
 
 /* Each puts what its file has into the tables; the one of the functions has a place for each kind of operation. */
 void cuda_boundary_install(struct backend_table *table);
 void cuda_graph_install(struct backend_table *table);
+void cuda_lanes_install(struct backend_table *table);
 void cuda_peak_install(struct backend_table *table);
 void cuda_rewrite_install(struct backend_table *table);
 void cuda_data_install(struct backend_table *table, struct op_function *functions);

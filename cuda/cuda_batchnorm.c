@@ -59,7 +59,7 @@ static struct cuda_batchnorm make_task(struct backend *backend, const struct op 
         .shape = cuda_matrix_of(x),
         .multiprocessors = cuda->multiprocessors,
         .most_cluster = cuda->most_cluster,
-        .scratch = cuda->scratch,
+        .scratch = cuda->lane->scratch,
         .epsilon = (float)op->norm.batchnorm.epsilon,
         .momentum = (float)op->norm.batchnorm.momentum,
         .x = x->data,
@@ -84,7 +84,7 @@ void cuda_batchnorm_forward(struct backend *backend, const struct op_call *call)
     task.running_mean = t[NORM_RUNNING_MEAN].data, task.running_var = t[NORM_RUNNING_VAR].data;
     task.saved = t[NORM_SAVED].data;
     task.bias = t[NORM_BIAS].data;
-    CUDA_CHECK(cuda_batchnorm_forward_launch(cuda->stream, cuda->type, &task));
+    CUDA_CHECK(cuda_batchnorm_forward_launch(cuda->lane->stream, cuda->type, &task));
 }
 
 static void run_norm_evaluate(struct backend *backend, const struct op_call *call)
@@ -95,7 +95,7 @@ static void run_norm_evaluate(struct backend *backend, const struct op_call *cal
                                            &t[NORM_EVALUATE_BETA], t[NORM_EVALUATE_Y].shape);
     task.y = t[NORM_EVALUATE_Y].data;
     task.running_mean = t[NORM_EVALUATE_MEAN].data, task.running_var = t[NORM_EVALUATE_VAR].data;
-    CUDA_CHECK(cuda_batchnorm_evaluate_launch(cuda->stream, cuda->type, &task));
+    CUDA_CHECK(cuda_batchnorm_evaluate_launch(cuda->lane->stream, cuda->type, &task));
 }
 
 void cuda_batchnorm_backward(struct backend *backend, const struct op_call *call)
@@ -112,7 +112,7 @@ void cuda_batchnorm_backward(struct backend *backend, const struct op_call *call
     task.dgamma = t[NORM_BACKWARD_DGAMMA].data, task.dbeta = t[NORM_BACKWARD_DBETA].data;
     task.dbias = t[NORM_BACKWARD_DBIAS].data;
     CHECK(task.dgamma && task.dbeta);
-    CUDA_CHECK(cuda_batchnorm_backward_launch(cuda->stream, cuda->type, &task));
+    CUDA_CHECK(cuda_batchnorm_backward_launch(cuda->lane->stream, cuda->type, &task));
 }
 
 /* True where one kernel does it. */

@@ -27,7 +27,7 @@ static void run_fold(struct backend *backend, const struct op_call *call)
         .to_weight = t[FOLD_TO_WEIGHT].data,
         .to_bias = t[FOLD_TO_BIAS].data,
     };
-    CUDA_CHECK(cuda_fold_launch(cuda->stream, &task));
+    CUDA_CHECK(cuda_fold_launch(cuda->lane->stream, &task));
 }
 
 void cuda_batchnorm_fold_install(struct op_function *functions)

@@ -99,8 +99,8 @@ static void boundary_write(struct backend *backend, const struct tensor *to, con
     size_t bytes = tensor_bytes(backend, to->kind, to->shape);
     void *host = memory_alloc(bytes, 1);
     encode(cuda, to, host, from);
-    CUDA_CHECK(cudaMemcpyAsync(to->data, host, bytes, cudaMemcpyHostToDevice, cuda->stream));
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+    CUDA_CHECK(cudaMemcpyAsync(to->data, host, bytes, cudaMemcpyHostToDevice, cuda->lane->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream));
     free(host);
 }
 
@@ -110,8 +110,8 @@ static void boundary_read(struct backend *backend, const struct tensor *from, do
     CHECK(!cuda->recording);
     size_t bytes = tensor_bytes(backend, from->kind, from->shape);
     void *host = memory_alloc(bytes, 1);
-    CUDA_CHECK(cudaMemcpyAsync(host, from->data, bytes, cudaMemcpyDeviceToHost, cuda->stream));
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+    CUDA_CHECK(cudaMemcpyAsync(host, from->data, bytes, cudaMemcpyDeviceToHost, cuda->lane->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream));
     decode(cuda, from, host, to);
     free(host);
 }

@@ -62,12 +62,13 @@ static void *prepare_conv2d(const struct prepared *prepared, const struct op_cal
     return plan;
 }
 
-/* Backward uses the filter that forward has rounded. */
+/* Backward uses the filter that forward has rounded. It may be two ops of one plan, one of them on another lane. */
 static void *prepare_conv2d_backward(const struct prepared *prepared, const struct op_call *call)
 {
     struct cuda_backend *cuda = cuda_backend_of(prepared->backend);
     struct conv2d_plan *plan = prepared_forward_call(prepared, call)->plan;
     const struct tensor *dweight = &call->tensor[CONV2D_BACKWARD_DWEIGHT];
+    cuda_need_workspace(cuda);
     if (!plan->linear && is_wide(cuda, dweight))
         plan->dfilter16 = cuda_alloc(cuda, (size_t)shape_count(dweight->shape) * 2);
     return plan;
@@ -131,7 +132,7 @@ static struct pass *find_pass(struct cuda_backend *cuda, struct conv2d_plan *pla
                               .output_channels = plan->output_channels};
     task.x.n = n;
     pass->chosen = true;
-    pass->graph = cudnn_graph_create((struct cudnn_device){.handle = cuda->cudnn}, &task);
+    pass->graph = cudnn_graph_create((struct cudnn_device){.handle = cuda->lane->cudnn}, &task);
     if (pass->graph) pass->plan = cudnn_plan_choose(cuda, pass->graph, operands);
     if (!pass->plan && !cuda->base.in_self_test) note_own_kernels(plan, n, kind);
     return pass;
@@ -147,13 +148,13 @@ static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, i
     struct cuda_convolution task = {plan->window, plan->input, output_of(plan, n)};
     task.x.n = n;
     if (kind == CUDNN_PASS_FORWARD)
-        CUDA_CHECK(cuda_conv2d_forward_launch(cuda->stream, cuda->type, &task, operands->x, operands->filter,
+        CUDA_CHECK(cuda_conv2d_forward_launch(cuda->lane->stream, cuda->type, &task, operands->x, operands->filter,
                                               operands->result));
     else if (kind == CUDNN_PASS_DX)
-        CUDA_CHECK(
-            cuda_conv2d_dx_launch(cuda->stream, cuda->type, &task, operands->filter, operands->y, operands->result));
+        CUDA_CHECK(cuda_conv2d_dx_launch(cuda->lane->stream, cuda->type, &task, operands->filter, operands->y,
+                                         operands->result));
     else
-        CUDA_CHECK(cuda_conv2d_dweight_launch(cuda->stream, cuda->type, &task, operands->x, operands->y, dweight,
+        CUDA_CHECK(cuda_conv2d_dweight_launch(cuda->lane->stream, cuda->type, &task, operands->x, operands->y, dweight,
                                               operands->result));
 }
 
@@ -163,7 +164,7 @@ static void run_pass(struct cuda_backend *cuda, struct conv2d_plan *plan, int64_
 {
     const struct pass *pass = find_pass(cuda, plan, n, kind, operands);
     if (pass->plan)
-        CUDNN_CHECK(cudnn_plan_run(pass->plan, operands, cuda->workspace));
+        CUDNN_CHECK(cudnn_plan_run(pass->plan, operands, cuda->lane->workspace));
     else
         run_own(cuda, plan, n, kind, operands, cuda->type);
 }
@@ -179,9 +180,9 @@ static void run_dweight(struct cuda_backend *cuda, struct conv2d_plan *plan, int
         run_own(cuda, plan, n, CUDNN_PASS_DWEIGHT, operands, type);
         return;
     }
-    CUDNN_CHECK(cudnn_plan_run(pass->plan, &narrow, cuda->workspace));
+    CUDNN_CHECK(cudnn_plan_run(pass->plan, &narrow, cuda->lane->workspace));
     int64_t count = plan->output_channels * plan->input.c * plan->window.kernel * plan->window.kernel;
-    if (widen) CUDA_CHECK(cuda_from_bf16_launch(cuda->stream, count, plan->dfilter16, operands->result));
+    if (widen) CUDA_CHECK(cuda_from_bf16_launch(cuda->lane->stream, count, plan->dfilter16, operands->result));
 }
 
 /* --- operations --- */
@@ -198,7 +199,7 @@ static void check_shapes(const struct conv2d_plan *plan, struct shape x, struct 
 static const void *round_filter(struct cuda_backend *cuda, struct conv2d_plan *plan, const struct tensor *weight)
 {
     if (!plan->filter16) return weight->data;
-    CUDA_CHECK(cuda_to_bf16_launch(cuda->stream, shape_count(weight->shape), weight->data, plan->filter16));
+    CUDA_CHECK(cuda_to_bf16_launch(cuda->lane->stream, shape_count(weight->shape), weight->data, plan->filter16));
     return plan->filter16;
 }
 
@@ -218,7 +219,7 @@ static void run_conv2d(struct backend *backend, const struct op_call *call)
         run_own(cuda, plan, x->shape.n, CUDNN_PASS_FORWARD, &operands, cuda->type);
     }
     if (!bias->data || added) return;
-    CUDA_CHECK(cuda_bias_launch(cuda->stream, cuda->type, cuda_matrix_of(y), cuda->multiprocessors, bias->data,
+    CUDA_CHECK(cuda_bias_launch(cuda->lane->stream, cuda->type, cuda_matrix_of(y), cuda->multiprocessors, bias->data,
                                 cuda_type_of(cuda, bias), y->data));
 }
 
@@ -260,8 +261,8 @@ static void run_conv2d_backward(struct backend *backend, const struct op_call *c
     check_shapes(plan, x->shape, weight->shape, dy->shape);
     bool added = dweight->data && backward_dweight(cuda, plan, x, dy, dweight, dbias);
     if (dbias && !added)
-        CUDA_CHECK(cuda_column_sum_launch(cuda->stream, cuda->type, cuda_matrix_of(dy), cuda->multiprocessors,
-                                          cuda->scratch, 1, dy->data, dbias));
+        CUDA_CHECK(cuda_column_sum_launch(cuda->lane->stream, cuda->type, cuda_matrix_of(dy), cuda->multiprocessors,
+                                          cuda->lane->scratch, 1, dy->data, dbias));
     if (dx->data) backward_dx(cuda, plan, plan->filter16 ? plan->filter16 : weight->data, dy, dx);
 }
 
@@ -296,6 +297,8 @@ static struct op_launches launches_conv2d_backward(const struct program *program
                    program->tensors[op->tensor[CONV2D_BACKWARD_DWEIGHT]].kind != TENSOR_ROUNDED;
     struct op_launches launches = {.count = dx + dweight + dbias + widened};
     launches.more_bytes = (dx + dweight + dbias - 1) * bytes_of(program, op, CONV2D_BACKWARD_DY);
+    if (!dweight) launches.more_bytes -= bytes_of(program, op, CONV2D_BACKWARD_X);
+    if (!dx) launches.more_bytes -= bytes_of(program, op, CONV2D_BACKWARD_WEIGHT);
     if (widened) launches.more_bytes += bytes_of(program, op, CONV2D_BACKWARD_DWEIGHT);
     return launches;
 }

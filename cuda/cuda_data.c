@@ -13,7 +13,7 @@ struct device_dataset {
 static void *upload(struct cuda_backend *cuda, const void *from, size_t bytes)
 {
     void *data = cuda_alloc(cuda, bytes);
-    CUDA_CHECK(cudaMemcpyAsync(data, from, bytes, cudaMemcpyHostToDevice, cuda->stream));
+    CUDA_CHECK(cudaMemcpyAsync(data, from, bytes, cudaMemcpyHostToDevice, cuda->lane->stream));
     return data;
 }
 
@@ -27,8 +27,8 @@ static uint8_t *upload_images(struct cuda_backend *cuda, const struct dataset_vi
         size_t first = i++;
         while (i < count && view->rows[i] == view->rows[i - 1] + 1) i++;
         const uint8_t *from = view->pixels + (size_t)view->rows[first] * sample;
-        CUDA_CHECK(
-            cudaMemcpyAsync(images + first * sample, from, (i - first) * sample, cudaMemcpyHostToDevice, cuda->stream));
+        CUDA_CHECK(cudaMemcpyAsync(images + first * sample, from, (i - first) * sample, cudaMemcpyHostToDevice,
+                                   cuda->lane->stream));
     }
     return images;
 }
@@ -51,8 +51,8 @@ static struct device_dataset *dataset_upload(struct backend *backend, const stru
         .height = view->height,
         .width = view->width,
     };
-    CUDA_CHECK(cuda_order_identity(cuda->stream, order, view->count));
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream)); /* the caller may free the view once this returns */
+    CUDA_CHECK(cuda_order_identity(cuda->lane->stream, order, view->count));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream)); /* the caller may free the view once this returns */
     return dataset;
 }
 
@@ -75,11 +75,11 @@ static void dataset_set_order(struct backend *backend, struct device_dataset *da
     CHECK(!cuda->recording);
     int32_t *to = (int32_t *)dataset->images.order;
     if (!order) {
-        CUDA_CHECK(cuda_order_identity(cuda->stream, to, dataset->count));
+        CUDA_CHECK(cuda_order_identity(cuda->lane->stream, to, dataset->count));
         return;
     }
     size_t bytes = (size_t)dataset->count * sizeof *order;
-    CUDA_CHECK(cudaMemcpyAsync(to, order, bytes, cudaMemcpyHostToDevice, cuda->stream));
+    CUDA_CHECK(cudaMemcpyAsync(to, order, bytes, cudaMemcpyHostToDevice, cuda->lane->stream));
 }
 
 /* Memory for a batch of changed images, taken at the first use, which no step records. */
@@ -125,10 +125,10 @@ static void run_gather(struct backend *backend, const struct op_call *call)
     if (augment && augment_is_staged(augment)) {
         reserve_stage(cuda, s.n, shape_sample_count(s));
         stage = cuda->stage;
-        CUDA_CHECK(cuda_stage_launch(cuda->stream, images, augment, state, stage, s.n));
+        CUDA_CHECK(cuda_stage_launch(cuda->lane->stream, images, augment, state, stage, s.n));
     }
-    CUDA_CHECK(cuda_gather_launch(cuda->stream, cuda->type, images, augment, stage, state, cuda->state, vectors, s.n,
-                                  x->data, labels->data));
+    CUDA_CHECK(cuda_gather_launch(cuda->lane->stream, cuda->type, images, augment, stage, state, cuda->state, vectors,
+                                  s.n, x->data, labels->data));
     cuda->state_due = false;
 }
 

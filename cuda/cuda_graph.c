@@ -21,7 +21,7 @@ const struct step_state *cuda_state(struct cuda_backend *cuda)
 {
     if (!cuda->state_due) return cuda->state;
     CHECK(!cuda->recording);
-    CUDA_CHECK(cuda_state_set(cuda->stream, cuda->state, &cuda->next_state));
+    CUDA_CHECK(cuda_state_set(cuda->lane->stream, cuda->state, &cuda->next_state));
     cuda->state_due = false;
     return cuda->state;
 }
@@ -52,11 +52,11 @@ static struct cuda_recording *find(struct cuda_backend *cuda, void (*body)(void 
 static void record(struct cuda_backend *cuda, struct cuda_recording *recording)
 {
     cudaGraph_t graph;
-    CUDA_CHECK(cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal));
+    CUDA_CHECK(cudaStreamBeginCapture(cuda->lane->stream, cudaStreamCaptureModeThreadLocal));
     cuda->recording = true;
     recording->body(recording->argument);
     cuda->recording = false;
-    CUDA_CHECK(cudaStreamEndCapture(cuda->stream, &graph));
+    CUDA_CHECK(cudaStreamEndCapture(cuda->lane->stream, &graph));
     CUDA_CHECK(cudaGraphInstantiate(&recording->graph, graph, 0));
     CUDA_CHECK(cudaGraphDestroy(graph));
 }
@@ -77,7 +77,7 @@ static void graph_run(struct backend *backend, void (*body)(void *), void *argum
         return;
     }
     if (!recording->graph) record(cuda, recording);
-    CUDA_CHECK(cudaGraphLaunch(recording->graph, cuda->stream));
+    CUDA_CHECK(cudaGraphLaunch(recording->graph, cuda->lane->stream));
 }
 
 /* --- trials --- */
@@ -89,7 +89,7 @@ enum { TIMED_RUNS = 10 };
 static void forget_error(struct cuda_backend *cuda)
 {
     cudaGetLastError();
-    CUDA_CHECK(cudaStreamSynchronize(cuda->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream));
 }
 
 /* Runs `start` once as it is, which also loads its code, and records some more runs. Returns their graph, or NULL where
@@ -101,9 +101,9 @@ static cudaGraphExec_t record_runs(struct cuda_backend *cuda, int count, bool (*
     CHECK(!cuda->recording);
     bool started = start(argument);
     if (started) {
-        CUDA_CHECK(cudaStreamBeginCapture(cuda->stream, cudaStreamCaptureModeThreadLocal));
+        CUDA_CHECK(cudaStreamBeginCapture(cuda->lane->stream, cudaStreamCaptureModeThreadLocal));
         for (int run = 0; run < count && started; run++) started = start(argument);
-        cudaError_t error = cudaStreamEndCapture(cuda->stream, &graph);
+        cudaError_t error = cudaStreamEndCapture(cuda->lane->stream, &graph);
         if (!started || error != cudaSuccess || cudaGraphInstantiate(&runs, graph, 0) != cudaSuccess) runs = NULL;
     }
     if (graph) CUDA_CHECK(cudaGraphDestroy(graph));
@@ -123,11 +123,11 @@ float cuda_time(struct cuda_backend *cuda, bool (*start)(void *), void *argument
     float milliseconds = 0;
     cudaGraphExec_t runs = record_runs(cuda, TIMED_RUNS, start, argument);
     if (!runs) return __builtin_inff();
-    bool launched = cudaGraphLaunch(runs, cuda->stream) == cudaSuccess;
+    bool launched = cudaGraphLaunch(runs, cuda->lane->stream) == cudaSuccess;
     if (launched) {
-        CUDA_CHECK(cudaEventRecord(cuda->started, cuda->stream));
-        CUDA_CHECK(cudaGraphLaunch(runs, cuda->stream));
-        CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->stream));
+        CUDA_CHECK(cudaEventRecord(cuda->started, cuda->lane->stream));
+        CUDA_CHECK(cudaGraphLaunch(runs, cuda->lane->stream));
+        CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->lane->stream));
         CUDA_CHECK(cudaEventSynchronize(cuda->stopped));
         CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cuda->started, cuda->stopped));
     } else {

@@ -49,7 +49,7 @@ static void iterate(struct cuda_backend *cuda, struct cuda_muon_plan *plan)
                 : cublas_linear_forward(plan->product, rows, m->x, m->x, NULL, CUDA_FP32, m->gram, &fused);
     good = good && cublas_linear_forward(plan->square, side, m->gram, m->gram, NULL, CUDA_FP32, m->square, &fused);
     CHECK(good); /* cuBLASLt multiplies fp32 matrices of any size */
-    CUDA_CHECK(cuda_muon_polynomial_launch(cuda->stream, m));
+    CUDA_CHECK(cuda_muon_polynomial_launch(cuda->lane->stream, m));
     good = tall ? cublas_linear_forward(plan->product, rows, m->x, m->square, NULL, CUDA_FP32, m->next, &fused)
                 : cublas_linear_dx(plan->product, rows, m->x, m->square, m->next);
     CHECK(good);
@@ -61,11 +61,11 @@ void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, co
 {
     struct cuda_muon *m = &plan->matrices;
     CHECK(update->count == m->rows * m->columns && update->state[0]);
-    CUDA_CHECK(cuda_muon_average_launch(cuda->stream, update, m));
-    CUDA_CHECK(cuda_norm_launch(cuda->stream, m->rows * m->columns, m->x, cuda->norm_sums));
-    CUDA_CHECK(cuda_muon_normalize_launch(cuda->stream, m, cuda->norm_sums));
+    CUDA_CHECK(cuda_muon_average_launch(cuda->lane->stream, update, m));
+    CUDA_CHECK(cuda_norm_launch(cuda->lane->stream, m->rows * m->columns, m->x, cuda->norm_sums));
+    CUDA_CHECK(cuda_muon_normalize_launch(cuda->lane->stream, m, cuda->norm_sums));
     for (int i = 0; i < MUON_ITERATIONS; i++) iterate(cuda, plan);
-    CUDA_CHECK(cuda_muon_step_launch(cuda->stream, update, cuda_state(cuda), m));
+    CUDA_CHECK(cuda_muon_step_launch(cuda->lane->stream, update, cuda_state(cuda), m));
 }
 
 /* With X elements of the filter and S of its side's square, in addition to w, dw and m: x is written and read twice and

@@ -6,8 +6,8 @@ static void run_magnitude(struct backend *backend, const struct op_call *call)
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *x = &call->tensor[MAGNITUDE_X], *y = &call->tensor[MAGNITUDE_Y];
     CHECK(y->kind == TENSOR_SCALAR);
-    CUDA_CHECK(cuda_norm_launch(cuda->stream, shape_count(x->shape), x->data, cuda->norm_sums));
-    CUDA_CHECK(cuda_magnitude_launch(cuda->stream, cuda->norm_sums, y->data));
+    CUDA_CHECK(cuda_norm_launch(cuda->lane->stream, shape_count(x->shape), x->data, cuda->norm_sums));
+    CUDA_CHECK(cuda_magnitude_launch(cuda->lane->stream, cuda->norm_sums, y->data));
 }
 
 static void run_clip(struct backend *backend, const struct op_call *call)
@@ -17,8 +17,8 @@ static void run_clip(struct backend *backend, const struct op_call *call)
     int64_t count = shape_count(x->shape);
     CHECK(call->op->clip > 0);
     if (count == 0) return;
-    CUDA_CHECK(cuda_norm_launch(cuda->stream, count, x->data, cuda->norm_sums));
-    CUDA_CHECK(cuda_clip_launch(cuda->stream, call->op->clip, count, x->data, cuda->norm_sums));
+    CUDA_CHECK(cuda_norm_launch(cuda->lane->stream, count, x->data, cuda->norm_sums));
+    CUDA_CHECK(cuda_clip_launch(cuda->lane->stream, call->op->clip, count, x->data, cuda->norm_sums));
 }
 
 static struct op_launches launches_magnitude(const struct program *program, const struct op *op)

@@ -43,7 +43,7 @@ static uint32_t *upload_lines(struct cuda_backend *cuda, const struct program *p
     size_t words = (size_t)(shape_count(program->tensors[w].shape) / (CUDA_LINE * 32) + 1);
     uint32_t *lines = memory_alloc(words, sizeof *lines), *narrow = cuda_alloc(cuda, words * sizeof *lines);
     each_narrow(program, w, mark_lines, lines);
-    CUDA_CHECK(cudaMemcpyAsync(narrow, lines, words * sizeof *lines, cudaMemcpyHostToDevice, cuda->stream));
+    CUDA_CHECK(cudaMemcpyAsync(narrow, lines, words * sizeof *lines, cudaMemcpyHostToDevice, cuda->lane->stream));
     free(lines); /* a copy from memory that is not page-locked has read it */
     return narrow;
 }
@@ -92,7 +92,7 @@ static void run_update(struct backend *backend, const struct op_call *call)
     if (plan->muon)
         cuda_muon_update(cuda, plan->muon, &update);
     else
-        CUDA_CHECK(cuda_update_launch(cuda->stream, &update, cuda_state(cuda), cuda->multiprocessors));
+        CUDA_CHECK(cuda_update_launch(cuda->lane->stream, &update, cuda_state(cuda), cuda->multiprocessors));
 }
 
 /* Each gradient is read in one of its two places. */
@@ -111,7 +111,8 @@ static void run_average(struct backend *backend, const struct op_call *call)
     const struct tensor *average = &call->tensor[AVERAGE_AVERAGE], *w = &call->tensor[AVERAGE_W];
     int64_t count = shape_count(average->shape);
     if (count == 0) return;
-    CUDA_CHECK(cuda_average_launch(cuda->stream, call->op->average, cuda_state(cuda), count, average->data, w->data));
+    CUDA_CHECK(
+        cuda_average_launch(cuda->lane->stream, call->op->average, cuda_state(cuda), count, average->data, w->data));
 }
 
 void cuda_optimizer_install(struct op_function *functions)

@@ -16,7 +16,8 @@ static struct tensor make_matrix(struct cuda_backend *cuda)
     double *values = memory_alloc(SIZE, sizeof *values);
     for (int i = 0; i < SIZE; i++) values[i] = (i * 619 % 1009) / 504.5 - 1;
     backend->table->tensor_write(backend, &row, values);
-    CUDA_CHECK(cuda_broadcast_launch(cuda->stream, cuda->type, cuda_matrix_of(&matrix), 1, row.data, matrix.data));
+    CUDA_CHECK(
+        cuda_broadcast_launch(cuda->lane->stream, cuda->type, cuda_matrix_of(&matrix), 1, row.data, matrix.data));
     free(values);
     tensor_free(backend, &row);
     return matrix;
@@ -31,9 +32,9 @@ static double measure_peak(struct backend *backend)
     for (int i = 0; i < 3; i++) matrices[i] = make_matrix(cuda);
     const void *x = matrices[0].data, *weight = matrices[1].data;
     bool known = cublas_linear_dx(linear, SIZE, weight, x, matrices[2].data);
-    CUDA_CHECK(cudaEventRecord(cuda->started, cuda->stream));
+    CUDA_CHECK(cudaEventRecord(cuda->started, cuda->lane->stream));
     for (int run = 0; known && run < RUNS; run++) cublas_linear_dx(linear, SIZE, weight, x, matrices[2].data);
-    CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->stream));
+    CUDA_CHECK(cudaEventRecord(cuda->stopped, cuda->lane->stream));
     CUDA_CHECK(cudaEventSynchronize(cuda->stopped));
     CUDA_CHECK(cudaEventElapsedTime(&milliseconds, cuda->started, cuda->stopped));
     for (int i = 0; i < 3; i++) tensor_free(backend, &matrices[i]);

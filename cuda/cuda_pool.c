@@ -26,8 +26,8 @@ static void run_pool(struct backend *backend, const struct op_call *call)
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *x = &call->tensor[POOL_X], *y = &call->tensor[POOL_Y];
     check_pool(call->op->pool, x->shape, y->shape);
-    CUDA_CHECK(cuda_pool_forward_launch(cuda->stream, cuda->type, call->op->pool, x->shape, y->shape, x->data, y->data,
-                                        call->tensor[POOL_SAVED].data));
+    CUDA_CHECK(cuda_pool_forward_launch(cuda->lane->stream, cuda->type, call->op->pool, x->shape, y->shape, x->data,
+                                        y->data, call->tensor[POOL_SAVED].data));
 }
 
 static void run_pool_backward(struct backend *backend, const struct op_call *call)
@@ -35,7 +35,7 @@ static void run_pool_backward(struct backend *backend, const struct op_call *cal
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *dy = &call->tensor[POOL_BACKWARD_DY], *dx = &call->tensor[POOL_BACKWARD_DX];
     check_pool(call->op->pool, dx->shape, dy->shape);
-    CUDA_CHECK(cuda_pool_backward_launch(cuda->stream, cuda->type, call->op->pool, dx->shape, dy->shape, dy->data,
+    CUDA_CHECK(cuda_pool_backward_launch(cuda->lane->stream, cuda->type, call->op->pool, dx->shape, dy->shape, dy->data,
                                          call->tensor[POOL_BACKWARD_SAVED].data, dx->data));
 }
 
@@ -44,7 +44,7 @@ static void run_global_pool(struct backend *backend, const struct op_call *call)
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *x = &call->tensor[GLOBAL_POOL_X], *y = &call->tensor[GLOBAL_POOL_Y];
     CHECK(shape_equal(y->shape, (struct shape){x->shape.n, x->shape.c, 1, 1}));
-    CUDA_CHECK(cuda_global_pool_forward_launch(cuda->stream, cuda->type, x->shape, x->data, y->data));
+    CUDA_CHECK(cuda_global_pool_forward_launch(cuda->lane->stream, cuda->type, x->shape, x->data, y->data));
 }
 
 static void run_global_pool_backward(struct backend *backend, const struct op_call *call)
@@ -52,7 +52,7 @@ static void run_global_pool_backward(struct backend *backend, const struct op_ca
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *dy = &call->tensor[GLOBAL_POOL_BACKWARD_DY], *dx = &call->tensor[GLOBAL_POOL_BACKWARD_DX];
     CHECK(shape_equal(dy->shape, (struct shape){dx->shape.n, dx->shape.c, 1, 1}));
-    CUDA_CHECK(cuda_global_pool_backward_launch(cuda->stream, cuda->type, dx->shape, dy->data, dx->data));
+    CUDA_CHECK(cuda_global_pool_backward_launch(cuda->lane->stream, cuda->type, dx->shape, dy->data, dx->data));
 }
 
 void cuda_pool_install(struct op_function *functions)

@@ -8,8 +8,8 @@ static void compute(struct cuda_backend *cuda, struct elementwise_params params,
 {
     CHECK(shape_equal(a->shape, y->shape) && a->kind == y->kind);
     CHECK(params.op >= ELEMENTWISE_SQUARE || (b->data && shape_equal(b->shape, y->shape) && b->kind == y->kind));
-    CUDA_CHECK(cuda_elementwise_launch(cuda->stream, cuda_type_of(cuda, y), params, shape_count(y->shape), a->data,
-                                       b->data, y->data));
+    CUDA_CHECK(cuda_elementwise_launch(cuda->lane->stream, cuda_type_of(cuda, y), params, shape_count(y->shape),
+                                       a->data, b->data, y->data));
 }
 
 static bool supports_elementwise(const struct backend *backend, const struct op *op)
@@ -24,7 +24,8 @@ static void run_elementwise(struct backend *backend, const struct op_call *call)
     double values = (double)(params.bessel * call->input->n);
     if (params.op == ELEMENTWISE_ROUND) {
         const struct tensor *a = &call->tensor[ELEMENTWISE_A];
-        CUDA_CHECK(cuda_to_bf16_launch(cuda->stream, shape_count(a->shape), a->data, call->tensor[ELEMENTWISE_Y].data));
+        CUDA_CHECK(
+            cuda_to_bf16_launch(cuda->lane->stream, shape_count(a->shape), a->data, call->tensor[ELEMENTWISE_Y].data));
         return;
     }
     if (values > 1) params.scale *= values / (values - 1);
@@ -60,8 +61,9 @@ static void run_channel_sum(struct backend *backend, const struct op_call *call)
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *x = &call->tensor[CHANNEL_SUM_X], *y = &call->tensor[CHANNEL_SUM_Y];
     CHECK(x->shape.c == y->shape.c && y->kind == TENSOR_VECTOR);
-    CUDA_CHECK(cuda_column_sum_launch(cuda->stream, cuda_type_of(cuda, x), cuda_matrix_of(x), cuda->multiprocessors,
-                                      cuda->scratch, channel_scale(call, x->shape), x->data, y->data));
+    CUDA_CHECK(cuda_column_sum_launch(cuda->lane->stream, cuda_type_of(cuda, x), cuda_matrix_of(x),
+                                      cuda->multiprocessors, cuda->lane->scratch, channel_scale(call, x->shape),
+                                      x->data, y->data));
 }
 
 static void run_channel_broadcast(struct backend *backend, const struct op_call *call)
@@ -69,7 +71,7 @@ static void run_channel_broadcast(struct backend *backend, const struct op_call 
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *y = &call->tensor[CHANNEL_BROADCAST_Y], *x = &call->tensor[CHANNEL_BROADCAST_X];
     CHECK(x->shape.c == y->shape.c && y->kind == TENSOR_VECTOR);
-    CUDA_CHECK(cuda_broadcast_launch(cuda->stream, cuda_type_of(cuda, x), cuda_matrix_of(x),
+    CUDA_CHECK(cuda_broadcast_launch(cuda->lane->stream, cuda_type_of(cuda, x), cuda_matrix_of(x),
                                      channel_scale(call, x->shape), y->data, x->data));
 }
 

@@ -1,4 +1,4 @@
-/* Rewrites a finished program for CUDA, unless `backend.fuse = false`.
+/* Rewrites a finished program for CUDA. What follows is not done with `backend.fuse = false`; cuda_rewrite_streams is.
  *
  * A convolution's bias before a batch normalization is in vain: the batch's mean takes it out again. Only running_mean
  * sees it, by which evaluations normalise what has the bias. So it moves to the NORM, which adds it there. In exact
@@ -207,16 +207,21 @@ static void take_around(struct program *program)
     }
 }
 
-static void cuda_rewrite(struct backend *backend, struct program *program)
+static void fuse(struct program *program)
 {
-    if (!backend->fuse) return;
     struct program_versions *before = program_versions_take(program);
     for (int i = 0; i < program->op_count; i++) move_bias(program, i);
     program_check(program, before);
     for (int i = program->op_count - 1; i >= 0; i--) fuse_softmax(program, i);
     take_around(program);
     program_check(program, NULL);
-    if (cuda_backend_of(backend)->type == CUDA_BF16) cuda_rewrite_bf16(program);
+    if (cuda_backend_of(program->backend)->type == CUDA_BF16) cuda_rewrite_bf16(program);
+}
+
+static void cuda_rewrite(struct backend *backend, struct program *program)
+{
+    if (backend->fuse) fuse(program);
+    cuda_rewrite_streams(program);
 }
 
 void cuda_rewrite_install(struct backend_table *table)

@@ -12,7 +12,7 @@ static void run_softmax(struct backend *backend, const struct op_call *call)
     struct cuda_backend *cuda = cuda_backend_of(backend);
     const struct tensor *x = &call->tensor[SOFTMAX_X], *y = &call->tensor[SOFTMAX_Y];
     check_vectors(x, y);
-    CUDA_CHECK(cuda_softmax_forward_launch(cuda->stream, cuda->type, x->shape.n, x->shape.c, x->data, y->data));
+    CUDA_CHECK(cuda_softmax_forward_launch(cuda->lane->stream, cuda->type, x->shape.n, x->shape.c, x->data, y->data));
 }
 
 static void run_softmax_backward(struct backend *backend, const struct op_call *call)
@@ -22,8 +22,8 @@ static void run_softmax_backward(struct backend *backend, const struct op_call *
     const struct tensor *dx = &call->tensor[SOFTMAX_BACKWARD_DX];
     check_vectors(y, dy);
     check_vectors(y, dx);
-    CUDA_CHECK(
-        cuda_softmax_backward_launch(cuda->stream, cuda->type, y->shape.n, y->shape.c, y->data, dy->data, dx->data));
+    CUDA_CHECK(cuda_softmax_backward_launch(cuda->lane->stream, cuda->type, y->shape.n, y->shape.c, y->data, dy->data,
+                                            dx->data));
 }
 
 /* The operands of a loss; those that may be left out have no data then. */
@@ -58,8 +58,8 @@ static void run_loss(struct backend *backend, const struct op_call *call, const 
         .logits = loss->logits ? loss->logits->data : NULL,
         .mix = params->mixed ? &cuda_state(cuda)->mix : NULL,
     };
-    CUDA_CHECK(cuda_cross_entropy_launch(cuda->stream, cuda->type, loss->of_logits, of_device, x->shape.n, x->shape.c,
-                                         x->data, loss->labels->data, loss->metrics->data, loss->dx->data));
+    CUDA_CHECK(cuda_cross_entropy_launch(cuda->lane->stream, cuda->type, loss->of_logits, of_device, x->shape.n,
+                                         x->shape.c, x->data, loss->labels->data, loss->metrics->data, loss->dx->data));
 }
 
 static void run_cross_entropy(struct backend *backend, const struct op_call *call)

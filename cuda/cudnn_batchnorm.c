@@ -64,8 +64,8 @@ static void release_norm(struct backend *backend, void *plan)
 static size_t need_reserve(struct cuda_backend *cuda, const struct descriptors *made, struct reserve *reserve)
 {
     size_t bytes = 0;
-    CUDNN_CHECK(cudnnGetBatchNormalizationTrainingExReserveSpaceSize(cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN,
-                                                                     NULL, made->x, &bytes));
+    CUDNN_CHECK(cudnnGetBatchNormalizationTrainingExReserveSpaceSize(cuda->lane->cudnn, mode_of(cuda),
+                                                                     CUDNN_BATCHNORM_OPS_BN, NULL, made->x, &bytes));
     if (reserve->bytes >= bytes) return bytes;
     cuda_free(cuda, reserve->data);
     reserve->data = cuda_alloc(cuda, bytes);
@@ -90,14 +90,14 @@ static void run_norm(struct backend *backend, const struct op_call *call)
     struct descriptors made = make_descriptors(cuda, x->shape);
     cuda_need_workspace(cuda);
     CUDNN_CHECK(cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
-        cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, made.x, NULL, made.x, made.channels, NULL, &bytes));
+        cuda->lane->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, made.x, NULL, made.x, made.channels, NULL, &bytes));
     CHECK(bytes <= cuda->workspace_bytes);
     size_t reserve_bytes = need_reserve(cuda, &made, reserve);
     CUDNN_CHECK(cudnnBatchNormalizationForwardTrainingEx(
-        cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, &one, &zero, made.x, x->data, NULL, NULL, made.x,
+        cuda->lane->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, &one, &zero, made.x, x->data, NULL, NULL, made.x,
         t[NORM_Y].data, made.channels, gamma->data, beta->data, params->momentum, t[NORM_RUNNING_MEAN].data,
-        t[NORM_RUNNING_VAR].data, params->epsilon, t[NORM_MEAN].data, t[NORM_RSTD].data, NULL, cuda->workspace, bytes,
-        reserve->data, reserve_bytes));
+        t[NORM_RUNNING_VAR].data, params->epsilon, t[NORM_MEAN].data, t[NORM_RSTD].data, NULL, cuda->lane->workspace,
+        bytes, reserve->data, reserve_bytes));
     destroy_descriptors(made);
 }
 
@@ -118,16 +118,16 @@ static void run_norm_backward(struct backend *backend, const struct op_call *cal
     size_t bytes = 0;
     struct descriptors made = make_descriptors(cuda, x->shape);
     cuda_need_workspace(cuda);
-    CUDNN_CHECK(cudnnGetBatchNormalizationBackwardExWorkspaceSize(cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN,
-                                                                  made.x, NULL, made.x, NULL, made.x, made.channels,
-                                                                  NULL, &bytes));
+    CUDNN_CHECK(cudnnGetBatchNormalizationBackwardExWorkspaceSize(cuda->lane->cudnn, mode_of(cuda),
+                                                                  CUDNN_BATCHNORM_OPS_BN, made.x, NULL, made.x, NULL,
+                                                                  made.x, made.channels, NULL, &bytes));
     CHECK(bytes <= cuda->workspace_bytes);
     size_t reserve_bytes = need_reserve(cuda, &made, reserve);
     CUDNN_CHECK(cudnnBatchNormalizationBackwardEx(
-        cuda->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, &one, &zero, &one, &zero, made.x, x->data, NULL, NULL,
+        cuda->lane->cudnn, mode_of(cuda), CUDNN_BATCHNORM_OPS_BN, &one, &zero, &one, &zero, made.x, x->data, NULL, NULL,
         made.x, dy->data, NULL, NULL, made.x, dx->data, made.channels, gamma->data, NULL, t[NORM_BACKWARD_DGAMMA].data,
         t[NORM_BACKWARD_DBETA].data, epsilon, t[NORM_BACKWARD_MEAN].data, t[NORM_BACKWARD_RSTD].data, NULL,
-        cuda->workspace, bytes, reserve->data, reserve_bytes));
+        cuda->lane->workspace, bytes, reserve->data, reserve_bytes));
     destroy_descriptors(made);
 }
 

@@ -15,7 +15,7 @@ struct trial {
 static bool start_trial(void *argument)
 {
     const struct trial *trial = argument;
-    return cudnn_plan_run(trial->plan, trial->operands, trial->cuda->workspace) == CUDNN_STATUS_SUCCESS;
+    return cudnn_plan_run(trial->plan, trial->operands, trial->cuda->lane->workspace) == CUDNN_STATUS_SUCCESS;
 }
 
 static bool runs(struct cuda_backend *cuda, const struct cudnn_plan *plan, const struct cudnn_operands *operands)

@@ -145,7 +145,7 @@ Test(resume_keys, the_lists_are_known)
     cr_expect_str_eq(sweep, "experiment.seed, [model] but init_from, [optimizer], [schedule], [train] but eval_train");
     static const char *const lists[] = {
         "experiment.name, data.path, data.class_names, data.max_skipped, data.cache, model.init_from, train.patience, [checkpoint] but "
-        "best_by, [report], backend.threads, backend.graph: Every step is the same with another value.\n\n",
+        "best_by, [report], backend.threads, backend.graph, backend.streams: Every step is the same with another value.\n\n",
         "\n\nbackend.device, backend.cpu_isa, backend.winograd, backend.fuse, backend.deterministic, "
         "backend.workspace_mb: Another device",
         "\n\ntrain.max_steps, train.epochs: They may differ with the schedules constant and step",

@@ -58,6 +58,11 @@ enum cpu_isa { CPU_ISA_CHOICES(CHOICE_ENUMERATOR) };
 #define WINOGRAD_CHOICES(X) X(WINOGRAD_AUTO, "auto") X(WINOGRAD_ON, "on") X(WINOGRAD_OFF, "off")
 enum winograd { WINOGRAD_CHOICES(CHOICE_ENUMERATOR) };
 
+/* Streams of a GPU on which a training step runs: two unless their longer lives of tensors take much of its memory, or
+ * always that many. */
+#define STREAMS_CHOICES(X) X(STREAMS_AUTO, "auto") X(STREAMS_ONE, "1") X(STREAMS_TWO, "2")
+enum streams { STREAMS_CHOICES(CHOICE_ENUMERATOR) };
+
 struct backend_options {
     enum device device;
     enum precision precision;
@@ -65,10 +70,12 @@ struct backend_options {
     int threads;            /* CPU threads; 0: one for each core that the process may use */
     enum winograd winograd; /* CPU only */
     /* The fields below are for CUDA; the CPU backend gives the same bits in every run anyway. */
-    bool deterministic;      /* only algorithms that give the same bits in every run */
-    bool eager;              /* start every operation anew instead of recording a step and replaying it */
-    bool cudnn_batchnorm;    /* cuDNN's batch normalization instead of our own */
-    int64_t workspace_bytes; /* memory that a library's algorithm may take beside its tensors; 0: 256 MiB */
+    bool deterministic;   /* only algorithms that give the same bits in every run */
+    bool eager;           /* start every operation anew instead of recording a step and replaying it */
+    enum streams streams; /* filter gradients on a stream of their own */
+    bool cudnn_batchnorm; /* cuDNN's batch normalization instead of our own */
+    int64_t
+        workspace_bytes; /* memory that a library's algorithm may take beside its tensors, on each stream; 0: 256 MiB */
 
     const char *gpu_refused; /* why a GPU that is there is not to be taken, in words for people; NULL: no reason */
 
@@ -308,6 +315,9 @@ struct backend_table {
     void (*rewrite)(struct backend *backend, struct program *program);
     /* Optional. Sets the state of the operations that come next, for a backend that replays recorded ones. */
     void (*set_state)(struct backend *backend, const struct step_state *state);
+    /* Optional. What comes next runs on that stream of struct op. On stream 0, with `join`, it begins after all that came
+     * before on any stream, on another one after what came before on stream 0. */
+    void (*enter_stream)(struct backend *backend, int stream, bool join);
     /* Optional; without it body(argument) is called. Runs body(argument), a fixed sequence of operations on fixed
      * addresses. A backend may record the first run of a (body, argument) and replay it afterwards. */
     void (*run)(struct backend *backend, void (*body)(void *), void *argument);

@@ -41,6 +41,17 @@ static void *make_space(const struct program *program, struct backend *backend, 
     return bytes > 0 ? backend->table->alloc(backend, (size_t)bytes) : NULL;
 }
 
+static void enter(struct backend *backend, int stream, bool join)
+{
+    if (backend->table->enter_stream) backend->table->enter_stream(backend, stream, join);
+}
+
+/* Lets what comes next wait for the ops of every stream. */
+static void join(struct backend *backend)
+{
+    enter(backend, 0, true);
+}
+
 struct prepared *prepared_create(const struct program *program, struct backend *backend, void *const shared[SPACES])
 {
     const struct op_function *functions = backend->functions;
@@ -58,9 +69,11 @@ struct prepared *prepared_create(const struct program *program, struct backend *
         call->op = &program->ops[i];
         for (int slot = 0; slot < OP_OPERANDS; slot++)
             call->tensor[slot] = bind(program, program->ops[i].tensor[slot], base);
+        enter(backend, call->op->stream, false);
         if (function->prepare) call->plan = function->prepare(prepared, call);
         if (call->op->attached) prepared->calls[i - 1].attached = call;
     }
+    join(backend);
     return prepared;
 }
 
@@ -107,6 +120,7 @@ static void run_op(struct prepared *prepared, int op, const struct run_input *in
     struct op_call *call = &prepared->calls[op];
     if (call->op->attached) return;
     call->input = input;
+    enter(prepared->backend, call->op->stream, call->op->join);
     prepared->functions[call->op->kind].run(prepared->backend, call);
 }
 
@@ -141,8 +155,11 @@ void prepared_watch(struct prepared *prepared, const struct run_input *input, vo
     set_batch(prepared, input->n);
     for (int i = input->refresh ? 0 : program->once_count; i < program->op_count; i++) {
         run_op(prepared, i, input);
-        if (done) done(argument, i);
+        if (!done) continue;
+        join(prepared->backend);
+        done(argument, i);
     }
+    join(prepared->backend);
 }
 
 void prepared_run_phases(struct prepared *prepared, const struct run_input *input, enum op_phase last)
@@ -155,8 +172,10 @@ void prepared_run_phases(struct prepared *prepared, const struct run_input *inpu
         if (call.op->phase > last) continue;
         call.input = input;
         if (last < PHASE_OPTIMIZER) call.attached = NULL;
+        enter(prepared->backend, call.op->stream, call.op->join);
         prepared->functions[call.op->kind].run(prepared->backend, &call);
     }
+    join(prepared->backend);
 }
 
 /* Returns NULL where there are too many. */
@@ -187,6 +206,7 @@ static void run_body(void *argument)
     struct prepared *prepared = batch->prepared;
     for (int i = first_of_body(prepared->program); i < prepared->program->op_count; i++)
         run_op(prepared, i, &batch->input);
+    join(prepared->backend);
 }
 
 void prepared_run(struct prepared *prepared, const struct run_input *input)
@@ -212,6 +232,7 @@ static void repeat_body(void *argument)
 {
     const struct prepared_repeat *repeat = argument;
     for (int i = 0; i < repeat->count; i++) run_op(repeat->prepared, repeat->op, &repeat->prepared->batches[0].input);
+    join(repeat->prepared->backend);
 }
 
 void prepared_run_repeat(struct prepared_repeat *repeat)

@@ -11,6 +11,7 @@ static bool create(struct backend **backend, const struct experiment *experiment
         .threads = (int)experiment->backend.threads,
         .winograd = experiment->backend.winograd,
         .deterministic = experiment->backend.deterministic,
+        .streams = experiment->backend.streams,
         .eager = !experiment->backend.graph,
         .cudnn_batchnorm = experiment->model.batchnorm == BATCHNORM_CUDNN,
         .workspace_bytes = experiment->backend.workspace_mb << 20,

@@ -146,7 +146,8 @@ struct experiment {
         enum cpu_isa cpu_isa;
         enum winograd winograd;
         bool fuse;                 /* fuse layers that one operation of the backend can do */
-        bool deterministic, graph; /* CUDA only, like workspace_mb */
+        bool deterministic, graph; /* CUDA only, like the two below */
+        enum streams streams;
         int64_t workspace_mb;
     } backend;
 

@@ -258,8 +258,12 @@ const struct experiment_key experiment_keys[] = {
     BOOLEAN(backend, deterministic, ROUNDING, FIXED, "false",
             "CUDA: use only algorithms that repeat a run to the bit, as the CPU always does."),
     BOOLEAN(backend, graph, FREE, FIXED, "true", "CUDA: record a step once and replay it."),
+    CHOICE(backend, streams, FREE, FIXED, "auto", STREAMS_CHOICES,
+           "CUDA: 2: compute the gradients of filters beside those of activations, on a second stream, which takes more memory; "
+           "1: one operation after the other; auto: 2, unless a step would take more than half of the memory. The results "
+           "are the same."),
     INTEGER(backend, workspace_mb, ROUNDING, FIXED, "256", 1, 65536,
-            "CUDA: MiB of working memory that the algorithm of a convolution may take."),
+            "CUDA: MiB of working memory that the algorithm of a convolution may take, on each stream."),
 };
 
 const int experiment_key_count = sizeof experiment_keys / sizeof experiment_keys[0];

@@ -22,7 +22,7 @@ bool program_fault_at(const struct program *program, int op, const struct fault_
     return true;
 }
 
-static bool share_bytes(const struct program_tensor *x, const struct program_tensor *y)
+bool program_share_bytes(const struct program_tensor *x, const struct program_tensor *y)
 {
     return x->offset < y->offset + (int64_t)y->bytes && y->offset < x->offset + (int64_t)x->bytes;
 }
@@ -30,7 +30,7 @@ static bool share_bytes(const struct program_tensor *x, const struct program_ten
 bool program_overlap(const struct program *program, int a, int b)
 {
     const struct program_tensor *x = &program->tensors[a], *y = &program->tensors[b];
-    return a == b || (x->space != SPACE_WORK && x->space == y->space && share_bytes(x, y));
+    return a == b || (x->space != SPACE_WORK && x->space == y->space && program_share_bytes(x, y));
 }
 
 bool program_contains(const struct program *program, int within, int tensor)
@@ -250,7 +250,7 @@ static bool placed_wrongly(const struct program *program, const struct program_l
         const struct program_tensor *y = &program->tensors[t];
         int first = lives[t].first > life.first ? lives[t].first : life.first;
         int last = lives[t].last < life.last ? lives[t].last : life.last;
-        if (y->space == SPACE_WORK && lives[t].first <= lives[t].last && first <= last && share_bytes(x, y))
+        if (y->space == SPACE_WORK && lives[t].first <= lives[t].last && first <= last && program_share_bytes(x, y))
             return program_fault_at(program, first, fault, "tensors %d (%s) and %d (%s) are alive and share bytes",
                                     tensor, x->name, t, y->name);
     }
@@ -276,6 +276,7 @@ bool program_fault(const struct program *program, const struct program_versions 
         if (operands_wrong(program, i, &fault) || program_shapes_misfit(program, i, &fault)) return true;
         if (operands_collide(program, i, &fault) || writes_in_part(program, i, &fault)) return true;
         if (update_mixes(program, i, &fault) || attached_wrongly(program, i, &fault)) return true;
+        if (program_streams_wrong(program, i, &fault)) return true;
     }
     if (order_wrong(program, &fault) || places_wrong(program, &fault)) return true;
     return before && program_versions_differ(program, before, &fault);

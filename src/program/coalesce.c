@@ -50,8 +50,10 @@ void program_coalesce(struct program *program)
         if (joined.kind != OP_UPDATE || joined.attached) continue;
         int count = 1;
         while (i + count < program->op_count && !program->ops[i + count].attached &&
-               is_neighbour(program, &last, &program->ops[i + count]))
+               is_neighbour(program, &last, &program->ops[i + count])) {
             last = program->ops[i + count++];
+            joined.join |= last.join;
+        }
         if (count == 1) continue;
         for (int slot = UPDATE_W; slot <= UPDATE_DW_ROUNDED; slot++)
             joined.tensor[slot] = join(program, joined.tensor[slot], last.tensor[slot]);

@@ -14,10 +14,17 @@ static const int64_t align = 64, large = 2 << 20;
 
 /* --- lives --- */
 
-static void extend(struct program_life *life, int op)
+/* Ops first .. last touch the tensor. */
+static void extend(struct program_life *life, int first, int last)
 {
-    if (life->first > life->last) life->first = op;
-    life->last = op;
+    if (life->first > life->last) life->first = first;
+    if (life->last < last) life->last = last;
+}
+
+/* The last op beside which this one may run. */
+static int last_beside(const struct program *program, int op)
+{
+    return program->ops[op].stream == 0 ? op : program_joined_at(program, op) - 1;
 }
 
 static bool written_once(const struct program *program, int tensor)
@@ -31,9 +38,11 @@ struct program_life *program_lives(const struct program *program)
 {
     struct program_life *lives = memory_alloc((size_t)program->tensor_count, sizeof *lives);
     for (int t = 0; t < program->tensor_count; t++) lives[t] = (struct program_life){0, -1};
-    for (int i = 0; i < program->op_count; i++)
+    for (int i = 0; i < program->op_count; i++) {
+        int last = last_beside(program, i);
         for (int slot = 0; slot < OP_OPERANDS; slot++)
-            if (program->ops[i].tensor[slot] >= 0) extend(&lives[program->ops[i].tensor[slot]], i);
+            if (program->ops[i].tensor[slot] >= 0) extend(&lives[program->ops[i].tensor[slot]], i, last);
+    }
     for (int t = 0; t < program->tensor_count; t++)
         if (program->tensors[t].keep || written_once(program, t))
             lives[t] = (struct program_life){0, program->op_count > 0 ? program->op_count - 1 : 0};

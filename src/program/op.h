@@ -50,6 +50,7 @@ enum op_kind { OP_KINDS(OP_ENUM) OP_KIND_COUNT };
 #undef OP_ENUM
 
 enum { OP_OPERANDS = 13 };
+enum { OP_STREAMS = 2 }; /* most streams of a device that a program uses */
 
 /* The slots of each kind. A name in brackets may be left out (-1). */
 
@@ -247,6 +248,11 @@ struct op {
     int layer_count;         /* how many layers it computes: more than 1 where they are fused */
     enum op_phase { PHASE_GATHER, PHASE_FORWARD, PHASE_LOSS, PHASE_BACKWARD, PHASE_OPTIMIZER } phase;
     bool attached; /* an UPDATE that the CONV2D_BACKWARD right before it takes along */
+    /* Ops of one stream run one after the other. Stream 0 is that of a program without others. An op of another one begins
+     * when those of stream 0 before it are done. An op of stream 0 with `join` begins when all before it are done, and so
+     * does what follows the program. */
+    int stream;
+    bool join;
 };
 
 struct op_row {

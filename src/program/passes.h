@@ -24,8 +24,17 @@ void program_attach(struct program *program);
  * that wants whole tensors is left alone. */
 void program_coalesce(struct program *program);
 
+/* Lets ops of stream 0 wait for those of other streams (`join` of struct op) where they would touch what these read or
+ * write. Streams are for the `rewrite` of backends that have several. */
+void program_join(struct program *program);
+
+/* The place of the op that waits for this one of another stream, and for all before it; op_count: the end of the program
+ * does. */
+int program_joined_at(const struct program *program, int op);
+
 /* The first and last op in which a tensor is alive; first > last: never. A tensor of SPACE_WORK is alive from the op that
- * writes it to the last one that reads it. One that is kept, or written in the once part, is alive in all ops. */
+ * writes it to the last one that reads it. An op of another stream than 0 may still read and write its tensors in those
+ * before program_joined_at. One that is kept, or written in the once part, is alive in all ops. */
 struct program_life {
     int first, last;
 };
@@ -39,7 +48,7 @@ struct program_life *program_lives(const struct program *program);
  * tensor. */
 void program_place(struct program *program, bool shared);
 
-/* The last passes: the backend's rewrite, program_coalesce, program_place. */
+/* The last passes: the backend's rewrite, program_coalesce, program_join, program_place. */
 void program_finish(struct program *program, bool shared);
 
 /* The largest sum of the bytes of the tensors of SPACE_WORK that are alive in one op: no plan takes less. */
@@ -61,7 +70,8 @@ struct program_versions *program_versions_take(const struct program *program);
  *   writes it,
  *   a gradient of a parameter is read before the op that writes it as a whole,
  *   an UPDATE is attached to an op that does not write its dw as the gradient of a convolution's weight, or pairs w with the gradient of another,
- *   two tensors that are alive at once share bytes, once they are placed.
+ *   two tensors that are alive at once share bytes, once they are placed,
+ *   an op of another stream runs beside one of stream 0 that writes what it touches, or reads what it writes.
  * With `before` (or NULL), which is freed, also where an op of the same kind read another version in the same slot, or
  * a tensor of an arena is written another number of times. It runs after every pass. */
 void program_check(const struct program *program, struct program_versions *before);

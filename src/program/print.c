@@ -8,16 +8,19 @@
 #include "util/memory.h"
 #include "util/thousands.h"
 
-enum column { NUMBER, TITLE, READS, WRITES, SHAPE, MFLOP, MIB, LIFE, LAYERS, LAUNCHES, MOVED, NOTE, COLUMNS };
+enum column { NUMBER, TITLE, READS, WRITES, SHAPE, MFLOP, MIB, LIFE, LAYERS, LAUNCHES, MOVED, STREAM, NOTE, COLUMNS };
 
 static const struct {
     const char *head;
     bool right; /* numbers end at the same place */
 } columns[COLUMNS] = {
-    [NUMBER] = {"#", true},          [TITLE] = {"op", false},      [READS] = {"reads", false},
-    [WRITES] = {"writes", false},    [SHAPE] = {"shape", true},    [MFLOP] = {"MFLOP", true},
-    [MIB] = {"MiB", true},           [LIFE] = {"life", true},      [LAYERS] = {"layer", true},
-    [LAUNCHES] = {"launches", true}, [MOVED] = {"MB moved", true}, [NOTE] = {"", false},
+    [NUMBER] = {"#", true},       [TITLE] = {"op", false},
+    [READS] = {"reads", false},   [WRITES] = {"writes", false},
+    [SHAPE] = {"shape", true},    [MFLOP] = {"MFLOP", true},
+    [MIB] = {"MiB", true},        [LIFE] = {"life", true},
+    [LAYERS] = {"layer", true},   [LAUNCHES] = {"launches", true},
+    [MOVED] = {"MB moved", true}, [STREAM] = {"stream", true},
+    [NOTE] = {"", false},
 };
 
 enum { CELL = 160 };
@@ -112,6 +115,7 @@ static void format_life(const struct program *program, const struct program_life
 static const char *note_of(const struct program *program, int op)
 {
     if (program->ops[op].attached) return "within the op before it";
+    if (program->ops[op].join) return "waits for every stream";
     return op < program->once_count ? "once" : "";
 }
 
@@ -120,6 +124,13 @@ static void fill_launches(const struct program *program, int op, struct line *li
     struct program_launches launches = program_launches(program, &program->ops[op]);
     snprintf(line->cell[LAUNCHES], CELL, "%d", launches.count);
     format_tenths((double)launches.bytes / 1e6, line->cell[MOVED]);
+}
+
+static bool has_streams(const struct program *program)
+{
+    for (int i = 0; i < program->op_count; i++)
+        if (program->ops[i].stream > 0) return true;
+    return false;
 }
 
 static void fill_line(const struct program *program, const struct program_life *lives, int op, struct line *line)
@@ -139,6 +150,7 @@ static void fill_line(const struct program *program, const struct program_life *
     else
         snprintf(line->cell[LAYERS], CELL, "-");
     if (program->backend->counts_launches) fill_launches(program, op, line);
+    if (has_streams(program)) snprintf(line->cell[STREAM], CELL, "%d", at->stream + 1);
     snprintf(line->cell[NOTE], CELL, "%s", note_of(program, op));
 }
 
@@ -172,14 +184,19 @@ static void print_sum(const struct program *program, FILE *out)
     fputc('\n', out);
 }
 
+static bool has_column(const struct program *program, enum column column)
+{
+    if (column == LAUNCHES || column == MOVED) return program->backend->counts_launches;
+    return column != STREAM || has_streams(program);
+}
+
 void program_print(const struct program *program, FILE *out)
 {
     struct line *lines = memory_alloc((size_t)program->op_count + 1, sizeof *lines);
     struct program_life *lives = program_lives(program);
     int widths[COLUMNS] = {0};
     for (int c = 0; c < COLUMNS; c++)
-        if (program->backend->counts_launches || (c != LAUNCHES && c != MOVED))
-            snprintf(lines[0].cell[c], CELL, "%s", columns[c].head);
+        if (has_column(program, c)) snprintf(lines[0].cell[c], CELL, "%s", columns[c].head);
     for (int i = 0; i < program->op_count; i++) fill_line(program, lives, i, &lines[i + 1]);
     for (int i = 0; i <= program->op_count; i++)
         for (int c = 0; c < COLUMNS; c++) {

@@ -109,9 +109,10 @@ struct program_launches program_launches_sum(const struct program *program);
 void program_tensor_name(const struct program *program, int tensor, char *text, size_t size);
 
 /* Prints a line per op: what it reads and writes, the shape of its main result, FLOPs, bytes of its tensors, the ops
- * from which to which its main result is alive, the layers that it computes, and whether it runs once or within the op
- * before it. A tensor with a * is changed in place. The last line sums up. A backend that counts launches adds two columns:
- * the launches of each op, and the 10^6 bytes that these move. For programs that program_check passes. */
+ * from which to which its main result is alive, the layers that it computes, and whether it runs once, within the op
+ * before it or after all ops before it on every stream. A tensor with a * is changed in place. The last line sums up. A
+ * backend that counts launches adds two columns: the launches of each op, and the 10^6 bytes that these move. A program of
+ * several streams adds that of each op, counted from 1. For programs that program_check passes. */
 void program_print(const struct program *program, FILE *out);
 
 #endif

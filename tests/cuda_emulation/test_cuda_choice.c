@@ -52,7 +52,7 @@ static struct choice choose(enum precision precision, bool deterministic, enum c
                                               .result = choice.data[pass == CUDNN_PASS_DX        ? 0
                                                                     : pass == CUDNN_PASS_FORWARD ? 1
                                                                                                  : 2]};
-    choice.graph = cudnn_graph_create((struct cudnn_device){.handle = choice.cuda->cudnn}, &task);
+    choice.graph = cudnn_graph_create((struct cudnn_device){.handle = choice.cuda->lane->cudnn}, &task);
     cr_assert(choice.graph);
     emulated_cudnn_calls = (struct emulated_cudnn_calls){0};
     choice.plan = cudnn_plan_choose(choice.cuda, choice.graph, &choice.operands);
@@ -71,7 +71,7 @@ static void forget(struct choice choice)
 static enum emulated_engine engine_of(const struct choice *choice)
 {
     struct emulated_cudnn_calls before = emulated_cudnn_calls;
-    cr_assert_eq(cudnn_plan_run(choice->plan, &choice->operands, choice->cuda->workspace), CUDNN_STATUS_SUCCESS);
+    cr_assert_eq(cudnn_plan_run(choice->plan, &choice->operands, choice->cuda->lane->workspace), CUDNN_STATUS_SUCCESS);
     int engine = 0;
     while (engine < EMULATED_ENGINES && emulated_cudnn_calls.runs[engine] == before.runs[engine]) engine++;
     cr_assert_lt(engine, EMULATED_ENGINES);

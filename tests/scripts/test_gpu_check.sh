@@ -80,7 +80,9 @@ has '| 5.00 | 2 | 2.50 | void conv<float, (int)2>(T1 *) |'
 has '| memcheck | SOFTMAX | ERROR SUMMARY: 0 errors |'
 has "| pytorch | convnet, times the images of PyTorch's best | 3.00 |"
 ! grep -q 'candidate that lost' "$work/gpu/gpu-check.md" || fail "the timeline has a kernel that is none of a step"
-[[ $(grep -c '^| train | .* us a step | [0-9.]* |$' "$work/gpu/gpu-check.md") == 1 ]] || fail "train: $(grep '| train' "$work/gpu/gpu-check.md")"
+[[ $(grep -c '^| train | .* us a step | [0-9.]* |$' "$work/gpu/gpu-check.md") == 2 ]] || fail "train: $(grep '| train' "$work/gpu/gpu-check.md")"
+has '| train | mlp_numpy bf16, one stream, evaluations of 128, us a step |'
+has '| train | mlp_numpy bf16, one stream, evaluations of 128, images/s of an evaluation |'
 
 echo "the sanitizer watches our kernels alone, and looks neither for leaks nor for memory that was not set"
 [[ $(grep -o 'kns=' <<<"$(grep -m1 memcheck "$CALLS")" | wc -l) -gt 20 ]] || fail "filters: $(grep -m1 memcheck "$CALLS")"
