@@ -30,54 +30,47 @@ static inline __attribute__((always_inline)) void transform_gradient(const vec *
     t[5] = e[3 * step];
 }
 
-/* The pixels of a square of the image, for sample 0 and a block of channels; those outside it are `zeros`, for every
- * sample. */
-struct square {
-    const real *at[POINTS];
-    int64_t step[POINTS]; /* scalars from sample to sample: CPU_BLOCK or 0 */
-};
+/* The samples of a square that are transformed at a time. */
+enum { RUN = 32 };
 
-static const real zeros[CPU_BLOCK] __attribute__((aligned(64)));
+static const real zeros[RUN * CPU_BLOCK] __attribute__((aligned(64)));
 
-static void find_pixels(const struct tensor *images, int64_t top, int64_t left, int side, int64_t block,
-                        struct square *square)
+/* The pixels of a square of the image, for a block of channels from a sample on: [16] of each sample. Those outside of the
+ * image are `zeros`. */
+static void find_pixels(const struct tensor *images, int64_t top, int64_t left, int side, int64_t block, int64_t sample,
+                        const real **square)
 {
     struct shape s = images->shape;
-    const real *data = (const real *)images->data + block * cpu_block_stride(s);
+    const real *data = (const real *)images->data + block * cpu_block_stride(s) + sample * CPU_BLOCK;
     for (int pixel = 0; pixel < side * side; pixel++) {
         int64_t h = top + pixel / side, w = left + pixel % side;
         bool inside = h >= 0 && h < s.h && w >= 0 && w < s.w;
-        square->at[pixel] = inside ? data + (h * s.w + w) * s.n * CPU_BLOCK : zeros;
-        square->step[pixel] = inside ? CPU_BLOCK : 0;
+        square[pixel] = inside ? data + (h * s.w + w) * s.n * CPU_BLOCK : zeros;
     }
 }
 
-/* Transforms samples first..last-1 of a square. Always inlined with constant side and transform. */
+/* Transforms `count` samples of a square. Always inlined with constant side and transform. */
 static inline __attribute__((always_inline)) void transform_square(const int side,
                                                                    void (*const transform)(const vec *, int, vec *),
-                                                                   const struct square *square, int64_t first,
-                                                                   int64_t last, real *to, int64_t point_stride)
+                                                                   const real *const *square, int64_t count, real *to,
+                                                                   int64_t point_stride)
 {
-    for (int64_t n = first; n < last; n++, to += CPU_BLOCK)
-        for (int v = 0; v < CPU_BLOCK; v += CPU_LANES) {
-            vec pixels[INPUTS], half[POINTS], t[INPUTS];
+    for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_LANES) {
+        vec pixels[INPUTS], half[POINTS], t[INPUTS];
+        CPU_UNROLL
+        for (int column = 0; column < side; column++) {
             CPU_UNROLL
-            for (int column = 0; column < side; column++) {
-                CPU_UNROLL
-                for (int row = 0; row < side; row++) {
-                    int pixel = row * side + column;
-                    pixels[row] = vec_load(square->at[pixel] + n * square->step[pixel] + v);
-                }
-                transform(pixels, 1, half + column * INPUTS);
-            }
-            CPU_UNROLL
-            for (int row = 0; row < INPUTS; row++) {
-                transform(half + row, INPUTS, t);
-                CPU_UNROLL
-                for (int column = 0; column < INPUTS; column++)
-                    vec_store(to + (row * INPUTS + column) * point_stride + v, t[column]);
-            }
+            for (int row = 0; row < side; row++) pixels[row] = vec_load(square[row * side + column] + at);
+            transform(pixels, 1, half + column * INPUTS);
         }
+        real *point = to + at;
+        CPU_UNROLL
+        for (int row = 0; row < INPUTS; row++) {
+            transform(half + row, INPUTS, t);
+            CPU_UNROLL
+            for (int column = 0; column < INPUTS; column++, point += point_stride) vec_store(point, t[column]);
+        }
+    }
 }
 
 /* An item is a block of channels and a tile, or the part of the tile that is in the slab. */
@@ -91,11 +84,14 @@ static inline __attribute__((always_inline)) void transform_items(const int side
     for (int64_t item = first; item < last; item++) {
         int64_t tile = slab->first / s.n + item / blocks, block = item % blocks;
         int64_t from = max_of(slab->first, tile * s.n), to = min_of(slab->last, (tile + 1) * s.n);
-        struct square square;
-        find_pixels(&slab->images, tile / across * OUTPUTS - rim, tile % across * OUTPUTS - rim, side, block, &square);
-        transform_square(side, transform, &square, from - tile * s.n, to - tile * s.n,
-                         slab->points + block * slab->block_stride + (from - slab->first) * CPU_BLOCK,
-                         slab->point_stride);
+        real *points = slab->points + block * slab->block_stride - slab->first * CPU_BLOCK;
+        for (int64_t row = from, count; row < to; row += count) {
+            const real *square[POINTS];
+            count = min_of(RUN, to - row);
+            find_pixels(&slab->images, tile / across * OUTPUTS - rim, tile % across * OUTPUTS - rim, side, block,
+                        row - tile * s.n, square);
+            transform_square(side, transform, square, count, points + row * CPU_BLOCK, slab->point_stride);
+        }
     }
 }
 
