@@ -9,6 +9,7 @@
 #include "self_test/op_run.h"
 #include "self_test/self_test.h"
 #include "support.h"
+#include "util/warning.h"
 
 static char *cache;
 
@@ -166,6 +167,32 @@ Test(self_test, a_broken_gpu_is_refused)
         cr_expect_not_null(strstr(status.message, "emulated on the CPU"), "%s", status.message);
         cr_expect_not_null(strstr(status.message, "self-test in norm, BATCHNORM("), "%s", status.message);
         cr_expect_not_null(strstr(status.message, "use backend.device = cpu"), "%s", status.message);
+    }
+}
+
+/* What made it fail may be gone: the next start tests it again, and uses it. */
+Test(self_test, a_gpu_that_was_broken_is_used_again)
+{
+    struct backend *backend;
+    struct status status = {0};
+    break_gpu();
+    cr_assert_not(self_test_backend_create(&backend, &on_gpu, &status));
+    unsetenv("CUDA_EMULATION_FAULT");
+    cr_assert(self_test_backend_create(&backend, &on_gpu, &status), "%s", status.message);
+    cr_expect(strstr(backend->description, "cuda"), "%s", backend->description);
+    backend_destroy(backend);
+}
+
+/* The first start says that it takes some seconds; the second has nothing to say. */
+Test(self_test, a_first_start_says_so)
+{
+    for (int start = 0; start < 2; start++) {
+        warning_collect();
+        backend_destroy(create_gpu(PRECISION_FP32, NULL));
+        char *said = warning_take();
+        cr_expect_eq(said != NULL, start == 0);
+        if (said) cr_expect(strstr(said, "note: testing cuda, ") && !strchr(said, '\n'), "%s", said);
+        free(said);
     }
 }
 

@@ -45,7 +45,10 @@ struct op_case {
             int32_t mix;      /* share of the partner's label in 1/65536 */
         } loss;
         struct gather_params gather;
-        struct update update;
+        struct {
+            struct update update;
+            bool rounded; /* OP_UPDATE: with a copy in the type of activations, by gradients of that type */
+        };
         double decay; /* OP_AVERAGE */
         double clip;
     };

@@ -91,6 +91,12 @@
 #define ADAMW(...) ADAM_("ADAMW(" #__VA_ARGS__ ")", OPTIMIZER_ADAMW, __VA_ARGS__)
 #define ADAM_(text, kind, o, i, k, beta1_, beta2_, epsilon_, decay)                                                    \
     UPDATE_(text, o, i, k, kind, .weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_, .epsilon = epsilon_)
+#define ROUNDED_ADAM(...) ROUNDED_ADAM_("ROUNDED_ADAM(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define ROUNDED_ADAM_(text, o, i, k, beta1_, beta2_, epsilon_, decay)                                                  \
+    CASE(text, OP_UPDATE, o, i, k, k, 0, 1, .rounded = true,                                                           \
+         .update = {.kind = OPTIMIZER_ADAM,                                                                            \
+                    .params = {.weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_, .epsilon = epsilon_},          \
+                    .rate = 1})
 #define LION(...) LION_("LION(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define LION_(text, o, i, k, beta1_, beta2_, decay)                                                                    \
     UPDATE_(text, o, i, k, OPTIMIZER_LION, .weight_decay = decay, .beta1 = beta1_, .beta2 = beta2_)

@@ -44,10 +44,16 @@ const struct op_array *op_run_input(const struct op_run *run, const char *name)
     return op_arrays_find(run->inputs, name);
 }
 
-/* True for tensors of the backend's scalars. */
+bool op_run_rounds(const struct op_run *run)
+{
+    return run->backend->activation_size < run->backend->scalar_size;
+}
+
+/* True for tensors of the backend's scalars, or of its activations' type. */
 static bool has_elements(const struct tensor *tensor)
 {
-    return tensor->kind == TENSOR_ACTIVATION || tensor->kind == TENSOR_FILTER || tensor->kind == TENSOR_VECTOR;
+    return tensor->kind == TENSOR_ACTIVATION || tensor->kind == TENSOR_FILTER || tensor->kind == TENSOR_VECTOR ||
+           tensor->kind == TENSOR_ROUNDED;
 }
 
 static size_t bytes_of(const struct op_run *run, const struct tensor *tensor)
@@ -84,6 +90,12 @@ const struct tensor *op_run_in(struct op_run *run, const char *name)
 const struct tensor *op_run_in_out(struct op_run *run, const char *name)
 {
     return add_input(run, name, true);
+}
+
+const struct tensor *op_run_in_rounded(struct op_run *run, const char *name)
+{
+    const struct op_array *array = op_run_input(run, name);
+    return add_slot(run, array->name, support_tensor(run->backend, TENSOR_ROUNDED, array->shape, array->values), false);
 }
 
 static const struct tensor *add_zeros(struct op_run *run, const char *name, enum tensor_kind kind, struct shape shape,
@@ -163,6 +175,20 @@ static int number_of(const struct op_run *run, const struct tensor *tensor)
     for (int i = 0; i < run->count; i++)
         if (&run->slots[i].tensor == tensor) return i;
     CHECK(!"a tensor of the run");
+}
+
+/* The memory of the gradients is that of the operands. A tensor of the space says that there are some. */
+void op_run_round_gradient(struct op_run *run, const struct tensor *w)
+{
+    struct program *program = run->program;
+    int of = number_of(run, w);
+    struct program_tensor gradient = program->tensors[of];
+    gradient.space = SPACE_ROUNDED_GRADIENTS;
+    gradient.offset = 0;
+    gradient.bytes = 0;
+    int added = program_tensor_add(program, gradient);
+    program->tensors[added].bytes = 0;
+    program->tensors[of].gradient = added;
 }
 
 void op_run_add(struct op_run *run, struct op op, struct step_state state, const struct tensor *const *operands)

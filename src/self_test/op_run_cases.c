@@ -190,8 +190,14 @@ static void write_gather(struct op_run *run, const struct op_case *c)
 
 /* --- arenas --- */
 
+static void write_rounded_update(struct op_run *run, const struct op_case *c);
+
 static void write_update(struct op_run *run, const struct op_case *c)
 {
+    if (c->rounded) {
+        write_rounded_update(run, c);
+        return;
+    }
     const struct tensor *w = op_run_in_out(run, "w"), *states[OPTIMIZER_STATES] = {NULL};
     struct op op = op_make(OP_UPDATE);
     op.update = c->update;
@@ -204,6 +210,37 @@ static void write_update(struct op_run *run, const struct op_case *c)
                    OPERANDS([UPDATE_W] = w, [UPDATE_DW] = op_run_in(run, name), [UPDATE_STATE_0] = states[0],
                             [UPDATE_STATE_1] = states[1]));
     }
+}
+
+/* The same with a copy of w. Where activations are of another type, the update writes it, and its gradients are of that
+ * type; its dw, which does not count, is 0. Elsewhere an operation of its own copies w in the end. */
+static void write_rounded_update(struct op_run *run, const struct op_case *c)
+{
+    const struct tensor *w = op_run_in_out(run, "w"), *states[OPTIMIZER_STATES] = {NULL};
+    const struct tensor *rounded = op_run_out(run, "rounded", TENSOR_ROUNDED, w->shape), *dw[OP_OPTIMIZER_STEPS];
+    bool rounds = op_run_rounds(run);
+    const struct tensor *zeros = rounds ? op_run_scratch(run, w->kind, w->shape) : NULL;
+    struct op op = op_make(OP_UPDATE), copy = op_make(OP_ELEMENTWISE);
+    struct step_state now = {0};
+    op.update = c->update;
+    copy.elementwise.op = ELEMENTWISE_ROUND;
+    for (int i = 0; i < optimizer_state_count(c->update.kind, &c->update.params); i++)
+        states[i] = op_run_zeros(run, optimizer_row(c->update.kind)->states[i], w->kind, w->shape);
+    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
+        char name[4] = {'d', 'w', (char)('0' + step), '\0'};
+        dw[step] = rounds ? op_run_in_rounded(run, name) : op_run_in(run, name);
+    }
+    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
+        now = (struct step_state){.step = (uint64_t)step, .learning_rate = op_case_learning_rate(step)};
+        op_run_add(run, op, now,
+                   OPERANDS([UPDATE_W] = w, [UPDATE_DW] = rounds ? zeros : dw[step], [UPDATE_STATE_0] = states[0],
+                            [UPDATE_STATE_1] = states[1], [UPDATE_ROUNDED] = rounds ? rounded : NULL,
+                            [UPDATE_DW_ROUNDED] = rounds ? dw[step] : NULL));
+    }
+    if (rounds)
+        op_run_round_gradient(run, w);
+    else
+        op_run_add(run, copy, now, OPERANDS([ELEMENTWISE_A] = w, [ELEMENTWISE_Y] = rounded));
 }
 
 static void write_average(struct op_run *run, const struct op_case *c)
@@ -235,6 +272,10 @@ static void write_magnitude(struct op_run *run, const struct op_case *c)
 bool op_case_offered(const struct op_case *c, const struct backend *backend)
 {
     struct op op = op_make(c->kind);
+    if (c->kind == OP_UPDATE && c->rounded) { /* who has no such type has no such update */
+        op = op_make(OP_ELEMENTWISE);
+        op.elementwise.op = ELEMENTWISE_ROUND;
+    }
     if (c->kind == OP_NORM) {
         op.norm = c->norm.params;
         if (c->norm.addend) op.tensor[NORM_ADDEND] = 0;

@@ -22,6 +22,15 @@ const struct tensor *op_run_out(struct op_run *run, const char *name, enum tenso
 const struct tensor *op_run_like(struct op_run *run, const char *name, const struct tensor *like);
 const struct tensor *op_run_zeros(struct op_run *run, const char *name, enum tensor_kind kind, struct shape shape);
 
+/* An input in the type of activations, as products take it. */
+const struct tensor *op_run_in_rounded(struct op_run *run, const char *name);
+
+/* Tells that the gradients of w come in the type of activations. After all tensors of the run. */
+void op_run_round_gradient(struct op_run *run, const struct tensor *w);
+
+/* True where the backend's activations are of another type than its scalars. */
+bool op_run_rounds(const struct op_run *run);
+
 /* A tensor that is written and of no interest. */
 const struct tensor *op_run_scratch(struct op_run *run, enum tensor_kind kind, struct shape shape);
 

@@ -1,5 +1,6 @@
 /* The self-test of a GPU: a few cases of every kind of operation that its backend computes are compared with the reference
- * backend, before the GPU is trusted with a run. It takes seconds; that a GPU has passed is kept in the user's cache. */
+ * backend, before the GPU is trusted with a run. It takes seconds, of which a line on stderr tells; that a GPU has passed
+ * is kept in the user's cache. A GPU that fails is tested again at the next start. */
 #ifndef SELF_TEST_H
 #define SELF_TEST_H
 

@@ -1,5 +1,7 @@
 /* Remembers which devices have passed the self-test (self_test.h): an empty file in the user's cache, whose name is a
- * digest of all that the result depends on. Only a device that passes is remembered: one that fails is tested again. */
+ * digest of all that the result depends on. Only a device that passes is remembered: one that fails is tested again. Its
+ * fault may be gone, for example with the heat or the other process that caused it, and nobody would think of a file in a
+ * cache that keeps a GPU from being used. The seconds that this costs each start are few beside a run on the CPU. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +13,7 @@
 #include "util/memory.h"
 #include "util/nvml.h"
 #include "util/sha256.h"
+#include "util/warning.h"
 
 enum { NAME_DIGITS = 32 };
 
@@ -62,6 +65,7 @@ bool self_test_pass(struct backend *backend, const struct backend_options *optio
     bool tested = backend->identity[0] != '\0';
     char *path = tested ? note_path(backend, options) : NULL;
     bool known = !tested || (path && access(path, F_OK) == 0);
+    if (!known) warning_print("note: testing %s before its first use, which takes some seconds", backend->description);
     bool good = known || self_test_run(backend, options->precision, status);
     if (good && !known && path) file_atomic_print(path, write_nothing, NULL, &unwritten);
     if (cached) *cached = known;

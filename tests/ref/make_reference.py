@@ -405,6 +405,11 @@ def lion(draw, o, i, k, beta1, beta2, decay):
     return optimize(draw, make, {"exp_avg": 2 * (1 - beta2)}, o, i, k)
 
 
+def rounded(outputs):
+    """With the copy of w that products take."""
+    return {**outputs, "rounded": outputs["w"]}
+
+
 def muon(draw, o, i, k, momentum, decay, nesterov, match_rms_adamw):
     made = []
 
@@ -489,6 +494,7 @@ KINDS = {
     "CHANNEL": channel,
     "SGD": sgd,
     "ADAM": lambda draw, *a: adam(draw, torch.optim.Adam, *a),
+    "ROUNDED_ADAM": lambda draw, *a: rounded(adam(draw, torch.optim.Adam, *a)),
     "ADAMW": lambda draw, *a: adam(draw, torch.optim.AdamW, *a),
     "LION": lion,
     "MUON": muon,
