@@ -180,7 +180,7 @@ static bool choose_kernel(struct cublas_linear *linear, struct product *product,
     for (int i = 0; i < count && !(cuda->options.deterministic && best >= 0); i++) {
         if (results[i].state != CUBLAS_STATUS_SUCCESS) continue;
         struct trial trial = {linear, product, operands, &results[i].algo};
-        float milliseconds = cuda->options.deterministic ? (start_trial(&trial) ? 0 : __builtin_inff())
+        float milliseconds = cuda->options.deterministic ? (cuda_runs(cuda, start_trial, &trial) ? 0 : __builtin_inff())
                                                          : cuda_time(cuda, start_trial, &trial);
         if (milliseconds < fastest) fastest = milliseconds, best = i;
     }

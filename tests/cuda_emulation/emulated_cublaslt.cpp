@@ -25,8 +25,9 @@ struct emulated_preference {
     uint32_t reductions;
 };
 
-/* There are two kernels. The first adds its partial sums in any order. */
-enum { ANY_ORDER = 1, ONE_ORDER = 2, WORKSPACE = 4096 };
+/* There are three kernels, in the order in which they are proposed. The first fails while a step is recorded, the second
+ * adds its partial sums in any order. */
+enum { FAILS_RECORDED = 1, ANY_ORDER, ONE_ORDER, WORKSPACE = 4096 };
 
 const char *cublasLtGetStatusString(cublasStatus_t status)
 {
@@ -139,7 +140,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, cublasLtM
     (void)handle, (void)c;
     *count = 0;
     if (cublasStatus_t status = check(product, a, b, d)) return status;
-    for (uint64_t algorithm = ANY_ORDER; algorithm <= ONE_ORDER && *count < wanted; algorithm++) {
+    for (uint64_t algorithm = FAILS_RECORDED; algorithm <= ONE_ORDER && *count < wanted; algorithm++) {
         if (algorithm == ANY_ORDER && !(preference->reductions & CUBLASLT_REDUCTION_SCHEME_INPLACE)) continue;
         if (preference->workspace < WORKSPACE) continue;
         results[*count] = {};
@@ -230,6 +231,10 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, cublasLtMatmulDesc_t prod
     if (!aligned(a) || !aligned(b) || !aligned(d)) emulation_failed("a matrix is not aligned as it was said to be");
     if (product->epilogue != CUBLASLT_EPILOGUE_DEFAULT && !product->bias) return CUBLAS_STATUS_INVALID_VALUE;
     bool any_order = algorithm->data[0] == ANY_ORDER;
+    if (algorithm->data[0] == FAILS_RECORDED && emulation_recording()) {
+        emulation_spoil(stream);
+        return CUBLAS_STATUS_EXECUTION_FAILED;
+    }
     emulated_product p = *product;
     emulated_matrix left = *a_layout, right = *b_layout, result = *d_layout;
     emulation_use_workspace(workspace, stream);
