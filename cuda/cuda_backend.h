@@ -56,6 +56,8 @@ struct cuda_backend {
     size_t workspace_bytes; /* of each lane */
     double *norm_sums;      /* device, [CUDA_NORM_BLOCKS]; of the first lane, like the state and the stage */
 
+    bool search_noted; /* stderr has got the line about plans that are timed */
+
     uint64_t generation; /* counts the events that make a recorded address invalid: every free */
     bool recording;      /* a step is being recorded: nothing may be allocated, freed, timed or waited for */
     int recording_count;

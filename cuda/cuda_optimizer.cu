@@ -1,6 +1,7 @@
-/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (reference_optimizer.c): one pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, the
- * average 12, so memory bandwidth is their limit. A copy in bf16 is 2 bytes more, a gradient in bf16 2 less. Learning rate and step number are read from the device, so that a
- * replayed graph sees each step's own.
+/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (reference_optimizer.c): one
+ * pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, the
+ * average 12, so memory bandwidth is their limit. A copy in bf16 is 2 bytes more, a gradient in bf16 2 less. Learning
+ * rate and step number are read from the device, so that a replayed graph sees each step's own.
  *
  * A rule is a struct with the parameters of an optimizer in fp32: STATES is the number of its states, factors_of makes
  * what all weights of step t (1 is the first) share, and element updates one weight with its states. */

@@ -1,14 +1,16 @@
 /* The file of chosen configurations (cudnn_cache.h). A line is
  *   KEY = ENGINE KNOB:VALUE KNOB:VALUE ... .
- * and ends with the dot, so that a line that was cut off shows. The file is written whole, with what it had before. */
+ * and ends with the dot, so that a line that was cut off shows. The file is written whole, with what it had before, by
+ * who holds the lock of the folder: of two processes the second reads what the first has written. */
 #include "cudnn_cache.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <pthread.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "cuda_check.h"
@@ -28,8 +30,7 @@ static struct cudaDeviceProp read_device(void)
     return device;
 }
 
-/* Returns the path in a new string, or NULL: there is no place for it. */
-static char *make_path(void)
+char *cudnn_cache_path(void)
 {
     struct status status;
     struct cudaDeviceProp device = read_device();
@@ -125,7 +126,7 @@ static char *read_text(const char *path)
 bool cudnn_cache_find(const struct cudnn_task *task, struct cudnn_configuration *configuration)
 {
     bool found = false;
-    char *path = make_path();
+    char *path = cudnn_cache_path();
     if (!path) return false;
     char *key = make_key(task), *text = read_text(path), *rest = text;
     while (!found && rest) {
@@ -137,6 +138,27 @@ bool cudnn_cache_find(const struct cudnn_task *task, struct cudnn_configuration 
 }
 
 /* --- writing --- */
+
+/* Waits for the lock of the folder that the file is in, which ends with unlock. A folder that cannot be locked, as on some
+ * network file systems, is -1: then a line may be lost, which is chosen again. */
+static int lock_folder(const char *path)
+{
+    char *folder = memory_copy_string(path);
+    *strrchr(folder, '/') = '\0';
+    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    while (lock >= 0 && flock(lock, LOCK_EX) != 0) {
+        if (errno == EINTR) continue;
+        close(lock);
+        return -1;
+    }
+    return lock;
+}
+
+static void unlock_folder(int lock)
+{
+    if (lock >= 0) close(lock);
+}
 
 struct addition {
     char *text; /* the file as it was; cut up by writing */
@@ -165,16 +187,14 @@ static void print_lines(const void *body, FILE *out)
 
 void cudnn_cache_keep(const struct cudnn_task *task, const struct cudnn_configuration *configuration)
 {
-    /* The name of a file that is being written has the process's number; threads take turns. */
-    static pthread_mutex_t writing = PTHREAD_MUTEX_INITIALIZER;
     struct status status;
-    char *path = make_path();
+    char *path = cudnn_cache_path();
     if (!path) return;
     char *key = make_key(task);
-    pthread_mutex_lock(&writing);
+    int lock = lock_folder(path); /* of threads too: each opens it anew */
     char *text = read_text(path);
     const struct addition addition = {text, key, configuration};
     file_atomic_print(path, print_lines, &addition, &status);
-    pthread_mutex_unlock(&writing);
+    unlock_folder(lock);
     free(text), free(key), free(path);
 }

@@ -13,10 +13,13 @@
 void cudnn_configuration_print(const struct cudnn_configuration *configuration, FILE *out);
 bool cudnn_configuration_parse(const char *text, struct cudnn_configuration *configuration);
 
+/* Returns the path of the file for the current GPU in a new string, or NULL where there is no place for it. */
+char *cudnn_cache_path(void);
+
 /* Finds the configuration of an earlier run on the current GPU. It may still make no plan. */
 bool cudnn_cache_find(const struct cudnn_task *task, struct cudnn_configuration *configuration);
 
-/* Keeps a configuration for later runs. Of two processes that keep something at once, one may be in vain. */
+/* Keeps a configuration for later runs. Processes and threads take turns. */
 void cudnn_cache_keep(const struct cudnn_task *task, const struct cudnn_configuration *configuration);
 
 #endif

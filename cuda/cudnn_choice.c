@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cudnn_cache.h"
+#include "util/warning.h"
 
 struct trial {
     const struct cuda_backend *cuda;
@@ -45,6 +46,21 @@ static struct cudnn_plan *recall(struct cuda_backend *cuda, const struct cudnn_g
     return NULL;
 }
 
+/* Says once why the start takes so long: some 35 plans are timed for each pass. */
+static void note_search(struct cuda_backend *cuda)
+{
+    if (cuda->search_noted || cuda->options.deterministic || cuda->base.in_self_test) return;
+    cuda->search_noted = true;
+    char *path = cudnn_cache_path();
+    if (path)
+        warning_print("note: timing what cuDNN offers for these convolutions on this GPU, once; %s keeps the choices",
+                      path);
+    else
+        warning_print(
+            "note: timing what cuDNN offers for these convolutions; there is no cache to keep the choices in");
+    free(path);
+}
+
 /* Tries all proposals, and keeps the choice for later runs. */
 static struct cudnn_plan *search(struct cuda_backend *cuda, const struct cudnn_graph *graph,
                                  const struct cudnn_operands *operands)
@@ -53,6 +69,7 @@ static struct cudnn_plan *search(struct cuda_backend *cuda, const struct cudnn_g
     const struct cudnn_configuration *taken = NULL;
     struct cudnn_plan *best = NULL;
     float fastest = __builtin_inff();
+    note_search(cuda);
     int count = cudnn_graph_propose(graph, &list);
     for (int i = 0; i < count && !(best && cuda->options.deterministic); i++) {
         struct cudnn_plan *plan = cudnn_plan_create(graph, &list[i]);
