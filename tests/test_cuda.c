@@ -140,7 +140,7 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
 #ifndef TEST_CUDA_STEPS
 #define TEST_CUDA_STEPS 50 /* fewer where a GPU is emulated */
 #endif
-enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 7 };
+enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 8 };
 
 /* Small networks with each kind of layer and each optimizer. 203 = 12 * 16 + 11 gives epochs with a tail. */
 static const struct {
@@ -164,6 +164,9 @@ static const struct {
                                                     "block = activation, batchnorm, dropout\ndropout = 0.1\n"
                                                     "batchnorm = custom\n[optimizer]\nlearning_rate = 0.02\n"
                                                     "[train]\nbatch_size = 16\nmax_steps = 50\n"},
+    {"residual", DATA("203", "8") "[model]\nkind = convnet\nfeatures = 8, (8, 8)+ x2, (16s2, 16)+, G\n"
+                                  "batchnorm = custom\nconv_bias = auto\n[optimizer]\nlearning_rate = 0.05\n"
+                                  "momentum = 0.9\n[train]\nbatch_size = 16\nmax_steps = 50\n"},
     {"augmented", DATA("203", "13") "[augment]\nflip = true\ncutout = 3\nrotate = 20\nscale = 0.2\nresized_crop = 0.5\n"
                                     "contrast = 0.3\nsaturation = 0.5\nerase = 0.3\nmixup = 0.5\ncutmix = 1\n"
                                     "[model]\nkind = convnet\nfeatures = 8, M, 17, M\nbatchnorm = custom\n"

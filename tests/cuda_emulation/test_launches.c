@@ -140,4 +140,5 @@ Test(launches, steps_of_the_report)
     expect_at_most("convnet.ini", 45, 400);
     expect_at_most("mlp_best.ini", 20, 0);
     expect_at_most("mlp_numpy.ini", 10, 0);
+    expect_at_most("resnet20.ini", 162, 0);
 }

@@ -256,11 +256,22 @@ static void check_gpu(const struct gpu *gpu, struct cudnn_device device, const s
     if (gpu->capability >= 80) expect(plans[0][0] < plans[1][0], gpu, "fewer plans in fp32 than in tf32");
 }
 
+/* True where the list has the shortcut of a residual block that halves the image, in every pass. No chain of layers has a
+ * 1x1 convolution that skips pixels. */
+static bool has_shortcuts(const struct task_list *list)
+{
+    bool found[CUDNN_PASSES] = {false};
+    for (int i = 0; i < list->count; i++)
+        if (list->tasks[i].window.kernel == 1 && list->tasks[i].window.stride == 2) found[list->tasks[i].pass] = true;
+    return found[CUDNN_PASS_FORWARD] && found[CUDNN_PASS_DX] && found[CUDNN_PASS_DWEIGHT];
+}
+
 int main(int count, char **words)
 {
     if (count != 2) return fprintf(stderr, "usage: test_cuda_plans FOLDER\n"), 2;
     struct task_list list = read_configs(words[1]);
     printf("cuDNN %zu, %d passes of convolutions\n", cudnnGetVersion(), list.count);
+    if (!has_shortcuts(&list)) failures++, printf("FAIL: no residual network is among the configs\n");
     bool asked = true;
     for (int i = 0; i < GPUS && asked; i++) {
         struct cudnn_device device = {.properties = describe(&gpus[i])};
