@@ -67,7 +67,7 @@ static const struct cli_option options[] = {
      .help = "Print the operations of a training step and of an evaluation instead: what each reads and writes, its "
              "work, and which layers the device computes in one. For backend.device = cuda, which a program with CUDA "
              "lists without a GPU too, also how many kernels and calls of libraries each "
-             "takes, and the bytes that these move.",
+             "takes, the bytes that these move, and the stream on which it runs.",
      CLI_FIELD(ops)},
     {0},
 };
