@@ -3,10 +3,10 @@
  *   y  = x W^T        is   y' (O,M)  = op_T(W' (I,O)) x' (I,M)
  *   dx = dy W         is   dx' (I,M) = W' (I,O) dy' (O,M)
  *   dW = dy^T x       is   dW' (I,O) = x' (I,M) op_T(dy' (O,M))
- * The epilogue BIAS adds the bias to the rows of y', where the bias has y's type. The epilogue BGRADB gives dbias, the sum of dy' over the M that
- * the product sums over, one value per column of dW'. Where cuBLASLt has no kernel with the epilogue, the plain product
- * is taken. The choice among its kernels is made once per product and number of rows: the first that it proposes where
- * runs are to be reproducible, else the fastest of several. */
+ * The epilogue BIAS adds the bias to the rows of y', where the bias has y's type. The epilogue BGRADB gives dbias, the
+ * sum of dy' over the M that the product sums over, one value per column of dW'. Where cuBLASLt has no kernel with the
+ * epilogue, the plain product is taken. The choice among its kernels is made once per product and number of rows: the
+ * first that it proposes and that runs where runs are to be reproducible, else the fastest of several. */
 #include "cublas_linear.h"
 
 #include <stdlib.h>

@@ -3,7 +3,8 @@
  *
  * Layout. An activation (N,C,H,W) lies in memory as [N][H][W][C], a filter (O,I,K,K) as [O][K][K][I], a vector (C) as
  * it is; there is no padding. Parameters, gradients and moments are fp32; activations and their gradients are fp32, or
- * bf16 with backend.precision = bf16, and so are the tensors of TENSOR_ROUNDED (cuda_rewrite_bf16.c). A vector per sample (N,D,1,1) is a row-major matrix [N][D]. */
+ * bf16 with backend.precision = bf16, and so are the tensors of TENSOR_ROUNDED (cuda_rewrite_bf16.c). A vector per
+ * sample (N,D,1,1) is a row-major matrix [N][D]. */
 #ifndef CUDA_BACKEND_H
 #define CUDA_BACKEND_H
 

@@ -1,5 +1,6 @@
 /* The boundary: values in the order N,C,H,W or O,I,K,K as doubles on the host, and in the backend's own order and type
- * on the device. Labels, metrics and scalars have their own types. The host converts, because this is for starting values, checkpoints and tests, not for a step. */
+ * on the device. Labels, metrics and scalars have their own types. The host converts, because this is for starting
+ * values, checkpoints and tests, not for a step. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,7 @@
 /* The state of a step, and a batch of normalised images straight from the data set's bytes. One kernel has the state as
- * an argument and leaves it for the kernels that follow. It reads the order and the pixels, moves those that are augmented, normalises, converts, and writes in the
- * layout of the network's input. Images that are changed in other ways it reads from the stage (cuda_augment.cu). */
+ * an argument and leaves it for the kernels that follow. It reads the order and the pixels, moves those that are
+ * augmented, normalises, converts, and writes in the layout of the network's input. Images that are changed in other
+ * ways it reads from the stage (cuda_augment.cu). */
 #include "backend/augment_picture.h"
 #include "cuda_vector.cuh"
 
