@@ -1,7 +1,7 @@
 /* The streams on which the ops of a program run (struct op).
  *
  * Lane 1 is for filter gradients. Such an op begins once lane 0 has come to its place, and from then on lane 0 leads the
- * gradient further down beside it. An op that waits for lane 1 waits for all of it. Both are events; where a step is
+ * gradient further down beside it, with the higher priority, since the step waits for that. An op that waits for lane 1 waits for all of it. Both are events; where a step is
  * recorded they are edges of its graph and no launches. What is in use while a call runs (cuDNN's handle, a library's
  * workspace, the partial sums of the reductions) each lane has by itself. cuBLASLt's handle keeps nothing of a call. */
 #include "cuda_backend.h"
@@ -9,8 +9,11 @@
 static void open_lane(struct cuda_backend *cuda, struct cuda_lane *lane)
 {
     size_t blocks = (size_t)cuda->multiprocessors;
+    int least = 0, greatest = 0;
     CHECK(!cuda->recording);
-    CUDA_CHECK(cudaStreamCreateWithFlags(&lane->stream, cudaStreamNonBlocking));
+    CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &greatest));
+    CUDA_CHECK(
+        cudaStreamCreateWithPriority(&lane->stream, cudaStreamNonBlocking, lane == &cuda->lanes[0] ? greatest : least));
     CUDA_CHECK(cudaEventCreateWithFlags(&lane->reached, cudaEventDisableTiming));
     CUDNN_CHECK(cudnnCreate(&lane->cudnn));
     CUDNN_CHECK(cudnnSetStream(lane->cudnn, lane->stream));

@@ -170,9 +170,18 @@ void emulation_forget_workspace(const void *workspace)
 
 /* --- streams and events --- */
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
+enum { LEAST_PRIORITY = 0, GREATEST_PRIORITY = -5 };
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
 {
-    if (flags != cudaStreamNonBlocking) return emulation_remember(cudaErrorInvalidValue);
+    *least = LEAST_PRIORITY, *greatest = GREATEST_PRIORITY;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned flags, int priority)
+{
+    bool known = priority <= LEAST_PRIORITY && priority >= GREATEST_PRIORITY;
+    if (flags != cudaStreamNonBlocking || !known) return emulation_remember(cudaErrorInvalidValue);
     *stream = new emulated_stream();
     streams.push_back(*stream);
     return cudaSuccess;
