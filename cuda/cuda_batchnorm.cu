@@ -11,6 +11,8 @@
  * above is then the gradient of b, which is not stored: b is computed again from x, and
  *   db_s = act'(b_s) * sum of dy over the windows whose saved winner is s   (one term without a pool),
  * gathered wherever dy would be loaded, so fusing saves the activation's and the pool's passes over memory both ways.
+ * Fused with an addend a and the ReLU of the sum, db_s = da_s = dy_s where b_s + a_s > 0. It is stored once, as da, by the
+ * kernel that takes the sums.
  *
  * There are two ways, by the number of rows; M = 32*32*32 is the ConvNet's largest, M = 384 a perceptron's:
  *   resident   (cuda_batchnorm_resident.cu) A block takes all rows of a few channels and keeps them in registers: one

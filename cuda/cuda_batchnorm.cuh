@@ -38,8 +38,8 @@ __device__ inline void keep_gradients(const task_t &task, int64_t c, float dgamm
 
 /* A kernel knows them when it is compiled, so that it has the code of few activations: FUSED_LEFT is leaky_relu or elu,
  * FUSED_SMOOTH gelu or silu. FUSED_ANY is none or any. FUSED_AROUND has no activation, but leaves a ReLU before and a
- * dropout behind to the task. */
-enum fused { FUSED_NONE, FUSED_RELU, FUSED_LEFT, FUSED_SMOOTH, FUSED_ANY, FUSED_AROUND };
+ * dropout behind to the task. FUSED_SUM is the sum with an addend, then relu. */
+enum fused { FUSED_NONE, FUSED_RELU, FUSED_LEFT, FUSED_SMOOTH, FUSED_ANY, FUSED_AROUND, FUSED_SUM };
 template <enum fused ACTIVATION_, bool POOLED_> struct fusion {
     static constexpr enum fused ACTIVATION = ACTIVATION_;
     static constexpr bool POOLED = POOLED_;
@@ -53,7 +53,7 @@ template <typename F> __device__ inline bool is_activated(const task_t &task)
 /* Returns apply(kind) for the kernel's activation, where `kind` is a constant unless the kernel is for any. */
 template <typename F, typename Apply> __device__ inline float with_activation(const task_t &task, Apply apply)
 {
-    if constexpr (F::ACTIVATION == FUSED_RELU)
+    if constexpr (F::ACTIVATION == FUSED_RELU || F::ACTIVATION == FUSED_SUM)
         return apply(ACTIVATION_RELU);
     else if constexpr (F::ACTIVATION == FUSED_LEFT)
         return task.activation == ACTIVATION_ELU ? apply(ACTIVATION_ELU) : apply(ACTIVATION_LEAKY_RELU);
@@ -72,7 +72,9 @@ template <enum fused ACTIVATION, typename With> static void with_pool(const task
 /* Calls with(fusion) for the task. Single channels are rare and slow, so they have fewer kernels. */
 template <int LANES, typename With> static void with_fusion(const task_t &task, With with)
 {
-    if constexpr (LANES == 1) {
+    if (task.addend) {
+        with(fusion<FUSED_SUM, false>{});
+    } else if constexpr (LANES == 1) {
         with_pool<FUSED_ANY>(task, with);
     } else {
         bool smooth = task.activation == ACTIVATION_GELU || task.activation == ACTIVATION_SILU;
@@ -143,6 +145,17 @@ __device__ inline void read_constants(const channel_constants<TILE, 3> &from, in
     load_floats(from.value[2] + channel, k.beta);
 }
 
+/* b += addend, as the sum is stored, for row `row` from channel c on. */
+template <typename T, int LANES>
+__device__ inline void add_addend(const task_t &task, int64_t row, int64_t c, float (&b)[LANES])
+{
+    float addend[LANES];
+    unpack(load_lanes<LANES>((const T *)task.addend + row * task.shape.c + c), addend);
+#pragma unroll
+    for (int v = 0; v < LANES; v++) b[v] += addend[v];
+    unpack(pack<T>(b), b);
+}
+
 template <typename T, int LANES, typename F>
 __device__ inline lanes<T, LANES> transformed(const task_t &task, const transform<LANES> &k, const lanes<T, LANES> &x)
 {
@@ -157,6 +170,23 @@ __device__ inline lanes<T, LANES> transformed(const task_t &task, const transfor
             y[v] = with_activation<F>(task, [&](enum activation kind) { return activate(kind, y[v], task.slope); });
     }
     return pack<T>(y);
+}
+
+/* y without a pool, at a row from channel c on. */
+template <typename T, int LANES, typename F>
+__device__ inline lanes<T, LANES> output_of(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
+                                            const lanes<T, LANES> &x)
+{
+    if constexpr (F::ACTIVATION == FUSED_SUM) {
+        float b[LANES];
+        unpack(transformed<T, LANES, fusion<FUSED_NONE, false>>(task, k, x), b);
+        add_addend<T, LANES>(task, row, c, b);
+#pragma unroll
+        for (int v = 0; v < LANES; v++) b[v] = activate(ACTIVATION_RELU, b[v], 0);
+        return pack<T>(b);
+    } else {
+        return dropped_out<T, LANES, F>(task, row, c, transformed<T, LANES, F>(task, k, x));
+    }
 }
 
 /* The maximum over the window of output row `row` = (n,p,q), from channel c on, and the taps that won. */
@@ -233,7 +263,7 @@ __device__ inline void recall(const task_t &task, int64_t c, bool active, transf
 }
 
 /* The gradient of the batch normalization's output, at a row of x, from channel c on: dy itself where nothing is
- * fused. */
+ * fused. That of an addend is the same, and is stored where it is wanted. */
 template <typename T, int LANES, typename F>
 __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<LANES> &k, int64_t row, int64_t c,
                                            const lanes<T, LANES> &x)
@@ -252,11 +282,15 @@ __device__ inline lanes<T, LANES> incoming(const task_t &task, const transform<L
 #pragma unroll
     for (int v = 0; v < LANES; v++) b[v] = (b[v] - k.mean[v]) * k.scale[v] + k.beta[v];
     unpack(pack<T>(b), b);
+    if constexpr (F::ACTIVATION == FUSED_SUM) add_addend<T, LANES>(task, row, c, b);
 #pragma unroll
     for (int v = 0; v < LANES; v++)
         result[v] = with_activation<F>(
             task, [&](enum activation kind) { return activate_backward(kind, b[v], result[v], task.slope); });
-    return pack<T>(result);
+    lanes<T, LANES> gradient = pack<T>(result);
+    if constexpr (F::ACTIVATION == FUSED_SUM)
+        if (task.daddend) store_lanes<LANES>((T *)task.daddend + row * task.shape.c + c, gradient);
+    return gradient;
 }
 
 template <typename T, int LANES, typename F>

@@ -12,7 +12,7 @@ template <int LANES> struct resident {
 /* Blocks that share a multiprocessor: two where they do without spilling registers. */
 template <int ROWS, typename F> __host__ __device__ constexpr int resident_blocks()
 {
-    return ROWS <= 2 && !F::POOLED && F::ACTIVATION != FUSED_AROUND ? 2 : 1;
+    return ROWS <= 2 && !F::POOLED && F::ACTIVATION != FUSED_AROUND && F::ACTIVATION != FUSED_SUM ? 2 : 1;
 }
 
 /* The part of the matrix that a thread has: each cluster takes a tile of channels, and its blocks divide the rows among
@@ -115,8 +115,7 @@ __global__ __launch_bounds__(COLUMNS_THREADS,
         for (int r = 0; r < ROWS; r++)
             if (r < at.held)
                 store_lanes<LANES>((T *)task.y + first + r * step,
-                                   dropped_out<T, LANES, F>(task, at.row + r * TY, at.tile + at.channel,
-                                                            transformed<T, LANES, F>(task, k, x[r])));
+                                   output_of<T, LANES, F>(task, k, at.row + r * TY, at.tile + at.channel, x[r]));
     }
 }
 

@@ -174,9 +174,8 @@ __global__ __launch_bounds__(COLUMNS_THREADS) static void normalize_kernel(task_
 #pragma unroll
         for (int u = 0; u < COLUMNS_UNROLL; u++)
             if (row + u * TY < at.last)
-                store_lanes<LANES>(
-                    (T *)task.y + (row + u * TY) * task.shape.c + at.c,
-                    dropped_out<T, LANES, F>(task, row + u * TY, at.c, transformed<T, LANES, F>(task, k, x[u])));
+                store_lanes<LANES>((T *)task.y + (row + u * TY) * task.shape.c + at.c,
+                                   output_of<T, LANES, F>(task, k, row + u * TY, at.c, x[u]));
     }
 }
 
@@ -284,18 +283,27 @@ template <typename T, int LANES> void batchnorm_streaming_forward(cudaStream_t s
     start_normalize<T, LANES, false>(stream, task);
 }
 
+template <typename T, int LANES> static void start_gradient(cudaStream_t stream, const task_t &task)
+{
+    struct columns_grid grid = columns_grid_of(task.shape, LANES, task.multiprocessors * NORMALIZE_BLOCKS);
+    with_fusion<LANES>(task, [&](auto fusion) {
+        launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, gradient_kernel<T, LANES, decltype(fusion)>,
+               task, grid.rows);
+    });
+}
+
+/* The first kernel has stored the gradient of an addend, if it is wanted, so that the second one needs only that. */
 template <typename T, int LANES> void batchnorm_streaming_backward(cudaStream_t stream, const task_t &task)
 {
     struct columns_grid sums = columns_grid_of(task.shape, LANES, task.multiprocessors);
-    struct columns_grid grid = columns_grid_of(task.shape, LANES, task.multiprocessors * NORMALIZE_BLOCKS);
     with_fusion<LANES>(task, [&](auto fusion) {
-        using F = decltype(fusion);
-        launch(stream, dim3(sums.tiles, sums.chunks), COLUMNS_THREADS, gradient_sums_kernel<T, LANES, F>, task,
-               sums.rows);
-        if (task.dx)
-            launch(stream, dim3(grid.tiles, grid.chunks), COLUMNS_THREADS, gradient_kernel<T, LANES, F>, task,
-                   grid.rows);
+        launch(stream, dim3(sums.tiles, sums.chunks), COLUMNS_THREADS, gradient_sums_kernel<T, LANES, decltype(fusion)>,
+               task, sums.rows);
     });
+    if (!task.dx) return;
+    task_t rest = task;
+    if (task.daddend) rest.dy = task.daddend, rest.addend = NULL, rest.activated = false;
+    start_gradient<T, LANES>(stream, rest);
 }
 
 template <typename T, int LANES> void batchnorm_evaluation(cudaStream_t stream, const task_t &task)

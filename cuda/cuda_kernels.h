@@ -129,6 +129,8 @@ struct cuda_batchnorm {
     float *running_mean, *running_var; /* NULL: not kept; read by evaluate */
     const float *bias;                 /* (C), for running_mean alone, or NULL */
     void *y, *dx;                      /* (M,C), y pooled (N*P*Q,C); dx may be NULL */
+    const void *addend;                /* (M,C), added before a ReLU, with no pool; NULL: none */
+    void *daddend;                     /* (M,C); NULL: not wanted */
     float *dgamma, *dbeta;
     float *dbias; /* becomes 0; may be NULL */
     /* The operations that are fused with it. */

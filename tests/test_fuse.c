@@ -64,6 +64,8 @@ static const struct fused_case cases[] = {
     {{2, 64, 3, 3}, ELU, ADDEND},
     {{5, 3, 41, 43}, RELU, ADDEND},
     {{3, 17, 61, 53}, ELU, ADDEND},
+    {{7, 64, 5, 3}, RELU, ADDEND},
+    {{13, 16, 41, 31}, RELU, ADDEND},
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
