@@ -164,12 +164,12 @@ Test(sweep_run, a_running_statistic_that_overflows_is_not_ranked)
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
     struct backend *backend = backend_of(PRECISION_FP32, 1);
     const struct op_function *functions = backend->functions;
-    cr_expect_eq(sweep_train(&sweep, 0, 1, &dataset, backend, &stop, &status).outcome, SWEEP_OK);
+    cr_expect_eq(sweep_train(&sweep, 0, 1, &dataset, backend, NULL, &stop, &status).outcome, SWEEP_OK);
     memcpy(spoilt_functions, functions, sizeof spoilt_functions);
     norm = functions[OP_NORM].run;
     spoilt_functions[OP_NORM].run = norm_that_overflows;
     backend->functions = spoilt_functions;
-    struct sweep_result result = sweep_train(&sweep, 0, 1, &dataset, backend, &stop, &status);
+    struct sweep_result result = sweep_train(&sweep, 0, 1, &dataset, backend, NULL, &stop, &status);
     cr_expect_eq(result.outcome, SWEEP_NAN);
     cr_expect(isfinite(result.best_accuracy) && result.steps == 10);
     backend->functions = functions;

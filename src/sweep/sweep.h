@@ -91,6 +91,7 @@ int64_t sweep_rung_steps(const struct sweep *sweep, int64_t max_steps, int rung)
  *   sweep.ini    the sweep, resolved. A folder of another sweep is refused (STATUS_USAGE)
  *   data.ini     the data set, by digests. Another data set is refused (STATUS_RUNTIME)
  *   results.csv  a row per trial and rung, on the disk as soon as it ends
+ *   best.safetensors   the weights of the best trial, a checkpoint (checkpoint.h); without checkpoint.best there is none
  *   ranking.md   all trials, the best first
  *   factors.png, factors.svg   best accuracy by value of each key, where gnuplot is installed
  * Prints its progress and the best trials to `output` (NULL: nothing is printed). After a kill at any time the sweep

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config/experiment_keys.h"
+#include "sweep/sweep_best.h"
 #include "sweep/sweep_factors.h"
 #include "util/check.h"
 #include "util/file_atomic.h"
@@ -159,6 +160,14 @@ static void print_best(const struct ranking *ranking, const char *folder, FILE *
     streams_flush(out);
 }
 
+static void print_files(const char *folder, FILE *out)
+{
+    char *best = sweep_best_path(folder);
+    fprintf(out, "\nsweep  %s\n", folder);
+    if (best) fprintf(out, "       best.safetensors   the weights of the best trial, for eval, predict and export\n");
+    free(best);
+}
+
 bool sweep_report(const struct sweep *sweep, const struct sweep_results *results, const char *folder, FILE *out,
                   struct status *status)
 {
@@ -170,7 +179,7 @@ bool sweep_report(const struct sweep *sweep, const struct sweep_results *results
         if (out) print_best(&ranking, folder, out);
         bool drawn = sweep_factors_draw(sweep, results, base, &problem);
         if (!drawn) fprintf(stderr, "trainer: no picture of the sweep: %s\n", problem.message);
-        if (out) fprintf(out, "\nsweep  %s\n", folder);
+        if (out) print_files(folder, out);
     }
     free(path);
     free(base);

@@ -7,6 +7,7 @@
 
 #include "build/build.h"
 #include "config/experiment_read.h"
+#include "sweep/sweep_best.h"
 #include "sweep/sweep_data.h"
 #include "sweep/sweep_folder.h"
 #include "sweep/sweep_keys.h"
@@ -27,6 +28,7 @@ struct runner {
     const char *folder;
     int lock; /* descriptor of the folder's lock */
     struct sweep_results results;
+    struct sweep_best best;
 
     bool prepared; /* the next four are set */
     struct dataset dataset;
@@ -133,7 +135,8 @@ static bool record_result(struct runner *runner, const struct sweep_result *resu
                           struct status *status)
 {
     if (!folder_check(runner->folder, "sweep", runner->lock, status)) return false;
-    if (!sweep_results_append(&runner->results, result, status)) return false;
+    if (!sweep_results_append(&runner->results, result, status) || !sweep_best_settle(&runner->best, result, status))
+        return false;
     sweep_progress_trial(&runner->progress, &runner->dataset, result, problem);
     return !streams_reader_is_gone() ||
            status_fail(status, STATUS_RUNTIME,
@@ -142,13 +145,27 @@ static bool record_result(struct runner *runner, const struct sweep_result *resu
                        runner->results.path);
 }
 
+/* Handles a trial without a row: the sweep is at its end, or the trial's weights could not be written, which ends it. */
+static void drop(struct runner *runner, const struct sweep_result *result, const struct status *problem)
+{
+    struct status ignored;
+    struct sweep_result dropped = *result;
+    dropped.outcome = SWEEP_STOPPED;
+    sweep_best_settle(&runner->best, &dropped, &ignored);
+    if (atomic_load(&runner->stop)) return;
+    runner->status = *problem;
+    atomic_store(&runner->stop, true);
+}
+
 static void record(struct runner *runner, const struct sweep_result *result, const struct status *problem)
 {
-    if (result->outcome == SWEEP_STOPPED) return;
     pthread_mutex_lock(&runner->mutex);
     /* After an error part of a row may end the file: a further row behind it would make a line that is neither. */
-    if (!atomic_load(&runner->stop) && !record_result(runner, result, problem, &runner->status))
+    if (atomic_load(&runner->stop) || result->outcome == SWEEP_STOPPED) {
+        drop(runner, result, problem);
+    } else if (!record_result(runner, result, problem, &runner->status)) {
         atomic_store(&runner->stop, true);
+    }
     pthread_mutex_unlock(&runner->mutex);
 }
 
@@ -159,8 +176,8 @@ static void *worker_main(void *argument)
     int32_t trial;
     while (take_trial(runner, &trial)) {
         struct status problem;
-        struct sweep_result result =
-            sweep_train(runner->sweep, trial, runner->rung, &runner->dataset, worker->backend, &runner->stop, &problem);
+        struct sweep_result result = sweep_train(runner->sweep, trial, runner->rung, &runner->dataset, worker->backend,
+                                                 &runner->best, &runner->stop, &problem);
         record(runner, &result, &problem);
     }
     pthread_mutex_lock(&runner->mutex);
@@ -273,6 +290,7 @@ static void close_runner(struct runner *runner)
     for (int i = 0; runner->backends && i < runner->jobs; i++) backend_destroy(runner->backends[i]);
     free(runner->backends);
     dataset_free(&runner->dataset);
+    sweep_best_close(&runner->best);
     sweep_results_close(&runner->results);
     folder_unlock(&runner->lock);
     CHECK(pthread_mutex_destroy(&runner->mutex) == 0);
@@ -288,6 +306,7 @@ bool sweep_run(const struct sweep *sweep, const char *folder, const struct run_o
     bool good = folder_lock(folder, "sweep", &runner.lock, status) &&
                 folder_check_marks(folder, "sweep", sweep_folder_is_mark, status) &&
                 sweep_folder_claim(sweep, folder, status) && sweep_results_open(&runner.results, sweep, path, status) &&
+                sweep_best_open(&runner.best, sweep, &runner.results, folder, runner.lock, status) &&
                 run_trials(&runner, status);
     if (good && runner.prepared) sweep_progress_finish(&runner.progress);
     good = good && folder_check(folder, "sweep", runner.lock, status) &&

@@ -17,8 +17,12 @@ static const struct evaluation not_measured = {NAN, NAN};
 
 /* A trial, as the calls of its loop see it. */
 struct trial {
-    const struct trainer *trainer;
+    struct trainer *trainer;
+    struct run_loop *loop;
+    struct sweep_result *result;
+    struct sweep_best *best; /* NULL: nobody asks for weights */
     const atomic_bool *stop;
+    bool cannot_save;
 };
 
 static bool is_stopped(void *argument)
@@ -31,6 +35,19 @@ static bool is_look_due(void *argument)
 {
     const struct trial *trial = argument;
     return trial->trainer->step % LOOK_STEPS == 0;
+}
+
+/* The trial as if it ended well with its best evaluation. */
+static bool offer_best(void *argument, struct status *status)
+{
+    struct trial *trial = argument;
+    const struct run_result *run = &trial->loop->result;
+    struct sweep_result result = *trial->result;
+    if (!trial->best || run->since_best > 0) return true;
+    result.outcome = SWEEP_OK;
+    result.best_accuracy = best_by_accuracy(run->best_by, &run->best);
+    trial->cannot_save = !sweep_best_offer(trial->best, &result, trial->trainer, run, status);
+    return !trial->cannot_save;
 }
 
 /* Takes the figures of a trial from its loop. */
@@ -50,33 +67,35 @@ static void take_figures(const struct run_loop *loop, struct sweep_result *resul
 /* Trains a trial. It is there to be ranked, so only the set that ranks is evaluated. On the way only losses are checked,
  * which most that is not finite shows in. The rest, as a running variance that overflowed, is found at the end: what a
  * run would refuse to save is not ranked. */
-static enum sweep_outcome train(struct trainer *trainer, int64_t steps, const atomic_bool *stop,
-                                struct sweep_result *result)
+static enum sweep_outcome train(struct trial *trial, int64_t steps, struct status *problem)
 {
+    struct trainer *trainer = trial->trainer;
+    struct sweep_result *result = trial->result;
     const struct experiment *experiment = trainer->experiment;
-    struct trial trial = {trainer, stop};
-    struct status problem;
     struct run_loop loop = {.trainer = trainer,
                             .last_step = steps,
                             .eval_freq = experiment->train.eval_freq,
                             .patience = experiment->train.patience,
                             .judging_set_only = true,
                             .checks = RUN_LOOP_CHECK_LOSSES,
-                            .calls = {.stop = is_stopped, .is_look_due = is_look_due},
-                            .argument = &trial,
+                            .calls = {.stop = is_stopped, .is_look_due = is_look_due, .evaluated = offer_best},
+                            .argument = trial,
                             .row = {.validation = not_measured, .test = not_measured}};
     loop.result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(trainer));
-    enum run_loop_end end = run_loop_run(&loop, &problem);
+    trial->loop = &loop;
+    enum run_loop_end end = run_loop_run(&loop, problem);
     take_figures(&loop, result);
+    if (trial->cannot_save) return SWEEP_STOPPED;
     if (end != RUN_LOOP_DONE) return end == RUN_LOOP_STOPPED ? SWEEP_STOPPED : SWEEP_NAN;
-    if (!diverged_check_weights(trainer, NULL, &problem)) return SWEEP_NAN;
+    if (!diverged_check_weights(trainer, NULL, problem)) return SWEEP_NAN;
     if (loop.result.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
         result->test = trainer_evaluate(trainer, &trainer->test_set);
     return SWEEP_OK;
 }
 
 struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int rung, const struct dataset *dataset,
-                                struct backend *backend, const atomic_bool *stop, struct status *problem)
+                                struct backend *backend, struct sweep_best *best, const atomic_bool *stop,
+                                struct status *problem)
 {
     struct sweep_result result = {.trial = trial,
                                   .rung = rung,
@@ -93,7 +112,8 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     char *start = NULL;
     if (trainer_create(&trainer, &experiment, dataset, backend, problem) && init_from_load(&trainer, &start, problem)) {
         int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
-        result.outcome = train(&trainer, steps, stop, &result);
+        struct trial of = {.trainer = &trainer, .result = &result, .best = best, .stop = stop};
+        result.outcome = train(&of, steps, problem);
         result.steps = trainer.step;
     }
     free(start);
