@@ -217,8 +217,9 @@ cudaError_t cuda_muon_average_launch(cudaStream_t stream, const struct cuda_upda
 /* cuda_norm_launch must have made the sums of x. */
 cudaError_t cuda_muon_normalize_launch(cudaStream_t stream, const struct cuda_muon *muon, const double *sums);
 cudaError_t cuda_muon_polynomial_launch(cudaStream_t stream, const struct cuda_muon *muon);
+/* `sums`: those of w, which is then normalized first; or NULL. */
 cudaError_t cuda_muon_step_launch(cudaStream_t stream, const struct cuda_update *update, const struct step_state *state,
-                                  const struct cuda_muon *muon);
+                                  const struct cuda_muon *muon, const double *sums);
 cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct step_state *state, int64_t count,
                                 float *average, const float *w);
 

@@ -64,16 +64,21 @@ void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, co
     CUDA_CHECK(cuda_muon_average_launch(cuda->lane->stream, update, m));
     CUDA_CHECK(cuda_norm_launch(cuda->lane->stream, m->rows * m->columns, m->x, cuda->norm_sums));
     CUDA_CHECK(cuda_muon_normalize_launch(cuda->lane->stream, m, cuda->norm_sums));
-    for (int i = 0; i < MUON_ITERATIONS; i++) iterate(cuda, plan);
-    CUDA_CHECK(cuda_muon_step_launch(cuda->lane->stream, update, cuda_state(cuda), m));
+    for (int64_t i = 0; i < update->rule.params.ns_steps; i++) iterate(cuda, plan);
+    bool normalize = update->rule.params.normalize_weights;
+    if (normalize) CUDA_CHECK(cuda_norm_launch(cuda->lane->stream, m->rows * m->columns, update->w, cuda->norm_sums));
+    CUDA_CHECK(
+        cuda_muon_step_launch(cuda->lane->stream, update, cuda_state(cuda), m, normalize ? cuda->norm_sums : NULL));
 }
 
 /* With X elements of the filter and S of its side's square, in addition to w, dw and m: x is written and read twice and
  * written before the iterations, and read after them. An iteration reads x, writes gram; reads gram, writes square; reads
- * gram, changes square; reads x and square, writes next. */
-struct op_launches cuda_muon_launches(struct shape filter)
+ * gram, changes square; reads x and square, writes next. A filter that is normalized is read
+ * once more. */
+struct op_launches cuda_muon_launches(struct shape filter, const struct optimizer_params *params)
 {
     int64_t o = filter.n, n = shape_sample_count(filter), side = o < n ? o : n;
-    int64_t floats = 5 * o * n + MUON_ITERATIONS * (3 * o * n + 6 * side * side);
-    return (struct op_launches){4 + MUON_ITERATIONS * 4, floats * (int64_t)sizeof(float)};
+    int64_t floats = (5 + params->normalize_weights) * o * n + params->ns_steps * (3 * o * n + 6 * side * side);
+    return (struct op_launches){4 + params->normalize_weights + (int)params->ns_steps * 4,
+                                floats * (int64_t)sizeof(float)};
 }

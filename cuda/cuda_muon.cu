@@ -59,24 +59,29 @@ cudaError_t cuda_muon_polynomial_launch(cudaStream_t stream, const struct cuda_m
 struct step_task {
     double rate;        /* times the learning rate of the step state */
     float scale, decay; /* s of the formula, weight decay */
+    float norm;         /* that w is scaled to first, where `sums` has its own */
     int64_t count;
 };
 
-__global__ static void step_kernel(struct step_task task, const struct step_state *state, float *w, const float *x)
+__global__ static void step_kernel(struct step_task task, const struct step_state *state, float *w, const float *x,
+                                   const double *sums)
 {
+    __shared__ double shared[CUDA_BLOCK_SIZE];
+    double norm = sums ? sqrt(block_sum(sums[threadIdx.x], shared)) : 0;
+    float factor = norm == 0 ? 1 : (float)(task.norm / norm);
     int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x;
     if (i >= task.count) return;
     float rate = (float)(state->learning_rate * task.rate);
-    w[i] = (1 - rate * task.decay) * w[i] - rate * task.scale * x[i];
+    w[i] = (1 - rate * task.decay) * factor * w[i] - rate * task.scale * x[i];
 }
 
 cudaError_t cuda_muon_step_launch(cudaStream_t stream, const struct cuda_update *update, const struct step_state *state,
-                                  const struct cuda_muon *muon)
+                                  const struct cuda_muon *muon, const double *sums)
 {
-    struct step_task task = {update->rule.rate,
-                             (float)muon_scale(&update->rule.params, (double)muon->rows, (double)muon->columns),
-                             (float)update->rule.params.weight_decay, muon->rows * muon->columns};
+    struct step_task task = {
+        update->rule.rate, (float)muon_scale(&update->rule.params, (double)muon->rows, (double)muon->columns),
+        (float)update->rule.params.weight_decay, sqrtf((float)muon->rows), muon->rows * muon->columns};
     launch(stream, blocks_for(task.count, CUDA_BLOCK_SIZE), CUDA_BLOCK_SIZE, step_kernel, task, state, update->w,
-           (const float *)muon->x);
+           (const float *)muon->x, sums);
     return cudaGetLastError();
 }

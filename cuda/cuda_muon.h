@@ -13,7 +13,7 @@ void cuda_muon_plan_free(struct cuda_backend *cuda, struct cuda_muon_plan *plan)
 /* One step; update->w is the filter of the plan. */
 void cuda_muon_update(struct cuda_backend *cuda, struct cuda_muon_plan *plan, const struct cuda_update *update);
 
-/* The launches of a step for such a filter. */
-struct op_launches cuda_muon_launches(struct shape filter);
+/* The launches of a step for such a filter with these parameters. */
+struct op_launches cuda_muon_launches(struct shape filter, const struct optimizer_params *params);
 
 #endif

@@ -98,7 +98,8 @@ static void run_update(struct backend *backend, const struct op_call *call)
 /* Each gradient is read in one of its two places. */
 static struct op_launches launches_update(const struct program *program, const struct op *op)
 {
-    if (optimizer_row(op->update.kind)->matrix) return cuda_muon_launches(program_shape(program, op, UPDATE_W));
+    if (optimizer_row(op->update.kind)->matrix)
+        return cuda_muon_launches(program_shape(program, op, UPDATE_W), &op->update.params);
     if (op->tensor[UPDATE_DW_ROUNDED] < 0) return (struct op_launches){.count = 1};
     int64_t count = shape_count(program_shape(program, op, UPDATE_W));
     int64_t narrow = each_narrow(program, op->tensor[UPDATE_W], NULL, NULL);

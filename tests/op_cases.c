@@ -244,6 +244,8 @@ static const struct op_case cases[] = {
     MUON(37, 16, 1, 0.95, 0.01, 1, 0),  /* more rows than columns */
     MUON(33, 50, 1, 0.5, 0, 1, 1),
     MUON(5, 40, 3, 0, 0, 0, 0),
+    MUON_NORMALIZED(16, 16, 3, 0.6, 3),
+    MUON_NORMALIZED(37, 5, 1, 0.9, 1),
 
     /* o, i, k, decay */
     AVERAGE(1, 1, 1, 0),

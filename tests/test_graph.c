@@ -152,9 +152,10 @@ static void *train(const struct graph_case *graph, enum precision precision, int
     *size = 0;
     void *parameters = NULL;
     if (network) {
-        const struct optimizer_params params = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8};
+        const struct optimizer_settings settings = {.kind = OPTIMIZER_ADAM,
+                                                    .params = {.beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8}};
         struct optimizer optimizer;
-        optimizer_create(&optimizer, OPTIMIZER_ADAM, &params, network);
+        optimizer_create(&optimizer, &settings, network);
         struct runner runner = runner_open(network, (struct runner_options){.optimizer = &optimizer});
         runner_fill(&runner);
         for (int step = 0; step < 4; step++) {

@@ -1,6 +1,7 @@
 /* Compares the optimizers, in a network's arenas, with the formulas of optimizer_row.h written out in double. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <criterion/criterion.h>
 
 #include "backend/prepared.h"
@@ -17,6 +18,10 @@ static struct experiment with_optimizer(enum optimizer_kind kind)
     experiment.optimizer.beta1 = 0.9;
     experiment.optimizer.beta2 = 0.99;
     experiment.optimizer.epsilon = 1e-8;
+    experiment.optimizer.ns_steps = 5;
+    strcpy(experiment.model.freeze, "none");
+    strcpy(experiment.optimizer.rates, "none");
+    strcpy(experiment.optimizer.decays, "none");
     return experiment;
 }
 
@@ -34,15 +39,14 @@ struct reference {
 struct reference_step {
     const struct experiment *experiment;
     int step;
-    double rate;
+    double rate, momentum, decay;
 };
 
 static void reference_sgd(struct reference_step of, struct reference *r, double dw)
 {
-    const struct experiment *experiment = of.experiment;
-    double momentum = experiment->optimizer.momentum, g = dw + experiment->optimizer.weight_decay * r->w;
-    r->first = momentum * r->first + g;
-    r->w -= of.rate * (experiment->optimizer.nesterov ? g + momentum * r->first : r->first);
+    double g = dw + of.decay * r->w;
+    r->first = of.momentum * r->first + g;
+    r->w -= of.rate * (of.experiment->optimizer.nesterov ? g + of.momentum * r->first : r->first);
 }
 
 /* Adam of the gradient g. */
@@ -57,12 +61,12 @@ static void reference_adam_of(struct reference_step of, struct reference *r, dou
 
 static void reference_adam(struct reference_step of, struct reference *r, double dw)
 {
-    reference_adam_of(of, r, dw + of.experiment->optimizer.weight_decay * r->w);
+    reference_adam_of(of, r, dw + of.decay * r->w);
 }
 
 static void reference_adamw(struct reference_step of, struct reference *r, double dw)
 {
-    r->w -= of.rate * of.experiment->optimizer.weight_decay * r->w;
+    r->w -= of.rate * of.decay * r->w;
     reference_adam_of(of, r, dw);
 }
 
@@ -70,7 +74,7 @@ static void reference_lion(struct reference_step of, struct reference *r, double
 {
     double beta1 = of.experiment->optimizer.beta1, beta2 = of.experiment->optimizer.beta2;
     double u = beta1 * r->first + (1 - beta1) * dw;
-    r->w -= of.rate * ((u > 0) - (u < 0) + of.experiment->optimizer.weight_decay * r->w);
+    r->w -= of.rate * ((u > 0) - (u < 0) + of.decay * r->w);
     r->first = beta2 * r->first + (1 - beta2) * dw;
 }
 
@@ -99,11 +103,15 @@ static void reference_muon(struct reference_step of, struct reference *r, const 
         squares += x[i] * x[i];
     }
     for (int64_t i = 0; i < o * n; i++) x[i] /= sqrt(squares);
-    for (int k = 0; k < 5; k++) iterate(x, o, n);
+    for (int64_t k = 0; k < experiment->optimizer.ns_steps; k++) iterate(x, o, n);
+    if (experiment->optimizer.normalize_weights) {
+        double weights = 0;
+        for (int64_t i = 0; i < o * n; i++) weights += r[i].w * r[i].w;
+        for (int64_t i = 0; i < o * n; i++) r[i].w *= sqrt((double)o / weights);
+    }
     bool original = experiment->optimizer.adjust_rate == ADJUST_RATE_ORIGINAL;
     double scale = original ? sqrt(fmax(1, (double)o / (double)n)) : 0.2 * sqrt((double)(o > n ? o : n));
-    for (int64_t i = 0; i < o * n; i++)
-        r[i].w -= of.rate * (experiment->optimizer.weight_decay * r[i].w + scale * x[i]);
+    for (int64_t i = 0; i < o * n; i++) r[i].w -= of.rate * (of.decay * r[i].w + scale * x[i]);
     free(x);
 }
 
@@ -121,12 +129,15 @@ static void write_gradients(struct network *network, int layer, int p, const str
 {
     struct parameter *parameter = &network->layers[layer].parameter[p];
     enum optimizer_kind kind = experiment->optimizer.name;
-    struct reference_step of = {experiment, step, learning_rate(step)};
+    struct reference_step of = {experiment, step, learning_rate(step), experiment->optimizer.momentum,
+                                experiment->optimizer.weight_decay * parameter->decay};
     bool muon = kind == OPTIMIZER_MUON && layer == 0 && p == 0;
     if (kind == OPTIMIZER_MUON && !muon) {
-        kind = OPTIMIZER_ADAMW;
-        if (experiment->optimizer.adamw_learning_rate > 0)
-            of.rate *= experiment->optimizer.adamw_learning_rate / experiment->optimizer.learning_rate;
+        bool sgd = experiment->optimizer.rest == MUON_REST_SGD;
+        double rate = sgd ? experiment->optimizer.sgd_learning_rate : experiment->optimizer.adamw_learning_rate;
+        kind = sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW;
+        if (rate > 0) of.rate *= rate / experiment->optimizer.learning_rate;
+        if (sgd) of.momentum = experiment->optimizer.sgd_momentum;
     }
     int64_t count = shape_count(parameter->value.shape);
     double *dw = memory_alloc((size_t)count, sizeof *dw);
@@ -174,8 +185,9 @@ static void check(const struct experiment *experiment)
     struct optimizer optimizer;
     struct status status;
     cr_assert(network_build(&network, backend, specs, LAYERS, LOSS_FUSED, (struct shape){2, 5, 1, 1}, 1, &status));
-    const struct optimizer_params params = optimizer_from_experiment(experiment);
-    optimizer_create(&optimizer, experiment->optimizer.name, &params, network);
+    cr_assert(network_tune_from_experiment(network, experiment, &status), "%s", status.message);
+    const struct optimizer_settings settings = optimizer_from_experiment(experiment);
+    optimizer_create(&optimizer, &settings, network);
     struct network_request request = {.mode = LAYER_TRAIN, .n = 2, .last = LAYERS};
     struct program *program = network_write(network, &request).program;
     program->op_count = 0; /* the parameters' tensors are there, and only the update is of interest */
@@ -286,6 +298,32 @@ Test(optimizer, muon_weight_decay_and_own_rate_of_the_rest)
     experiment.optimizer.learning_rate = 0.1;
     experiment.optimizer.adamw_learning_rate = 0.02;
     check(&experiment);
+}
+
+Test(optimizer, muon_normalizes_weights_and_leaves_the_rest_to_sgd)
+{
+    struct experiment experiment = with_optimizer(OPTIMIZER_MUON);
+    experiment.optimizer.momentum = 0.6;
+    experiment.optimizer.nesterov = true;
+    experiment.optimizer.weight_decay = 0.3;
+    experiment.optimizer.ns_steps = 3;
+    experiment.optimizer.normalize_weights = true;
+    experiment.optimizer.rest = MUON_REST_SGD;
+    experiment.optimizer.learning_rate = 0.1;
+    experiment.optimizer.sgd_learning_rate = 0.03;
+    experiment.optimizer.sgd_momentum = 0.85;
+    check(&experiment);
+}
+
+/* Each parameter has a decay of its own, so that no two updates can be one. */
+Test(optimizer, weight_decays_of_groups)
+{
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct experiment experiment = with_optimizer((enum optimizer_kind)kind);
+        experiment.optimizer.weight_decay = 0.3;
+        strcpy(experiment.optimizer.decays, "layers.*.bias 0, head 0.5, layers.0.weight 2");
+        check(&experiment);
+    }
 }
 
 /* A weight whose gradient is not finite must not go on as if nothing had happened. */

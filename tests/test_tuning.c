@@ -270,6 +270,9 @@ Test(tuning, groups_that_mean_nothing_are_refused)
         "", "rates = heat 2\n",
         "x.ini:13: optimizer.rates: expected features, head, a number of layers, or a pattern of parameters' "
         "names such as layers.3.*, and a parameter that it stands for, found heat");
+    expect_refusal("", "decays = layers.0.bias -1\n",
+                   "x.ini:13: optimizer.decays: expected a group of parameters and a factor from 0 up, as in features "
+                   "0.1, found layers.0.bias -1");
 }
 
 /* --- weights of another run --- */

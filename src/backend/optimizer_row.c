@@ -16,14 +16,18 @@ static const struct optimizer_row rows[] = {
     [OPTIMIZER_LION] = {.keys = {{.name = "beta1"}, {"beta2", "0.99"}}, .states = {"exp_avg"}},
     [OPTIMIZER_MUON] = {.keys = {{"momentum", "0.95"},
                                  {"nesterov", "true"},
+                                 {.name = "ns_steps"},
+                                 {.name = "normalize_weights"},
                                  {.name = "adjust_rate"},
+                                 {.name = "rest"},
                                  {.name = "adamw_learning_rate"},
                                  {.name = "beta1"},
                                  {.name = "beta2"},
-                                 {.name = "epsilon"}},
+                                 {.name = "epsilon"},
+                                 {.name = "sgd_learning_rate"},
+                                 {.name = "sgd_momentum"}},
                         .states = {"momentum_buffer"},
-                        .matrix = true,
-                        .rest = OPTIMIZER_ADAMW},
+                        .matrix = true},
 };
 
 _Static_assert(sizeof rows / sizeof *rows == OPTIMIZER_CHOICES(CHOICE_COUNT), "a row for each optimizer");
@@ -59,7 +63,7 @@ static const struct optimizer_key *find_key(enum optimizer_kind kind, const char
 
 bool optimizer_reads(enum optimizer_kind kind, const char *key)
 {
-    static const char *const common[] = {"name", "learning_rate", "weight_decay", "rates"};
+    static const char *const common[] = {"name", "learning_rate", "weight_decay", "rates", "decays"};
     for (size_t i = 0; i < sizeof common / sizeof *common; i++)
         if (strcmp(key, common[i]) == 0) return true;
     return find_key(kind, key) != NULL;

@@ -24,17 +24,19 @@
  *         m <- momentum*m + (1-momentum)*dw
  *         X = m                                      (with nesterov: momentum*m + (1-momentum)*dw)
  *         X <- X / max(|X|, 1e-7),                   |X| the root of the sum of all squares
- *         X <- (a I + b A + c A^2) X,  A = X X^T,    five times, with a = 3.4445, b = -4.7750, c = 2.0315
+ *         X <- (a I + b A + c A^2) X,  A = X X^T,    ns_steps times, with a = 3.4445, b = -4.7750, c = 2.0315
+ *         w <- w * sqrt(O) / |w|                     (with normalize_weights; zeros stay)
  *         w <- w - lr*weight_decay*w - lr*s*X
  *         s = 0.2 sqrt(max(O, n))                    (with adjust_rate = original: sqrt(max(1, O/n)))
  *         The iterations pull every singular value of X towards 1, so that X comes close to U V^T where m = U S V^T.
- *         Vectors and the last layer's weights are updated as by adamw, with adamw_learning_rate for lr at the start
- *         of the schedule.
+ *         Vectors and the last layer's weights are updated as by adamw or sgd (`rest`), with adamw_learning_rate or
+ *         sgd_learning_rate for lr at the start of the schedule, and sgd_momentum for sgd's momentum.
  */
 #ifndef OPTIMIZER_ROW_H
 #define OPTIMIZER_ROW_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "util/choice.h"
 
@@ -54,24 +56,27 @@ enum optimizer_kind { OPTIMIZER_CHOICES(CHOICE_ENUMERATOR) };
     X(ADJUST_RATE_MATCH_RMS_ADAMW, "match_rms_adamw")
 enum adjust_rate { ADJUST_RATE_CHOICES(CHOICE_ENUMERATOR) };
 
+/* Optimizers of what muon leaves over. */
+#define MUON_REST_CHOICES(X) X(MUON_REST_ADAMW, "adamw") X(MUON_REST_SGD, "sgd")
+enum muon_rest { MUON_REST_CHOICES(CHOICE_ENUMERATOR) };
+
 #define MUON_A 3.4445
 #define MUON_B (-4.7750)
 #define MUON_C 2.0315
 #define MUON_EPSILON 1e-7
-enum { MUON_ITERATIONS = 5 };
 
-/* The parameters of all optimizers: the keys of the same names in [optimizer], and what adamw_learning_rate gives. An
- * optimizer reads weight_decay and those that its row lists. */
+/* The parameters of all optimizers: the keys of the same names in [optimizer]. An optimizer reads weight_decay and those
+ * that its row lists. */
 struct optimizer_params {
     double weight_decay;
     double momentum;
-    bool nesterov;
     double beta1, beta2, epsilon;
+    int64_t ns_steps;
     enum adjust_rate adjust_rate;
-    double rest_rate; /* of a `matrix` optimizer: the learning rate of what it leaves to another, over its own */
+    bool nesterov, normalize_weights;
 };
 
-enum { OPTIMIZER_STATES = 2, OPTIMIZER_KEYS = 8 }; /* the most that a row has */
+enum { OPTIMIZER_STATES = 2, OPTIMIZER_KEYS = 13 }; /* the most that a row has */
 
 /* A key of [optimizer] that an optimizer reads. */
 struct optimizer_key {
@@ -89,7 +94,6 @@ struct optimizer_row {
     /* It updates whole filters, which it needs as matrices. Without it a step is taken element by element, in any
      * pieces. */
     bool matrix;
-    enum optimizer_kind rest; /* matrix: the optimizer of the other parameters */
 };
 
 const struct optimizer_row *optimizer_row(enum optimizer_kind kind);

@@ -9,6 +9,7 @@
 #include "config/experiment.h"
 #include "data/dataset.h"
 #include "nn/network.h"
+#include "optim/optimizer.h"
 #include "optim/schedule.h"
 
 /* Creates the backend that the [backend] section describes; an error names the key and its place. Destroy with
@@ -65,7 +66,7 @@ int64_t evaluation_batch_from_experiment(const struct experiment *experiment, st
 bool network_tune_from_experiment(struct network *network, const struct experiment *experiment, struct status *status);
 
 /* The parameters of the experiment's optimizer, optimizer.name. */
-struct optimizer_params optimizer_from_experiment(const struct experiment *experiment);
+struct optimizer_settings optimizer_from_experiment(const struct experiment *experiment);
 
 /* The schedule of the experiment, whose train.max_steps is known (experiment_count_steps). */
 struct schedule_params schedule_from_experiment(const struct experiment *experiment);

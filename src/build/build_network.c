@@ -44,7 +44,8 @@ bool network_tune_from_experiment(struct network *network, const struct experime
         const char *key, *value;
         bool (*apply)(struct network *, const char *, struct status *);
     } parts[] = {{"model.freeze", experiment->model.freeze, network_freeze},
-                 {"optimizer.rates", experiment->optimizer.rates, network_set_rates}};
+                 {"optimizer.rates", experiment->optimizer.rates, network_set_rates},
+                 {"optimizer.decays", experiment->optimizer.decays, network_set_decays}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         struct status problem;
         if (strcmp(parts[i].value, "none") == 0) continue;

@@ -1,9 +1,8 @@
 /* Makes the parameters of the optimizer and of the schedule that an experiment describes. */
 #include "build/build.h"
 
-struct optimizer_params optimizer_from_experiment(const struct experiment *experiment)
+static struct optimizer_params params_of(const struct experiment *experiment)
 {
-    double rate = experiment->optimizer.learning_rate, rest = experiment->optimizer.adamw_learning_rate;
     return (struct optimizer_params){
         .weight_decay = experiment->optimizer.weight_decay,
         .momentum = experiment->optimizer.momentum,
@@ -12,8 +11,25 @@ struct optimizer_params optimizer_from_experiment(const struct experiment *exper
         .beta2 = experiment->optimizer.beta2,
         .epsilon = experiment->optimizer.epsilon,
         .adjust_rate = experiment->optimizer.adjust_rate,
-        .rest_rate = rest > 0 ? rest / rate : 1,
+        .ns_steps = experiment->optimizer.ns_steps,
+        .normalize_weights = experiment->optimizer.normalize_weights,
     };
+}
+
+static struct optimizer_rest rest_of(const struct experiment *experiment)
+{
+    bool sgd = experiment->optimizer.rest == MUON_REST_SGD;
+    double rate = sgd ? experiment->optimizer.sgd_learning_rate : experiment->optimizer.adamw_learning_rate;
+    struct optimizer_rest rest = {.kind = sgd ? OPTIMIZER_SGD : OPTIMIZER_ADAMW,
+                                  .params = params_of(experiment),
+                                  .rate = rate > 0 ? rate / experiment->optimizer.learning_rate : 1};
+    if (sgd) rest.params.momentum = experiment->optimizer.sgd_momentum;
+    return rest;
+}
+
+struct optimizer_settings optimizer_from_experiment(const struct experiment *experiment)
+{
+    return (struct optimizer_settings){experiment->optimizer.name, params_of(experiment), rest_of(experiment)};
 }
 
 struct schedule_params schedule_from_experiment(const struct experiment *experiment)

@@ -112,8 +112,13 @@ struct experiment {
         double learning_rate, momentum, weight_decay, beta1, beta2, epsilon;
         bool nesterov;
         enum adjust_rate adjust_rate;
-        double adamw_learning_rate;  /* 0: learning_rate */
-        char rates[MODEL_TEXT_SIZE]; /* factors of the learning rate by group (parameter_group.h), or none */
+        int64_t ns_steps;
+        bool normalize_weights;
+        enum muon_rest rest;
+        double adamw_learning_rate, sgd_learning_rate; /* of the rest; 0: learning_rate */
+        double sgd_momentum;                           /* of the rest */
+        char rates[MODEL_TEXT_SIZE];  /* factors of the learning rate by group (parameter_group.h), or none */
+        char decays[MODEL_TEXT_SIZE]; /* factors of the weight decay by group, or none */
     } optimizer;
     struct {
         enum schedule_kind name;

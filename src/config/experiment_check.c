@@ -165,12 +165,30 @@ static bool check_model(struct experiment *experiment, struct status *status)
     return check_zero_gamma(experiment, status);
 }
 
+/* What muon leaves over has one optimizer, and the settings of the other would mean nothing. */
+static bool check_rest(const struct experiment *experiment, struct status *status)
+{
+    bool sgd = experiment->optimizer.rest == MUON_REST_SGD;
+    const struct {
+        const char *key;
+        double value;
+        bool sgd;
+    } settings[] = {{"optimizer.adamw_learning_rate", experiment->optimizer.adamw_learning_rate, false},
+                    {"optimizer.sgd_learning_rate", experiment->optimizer.sgd_learning_rate, true},
+                    {"optimizer.sgd_momentum", experiment->optimizer.sgd_momentum, true}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (settings[i].value != 0 && settings[i].sgd != sgd)
+            return experiment_fail(experiment, settings[i].key, status, "expected 0, as optimizer.rest is %s",
+                                   sgd ? "sgd" : "adamw");
+    return true;
+}
+
 static bool check_optimizer(struct experiment *experiment, struct status *status)
 {
     experiment_set_optimizer_defaults(experiment);
     if (experiment->optimizer.nesterov && experiment->optimizer.momentum == 0)
         return experiment_fail(experiment, "optimizer.nesterov", status, "expected false, as optimizer.momentum is 0");
-    return true;
+    return !optimizer_row(experiment->optimizer.name)->matrix || check_rest(experiment, status);
 }
 
 static bool check_schedule(struct experiment *experiment, struct status *status)

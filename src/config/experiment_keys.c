@@ -174,13 +174,27 @@ const struct experiment_key experiment_keys[] = {
     CHOICE(optimizer, adjust_rate, KEPT, VARIES, "match_rms_adamw", ADJUST_RATE_CHOICES,
            "How muon scales its step for a filter as a matrix of o rows and n columns. match_rms_adamw: by 0.2 "
            "sqrt(max(o, n)), so that rates and weight decays that suit adamw suit muon; original: by sqrt(max(1, o / n))."),
+    INTEGER(optimizer, ns_steps, KEPT, VARIES, "5", 1, 100,
+            "Iterations by which muon makes the rows of a step orthogonal (Newton and Schulz)."),
+    BOOLEAN(optimizer, normalize_weights, KEPT, VARIES, "false",
+            "Before each step of muon, scale a filter of o output channels to the norm sqrt(o)."),
+    CHOICE(optimizer, rest, KEPT, VARIES, "adamw", MUON_REST_CHOICES,
+           "Optimizer of the parameters that muon leaves over: biases, gamma and beta of batch normalization, and the last "
+           "layer's weights."),
     REAL(optimizer, adamw_learning_rate, KEPT, VARIES, "0",
-         "Learning rate of the parameters that muon leaves to AdamW: biases, gamma and beta of batch normalization, and "
-         "the last layer's weights. A schedule changes it in proportion to learning_rate; 0: that of learning_rate.",
-         FROM(0), TO(1000)),
+         "Learning rate of what muon leaves to AdamW. A schedule changes it in proportion to learning_rate; 0: that of "
+         "learning_rate.", FROM(0), TO(1000)),
+    REAL(optimizer, sgd_learning_rate, KEPT, VARIES, "0",
+         "Learning rate of what muon leaves to SGD with rest = sgd. A schedule changes it in proportion to learning_rate; "
+         "0: that of learning_rate.", FROM(0), TO(1000)),
+    REAL(optimizer, sgd_momentum, KEPT, VARIES, "0", "Momentum of what muon leaves to SGD; nesterov is for it too.",
+         FROM(0), BELOW(1)),
     TEXT(optimizer, rates, KEPT, VARIES, "none",
          "Factors by which the learning rate of some parameters differs, with commas between: features 0.1, layers.*.bias "
          "2. The groups are those of model.freeze."),
+    TEXT(optimizer, decays, KEPT, VARIES, "none",
+         "Factors by which the weight decay of some parameters differs, with commas between: layers.*.bias 0, layers.*.gamma "
+         "0, layers.*.beta 0. The groups are those of model.freeze."),
 
     CHOICE(schedule, name, KEPT, VARIES, "constant", SCHEDULE_CHOICES,
            "How the learning rate changes after the warm-up. cosine and linear go from optimizer.learning_rate down "

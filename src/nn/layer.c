@@ -81,7 +81,7 @@ void layer_add_parameter(struct layer *layer, const char *name, enum tensor_kind
     CHECK(layer->parameter_count < LAYER_MAX_PARAMETERS);
     struct tensor tensor = {NULL, shape, kind};
     layer->parameter[layer->parameter_count++] =
-        (struct parameter){.name = name, .value = tensor, .gradient = tensor, .rate = 1};
+        (struct parameter){.name = name, .value = tensor, .gradient = tensor, .rate = 1, .decay = 1};
 }
 
 void layer_add_buffer(struct layer *layer, const char *name, struct shape shape)

@@ -91,6 +91,7 @@ struct parameter {
     int64_t offset; /* bytes from the start of each arena */
     bool frozen;    /* training leaves it as it is */
     double rate;    /* its learning rate over that of the optimizer; 1 until network_set_rates */
+    double decay;   /* its weight decay over that of the optimizer; 1 until network_set_decays */
 };
 
 /* State that is saved with the parameters but not trained: running statistics. */

@@ -71,11 +71,16 @@ static bool fail_group(const char *group, struct status *status)
                        *group ? group : "nothing");
 }
 
-/* --- learning rates --- */
+/* --- learning rates and weight decays --- */
 
 static void set_rate(struct parameter *parameter, double rate)
 {
     parameter->rate = rate;
+}
+
+static void set_decay(struct parameter *parameter, double decay)
+{
+    parameter->decay = decay;
 }
 
 /* Cuts the factor off an entry "GROUP FACTOR". */
@@ -88,18 +93,30 @@ static bool take_factor(char *entry, double *factor)
     return true;
 }
 
-bool network_set_rates(struct network *network, const char *rates, struct status *status)
+/* Calls `set` with the factor of each entry, for the parameters of its group. */
+static bool set_factors(struct network *network, const char *list, void (*set)(struct parameter *, double),
+                        struct status *status)
 {
     char entry[GROUP_SIZE];
     double factor;
-    for (const char *rest = rates; (rest = parameter_group_next(rest, entry, sizeof entry)) != NULL;) {
+    for (const char *rest = list; (rest = parameter_group_next(rest, entry, sizeof entry)) != NULL;) {
         if (!take_factor(entry, &factor))
             return status_fail(status, STATUS_USAGE,
                                "expected a group of parameters and a factor from 0 up, as in features 0.1, found %s",
                                *entry ? entry : "nothing");
-        if (!each_of_group(network, entry, set_rate, factor)) return fail_group(entry, status);
+        if (!each_of_group(network, entry, set, factor)) return fail_group(entry, status);
     }
     return true;
+}
+
+bool network_set_rates(struct network *network, const char *rates, struct status *status)
+{
+    return set_factors(network, rates, set_rate, status);
+}
+
+bool network_set_decays(struct network *network, const char *decays, struct status *status)
+{
+    return set_factors(network, decays, set_decay, status);
 }
 
 /* --- frozen parameters --- */

@@ -1,4 +1,4 @@
-/* Groups of a network's parameters, named by the user (model.freeze, optimizer.rates). */
+/* Groups of a network's parameters, named by the user (model.freeze, optimizer.rates, optimizer.decays). */
 #ifndef NN_PARAMETER_GROUP_H
 #define NN_PARAMETER_GROUP_H
 
@@ -25,6 +25,9 @@ const char *parameter_group_next(const char *list, char *group, size_t size);
  * layers.*.bias 2". A parameter of several groups has the factor of the last one. Call it before the optimizer is
  * created. Errors are STATUS_USAGE, without the place of the text. */
 bool network_set_rates(struct network *network, const char *rates, struct status *status);
+
+/* Gives the parameters of groups other weight decays, in the same way. */
+bool network_set_decays(struct network *network, const char *decays, struct status *status);
 
 /* Freezes the parameters of these groups, which a list with commas names: programs that are written from then on leave
  * them as they are. A batch normalization all of whose parameters are frozen normalises by its running statistics in

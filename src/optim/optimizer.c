@@ -16,20 +16,23 @@ static const struct parameter *last_weight(const struct network *network)
 }
 
 /* A `matrix` optimizer leaves vectors, and the weights of the last layer, to another. */
-static enum optimizer_kind kind_for(const struct optimizer *optimizer, const struct parameter *parameter)
+static bool is_of_rest(const struct optimizer *optimizer, const struct parameter *parameter)
 {
-    const struct optimizer_row *row = optimizer_row(optimizer->kind);
-    if (!row->matrix) return optimizer->kind;
-    bool hidden = parameter->value.kind == TENSOR_FILTER && parameter != last_weight(optimizer->network);
-    return hidden ? optimizer->kind : row->rest;
+    if (!optimizer_row(optimizer->settings.kind)->matrix) return false;
+    return parameter->value.kind != TENSOR_FILTER || parameter == last_weight(optimizer->network);
 }
 
 /* Adds the parameter, whose share of the arenas is so large. */
 static void add_slot(struct optimizer *optimizer, const struct parameter *parameter, int64_t share)
 {
-    struct optimizer_slot slot = {.parameter = parameter->offset, .kind = kind_for(optimizer, parameter)};
-    slot.rate = (slot.kind == optimizer->kind ? 1 : optimizer->params.rest_rate) * parameter->rate;
-    slot.state_count = parameter->frozen ? 0 : optimizer_state_count(slot.kind, &optimizer->params);
+    const struct optimizer_settings *settings = &optimizer->settings;
+    const struct optimizer_rest *rest = is_of_rest(optimizer, parameter) ? &settings->rest : NULL;
+    struct optimizer_slot slot = {.parameter = parameter->offset,
+                                  .kind = rest ? rest->kind : settings->kind,
+                                  .params = rest ? rest->params : settings->params,
+                                  .rate = (rest ? rest->rate : 1) * parameter->rate};
+    slot.params.weight_decay *= parameter->decay;
+    slot.state_count = parameter->frozen ? 0 : optimizer_state_count(slot.kind, &slot.params);
     for (int s = 0; s < slot.state_count; s++) {
         slot.state[s] = (int64_t)optimizer->state_bytes[s];
         optimizer->state_bytes[s] += (size_t)share;
@@ -54,11 +57,10 @@ static void place_states(struct optimizer *optimizer)
     if (before) add_slot(optimizer, before, end - before->offset);
 }
 
-void optimizer_create(struct optimizer *optimizer, enum optimizer_kind kind, const struct optimizer_params *params,
-                      struct network *network)
+void optimizer_create(struct optimizer *optimizer, const struct optimizer_settings *settings, struct network *network)
 {
     struct backend *backend = network->backend;
-    *optimizer = (struct optimizer){.kind = kind, .params = *params, .network = network};
+    *optimizer = (struct optimizer){.settings = *settings, .network = network};
     place_states(optimizer);
     for (int s = 0; s < OPTIMIZER_STATES; s++)
         if (optimizer->state_bytes[s] > 0)
@@ -91,7 +93,7 @@ static void write_update(const struct optimizer *optimizer, struct program *prog
     struct op op = op_make(OP_UPDATE);
     op.phase = PHASE_OPTIMIZER;
     op.layer = tensor.name_index;
-    op.update = (struct update){.kind = slot->kind, .params = optimizer->params, .rate = slot->rate};
+    op.update = (struct update){.kind = slot->kind, .params = slot->params, .rate = slot->rate};
     op.tensor[UPDATE_W] = weight;
     op.tensor[UPDATE_DW] = tensor.gradient;
     tensor.gradient = -1;

@@ -13,14 +13,27 @@
 struct optimizer_slot {
     int64_t parameter; /* its bytes from the start of the arena of parameters */
     enum optimizer_kind kind;
+    struct optimizer_params params;
     double rate; /* its learning rate over that of the step */
     int state_count;
     int64_t state[OPTIMIZER_STATES]; /* bytes from the start of struct optimizer's state */
 };
 
-struct optimizer {
+/* What updates the parameters that a `matrix` optimizer leaves over: vectors, and the weights of the last layer. */
+struct optimizer_rest {
     enum optimizer_kind kind;
     struct optimizer_params params;
+    double rate; /* its learning rate over that of the step */
+};
+
+struct optimizer_settings {
+    enum optimizer_kind kind;
+    struct optimizer_params params;
+    struct optimizer_rest rest; /* of a `matrix` optimizer */
+};
+
+struct optimizer {
+    struct optimizer_settings settings;
     struct network *network;
     int slot_count;
     struct optimizer_slot *slots; /* one per parameter, in the order of the arenas */
@@ -29,8 +42,7 @@ struct optimizer {
     void *state[OPTIMIZER_STATES];
 };
 
-void optimizer_create(struct optimizer *optimizer, enum optimizer_kind kind, const struct optimizer_params *params,
-                      struct network *network);
+void optimizer_create(struct optimizer *optimizer, const struct optimizer_settings *settings, struct network *network);
 void optimizer_destroy(struct optimizer *optimizer);
 
 /* Returns the slot of the parameter with this offset. */

@@ -107,7 +107,7 @@ static double update_flops(const struct program *program, const struct op *op)
     struct shape w = program_shape(program, op, UPDATE_W);
     if (!optimizer_row(op->update.kind)->matrix) return 0;
     double o = (double)w.n, n = (double)shape_sample_count(w), p = o < n ? o : n;
-    return MUON_ITERATIONS * (4 * p * o * n + 2 * p * p * p);
+    return (double)op->update.params.ns_steps * (4 * p * o * n + 2 * p * p * p);
 }
 
 /* --- rows --- */

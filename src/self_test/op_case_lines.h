@@ -103,7 +103,11 @@
 #define MUON(...) MUON_("MUON(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define MUON_(text, o, i, k, momentum_, decay, nesterov_, adjust)                                                      \
     UPDATE_(text, o, i, k, OPTIMIZER_MUON, .weight_decay = decay, .momentum = momentum_, .nesterov = nesterov_,        \
-            .adjust_rate = adjust)
+            .ns_steps = 5, .adjust_rate = adjust)
+#define MUON_NORMALIZED(...) MUON_NORMALIZED_("MUON_NORMALIZED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define MUON_NORMALIZED_(text, o, i, k, momentum_, steps)                                                              \
+    UPDATE_(text, o, i, k, OPTIMIZER_MUON, .momentum = momentum_, .nesterov = true, .ns_steps = steps,                 \
+            .normalize_weights = true)
 #define UPDATE_(text, o, i, k, optimizer_, ...)                                                                        \
     CASE(text, OP_UPDATE, o, i, k, k, 0, 1, .update = {.kind = optimizer_, .params = {__VA_ARGS__}, .rate = 1})
 #define CLIP(...) CLIP_("CLIP(" #__VA_ARGS__ ")", __VA_ARGS__)

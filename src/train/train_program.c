@@ -62,10 +62,10 @@ static void set_loss(const struct experiment *experiment, struct network *networ
 void train_program_print(const struct experiment *experiment, struct network *network, int64_t n, FILE *out)
 {
     set_loss(experiment, network);
-    const struct optimizer_params params = optimizer_from_experiment(experiment);
+    const struct optimizer_settings settings = optimizer_from_experiment(experiment);
     struct optimizer optimizer;
     struct ema ema;
-    optimizer_create(&optimizer, experiment->optimizer.name, &params, network);
+    optimizer_create(&optimizer, &settings, network);
     ema_create(&ema, experiment->train.ema_decay, network);
     struct network_program train = train_program_write(experiment, network, &optimizer, &ema);
     struct network_program evaluate = train_program_write_evaluation(experiment, network, n);

@@ -203,8 +203,8 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
     int64_t before = backend->allocated;
     trainer->schedule = schedule_from_experiment(experiment);
-    const struct optimizer_params optimizer = optimizer_from_experiment(experiment);
-    optimizer_create(&trainer->optimizer, experiment->optimizer.name, &optimizer, trainer->network);
+    const struct optimizer_settings optimizer = optimizer_from_experiment(experiment);
+    optimizer_create(&trainer->optimizer, &optimizer, trainer->network);
     ema_create(&trainer->ema, experiment->train.ema_decay, trainer->network);
     trainer->optimizer_bytes = backend->allocated - before;
     upload_set(trainer, &trainer->train_set, "train set", &dataset->train);

@@ -107,8 +107,8 @@ static void expect_listed(const struct experiment *experiment, const struct netw
     cr_expect(strstr(backend->description, "none here"), "%s", backend->description);
     const struct dataset_description format = {3, 32, 32, 10};
     cr_assert(network_from_experiment(&network, experiment, format, backend, of->max_batch, &status));
-    const struct optimizer_params params = optimizer_from_experiment(experiment);
-    optimizer_create(&optimizer, experiment->optimizer.name, &params, network);
+    const struct optimizer_settings settings = optimizer_from_experiment(experiment);
+    optimizer_create(&optimizer, &settings, network);
     ema_create(&ema, 0, network);
     struct network_program made = train_program_write(experiment, network, &optimizer, &ema);
     struct program_launches listed = program_launches_sum(made.program);

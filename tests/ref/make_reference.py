@@ -410,11 +410,11 @@ def rounded(outputs):
     return {**outputs, "rounded": outputs["w"]}
 
 
-def muon(draw, o, i, k, momentum, decay, nesterov, match_rms_adamw):
+def muon(draw, o, i, k, momentum, *settings):
     made = []
 
     def make(w):
-        made.append(optimizers.Muon(w, 1, momentum, decay, nesterov, match_rms_adamw))
+        made.append(optimizers.Muon(w, 1, momentum, *settings))
         return made[0]
 
     result = optimize(draw, make, {"momentum_buffer": 2 * (1 - momentum)}, o, i, k)
@@ -498,6 +498,7 @@ KINDS = {
     "ADAMW": lambda draw, *a: adam(draw, torch.optim.AdamW, *a),
     "LION": lion,
     "MUON": muon,
+    "MUON_NORMALIZED": lambda draw, o, i, k, momentum, steps: muon(draw, o, i, k, momentum, 0, True, False, steps, True),
     "AVERAGE": average,
     "MAGNITUDE": magnitude,
     "CLIP": clip,

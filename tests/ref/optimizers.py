@@ -23,8 +23,9 @@ class Lion(torch.optim.Optimizer):
 class Muon(torch.optim.Optimizer):
     """torch.optim.Muon of PyTorch 2.9, for filters as matrices of O rows, and in the precision of the weights."""
 
-    def __init__(self, parameters, lr, momentum, weight_decay, nesterov, match_rms_adamw):
+    def __init__(self, parameters, lr, momentum, weight_decay, nesterov, match_rms_adamw, ns_steps=5, normalize=False):
         super().__init__(parameters, {"lr": lr})
+        self.ns_steps, self.normalize = ns_steps, normalize
         self.momentum, self.weight_decay = momentum, weight_decay
         self.nesterov, self.match_rms_adamw = nesterov, match_rms_adamw
         self.terms = 0.0  # the largest sum of absolute terms that make up a weight's steps
@@ -37,7 +38,7 @@ class Muon(torch.optim.Optimizer):
         x = x / x.norm().clamp(min=1e-7)
         a, b, c = 3.4445, -4.7750, 2.0315
         terms = torch.zeros_like(x)
-        for _ in range(5):
+        for _ in range(self.ns_steps):
             gram, size = x @ x.T, x.abs() @ x.abs().T
             polynomial, sizes = b * gram + c * gram @ gram, -b * size + c * size @ size
             terms = a * terms + a * x.abs() + sizes @ x.abs()
@@ -54,6 +55,8 @@ class Muon(torch.optim.Optimizer):
                 x, terms = self.orthogonalized(update.flatten(1))
                 rows, columns = x.shape
                 scale = 0.2 * max(rows, columns) ** 0.5 if self.match_rms_adamw else max(1, rows / columns) ** 0.5
+                if self.normalize:
+                    w *= len(w) ** 0.5 / w.norm()
                 w *= 1 - group["lr"] * self.weight_decay
                 w -= group["lr"] * scale * x.reshape(w.shape)
                 self.terms += group["lr"] * scale * terms

@@ -193,7 +193,11 @@ void CPU_EXPORT(cpu_muon_update)(struct backend *backend, const struct op_call *
     double norm = CPU_EXPORT(cpu_norm)(backend, count, muon.x);
     muon.scale = (real)(1 / (norm < MUON_EPSILON ? MUON_EPSILON : norm));
     cpu_for(backend, count, 1, scale_range, &muon);
-    for (int i = 0; i < MUON_ITERATIONS; i++) iterate(&muon);
+    for (int64_t i = 0; i < update->params.ns_steps; i++) iterate(&muon);
     turn(&muon, true);
+    if (update->params.normalize_weights) {
+        double magnitude = CPU_EXPORT(cpu_norm)(backend, count, update->w);
+        if (magnitude != 0) muon.keep *= (real)(sqrt((double)plan->filter.n) / magnitude);
+    }
     cpu_for(backend, count, 2, step_range, &muon);
 }

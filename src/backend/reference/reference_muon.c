@@ -2,7 +2,8 @@
  *
  *   m <- momentum m + (1-momentum) dw,   X = m      (with nesterov: momentum m + (1-momentum) dw)
  *   X <- X / max(|X|, 1e-7)
- *   X <- (a I + b A + c A^2) X,   A = X X^T,        five times
+ *   X <- (a I + b A + c A^2) X,   A = X X^T,        ns_steps times
+ *   w <- w sqrt(O) / |w|                            (with normalize_weights)
  *   w <- w - lr decay w - lr s X */
 #include <math.h>
 #include <stdlib.h>
@@ -41,24 +42,30 @@ static double *iterate(double *x, int64_t o, int64_t n)
     return next;
 }
 
-/* Returns X after the iterations, and frees X. Of a matrix and its transpose the one with fewer rows is iterated: the
- * result is the same, (a I + b X X^T + ...) X = X (a I + b X^T X + ...). */
-static double *orthogonalize(double *x, int64_t o, int64_t n)
+/* Returns the root of the sum of all squares. */
+static double magnitude_of(const double *x, int64_t count)
 {
     long double squares = 0;
-    for (int64_t i = 0; i < o * n; i++) squares += x[i] * x[i];
-    double magnitude = sqrt((double)squares);
+    for (int64_t i = 0; i < count; i++) squares += x[i] * x[i];
+    return sqrt((double)squares);
+}
+
+/* Returns X after the iterations, and frees X. Of a matrix and its transpose the one with fewer rows is iterated: the
+ * result is the same, (a I + b X X^T + ...) X = X (a I + b X^T X + ...). */
+static double *orthogonalize(double *x, int64_t o, int64_t n, int64_t steps)
+{
+    double magnitude = magnitude_of(x, o * n);
     if (magnitude < MUON_EPSILON) magnitude = MUON_EPSILON; /* NaN stays */
     for (int64_t i = 0; i < o * n; i++) x[i] /= magnitude;
     if (o > n) {
         double *turned = transpose(x, o, n);
         free(x);
-        for (int i = 0; i < MUON_ITERATIONS; i++) turned = iterate(turned, n, o);
+        for (int64_t i = 0; i < steps; i++) turned = iterate(turned, n, o);
         x = transpose(turned, n, o);
         free(turned);
         return x;
     }
-    for (int i = 0; i < MUON_ITERATIONS; i++) x = iterate(x, o, n);
+    for (int64_t i = 0; i < steps; i++) x = iterate(x, o, n);
     return x;
 }
 
@@ -76,7 +83,9 @@ void reference_muon(const struct op_call *call)
         m[i] = params->momentum * m[i] + rest * dw[i];
         x[i] = params->nesterov ? params->momentum * m[i] + rest * dw[i] : m[i];
     }
-    x = orthogonalize(x, o, n);
+    x = orthogonalize(x, o, n, params->ns_steps);
+    double magnitude = params->normalize_weights ? magnitude_of(w, o * n) : 0;
+    for (int64_t i = 0; magnitude != 0 && i < o * n; i++) w[i] *= sqrt((double)o) / magnitude;
     for (int64_t i = 0; i < o * n; i++)
         w[i] -= lr * params->weight_decay * w[i] + lr * muon_scale(params, (double)o, (double)n) * x[i];
     free(x);

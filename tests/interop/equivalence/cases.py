@@ -50,6 +50,10 @@ def optimizers():
     yield "muon, batchnorm, weight decay", {**MUON, **BATCHNORM, "optimizer.weight_decay": "0.5"}
     yield "muon, original, own rate of adamw", {**MUON, "optimizer.adjust_rate": "original", "optimizer.learning_rate": "0.01",
                                                 "optimizer.adamw_learning_rate": "2e-3", "schedule.name": "linear"}
+    yield "muon, normalized weights, sgd for the rest", {
+        **MUON, **BATCHNORM, **DECAY, "optimizer.ns_steps": "3", "optimizer.normalize_weights": "true",
+        "optimizer.adjust_rate": "original", "optimizer.rest": "sgd", "optimizer.sgd_learning_rate": "0.05",
+        "optimizer.sgd_momentum": "0.85"}
     yield "muon, perceptron, no nesterov, momentum", {**PERCEPTRON, **MUON, "optimizer.momentum": "0.8",
                                                       "optimizer.nesterov": "false"}
 

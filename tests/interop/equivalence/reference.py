@@ -71,29 +71,36 @@ def initial_state(settings, shape, classes):
     return {name: value.numpy() for name, value in network.state().items()}
 
 
-class MuonAndAdamW:
-    """Muon for the weights of all layers but the last, AdamW for the rest; one state, and one rate for a schedule to move."""
+class MuonAndRest:
+    """Muon for the weights of all layers but the last, AdamW or SGD for the rest; one state, and one rate for a schedule to
+    move."""
 
     def __init__(self, settings, named, rate, betas, decay):
         named = dict(named)
         last = [name for name, parameter in named.items() if parameter.ndim > 1][-1]
         hidden = [parameter for name, parameter in named.items() if parameter.ndim > 1 and name != last]
         rest = [parameter for name, parameter in named.items() if parameter.ndim == 1 or name == last]
-        self.share = (settings.real("optimizer.adamw_learning_rate") or rate) / rate
+        nesterov, kind = settings.flag("optimizer.nesterov"), settings.text("optimizer.rest")
+        self.share = (settings.real(f"optimizer.{kind}_learning_rate") or rate) / rate
         matched = settings.text("optimizer.adjust_rate") == "match_rms_adamw"
-        self.muon = Muon(hidden, rate, settings.real("optimizer.momentum"), decay, settings.flag("optimizer.nesterov"), matched)
-        self.adamw = torch.optim.AdamW(rest, rate, betas, settings.real("optimizer.epsilon"), decay)
-        self.zero_grad = lambda: (self.muon.zero_grad(), self.adamw.zero_grad())
+        self.muon = Muon(hidden, rate, settings.real("optimizer.momentum"), decay, nesterov, matched,
+                         settings.whole("optimizer.ns_steps"), settings.flag("optimizer.normalize_weights"))
+        if kind == "adamw":
+            self.rest = torch.optim.AdamW(rest, rate, betas, settings.real("optimizer.epsilon"), decay)
+        else:
+            momentum = settings.real("optimizer.sgd_momentum")
+            self.rest = torch.optim.SGD(rest, rate, momentum, weight_decay=decay, nesterov=nesterov and momentum > 0)
+        self.zero_grad = lambda: (self.muon.zero_grad(), self.rest.zero_grad())
         self.scheduled, self.param_groups = self.muon, self.muon.param_groups
 
     @property
     def state(self):
-        return {**self.muon.state, **self.adamw.state}
+        return {**self.muon.state, **self.rest.state}
 
     def step(self):
-        self.adamw.param_groups[0]["lr"] = self.share * self.muon.param_groups[0]["lr"]
+        self.rest.param_groups[0]["lr"] = self.share * self.muon.param_groups[0]["lr"]
         self.muon.step()
-        self.adamw.step()
+        self.rest.step()
 
 
 def make_optimizer(settings, named):
@@ -108,7 +115,7 @@ def make_optimizer(settings, named):
     if name == "lion":
         return Lion(parameters, rate, betas, decay)
     if name == "muon":
-        return MuonAndAdamW(settings, named, rate, betas, decay)
+        return MuonAndRest(settings, named, rate, betas, decay)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
     return kind(parameters, rate, betas, settings.real("optimizer.epsilon"), decay)
 
