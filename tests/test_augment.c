@@ -53,6 +53,10 @@ static void expected_image(const struct images *images, struct augment_params pa
     struct philox_words a = philox_draw(params.seed, RNG_STREAM_AUGMENT, step, 2 * (uint64_t)sample);
     struct philox_words b = philox_draw(params.seed, RNG_STREAM_AUGMENT, step, 2 * (uint64_t)sample + 1);
     bool flipped = params.flip && a.word[0] >= 0x80000000u;
+    if (params.flip && params.flip_epoch > 0) {
+        bool first = philox_draw(params.seed, RNG_STREAM_AUGMENT, 0xffffffffu, 2 * (uint64_t)sample).word[0] >> 31;
+        flipped = step / params.flip_epoch % 2 == 0 ? first : !first;
+    }
     int64_t down = below(a.word[1], 2 * params.crop + 1) - params.crop;
     int64_t right = below(a.word[2], 2 * params.crop + 1) - params.crop;
     int64_t top = below(b.word[0], H) - params.cutout / 2, left = below(b.word[1], W) - params.cutout / 2;
@@ -93,6 +97,8 @@ static void check_variant(const struct variant *variant, int threads)
 {
     static const struct augment_params cases[] = {{.seed = 42},
                                                   {.flip = true, .seed = 42},
+                                                  {.flip = true, .flip_epoch = 977, .seed = 42},
+                                                  {.flip = true, .flip_epoch = 500, .crop = 2, .seed = 42},
                                                   {.crop = 3, .seed = 42},
                                                   {.cutout = 4, .seed = 42},
                                                   {.flip = true, .crop = 6, .cutout = 5, .seed = 0x123456789abcdef}};
@@ -124,6 +130,21 @@ Test(augment, mirror_repeats_no_edge_pixel)
     static const int places[] = {-4, -3, -2, -1, 0, 1, 4, 5, 6, 7, 8}, expected[] = {4, 3, 2, 1, 0, 1, 4, 3, 2, 1, 0};
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++)
         cr_expect_eq(augment_reflect(places[i], 5), expected[i], "%d: %d", places[i], augment_reflect(places[i], 5));
+}
+
+/* Two epochs in a row show a sample both ways, and half of the samples are mirrored in each. */
+Test(augment, alternating_flips)
+{
+    enum { COUNT = 10000, STEPS = 7 };
+    const struct augment_params params = {.flip = true, .flip_epoch = STEPS, .seed = 7};
+    int flips = 0;
+    for (int sample = 0; sample < COUNT; sample++) {
+        bool first = augment_draw(params, 0, sample, H, W).flipped;
+        for (int step = 0; step < 4 * STEPS; step++)
+            cr_assert_eq(augment_draw(params, (uint32_t)step, sample, H, W).flipped, first ^ (step / STEPS % 2 == 1));
+        flips += first;
+    }
+    cr_expect(abs(flips - COUNT / 2) < 5 * 50, "%d flips", flips);
 }
 
 /* Over many draws all moves are equally frequent. The bounds are five standard deviations. */

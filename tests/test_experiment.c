@@ -293,23 +293,6 @@ Test(experiment, a_convolution_with_a_pool_of_its_own)
     experiment_free(&experiment);
 }
 
-/* Angles are in 2^-32 of a turn, shares and probabilities in 2^-32, changes in 2^-16. */
-Test(experiment, augmentation_in_the_units_of_a_backend)
-{
-    const char *overrides[] = {"augment.rotate=180",     "augment.scale=0.5",          "augment.resized_crop=0.25",
-                               "augment.brightness=0.1", "augment.contrast=1",         "augment.saturation=0.75",
-                               "augment.erase=1",        "augment.vertical_flip=true", "augment.crop=3",
-                               "experiment.seed=7",      "augment.mixup=0.2",          "augment.cutmix=1.5"};
-    struct experiment experiment = load_overrides(overrides, sizeof overrides / sizeof *overrides);
-    struct augment_params params = augment_from_experiment(&experiment);
-    cr_expect(params.rotate == INT64_C(1) << 31 && params.scale == 32768 && params.resized_crop == 1 << 30);
-    cr_expect(params.brightness == 6554 && params.contrast == 65536 && params.saturation == 49152);
-    cr_expect(params.erase == INT64_C(1) << 32 && params.vertical_flip && !params.flip);
-    cr_expect(params.crop == 3 && params.cutout == 0 && params.seed == 7);
-    cr_expect(params.mixup == 0.2 && params.cutmix == 1.5);
-    experiment_free(&experiment);
-}
-
 static void expect_extras(const char *const *overrides, int count, const char *expected)
 {
     struct experiment experiment = load_overrides(overrides, count);
@@ -320,6 +303,29 @@ static void expect_extras(const char *const *overrides, int count, const char *e
     fclose(out);
     cr_expect_str_eq(text, expected);
     free(text);
+    experiment_free(&experiment);
+}
+
+/* Angles are in 2^-32 of a turn, shares and probabilities in 2^-32, changes in 2^-16. */
+Test(experiment, augmentation_in_the_units_of_a_backend)
+{
+    const char *overrides[] = {"augment.rotate=180",     "augment.scale=0.5",          "augment.resized_crop=0.25",
+                               "augment.brightness=0.1", "augment.contrast=1",         "augment.saturation=0.75",
+                               "augment.erase=1",        "augment.vertical_flip=true", "augment.crop=3",
+                               "experiment.seed=7",      "augment.mixup=0.2",          "augment.cutmix=1.5"};
+    struct experiment experiment = load_overrides(overrides, sizeof overrides / sizeof *overrides);
+    struct augment_params params = augment_from_experiment(&experiment, 1);
+    cr_expect(params.rotate == INT64_C(1) << 31 && params.scale == 32768 && params.resized_crop == 1 << 30);
+    cr_expect(params.brightness == 6554 && params.contrast == 65536 && params.saturation == 49152);
+    cr_expect(params.erase == INT64_C(1) << 32 && params.vertical_flip && !params.flip);
+    cr_expect(params.crop == 3 && params.cutout == 0 && params.seed == 7);
+    cr_expect(params.mixup == 0.2 && params.cutmix == 1.5);
+    experiment_free(&experiment);
+    const char *alternating[] = {"augment.flip=alternating"};
+    experiment = load_overrides(alternating, 1);
+    params = augment_from_experiment(&experiment, 25);
+    cr_expect(params.flip && params.flip_epoch == 25);
+    expect_extras(alternating, 1, "training: alternating flip\n");
     experiment_free(&experiment);
 }
 

@@ -15,6 +15,15 @@ struct augment_move {
     int hole, hole_top, hole_left; /* a square of hole x hole; parts of it may lie outside of the image */
 };
 
+/* Tells whether the sample is mirrored; `place` are the words of its index. */
+PHILOX_FUNCTION bool augment_flipped(struct augment_params params, uint32_t step, int64_t sample,
+                                     struct philox_words place)
+{
+    if (!params.flip || params.flip_epoch == 0) return params.flip && place.word[0] >> 31;
+    struct philox_words once = philox_draw(params.seed, RNG_STREAM_AUGMENT, UINT32_MAX, 2 * (uint64_t)sample);
+    return (once.word[0] >> 31) ^ (step / params.flip_epoch & 1);
+}
+
 /* Draws the move of a sample. `sample` is its place in the data set's file order. */
 PHILOX_FUNCTION struct augment_move augment_draw(struct augment_params params, uint32_t step, int64_t sample,
                                                  int height, int width)
@@ -23,7 +32,7 @@ PHILOX_FUNCTION struct augment_move augment_draw(struct augment_params params, u
     struct philox_words hole = philox_draw(params.seed, RNG_STREAM_AUGMENT, step, 2 * (uint64_t)sample + 1);
     int crop = (int)params.crop, side = (int)params.cutout;
     struct augment_move move;
-    move.flipped = params.flip && place.word[0] >> 31;
+    move.flipped = augment_flipped(params, step, sample, place);
     move.down = augment_below(place.word[1], 2 * crop + 1) - crop;
     move.right = augment_below(place.word[2], 2 * crop + 1) - crop;
     move.hole = side;

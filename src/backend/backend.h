@@ -225,7 +225,8 @@ struct dataset_view {
  * the same too. below(word, n) = floor(word * n / 2^32), and i is the sample's place in the file order of its set.
  *
  * With flip, crop and cutout alone, let a be the words of index 2i of RNG_STREAM_AUGMENT, b those of index 2i + 1:
- *   flipped = flip, and the highest bit of a[0] is set
+ *   flipped = flip, and the highest bit of a[0] is set; where flips alternate, flip and that of the word of index 2i at
+ *             step 2^32 - 1 (once for the whole run), the other way round in every second epoch
  *   down = below(a[1], 2*crop + 1) - crop,  right = below(a[2], 2*crop + 1) - crop
  *   top = below(b[0], H) - floor(cutout / 2),  left = below(b[1], W) - floor(cutout / 2)
  *   hole = rows top .. top + cutout - 1, columns left .. left + cutout - 1, as far as they lie in the image
@@ -266,8 +267,9 @@ struct dataset_view {
  *   height of 0.3 .. 3.3 times the width. The first with H' < H and W' < W counts; else there is no hole. */
 struct augment_params {
     bool flip;
-    int64_t crop;   /* 0..min(H,W)-1; 0: none */
-    int64_t cutout; /* side of the hole; 0: none */
+    uint32_t flip_epoch; /* steps of an epoch, where flips alternate from epoch to epoch; 0: each step draws */
+    int64_t crop;        /* 0..min(H,W)-1; 0: none */
+    int64_t cutout;      /* side of the hole; 0: none */
     uint64_t seed;
     bool vertical_flip;
     int64_t rotate;                           /* largest angle, in 2^-32 of a turn, up to 2^31 */

@@ -20,8 +20,8 @@ bool backend_from_experiment(struct backend **backend, const struct experiment *
 bool backend_from_experiment_to_list(struct backend **backend, const struct experiment *experiment,
                                      struct status *status);
 
-/* The same augmentation as [augment], for a backend. */
-struct augment_params augment_from_experiment(const struct experiment *experiment);
+/* The same augmentation as [augment], for a backend. An epoch has so many steps; 1 will do where flips do not matter. */
+struct augment_params augment_from_experiment(const struct experiment *experiment, int64_t epoch_steps);
 
 /* The format that the experiment's pictures are fitted to, in training and by predict alike: channels and size as
  * given, data.resize, data.background. */

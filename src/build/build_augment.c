@@ -9,11 +9,12 @@ static int64_t in_bits(double value, int bits)
     return llround(ldexp(value, bits));
 }
 
-struct augment_params augment_from_experiment(const struct experiment *experiment)
+struct augment_params augment_from_experiment(const struct experiment *experiment, int64_t epoch_steps)
 {
     const double turn = 360;
     return (struct augment_params){
-        .flip = experiment->augment.flip,
+        .flip = experiment->augment.flip != FLIP_FALSE,
+        .flip_epoch = experiment->augment.flip == FLIP_ALTERNATING ? (uint32_t)epoch_steps : 0,
         .crop = experiment->augment.crop,
         .cutout = experiment->augment.cutout,
         .seed = (uint64_t)experiment->experiment.seed,

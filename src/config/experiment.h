@@ -61,6 +61,10 @@ struct class_weights {
     double value[EXPERIMENT_CLASSES_MAX];
 };
 
+/* Which training images are mirrored. alternating: each in every second epoch, half of them in the first one. */
+#define FLIP_CHOICES(X) X(FLIP_FALSE, "false") X(FLIP_TRUE, "true") X(FLIP_ALTERNATING, "alternating")
+enum flip { FLIP_CHOICES(CHOICE_ENUMERATOR) };
+
 /* The source of a key's value: a line of the file, --set on the command line, or the default. */
 struct key_origin {
     const char *file; /* owned by the experiment; NULL for a default; "--set" for the command line */
@@ -96,7 +100,7 @@ struct experiment {
         int64_t synthetic_train, synthetic_test, synthetic_classes, synthetic_channels, synthetic_size;
     } data;
     struct {
-        bool flip;
+        enum flip flip;
         int64_t crop, cutout; /* pixels (struct augment_params) */
         bool vertical_flip;
         double rotate;                           /* degrees */

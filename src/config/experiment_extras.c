@@ -21,7 +21,8 @@ static void print_amount(FILE *out, bool *any, const char *name, double amount)
 
 static void print_augment(const struct experiment *experiment, FILE *out, bool *any)
 {
-    if (experiment->augment.flip) print_part(out, any, "flip");
+    if (experiment->augment.flip != FLIP_FALSE)
+        print_part(out, any, experiment->augment.flip == FLIP_ALTERNATING ? "alternating flip" : "flip");
     print_amount(out, any, "crop", (double)experiment->augment.crop);
     print_amount(out, any, "cutout", (double)experiment->augment.cutout);
     if (experiment->augment.vertical_flip) print_part(out, any, "vertical flip");

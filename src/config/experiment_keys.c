@@ -86,7 +86,9 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(data, synthetic_channels, KEPT, FIXED, "3", 1, 16, "Channels of a synthetic image."),
     INTEGER(data, synthetic_size, KEPT, FIXED, "32", 1, 256, "Height and width of a synthetic image."),
 
-    BOOLEAN(augment, flip, KEPT, FIXED, "false", "Mirror a training image left to right with a probability of one half."),
+    CHOICE(augment, flip, KEPT, FIXED, "false", FLIP_CHOICES,
+           "Mirror training images left to right. true: each with a probability of one half; alternating: half of them in the "
+           "first epoch, the others in the second, and so on, so that two epochs show each image both ways."),
     INTEGER(augment, crop, KEPT, FIXED, "0", 0, 255,
             "Move a training image by up to this many pixels each way, its edge filled with mirrored pixels; 0: off."),
     INTEGER(augment, cutout, KEPT, FIXED, "0", 0, 255,

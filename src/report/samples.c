@@ -188,8 +188,10 @@ struct image samples_picture(const struct experiment *experiment, const struct d
 {
     CHECK(rows >= 1 && rows <= dataset->train.count && columns >= 1);
     CHECK(dataset->channels == 1 || dataset->channels == 3);
-    struct painter painter = {
-        .experiment = experiment, .dataset = dataset, .params = augment_from_experiment(experiment)};
+    int64_t epoch_steps = dataset->train.count / experiment->train.batch_size;
+    struct painter painter = {.experiment = experiment,
+                              .dataset = dataset,
+                              .params = augment_from_experiment(experiment, epoch_steps > 0 ? epoch_steps : 1)};
     painter.rows = rows, painter.shown = memory_alloc((size_t)rows, sizeof *painter.shown);
     samples_choose(dataset, painter.shown, rows);
     create_picture(&painter, columns);

@@ -15,9 +15,10 @@ static bool changes_images(const struct augment_params *augment)
 }
 
 struct network_program train_program_write(const struct experiment *experiment, const struct network *network,
-                                           const struct optimizer *optimizer, const struct ema *ema)
+                                           const struct optimizer *optimizer, const struct ema *ema,
+                                           int64_t epoch_steps)
 {
-    struct gather_params gather = {.augment = augment_from_experiment(experiment)};
+    struct gather_params gather = {.augment = augment_from_experiment(experiment, epoch_steps)};
     gather.augmented = changes_images(&gather.augment);
     gather.pixels = !gather.augmented;
     const struct network_request request = {.mode = LAYER_TRAIN,
@@ -37,7 +38,7 @@ struct network_program train_program_write(const struct experiment *experiment, 
 struct network_program train_program_write_evaluation(const struct experiment *experiment,
                                                       const struct network *network, int64_t n)
 {
-    const struct augment_params augment = augment_from_experiment(experiment);
+    const struct augment_params augment = augment_from_experiment(experiment, 1);
     const struct gather_params gather = {.augmented = false, .pixels = !changes_images(&augment)};
     const struct network_request request = {
         .mode = LAYER_EVALUATE, .n = n, .last = network->layer_count, .gather = &gather, .loss = true, .fold = true};
@@ -49,7 +50,7 @@ struct network_program train_program_write_evaluation(const struct experiment *e
 /* Class weights of one stand for those that only data can tell; mixed labels need none. */
 static void set_loss(const struct experiment *experiment, struct network *network)
 {
-    const struct augment_params augment = augment_from_experiment(experiment);
+    const struct augment_params augment = augment_from_experiment(experiment, 1);
     int64_t classes = network->layers[network->layer_count - 1].output.c;
     network->labels_mixed = augment_mixes(&augment);
     if (experiment->train.class_weights.kind == CLASS_WEIGHTS_NONE) return;
@@ -67,7 +68,7 @@ void train_program_print(const struct experiment *experiment, struct network *ne
     struct ema ema;
     optimizer_create(&optimizer, &settings, network);
     ema_create(&ema, experiment->train.ema_decay, network);
-    struct network_program train = train_program_write(experiment, network, &optimizer, &ema);
+    struct network_program train = train_program_write(experiment, network, &optimizer, &ema, 1);
     struct network_program evaluate = train_program_write_evaluation(experiment, network, n);
     fprintf(out, "a training step, %lld images:\n", (long long)train.program->max_n);
     program_print(train.program, out);

@@ -8,9 +8,10 @@
 #include "optim/optimizer.h"
 
 /* Writes a step of the experiment's training: gather, forward, loss, backward, clip, update, average; all tensors have
- * their places. Free its program with program_free. */
+ * their places. An epoch has so many steps. Free its program with program_free. */
 struct network_program train_program_write(const struct experiment *experiment, const struct network *network,
-                                           const struct optimizer *optimizer, const struct ema *ema);
+                                           const struct optimizer *optimizer, const struct ema *ema,
+                                           int64_t epoch_steps);
 
 /* Writes the evaluation of a batch of up to n samples of a set. Both programs take a batch as the data set's own bytes,
  * or neither does, so that they agree to the bit. */

@@ -142,7 +142,8 @@ static void write_programs(struct trainer *trainer)
     const struct experiment *experiment = trainer->experiment;
     int64_t n = 0;
     for (int i = 0; i < 3; i++) n = max_of(n, sets[i]->full.n);
-    trainer->training = train_program_write(experiment, trainer->network, &trainer->optimizer, &trainer->ema);
+    trainer->training = train_program_write(experiment, trainer->network, &trainer->optimizer, &trainer->ema,
+                                            trainer->batches_per_epoch);
     if (n > 0) trainer->evaluation = train_program_write_evaluation(experiment, trainer->network, n);
 }
 
@@ -199,7 +200,6 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
-    trainer->augment = augment_from_experiment(experiment);
     if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
     int64_t before = backend->allocated;
     trainer->schedule = schedule_from_experiment(experiment);
@@ -211,6 +211,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     upload_set(trainer, &trainer->validation_set, "validation set", &dataset->validation);
     upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
     trainer->batches_per_epoch = count / batch_size;
+    trainer->augment = augment_from_experiment(experiment, trainer->batches_per_epoch);
     trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
     trainer->ahead = read_ahead_start(dataset, &dataset->train);
     choose_train_part(trainer);

@@ -110,7 +110,7 @@ static void expect_listed(const struct experiment *experiment, const struct netw
     const struct optimizer_settings settings = optimizer_from_experiment(experiment);
     optimizer_create(&optimizer, &settings, network);
     ema_create(&ema, 0, network);
-    struct network_program made = train_program_write(experiment, network, &optimizer, &ema);
+    struct network_program made = train_program_write(experiment, network, &optimizer, &ema, 1);
     struct program_launches listed = program_launches_sum(made.program);
     cr_expect(listed.count == sum.count && listed.bytes == sum.bytes, "%d launches move %lld bytes, not %d and %lld",
               listed.count, (long long)listed.bytes, sum.count, (long long)sum.bytes);

@@ -23,6 +23,7 @@ CASES = {
     "resized crops": {"resized_crop": "0.2", "crop": "3"},
     "contrast, brightness, erased": {"brightness": "0.4", "contrast": "1", "erase": "0.5", "cutout": "5"},
     "mixup": {"mixup": "0.2", "flip": "true"},
+    "mirrored in every second epoch": {"flip": "alternating", "rotate": "20"},
     "cutmix": {"cutmix": "1", "rotate": "10"},
     "both": {"mixup": "0.4", "cutmix": "0.5"},
 }
@@ -59,7 +60,7 @@ class Samples(unittest.TestCase):
         picture = picture if picture.ndim == 3 else picture[..., None]
         train = images.make_set(*images.SHAPES[dataset])[0]
         pixels = train.images
-        size, asked = case.settings.whole("train.batch_size"), changes.Changes(case.settings)
+        size, asked = case.settings.whole("train.batch_size"), changes.Changes(case.settings, len(train.labels))
         for epoch in EPOCHS:
             order = draws.epoch_order(len(pixels), asked.seed, epoch, case.settings.text("data.first_epoch"))
             for row, sample in enumerate(chosen(train.labels)):

@@ -169,6 +169,8 @@ def data():
     for size in ("1", "7", "53", "210", "100000"):
         yield f"evaluation in batches of {size}", one("train.eval_batch_size", size, BATCHNORM)
     yield "mirrored", one("augment.flip", "true", COLOUR)
+    yield "mirrored in every second epoch", one("augment.flip", "alternating", COLOUR)
+    yield "mirrored in every second epoch, turned", {**COLOUR, "augment.flip": "alternating", "augment.rotate": "20"}
     yield "moved", one("augment.crop", "4", COLOUR)
     yield "with holes", one("augment.cutout", "9", COLOUR)
     yield "augmented, mean image, batchnorm", {**AUGMENT, **BATCHNORM, "data.normalization": "mean_image",

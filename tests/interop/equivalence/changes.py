@@ -5,7 +5,7 @@ import math
 
 import numpy
 
-from draws import STREAM_AUGMENT, Sequence, mirrored, philox, scaled
+from draws import STREAM_AUGMENT, Sequence, is_flipped, mirrored, philox, scaled
 
 STREAM_PICTURE, STREAM_ERASE, STREAM_MIX = 9, 10, 11
 HALF_LOG_4_3, ERASED_LOGS = 222821561, (-924741905, 932526303)  # log2(ratio) / 2 in 2^-30
@@ -21,8 +21,10 @@ def in_bits(value, bits):
 class Changes:
     """What [augment] asks for, in the units of struct augment_params."""
 
-    def __init__(self, settings):
-        self.seed, self.flip = settings.whole("experiment.seed"), settings.flag("augment.flip")
+    def __init__(self, settings, samples):
+        """`samples`: those of the training set."""
+        self.epoch_steps = samples // settings.whole("train.batch_size")
+        self.seed, self.flip = settings.whole("experiment.seed"), settings.text("augment.flip")
         self.crop, self.cutout = settings.whole("augment.crop"), settings.whole("augment.cutout")
         self.vertical_flip = settings.flag("augment.vertical_flip")
         self.rotate = in_bits(settings.real("augment.rotate") / 360, 32)
@@ -141,7 +143,7 @@ def moved(changes, step, sample, image):
     move = [int(word) for word in philox(changes.seed, STREAM_AUGMENT, step, [2 * sample])[0]]
     place = [int(word) for word in philox(changes.seed, STREAM_PICTURE, step, [16 * sample])[0]]
     up = -1 if changes.vertical_flip and place[0] >> 31 else 1
-    left = -1 if changes.flip and move[0] >> 31 else 1
+    left = -1 if is_flipped(changes.flip, sample, step, changes.epoch_steps, changes.seed, move[0]) else 1
     down, right = (scaled(word, 2 * changes.crop + 1) - changes.crop for word in move[1:3])
     sine, cosine = turn(between(place[1], -changes.rotate, changes.rotate))
     zoom = between(place[2], 65536 - changes.scale, 65536 + changes.scale)

@@ -89,11 +89,19 @@ def mirrored(place, size):
     return inside if inside < size else 2 * (size - 1) - inside
 
 
-def augmented(image, sample, step, seed, flip, crop, cutout):
+def is_flipped(kind, sample, step, epoch_steps, seed, word):
+    """Whether augment.flip mirrors the sample in that step; `word` is the step's draw."""
+    if kind == "alternating":
+        first = int(philox(seed, STREAM_AUGMENT, 2**32 - 1, [2 * sample])[0][0]) >> 31
+        return first != step // epoch_steps % 2
+    return kind == "true" and int(word) >> 31
+
+
+def augmented(image, sample, step, epoch_steps, seed, flip, crop, cutout):
     """A normalised image (C,H,W) as the network sees it in that step; `sample` is its number in the training set."""
     height, width = image.shape[1:]
     place, hole = philox(seed, STREAM_AUGMENT, step, [2 * sample, 2 * sample + 1])
-    flipped = flip and int(place[0]) >> 31
+    flipped = is_flipped(flip, sample, step, epoch_steps, seed, place[0])
     down, right = (scaled(word, 2 * crop + 1) - crop for word in place[1:3])
     rows = [mirrored(row + down, height) for row in range(height)]
     columns = [mirrored((width - 1 - column if flipped else column) + right, width) for column in range(width)]

@@ -174,7 +174,7 @@ class Run:
         real = numpy.float64 if dtype == torch.float64 else numpy.float32
         self.sets = {name: ((part.images.astype(real) - offset) * scale.astype(real)[:, None, None], part.labels)
                      for name, part in parts.items()}
-        self.changes, self.bytes, self.scaling = changes.Changes(settings), train.images, (offset, scale)
+        self.changes, self.bytes, self.scaling = changes.Changes(settings, len(train.labels)), train.images, (offset, scale)
         self.weights = class_weights(settings, train.labels, classes, dtype)
         shape = train.images.shape[1:]
         self.network, self.evaluated = (Network(settings, shape, classes).to(dtype) for _ in range(2))
@@ -211,11 +211,11 @@ class Run:
 
     def augmented(self, samples):
         settings, pixels = self.settings, self.sets["train"][0]
-        changes = settings.flag("augment.flip"), settings.whole("augment.crop"), settings.whole("augment.cutout")
+        changes = settings.text("augment.flip"), settings.whole("augment.crop"), settings.whole("augment.cutout")
         chosen = pixels[samples]
-        if any(changes):
-            seed = settings.whole("experiment.seed")
-            chosen = numpy.stack([draws.augmented(pixels[i], i, self.steps_done, seed, *changes) for i in samples])
+        if changes != ("false", 0, 0):
+            moment = self.steps_done, self.steps_per_epoch(), settings.whole("experiment.seed")
+            chosen = numpy.stack([draws.augmented(pixels[i], i, *moment, *changes) for i in samples])
         return torch.from_numpy(numpy.ascontiguousarray(chosen))
 
     def step(self):
