@@ -259,8 +259,8 @@ static void expect_refusal(const char *model, const char *optimizer, const char 
 Test(tuning, groups_that_mean_nothing_are_refused)
 {
     expect_refusal("freeze = featurs\n", "",
-                   "x.ini:12: model.freeze: expected features, head, a number of layers, or a pattern of parameters' "
-                   "names such as layers.3.*, and a parameter that it stands for, found featurs");
+                   "x.ini:12: model.freeze: expected features, head, gamma, beta, a number of layers, or a pattern of "
+                   "parameters' names such as layers.3.*, and a parameter that it stands for, found featurs");
     expect_refusal("freeze = 99\n", "",
                    "x.ini:12: model.freeze: expected a parameter that is left to train, found none");
     expect_refusal("", "rates = features\n",
@@ -268,8 +268,8 @@ Test(tuning, groups_that_mean_nothing_are_refused)
                    "0.1, found features");
     expect_refusal(
         "", "rates = heat 2\n",
-        "x.ini:13: optimizer.rates: expected features, head, a number of layers, or a pattern of parameters' "
-        "names such as layers.3.*, and a parameter that it stands for, found heat");
+        "x.ini:13: optimizer.rates: expected features, head, gamma, beta, a number of layers, or a pattern of "
+        "parameters' names such as layers.3.*, and a parameter that it stands for, found heat");
     expect_refusal("", "decays = layers.0.bias -1\n",
                    "x.ini:13: optimizer.decays: expected a group of parameters and a factor from 0 up, as in features "
                    "0.1, found layers.0.bias -1");

@@ -145,6 +145,12 @@ const struct experiment_key experiment_keys[] = {
            "Start of weights and biases. uniform: between -1/sqrt(fan_in) and 1/sqrt(fan_in); normal: weights with "
            "deviation init_std, biases 0; he: weights with deviation sqrt(2 / fan_in), biases 0."),
     REAL(model, init_std, KEPT, VARIES, "1e-4", "Standard deviation of the weights with init = normal.", ABOVE(0), TO(100)),
+    BOOLEAN(model, identity_filters, KEPT, VARIES, "false",
+            "Start the first filters of each convolution, as many as it has input channels, as the identity: output channel o "
+            "is input channel o."),
+    BOOLEAN(model, head_bias, KEPT, VARIES, "true", "Whether the last layer, which gives the classes their scores, has a bias."),
+    REAL(model, head_std, KEPT, VARIES, "0",
+         "Standard deviation that the last layer's starting weights are scaled to; 0: init alone decides.", FROM(0), TO(100)),
     BOOLEAN(model, zero_gamma, KEPT, VARIES, "false",
             "Start gamma of the last batch normalization of each residual block at 0, so that a block begins as what its "
             "shortcut makes of the input."),
@@ -156,8 +162,8 @@ const struct experiment_key experiment_keys[] = {
          "layer where it has another number of classes or inputs, or the classes have other names."),
     TEXT(model, freeze, KEPT, VARIES, "none",
          "Parameters that training leaves as they are, with commas between: features (all before the first linear layer), "
-         "head (the last layer), a number of layers, or a pattern of names in a checkpoint such as layers.3.*. A batch normalization that is "
-         "frozen uses its running statistics."),
+         "head (the last layer), gamma, beta (of all batch normalizations), a number of layers, or a pattern of names in a "
+         "checkpoint such as layers.3.*. A batch normalization that is frozen whole uses its running statistics."),
 
     CHOICE(optimizer, name, KEPT, VARIES, "sgd", OPTIMIZER_CHOICES, "Rule by which a step changes the weights."),
     REAL(optimizer, learning_rate, KEPT, VARIES, "2e-3", "Learning rate; a schedule changes it from step to step.",
@@ -195,8 +201,8 @@ const struct experiment_key experiment_keys[] = {
          "Factors by which the learning rate of some parameters differs, with commas between: features 0.1, layers.*.bias "
          "2. The groups are those of model.freeze."),
     TEXT(optimizer, decays, KEPT, VARIES, "none",
-         "Factors by which the weight decay of some parameters differs, with commas between: layers.*.bias 0, layers.*.gamma "
-         "0, layers.*.beta 0. The groups are those of model.freeze."),
+         "Factors by which the weight decay of some parameters differs, with commas between: layers.*.bias 0, gamma 0, "
+         "beta 0. The groups are those of model.freeze."),
 
     CHOICE(schedule, name, KEPT, VARIES, "constant", SCHEDULE_CHOICES,
            "How the learning rate changes after the warm-up. cosine and linear go from optimizer.learning_rate down "

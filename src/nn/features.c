@@ -18,6 +18,9 @@ const char features_help[] =
     "  A                average pool 1x1\n"
     "  AK[sS][pP]       average pool KxK, like MK\n"
     "  G                global average pool: the mean of each channel\n"
+    "  WK               whitening convolution KxK, the first entry: 2*K*K filters per channel of the images,\n"
+    "                   computed from the training set and fixed, no padding; then a bias that is trained\n"
+    "                   and the activation\n"
     "  64M2, 64k5A2s1   convolution with a pool of its own, which comes before model.block\n"
     "  (C..., C...)+    residual block: convolutions one after the other, whose input is added to their\n"
     "                   output. The last one's activation comes after the sum. Where the shapes\n"
@@ -42,7 +45,7 @@ struct feature_counts features_count(const struct feature_list *list)
         if (first->block > 0)
             counts.convolutions += first->repeats * first->block;
         else
-            counts.convolutions += first->kind == FEATURE_CONV;
+            counts.convolutions += first->kind == FEATURE_CONV || first->kind == FEATURE_WHITENING;
     }
     return counts;
 }
@@ -155,10 +158,17 @@ static bool parse_conv(struct piece text, struct feature *feature)
            parse_own_pool(text, feature);
 }
 
+static bool parse_whitening(struct piece text, struct feature *feature)
+{
+    *feature = (struct feature){.kind = FEATURE_WHITENING, .window = {take_number(&text), 1, 0}};
+    return text.start == text.end && feature->window.kernel >= 0;
+}
+
 static bool parse_feature(struct piece text, struct feature *feature)
 {
     if (take_letter(&text, 'M')) return parse_pool(text, FEATURE_MAX_POOL, feature);
     if (take_letter(&text, 'A')) return parse_pool(text, FEATURE_AVERAGE_POOL, feature);
+    if (take_letter(&text, 'W')) return parse_whitening(text, feature);
     if (!take_letter(&text, 'G')) return parse_conv(text, feature);
     *feature = (struct feature){.kind = FEATURE_GLOBAL_POOL};
     return text.start == text.end;
@@ -191,6 +201,7 @@ static const char *conv_problem(const struct feature *feature)
 static const char *feature_problem(const struct feature *feature)
 {
     if (feature->kind == FEATURE_GLOBAL_POOL) return NULL;
+    if (feature->kind == FEATURE_WHITENING) return window_problem(feature->window);
     return feature->kind == FEATURE_CONV ? conv_problem(feature) : pool_problem(feature->window);
 }
 
@@ -199,6 +210,8 @@ static bool add_feature(struct parser *parser, struct piece text, const struct f
     struct feature_list *list = parser->list;
     const char *problem = feature_problem(feature);
     if (problem) return fail(parser, problem, text);
+    if (feature->kind == FEATURE_WHITENING && list->count > 0)
+        return fail(parser, "a whitening convolution as the first entry alone", text);
     if (list->count == FEATURES_SIZE)
         return status_fail(parser->problem, STATUS_USAGE, "expected at most %d convolutions and pools", FEATURES_SIZE);
     list->value[list->count++] = *feature;
@@ -308,6 +321,9 @@ static void append_feature(char *text, size_t size, const struct feature *featur
         return;
     case FEATURE_GLOBAL_POOL:
         append(text, size, "G");
+        return;
+    case FEATURE_WHITENING:
+        append_option(text, size, "W", window.kernel, 0);
     }
 }
 

@@ -9,10 +9,10 @@
 #include "tensor/shape.h"
 #include "util/status.h"
 
-enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL, FEATURE_GLOBAL_POOL };
+enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL, FEATURE_GLOBAL_POOL, FEATURE_WHITENING };
 
 /* One convolution or pool: "128", "64k5s2p2" (a convolution), "64M2" (a convolution and its pool), "M", "M2s2p0"
- * (max-pool), "A4" (average pool), "G". A residual block, "(64s2, 64)+ x3", is as many convolutions in a row, the first of
+ * (max-pool), "A4" (average pool), "G", "W2" (a whitening convolution, the first entry alone). A residual block, "(64s2, 64)+ x3", is as many convolutions in a row, the first of
  * which knows about it. */
 struct feature {
     enum feature_kind kind;
@@ -38,7 +38,7 @@ struct feature_list {
  * begins with this one. */
 int64_t features_entry_length(const struct feature *first);
 
-/* Convolutions of the list, those of repeated blocks counted, and residual blocks. The 1x1 convolutions that lead around
+/* Convolutions of the list, the whitening one among them and those of repeated blocks counted, and residual blocks. The 1x1 convolutions that lead around
  * blocks are not counted. */
 struct feature_counts {
     int64_t convolutions, blocks;

@@ -456,7 +456,7 @@ static void check_group(struct check *check, struct layer_group group)
     for (int p = 0; p < layer->parameter_count; p++) analytic[p] = read_gradient(check, &layer->parameter[p]);
     check_inputs(check);
     for (int p = 0; p < layer->parameter_count; p++) {
-        check_parameter(check, &layer->parameter[p], analytic[p]);
+        if (!layer->parameter[p].frozen) check_parameter(check, &layer->parameter[p], analytic[p]);
         free(analytic[p]);
     }
     check_close(check);

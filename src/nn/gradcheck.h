@@ -5,8 +5,8 @@
  *   L = sum r*y with fixed random r  (for a loss: L itself)
  *   relative error = max |analytic - numeric| / max(e / bound, |analytic| + |numeric|)
  *
- * over values v drawn from the layer's input and from each of its parameters; e is an estimate of the error of the
- * numeric derivative, by truncation, rounding and kinks (derived at the head of src/nn/gradcheck.c). The bound is 1e-5;
+ * over values v drawn from the layer's input and from each of its trained parameters; e is an estimate of the error of
+ * the numeric derivative, by truncation, rounding and kinks (derived at the head of src/nn/gradcheck.c). The bound is 1e-5;
  * for the layers that are linear but for a kink (ReLU, leaky ReLU) 1e-6. Inputs keep away from kinks: a derivative does
  * not exist there. A tensor also fails if e is too large at more than half of the values for the bound to mean
  * anything. */

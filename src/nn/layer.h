@@ -35,6 +35,10 @@ enum init_kind { INIT_CHOICES(CHOICE_ENUMERATOR) };
 struct init_params {
     enum init_kind kind;
     double std; /* INIT_NORMAL only */
+    /* Output channel o of the first I begins as input channel o: 1 in the middle of the kernel, else 0 (as PyTorch's
+     * dirac_ does; Jordan 2024). */
+    bool identity;
+    double final_std; /* > 0: the weights are then scaled to this deviation around their mean */
 };
 
 struct batchnorm_spec {
@@ -45,7 +49,8 @@ struct batchnorm_spec {
 
 enum {
     LAYER_MAX_INPUTS = 4,
-    NETWORK_INPUT = -1, /* stands for the network's input where a layer's index is expected */
+    WHITENING_VALUES = 256, /* the most values of a whitening layer's patch: C*K*K */
+    NETWORK_INPUT = -1,     /* stands for the network's input where a layer's index is expected */
 };
 
 /* The description of a layer before it exists. All strings are borrowed and may be NULL. `origin` is put before the
@@ -66,12 +71,14 @@ struct layer_spec {
         struct {
             int64_t units;
             struct init_params init;
+            bool without_bias;
         } linear;
         struct {
             int64_t channels;
             struct window window;
             struct init_params init;
             bool without_bias;
+            bool whitening; /* the weights come from the data (train/whitening.h) and are frozen */
         } conv2d;
         struct pool_params pool;
         struct batchnorm_spec batchnorm; /* of both kinds */

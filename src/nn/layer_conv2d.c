@@ -16,7 +16,14 @@ static bool conv2d_infer_shape(struct layer *layer, struct status *status)
                           "a %" PRId64 "x%" PRId64 " convolution with stride %" PRId64 " and padding %" PRId64
                           " does not fit into its %" PRId64 "x%" PRId64 " input",
                           window.kernel, window.kernel, window.stride, window.padding, in.h, in.w);
+    int64_t values = count_product(in.c, count_product(window.kernel, window.kernel));
+    if (layer->spec.conv2d.whitening && values > WHITENING_VALUES)
+        return layer_fail(layer, status,
+                          "a whitening convolution of %" PRId64 "x%" PRId64 "x%" PRId64 " = %" PRId64
+                          " values a patch; there may be %d",
+                          in.c, window.kernel, window.kernel, values, WHITENING_VALUES);
     layer_add_weight(layer, window.kernel);
+    layer->parameter[0].frozen = layer->spec.conv2d.whitening;
     if (!layer->spec.conv2d.without_bias) layer_add_bias(layer);
     return true;
 }
@@ -24,7 +31,8 @@ static bool conv2d_infer_shape(struct layer *layer, struct status *status)
 static void conv2d_describe(const struct layer *layer, char *text, size_t size)
 {
     struct window window = layer->spec.conv2d.window;
-    int used = snprintf(text, size, "conv2d %" PRId64 "x%" PRId64, window.kernel, window.kernel);
+    const char *name = layer->spec.conv2d.whitening ? "whitening" : "conv2d";
+    int used = snprintf(text, size, "%s %" PRId64 "x%" PRId64, name, window.kernel, window.kernel);
     if (window.stride != 1) snprintf(text + used, size - (size_t)used, ", stride %" PRId64, window.stride);
 }
 

@@ -1,4 +1,4 @@
-/* Linear layer: x (N,I,1,1), weight (O,I,1,1), bias (O) -> y (N,O,1,1), y = x W^T + b. */
+/* Linear layer: x (N,I,1,1), weight (O,I,1,1), [bias] (O) -> y (N,O,1,1), y = x W^T + b. */
 #include <inttypes.h>
 
 #include "nn/layer_private.h"
@@ -13,7 +13,7 @@ static bool linear_infer_shape(struct layer *layer, struct status *status)
                           in.c, in.h, in.w);
     layer->output = (struct shape){in.n, layer->spec.linear.units, 1, 1};
     layer_add_weight(layer, 1);
-    layer_add_bias(layer);
+    if (!layer->spec.linear.without_bias) layer_add_bias(layer);
     return true;
 }
 

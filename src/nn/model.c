@@ -54,12 +54,21 @@ static void add(struct spec_list *list, struct layer_spec spec)
 
 static struct init_params init_of(const struct model_params *model)
 {
-    return (struct init_params){model->init, model->init_std};
+    return (struct init_params){.kind = model->init, .std = model->init_std};
 }
 
 static void add_linear(struct spec_list *list, int64_t units)
 {
     add(list, (struct layer_spec){.kind = LAYER_LINEAR, .linear = {.units = units, .init = init_of(list->model)}});
+}
+
+/* The layer that gives the classes their scores. */
+static void add_head(struct spec_list *list, int64_t classes)
+{
+    add_linear(list, classes);
+    struct layer_spec *head = &list->specs[list->count - 1];
+    head->linear.without_bias = !list->model->head_bias;
+    head->linear.init.final_std = list->model->head_std;
 }
 
 static void add_batchnorm(struct spec_list *list, bool zero_gamma)
@@ -133,8 +142,13 @@ static bool has_bias(const struct model_params *model, bool normalized)
 static void add_conv2d(struct spec_list *list, int64_t channels, struct window window, bool normalized)
 {
     const struct model_params *model = list->model;
+    struct init_params init = init_of(model);
+    init.identity = model->identity_filters;
     add(list, (struct layer_spec){.kind = LAYER_CONV2D,
-                                  .conv2d = {channels, window, init_of(model), !has_bias(model, normalized)}});
+                                  .conv2d = {.channels = channels,
+                                             .window = window,
+                                             .init = init,
+                                             .without_bias = !has_bias(model, normalized)}});
     list->shape = shape_after(list->shape, channels, window);
 }
 
@@ -164,11 +178,23 @@ static void add_convolution(struct spec_list *list, const struct feature *featur
     add_block(list, true);
 }
 
+/* Adds a convolution with two filters for each value of its patches, and the activation. Its output needs no
+ * normalization. */
+static void add_whitening(struct spec_list *list, struct window window)
+{
+    add_conv2d(list, 2 * list->shape.c * window.kernel * window.kernel, window, false);
+    list->specs[list->count - 1].conv2d.whitening = true;
+    add_activation(list);
+}
+
 static void add_feature(struct spec_list *list, const struct feature *feature)
 {
     switch (feature->kind) {
     case FEATURE_CONV:
         add_convolution(list, feature);
+        return;
+    case FEATURE_WHITENING:
+        add_whitening(list, feature->window);
         return;
     case FEATURE_MAX_POOL:
     case FEATURE_AVERAGE_POOL:
@@ -279,7 +305,7 @@ struct layer_spec *model_specs(const struct model_params *model, struct shape in
         add_block(&list, true);
     }
     set_origin(&list, "model.kind", "output layer (%" PRId64 " classes)", classes);
-    add_linear(&list, classes);
+    add_head(&list, classes);
     if (model->loss == LOSS_SEPARATE) add(&list, (struct layer_spec){.kind = LAYER_SOFTMAX});
     *count = list.count;
     return list.specs;

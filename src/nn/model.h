@@ -51,7 +51,10 @@ struct model_params {
     bool batchnorm_batch_stats_only; /* evaluation too uses the batch's statistics; no running ones exist */
     double dropout;
     enum init_kind init;
-    double init_std; /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
+    double init_std;       /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
+    bool identity_filters; /* convolutions begin by passing their channels on (struct init_params) */
+    bool head_bias;        /* the last layer has a bias */
+    double head_std;       /* standard deviation that the last layer's weights are scaled to at the start; 0: none */
     enum loss_kind loss;
     char freeze
         [MODEL_TEXT_SIZE]; /* groups of parameters that training leaves as they are (parameter_group.h), or none */

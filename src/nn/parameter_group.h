@@ -9,6 +9,7 @@
 /* A group is one of
  *   features    the layers before the first linear layer
  *   head        the last layer that has parameters
+ *   gamma, beta those of all batch normalizations
  *   N           the first N layers, as the names of a checkpoint count them: layers.0 to layers.N-1
  *   PATTERN     the parameters whose names in a checkpoint match, with * ? and [...] as in a shell: "layers.3.*",
  *               "layers.*.bias" */

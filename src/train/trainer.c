@@ -11,6 +11,7 @@
 #include "train/train.h"
 #include "train/train_program.h"
 #include "util/check.h"
+#include "train/whitening.h"
 #include "util/memory.h"
 #include "util/rng.h"
 
@@ -219,6 +220,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     trainer->data_bytes =
         backend->allocated - before - trainer->optimizer_bytes + orders * count * (int64_t)sizeof *trainer->order;
     if (!batch_statistics_check(trainer, status)) return false;
+    whitening_compute(trainer->network, dataset);
     write_programs(trainer);
     if (!check_programs(trainer, status)) return false;
     ema_restart(&trainer->ema);

@@ -61,7 +61,7 @@ class Layers(nn.ModuleList):
             self.add(nn.Linear(self.count, units))
             self.count = units
             self.add_block(flat=True)
-        self.add(nn.Linear(self.count, classes))
+        self.add(nn.Linear(self.count, classes, bias=model["head_bias"] == "true"))
 
     def add(self, layer, *sources):
         """The place of the layer, which reads the layer before it unless `sources` are given."""
@@ -99,12 +99,15 @@ class Layers(nn.ModuleList):
         for make in self.block_of(**options):
             self.add(make())
 
-    def add_conv2d(self, channels, window, following, *sources):
-        """following: functions that make the layers behind it."""
-        normalized = following[:1] == [self.normalization]
+    def add_conv2d(self, channels, window, following, *sources, own_pool=""):
+        """following: functions that make the layers behind it. An average with padding makes of a bias no constant."""
+        padded = own_pool[:1] == "A" and "p" in own_pool
+        normalized = following[:1] == [self.normalization] and not padded
         bias = {"true": True, "false": False, "auto": not normalized}[self.model["conv_bias"]]
         self.add(nn.Conv2d(self.count, channels, *window, bias=bias), *sources)
         self.count, self.size = channels, self.size_after(window)
+        if own_pool:
+            self.add(self.pool(own_pool))
         for make in following:
             self.add(make())
 
@@ -122,13 +125,21 @@ class Layers(nn.ModuleList):
             self.add(nn.AdaptiveAvgPool2d(1))
             self.size = 1, 1
         elif entry[0] in "MA":
-            rest = re.sub(r"^(\d+)", r"k\1", entry[1:])
-            window = window_of(rest, lambda k: (k, k, 0) if k else {"M": (3, 2, 1), "A": (1, 1, 0)}[entry[0]])
-            self.add({"M": nn.MaxPool2d, "A": nn.AvgPool2d}[entry[0]](*window))
-            self.size = self.size_after(window)
+            self.add(self.pool(entry))
+        elif entry[0] == "W":
+            kernel = int(entry[1:])
+            self.add_conv2d(2 * self.count * kernel * kernel, (kernel, 1, 0), [self.activation])
+            self[-2].weight.requires_grad_(False)
         else:
-            count, window = conv_of(entry)
-            self.add_conv2d(count, window, self.block_of())
+            conv, own_pool = re.fullmatch(r"([^MA]*)(.*)", entry).groups()
+            self.add_conv2d(*conv_of(conv), self.block_of(), own_pool=own_pool)
+
+    def pool(self, text):
+        """The module that an entry like M2s2p0 stands for, and the size behind it in self.size."""
+        rest = re.sub(r"^(\d+)", r"k\1", text[1:])
+        window = window_of(rest, lambda k: (k, k, 0) if k else {"M": (3, 2, 1), "A": (1, 1, 0)}[text[0]])
+        self.size = self.size_after(window)
+        return {"M": nn.MaxPool2d, "A": nn.AvgPool2d}[text[0]](*window)
 
     def add_residual_block(self, convs):
         """convs: channels and window of each."""
@@ -242,7 +253,7 @@ def main(action, config, *arguments):
     if action == "logits":
         weights, images, out = arguments
         state = read_safetensors(weights)
-        classes = state[max((name for name in state if name.endswith(".bias")), key=lambda name: int(name.split(".")[1]))]
+        classes = state[max((name for name in state if name.endswith(".weight")), key=lambda name: int(name.split(".")[1]))]
         network = Network(model, *state["input.offset"].shape, len(classes)).eval()
         network.load_state_dict(state)  # strict: every name, every shape
         with torch.no_grad():

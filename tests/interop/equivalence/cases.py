@@ -69,6 +69,20 @@ def schedules():
     yield "linear, adam, warm-up 5, batchnorm", {**ADAM, **BATCHNORM, "schedule.name": "linear", "schedule.warmup_steps": "5"}
 
 
+def speed_recipe():
+    """The parts of configs/speedrun.ini that other cases do not have, alone and together."""
+    pools = {"model.features": "8M2, 12M2s1, 6A3s1p1", **BATCHNORM, "model.conv_bias": "auto"}
+    yield "pools before the block", pools
+    yield "a whitening layer, scores without a bias", {**COLOUR, "model.features": "W2, 8M2, 12, A4", "model.head_bias": "false"}
+    yield "the parts of speedrun.ini", {
+        **COLOUR, **BATCHNORM, **MUON, "model.features": "W2, 8M2, 8, 12M2, 12, M3", "model.conv_bias": "auto",
+        "model.activation": "gelu", "model.batchnorm_epsilon": "1e-12", "model.batchnorm_momentum": "0.4",
+        "model.head_bias": "false", "augment.flip": "alternating", "augment.crop": "2", "optimizer.learning_rate": "0.05",
+        "optimizer.momentum": "0.6", "optimizer.ns_steps": "3", "optimizer.normalize_weights": "true",
+        "optimizer.adjust_rate": "original", "optimizer.rest": "sgd", "optimizer.sgd_learning_rate": "0.05",
+        "optimizer.sgd_momentum": "0.85", "schedule.name": "linear", "train.label_smoothing": "0.2"}
+
+
 def batch_normalizations():
     for kind in ("custom", "autodiff"):
         batchnorm = {"model.batchnorm": kind}
@@ -192,7 +206,7 @@ def data():
     yield "strong", STRONG
 
 
-CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), residual(), training(), data()))
+CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), residual(), speed_recipe(), training(), data()))
 
 # What continuous integration compares: every optimizer, schedule, kind of layer and option of training once.
 QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw, betas, batchnorm", "step, warm-up 6, minimum 0",
@@ -200,6 +214,7 @@ QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw,
          "batchnorm custom, statistics of the batch", "block activation, dropout, batchnorm", "elu, slope 0.4, batchnorm",
          "leaky_relu, slope 0.3", "features 8k5s2p2, M", "features 8, A3s2p1, 8, A8", "features, hidden layers",
          "residual, no biases before batchnorm, colour, nesterov, weight decay", "residual, bottlenecks, no biases",
+         "the parts of speedrun.ini", "muon, normalized weights, sgd for the rest", "mirrored in every second epoch, turned",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
          "normalization mean_image, perceptron", "first epoch file", "validation", "class weights, fused loss",
          "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "all of augmentation",

@@ -105,7 +105,7 @@ class MuonAndRest:
 
 def make_optimizer(settings, named):
     rate, decay = settings.real("optimizer.learning_rate"), settings.real("optimizer.weight_decay")
-    named = list(named)
+    named = [(name, parameter) for name, parameter in named if parameter.requires_grad]
     parameters = [parameter for _, parameter in named]
     name = settings.text("optimizer.name")
     if name == "sgd":
