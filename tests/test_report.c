@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "experiment_support.h"
+#include "nn/network_lanes.h"
 #include "report/report.h"
 
 static const struct metrics_row rows[] = {
@@ -162,12 +163,41 @@ Test(report, layers_are_those_of_the_network)
     json_t *data = data_of(page), *a = run_data(data, 0), *layers = json_object_get(a, "layers");
     cr_assert_eq((int)json_array_size(layers), network->layer_count);
     cr_assert_str_eq(string_in(a, "input"), "3x8x8");
+    cr_assert_eq((int)json_array_size(json_object_get(a, "lanes")), 0, "a chain needs no lines");
     json_t *conv = json_array_get(layers, 0);
     cr_assert_str_eq(string_in(conv, "name"), "conv2d 3x3");
     cr_assert_str_eq(string_in(conv, "output"), "4x8x8");
     cr_assert_eq(json_integer_value(json_object_get(conv, "parameters")), 4 * 3 * 9 + 4);
     cr_assert_eq(json_integer_value(json_object_get(conv, "multiply_adds")), 4 * 3 * 9 * 64);
     cr_assert_eq(json_integer_value(json_object_get(a, "parameters")), network->parameter_count);
+    json_decref(data);
+    free(page);
+    network_destroy(network);
+    backend_destroy(backend);
+    experiment_free(&experiment);
+}
+
+/* Rows: input, conv, norm + relu, conv, norm + relu, conv, norm, sum, relu, pool, linear; or fewer, where they are fused. */
+Test(report, what_goes_past_layers_is_drawn)
+{
+    struct experiment experiment;
+    struct status status = {0};
+    experiment_from(&experiment, "[model]\nkind = convnet\nfeatures = 4, (4, 4)+, G\nbatchnorm = custom\n");
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct network *network = network_from(&experiment, backend, (struct shape){1, 3, 8, 8}, 10, &status);
+    cr_assert_not_null(network, "%s", status.message);
+    struct report_run run = run_named("a");
+    run.network = network;
+    char *page = page_of(&run, 1);
+    json_t *data = data_of(page), *lanes = json_object_get(run_data(data, 0), "lanes");
+    cr_assert_eq((int)json_array_size(lanes), network->group_count + 1);
+    int nodes = 0, ups = 0, downs = 0;
+    for (int row = 0; row <= network->group_count; row++) {
+        cr_assert_eq(json_array_size(json_array_get(lanes, (size_t)row)), 1);
+        int64_t bits = json_integer_value(json_array_get(json_array_get(lanes, (size_t)row), 0));
+        nodes += bits & LANE_NODE ? 1 : 0, ups += bits & LANE_UP ? 1 : 0, downs += bits & LANE_DOWN ? 1 : 0;
+    }
+    cr_expect(nodes == 2 && ups == downs && ups >= 3, "%d nodes, %d up, %d down", nodes, ups, downs);
     json_decref(data);
     free(page);
     network_destroy(network);

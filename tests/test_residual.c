@@ -6,6 +6,7 @@
 
 #include "experiment_support.h"
 #include "network_support.h"
+#include "nn/network_lanes.h"
 
 /* What a layer of the model is expected to be; NULL: it has no name, or reads the layer before it. */
 struct expected {
@@ -223,16 +224,16 @@ static void expect_summary(bool fuse, const char *const *lines, size_t count)
 
 Test(residual, the_summary_tells_what_a_sum_reads)
 {
-    const char *const fused[] = {"\nbefore block 1: batchnorm + relu ",
-                                 "\nblock 1: batchnorm + add of before block 1 + relu ",
-                                 "\nconv2d 1x1, stride 2 ",
-                                 "\nshortcut 2: batchnorm ",
-                                 "\nconv2d 3x3, stride 2 of block 1 ",
-                                 "\nblock 2: batchnorm + add of shortcut 2 + relu "};
+    const char *const fused[] = {"\n+  before block 1: batchnorm + relu ",
+                                 "\n+  block 1: batchnorm + add of before block 1 + relu ",
+                                 "\n|  conv2d 1x1, stride 2 ",
+                                 "\n|+ shortcut 2: batchnorm ",
+                                 "\n+| conv2d 3x3, stride 2 of block 1 ",
+                                 "\n + block 2: batchnorm + add of shortcut 2 + relu "};
     expect_summary(true, fused, sizeof fused / sizeof *fused);
-    const char *const apart[] = {"\nbefore block 1: relu ", "\nbranch 1: batchnorm ",
-                                 "\nadd of branch 1, before block 1 ", "\nblock 1: relu ",
-                                 "\nadd of branch 2, shortcut 2 "};
+    const char *const apart[] = {"\n+  before block 1: relu ", "\n|  branch 1: batchnorm ",
+                                 "\n+  add of branch 1, before block 1 ", "\n+  block 1: relu ",
+                                 "\n + add of branch 2, shortcut 2 "};
     expect_summary(false, apart, sizeof apart / sizeof *apart);
 }
 
@@ -275,4 +276,47 @@ Test(residual, starting_values_of_he_and_of_the_last_gamma_of_a_block)
     cr_expect_eq(deviation_of(backend, &last->parameter[0].value), 0);
     network_destroy(network);
     backend_destroy(backend);
+}
+
+/* --- the drawing --- */
+
+/* The drawing's rows, one after the other: a character for each lane, then a slash. */
+static char *drawing(const struct network *network)
+{
+    struct network_lanes lanes = network_lanes_draw(network);
+    char *text = memory_alloc((size_t)(lanes.rows * (lanes.lanes + 1) + 1), 1), *to = text;
+    for (int row = 0; row < lanes.rows; row++) {
+        for (int i = 0; i < lanes.lanes; i++) {
+            int cell = lanes.cells[row * lanes.lanes + i];
+            *to++ = cell & LANE_NODE ? '+' : cell ? '|' : '.';
+        }
+        *to++ = '/';
+    }
+    network_lanes_free(&lanes);
+    return text;
+}
+
+static void expect_drawing(const char *features, const char *expected)
+{
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct status status = {0};
+    backend->fuse = false; /* every layer has a row */
+    struct network *network = build(backend, features, 8, &status);
+    cr_assert(network, "%s", status.message);
+    char *text = drawing(network);
+    cr_expect_str_eq(text, expected, "%s: %s", features, text);
+    free(text);
+    network_destroy(network);
+    backend_destroy(backend);
+}
+
+Test(residual, drawings)
+{
+    /* input, conv, norm, relu, pool, flatten, linear */
+    expect_drawing("4, M", "///////");
+    /* input; conv, norm, relu; conv, norm, relu, conv, norm, sum, relu; pool; linear */
+    expect_drawing("4, (4, 4)+, G", "./././+/|/|/|/|/|/+/./././");
+    /* input; conv, norm of the shortcut; conv, norm, sum, relu; pool; linear */
+    expect_drawing("(4k1)+, G", "+./|./|+/+|/.|/.+/../../../");
+    expect_drawing("(3)+ x2, G", "+/|/|/+/+/|/|/+/./././");
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "io/json_value.h"
+#include "nn/network_lanes.h"
 #include "util/text.h"
 
 enum {
@@ -84,12 +85,28 @@ static json_t *group_json(const struct network *network, struct layer_group grou
     return json;
 }
 
+/* An array per row of the table of layers, the input's first, with the bits of each lane; empty for a chain. */
+static json_t *lanes_json(const struct network *network)
+{
+    struct network_lanes lanes = network_lanes_draw(network);
+    json_t *rows = json_array();
+    for (int row = 0; lanes.lanes > 0 && row < lanes.rows; row++) {
+        json_t *cells = json_array();
+        for (int i = 0; i < lanes.lanes; i++)
+            json_array_append_new(cells, json_integer(lanes.cells[row * lanes.lanes + i]));
+        json_array_append_new(rows, cells);
+    }
+    network_lanes_free(&lanes);
+    return rows;
+}
+
 static void add_layers(json_t *run_json, const struct network *network)
 {
     json_t *layers = network ? json_array() : json_null();
     for (int i = 0; network && i < network->group_count; i++)
         json_array_append_new(layers, group_json(network, network->groups[i]));
     json_object_set_new(run_json, "layers", layers);
+    json_object_set_new(run_json, "lanes", network ? lanes_json(network) : json_null());
     json_object_set_new(run_json, "input", network ? shape_json(network->input) : json_null());
     json_object_set_new(run_json, "parameters", network ? json_integer(network->parameter_count) : json_null());
 }

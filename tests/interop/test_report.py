@@ -125,6 +125,15 @@ class Report(unittest.TestCase):
         best = max(row["test_accuracy"] for row in support.metrics(run))
         self.assertIn(f"{100 * best:.2f}%", text)
 
+    def test_the_graph_of_a_residual_network(self):
+        run = support.train(support.new_folder(self), "model.features=4, (4, 4)+, (8s2, 8)+, G")
+        page = self.open(self.write(run))
+        self.assertEqual(page.locator("td.graph").count(), page.locator("td.graph .lanes").count())
+        # A lane for the block that keeps its shape; two for the one with a shortcut: the block's input, and the shortcut.
+        self.assertEqual(page.locator(".node").count(), 6)
+        boxes = [line.bounding_box() for line in page.locator("td.graph .up, td.graph .down").all()]
+        self.assertTrue(boxes and all(box["height"] > 5 and box["width"] == 2 for box in boxes), boxes)
+
     def test_confusion_matrix_and_images_of_the_test_set(self):
         run = support.train(support.new_folder(self), "optimizer.learning_rate=1e-6")  # learns nothing
         page, best = self.open(self.write(run)), max(row["test_accuracy"] for row in support.metrics(run))

@@ -280,12 +280,33 @@ function showMistakes(panel, run) {
 
 // --- layers and config ---
 
+// Draws what goes past layers, a lane each: a line through the row, from the top, to the bottom, or both, and a dot where the
+// row's layer gives to the lane or reads it. The bits of a lane: 1 from above, 2 to below, 4 a dot.
+function drawLanes(cell, lanes) {
+  const across = element(cell, "div", "lanes");
+  for (const bits of lanes) {
+    const lane = element(across, "div", "lane");
+    if (bits & 1) element(lane, "div", "up");
+    if (bits & 2) element(lane, "div", "down");
+    if (bits & 4) element(lane, "div", "node");
+  }
+}
+
 function showLayers(panel, run) {
   const add = table(panel, ["", "layer", "output", "parameters", "multiply-adds"], [0, 3, 4]);
   const count = (number) => (number > 0 ? whole(number) : "–");
-  add(["", "input", run.input, "–", "–"]);
-  run.layers.forEach((layer, i) => add([String(i), layer.name, layer.output, count(layer.parameters),
-                                        count(layer.multiply_adds)]));
+  const show = (row, cells) => {
+    const made = add(cells);
+    if (run.lanes.length === 0) return;
+    const text = made[1].textContent;
+    made[1].textContent = "";
+    made[1].classList.add("graph");
+    drawLanes(made[1], run.lanes[row]);
+    element(made[1], "span", "", text).style.marginLeft = `${12 * run.lanes[row].length + 4}px`;
+  };
+  show(0, ["", "input", run.input, "–", "–"]);
+  run.layers.forEach((layer, i) => show(i + 1, [String(i), layer.name, layer.output, count(layer.parameters),
+                                                count(layer.multiply_adds)]));
   const sum = (key) => run.layers.reduce((total, layer) => total + layer[key], 0);
   add(["", "total", "", count(sum("parameters")), count(sum("multiply_adds"))], "total");
 }
