@@ -49,7 +49,8 @@ const struct cli_command cli_sweep = {
     .summary = "Train every combination of the values in CONFIG's [sweep] section and rank them.",
     .description =
         "Trials run side by side. Results go to results.csv in the folder as they come; a search that was stopped, "
-        "however it was stopped, goes on where it was when the same command is given again. trainer-config(5) "
+        "however it was stopped, goes on where it was when the same command is given again. best.safetensors there has "
+        "the weights of the best trial, for eval, predict and export. trainer-config(5) "
         "describes the section [sweep]. A search with results may go on with another experiment.name, and with other "
         "values of these keys:",
     .describe_rest = list_keys,
