@@ -184,7 +184,7 @@ static void print_sum(const struct program *program, FILE *out)
     fputc('\n', out);
 }
 
-static bool has_column(const struct program *program, enum column column)
+static bool has_column(const struct program *program, int column)
 {
     if (column == LAUNCHES || column == MOVED) return program->backend->counts_launches;
     return column != STREAM || has_streams(program);
