@@ -9,9 +9,10 @@
 struct cublas_linear;
 
 /* True for a convolution that is a matrix product: its window is a pixel, and it moves pixel by pixel. */
-static inline bool cublas_linear_takes(struct window window)
+static inline bool cublas_linear_takes(struct conv2d_params params)
 {
-    return window.kernel == 1 && window.stride == 1 && window.padding == 0;
+    struct window window = params.window;
+    return params.groups == 1 && window.kernel == 1 && window.stride == 1 && window.padding == 0;
 }
 
 struct cublas_linear *cublas_linear_create(struct cuda_backend *cuda, enum cuda_type type, int64_t inputs,

@@ -29,7 +29,7 @@ struct batch {
 };
 
 struct conv2d_plan {
-    struct window window;
+    struct conv2d_params params;
     struct shape input; /* n is the largest batch */
     int64_t output_channels;
     struct cublas_linear *linear; /* for a 1x1 window; else NULL */
@@ -52,11 +52,11 @@ static void *prepare_conv2d(const struct prepared *prepared, const struct op_cal
     struct cuda_backend *cuda = cuda_backend_of(prepared->backend);
     const struct tensor *x = &call->tensor[CONV2D_X], *weight = &call->tensor[CONV2D_WEIGHT];
     struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
-    plan->window = call->op->conv2d;
+    plan->params = call->op->conv2d;
     plan->input = x->shape;
     plan->output_channels = weight->shape.n;
     cuda_need_workspace(cuda);
-    if (cublas_linear_takes(plan->window))
+    if (cublas_linear_takes(plan->params))
         plan->linear = cublas_linear_create(cuda, cuda->type, x->shape.c, plan->output_channels);
     if (is_wide(cuda, weight)) plan->filter16 = cuda_alloc(cuda, (size_t)shape_count(weight->shape) * 2);
     return plan;
@@ -93,8 +93,8 @@ static void release_conv2d(struct backend *backend, void *released)
 
 static struct shape output_of(const struct conv2d_plan *plan, int64_t n)
 {
-    return (struct shape){n, plan->output_channels, window_output_size(plan->input.h, plan->window),
-                          window_output_size(plan->input.w, plan->window)};
+    return (struct shape){n, plan->output_channels, window_output_size(plan->input.h, plan->params.window),
+                          window_output_size(plan->input.w, plan->params.window)};
 }
 
 static struct batch *find_batch(const struct cuda_backend *cuda, struct conv2d_plan *plan, int64_t n)
@@ -114,7 +114,8 @@ static void note_own_kernels(const struct conv2d_plan *plan, int64_t n, enum cud
     fprintf(stderr,
             "trainer: note: cuDNN offers no algorithm for the %s of a %" PRId64 "x%" PRId64 " convolution of %" PRId64
             "x%" PRId64 "x%" PRId64 "x%" PRId64 " to %" PRId64 " channels; a slow one of our own is used\n",
-            pass_names[kind], plan->window.kernel, plan->window.kernel, n, s.c, s.h, s.w, plan->output_channels);
+            pass_names[kind], plan->params.window.kernel, plan->params.window.kernel, n, s.c, s.h, s.w,
+            plan->output_channels);
 }
 
 /* Returns the pass for a batch of n, whose plan is chosen if it was not yet. The trials compute the pass on the way. */
@@ -127,7 +128,7 @@ static struct pass *find_pass(struct cuda_backend *cuda, struct conv2d_plan *pla
                               .precision = cuda->options.precision,
                               .deterministic = cuda->options.deterministic,
                               .workspace_bytes = (int64_t)cuda->workspace_bytes,
-                              .window = plan->window,
+                              .params = plan->params,
                               .x = plan->input,
                               .output_channels = plan->output_channels};
     task.x.n = n;
@@ -145,7 +146,7 @@ static struct pass *find_pass(struct cuda_backend *cuda, struct conv2d_plan *pla
 static void run_own(struct cuda_backend *cuda, const struct conv2d_plan *plan, int64_t n, enum cudnn_pass kind,
                     const struct cudnn_operands *operands, enum cuda_type dweight)
 {
-    struct cuda_convolution task = {plan->window, plan->input, output_of(plan, n)};
+    struct cuda_convolution task = {plan->params, plan->input, output_of(plan, n)};
     task.x.n = n;
     if (kind == CUDNN_PASS_FORWARD)
         CUDA_CHECK(cuda_conv2d_forward_launch(cuda->lane->stream, cuda->type, &task, operands->x, operands->filter,
@@ -181,7 +182,8 @@ static void run_dweight(struct cuda_backend *cuda, struct conv2d_plan *plan, int
         return;
     }
     CUDNN_CHECK(cudnn_plan_run(pass->plan, &narrow, cuda->lane->workspace));
-    int64_t count = plan->output_channels * plan->input.c * plan->window.kernel * plan->window.kernel;
+    int64_t count = plan->output_channels * plan->input.c / plan->params.groups * plan->params.window.kernel *
+                    plan->params.window.kernel;
     if (widen) CUDA_CHECK(cuda_from_bf16_launch(cuda->lane->stream, count, plan->dfilter16, operands->result));
 }
 
@@ -190,8 +192,8 @@ static void run_dweight(struct cuda_backend *cuda, struct conv2d_plan *plan, int
 static void check_shapes(const struct conv2d_plan *plan, struct shape x, struct shape weight, struct shape y)
 {
     CHECK(x.n <= plan->input.n && x.c == plan->input.c && x.h == plan->input.h && x.w == plan->input.w);
-    CHECK(weight.n == plan->output_channels && weight.c == x.c);
-    CHECK(weight.h == plan->window.kernel && weight.w == plan->window.kernel);
+    CHECK(weight.n == plan->output_channels && weight.c * plan->params.groups == x.c);
+    CHECK(weight.h == plan->params.window.kernel && weight.w == plan->params.window.kernel);
     CHECK(shape_equal(y, output_of(plan, x.n)));
 }
 

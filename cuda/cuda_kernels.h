@@ -225,7 +225,7 @@ cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct 
 
 /* --- convolution without a library (cuda_conv2d.cu): any shape, slow --- */
 struct cuda_convolution {
-    struct window window;
+    struct conv2d_params params;
     struct shape x, y; /* (N,I,H,W), (N,O,P,Q) */
 };
 cudaError_t cuda_conv2d_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_convolution *task,

@@ -53,12 +53,12 @@ static char *make_key(const struct cudnn_task *task)
     CUDA_CHECK(cudaRuntimeGetVersion(&runtime));
     return memory_format("%s sm_%d%d with %d multiprocessors, driver %d, CUDA %d, cuDNN %zu, %s, %s, %" PRId64
                          " bytes, %s, %" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " to %" PRId64 ", kernel %" PRId64
-                         ", stride %" PRId64 ", padding %" PRId64 " =",
+                         ", stride %" PRId64 ", padding %" PRId64 ", groups %" PRId64 " =",
                          device.name, device.major, device.minor, device.multiProcessorCount, driver, runtime,
                          cudnnGetVersion(), precisions[task->precision],
                          task->deterministic ? "deterministic" : "timed", task->workspace_bytes, passes[task->pass],
-                         task->x.n, task->x.c, task->x.h, task->x.w, task->output_channels, task->window.kernel,
-                         task->window.stride, task->window.padding);
+                         task->x.n, task->x.c, task->x.h, task->x.w, task->output_channels, task->params.window.kernel,
+                         task->params.window.stride, task->params.window.padding, task->params.groups);
 }
 
 /* --- lines --- */

@@ -104,7 +104,7 @@ static cudnnBackendDescriptor_t add_tensor(struct cudnn_graph *graph, enum tenso
 
 static cudnnBackendDescriptor_t add_convolution(struct cudnn_graph *graph, cudnnStatus_t *status)
 {
-    struct window window = graph->task.window;
+    struct window window = graph->task.params.window;
     const int64_t padding[] = {window.padding, window.padding}, stride[] = {window.stride, window.stride};
     const int64_t dilation[] = {1, 1};
     const cudnnDataType_t sums = CUDNN_DATA_FLOAT;
@@ -162,8 +162,8 @@ static cudnnBackendDescriptor_t add_operation(struct cudnn_graph *graph, cudnnSt
 {
     const struct cudnn_task *task = &graph->task;
     const float one = 1, zero = 0;
-    struct window window = task->window;
-    struct shape x = task->x, filter = {task->output_channels, x.c, window.kernel, window.kernel};
+    struct window window = task->params.window;
+    struct shape x = task->x, filter = {task->output_channels, x.c / task->params.groups, window.kernel, window.kernel};
     struct shape y = {x.n, task->output_channels, window_output_size(x.h, window), window_output_size(x.w, window)};
     cudnnBackendDescriptor_t x_part = add_tensor(graph, ID_X, x, status);
     cudnnBackendDescriptor_t filter_part = add_tensor(graph, ID_FILTER, filter, status);

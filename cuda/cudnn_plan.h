@@ -22,9 +22,9 @@ struct cudnn_task {
     enum precision precision; /* not fp64 */
     bool deterministic;       /* only engines that give the same bits in every run */
     int64_t workspace_bytes;  /* the most that a plan may take beside its tensors */
-    struct window window;
+    struct conv2d_params params;
     struct shape x;          /* (N,I,H,W) */
-    int64_t output_channels; /* O; the filter is (O,I,K,K) */
+    int64_t output_channels; /* O; the filter is (O,I/G,K,K) with G groups */
 };
 
 /* The device that plans are made for: one that is there, by its handle, or one that properties describe

@@ -16,7 +16,7 @@ struct conv2d_run conv2d_run_open(struct backend *backend, struct window window,
     struct conv2d_run run = {.program = program_create(backend, tensors->x->shape.n)};
     struct op forward = op_make(OP_CONV2D), backward = op_make(OP_CONV2D_BACKWARD);
     void *base[SPACES] = {NULL};
-    forward.conv2d = backward.conv2d = window;
+    forward.conv2d = backward.conv2d = (struct conv2d_params){window, 1};
     forward.tensor[CONV2D_X] = backward.tensor[CONV2D_BACKWARD_X] = add(run.program, "x", tensors->x);
     forward.tensor[CONV2D_WEIGHT] = backward.tensor[CONV2D_BACKWARD_WEIGHT] =
         add(run.program, "weight", tensors->weight);

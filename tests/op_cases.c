@@ -43,6 +43,24 @@ static const struct op_case cases[] = {
     CONV2D(2, 83, 4, 4, 33, 3, 1, 1, 1),   /* six blocks of 16 channels */
     CONV2D(33, 3, 6, 6, 16, 3, 1, 1, 1),
     CONV2D(2, 33, 32, 32, 16, 3, 1, 1, 1), /* many output positions: sums over thousands of terms in dweight */
+    GROUPED(1, 2, 1, 1, 2, 1, 1, 0, 1, 2), /* depthwise: as many groups as channels, before and behind */
+    GROUPED(2, 16, 6, 5, 16, 3, 1, 1, 0, 16),
+    GROUPED(3, 37, 7, 9, 37, 3, 1, 1, 1, 37),
+    GROUPED(33, 17, 5, 5, 17, 3, 2, 1, 1, 17),
+    GROUPED(1, 32, 13, 11, 32, 3, 2, 1, 0, 32), /* one sample: pixels side by side, two apart in x */
+    GROUPED(1, 5, 9, 14, 5, 5, 1, 2, 1, 5),
+    GROUPED(7, 20, 11, 8, 20, 7, 3, 3, 0, 20),
+    GROUPED(2, 3, 4, 3, 3, 5, 2, 4, 1, 3),  /* windows that lie in the padding altogether */
+    GROUPED(2, 6, 12, 10, 6, 11, 1, 5, 1, 6),
+    GROUPED(2, 16, 24, 50, 16, 3, 1, 1, 0, 16), /* dweight in several parts */
+    GROUPED(2, 32, 6, 6, 64, 3, 1, 1, 1, 2), /* groups of whole blocks of 16 channels */
+    GROUPED(3, 64, 5, 7, 32, 1, 1, 0, 0, 4), /* of more blocks of outputs than of inputs, or the other way around */
+    GROUPED(7, 48, 9, 9, 96, 5, 2, 2, 1, 3),
+    GROUPED(2, 32, 7, 5, 32, 3, 1, 1, 1, 8),  /* four channels in a group */
+    GROUPED(1, 24, 6, 6, 40, 3, 2, 1, 0, 8),
+    GROUPED(2, 7, 5, 5, 21, 3, 1, 1, 1, 7),   /* three outputs per input */
+    GROUPED(2, 72, 8, 6, 72, 3, 1, 1, 1, 3),  /* 24 channels in a group: two groups in three blocks, then one */
+    GROUPED(33, 10, 4, 4, 6, 2, 1, 0, 0, 2),
 
     /* n, d, o, bias */
     LINEAR(1, 1, 1, 1),

@@ -79,7 +79,7 @@ struct op sample_op(enum op_kind kind, enum op_phase phase, int layer, const int
     return op;
 }
 
-static const struct window sample_window = {3, 1, 1}, sample_point = {1, 1, 0};
+static const struct conv2d_params sample_window = {{3, 1, 1}, 1}, sample_point = {{1, 1, 0}, 1};
 
 static void sample_forward(struct sample *s)
 {

@@ -65,7 +65,7 @@ static struct trial trial_open(struct backend *backend, const struct op_case *c,
     const struct op_array *weight = op_arrays_find(inputs, "weight"), *dy = op_arrays_find(inputs, "dy");
     struct op forward = op_make(OP_CONV2D), backward = op_make(OP_CONV2D_BACKWARD);
     void *base[SPACES] = {NULL};
-    forward.conv2d = backward.conv2d = c->conv2d.window;
+    forward.conv2d = backward.conv2d = (struct conv2d_params){c->conv2d.window, c->conv2d.groups};
     forward.phase = PHASE_FORWARD, backward.phase = PHASE_BACKWARD;
     int x = add_input(&trial, inputs, "x"), w = add_input(&trial, inputs, "weight");
     forward.tensor[CONV2D_X] = backward.tensor[CONV2D_BACKWARD_X] = x;

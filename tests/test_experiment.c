@@ -228,7 +228,7 @@ static void expect_features(const struct feature_list *found, const struct featu
     for (int64_t i = 0; i < count; i++) {
         struct feature x = found->value[i], y = expected[i];
         cr_expect(x.kind == y.kind && x.channels == y.channels && same_window(x.window, y.window) &&
-                      x.block == y.block && x.repeats == y.repeats,
+                      x.groups == y.groups && x.block == y.block && x.repeats == y.repeats,
                   "feature %" PRId64, i + 1);
         cr_expect(x.pool.present == y.pool.present && x.pool.kind == y.pool.kind &&
                       same_window(x.pool.window, y.pool.window),
@@ -238,12 +238,15 @@ static void expect_features(const struct feature_list *found, const struct featu
 
 Test(experiment, features_have_the_documented_defaults)
 {
-    const char *overrides[] = {"model.kind=convnet", "model.features=7, 7k1, 7k5s2, 7k5s2p3, M, M2, M4s3p2, A, A4, G"};
+    const char *overrides[] = {"model.kind=convnet",
+                               "model.features=7, 7k1, 7k5s2, 7k5s2p3, 14g7, 14k5s2p0g2, M, M2, M4s3p2, A, A4, G"};
     const struct feature expected[] = {
-        {.kind = FEATURE_CONV, .channels = 7, .window = {3, 1, 1}},
-        {.kind = FEATURE_CONV, .channels = 7, .window = {1, 1, 0}},
-        {.kind = FEATURE_CONV, .channels = 7, .window = {5, 2, 2}},
-        {.kind = FEATURE_CONV, .channels = 7, .window = {5, 2, 3}},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {3, 1, 1}, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {1, 1, 0}, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {5, 2, 2}, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 7, .window = {5, 2, 3}, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 14, .window = {3, 1, 1}, .groups = 7},
+        {.kind = FEATURE_CONV, .channels = 14, .window = {5, 2, 0}, .groups = 2},
         {.kind = FEATURE_MAX_POOL, .channels = 0, .window = {3, 2, 1}},
         {.kind = FEATURE_MAX_POOL, .channels = 0, .window = {2, 2, 0}},
         {.kind = FEATURE_MAX_POOL, .channels = 0, .window = {4, 3, 2}},
@@ -252,7 +255,10 @@ Test(experiment, features_have_the_documented_defaults)
         {.kind = FEATURE_GLOBAL_POOL, .channels = 0, .window = {0, 0, 0}},
     };
     struct experiment experiment = load_overrides(overrides, 2);
-    expect_features(&experiment.model.features, expected, 10);
+    char text[VALUE_TEXT_SIZE];
+    expect_features(&experiment.model.features, expected, 12);
+    features_format(&experiment.model.features, text, sizeof text);
+    cr_expect_str_eq(text, "7, 7k1, 7k5s2, 7k5s2p3, 14g7, 14k5s2p0g2, M, M2, M4s3p2, A, A4, G");
     experiment_free(&experiment);
 }
 
@@ -260,12 +266,12 @@ Test(experiment, residual_blocks_among_the_features)
 {
     const char *overrides[] = {"model.kind=convnet", "model.features=9,( 8k1 ,8s2, 16k1 )+  x4, (16)+, (16p0)+x1"};
     const struct feature expected[] = {
-        {.kind = FEATURE_CONV, .channels = 9, .window = {3, 1, 1}},
-        {.kind = FEATURE_CONV, .channels = 8, .window = {1, 1, 0}, .block = 3, .repeats = 4},
-        {.kind = FEATURE_CONV, .channels = 8, .window = {3, 2, 1}},
-        {.kind = FEATURE_CONV, .channels = 16, .window = {1, 1, 0}},
-        {.kind = FEATURE_CONV, .channels = 16, .window = {3, 1, 1}, .block = 1, .repeats = 1},
-        {.kind = FEATURE_CONV, .channels = 16, .window = {3, 1, 0}, .block = 1, .repeats = 1},
+        {.kind = FEATURE_CONV, .channels = 9, .window = {3, 1, 1}, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 8, .window = {1, 1, 0}, .block = 3, .repeats = 4, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 8, .window = {3, 2, 1}, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 16, .window = {1, 1, 0}, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 16, .window = {3, 1, 1}, .block = 1, .repeats = 1, .groups = 1},
+        {.kind = FEATURE_CONV, .channels = 16, .window = {3, 1, 0}, .block = 1, .repeats = 1, .groups = 1},
     };
     struct experiment experiment = load_overrides(overrides, 2);
     struct feature_counts counts = features_count(&experiment.model.features);
@@ -281,9 +287,21 @@ Test(experiment, a_convolution_with_a_pool_of_its_own)
 {
     const char *overrides[] = {"model.kind=convnet", "model.features=8M2, 9k5s2p1M , 7A4s3p2"};
     const struct feature expected[] = {
-        {.kind = FEATURE_CONV, .channels = 8, .window = {3, 1, 1}, .pool = {true, FEATURE_MAX_POOL, {2, 2, 0}}},
-        {.kind = FEATURE_CONV, .channels = 9, .window = {5, 2, 1}, .pool = {true, FEATURE_MAX_POOL, {3, 2, 1}}},
-        {.kind = FEATURE_CONV, .channels = 7, .window = {3, 1, 1}, .pool = {true, FEATURE_AVERAGE_POOL, {4, 3, 2}}},
+        {.kind = FEATURE_CONV,
+         .channels = 8,
+         .window = {3, 1, 1},
+         .groups = 1,
+         .pool = {true, FEATURE_MAX_POOL, {2, 2, 0}}},
+        {.kind = FEATURE_CONV,
+         .channels = 9,
+         .window = {5, 2, 1},
+         .groups = 1,
+         .pool = {true, FEATURE_MAX_POOL, {3, 2, 1}}},
+        {.kind = FEATURE_CONV,
+         .channels = 7,
+         .window = {3, 1, 1},
+         .groups = 1,
+         .pool = {true, FEATURE_AVERAGE_POOL, {4, 3, 2}}},
     };
     struct experiment experiment = load_overrides(overrides, 2);
     char text[VALUE_TEXT_SIZE];

@@ -79,7 +79,7 @@ static void run_both(struct setting *setting, const struct fold_case *c)
     struct backend *backend = setting->backend;
     struct op conv2d = op_make(OP_CONV2D), norm = op_make(OP_NORM_EVALUATE), fold = op_make(OP_FOLD);
     struct tensor convolved = tensor_alloc(backend, TENSOR_ACTIVATION, setting->y.shape);
-    conv2d.conv2d = c->window;
+    conv2d.conv2d = (struct conv2d_params){c->window, 1};
     norm.norm = (struct batchnorm_fused_params){.batchnorm = params, .activation.kind = ACTIVATION_NONE};
     fold.fold = params;
     backend_run_op(backend, conv2d, still,

@@ -169,7 +169,7 @@ static void run_original(struct backend *backend, const struct op_call *call)
 /* To the backend a linear layer is a convolution of 1x1. The convolution here is larger, which tells them apart. */
 static void conv2d_backward(struct backend *backend, const struct op_call *call)
 {
-    bool linear = call->op->conv2d.kernel == 1;
+    bool linear = call->op->conv2d.window.kernel == 1;
     run_original(backend, call);
     spoil_if(linear ? FAULT_LINEAR_DX : FAULT_CONV_DX, backend, call, CONV2D_BACKWARD_DX);
     spoil_if(linear ? FAULT_LINEAR_DWEIGHT : FAULT_CONV_DWEIGHT, backend, call, CONV2D_BACKWARD_DWEIGHT);

@@ -33,6 +33,10 @@ struct gradient_case {
     {                                                                                                                  \
         .kind = LAYER_CONV2D, .conv2d = {.channels = n, .window = {k, s, p} }                                          \
     }
+#define GROUPED(n, k, s, p, g)                                                                                         \
+    {                                                                                                                  \
+        .kind = LAYER_CONV2D, .conv2d = {.channels = n, .window = {k, s, p}, .groups = g }                             \
+    }
 #define MAX_POOL(k, s, p)                                                                                              \
     {                                                                                                                  \
         .kind = LAYER_POOL, .pool = { POOL_MAX, {k, s, p} }                                                            \
@@ -164,6 +168,8 @@ CASE(convnet, LOSS_FUSED, 3, 3, 7, 5, CONV(5, 3, 1, 1), BATCHNORM, RELU, MAX_POO
      BATCHNORM, LEAKY_RELU, AVERAGE_POOL(2, 1, 0), FLATTEN, LINEAR(6), ELU, LINEAR(5))
 CASE(convnet_strides, LOSS_SEPARATE, 2, 2, 9, 11, CONV(4, 5, 2, 2), RELU, CONV(7, 1, 1, 0), ELU, MAX_POOL(2, 2, 0),
      DROPOUT(0.25), FLATTEN, LINEAR(3), SOFTMAX)
+CASE(convnet_groups, LOSS_FUSED, 2, 4, 7, 6, GROUPED(4, 3, 1, 1, 4), BATCHNORM, RELU, GROUPED(6, 3, 2, 1, 2), BATCHNORM,
+     LEAKY_RELU, GROUPED(6, 2, 1, 0, 6), GROUPED(18, 1, 1, 0, 3), ELU, FLATTEN, LINEAR(4))
 CASE(convnet_of_the_report_in_small, LOSS_FUSED, 3, 3, 8, 8, CONV(5, 3, 1, 1), BATCHNORM, RELU, MAX_POOL(3, 2, 1),
      CONV(6, 3, 1, 1), BATCHNORM, RELU, MAX_POOL(3, 2, 1), CONV(7, 3, 1, 1), BATCHNORM, RELU, MAX_POOL(3, 2, 1),
      AVERAGE_POOL(1, 1, 0), LINEAR(10))

@@ -104,16 +104,16 @@ Test(program_check, a_wrong_shape_in_any_slot)
 
 Test(program_check, a_convolution_of_another_geometry)
 {
-    op_at(s.conv2d)->conv2d.stride = 2;
+    op_at(s.conv2d)->conv2d.window.stride = 2;
     expect_fault(NULL, "op 2 (conv2d): the shape of y is not that of the other operands' result");
-    op_at(s.conv2d)->conv2d.stride = 1;
-    op_at(s.conv2d_backward)->conv2d.stride = 2;
+    op_at(s.conv2d)->conv2d.window.stride = 1;
+    op_at(s.conv2d_backward)->conv2d.window.stride = 2;
     expect_fault(NULL, "(conv2d backward): the shape of dy is not that of the other operands' result");
 }
 
 Test(program_check, a_filter_of_another_size)
 {
-    op_at(s.conv2d)->conv2d.kernel = 5;
+    op_at(s.conv2d)->conv2d.window.kernel = 5;
     expect_fault(NULL, "its operands do not fit together");
 }
 

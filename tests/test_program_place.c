@@ -160,7 +160,7 @@ static int add_parameter(struct convnet *net, enum tensor_kind kind, struct shap
 static void add_conv2d(struct convnet *net, int64_t outputs, struct window window)
 {
     struct op op = op_make(OP_CONV2D);
-    op.conv2d = window;
+    op.conv2d = (struct conv2d_params){window, 1};
     op.tensor[CONV2D_X] = net->x;
     op.tensor[CONV2D_WEIGHT] =
         add_parameter(net, TENSOR_FILTER, (struct shape){outputs, net->channels, window.kernel, window.kernel});

@@ -103,9 +103,11 @@ Test(program_print, the_title_of_a_convolution_has_its_window)
 {
     struct op op = s.program->ops[s.conv2d];
     expect_title(op, "conv2d 3x3");
-    op.conv2d = (struct window){5, 2, 1};
+    op.conv2d = (struct conv2d_params){{5, 2, 1}, 1};
     expect_title(op, "conv2d 5x5/2");
-    op.conv2d = (struct window){1, 1, 0};
+    op.conv2d.groups = 16;
+    expect_title(op, "conv2d 5x5/2/g16");
+    op.conv2d = (struct conv2d_params){{1, 1, 0}, 1};
     expect_title(op, "conv2d 1x1"); /* of an image */
     expect_title(s.program->ops[s.linear], "linear");
     expect_title(s.program->ops[s.linear_backward], "linear backward");

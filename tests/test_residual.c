@@ -171,6 +171,18 @@ Test(residual, a_bias_passes_a_pool_on_the_way_to_the_normalization)
     expect_biases_of(settings, "--b");
 }
 
+Test(residual, groups_that_do_not_divide_the_input_are_an_error_with_their_place)
+{
+    struct backend *backend = backend_of(PRECISION_FP32, 1);
+    struct status status = {0};
+    cr_assert_null(build(backend, "8, (16k1, 12k1g3)+", 8, &status));
+    const char *end = strstr(status.message, "test.ini:4: ");
+    cr_assert(end, "%s", status.message);
+    cr_expect_str_eq(end, "test.ini:4: model.features: entry 2 ((16k1, 12k1g3)+): 3 groups do not divide its 16 input "
+                          "channels and 12 output channels evenly");
+    backend_destroy(backend);
+}
+
 /* The shape of a block's output, where the block is the last layer but two. */
 static void expect_shape(const char *features, int64_t side, const char *expected)
 {

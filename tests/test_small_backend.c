@@ -168,7 +168,7 @@ static bool small_supports(const struct backend *backend, const struct op *op)
         return !op->gather.augmented;
     case OP_CONV2D:
     case OP_CONV2D_BACKWARD:
-        return op->conv2d.kernel == 1 && op->conv2d.padding == 0;
+        return op->conv2d.window.kernel == 1 && op->conv2d.window.padding == 0 && op->conv2d.groups == 1;
     case OP_ACTIVATION:
     case OP_ACTIVATION_BACKWARD:
         return op->activation.kind == ACTIVATION_RELU;

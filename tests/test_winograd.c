@@ -182,7 +182,7 @@ Test(winograd, other_windows_are_direct)
         for (int on = 0; on < 2; on++) {
             struct backend *backend = open_backend(PRECISION_FP32, CPU_ISA_AUTO, on ? WINOGRAD_ON : WINOGRAD_OFF, 1);
             struct op op = op_make(OP_CONV2D);
-            op.conv2d = windows[k];
+            op.conv2d = (struct conv2d_params){windows[k], 1};
             struct tensor x = draw(backend, TENSOR_ACTIVATION, input, 1, 1);
             struct shape filter = {output.c, input.c, windows[k].kernel, windows[k].kernel};
             struct tensor weight = draw(backend, TENSOR_FILTER, filter, 3, 1);

@@ -113,6 +113,14 @@ struct activation_params {
     double slope;
 };
 
+/* The I input channels are cut into `groups` ranges of equal length in their order, and so are the O output channels.
+ * Each range of outputs is a convolution of the range of inputs with the same number: output o reads the I/groups inputs
+ * from I/groups * floor(o / (O/groups)) on. With groups = I a convolution is depthwise. */
+struct conv2d_params {
+    struct window window;
+    int64_t groups; /* >= 1; I and O are multiples of it */
+};
+
 enum pool { POOL_MAX, POOL_AVERAGE };
 
 /* Max: padding counts as -inf; of equal values the first in row-major order wins and gets the gradient; NaN wins

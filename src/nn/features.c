@@ -11,8 +11,11 @@ enum { LARGEST_CHANNELS = 65536, LARGEST_WINDOW = 99, ENTRY_SIZE = 64 };
 
 const char features_help[] =
     "model.features lists what a convnet is made of, with commas between:\n"
-    "  C[kK][sS][pP]    convolution with C output channels, then model.block: KxK kernel (default 3),\n"
-    "                   stride S (default 1), padding P on each side (default K/2 rounded down)\n"
+    "  C[kK][sS][pP][gG]\n"
+    "                   convolution with C output channels, then model.block: KxK kernel (default 3),\n"
+    "                   stride S (default 1), padding P on each side (default K/2 rounded down),\n"
+    "                   G groups of channels (default 1), each convolved for itself: 64g64 behind 64\n"
+    "                   channels is depthwise\n"
     "  M                max-pool 3x3, stride 2, padding 1\n"
     "  MK[sS][pP]       max-pool KxK, stride S (default K), padding P (default 0, at most K/2)\n"
     "  A                average pool 1x1\n"
@@ -154,8 +157,9 @@ static bool parse_conv(struct piece text, struct feature *feature)
     window->kernel = take_option(&text, 'k', 3);
     window->stride = take_option(&text, 's', 1);
     window->padding = take_option(&text, 'p', window->kernel / 2);
+    feature->groups = take_option(&text, 'g', 1);
     return feature->channels >= 0 && window->kernel >= 0 && window->stride >= 0 && window->padding >= 0 &&
-           parse_own_pool(text, feature);
+           feature->groups >= 0 && parse_own_pool(text, feature);
 }
 
 static bool parse_whitening(struct piece text, struct feature *feature)
@@ -194,6 +198,8 @@ static const char *conv_problem(const struct feature *feature)
     if (feature->channels < 1 || feature->channels > LARGEST_CHANNELS) return "1 to 65536 channels";
     if (problem) return problem;
     if (feature->window.padding > LARGEST_WINDOW) return "a padding from 0 to 99";
+    if (feature->groups < 1 || feature->channels % feature->groups != 0)
+        return "groups that divide the channels evenly";
     return feature->pool.present ? pool_problem(feature->pool.window) : NULL;
 }
 
@@ -313,6 +319,7 @@ static void append_feature(char *text, size_t size, const struct feature *featur
         append_option(text, size, "k", window.kernel, 3);
         append_option(text, size, "s", window.stride, 1);
         append_option(text, size, "p", window.padding, window.kernel / 2);
+        append_option(text, size, "g", feature->groups, 1);
         if (feature->pool.present) append_pool(text, size, feature->pool.kind, feature->pool.window);
         return;
     case FEATURE_MAX_POOL:

@@ -11,13 +11,15 @@
 
 enum feature_kind { FEATURE_CONV, FEATURE_MAX_POOL, FEATURE_AVERAGE_POOL, FEATURE_GLOBAL_POOL, FEATURE_WHITENING };
 
-/* One convolution or pool: "128", "64k5s2p2" (a convolution), "64M2" (a convolution and its pool), "M", "M2s2p0"
- * (max-pool), "A4" (average pool), "G", "W2" (a whitening convolution, the first entry alone). A residual block, "(64s2, 64)+ x3", is as many convolutions in a row, the first of
+/* One convolution or pool: "128", "64k5s2p2", "64g64" (a convolution), "64M2" (a convolution and its pool), "M", "M2s2p0"
+ * (max-pool), "A4" (average pool), "G", "W2" (a whitening convolution, the first entry alone). A residual block,
+ * "(64s2, 64)+ x3", is as many convolutions in a row, the first of
  * which knows about it. */
 struct feature {
     enum feature_kind kind;
     int64_t channels; /* FEATURE_CONV only */
     struct window window;
+    int64_t groups;  /* FEATURE_CONV only */
     int64_t block;   /* convolutions of the residual block that begins here; 0: none begins */
     int64_t repeats; /* blocks like this one, one after the other; 0 where none begins */
     struct {

@@ -34,14 +34,17 @@ void init_constant(struct layer *layer, const struct tensor *tensor, double valu
     free(values);
 }
 
-/* --- weights (O,I,K,K) --- */
+/* --- weights (O,I/G,K,K) --- */
 
-/* Makes the first filters pass their input channel on. */
-static void set_identity(struct shape shape, double *values)
+/* Makes the first filters of each group pass their input channel on. */
+static void set_identity(struct shape shape, int64_t groups, double *values)
 {
     int64_t size = shape_sample_count(shape), middle = shape.h / 2 * shape.w + shape.w / 2;
-    for (int64_t o = 0; o < shape.n && o < shape.c; o++)
-        for (int64_t i = 0; i < size; i++) values[o * size + i] = i == o * shape.h * shape.w + middle ? 1 : 0;
+    for (int64_t o = 0; o < shape.n; o++) {
+        int64_t channel = o % (shape.n / groups);
+        for (int64_t i = 0; i < size && channel < shape.c; i++)
+            values[o * size + i] = i == channel * shape.h * shape.w + middle ? 1 : 0;
+    }
 }
 
 /* Scales the values to that standard deviation around their mean (biased). Equal values stay. */
@@ -64,7 +67,7 @@ static void init_weight(struct layer *layer, const struct init_params *init, dou
         draw_uniform(layer, 0, 1 / sqrt(fan_in), count, values);
     else
         draw_normal(layer, 0, init->kind == INIT_HE ? sqrt(2 / fan_in) : init->std, count, values);
-    if (init->identity) set_identity(tensor->shape, values);
+    if (init->identity) set_identity(tensor->shape, layer->input[0].c / tensor->shape.c, values);
     if (init->final_std > 0) scale_to(init->final_std, count, values);
     layer->backend->table->tensor_write(layer->backend, tensor, values);
     free(values);
@@ -72,7 +75,7 @@ static void init_weight(struct layer *layer, const struct init_params *init, dou
 
 void init_weight_and_bias(struct layer *layer, const struct init_params *init)
 {
-    double fan_in = (double)shape_sample_count(layer->parameter[0].value.shape);
+    double fan_in = (double)shape_sample_count(layer->parameter[0].value.shape); /* of (O,I/G,K,K) */
     init_weight(layer, init, fan_in);
     if (layer->parameter_count == 1) return;
     const struct tensor *bias = &layer->parameter[1].value;

@@ -97,9 +97,10 @@ bool layer_infer_same_shape(struct layer *layer, struct status *status)
     return true;
 }
 
-void layer_add_weight(struct layer *layer, int64_t kernel)
+void layer_add_weight(struct layer *layer, struct conv2d_params params)
 {
-    struct shape weight = {layer->output.c, layer->input[0].c, kernel, kernel};
+    struct shape weight = {layer->output.c, layer->input[0].c / params.groups, params.window.kernel,
+                           params.window.kernel};
     layer_add_parameter(layer, "weight", TENSOR_FILTER, weight);
     layer->multiply_adds = count_product(shape_count(weight), count_product(layer->output.h, layer->output.w));
 }

@@ -79,6 +79,7 @@ struct layer_spec {
             struct init_params init;
             bool without_bias;
             bool whitening; /* the weights come from the data (train/whitening.h) and are frozen */
+            int64_t groups; /* struct conv2d_params; 0 counts as 1 */
         } conv2d;
         struct pool_params pool;
         struct batchnorm_spec batchnorm; /* of both kinds */

@@ -3,6 +3,8 @@
 
 #include "nn/layer_private.h"
 
+static const struct conv2d_params point = {{.kernel = 1, .stride = 1, .padding = 0}, .groups = 1};
+
 static bool linear_infer_shape(struct layer *layer, struct status *status)
 {
     struct shape in = layer->input[0];
@@ -12,14 +14,14 @@ static bool linear_infer_shape(struct layer *layer, struct status *status)
                           "; flatten it first",
                           in.c, in.h, in.w);
     layer->output = (struct shape){in.n, layer->spec.linear.units, 1, 1};
-    layer_add_weight(layer, 1);
+    layer_add_weight(layer, point);
     if (!layer->spec.linear.without_bias) layer_add_bias(layer);
     return true;
 }
 
 static int linear_write(const struct layer *layer, enum layer_mode mode, struct program *program, const int *x)
 {
-    return layer_write_conv2d(layer, mode, (struct window){.kernel = 1, .stride = 1, .padding = 0}, program, x[0]);
+    return layer_write_conv2d(layer, mode, point, program, x[0]);
 }
 
 static void linear_init(struct layer *layer)

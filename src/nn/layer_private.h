@@ -23,8 +23,9 @@ void layer_add_buffer(struct layer *layer, const char *name, struct shape shape)
 /* The infer_shape of the element-by-element kinds: the output has the input's shape, and there are no parameters. */
 bool layer_infer_same_shape(struct layer *layer, struct status *status);
 
-/* Add the weight (O,I,K,K) and the bias (O) of a linear layer or convolution; layer->output is set already. */
-void layer_add_weight(struct layer *layer, int64_t kernel);
+/* Add the weight (O,I/G,K,K) and the bias (O) of a linear layer or convolution with G groups; layer->output is set
+ * already. */
+void layer_add_weight(struct layer *layer, struct conv2d_params params);
 void layer_add_bias(struct layer *layer);
 
 /* An op of the layer's forward pass, without its tensors. */
@@ -35,8 +36,8 @@ int layer_parameter(const struct layer *layer, enum layer_mode mode, struct prog
 int layer_buffer(const struct layer *layer, struct program *program, int buffer);
 
 /* A linear layer is a 1x1 convolution of a 1x1 image, so the two kinds share all but the shapes. */
-int layer_write_conv2d(const struct layer *layer, enum layer_mode mode, struct window window, struct program *program,
-                       int x);
+int layer_write_conv2d(const struct layer *layer, enum layer_mode mode, struct conv2d_params params,
+                       struct program *program, int x);
 
 /* Both kinds of batch normalization have the same parameters (weight is gamma, bias is beta, as PyTorch calls them) and
  * running statistics, and evaluate alike. */

@@ -133,23 +133,32 @@ static struct shape shape_after(struct shape shape, int64_t channels, struct win
     return (struct shape){shape.n, channels, window_output_size(shape.h, window), window_output_size(shape.w, window)};
 }
 
+/* Of blocks that are repeated, only the first has the strides of its text. */
+static struct conv2d_params params_of(const struct feature *feature, bool is_first)
+{
+    struct conv2d_params params = {feature->window, feature->groups};
+    if (!is_first) params.window.stride = 1;
+    return params;
+}
+
 static bool has_bias(const struct model_params *model, bool normalized)
 {
     return model->conv_bias == CONV_BIAS_TRUE || (model->conv_bias == CONV_BIAS_AUTO && !normalized);
 }
 
 /* `normalized`: a batch normalization comes next. */
-static void add_conv2d(struct spec_list *list, int64_t channels, struct window window, bool normalized)
+static void add_conv2d(struct spec_list *list, int64_t channels, struct conv2d_params params, bool normalized)
 {
     const struct model_params *model = list->model;
     struct init_params init = init_of(model);
     init.identity = model->identity_filters;
     add(list, (struct layer_spec){.kind = LAYER_CONV2D,
                                   .conv2d = {.channels = channels,
-                                             .window = window,
+                                             .window = params.window,
                                              .init = init,
-                                             .without_bias = !has_bias(model, normalized)}});
-    list->shape = shape_after(list->shape, channels, window);
+                                             .without_bias = !has_bias(model, normalized),
+                                             .groups = params.groups}});
+    list->shape = shape_after(list->shape, channels, params.window);
 }
 
 static void add_pool(struct spec_list *list, struct pool_params pool)
@@ -173,7 +182,7 @@ static bool passes_constants(const struct feature *feature)
 static void add_convolution(struct spec_list *list, const struct feature *feature)
 {
     bool normalized = begins_with_batchnorm(list->model, true) && passes_constants(feature);
-    add_conv2d(list, feature->channels, feature->window, normalized);
+    add_conv2d(list, feature->channels, params_of(feature, true), normalized);
     if (feature->pool.present) add_pool(list, pool_of(feature->pool.kind, feature->pool.window));
     add_block(list, true);
 }
@@ -182,7 +191,7 @@ static void add_convolution(struct spec_list *list, const struct feature *featur
  * normalization. */
 static void add_whitening(struct spec_list *list, struct window window)
 {
-    add_conv2d(list, 2 * list->shape.c * window.kernel * window.kernel, window, false);
+    add_conv2d(list, 2 * list->shape.c * window.kernel * window.kernel, (struct conv2d_params){window, 1}, false);
     list->specs[list->count - 1].conv2d.whitening = true;
     add_activation(list);
 }
@@ -217,14 +226,6 @@ static const char *name_last(struct spec_list *list, const char *part)
     return last->name;
 }
 
-/* Of blocks that are repeated, only the first has the strides of its text. */
-static struct window window_of(const struct feature *feature, bool is_first)
-{
-    struct window window = feature->window;
-    if (!is_first) window.stride = 1;
-    return window;
-}
-
 /* Where the block changes the shape, adds what x goes through on its way to the sum. Returns the name of the layer that
  * the sum reads. */
 static const char *add_shortcut(struct spec_list *list, const struct feature *first, bool is_first, const char *x)
@@ -232,13 +233,13 @@ static const char *add_shortcut(struct spec_list *list, const struct feature *fi
     struct shape in = list->shape, out = in;
     int64_t stride = 1;
     for (int64_t i = 0; i < first->block; i++) {
-        struct window window = window_of(&first[i], is_first);
+        struct window window = params_of(&first[i], is_first).window;
         out = shape_after(out, first[i].channels, window);
         stride = count_product(stride, window.stride);
     }
     if (shape_equal(in, out)) return x;
     if (stride > LARGEST_STRIDE) stride = LARGEST_STRIDE; /* it leaves one pixel in either case */
-    add_conv2d(list, out.c, (struct window){1, stride, 0}, list->model->batchnorm != BATCHNORM_NONE);
+    add_conv2d(list, out.c, (struct conv2d_params){{1, stride, 0}, 1}, list->model->batchnorm != BATCHNORM_NONE);
     list->specs[list->count - 1].input[0] = x;
     add_batchnorm(list, false);
     list->shape = in;
@@ -250,7 +251,7 @@ static const char *add_branch(struct spec_list *list, const struct feature *firs
 {
     for (int64_t i = 0; i < first->block; i++) {
         bool with_activation = i < first->block - 1;
-        add_conv2d(list, first[i].channels, window_of(&first[i], is_first),
+        add_conv2d(list, first[i].channels, params_of(&first[i], is_first),
                    begins_with_batchnorm(list->model, with_activation));
         if (i == 0) list->specs[list->count - 1].input[0] = x;
         add_block(list, with_activation);

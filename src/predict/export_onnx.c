@@ -337,6 +337,12 @@ static bool check_layer(const struct graph *graph, const struct export_model *mo
     return true;
 }
 
+static void add_conv2d(Onnx__NodeProto *node, const struct layer_spec *spec)
+{
+    add_window(node, spec->conv2d.window);
+    if (spec->conv2d.groups > 1) add_integer(node, "group", spec->conv2d.groups);
+}
+
 static void add_nodes(struct graph *graph, const struct export_model *model)
 {
     const char *const weights[] = {"weight", graph->layer->parameter_count > 1 ? "bias" : NULL, NULL};
@@ -348,7 +354,7 @@ static void add_nodes(struct graph *graph, const struct export_model *model)
         add_integer(add_layer(graph, model, "Gemm", weights), "transB", 1);
         return;
     case LAYER_CONV2D:
-        add_window(add_layer(graph, model, "Conv", weights), spec->conv2d.window);
+        add_conv2d(add_layer(graph, model, "Conv", weights), &graph->layer->spec);
         return;
     case LAYER_POOL:
         add_pool(graph, model, spec->pool);

@@ -45,8 +45,11 @@ static struct shape window_shape(struct shape x, struct window window, int64_t c
 static struct shape conv2d_shape(const struct program *program, const struct op *op)
 {
     struct shape x = program_shape(program, op, CONV2D_X), weight = program_shape(program, op, CONV2D_WEIGHT);
-    if (weight.c != x.c || weight.h != op->conv2d.kernel || weight.w != op->conv2d.kernel) return (struct shape){0};
-    return window_shape(x, op->conv2d, weight.n);
+    struct window window = op->conv2d.window;
+    int64_t groups = op->conv2d.groups;
+    bool fits = groups > 0 && weight.c * groups == x.c && weight.n % groups == 0;
+    if (!fits || weight.h != window.kernel || weight.w != window.kernel) return (struct shape){0};
+    return window_shape(x, window, weight.n);
 }
 
 static struct shape pool_shape(const struct program *program, const struct op *op)
@@ -82,23 +85,24 @@ static struct shape channel_shape(const struct program *program, const struct op
 /* --- costs --- */
 
 /* Two per multiplication that does not meet padding. */
-static double product_flops(struct shape x, struct window window, int64_t outputs)
+static double product_flops(struct shape x, struct window window, struct shape weight)
 {
     double taps = (double)window_useful_taps(x.h, window) * (double)window_useful_taps(x.w, window);
-    return 2.0 * taps * (double)x.c * (double)outputs * (double)x.n;
+    return 2.0 * taps * (double)weight.c * (double)weight.n * (double)x.n;
 }
 
 static double conv2d_flops(const struct program *program, const struct op *op)
 {
-    return product_flops(program_shape(program, op, CONV2D_X), op->conv2d, program_shape(program, op, CONV2D_WEIGHT).n);
+    return product_flops(program_shape(program, op, CONV2D_X), op->conv2d.window,
+                         program_shape(program, op, CONV2D_WEIGHT));
 }
 
 /* dweight and dx take as much work each as y. */
 static double conv2d_backward_flops(const struct program *program, const struct op *op)
 {
     int products = (op->tensor[CONV2D_BACKWARD_DX] >= 0) + (op->tensor[CONV2D_BACKWARD_DWEIGHT] >= 0);
-    return products * product_flops(program_shape(program, op, CONV2D_BACKWARD_X), op->conv2d,
-                                    program_shape(program, op, CONV2D_BACKWARD_WEIGHT).n);
+    return products * product_flops(program_shape(program, op, CONV2D_BACKWARD_X), op->conv2d.window,
+                                    program_shape(program, op, CONV2D_BACKWARD_WEIGHT));
 }
 
 /* A matrix of o rows and n columns, p the smaller of the two: X X^T, its square, and the two multiplied by X. */

@@ -60,8 +60,8 @@ enum { OP_STREAMS = 2 }; /* most streams of a device that a program uses */
  * the pixels of the data set as they are, to which it refers. A linear layer then normalises them within its products.
  * Nothing else reads or writes such a tensor. */
 enum { GATHER_X, GATHER_LABELS };
-/* x (N,I,H,W), weight (O,I,K,K), [bias] (O) -> y (N,O,P,Q). Cross-correlation, as in PyTorch. A linear layer is the
- * case K = 1, H = W = 1. */
+/* x (N,I,H,W), weight (O,I/G,K,K), [bias] (O) -> y (N,O,P,Q), with G groups of channels (struct conv2d_params).
+ * Cross-correlation, as in PyTorch. A linear layer is the case K = 1, H = W = 1, G = 1. */
 enum { CONV2D_X, CONV2D_WEIGHT, CONV2D_BIAS, CONV2D_Y };
 /* dy -> [dx], [dweight], [dbias]. One operation, since a backend reads dy once for several of them. The forward op with
  * the same weight runs before it and may have kept the weight in another form. dx is complete before an update that is
@@ -230,7 +230,7 @@ struct op {
     enum op_kind kind;
     union {
         struct gather_params gather;
-        struct window conv2d;
+        struct conv2d_params conv2d;
         struct batchnorm_fused_params norm; /* NORM, NORM_EVALUATE, NORM_BACKWARD */
         struct pool_params pool;
         struct activation_params activation;

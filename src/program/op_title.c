@@ -32,11 +32,12 @@ static void add_window(struct title *title, struct window window)
 static void add_conv2d(struct title *title, const struct program *program, const struct op *op)
 {
     struct shape x = program_shape(program, op, CONV2D_X);
-    if (x.h == 1 && x.w == 1 && op->conv2d.kernel == 1) {
+    if (x.h == 1 && x.w == 1 && op->conv2d.window.kernel == 1 && op->conv2d.groups == 1) {
         add(title, "linear");
     } else {
         add(title, "conv2d");
-        add_window(title, op->conv2d);
+        add_window(title, op->conv2d.window);
+        if (op->conv2d.groups > 1) add(title, "/g%" PRId64, op->conv2d.groups);
     }
 }
 

@@ -21,6 +21,7 @@ struct op_case {
             int64_t channels;
             struct window window;
             bool bias;
+            int64_t groups;
         } conv2d;
         struct pool_params pool;
         struct {

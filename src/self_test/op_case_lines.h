@@ -11,9 +11,12 @@
     }
 #define CONV2D(...) CONV2D_("CONV2D(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define CONV2D_(text, n, i, h, w, o, kernel_, stride_, padding_, bias_)                                                \
-    CASE(text, OP_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_})
+    CASE(text, OP_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_, 1})
+#define GROUPED(...) GROUPED_("GROUPED(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define GROUPED_(text, n, i, h, w, o, kernel_, stride_, padding_, bias_, groups_)                                      \
+    CASE(text, OP_CONV2D, n, i, h, w, 0, 1, .conv2d = {o, {kernel_, stride_, padding_}, bias_, groups_})
 #define LINEAR(...) LINEAR_("LINEAR(" #__VA_ARGS__ ")", __VA_ARGS__)
-#define LINEAR_(text, n, d, o, bias_) CASE(text, OP_CONV2D, n, d, 1, 1, 0, 1, .conv2d = {o, {1, 1, 0}, bias_})
+#define LINEAR_(text, n, d, o, bias_) CASE(text, OP_CONV2D, n, d, 1, 1, 0, 1, .conv2d = {o, {1, 1, 0}, bias_, 1})
 #define MAX_POOL(...) POOL_("MAX_POOL(" #__VA_ARGS__ ")", POOL_MAX, __VA_ARGS__)
 #define AVERAGE_POOL(...) POOL_("AVERAGE_POOL(" #__VA_ARGS__ ")", POOL_AVERAGE, __VA_ARGS__)
 #define POOL_(text, kind, n, c, h, w, kernel_, stride_, padding_)                                                      \

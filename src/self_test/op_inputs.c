@@ -48,7 +48,7 @@ static void add_conv2d_inputs(const struct op_case *op_case, struct op_arrays *i
     struct shape x = op_case->x;
     int64_t o = op_case->conv2d.channels;
     struct window window = op_case->conv2d.window;
-    struct shape filter = {o, x.c, window.kernel, window.kernel};
+    struct shape filter = {o, x.c / op_case->conv2d.groups, window.kernel, window.kernel};
     struct shape y = {x.n, o, window_output_size(x.h, window), window_output_size(x.w, window)};
     add_input(inputs, op_case, "weight", TENSOR_FILTER, filter);
     add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, y);

@@ -19,7 +19,7 @@ static void write_conv2d(struct op_run *run, const struct op_case *c)
     const struct tensor *x = op_run_in(run, "x"), *weight = op_run_in(run, "weight"), *bias = op_run_in(run, "bias");
     const struct tensor *dy = op_run_in(run, "dy"), *y = op_run_like(run, "y", dy);
     struct op op = op_make(OP_CONV2D);
-    op.conv2d = c->conv2d.window;
+    op.conv2d = (struct conv2d_params){c->conv2d.window, c->conv2d.groups};
     op_run_add(run, op, still,
                OPERANDS([CONV2D_X] = x, [CONV2D_WEIGHT] = weight, [CONV2D_BIAS] = bias, [CONV2D_Y] = y));
     if (op_run_forward_only(run)) return;

@@ -13,12 +13,18 @@
         }                                                                                                              \
     }
 #define CONV2D(n, i, size, o)                                                                                          \
-    CASE("conv2d 3x3 to " #o, OP_CONV2D, OP_CONV2D, n, i, size, size, .conv2d = {o, {3, 1, 1}, true}),                 \
+    CASE("conv2d 3x3 to " #o, OP_CONV2D, OP_CONV2D, n, i, size, size, .conv2d = {o, {3, 1, 1}, true, 1}),              \
         CASE("conv2d 3x3 to " #o ", backward", OP_CONV2D, OP_CONV2D_BACKWARD, n, i, size, size,                        \
-             .conv2d = {o, {3, 1, 1}, true})
+             .conv2d = {o, {3, 1, 1}, true, 1})
+#define GROUPED(text, n, i, size, o, stride, groups)                                                                   \
+    CASE(text " 3x3/" #stride " to " #o, OP_CONV2D, OP_CONV2D, n, i, size, size,                                       \
+         .conv2d = {o, {3, stride, 1}, false, groups}),                                                                \
+        CASE(text " 3x3/" #stride " to " #o ", backward", OP_CONV2D, OP_CONV2D_BACKWARD, n, i, size, size,             \
+             .conv2d = {o, {3, stride, 1}, false, groups})
 #define LINEAR(n, i, o)                                                                                                \
-    CASE("linear to " #o, OP_CONV2D, OP_CONV2D, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true}),                           \
-        CASE("linear to " #o ", backward", OP_CONV2D, OP_CONV2D_BACKWARD, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true})
+    CASE("linear to " #o, OP_CONV2D, OP_CONV2D, n, i, 1, 1, .conv2d = {o, {1, 1, 0}, true, 1}),                        \
+        CASE("linear to " #o ", backward", OP_CONV2D, OP_CONV2D_BACKWARD, n, i, 1, 1,                                  \
+             .conv2d = {o, {1, 1, 0}, true, 1})
 #define PARTS(activation_, pooled_)                                                                                    \
     .norm = {.params = {.batchnorm = {1e-5, 0.1},                                                                      \
                         .activation = {ACTIVATION_##activation_, 0},                                                   \
@@ -66,6 +72,11 @@ static const struct bench_case cases[] = {
     CONV2D(32, 256, 4, 512),
     CONV2D(32, 512, 4, 512),
     CONV2D(32, 512, 2, 512),
+    GROUPED("depthwise", 32, 96, 56, 96, 1, 96),
+    GROUPED("depthwise", 32, 96, 56, 96, 2, 96),
+    GROUPED("depthwise", 32, 576, 14, 576, 1, 576),
+    GROUPED("grouped", 32, 128, 28, 128, 1, 32),
+    GROUPED("grouped", 32, 128, 28, 128, 1, 4),
     LINEAR(32, 512, 10),
     LINEAR(200, 3072, 100),
     LINEAR(384, 3072, 512),

@@ -21,6 +21,7 @@ void emulated_tensor_store(void *data, const emulated_tensor &tensor, int64_t at
 /* Calls visit(x's element, w's, y's) for all triples that are multiplied, in one order or the opposite. */
 template <typename Visit> static void walk(const emulated_convolution &t, bool reverse, Visit visit)
 {
+    int64_t group = t.y.c / (t.x.c / t.w.c); /* outputs of a group of channels */
     int64_t steps = t.y.n * t.y.h * t.y.w * t.w.h * t.w.w;
     for (int64_t s = 0; s < steps; s++) {
         int64_t i = reverse ? steps - 1 - s : s;
@@ -30,8 +31,8 @@ template <typename Visit> static void walk(const emulated_convolution &t, bool r
         if (h < 0 || h >= t.x.h || w < 0 || w >= t.x.w) continue;
         int64_t x_first = ((n * t.x.h + h) * t.x.w + w) * t.x.c;
         for (int64_t o = 0; o < t.y.c; o++)
-            for (int64_t c = 0; c < t.x.c; c++)
-                visit(x_first + c, ((o * t.w.h + k) * t.w.w + l) * t.w.c + c, pixel * t.y.c + o);
+            for (int64_t c = 0; c < t.w.c; c++)
+                visit(x_first + o / group * t.w.c + c, ((o * t.w.h + k) * t.w.w + l) * t.w.c + c, pixel * t.y.c + o);
     }
 }
 

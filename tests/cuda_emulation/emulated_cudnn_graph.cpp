@@ -209,8 +209,8 @@ static bool fits(const emulated_convolution &t)
 {
     int64_t p = (t.x.h + 2 * t.padding - t.w.h) / t.stride + 1, q = (t.x.w + 2 * t.padding - t.w.w) / t.stride + 1;
     bool last = t.x.format == CUDNN_TENSOR_NHWC && t.w.format == CUDNN_TENSOR_NHWC && t.y.format == CUDNN_TENSOR_NHWC;
-    return last && t.x.type == t.w.type && t.x.type == t.y.type && t.x.n == t.y.n && t.x.c == t.w.c && t.y.c == t.w.n &&
-           t.y.h == p && t.y.w == q;
+    return last && t.x.type == t.w.type && t.x.type == t.y.type && t.x.n == t.y.n && t.x.c % t.w.c == 0 &&
+           t.y.c % (t.x.c / t.w.c) == 0 && t.y.c == t.w.n && t.y.h == p && t.y.w == q;
 }
 
 static bool plain(const descriptor *operation)

@@ -43,7 +43,7 @@ static struct choice choose(enum precision precision, bool deterministic, enum c
                               .precision = precision,
                               .deterministic = deterministic,
                               .workspace_bytes = (int64_t)choice.cuda->workspace_bytes,
-                              .window = {.kernel = kernel, .stride = 1, .padding = kernel / 2},
+                              .params = {.window = {.kernel = kernel, .stride = 1, .padding = kernel / 2}, .groups = 1},
                               .x = {2, 3, 6, 7},
                               .output_channels = 5};
     for (int i = 0; i < 3; i++) choice.data[i] = cuda_alloc(choice.cuda, 4096); /* more than any of the tensors */

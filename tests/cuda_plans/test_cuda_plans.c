@@ -64,8 +64,8 @@ struct task_list {
 static bool same(const struct cudnn_task *a, const struct cudnn_task *b)
 {
     return a->pass == b->pass && a->output_channels == b->output_channels && shape_equal(a->x, b->x) &&
-           a->window.kernel == b->window.kernel && a->window.stride == b->window.stride &&
-           a->window.padding == b->window.padding;
+           a->params.window.kernel == b->params.window.kernel && a->params.window.stride == b->params.window.stride &&
+           a->params.window.padding == b->params.window.padding && a->params.groups == b->params.groups;
 }
 
 static void add(struct task_list *list, const char *config, struct cudnn_task task)
@@ -85,7 +85,7 @@ static void add_program(struct task_list *list, const char *config, const struct
         const struct op *op = &program->ops[i];
         bool backward = op->kind == OP_CONV2D_BACKWARD;
         if ((op->kind != OP_CONV2D && !backward) || cublas_linear_takes(op->conv2d)) continue;
-        struct cudnn_task task = {.window = op->conv2d,
+        struct cudnn_task task = {.params = op->conv2d,
                                   .x = program_shape(program, op, backward ? CONV2D_BACKWARD_X : CONV2D_X)};
         task.output_channels = program_shape(program, op, backward ? CONV2D_BACKWARD_WEIGHT : CONV2D_WEIGHT).n;
         task.pass = backward ? CUDNN_PASS_DWEIGHT : CUDNN_PASS_FORWARD;
@@ -224,8 +224,8 @@ static struct answer ask_all(const struct gpu *gpu, struct cudnn_device device, 
         printf("FAIL: %s, %s%s, %s of %" PRId64 "x%" PRId64 "x%" PRId64 "x%" PRId64 " to %" PRId64
                " channels, kernel %" PRId64 ", stride %" PRId64 " (%s): %d plans\n",
                gpu->name, precision_names[precision], deterministic ? ", deterministic" : "", pass_names[task.pass],
-               task.x.n, task.x.c, task.x.h, task.x.w, task.output_channels, task.window.kernel, task.window.stride,
-               list->configs[i], plans);
+               task.x.n, task.x.c, task.x.h, task.x.w, task.output_channels, task.params.window.kernel,
+               task.params.window.stride, list->configs[i], plans);
     }
     printf("%-22s %s%s: %d proposed, %d plans, %d at least for each, up to %" PRId64 " bytes\n", gpu->name,
            precision_names[precision], deterministic ? ", deterministic" : "", answer.proposed, answer.plans,

@@ -99,12 +99,12 @@ class Layers(nn.ModuleList):
         for make in self.block_of(**options):
             self.add(make())
 
-    def add_conv2d(self, channels, window, following, *sources, own_pool=""):
+    def add_conv2d(self, channels, window, groups, following, *sources, own_pool=""):
         """following: functions that make the layers behind it. An average with padding makes of a bias no constant."""
         padded = own_pool[:1] == "A" and "p" in own_pool
         normalized = following[:1] == [self.normalization] and not padded
         bias = {"true": True, "false": False, "auto": not normalized}[self.model["conv_bias"]]
-        self.add(nn.Conv2d(self.count, channels, *window, bias=bias), *sources)
+        self.add(nn.Conv2d(self.count, channels, *window, groups=groups, bias=bias), *sources)
         self.count, self.size = channels, self.size_after(window)
         if own_pool:
             self.add(self.pool(own_pool))
@@ -117,10 +117,10 @@ class Layers(nn.ModuleList):
     def add_entry(self, entry):
         block = re.fullmatch(r"\((.*)\)\+(?: x(\d+))?", entry)
         if block:
-            windows = [conv_of(text) for text in re.split(r",\s*", block[1])]
+            convs = [conv_of(text) for text in re.split(r",\s*", block[1])]
             for repeat in range(int(block[2] or 1)):
-                self.add_residual_block([(count, (kernel, 1 if repeat else stride, padding))
-                                         for count, (kernel, stride, padding) in windows])
+                self.add_residual_block([(count, (kernel, 1 if repeat else stride, padding), groups)
+                                         for count, (kernel, stride, padding), groups in convs])
         elif entry == "G":
             self.add(nn.AdaptiveAvgPool2d(1))
             self.size = 1, 1
@@ -128,7 +128,7 @@ class Layers(nn.ModuleList):
             self.add(self.pool(entry))
         elif entry[0] == "W":
             kernel = int(entry[1:])
-            self.add_conv2d(2 * self.count * kernel * kernel, (kernel, 1, 0), [self.activation])
+            self.add_conv2d(2 * self.count * kernel * kernel, (kernel, 1, 0), 1, [self.activation])
             self[-2].weight.requires_grad_(False)
         else:
             conv, own_pool = re.fullmatch(r"([^MA]*)(.*)", entry).groups()
@@ -142,19 +142,19 @@ class Layers(nn.ModuleList):
         return {"M": nn.MaxPool2d, "A": nn.AvgPool2d}[text[0]](*window)
 
     def add_residual_block(self, convs):
-        """convs: channels and window of each."""
+        """convs: channels, window and groups of each."""
         x, before = len(self) - 1, (self.count, self.size)
-        for channels, window in convs:
+        for channels, window, _ in convs:
             self.count, self.size = channels, self.size_after(window)
         after, shortcut = (self.count, self.size), x
         self.count, self.size = before
         if before != after:
-            stride = numpy.prod([window[1] for _, window in convs]).item()
+            stride = numpy.prod([window[1] for _, window, _ in convs]).item()
             following = [] if self.model["batchnorm"] == "none" else [self.normalization]
-            self.add_conv2d(after[0], (1, stride, 0), following, x)
+            self.add_conv2d(after[0], (1, stride, 0), 1, following, x)
             shortcut, (self.count, self.size) = len(self) - 1, before
-        for i, (channels, window) in enumerate(convs):
-            self.add_conv2d(channels, window, self.block_of(activated=i < len(convs) - 1), *([x] if i == 0 else []))
+        for i, conv in enumerate(convs):
+            self.add_conv2d(*conv, self.block_of(activated=i < len(convs) - 1), *([x] if i == 0 else []))
         self.add(Add(), len(self) - 1, shortcut)
         self.add(self.activation())
 
@@ -172,8 +172,9 @@ def window_of(text, usual):
 
 
 def conv_of(text):
-    channels, rest = re.fullmatch(r"(\d+)(.*)", text).groups()
-    return int(channels), window_of(rest, lambda k: (k or 3, 1, (k or 3) // 2))
+    """ "64k5s2p2g4" -> channels, window, groups"""
+    channels, rest, groups = re.fullmatch(r"(\d+)([^g]*)(?:g(\d+))?", text).groups()
+    return int(channels), window_of(rest, lambda k: (k or 3, 1, (k or 3) // 2)), int(groups or 1)
 
 
 def read_safetensors(path):

@@ -113,12 +113,12 @@ def differentiate(function, inputs, dy):
     return [y.detach()] + list(torch.autograd.grad(y, leaves, dy))
 
 
-def conv2d(draw, n, i, h, w, o, kernel, stride, padding, bias):
-    x, weight = draw.units(n, i, h, w), draw.units(o, i, kernel, kernel)
+def conv2d(draw, n, i, h, w, o, kernel, stride, padding, bias, groups=1):
+    x, weight = draw.units(n, i, h, w), draw.units(o, i // groups, kernel, kernel)
     output = [(size + 2 * padding - kernel) // stride + 1 for size in (h, w)]
     dy = draw.units(n, o, *output)
     inputs = [x, weight] + ([draw.units(o)] if bias else [])
-    function = lambda *arguments: F.conv2d(*arguments, stride=stride, padding=padding)
+    function = lambda *arguments: F.conv2d(*arguments, stride=stride, padding=padding, groups=groups)
     values = differentiate(function, inputs, dy)
     bounds = differentiate(function, [tensor.abs() for tensor in inputs], dy.abs())
     return {name: (v, largest(b)) for name, v, b in zip(("y", "dx", "dweight", "dbias"), values, bounds)}
@@ -461,6 +461,7 @@ NOT_HERE = {"GATHER", "MOVED", "CHANGED"}
 
 KINDS = {
     "CONV2D": conv2d,
+    "GROUPED": conv2d,
     "LINEAR": linear,
     "MAX_POOL": lambda draw, *a: pool(draw, F.max_pool2d, *a),
     "AVERAGE_POOL": lambda draw, *a: pool(draw, F.avg_pool2d, *a),

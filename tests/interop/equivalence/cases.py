@@ -122,6 +122,15 @@ def features():
     yield "perceptron, no hidden layer", one("model.hidden", "", PERCEPTRON)
 
 
+def groups():
+    depthwise = {"model.features": "8, 8g8, 12k1, 12k5s2g12, 16k1, M2, 16g16, A", "model.conv_bias": "auto"}
+    yield "depthwise", depthwise
+    yield "depthwise, batchnorm, colour, adamw, weight decay", {**BATCHNORM, **depthwise, **COLOUR, **ADAMW, **DECAY}
+    yield "groups, batchnorm, nesterov", {**BATCHNORM, **NESTEROV, "model.features": "16, 32s2g4, 48k1g2, 48k3p0g16, G"}
+    yield "groups, residual, muon, clipped", {**BATCHNORM, **MUON, "train.clip_norm": "1",
+                                              "model.features": "16, (16k1, 16g16, 24k1)+, (12k1, 12s2g3, 24k1)+ x2, G"}
+
+
 RESIDUAL = {"model.features": "8, (8, 8)+, (12s2, 12)+ x2, G"}
 
 
@@ -206,7 +215,7 @@ def data():
     yield "strong", STRONG
 
 
-CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), residual(), speed_recipe(), training(), data()))
+CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), groups(), residual(), speed_recipe(), training(), data()))
 
 # What continuous integration compares: every optimizer, schedule, kind of layer and option of training once.
 QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw, betas, batchnorm", "step, warm-up 6, minimum 0",
@@ -215,6 +224,7 @@ QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw,
          "leaky_relu, slope 0.3", "features 8k5s2p2, M", "features 8, A3s2p1, 8, A8", "features, hidden layers",
          "residual, no biases before batchnorm, colour, nesterov, weight decay", "residual, bottlenecks, no biases",
          "the parts of speedrun.ini", "muon, normalized weights, sgd for the rest", "mirrored in every second epoch, turned",
+         "depthwise, batchnorm, colour, adamw, weight decay", "groups, residual, muon, clipped",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
          "normalization mean_image, perceptron", "first epoch file", "validation", "class weights, fused loss",
          "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "all of augmentation",

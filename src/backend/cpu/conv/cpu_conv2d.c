@@ -10,6 +10,7 @@
  * A linear layer whose input is pixels is computed in cpu_linear_pixels.c.
  * With precision = bf16, all but db are computed in cpu_conv2d_bf16.c.
  * Where cpu_winograd_wanted says so, all but db are computed in cpu_winograd.c and cpu_winograd_filter.c.
+ * With several groups of channels the same sums go over the channels of a group: cpu_conv2d_groups.c, cpu_depthwise.c.
  *
  * Every output is summed by one thread in an order that neither the tile nor the number of threads changes.
  *
@@ -18,20 +19,21 @@
 
 #include <stdlib.h>
 
+#include "backend/cpu/conv/cpu_conv2d_groups.h"
+#include "backend/cpu/conv/cpu_depthwise.h"
 #include "backend/cpu/conv/cpu_linear_pixels.h"
 #include "backend/cpu/conv/cpu_winograd.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_primitive.h"
 #include "util/memory.h"
 
-static void *prepare_conv2d(const struct prepared *prepared, const struct op_call *call)
+/* --- plans --- */
+
+struct conv2d_plan *CPU_EXPORT(cpu_conv2d_dense_plan)(struct backend *backend, struct window window, struct shape input,
+                                                      int64_t output_channels)
 {
-    struct backend *backend = prepared->backend;
-    struct window window = call->op->conv2d;
-    struct shape input = call->tensor[CONV2D_X].shape;
-    int64_t output_channels = call->tensor[CONV2D_WEIGHT].shape.n;
     struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
-    *plan = (struct conv2d_plan){.window = window, .input = input, .output_channels = output_channels};
+    *plan = (struct conv2d_plan){.window = window, .input = input, .output_channels = output_channels, .groups = 1};
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
         CPU_EXPORT(cpu_conv2d_bf16_plan)(backend, plan);
@@ -45,9 +47,32 @@ static void *prepare_conv2d(const struct prepared *prepared, const struct op_cal
     return plan;
 }
 
+static struct conv2d_plan *grouped_plan(struct backend *backend, struct conv2d_params params, struct shape input,
+                                        int64_t output_channels)
+{
+    struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
+    *plan = (struct conv2d_plan){
+        .window = params.window, .input = input, .output_channels = output_channels, .groups = params.groups};
+    if (cpu_depthwise_takes(plan))
+        CPU_EXPORT(cpu_depthwise_plan)(backend, plan);
+    else
+        CPU_EXPORT(cpu_conv2d_groups_plan)(backend, plan);
+    return plan;
+}
+
+static void *prepare_conv2d(const struct prepared *prepared, const struct op_call *call)
+{
+    struct conv2d_params params = call->op->conv2d;
+    struct shape input = call->tensor[CONV2D_X].shape;
+    int64_t output_channels = call->tensor[CONV2D_WEIGHT].shape.n;
+    if (params.groups > 1) return grouped_plan(prepared->backend, params, input, output_channels);
+    return CPU_EXPORT(cpu_conv2d_dense_plan)(prepared->backend, params.window, input, output_channels);
+}
+
 void CPU_EXPORT(cpu_conv2d_plan_free)(struct backend *backend, struct conv2d_plan *plan)
 {
     if (!plan) return;
+    CPU_EXPORT(cpu_conv2d_groups_plan_free)(backend, plan->ranges);
     backend->table->free(backend, plan->transposed);
     backend->table->free(backend, plan->parts);
     backend->table->free(backend, plan->bias_parts);
@@ -70,18 +95,25 @@ static void *prepare_conv2d_backward(const struct prepared *prepared, const stru
 static void check_shapes(const struct conv2d_plan *plan, struct shape x, struct shape weight, struct shape y)
 {
     CHECK(x.n <= plan->input.n && x.c == plan->input.c && x.h == plan->input.h && x.w == plan->input.w);
-    CHECK(weight.n == plan->output_channels && weight.c == x.c);
+    CHECK(weight.n == plan->output_channels && weight.c * plan->groups == x.c);
     CHECK(weight.h == plan->window.kernel && weight.w == plan->window.kernel);
     CHECK(y.n == x.n && y.c == weight.n);
     CHECK(y.h == window_output_size(x.h, plan->window) && y.w == window_output_size(x.w, plan->window));
 }
 
-static void run_conv2d(struct backend *backend, const struct op_call *call)
+/* --- one group --- */
+
+/* NULL where the tensor is left out. */
+static const struct tensor *optional(const struct tensor *tensor)
 {
-    const struct conv2d_plan *plan = call->plan;
-    const struct tensor *x = &call->tensor[CONV2D_X], *weight = &call->tensor[CONV2D_WEIGHT];
-    const struct tensor *bias = cpu_operand(call, CONV2D_BIAS), *y = &call->tensor[CONV2D_Y];
-    check_shapes(plan, x->shape, weight->shape, y->shape);
+    return tensor->data ? tensor : NULL;
+}
+
+void CPU_EXPORT(cpu_conv2d_dense)(struct backend *backend, const struct conv2d_plan *plan,
+                                  const struct conv2d_operands *operands)
+{
+    const struct tensor *x = &operands->x, *weight = &operands->weight, *y = &operands->y;
+    const struct tensor *bias = optional(&operands->bias);
     struct conv2d_sum sum = {.window = plan->window, .source = *x, .destination = *y, .filter = weight->data};
     if (bias) sum.bias = bias->data;
     if (x->kind == TENSOR_PIXELS) {
@@ -101,12 +133,10 @@ static void run_conv2d(struct backend *backend, const struct op_call *call)
 }
 
 /* dx and dbias, where they are wanted and dweight is not. */
-static void run_without_dweight(struct backend *backend, const struct conv2d_plan *plan, const struct op_call *call,
-                                const struct conv2d_sum *sum)
+static void run_without_dweight(struct backend *backend, const struct conv2d_plan *plan,
+                                const struct conv2d_operands *operands, const struct conv2d_sum *sum)
 {
-    const struct tensor *x = &call->tensor[CONV2D_BACKWARD_X], *weight = &call->tensor[CONV2D_BACKWARD_WEIGHT];
-    const struct tensor *dy = &call->tensor[CONV2D_BACKWARD_DY], *dx = cpu_operand(call, CONV2D_BACKWARD_DX);
-    const struct tensor *dbias = cpu_operand(call, CONV2D_BACKWARD_DBIAS);
+    const struct tensor *dy = &operands->y, *dx = optional(&operands->dx), *dbias = optional(&operands->dbias);
     if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
     if (!dx) return;
 #if defined(CPU_SCALAR_f32)
@@ -115,25 +145,23 @@ static void run_without_dweight(struct backend *backend, const struct conv2d_pla
         return;
     }
 #endif
-    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c))
-        CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
+    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, operands->x.shape, dy->shape.c))
+        CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, &operands->weight, dx);
     else
         CPU_EXPORT(cpu_conv2d_sum)(backend, plan, sum);
 }
 
 /* dx comes first, because the code that computes dweight takes the update (or NULL) of the weight along. */
-static void run_backward(struct backend *backend, const struct op_call *call, const struct cpu_update *update)
+void CPU_EXPORT(cpu_conv2d_dense_backward)(struct backend *backend, const struct conv2d_plan *plan,
+                                           const struct conv2d_operands *operands, const struct cpu_update *update)
 {
-    const struct conv2d_plan *plan = call->plan;
-    const struct tensor *x = &call->tensor[CONV2D_BACKWARD_X], *weight = &call->tensor[CONV2D_BACKWARD_WEIGHT];
-    const struct tensor *dy = &call->tensor[CONV2D_BACKWARD_DY], *dx = cpu_operand(call, CONV2D_BACKWARD_DX);
-    const struct tensor *dweight = cpu_operand(call, CONV2D_BACKWARD_DWEIGHT);
-    const struct tensor *dbias = cpu_operand(call, CONV2D_BACKWARD_DBIAS);
-    check_shapes(plan, x->shape, weight->shape, dy->shape);
+    const struct tensor *x = &operands->x, *weight = &operands->weight, *dy = &operands->y;
+    const struct tensor *dx = optional(&operands->dx), *dweight = optional(&operands->dweight);
+    const struct tensor *dbias = optional(&operands->dbias);
     struct conv2d_sum sum = {.window = plan->window, .transposed = true, .source = *dy, .filter = weight->data};
     sum.destination = dx ? *dx : (struct tensor){.shape = x->shape, .kind = x->kind};
     if (!dweight) {
-        run_without_dweight(backend, plan, call, &sum);
+        run_without_dweight(backend, plan, operands, &sum);
         return;
     }
     if (x->kind == TENSOR_PIXELS) {
@@ -156,6 +184,60 @@ static void run_backward(struct backend *backend, const struct op_call *call, co
     }
     if (dx) CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
     CPU_EXPORT(cpu_conv2d_filter)(backend, plan, x, dy, dweight, dbias, update);
+}
+
+/* --- operations --- */
+
+static void run_conv2d(struct backend *backend, const struct op_call *call)
+{
+    const struct conv2d_plan *plan = call->plan;
+    struct conv2d_operands operands = {.x = call->tensor[CONV2D_X],
+                                       .weight = call->tensor[CONV2D_WEIGHT],
+                                       .bias = call->tensor[CONV2D_BIAS],
+                                       .y = call->tensor[CONV2D_Y]};
+    struct conv2d_sum sum = {
+        .window = plan->window, .source = operands.x, .destination = operands.y, .filter = operands.weight.data};
+    check_shapes(plan, operands.x.shape, operands.weight.shape, operands.y.shape);
+    if (cpu_depthwise_takes(plan)) {
+        sum.bias = operands.bias.data;
+        CPU_EXPORT(cpu_depthwise_sum)(backend, &sum);
+    } else if (plan->ranges) {
+        CPU_EXPORT(cpu_conv2d_groups)(backend, plan, &operands);
+    } else {
+        CPU_EXPORT(cpu_conv2d_dense)(backend, plan, &operands);
+    }
+}
+
+static void run_depthwise_backward(struct backend *backend, const struct conv2d_plan *plan,
+                                   const struct conv2d_operands *operands, const struct cpu_update *update)
+{
+    struct conv2d_sum dx = {.window = plan->window,
+                            .transposed = true,
+                            .source = operands->y,
+                            .destination = operands->dx,
+                            .filter = operands->weight.data};
+    if (dx.destination.data) CPU_EXPORT(cpu_depthwise_sum)(backend, &dx);
+    if (operands->dbias.data) CPU_EXPORT(cpu_channel_sum)(backend, 1, &operands->y, &operands->dbias);
+    if (operands->dweight.data)
+        CPU_EXPORT(cpu_depthwise_filter)(backend, plan, &operands->x, &operands->y, &operands->dweight, update);
+}
+
+static void run_backward(struct backend *backend, const struct op_call *call, const struct cpu_update *update)
+{
+    const struct conv2d_plan *plan = call->plan;
+    struct conv2d_operands operands = {.x = call->tensor[CONV2D_BACKWARD_X],
+                                       .weight = call->tensor[CONV2D_BACKWARD_WEIGHT],
+                                       .y = call->tensor[CONV2D_BACKWARD_DY],
+                                       .dx = call->tensor[CONV2D_BACKWARD_DX],
+                                       .dweight = call->tensor[CONV2D_BACKWARD_DWEIGHT],
+                                       .dbias = call->tensor[CONV2D_BACKWARD_DBIAS]};
+    check_shapes(plan, operands.x.shape, operands.weight.shape, operands.y.shape);
+    if (cpu_depthwise_takes(plan))
+        run_depthwise_backward(backend, plan, &operands, update);
+    else if (plan->ranges)
+        CPU_EXPORT(cpu_conv2d_groups_backward)(backend, plan, &operands, update);
+    else
+        CPU_EXPORT(cpu_conv2d_dense_backward)(backend, plan, &operands, update);
 }
 
 static void run_conv2d_backward(struct backend *backend, const struct op_call *call)

@@ -1,5 +1,6 @@
 /* The declarations that the files of the convolution share: cpu_conv2d.c has the operations, cpu_conv2d_sum.c y and dx,
- * cpu_conv2d_filter.c dw and db, cpu_conv2d_bf16.c the sums with bf16 operands. */
+ * cpu_conv2d_filter.c dw and db, cpu_conv2d_bf16.c the sums with bf16 operands, cpu_conv2d_groups.c and cpu_depthwise.c
+ * convolutions of several groups. */
 #ifndef CPU_CONV2D_H
 #define CPU_CONV2D_H
 
@@ -8,12 +9,15 @@
 
 enum { CPU_FILTER_BLOCK = CPU_BLOCK * CPU_BLOCK };
 
+struct conv2d_ranges;
+
 struct conv2d_plan {
     struct window window;
     struct shape input;
-    int64_t output_channels;
-    real *transposed;     /* [threads] a chunk of the filter, transposed for dx */
-    size_t scratch_count; /* scalars of such a chunk */
+    int64_t output_channels, groups;
+    struct conv2d_ranges *ranges; /* of several groups that are not depthwise; else NULL */
+    real *transposed;             /* [threads] a chunk of the filter, transposed for dx */
+    size_t scratch_count;         /* scalars of such a chunk */
     struct {
         uint32_t *filters;           /* [threads] a chunk of the filter, packed */
         struct cpu_bf16_step *steps; /* [threads] the steps of a pixel, or of a chunk of pixels */
@@ -29,6 +33,20 @@ struct conv2d_sum {
     const real *filter; /* [O/16][I/16][K][K][16 i][16 o] */
     const real *bias;   /* (destination channels) or NULL */
 };
+
+/* The tensors of CONV2D, or of CONV2D_BACKWARD, where dy is y. `data` is NULL where an optional one is left out; it is in
+ * dx of CONV2D and so on. */
+struct conv2d_operands {
+    struct tensor x, weight, bias, y, dx, dweight, dbias;
+};
+
+/* The plan and the passes of a convolution with one group. The update (or NULL) by dweight is taken with it. */
+struct conv2d_plan *CPU_EXPORT(cpu_conv2d_dense_plan)(struct backend *backend, struct window window, struct shape input,
+                                                      int64_t output_channels);
+void CPU_EXPORT(cpu_conv2d_dense)(struct backend *backend, const struct conv2d_plan *plan,
+                                  const struct conv2d_operands *operands);
+void CPU_EXPORT(cpu_conv2d_dense_backward)(struct backend *backend, const struct conv2d_plan *plan,
+                                           const struct conv2d_operands *operands, const struct cpu_update *update);
 
 void CPU_EXPORT(cpu_conv2d_plan_free)(struct backend *backend, struct conv2d_plan *plan); /* NULL is allowed */
 

@@ -13,7 +13,7 @@ static bool takes_pixels(const struct program *program, const struct op *op, int
         op->kind == OP_CONV2D_BACKWARD && op->tensor[CONV2D_BACKWARD_X] == x && op->tensor[CONV2D_BACKWARD_DX] < 0;
     if (!forward && !backward) return false;
     struct shape filter = program_shape(program, op, forward ? CONV2D_WEIGHT : CONV2D_BACKWARD_WEIGHT);
-    return filter.h == 1 && filter.w == 1 && filter.n >= FEWEST_OUTPUTS;
+    return op->conv2d.groups == 1 && filter.h == 1 && filter.w == 1 && filter.n >= FEWEST_OUTPUTS;
 }
 
 /* Makes x, the batch of a GATHER, a batch of pixels where all of its readers take that. */
