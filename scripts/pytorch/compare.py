@@ -1,6 +1,7 @@
 """Trainer against PyTorch on the same networks: alternating, in one run, and the table of it. See scripts/compare-pytorch."""
 
 import argparse
+import os
 import platform
 import re
 import statistics
@@ -15,6 +16,7 @@ from experiment import Experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ("convnet", "mlp_numpy", "mlp_best")
+SYNTHETIC_BATCHES = 4
 SETTLE_SECONDS = 0.2  # threads that wait for work spin for a while before they sleep
 
 
@@ -36,6 +38,8 @@ class Comparison:
     def rows(self):
         for phase in ("training", "evaluation"):
             ours, theirs = self.ours[phase], self.theirs[phase]
+            if not ours:
+                continue
             ratio = statistics.median(ours) / statistics.median(theirs)
             batches = " / ".join(str(size) for size in self.batches[phase])
             yield [self.config, self.precision, phase, batches, rate(ours), rate(theirs), f"{ratio:.2f}",
@@ -71,6 +75,34 @@ def run_trainer(arguments, config, precision, steps):
         return Experiment(out.read_text())
 
 
+def user_seconds(arguments, config, precision, experiment, steps):
+    """The processor time of the trainer's own code in a training of `steps` steps on images of the experiment's shape."""
+    size, channels, classes = (experiment.text("bench", key) for key in ("height", "channels", "classes"))
+    settings = [f"train.max_steps={steps}", "train.eval_freq=1000000", "train.eval_train=1", "schedule.name=constant",
+                "data.dataset=synthetic", "data.synthetic_test=1", f"data.synthetic_size={size}",
+                f"data.synthetic_train={SYNTHETIC_BATCHES * experiment.count('bench', 'train_batch')}",
+                f"data.synthetic_channels={channels}", f"data.synthetic_classes={classes}",
+                "backend.device=cpu", "backend.threads=1", f"backend.precision={precision}"]  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        command = [arguments.trainer, "train", config_path(config), "--out", Path(folder, "run")]
+        for override in [*settings, *arguments.set]:
+            command += ["--set", override]
+        with open(Path(folder, "errors"), "w+") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            errors.seek(0)
+            if process.returncode != 0:
+                raise RuntimeError(errors.read().strip())
+    return usage.ru_utime
+
+
+def processor_seconds(arguments, config, precision, experiment):
+    """Of a step: what more steps take beyond one, which takes the start along."""
+    one, more = (user_seconds(arguments, config, precision, experiment, steps) for steps in (1, 1 + arguments.steps))
+    return (more - one) / arguments.steps
+
+
 def config_path(config):
     return config if config.endswith(".ini") else ROOT / "configs" / f"{config}.ini"
 
@@ -85,12 +117,17 @@ def compare(arguments, config, precision, modes, best_session):
     comparison = Comparison(Path(config).stem, precision, batches, setups)
     for number in range(arguments.rounds):
         time.sleep(SETTLE_SECONDS)
-        comparison.add_ours(run_trainer(arguments, config, precision, arguments.steps))
+        if arguments.processor_time:
+            seconds = processor_seconds(arguments, config, precision, experiment)
+            comparison.ours["training"].append(batches["training"][0] / seconds)
+        else:
+            comparison.add_ours(run_trainer(arguments, config, precision, arguments.steps))
         comparison.theirs["training"].append(batches["training"][1] / trainer.train_seconds(arguments.steps))
-        comparison.theirs["evaluation"].append(evaluator.evaluate_images_per_second(size))
+        if not arguments.processor_time:
+            comparison.theirs["evaluation"].append(evaluator.evaluate_images_per_second(size))
         print(f"{comparison.config}, {precision}, round {number + 1} of {arguments.rounds}:", *(
             f"{phase} {comparison.ours[phase][-1]:,.0f} and {comparison.theirs[phase][-1]:,.0f} images/s"
-            for phase in ("training", "evaluation")), file=sys.stderr)  # fmt: skip
+            for phase in ("training", "evaluation") if comparison.ours[phase]), file=sys.stderr)  # fmt: skip
     return comparison
 
 
@@ -126,7 +163,7 @@ def report(arguments, comparisons, backend, pytorch):
     return (
         f"{processor_name()}, {arguments.threads} threads. trainer: {backend}. PyTorch {pytorch}.\n"
         f"Medians of {arguments.rounds} rounds that alternate between the two, {arguments.steps} training steps each; "
-        "in brackets the lowest and the highest.\n\n" + markdown_table(HEADER, rows)
+        f"in brackets the lowest and the highest.{' Seconds are processor time.' if arguments.processor_time else ''}\n\n" + markdown_table(HEADER, rows)
     )
 
 
@@ -141,6 +178,8 @@ def parse_arguments(words):
                         help="fp32, bf16 (autocast in PyTorch), or tf32 (CUDA); may be repeated; default: fp32")  # fmt: skip
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: cpu")
     parser.add_argument("--compile", action="store_true", help="also try torch.compile; on CUDA with CUDA graphs, and a CUDA graph of the whole eager step")
+    parser.add_argument("--processor-time", action="store_true",
+                        help="compare the processor time of one thread in training, on a CPU that other work keeps busy")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="set a key of the configs, for both; may be repeated")  # fmt: skip
     parser.add_argument("--out", help="also write the table to this file")
@@ -149,6 +188,10 @@ def parse_arguments(words):
     arguments.precision = arguments.precision or ["fp32"]
     if arguments.rounds < 1 or arguments.steps < 1:
         parser.error("--rounds and --steps: expected 1 or more")
+    if arguments.processor_time and (arguments.device != "cpu" or arguments.threads > 1):
+        parser.error("--processor-time: expected one thread of a CPU")
+    if arguments.processor_time:
+        arguments.threads = 1
     return arguments
 
 
@@ -156,7 +199,11 @@ def main():
     arguments = parse_arguments(sys.argv[1:])
     import torch  # not needed for --help, which answers at once
 
+    import session
     from session import COMPILED, EAGER, GRAPH, best_session
+
+    if arguments.processor_time:
+        session.clock = time.process_time
 
     if arguments.threads > 0:
         torch.set_num_threads(arguments.threads)

@@ -155,6 +155,32 @@ class TakingTurns(unittest.TestCase):
         self.assertIn("| convnet | fp32 | evaluation | 32 / 64 | 3 (3 - 3) | 6 (6 - 6) | 0.50 | some setup |\n", text)
 
 
+class ProcessorTime(unittest.TestCase):
+    def arguments(self, *words):
+        return compare.parse_arguments(["--processor-time", "--trainer", TRAINER, "--rounds", "2", *words])
+
+    def test_of_a_step(self):
+        experiment = bench("resnet20", "train.batch_size=16")
+        settings = ["--steps", "3", "--set", "train.batch_size=16", "--set", "model.features=32, (32, 32)+, G"]
+        seconds = compare.processor_seconds(self.arguments(*settings), "resnet20", "fp32", experiment)
+        self.assertGreater(seconds, 1e-4)
+        with self.assertRaisesRegex(RuntimeError, "train.batch_size: expected"):
+            arguments = self.arguments("--set", "train.batch_size=0")
+            compare.processor_seconds(arguments, "resnet20", "fp32", experiment)
+
+    def test_training_alone(self):
+        arguments, calls = self.arguments("--steps", "7"), []
+        stand_in, experiment = StandIn(calls), Experiment("[bench]\ntrain_batch = 8\nevaluate_batch = 32\n")
+        with mock.patch.object(compare, "run_trainer", lambda *_: experiment), mock.patch("sys.stderr"), \
+             mock.patch.object(compare, "user_seconds", lambda *words: words[-1] * 0.5 + 3):
+            found = compare.compare(arguments, "convnet", "fp32", ("eager",), lambda *_: (stand_in, stand_in, 64))
+        text = compare.report(arguments, [found], "cpu, 1 thread", "9.9")
+        self.assertEqual(calls, ["theirs 7"] * 2)
+        self.assertIn("Seconds are processor time.", text)
+        self.assertIn("| convnet | fp32 | training | 8 / 8 | 16 (16 - 16) | 4 (4 - 4) | 4.00 | some setup |\n", text)
+        self.assertNotIn("evaluation", text)
+
+
 class TheCommandLine(unittest.TestCase):
     def test_errors_of_the_trainer_are_passed_on(self):
         arguments = compare.parse_arguments(["--trainer", TRAINER, "--set", "train.batch_size=0"])
