@@ -1,5 +1,6 @@
 /* Activations, element by element (definitions: struct activation_params in backend.h). With a the slope:
  *   relu        dx = x > 0 ? dy : 0
+ *   relu6       dx = 0 < x < 6 ? dy : 0
  *   leaky_relu  dx = x > 0 ? dy : a dy
  *   elu         dx = x > 0 ? dy : a exp(x) dy
  *   gelu        dx = (Phi(x) + x phi(x)) dy, with the normal distribution Phi and its density phi
@@ -65,6 +66,9 @@ static cudaError_t run(cudaStream_t stream, struct activation_params params, int
     switch (params.kind) {
     case ACTIVATION_RELU:
         start<T, ACTIVATION_RELU>(stream, slope, count, x, dy, out);
+        break;
+    case ACTIVATION_RELU6:
+        start<T, ACTIVATION_RELU6>(stream, slope, count, x, dy, out);
         break;
     case ACTIVATION_LEAKY_RELU:
         start<T, ACTIVATION_LEAKY_RELU>(stream, slope, count, x, dy, out);

@@ -29,6 +29,7 @@ __device__ inline float sigmoid(float x)
 __device__ inline float activate(enum activation kind, float x, float slope)
 {
     if (kind == ACTIVATION_RELU) return x <= 0 ? 0 : x; /* NaN stays NaN */
+    if (kind == ACTIVATION_RELU6) return x <= 0 ? 0 : x >= 6 ? 6 : x;
     if (kind == ACTIVATION_LEAKY_RELU) return x > 0 ? x : slope * x;
     if (kind == ACTIVATION_GELU) return x * normal(x).distribution;
     if (kind == ACTIVATION_SILU) return x * sigmoid(x);
@@ -45,6 +46,7 @@ __device__ inline float activate_backward(enum activation kind, float x, float d
         float s = sigmoid(x);
         return s * (1 + x * (1 - s)) * dy;
     }
+    if (kind == ACTIVATION_RELU6) return x > 0 && x < 6 ? dy : 0;
     if (x > 0) return dy;
     if (kind == ACTIVATION_RELU) return 0;
     return kind == ACTIVATION_LEAKY_RELU ? slope * dy : slope * expf(x) * dy;

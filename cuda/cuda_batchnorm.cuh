@@ -36,9 +36,9 @@ __device__ inline void keep_gradients(const task_t &task, int64_t c, float dgamm
 
 /* --- the operations that are fused with it --- */
 
-/* A kernel knows them when it is compiled, so that it has the code of few activations: FUSED_LEFT is leaky_relu or elu,
- * FUSED_SMOOTH gelu or silu. FUSED_ANY is none or any. FUSED_AROUND has no activation, but leaves a ReLU before and a
- * dropout behind to the task. FUSED_SUM is the sum with an addend, then relu. */
+/* A kernel knows them when it is compiled, so that it has the code of few activations: FUSED_LEFT is leaky_relu, elu or
+ * relu6, FUSED_SMOOTH gelu or silu. FUSED_ANY is none or any. FUSED_AROUND has no activation, but leaves a ReLU before and
+ * a dropout behind to the task. FUSED_SUM is the sum with an addend, then relu. */
 enum fused { FUSED_NONE, FUSED_RELU, FUSED_LEFT, FUSED_SMOOTH, FUSED_ANY, FUSED_AROUND, FUSED_SUM };
 template <enum fused ACTIVATION_, bool POOLED_> struct fusion {
     static constexpr enum fused ACTIVATION = ACTIVATION_;
@@ -56,7 +56,9 @@ template <typename F, typename Apply> __device__ inline float with_activation(co
     if constexpr (F::ACTIVATION == FUSED_RELU || F::ACTIVATION == FUSED_SUM)
         return apply(ACTIVATION_RELU);
     else if constexpr (F::ACTIVATION == FUSED_LEFT)
-        return task.activation == ACTIVATION_ELU ? apply(ACTIVATION_ELU) : apply(ACTIVATION_LEAKY_RELU);
+        return task.activation == ACTIVATION_ELU     ? apply(ACTIVATION_ELU)
+               : task.activation == ACTIVATION_RELU6 ? apply(ACTIVATION_RELU6)
+                                                     : apply(ACTIVATION_LEAKY_RELU);
     else if constexpr (F::ACTIVATION == FUSED_SMOOTH)
         return task.activation == ACTIVATION_GELU ? apply(ACTIVATION_GELU) : apply(ACTIVATION_SILU);
     else

@@ -120,6 +120,7 @@ static const struct op_case cases[] = {
     FUSED(7, 5, 4, 4, SILU, 0, 0),
     FUSED(33, 16, 1, 1, GELU, 0, 1),
     FUSED(2, 17, 3, 3, SILU, 0, 1),
+    FUSED(7, 33, 3, 5, RELU6, 0, 1),
 
     /* n, c, h, w, activation, slope, addend, pool, kernel, stride, padding */
     FUSED_POOL(1, 1, 1, 1, RELU, 0, 0, MAX, 3, 2, 1),
@@ -129,6 +130,8 @@ static const struct op_case cases[] = {
     FUSED_POOL(2, 17, 7, 5, ELU, 1, 1, AVERAGE, 2, 2, 0),
     FUSED_POOL(3, 17, 6, 4, GELU, 0, 0, MAX, 2, 2, 0),
     FUSED_POOL(2, 37, 5, 5, SILU, 0, 0, AVERAGE, 3, 1, 1),
+    FUSED_POOL(3, 17, 5, 6, RELU6, 0, 0, AVERAGE, 2, 2, 0),
+    FUSED_POOL(2, 18, 7, 7, RELU6, 0, 0, MAX, 3, 2, 1),
     FUSED_POOL(5, 3, 6, 6, NONE, 0, 1, MAX, 2, 2, 0),
     FUSED_POOL(5, 3, 6, 6, NONE, 0, 0, AVERAGE, 3, 1, 1),
 
@@ -150,6 +153,8 @@ static const struct op_case cases[] = {
     GELU(5, 1, 1, 1),
     SILU(33, 64, 2, 5),
     SILU(5, 1, 1, 1),
+    RELU6(33, 64, 2, 5),
+    RELU6(5, 1, 1, 1),
 
     /* n, c, h, w, rate, seed, stream, step */
     DROPOUT(1, 1, 1, 1, 0.5, 42, 0x20000, 0),

@@ -89,24 +89,28 @@ static void activation_by_hand(struct backend *backend, const struct variant *va
 {
     static const struct {
         struct activation_params params;
-        double dx_at_zero;
-    } kinds[] = {{{ACTIVATION_RELU, 0}, 0}, {{ACTIVATION_LEAKY_RELU, 0.25}, 0.25}, {{ACTIVATION_ELU, 0.5}, 0.5}};
-    for (int i = 0; i < 3; i++) {
-        const struct shape shape = {1, 4, 1, 1};
-        struct tensor x = support_tensor(backend, TENSOR_ACTIVATION, shape, (double[]){-0.0, 0, 3, NAN});
-        struct tensor dy = support_tensor(backend, TENSOR_ACTIVATION, shape, (double[]){1, 1, 1, NAN});
+        double dx_at_zero, y_at_eight, dx_at_six;
+    } kinds[] = {{{ACTIVATION_RELU, 0}, 0, 8, 1},
+                 {{ACTIVATION_RELU6, 0}, 0, 6, 0},
+                 {{ACTIVATION_LEAKY_RELU, 0.25}, 0.25, 8, 1},
+                 {{ACTIVATION_ELU, 0.5}, 0.5, 8, 1}};
+    for (int i = 0; i < 4; i++) {
+        const struct shape shape = {1, 6, 1, 1};
+        double last = kinds[i].y_at_eight, slope = kinds[i].dx_at_six;
+        struct tensor x = support_tensor(backend, TENSOR_ACTIVATION, shape, (double[]){-0.0, 0, 3, NAN, 6, 8});
+        struct tensor dy = support_tensor(backend, TENSOR_ACTIVATION, shape, (double[]){1, 1, 1, NAN, 1, 1});
         struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
         struct tensor dx = tensor_alloc(backend, TENSOR_ACTIVATION, shape);
         double at_zero = kinds[i].dx_at_zero;
         struct op op = op_make(OP_ACTIVATION), backward = op_make(OP_ACTIVATION_BACKWARD);
         op.activation = backward.activation = kinds[i].params;
         backend_run_op(backend, op, still, OPERANDS([ACTIVATION_X] = &x, [ACTIVATION_Y] = &y));
-        expect_values(backend, variant, &y, (double[]){0, 0, 3, NAN}, "activation, y");
-        backend->table->tensor_write(backend, &x, (double[]){-0.0, 0, 3, 1});
+        expect_values(backend, variant, &y, (double[]){0, 0, 3, NAN, 6, last}, "activation, y");
+        backend->table->tensor_write(backend, &x, (double[]){-0.0, 0, 3, 1, 6, 8});
         backend_run_op(
             backend, backward, still,
             OPERANDS([ACTIVATION_BACKWARD_X] = &x, [ACTIVATION_BACKWARD_DY] = &dy, [ACTIVATION_BACKWARD_DX] = &dx));
-        expect_values(backend, variant, &dx, (double[]){at_zero, at_zero, 1, NAN}, "activation, dx");
+        expect_values(backend, variant, &dx, (double[]){at_zero, at_zero, 1, NAN, slope, slope}, "activation, dx");
         tensor_free(backend, &x), tensor_free(backend, &dy), tensor_free(backend, &y), tensor_free(backend, &dx);
     }
 }

@@ -98,6 +98,7 @@ struct batchnorm_params {
 
 #define ACTIVATION_CHOICES(X)                                                                                          \
     X(ACTIVATION_RELU, "relu")                                                                                         \
+    X(ACTIVATION_RELU6, "relu6")                                                                                       \
     X(ACTIVATION_LEAKY_RELU, "leaky_relu")                                                                             \
     X(ACTIVATION_ELU, "elu")                                                                                           \
     X(ACTIVATION_GELU, "gelu")                                                                                         \
@@ -105,9 +106,10 @@ struct batchnorm_params {
 /* ACTIVATION_NONE is no choice of a config: a normalization without an activation in the same operation. */
 enum activation { ACTIVATION_CHOICES(CHOICE_ENUMERATOR) ACTIVATION_NONE };
 
-/* none: x. relu: max(0,x). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1). gelu: x*Phi(x), with Phi
- * the distribution function of the normal distribution (Hendrycks and Gimpel 2016). silu: x*sigmoid(x). At x = 0 the
- * gradient of the first three is that of the left side (0 for relu), as in PyTorch. NaN stays NaN. */
+/* none: x. relu: max(0,x). relu6: min(max(0,x),6). leaky_relu: x > 0 ? x : slope*x. elu: x > 0 ? x : slope*(exp(x)-1).
+ * gelu: x*Phi(x), with Phi the distribution function of the normal distribution (Hendrycks and Gimpel 2016). silu:
+ * x*sigmoid(x). At x = 0 the gradient of the first four is that of the left side (0 for relu and relu6), and at 6 that of
+ * relu6 is 0, as in PyTorch. NaN stays NaN. */
 struct activation_params {
     enum activation kind;
     double slope;

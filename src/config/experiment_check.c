@@ -121,6 +121,7 @@ static double usual_slope(enum activation activation)
 {
     switch (activation) {
     case ACTIVATION_RELU:
+    case ACTIVATION_RELU6:
     case ACTIVATION_GELU:
     case ACTIVATION_SILU:
         return 0;

@@ -270,6 +270,15 @@ static void add_gelu(struct graph *graph)
     free(root), free(one), free(half), free(scaled), free(erf), free(sum), free(halved);
 }
 
+/* y = min(max(0, x), 6) */
+static void add_relu6(struct graph *graph)
+{
+    char *six = add_number(graph, "six", 6),
+         *positive = add_part(graph, "Relu", graph->inputs[0].name, NULL, "positive");
+    add_last(graph, "Min", positive, six);
+    free(six), free(positive);
+}
+
 static void add_silu(struct graph *graph)
 {
     const char *x = graph->inputs[0].name;
@@ -283,6 +292,9 @@ static void add_activation(struct graph *graph, const struct export_model *model
     switch (activation.kind) {
     case ACTIVATION_RELU:
         add_plain(graph, model, "Relu");
+        return;
+    case ACTIVATION_RELU6:
+        add_relu6(graph);
         return;
     case ACTIVATION_LEAKY_RELU:
         add_real(add_plain(graph, model, "LeakyRelu"), "alpha", activation.slope);

@@ -47,6 +47,9 @@ static void add_activation(struct title *title, struct activation_params params)
     case ACTIVATION_RELU:
         add(title, "relu");
         return;
+    case ACTIVATION_RELU6:
+        add(title, "relu6");
+        return;
     case ACTIVATION_LEAKY_RELU:
         add(title, "leaky_relu");
         return;

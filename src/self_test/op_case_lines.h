@@ -27,6 +27,7 @@
 #define BATCHNORM_(text, n, c, h, w, centre, factor, epsilon_, momentum_)                                              \
     CASE(text, OP_NORM, n, c, h, w, centre, factor,                                                                    \
          .norm = {.params = {.batchnorm = {epsilon_, momentum_}, .activation = {ACTIVATION_NONE, 0}}})
+/* A ReLU6 gets inputs beyond 6: those of its own, or gammas up to 6 (op_inputs.c). */
 #define FUSED(...) FUSED_("FUSED(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define FUSED_(text, n, c, h, w, activation_, slope_, addend_)                                                         \
     CASE(text, OP_NORM, n, c, h, w, 0.5, 1,                                                                            \
@@ -43,6 +44,8 @@
 #define FOLD(...) FOLD_("FOLD(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define FOLD_(text, o, i, k, epsilon_, bias_) CASE(text, OP_FOLD, o, i, k, k, 0, 1, .fold = {{epsilon_, 0}, bias_})
 #define RELU(...) ACTIVATION_("RELU(" #__VA_ARGS__ ")", ACTIVATION_RELU, __VA_ARGS__, 0)
+#define RELU6(...) RELU6_("RELU6(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define RELU6_(text, n, c, h, w) CASE(text, OP_ACTIVATION, n, c, h, w, 3, 3, .activation = {ACTIVATION_RELU6, 0})
 #define LEAKY_RELU(...) ACTIVATION_("LEAKY_RELU(" #__VA_ARGS__ ")", ACTIVATION_LEAKY_RELU, __VA_ARGS__)
 #define ELU(...) ACTIVATION_("ELU(" #__VA_ARGS__ ")", ACTIVATION_ELU, __VA_ARGS__)
 #define GELU(...) ACTIVATION_("GELU(" #__VA_ARGS__ ")", ACTIVATION_GELU, __VA_ARGS__, 0)

@@ -75,6 +75,8 @@ static void add_norm_inputs(const struct op_case *op_case, struct op_arrays *inp
 {
     const struct batchnorm_fused_params *params = &op_case->norm.params;
     add_batchnorm_inputs(op_case, inputs, op_case->x.c);
+    double *gamma = inputs->array[inputs->count - 4].values;
+    for (int64_t c = 0; c < op_case->x.c && params->activation.kind == ACTIVATION_RELU6; c++) gamma[c] *= 3;
     add_input(inputs, op_case, "dy", TENSOR_ACTIVATION,
               params->pooled ? pooled_shape(op_case->x, params->pool.window) : op_case->x);
     if (op_case->norm.addend) add_input(inputs, op_case, "addend", TENSOR_ACTIVATION, op_case->x);
@@ -215,7 +217,9 @@ void op_case_avoid_kinks(const struct op_case *op_case, struct op_arrays *inputs
     double *x = inputs->array[0].values;
     int64_t count = shape_count(inputs->array[0].shape);
     bool root = op_case->kind == OP_ELEMENTWISE && op_case->elementwise.op == ELEMENTWISE_SQRT;
-    if (op_case->kind == OP_ACTIVATION || root) {
+    if (op_case->kind == OP_ACTIVATION && op_case->activation.kind == ACTIVATION_RELU6) {
+        for (int64_t i = 0; i < count; i++) x[i] = x[i] > 0 && x[i] < 6 ? 0.25 + x[i] * 0.9 : x[i] * 1.01 - 0.03;
+    } else if (op_case->kind == OP_ACTIVATION || root) {
         for (int64_t i = 0; i < count; i++) x[i] += x[i] > 0 || root ? 0.125 : -0.125;
     } else if (op_case->kind == OP_POOL || (op_case->kind == OP_NORM && op_case->norm.params.pooled)) {
         int32_t *ranks = memory_alloc((size_t)count, sizeof *ranks);

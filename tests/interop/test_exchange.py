@@ -29,6 +29,7 @@ NETWORKS = {
                     "model.activation=leaky_relu", "model.activation_slope=0.2", "data.normalization=unit"],
     "residual": ["model.features=4, (4, 4)+, (6s2, 6)+ x2, G", "model.conv_bias=auto"],
     "gelu": ["model.activation=gelu", "model.hidden=9"],
+    "relu6": ["model.activation=relu6"],
     "silu, residual": ["model.activation=silu", "model.features=4, (4, 4)+, G"],
     "residual, bottlenecks": ["model.features=M, (3k1, 3s2, 8k1)+ x2, (8)+, M", "model.conv_bias=false", "model.hidden=9",
                               "model.block=activation, batchnorm, dropout", "model.dropout=0.1"],

@@ -197,6 +197,7 @@ def batchnorm(draw, n, c, h, w, offset, scale, epsilon, momentum):
 ACTIVATIONS = {
     "NONE": lambda slope: lambda u: u,
     "RELU": lambda slope: F.relu,
+    "RELU6": lambda slope: F.relu6,
     "LEAKY_RELU": lambda slope: lambda u: F.leaky_relu(u, slope),
     "ELU": lambda slope: lambda u: F.elu(u, slope),
     "GELU": lambda slope: F.gelu,
@@ -210,7 +211,7 @@ STEEPEST = {"GELU": 2, "SILU": 2}
 def fused(draw, n, c, h, w, activation_name, slope, addend, pool_name=None, *window):
     """Batch normalization, addend, activation, pool. Sizes are those of batchnorm above, with du in the place of dy."""
     epsilon, momentum, x = 1e-5, 0.1, 0.5 + draw.units(n, c, h, w)
-    gamma, beta, running_mean = draw.units(c), draw.units(c), draw.units(c)
+    gamma, beta, running_mean = draw.units(c) * (3 if activation_name == "RELU6" else 1), draw.units(c), draw.units(c)
     running_var = draw.units(c).abs() + 0.5
     output = [(size + 2 * window[2] - window[0]) // window[1] + 1 for size in (h, w)] if pool_name else [h, w]
     dy = draw.units(n, c, *output)
@@ -272,8 +273,8 @@ def global_pool(draw, n, c, h, w):
     return {"y": (y, largest(x.abs().mean((2, 3)))), "dx": (dx, 0.0)}
 
 
-def activation(draw, function, slope_size, n, c, h, w):
-    x, dy = draw.units(n, c, h, w), draw.units(n, c, h, w)
+def activation(draw, function, slope_size, n, c, h, w, offset=0, scale=1):
+    x, dy = offset + scale * draw.units(n, c, h, w), draw.units(n, c, h, w)
     y, dx = differentiate(function, [x], dy)
     return {"y": (y, max(largest(y), slope_size)), "dx": (dx, largest(dy) * max(1, slope_size))}
 
@@ -475,6 +476,7 @@ KINDS = {
     "ELU": lambda draw, *a: activation(draw, lambda x: F.elu(x, a[4]), a[4], *a[:4]),
     "GELU": lambda draw, *a: activation(draw, F.gelu, STEEPEST["GELU"], *a),
     "SILU": lambda draw, *a: activation(draw, F.silu, STEEPEST["SILU"], *a),
+    "RELU6": lambda draw, *a: activation(draw, F.relu6, 0, *a, offset=3, scale=3),
     "DROPOUT": dropout,
     "FLATTEN": flatten,
     "SOFTMAX": softmax,

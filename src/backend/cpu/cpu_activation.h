@@ -1,6 +1,7 @@
 /* The activations of one register, and the functions that they are made of (definitions: struct activation_params in
  * backend.h). With a the slope:
  *   relu        dx = x > 0 ? dy : 0
+ *   relu6       dx = 0 < x < 6 ? dy : 0
  *   leaky_relu  dx = x > 0 ? dy : a dy
  *   elu         dx = x > 0 ? dy : a exp(x) dy
  *   gelu        dx = (Phi(x) + x phi(x)) dy, with the normal distribution Phi and its density phi (cpu_normal.h)
@@ -30,6 +31,7 @@ static inline vec cpu_activate(struct activation_params params, vec x)
 {
     real slope = (real)params.slope;
     if (params.kind == ACTIVATION_RELU) return vec_select(x <= 0, (vec){0}, x); /* NaN stays NaN */
+    if (params.kind == ACTIVATION_RELU6) return vec_select(x <= 0, (vec){0}, vec_select(x >= 6, vec_set(6), x));
     if (params.kind == ACTIVATION_LEAKY_RELU) return vec_select(x > 0, x, slope * x);
     if (params.kind == ACTIVATION_GELU) return x * cpu_normal(x).distribution;
     if (params.kind == ACTIVATION_SILU) return x * cpu_sigmoid(x);
@@ -42,6 +44,7 @@ static inline vec cpu_activation_gradient(struct activation_params params, vec x
 {
     real slope = (real)params.slope;
     if (params.kind == ACTIVATION_RELU) return (vec)((vec_int)dy & (x > 0));
+    if (params.kind == ACTIVATION_RELU6) return (vec)((vec_int)dy & (x > 0) & (x < 6));
     if (params.kind == ACTIVATION_LEAKY_RELU) return vec_select(x > 0, dy, slope * dy);
     if (params.kind == ACTIVATION_GELU) {
         struct cpu_normal normal = cpu_normal(x);

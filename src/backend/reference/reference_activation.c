@@ -1,6 +1,7 @@
 /* Activations, element by element: y = f(x), dx = f'(x) dy. With a the slope:
  *
  *   relu        f(x) = x > 0 ? x : 0                  dx = x > 0 ? dy : 0
+ *   relu6       f(x) = min(max(0, x), 6)              dx = 0 < x < 6 ? dy : 0
  *   leaky_relu  f(x) = x > 0 ? x : a x                dx = x > 0 ? dy : a dy
  *   elu         f(x) = x > 0 ? x : a (exp(x) - 1)     dx = x > 0 ? dy : a exp(x) dy
  *   gelu        f(x) = x Phi(x)                       dx = (Phi(x) + x phi(x)) dy
@@ -29,6 +30,7 @@ static double sigmoid(double x)
 double reference_activate(struct activation_params f, double x)
 {
     if (f.kind == ACTIVATION_RELU) return x <= 0 ? 0 : x;
+    if (f.kind == ACTIVATION_RELU6) return x <= 0 ? 0 : x >= 6 ? 6 : x;
     if (f.kind == ACTIVATION_LEAKY_RELU) return x > 0 ? x : f.slope * x;
     if (f.kind == ACTIVATION_ELU) return x > 0 ? x : f.slope * expm1(x);
     if (f.kind == ACTIVATION_GELU) return x * normal_distribution(x);
@@ -39,6 +41,7 @@ double reference_activate(struct activation_params f, double x)
 double reference_activation_slope(struct activation_params f, double x, double dy)
 {
     if (f.kind == ACTIVATION_RELU) return x > 0 ? dy : 0;
+    if (f.kind == ACTIVATION_RELU6) return x > 0 && x < 6 ? dy : 0;
     if (f.kind == ACTIVATION_LEAKY_RELU) return x > 0 ? dy : f.slope * dy;
     if (f.kind == ACTIVATION_ELU) return x > 0 ? dy : f.slope * exp(x) * dy;
     if (f.kind == ACTIVATION_GELU) return (normal_distribution(x) + x * normal_density(x)) * dy;
