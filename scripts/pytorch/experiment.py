@@ -14,6 +14,8 @@ class Layer:
     kernel: int = 1
     stride: int = 1
     padding: int = 0
+    groups: int = 1  # of a convolution
+    rate: float = 0  # of a dropout
     bias: bool = True  # of a convolution
     sources: tuple = ()  # places of the layers that it reads, INPUT for the network's input; (): the layer before it
 
@@ -45,34 +47,43 @@ class Experiment:
         """Those of src/nn/model.c, in order, down to the one that gives the classes."""
         layers, shape = [], tuple(self.count("bench", key) for key in ("channels", "height", "width"))
         if self.text("model", "kind") == "convnet":
-            for entry in split_features(self.text("model", "features")):
-                shape = self.add_feature(layers, entry, shape)
+            entries = split_features(self.text("model", "features"))
+            for entry, following in zip(entries, [*entries[1:], ""]):
+                shape = self.add_feature(layers, entry, following.startswith("("), shape)
         layers.append(Layer("flatten"))
         for units in self.words("model", "hidden"):
             layers += [Layer("linear", int(units)), *self.block()]
+        if self.number("model", "head_dropout") > 0:
+            layers.append(Layer("dropout", rate=self.number("model", "head_dropout")))
         return [*layers, Layer("linear", self.count("bench", "classes"))]
 
     def block(self, activated=True):
         """What follows each convolution and hidden linear layer."""
+        rate = self.number("model", "dropout")
         there = {
             "batchnorm": self.text("model", "batchnorm") != "none",
             "activation": activated,
-            "dropout": self.number("model", "dropout") > 0,
+            "dropout": rate > 0,
         }
-        return [Layer(part) for part in self.words("model", "block") if there[part]]
+        return [Layer(part, rate=rate if part == "dropout" else 0) for part in self.words("model", "block") if there[part]]
 
-    def add_feature(self, layers, entry, shape):
-        """Adds what an entry of model.features stands for, behind a shape (C,H,W). Returns the shape after it."""
+    def add_feature(self, layers, entry, before_block, shape):
+        """Adds what an entry of model.features stands for, behind a shape (C,H,W). Returns the shape after it. Before a
+        residual block of pre-activation a convolution has no block of its own, and behind the last of them comes one."""
+        preactivation = self.text("model", "residual") == "preactivation"
         block = re.fullmatch(r"\((.*)\)\+(?:\s*x\s*(\d+))?", entry)
         if block:
             convolutions = [feature(text.strip()) for text in block[1].split(",")]
             for repeat in range(int(block[2] or 1)):
                 repeated = [replace(conv, stride=1) if repeat else conv for conv in convolutions]
                 shape = self.add_residual_block(layers, repeated, shape)
+            layers += self.block() if preactivation and not before_block else []
             return shape
         layer = feature(entry)
         if layer.kind == "conv2d":
             self.add_convolution(layers, layer, self.block())
+            if preactivation and before_block:
+                del layers[len(layers) - len(self.block()) :]
         else:
             layers.append(layer)
         return shape_after(layer, shape)
@@ -84,19 +95,27 @@ class Experiment:
         layers += [replace(conv, bias=bias), *following]
 
     def add_residual_block(self, layers, convolutions, shape):
-        """Where the block changes the shape, the sum reads the input through a 1x1 convolution."""
+        """Where the block changes the shape, the sum reads the input through a 1x1 convolution, or there is no sum."""
         x = shortcut = len(layers) - 1 if layers else INPUT
-        after, stride = shape, 1
+        after, stride, form = shape, 1, self.text("model", "residual")
+        if form == "preactivation":
+            layers += self.block()
+            x = len(layers) - 1
         for conv in convolutions:
             after, stride = shape_after(conv, after), stride * conv.stride
-        if after != shape:
-            normalized = [Layer("batchnorm")] if self.text("model", "batchnorm") != "none" else []
+        if after != shape and form != "linear":
+            there = self.text("model", "batchnorm") != "none" and form != "preactivation"
+            normalized = [Layer("batchnorm")] if there else []
             self.add_convolution(layers, Layer("conv2d", after[0], 1, stride, sources=(x,)), normalized)
             shortcut = len(layers) - 1
         first, last = convolutions[0], len(convolutions) - 1
         for place, conv in enumerate([replace(first, sources=(x,)), *convolutions[1:]]):
-            self.add_convolution(layers, conv, self.block(activated=place < last))
-        layers += [Layer("add", sources=(len(layers) - 1, shortcut)), Layer("activation")]
+            following = self.block(activated=form == "preactivation" or place < last)
+            self.add_convolution(layers, conv, [] if form == "preactivation" and place == last else following)
+        if after == shape or form != "linear":
+            layers.append(Layer("add", sources=(len(layers) - 1, shortcut)))
+        if form == "original":
+            layers.append(Layer("activation"))
         return after
 
 
@@ -116,13 +135,13 @@ def feature(entry):
     """A convolution or a pool of model.features; `trainer keys` tells what it may be and the defaults."""
     if entry == "G":
         return Layer("global-pool")
-    match = re.fullmatch(r"(?:(\d+)(?:k(\d+))?|([MA])(\d+)?)(?:s(\d+))?(?:p(\d+))?", entry)
+    match = re.fullmatch(r"(?:(\d+)(?:k(\d+))?|([MA])(\d+)?)(?:s(\d+))?(?:p(\d+))?(?:g(\d+))?", entry)
     if not match:
         raise ValueError(f'model.features: "{entry}" is not known to this script')
-    channels, kernel, pool, window, stride, padding = match.groups()
+    channels, kernel, pool, window, stride, padding, groups = match.groups()
     if channels:
         kernel = int(kernel or 3)
-        return Layer("conv2d", int(channels), kernel, int(stride or 1), int(padding or kernel // 2))
+        return Layer("conv2d", int(channels), kernel, int(stride or 1), int(padding or kernel // 2), int(groups or 1))
     kind = "max-pool" if pool == "M" else "average-pool"
     if not window:
         return Layer(kind, 0, 3, 2, 1) if pool == "M" else Layer(kind, 0, 1, 1, 0)

@@ -127,7 +127,7 @@ def make_model(experiment):
 def make_module(experiment, layer: Layer, x):
     channels, window = x.shape[1], (layer.kernel, layer.stride, layer.padding)
     if layer.kind == "conv2d":
-        return nn.Conv2d(channels, layer.size, *window, bias=layer.bias)
+        return nn.Conv2d(channels, layer.size, *window, groups=layer.groups, bias=layer.bias)
     if layer.kind == "max-pool":
         return nn.MaxPool2d(*window)
     if layer.kind == "average-pool":
@@ -144,11 +144,12 @@ def make_module(experiment, layer: Layer, x):
         running = not experiment.flag("model", "batchnorm_batch_stats_only")
         return kind(channels, epsilon, momentum, track_running_stats=running)
     if layer.kind == "dropout":
-        return nn.Dropout(experiment.number("model", "dropout"))
+        return nn.Dropout(layer.rate)
     if layer.kind == "activation":
         slope = experiment.number("model", "activation_slope")
         return {
             "relu": lambda: nn.ReLU(inplace=True),
+            "relu6": lambda: nn.ReLU6(inplace=True),
             "leaky_relu": lambda: nn.LeakyReLU(slope, inplace=True),
             "elu": lambda: nn.ELU(slope, inplace=True),
             "gelu": lambda: nn.GELU(),

@@ -152,9 +152,23 @@ static bool check_zero_gamma(struct experiment *experiment, struct status *statu
     if (!experiment->model.zero_gamma) return true;
     if (experiment->model.batchnorm == BATCHNORM_NONE)
         return experiment_fail(experiment, "model.zero_gamma", status, "expected false, as model.batchnorm is none");
+    if (experiment->model.residual == RESIDUAL_PREACTIVATION)
+        return experiment_fail(
+            experiment, "model.zero_gamma", status,
+            "expected false, as model.residual is preactivation, whose blocks end with a convolution");
     return features_count(&experiment->model.features).blocks > 0 ||
            experiment_fail(experiment, "model.zero_gamma", status,
                            "expected false, as model.features has no residual block");
+}
+
+static bool check_residual(struct experiment *experiment, struct status *status)
+{
+    static const char *const names[] = {RESIDUAL_CHOICES(CHOICE_NAME)};
+    bool is_default = experiment->model.residual == RESIDUAL_ORIGINAL;
+    return is_default || features_count(&experiment->model.features).blocks > 0 ||
+           experiment_fail(experiment, "model.residual", status,
+                           "expected original, as model.features has no residual block, found %s",
+                           names[experiment->model.residual]);
 }
 
 static bool check_model(struct experiment *experiment, struct status *status)
@@ -163,7 +177,7 @@ static bool check_model(struct experiment *experiment, struct status *status)
     if (experiment->model.batchnorm == BATCHNORM_NONE && experiment->model.batchnorm_batch_stats_only)
         return experiment_fail(experiment, "model.batchnorm_batch_stats_only", status,
                                "expected false, as model.batchnorm is none");
-    return check_zero_gamma(experiment, status);
+    return check_residual(experiment, status) && check_zero_gamma(experiment, status);
 }
 
 /* What muon leaves over has one optimizer, and the settings of the other would mean nothing. */

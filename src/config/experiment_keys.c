@@ -126,6 +126,10 @@ const struct experiment_key experiment_keys[] = {
      .help = "Convolutions, pools and residual blocks of a convnet, in order; see below."},
     {PLACE(model, block, KEPT, VARIES), .type = KEY_BLOCK, .default_text = "batchnorm, activation, dropout",
      .help = "The layers after each convolution and hidden linear layer, in this order."},
+    CHOICE(model, residual, KEPT, VARIES, "original", RESIDUAL_CHOICES,
+           "Form of residual blocks. original: an activation behind the sum; preactivation: model.block comes before each "
+           "convolution, and nothing behind the sum; linear: no activation behind the sum, and no sum where the block changes "
+           "the shape."),
     CHOICE(model, conv_bias, KEPT, VARIES, "true", CONV_BIAS_CHOICES,
            "Whether convolutions have a bias. auto: those that batch normalization follows have none, as it would take a "
            "bias away."),
@@ -141,6 +145,8 @@ const struct experiment_key experiment_keys[] = {
             "Normalise by the batch in evaluations too, with no running statistics. An evaluation then depends on "
             "train.eval_batch_size; predict and export to ONNX refuse the network."),
     REAL(model, dropout, KEPT, VARIES, "0", "Probability with which dropout sets a value to 0.", FROM(0), BELOW(1)),
+    REAL(model, head_dropout, KEPT, VARIES, "0", "Probability with which dropout sets an input of the last layer to 0.", FROM(0),
+         BELOW(1)),
     CHOICE(model, init, KEPT, VARIES, "uniform", INIT_CHOICES,
            "Start of weights and biases. uniform: between -1/sqrt(fan_in) and 1/sqrt(fan_in); normal: weights with "
            "deviation init_std, biases 0; he: weights with deviation sqrt(2 / fan_in), biases 0."),

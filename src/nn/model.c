@@ -88,10 +88,9 @@ static void add_activation(struct spec_list *list)
         (struct layer_spec){.kind = LAYER_ACTIVATION, .activation = {model->activation, model->activation_slope}});
 }
 
-static void add_dropout(struct spec_list *list)
+static void add_dropout(struct spec_list *list, double rate)
 {
-    if (list->model->dropout > 0)
-        add(list, (struct layer_spec){.kind = LAYER_DROPOUT, .dropout = {list->model->dropout}});
+    if (rate > 0) add(list, (struct layer_spec){.kind = LAYER_DROPOUT, .dropout = {rate}});
 }
 
 /* Adds the layers that follow each convolution and hidden linear layer, in the user's order. The last convolution of a
@@ -107,7 +106,7 @@ static void add_block(struct spec_list *list, bool with_activation)
             if (with_activation) add_activation(list);
             break;
         case BLOCK_DROPOUT:
-            add_dropout(list);
+            add_dropout(list, list->model->dropout);
             break;
         case BLOCK_PART_COUNT:
             CHECK(!"a part of a block");
@@ -178,13 +177,13 @@ static bool passes_constants(const struct feature *feature)
     return !feature->pool.present || feature->pool.kind == FEATURE_MAX_POOL || feature->pool.window.padding == 0;
 }
 
-/* Adds a convolution, its own pool and its block. */
-static void add_convolution(struct spec_list *list, const struct feature *feature)
+/* Adds a convolution, its own pool and its block, unless a block of pre-activation comes next, which begins with one. */
+static void add_convolution(struct spec_list *list, const struct feature *feature, bool with_block)
 {
     bool normalized = begins_with_batchnorm(list->model, true) && passes_constants(feature);
     add_conv2d(list, feature->channels, params_of(feature, true), normalized);
     if (feature->pool.present) add_pool(list, pool_of(feature->pool.kind, feature->pool.window));
-    add_block(list, true);
+    if (with_block) add_block(list, true);
 }
 
 /* Adds a convolution with two filters for each value of its patches, and the activation. Its output needs no
@@ -196,11 +195,11 @@ static void add_whitening(struct spec_list *list, struct window window)
     add_activation(list);
 }
 
-static void add_feature(struct spec_list *list, const struct feature *feature)
+static void add_feature(struct spec_list *list, const struct feature *feature, bool with_block)
 {
     switch (feature->kind) {
     case FEATURE_CONV:
-        add_convolution(list, feature);
+        add_convolution(list, feature, with_block);
         return;
     case FEATURE_WHITENING:
         add_whitening(list, feature->window);
@@ -226,22 +225,27 @@ static const char *name_last(struct spec_list *list, const char *part)
     return last->name;
 }
 
-/* Where the block changes the shape, adds what x goes through on its way to the sum. Returns the name of the layer that
- * the sum reads. */
-static const char *add_shortcut(struct spec_list *list, const struct feature *first, bool is_first, const char *x)
+static struct shape shape_after_block(struct shape shape, const struct feature *first, bool is_first)
 {
-    struct shape in = list->shape, out = in;
+    for (int64_t i = 0; i < first->block; i++)
+        shape = shape_after(shape, first[i].channels, params_of(&first[i], is_first).window);
+    return shape;
+}
+
+/* Adds the 1x1 convolution that x goes through on its way to the sum, where the block changes the shape, and the batch
+ * normalization behind it, if `normalized`. Returns the name of the layer that the sum reads. */
+static const char *add_shortcut(struct spec_list *list, const struct feature *first, bool is_first, bool normalized,
+                                const char *x)
+{
+    struct shape in = list->shape, out = shape_after_block(in, first, is_first);
     int64_t stride = 1;
-    for (int64_t i = 0; i < first->block; i++) {
-        struct window window = params_of(&first[i], is_first).window;
-        out = shape_after(out, first[i].channels, window);
-        stride = count_product(stride, window.stride);
-    }
-    if (shape_equal(in, out)) return x;
+    for (int64_t i = 0; i < first->block; i++)
+        stride = count_product(stride, params_of(&first[i], is_first).window.stride);
     if (stride > LARGEST_STRIDE) stride = LARGEST_STRIDE; /* it leaves one pixel in either case */
-    add_conv2d(list, out.c, (struct conv2d_params){{1, stride, 0}, 1}, list->model->batchnorm != BATCHNORM_NONE);
+    normalized = normalized && list->model->batchnorm != BATCHNORM_NONE;
+    add_conv2d(list, out.c, (struct conv2d_params){{1, stride, 0}, 1}, normalized);
     list->specs[list->count - 1].input[0] = x;
-    add_batchnorm(list, false);
+    if (normalized) add_batchnorm(list, false);
     list->shape = in;
     return name_last(list, "shortcut");
 }
@@ -259,15 +263,69 @@ static const char *add_branch(struct spec_list *list, const struct feature *firs
     return name_last(list, "branch");
 }
 
-/* Adds a residual block: y = activation(branch(x) + shortcut(x)). Its parts are named by the number of the block. */
+/* y = activation(branch(x) + shortcut(x)) */
+static void add_original_block(struct spec_list *list, const struct feature *first, bool is_first)
+{
+    const char *x = name_last(list, "before block"), *shortcut = x;
+    if (!shape_equal(list->shape, shape_after_block(list->shape, first, is_first)))
+        shortcut = add_shortcut(list, first, is_first, true, x);
+    const char *branch = add_branch(list, first, is_first, x);
+    add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {branch, shortcut}});
+    add_activation(list);
+}
+
+/* y = branch(x) + x, or branch(x) alone where it has another shape. */
+static void add_linear_block(struct spec_list *list, const struct feature *first, bool is_first)
+{
+    bool same = shape_equal(list->shape, shape_after_block(list->shape, first, is_first));
+    const char *x = name_last(list, "before block"), *branch = add_branch(list, first, is_first, x);
+    if (same) add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {branch, x}});
+}
+
+/* With h = act(norm(x)): y = branch(h) + x, where model.block comes before each but the first convolution of the branch;
+ * and branch(h) + shortcut(h), where the block changes the shape. */
+static void add_preactivation_block(struct spec_list *list, const struct feature *first, bool is_first)
+{
+    const struct model_params *model = list->model;
+    const char *shortcut = name_last(list, "before block");
+    add_block(list, true);
+    const char *h = name_last(list, "preactivated");
+    if (!shape_equal(list->shape, shape_after_block(list->shape, first, is_first)))
+        shortcut = add_shortcut(list, first, is_first, false, h);
+    for (int64_t i = 0; i < first->block; i++) {
+        if (i > 0) add_block(list, true);
+        add_conv2d(list, first[i].channels, params_of(&first[i], is_first),
+                   i < first->block - 1 && begins_with_batchnorm(model, true));
+        if (i == 0) list->specs[list->count - 1].input[0] = h;
+    }
+    add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {name_last(list, "branch"), shortcut}});
+}
+
+/* Adds a residual block. Its parts are named by its number. */
 static void add_residual_block(struct spec_list *list, const struct feature *first, bool is_first)
 {
     list->blocks++;
-    const char *x = name_last(list, "before block");
-    const char *shortcut = add_shortcut(list, first, is_first, x), *branch = add_branch(list, first, is_first, x);
-    add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {branch, shortcut}});
-    add_activation(list);
+    switch (list->model->residual) {
+    case RESIDUAL_ORIGINAL:
+        add_original_block(list, first, is_first);
+        break;
+    case RESIDUAL_PREACTIVATION:
+        add_preactivation_block(list, first, is_first);
+        break;
+    case RESIDUAL_LINEAR:
+        add_linear_block(list, first, is_first);
+    }
     name_last(list, "block");
+}
+
+/* Adds an entry of the features. Behind the last of some blocks of pre-activation comes what the next one would begin
+ * with. */
+static void add_entry(struct spec_list *list, const struct feature *first, bool before_block)
+{
+    bool preactivation = list->model->residual == RESIDUAL_PREACTIVATION;
+    if (first->block == 0) add_feature(list, first, !(preactivation && before_block));
+    for (int64_t k = 0; k < first->repeats; k++) add_residual_block(list, first, k == 0);
+    if (first->block > 0 && preactivation && !before_block) add_block(list, true);
 }
 
 /* Adds the features, then a flatten where they leave more than one pixel. */
@@ -276,12 +334,12 @@ static void add_features(struct spec_list *list, struct shape input)
     const struct feature_list *features = &list->model->features;
     char text[ORIGIN_SIZE];
     list->shape = input;
-    for (int64_t i = 0, entry = 1; i < features->count; i += features_entry_length(&features->value[i]), entry++) {
+    for (int64_t i = 0, entry = 1, next; i < features->count; i = next, entry++) {
         const struct feature *first = &features->value[i];
+        next = i + features_entry_length(first);
         features_format_entry(first, text, sizeof text);
         set_origin(list, "model.features", "entry %" PRId64 " (%s)", entry, text);
-        if (first->block == 0) add_feature(list, first);
-        for (int64_t k = 0; k < first->repeats; k++) add_residual_block(list, first, k == 0);
+        add_entry(list, first, next < features->count && features->value[next].block > 0);
     }
     if (list->shape.h > 1 || list->shape.w > 1) add(list, (struct layer_spec){.kind = LAYER_FLATTEN});
 }
@@ -306,6 +364,7 @@ struct layer_spec *model_specs(const struct model_params *model, struct shape in
         add_block(&list, true);
     }
     set_origin(&list, "model.kind", "output layer (%" PRId64 " classes)", classes);
+    add_dropout(&list, model->head_dropout);
     add_head(&list, classes);
     if (model->loss == LOSS_SEPARATE) add(&list, (struct layer_spec){.kind = LAYER_SOFTMAX});
     *count = list.count;

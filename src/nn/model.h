@@ -31,6 +31,14 @@ enum batchnorm_kind { BATCHNORM_CHOICES(CHOICE_ENUMERATOR) };
 #define CONV_BIAS_CHOICES(X) X(CONV_BIAS_TRUE, "true") X(CONV_BIAS_FALSE, "false") X(CONV_BIAS_AUTO, "auto")
 enum conv_bias { CONV_BIAS_CHOICES(CHOICE_ENUMERATOR) };
 
+/* The form of residual blocks, where branch(x) are a block's convolutions and norm what else model.block asks for.
+ * original: y = act(norm(conv(..)) + x), of ResNets (He et al. 2015). preactivation: model.block comes before each
+ * convolution, y = conv(act(norm(..))) + x (He et al. 2016, wide ResNets). linear: no activation behind the sum, and no
+ * sum where the block changes the shape (MobileNetV2, Sandler et al. 2018). */
+#define RESIDUAL_CHOICES(X)                                                                                            \
+    X(RESIDUAL_ORIGINAL, "original") X(RESIDUAL_PREACTIVATION, "preactivation") X(RESIDUAL_LINEAR, "linear")
+enum residual { RESIDUAL_CHOICES(CHOICE_ENUMERATOR) };
+
 /* A piece of the block that follows each convolution or hidden linear layer; the order is the user's (model.block). */
 #define BLOCK_CHOICES(X) X(BLOCK_BATCHNORM, "batchnorm") X(BLOCK_ACTIVATION, "activation") X(BLOCK_DROPOUT, "dropout")
 enum block_part { BLOCK_CHOICES(CHOICE_ENUMERATOR) BLOCK_PART_COUNT };
@@ -42,6 +50,7 @@ struct model_params {
     struct int_list hidden;                  /* units of the hidden linear layers; may be empty */
     struct feature_list features;            /* convnet only */
     enum block_part block[BLOCK_PART_COUNT]; /* a permutation of the parts */
+    enum residual residual;
     enum conv_bias conv_bias;
     enum activation activation;
     double activation_slope; /* a 0 in the file becomes the activation's usual slope */
@@ -49,7 +58,7 @@ struct model_params {
     double batchnorm_epsilon, batchnorm_momentum;
     bool zero_gamma;                 /* gamma of the last batch normalization of a residual block starts at 0 */
     bool batchnorm_batch_stats_only; /* evaluation too uses the batch's statistics; no running ones exist */
-    double dropout;
+    double dropout, head_dropout;    /* in each block; before the last layer */
     enum init_kind init;
     double init_std;       /* INIT_NORMAL: standard deviation of the weights; biases start at 0 */
     bool identity_filters; /* convolutions begin by passing their channels on (struct init_params) */
@@ -58,7 +67,7 @@ struct model_params {
     enum loss_kind loss;
     char freeze
         [MODEL_TEXT_SIZE]; /* groups of parameters that training leaves as they are (parameter_group.h), or none */
-    char init_from[MODEL_PATH_SIZE]; /* run or file whose weights training starts from, or none */
+    char init_from[MODEL_PATH_SIZE];  /* run or file whose weights training starts from, or none */
 };
 
 /* The model's input for an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */

@@ -52,8 +52,9 @@ class Layers(nn.ModuleList):
         self.model, self.dropout, self.sources = model, dropout, []
         self.is_convnet = model["kind"] == "convnet"
         self.count, self.size = (channels, (height, width)) if self.is_convnet else (channels * height * width, (1, 1))
-        for entry in split_features(model.get("features", "")):
-            self.add_entry(entry)
+        entries = split_features(model.get("features", ""))
+        for entry, following in zip(entries, [*entries[1:], ""]):
+            self.add_entry(entry, before_block=following.startswith("("))
         if self.is_convnet and self.size != (1, 1):
             self.add(nn.Flatten())
             self.count *= self.size[0] * self.size[1]
@@ -61,6 +62,8 @@ class Layers(nn.ModuleList):
             self.add(nn.Linear(self.count, units))
             self.count = units
             self.add_block(flat=True)
+        if float(model["head_dropout"]) > 0:
+            self.add(dropout(float(model["head_dropout"])))
         self.add(nn.Linear(self.count, classes, bias=model["head_bias"] == "true"))
 
     def add(self, layer, *sources):
@@ -84,7 +87,7 @@ class Layers(nn.ModuleList):
 
     def activation(self):
         slope = float(self.model["activation_slope"])
-        return {"relu": nn.ReLU, "leaky_relu": lambda: nn.LeakyReLU(slope), "elu": lambda: nn.ELU(slope),
+        return {"relu": nn.ReLU, "relu6": nn.ReLU6, "leaky_relu": lambda: nn.LeakyReLU(slope), "elu": lambda: nn.ELU(slope),
                 "gelu": nn.GELU, "silu": nn.SiLU}[
             self.model["activation"]]()
 
@@ -114,13 +117,16 @@ class Layers(nn.ModuleList):
     def size_after(self, window):
         return tuple((size + 2 * window[2] - window[0]) // window[1] + 1 for size in self.size)
 
-    def add_entry(self, entry):
+    def add_entry(self, entry, before_block):
+        preactivation = self.model["residual"] == "preactivation"
         block = re.fullmatch(r"\((.*)\)\+(?: x(\d+))?", entry)
         if block:
             convs = [conv_of(text) for text in re.split(r",\s*", block[1])]
             for repeat in range(int(block[2] or 1)):
                 self.add_residual_block([(count, (kernel, 1 if repeat else stride, padding), groups)
                                          for count, (kernel, stride, padding), groups in convs])
+            if preactivation and not before_block:
+                self.add_block()
         elif entry == "G":
             self.add(nn.AdaptiveAvgPool2d(1))
             self.size = 1, 1
@@ -133,6 +139,9 @@ class Layers(nn.ModuleList):
         else:
             conv, own_pool = re.fullmatch(r"([^MA]*)(.*)", entry).groups()
             self.add_conv2d(*conv_of(conv), self.block_of(), own_pool=own_pool)
+            if preactivation and before_block:  # what the block begins with
+                for _ in self.block_of():
+                    self.pop(-1), self.sources.pop()
 
     def pool(self, text):
         """The module that an entry like M2s2p0 stands for, and the size behind it in self.size."""
@@ -148,15 +157,23 @@ class Layers(nn.ModuleList):
             self.count, self.size = channels, self.size_after(window)
         after, shortcut = (self.count, self.size), x
         self.count, self.size = before
-        if before != after:
+        form = self.model["residual"]
+        if form == "preactivation":
+            self.add_block()
+            x = len(self) - 1
+        if before != after and form != "linear":
             stride = numpy.prod([window[1] for _, window, _ in convs]).item()
-            following = [] if self.model["batchnorm"] == "none" else [self.normalization]
+            following = [] if self.model["batchnorm"] == "none" or form == "preactivation" else [self.normalization]
             self.add_conv2d(after[0], (1, stride, 0), 1, following, x)
             shortcut, (self.count, self.size) = len(self) - 1, before
         for i, conv in enumerate(convs):
-            self.add_conv2d(*conv, self.block_of(activated=i < len(convs) - 1), *([x] if i == 0 else []))
-        self.add(Add(), len(self) - 1, shortcut)
-        self.add(self.activation())
+            is_last = i == len(convs) - 1
+            following = [] if form == "preactivation" and is_last else self.block_of(activated=form == "preactivation" or not is_last)
+            self.add_conv2d(*conv, following, *([x] if i == 0 else []))
+        if before == after or form != "linear":
+            self.add(Add(), len(self) - 1, shortcut)
+        if form == "original":
+            self.add(self.activation())
 
 
 def split_features(text):

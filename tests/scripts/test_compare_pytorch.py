@@ -50,7 +50,7 @@ def flops(experiment):
             found.append(2 * channels * layer.size * batch)
             shapes[place] = (layer.size, 1, 1)
         elif layer.kind == "conv2d":
-            found.append(2 * useful_taps(height, layer) * useful_taps(width, layer) * channels * layer.size * batch)
+            found.append(2 * useful_taps(height, layer) * useful_taps(width, layer) * channels // layer.groups * layer.size * batch)
         if layer.kind in ("conv2d", "max-pool", "average-pool", "global-pool"):
             shapes[place] = shape_after(layer, read[0])
     return found
@@ -60,6 +60,7 @@ class TheSameNetwork(unittest.TestCase):
     def test_features(self):
         self.assertEqual(feature("64"), Layer("conv2d", 64, 3, 1, 1))
         self.assertEqual(feature("256k5s2p1"), Layer("conv2d", 256, 5, 2, 1))
+        self.assertEqual(feature("64k5g16"), Layer("conv2d", 64, 5, 1, 2, 16))
         self.assertEqual(feature("8p0"), Layer("conv2d", 8, 3, 1, 0))
         self.assertEqual(feature("M"), Layer("max-pool", 0, 3, 2, 1))
         self.assertEqual(feature("M2"), Layer("max-pool", 0, 2, 2, 0))
@@ -74,8 +75,11 @@ class TheSameNetwork(unittest.TestCase):
 
     def test_layers_do_the_same_work(self):
         blocks = "model.features=6k7s2, M, (6, 6)+ x2, (8s2, 4k1, 8)+ x2, A2, (8)+, G"
+        inverted = "model.features=6s2, (6g6, 4k1)+, (24k1, 24s2g24, 4k1)+ x2, G"
         for config, settings in (("mlp_best", ()), ("convnet", ("model.features=5, M, 4k5s2p0, A2", "model.hidden=9")),
-                                 ("resnet20", (blocks,)), ("resnet20", (blocks, "model.batchnorm=none"))):
+                                 ("resnet20", (blocks,)), ("resnet20", (blocks, "model.batchnorm=none")),
+                                 ("resnet20", (blocks, "model.residual=preactivation", "model.head_dropout=0.1")),
+                                 ("resnet20", (inverted, "model.residual=linear"))):
             with self.subTest(config=config):
                 experiment = bench(config, "train.batch_size=3", *settings)
                 parts = [s for s in experiment.keys.sections() if s.startswith("part ")]
@@ -88,10 +92,10 @@ class TheSameNetwork(unittest.TestCase):
         self.assertEqual([layer.kind for layer in layers],
                          ["conv2d", "batchnorm", "add", "activation", *["conv2d", "batchnorm"] * 2, "add", "activation",
                           "flatten", "linear"])  # fmt: skip
-        self.assertEqual(layers[0], Layer("conv2d", 3, 3, 1, 1, False, (INPUT,)))
+        self.assertEqual(layers[0], Layer("conv2d", 3, 3, 1, 1, bias=False, sources=(INPUT,)))
         self.assertEqual(layers[2].sources, (1, INPUT))
-        self.assertEqual(layers[4], Layer("conv2d", 4, 1, 2, 0, False, (3,)))
-        self.assertEqual(layers[6], Layer("conv2d", 4, 3, 2, 1, False, (3,)))
+        self.assertEqual(layers[4], Layer("conv2d", 4, 1, 2, 0, bias=False, sources=(3,)))
+        self.assertEqual(layers[6], Layer("conv2d", 4, 3, 2, 1, bias=False, sources=(3,)))
         self.assertEqual(layers[8].sources, (7, 5))
 
     def test_biases(self):

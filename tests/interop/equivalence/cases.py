@@ -1,6 +1,8 @@
 """The options, one at a time and in the combinations that share code: name -> changes to subject.BASE."""
 
+import configparser
 import itertools
+import pathlib
 
 BATCHNORM = {"model.batchnorm": "custom"}
 MOMENTUM = {"optimizer.momentum": "0.9"}
@@ -101,7 +103,7 @@ def blocks():
     for order in itertools.permutations(("batchnorm", "activation", "dropout")):
         yield "block " + ", ".join(order), {**BATCHNORM, "model.block": ", ".join(order), "model.dropout": "0.25"}
     yield "dropout, perceptron", one("model.dropout", "0.1", PERCEPTRON)
-    for activation, slope in (("relu", "0"), ("leaky_relu", "0"), ("leaky_relu", "0.3"), ("leaky_relu", "1.5"), ("elu", "0"),
+    for activation, slope in (("relu", "0"), ("relu6", "0"), ("leaky_relu", "0"), ("leaky_relu", "0.3"), ("leaky_relu", "1.5"), ("elu", "0"),
                               ("elu", "0.4"), ("gelu", "0"), ("silu", "0")):
         for batchnorm in ({}, BATCHNORM):
             yield f"{activation}, slope {slope}{', batchnorm' if batchnorm else ''}", {
@@ -142,11 +144,34 @@ def residual():
         **BATCHNORM, **RESIDUAL, **COLOUR, **NESTEROV, **DECAY, "model.conv_bias": "auto"}
     yield "residual, bottlenecks, batchnorm autodiff", {**bottlenecks, "model.batchnorm": "autodiff", "model.conv_bias": "auto"}
     yield "residual, bottlenecks, no biases", {**bottlenecks, "model.conv_bias": "false"}
+    for form in ("preactivation", "linear"):
+        features = {"model.residual": form, "model.features": "8, (8, 8)+ x2, (12s2, 12)+ x2, 9, (9)+, M2, (9k1, 11)+, G"}
+        yield f"residual, {form}", features
+        yield f"residual, {form}, batchnorm, no biases, head dropout", {
+            **BATCHNORM, **features, **COLOUR, "model.conv_bias": "auto", "model.dropout": "0.1", "model.head_dropout": "0.3"}
+    yield "residual, preactivation, first of all, block activation, dropout, batchnorm", {
+        **BATCHNORM, "model.residual": "preactivation", "model.features": "(8, 8s2)+ x2", "model.hidden": "9",
+        "model.block": "activation, dropout, batchnorm", "model.conv_bias": "auto"}
+    yield "residual, inverted bottlenecks, relu6", {
+        **BATCHNORM, **NESTEROV, "model.residual": "linear", "model.activation": "relu6", "model.conv_bias": "auto",
+        "model.features": "8s2, (8g8, 6k1)+, (36k1, 36s2g36, 10k1)+, (60k1, 60g60, 10k1)+ x2, 20k1, G"}
     for order in ("activation, batchnorm, dropout", "dropout, activation, batchnorm"):
         yield f"residual, block {order}", {**BATCHNORM, **RESIDUAL, "model.block": order, "model.dropout": "0.25",
                                            "model.conv_bias": "auto"}
     yield "residual, adam, hidden layers, moving average, not fused", {
         **BATCHNORM, **RESIDUAL, **ADAM, "model.hidden": "11", "train.ema_decay": "0.9", "backend.fuse": "false"}
+
+
+def configs():
+    """The networks of configs/ that are known by name, on small images. The keys of [model] are those of the file, but for a
+    stride of MobileNetV2: in maps of one pixel its many normalizations have so few values that they amplify rounding."""
+    folder = pathlib.Path(__file__).resolve().parents[3] / "configs"
+    for name in ("resnet18", "resnet50", "mobilenet_v2", "wrn16_4"):
+        parser = configparser.ConfigParser(inline_comment_prefixes=("#",))
+        parser.read(folder / f"{name}.ini")
+        yield f"{name}.ini", {
+            **{f"model.{key}": value.replace("32s2, (32g32", "32, (32g32") for key, value in parser["model"].items()}, **COLOUR,
+            "optimizer.learning_rate": "1e-3", "train.max_steps": "10", "train.eval_freq": "10", "train.batch_size": "10"}
 
 
 def training():
@@ -215,7 +240,7 @@ def data():
     yield "strong", STRONG
 
 
-CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), groups(), residual(), speed_recipe(), training(), data()))
+CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), groups(), residual(), configs(), speed_recipe(), training(), data()))
 
 # What continuous integration compares: every optimizer, schedule, kind of layer and option of training once.
 QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw, betas, batchnorm", "step, warm-up 6, minimum 0",
@@ -225,6 +250,7 @@ QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw,
          "residual, no biases before batchnorm, colour, nesterov, weight decay", "residual, bottlenecks, no biases",
          "the parts of speedrun.ini", "muon, normalized weights, sgd for the rest", "mirrored in every second epoch, turned",
          "depthwise, batchnorm, colour, adamw, weight decay", "groups, residual, muon, clipped",
+         "residual, preactivation, batchnorm, no biases, head dropout", "residual, inverted bottlenecks, relu6",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
          "normalization mean_image, perceptron", "first epoch file", "validation", "class weights, fused loss",
          "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "all of augmentation",
