@@ -142,9 +142,11 @@ Test(resume_keys, the_lists_are_known)
 {
     char *resume = experiment_keys_list_resume(experiment_keys, experiment_key_count);
     char *sweep = experiment_keys_list_sweep();
-    cr_expect_str_eq(sweep, "experiment.seed, [model] but init_from, [optimizer], [schedule], [train] but eval_train");
+    cr_expect_str_eq(
+        sweep,
+        "experiment.seed, [model] but init_from and init_names, [optimizer], [schedule], [train] but eval_train");
     static const char *const lists[] = {
-        "experiment.name, data.path, data.class_names, data.max_skipped, data.cache, model.init_from, train.patience, [checkpoint] but "
+        "experiment.name, data.path, data.class_names, data.max_skipped, data.cache, model.init_from, model.init_names, train.patience, [checkpoint] but "
         "best_by, [report], backend.threads, backend.graph, backend.streams: Every step is the same with another value.\n\n",
         "\n\nbackend.device, backend.cpu_isa, backend.winograd, backend.fuse, backend.deterministic, "
         "backend.workspace_mb: Another device",

@@ -338,9 +338,10 @@ Test(sweep, keys_that_cannot_vary)
     const char *const keys[] = {"data.path", "data.validation_size", "backend.threads", "experiment.name"};
     for (int i = 0; i < 4; i++) {
         char *text = memory_format(HEAD "%s = 1 | 2\n", keys[i]);
-        char *message = memory_format("x.ini:5: sweep.%s: cannot vary from trial to trial; these can: experiment.seed, "
-                                      "[model] but init_from, [optimizer], [schedule], [train] but eval_train",
-                                      keys[i]);
+        char *message =
+            memory_format("x.ini:5: sweep.%s: cannot vary from trial to trial; these can: experiment.seed, "
+                          "[model] but init_from and init_names, [optimizer], [schedule], [train] but eval_train",
+                          keys[i]);
         expect_sweep_failure(text, NULL, message);
         free(text), free(message);
     }

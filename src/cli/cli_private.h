@@ -28,6 +28,7 @@ struct cli_arguments {
     const char *progress;   /* --progress, or NULL */
     const char *check;      /* --check, or NULL */
     const char *init_from;  /* --init-from, or NULL */
+    const char *names;      /* --names, or NULL */
     const char *from, *to;  /* --from and --to, or NULL */
     const char *views;      /* --views, or NULL */
     int64_t steps;          /* --steps, or 0 */

@@ -166,6 +166,9 @@ const struct experiment_key experiment_keys[] = {
     TEXT(model, init_from, FREE, FIXED, "none",
          "Run, or file of weights, that training starts from. The weights of all layers are taken over, but for the last "
          "layer where it has another number of classes or inputs, or the classes have other names."),
+    TEXT(model, init_names, FREE, FIXED, "none",
+         "File that tells the order of the modules in init_from by their names, where the program does not know them: "
+         "`trainer import --help` explains it."),
     TEXT(model, freeze, KEPT, VARIES, "none",
          "Parameters that training leaves as they are, with commas between: features (all before the first linear layer), "
          "head (the last layer), gamma, beta (of all batch normalizations), a number of layers, or a pattern of names in a "

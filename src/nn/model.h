@@ -68,6 +68,7 @@ struct model_params {
     char freeze
         [MODEL_TEXT_SIZE]; /* groups of parameters that training leaves as they are (parameter_group.h), or none */
     char init_from[MODEL_PATH_SIZE];  /* run or file whose weights training starts from, or none */
+    char init_names[MODEL_PATH_SIZE]; /* file with the order of its modules (train/module_order.h), or none */
 };
 
 /* The model's input for an image: (1,C*H*W,1,1) for an MLP, (1,C,H,W) for a ConvNet. */

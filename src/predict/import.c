@@ -36,7 +36,7 @@ static bool load(struct import *import, const char *path, struct status *status)
     int64_t pixels = dataset->channels * dataset->height * dataset->width;
     struct network *network = import->trainer.network;
     struct weights_file weights;
-    bool good = weights_file_open(&weights, path, network, NULL, status) &&
+    bool good = weights_file_open(&weights, path, network, NULL, import->experiment.model.init_names, status) &&
                 check_values(&weights, "input.offset", dataset->offset, pixels, status) &&
                 check_values(&weights, "input.scale", dataset->scale, dataset->channels, status) &&
                 weights_file_load(&weights, network, NULL, status);

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "train/checkpoint_private.h"
+#include "train/module_order.h"
+#include "util/check.h"
 #include "util/memory.h"
 #include "util/text.h"
 
@@ -16,10 +18,12 @@ enum { DEPTH_MAX = 8, DIGITS_MAX = 9 };
 
 /* A tensor of the file that may belong to a layer. */
 struct candidate {
-    int tensor;           /* its index in the file */
-    const char *name;     /* the tensor's name without the words that all names begin with: "0.weight" */
-    const char *leaf;     /* "weight" */
-    bool is_place;        /* true where all words before the leaf are numbers */
+    int tensor;       /* its index in the file */
+    const char *name; /* the tensor's name without the words that all names begin with: "0.weight" */
+    const char *leaf; /* "weight" */
+    bool is_place;    /* true where all words before the leaf are numbers, or the order of modules knows them */
+    bool is_named;    /* true where it is the order, which gives the place `named` */
+    struct module_place named;
     int depth;            /* number of those words */
     int place[DEPTH_MAX]; /* those words: an nn.Sequential within another has two */
     int module;           /* rank of the place among all places; -1 where the tensor only counts or masks */
@@ -38,6 +42,7 @@ struct wanted {
 struct matching {
     const struct network *network;
     const struct layer *other_head; /* its shapes may be others; NULL: none */
+    struct module_order *order;     /* NULL: modules are numbered */
     struct safetensors_file *file;
     struct import_names *names;
     struct wanted *wanted;
@@ -127,6 +132,7 @@ static void parse_place(struct candidate *candidate, const char *name)
 
 static int compare_places(const struct candidate *a, const struct candidate *b)
 {
+    if (a->is_named) return module_place_compare(&a->named, &b->named);
     for (int i = 0; i < a->depth && i < b->depth; i++)
         if (a->place[i] != b->place[i]) return a->place[i] < b->place[i] ? -1 : 1;
     return a->depth - b->depth;
@@ -140,6 +146,59 @@ static int compare_candidates(const void *a, const void *b)
     return order ? order : strcmp(x->name, y->name);
 }
 
+/* Tells whether a tensor counts or masks, and is no weight. */
+static bool is_whole(const struct matching *matching, const struct candidate *candidate)
+{
+    return safetensors_dtype_is_whole(matching->file->tensors[candidate->tensor].dtype);
+}
+
+static bool find_named(const struct module_order *order, const struct candidate *candidate, struct module_place *place)
+{
+    size_t length = (size_t)(candidate->leaf - candidate->name);
+    return length > 0 && module_order_find(order, candidate->name, length - 1, place);
+}
+
+static bool knows_all(const struct matching *matching, const struct module_order *order)
+{
+    struct module_place place;
+    for (int i = 0; i < matching->candidate_count; i++) {
+        const struct candidate *candidate = &matching->candidates[i];
+        if (!is_whole(matching, candidate) && !find_named(order, candidate, &place)) return false;
+    }
+    return true;
+}
+
+static bool are_numbered(const struct matching *matching)
+{
+    for (int i = 0; i < matching->candidate_count; i++)
+        if (!matching->candidates[i].is_place && !is_whole(matching, &matching->candidates[i])) return false;
+    return true;
+}
+
+/* Takes the order from the file, if there is one, or else one of the program's own that knows all modules. */
+static bool choose_order(struct matching *matching, const char *path)
+{
+    if (path) return (matching->order = module_order_read(path, matching->status)) != NULL;
+    const char *text;
+    for (int i = 0; !are_numbered(matching) && (text = module_order_builtin(i)); i++) {
+        matching->order = module_order_parse("modules", text, matching->status);
+        CHECK(matching->order);
+        if (knows_all(matching, matching->order)) break;
+        module_order_free(matching->order);
+        matching->order = NULL;
+    }
+    return true;
+}
+
+static void place_by_order(struct matching *matching)
+{
+    for (int i = 0; matching->order && i < matching->candidate_count; i++) {
+        struct candidate *candidate = &matching->candidates[i];
+        candidate->depth = 0;
+        candidate->is_place = candidate->is_named = find_named(matching->order, candidate, &candidate->named);
+    }
+}
+
 /* Numbers the places that hold weights. A count or a mask makes no module. */
 static void number_modules(struct matching *matching)
 {
@@ -147,7 +206,7 @@ static void number_modules(struct matching *matching)
     for (int i = 0; i < matching->candidate_count && matching->candidates[i].is_place; i++) {
         struct candidate *candidate = &matching->candidates[i];
         candidate->module = -1;
-        if (safetensors_dtype_is_whole(matching->file->tensors[candidate->tensor].dtype)) continue;
+        if (is_whole(matching, candidate)) continue;
         matching->module_count += !last || compare_places(last, candidate) != 0;
         candidate->module = matching->module_count - 1;
         last = candidate;
@@ -156,7 +215,7 @@ static void number_modules(struct matching *matching)
 
 /* Lists the tensors that may belong to layers, with their names without the words that all of them begin with.
  * "layers." is removed from single names too, so that an error shows the name that lacks it. */
-static void gather_candidates(struct matching *matching)
+static bool gather_candidates(struct matching *matching, const char *order)
 {
     struct safetensors_file *file = matching->file;
     int total = file->tensor_count, count = 0;
@@ -175,8 +234,11 @@ static void gather_candidates(struct matching *matching)
     for (int i = 0; i < count; i++)
         parse_place(&matching->candidates[i], names[i] + (begins_with(names[i], "layers.") ? strlen("layers.") : 0));
     free(names);
+    if (!choose_order(matching, order)) return false;
+    place_by_order(matching);
     if (count > 0) qsort(matching->candidates, (size_t)count, sizeof *matching->candidates, compare_candidates);
     number_modules(matching);
+    return true;
 }
 
 /* --- errors --- */
@@ -306,8 +368,9 @@ static void note_numbers(struct matching *matching)
         const struct candidate *found = wanted->found;
         if (found->depth == 1 && found->place[0] == layer_number(wanted)) continue;
         add_note(matching->names,
-                 memory_format("%s: its modules are numbered otherwise and were taken in their order: tensor %s is %s",
-                               matching->file->path, matching->file->tensors[found->tensor].name, wanted->name));
+                 memory_format("%s: its modules are %s otherwise and were taken in their order: tensor %s is %s",
+                               matching->file->path, found->is_named ? "named" : "numbered",
+                               matching->file->tensors[found->tensor].name, wanted->name));
         return;
     }
 }
@@ -343,10 +406,19 @@ static void rename_tensors(struct matching *matching)
         if (names->text[i]) matching->file->tensors[i].name = names->text[i];
 }
 
-static bool match(struct matching *matching)
+/* Modules that are known by their names tell what is wrong by their number. */
+static bool check_count(const struct matching *matching)
+{
+    return !matching->order || matching->module_count == matching->layer_count ||
+           status_fail(matching->status, STATUS_RUNTIME,
+                       "%s: expected as many modules with tensors as the network has layers with tensors, %d, found %d",
+                       matching->file->path, matching->layer_count, matching->module_count);
+}
+
+static bool match(struct matching *matching, const char *order)
 {
     checkpoint_each_weight(matching->network, add_wanted, matching);
-    gather_candidates(matching);
+    if (!gather_candidates(matching, order) || !check_count(matching)) return false;
     bool by_number = has_every_number(matching) || matching->module_count != matching->layer_count;
     if (!assign(matching, by_number) || !check_shapes(matching) || !check_extra(matching)) return false;
     note_numbers(matching);
@@ -355,16 +427,17 @@ static bool match(struct matching *matching)
 }
 
 bool import_names_match(struct import_names *names, struct safetensors_file *file, const struct network *network,
-                        const struct layer *other_head, struct status *status)
+                        const struct layer *other_head, const char *order, struct status *status)
 {
     *names = (struct import_names){.count = file->tensor_count};
     names->text = memory_alloc((size_t)file->tensor_count, sizeof *names->text);
     struct matching matching = {
         .file = file, .names = names, .network = network, .other_head = other_head, .status = status};
-    bool good = match(&matching);
+    bool good = match(&matching, order);
     for (int i = 0; i < matching.wanted_count; i++) free(matching.wanted[i].name);
     free(matching.wanted);
     free(matching.candidates);
+    module_order_free(matching.order);
     return good;
 }
 

@@ -14,12 +14,15 @@
  * - Where the file has every tensor of the network under its own number, the numbers count. Otherwise, where the file
  *   has as many modules with tensors as the network has layers with tensors, their order counts. An nn.Flatten or
  *   nn.Identity more or less then does no harm, and a note says so. Shapes never decide which tensor is which.
+ * - Where modules have other names than numbers, an order of modules (module_order.h) numbers them: that of the file
+ *   `order`, or, if it is NULL, the first of the program's own orders that knows all of them. A note says so.
  * - It passes over num_batches_tracked and the rest of a checkpoint of the trainer's own (optimizer.*,
  *   training.layers.*). It passes over a superfluous tensor of whole numbers or truth values too, with a note.
  *
  * Errors are STATUS_RUNTIME and name the file and the tensor. They are: a tensor that the network needs is missing (the
  * message names the nearest one of the file); the network has no place for a tensor; a shape differs, unless it is that
- * of `other_head` (NULL: none), a layer whose tensors may have other shapes in the file. Free with import_names_free, in
+ * of `other_head` (NULL: none), a layer whose tensors may have other shapes in the file. The errors of
+ * module_order_read are others. Free with import_names_free, in
  * any case, after the last use of the file. */
 struct import_names {
     char **text;  /* the new names; [count], NULL where a tensor keeps its own name */
@@ -29,7 +32,7 @@ struct import_names {
 };
 
 bool import_names_match(struct import_names *names, struct safetensors_file *file, const struct network *network,
-                        const struct layer *other_head, struct status *status);
+                        const struct layer *other_head, const char *order, struct status *status);
 void import_names_free(struct import_names *names);
 
 #endif

@@ -66,7 +66,7 @@ static bool load(struct trainer *trainer, const char *path, char **text, struct 
     struct network *network = trainer->network;
     const struct layer *head = network_head(network);
     char *reason = NULL;
-    bool good = weights_file_open(&weights, path, network, head, status);
+    bool good = weights_file_open(&weights, path, network, head, trainer->experiment->model.init_names, status);
     if (good) {
         reason = why_new_head(&weights, head, trainer->dataset);
         good = weights_file_load(&weights, network, reason ? head : NULL, status);

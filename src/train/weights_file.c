@@ -3,17 +3,19 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "train/checkpoint_private.h"
 #include "util/memory.h"
 #include "util/warning.h"
 
 bool weights_file_open(struct weights_file *weights, const char *path, const struct network *network,
-                       const struct layer *other_head, struct status *status)
+                       const struct layer *other_head, const char *order, struct status *status)
 {
     *weights = (struct weights_file){.file = {.path = NULL}};
     return safetensors_read(&weights->file, path, SAFETENSORS_DIGEST_OPTIONAL, status) &&
-           import_names_match(&weights->names, &weights->file, network, other_head, status);
+           import_names_match(&weights->names, &weights->file, network, other_head,
+                              strcmp(order, "none") == 0 ? NULL : order, status);
 }
 
 void weights_file_close(struct weights_file *weights)

@@ -15,9 +15,9 @@ struct weights_file {
 };
 
 /* Opens a safetensors file whose tensors fit the network (import_names.h). The shapes of `other_head`, a layer or NULL,
- * may be others. Close with weights_file_close, also after an error. */
+ * may be others. `order` is that of import_names.h, or "none". Close with weights_file_close, also after an error. */
 bool weights_file_open(struct weights_file *weights, const char *path, const struct network *network,
-                       const struct layer *other_head, struct status *status);
+                       const struct layer *other_head, const char *order, struct status *status);
 void weights_file_close(struct weights_file *weights);
 
 /* Loads its weights into the network, but for those of `kept` (NULL: all), and prints the notes on names. Errors:

@@ -38,7 +38,7 @@ static void use(struct safetensors_file *file)
 {
     struct import_names names;
     struct status status;
-    if (import_names_match(&names, file, session.trainer.network, NULL, &status)) {
+    if (import_names_match(&names, file, session.trainer.network, NULL, NULL, &status)) {
         CHECK(safetensors_find(file, "layers.0.weight") && safetensors_find(file, "layers.3.bias"));
         for (int i = 0; i < names.note_count; i++) CHECK(*names.notes[i]);
         if (!checkpoint_load_weights(file, session.trainer.network, NULL, &status))

@@ -4,6 +4,9 @@ tests, and takes long to start. Each line of the standard input is a JSON list; 
 ["logits", CONFIG, WEIGHTS, IMAGES, OUT]    WEIGHTS.safetensors, IMAGES.npy (N,C,H,W) -> OUT.npy (N,D)
 ["create", CONFIG, C, H, W, D, OUT]         a random network's state_dict -> OUT.safetensors
 ["recipe", CODE, WEIGHTS, IMAGES, OUT]      the network that the Python in the file CODE makes, as "logits"
+["draw", SHAPES, OUT]                       a random state dict of the names and shapes in the file -> OUT.safetensors
+["named", NAME, WEIGHTS, INPUT, IMAGES, OUT] the network of named_networks.py with that state dict, as "logits"; INPUT has the
+                                            tensors input.offset and input.scale
 ["plain", CODE, OUT]                        its layers with an nn.Flatten before the linear one, as a plain nn.Sequential of
                                             random tensors in half precision -> OUT.safetensors
 """
@@ -16,6 +19,8 @@ import sys
 import numpy
 import torch
 from torch import nn
+
+import named_networks
 
 
 class Input(nn.Module):
@@ -261,8 +266,34 @@ def plain(code, out):
     write_safetensors(network.half().state_dict(), out)
 
 
+def draw(path, out):
+    with open(path) as file:
+        lines = [line.split() for line in file if not line.startswith("#")]
+    shapes = {name: () if shape == "-" else tuple(map(int, shape.split(","))) for name, shape in lines}
+    write_safetensors(named_networks.draw(shapes), out)
+
+
+def read_state(path):
+    """All tensors in double precision."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        data = file.read()
+    types = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
+    return {name: torch.from_numpy(numpy.frombuffer(data[slice(*entry["data_offsets"])], types[entry["dtype"]]).copy())
+            .double().reshape(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}
+
+
+def named(name, weights, input_file, images, out):
+    entry = Input(3, 1, 1)
+    state = read_state(input_file)
+    entry.offset, entry.scale = state["input.offset"], state["input.scale"]
+    with torch.no_grad():
+        pixels = entry(torch.from_numpy(numpy.load(images)).double())
+        numpy.save(out, named_networks.NETWORKS[name](read_state(weights), pixels).numpy())
+
+
 def main(action, config, *arguments):
-    if action in ("recipe", "plain"):
+    if action in ("recipe", "plain", "draw", "named"):
         return globals()[action](config, *arguments)
     parser = configparser.ConfigParser(inline_comment_prefixes=("#", ";"))
     parser.read(config)
