@@ -14,7 +14,9 @@
     "[data]\ndataset = synthetic\nsynthetic_train = 64\nsynthetic_test = " test "\nsynthetic_size = 8\n"               \
     "synthetic_classes = 3\n"
 #define MLP "[model]\nhidden = 5\n"
-#define CONVNET "[model]\nkind = convnet\nfeatures = 4, M, G\nbatchnorm = custom\n"
+#define CONVNET_OF(batchnorm) "[model]\nkind = convnet\nfeatures = 4, M, G\nbatchnorm = " batchnorm "\n"
+#define CONVNET CONVNET_OF("custom")
+#define BATCHES "batchnorm_batch_stats_only = true\n"
 #define TRAIN "[train]\nbatch_size = 16\n"
 enum { GPU_BATCH = 2000 };
 
@@ -55,7 +57,8 @@ Test(evaluation_batch, a_gpu_takes_many)
     cr_expect_eq(batch_of(create(DEVICE_CUDA), DATA("4500") CONVNET TRAIN "eval_batch_size = 70\n"), 70);
     cr_expect_eq(batch_of(create(DEVICE_CUDA), DATA("300") CONVNET TRAIN), 300, "no more than the set");
     /* The figures of such a network belong to its batches. */
-    cr_expect_eq(batch_of(create(DEVICE_CUDA), DATA("4500") CONVNET "batchnorm_batch_stats_only = true\n" TRAIN), 128);
+    cr_expect_eq(batch_of(create(DEVICE_CUDA), DATA("4500") CONVNET BATCHES TRAIN), 128);
+    cr_expect_eq(batch_of(create(DEVICE_CUDA), DATA("4500") CONVNET_OF("autodiff") BATCHES TRAIN), 128);
 }
 
 /* The network takes some 6 kB for an image, by the estimate of network_fits. */

@@ -5,8 +5,10 @@
 /* True where the figures of an evaluation depend on its batches, so that no device may choose others. */
 static bool normalizes_by_batch(const struct layer_spec *specs, int count)
 {
-    for (int i = 0; i < count; i++)
-        if (specs[i].kind == LAYER_BATCHNORM && specs[i].batchnorm.batch_stats_only) return true;
+    for (int i = 0; i < count; i++) {
+        bool normalizes = specs[i].kind == LAYER_BATCHNORM || specs[i].kind == LAYER_BATCHNORM_AUTODIFF;
+        if (normalizes && specs[i].batchnorm.batch_stats_only) return true;
+    }
     return false;
 }
 

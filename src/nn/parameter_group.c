@@ -25,19 +25,14 @@ static int first_linear(const struct network *network)
     return i;
 }
 
-static bool is_batchnorm(const struct layer *layer)
-{
-    return layer->spec.kind == LAYER_BATCHNORM || layer->spec.kind == LAYER_BATCHNORM_AUTODIFF;
-}
-
 bool parameter_group_has(const char *group, const struct network *network, const struct layer *layer, int parameter)
 {
     char name[64];
     int64_t count;
     if (strcmp(group, "features") == 0) return layer->index < first_linear(network);
     if (strcmp(group, "head") == 0) return layer == network_head(network);
-    if (strcmp(group, "gamma") == 0) return is_batchnorm(layer) && parameter == 0;
-    if (strcmp(group, "beta") == 0) return is_batchnorm(layer) && parameter == 1;
+    if (strcmp(group, "gamma") == 0) return layer_normalizes(layer) && parameter == 0;
+    if (strcmp(group, "beta") == 0) return layer_normalizes(layer) && parameter == 1;
     if (number_parse_integer(group, &count)) return layer->index < count;
     snprintf(name, sizeof name, "layers.%d.%s", layer->index, layer->parameter[parameter].name);
     return fnmatch(group, name, 0) == 0;
