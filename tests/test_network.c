@@ -145,7 +145,9 @@ Test(network, model_without_a_config_names_its_settings)
 {
     const struct model_params model = {
         .kind = MODEL_CONVNET,
-        .features = {2, {{FEATURE_CONV, 4, {3, 1, 1}, 0, 0}, {FEATURE_MAX_POOL, 0, {9, 9, 0}, 0, 0}}},
+        .features = {2,
+                     {{.kind = FEATURE_CONV, .channels = 4, .window = {3, 1, 1}, .groups = 1},
+                      {.kind = FEATURE_MAX_POOL, .window = {9, 9, 0}}}},
         .hidden = {1, {5}}};
     struct backend *backend = backend_of(PRECISION_FP32, 1);
     struct shape input = model_input_shape(model.kind, 3, 8, 8);
