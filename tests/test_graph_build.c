@@ -109,10 +109,10 @@ Test(graph_build, summary_shows_what_layers_read)
     const struct layer_spec specs[] = {{CONV(4), .name = left},       {CONV(4), .name = right, .input = {in}},
                                        {ADD, .input = {left, right}}, {RELU},
                                        {.kind = LAYER_GLOBAL_POOL},   {LINEAR(3)}};
-    const char *const lines[] = {"left: conv2d 3x3 ",       "right: conv2d 3x3 of input ",
-                                 "\nadd of left, right ",   "\nrelu ",
-                                 "\nglobal average-pool ",  "\nlinear ",
-                                 "4x5x6               -  ", " 167 "};
+    const char *const lines[] = {"\n|+ left: conv2d 3x3 ",    "\n+| right: conv2d 3x3 of input ",
+                                 "\n + add of left, right ",  "\n   relu ",
+                                 "\n   global average-pool ", "\n   linear ",
+                                 "4x5x6               -  ",   " 167 "};
     struct backend *backend = backend_of(PRECISION_FP32, 1);
     struct network *network;
     struct status status = {0};
