@@ -201,7 +201,10 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX);
     *trainer = (struct trainer){.experiment = experiment, .dataset = dataset, .backend = backend, .epoch = -1};
-    if (!trainer_check_dataset(experiment, dataset, status) || !build_network(trainer, status)) return false;
+    if (!trainer_check_dataset(experiment, dataset, status)) return false;
+    trainer->batches_per_epoch = count / batch_size;
+    trainer->augment = augment_from_experiment(experiment, trainer->batches_per_epoch);
+    if (!build_network(trainer, status)) return false;
     int64_t before = backend->allocated;
     trainer->schedule = schedule_from_experiment(experiment);
     const struct optimizer_settings optimizer = optimizer_from_experiment(experiment);
@@ -211,8 +214,6 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     upload_set(trainer, &trainer->train_set, "train set", &dataset->train);
     upload_set(trainer, &trainer->validation_set, "validation set", &dataset->validation);
     upload_set(trainer, &trainer->test_set, "test set", &dataset->test);
-    trainer->batches_per_epoch = count / batch_size;
-    trainer->augment = augment_from_experiment(experiment, trainer->batches_per_epoch);
     trainer->order = memory_alloc((size_t)count, sizeof *trainer->order);
     trainer->ahead = read_ahead_start(dataset, &dataset->train);
     choose_train_part(trainer);
