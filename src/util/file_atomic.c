@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -17,8 +18,66 @@ static bool fail(struct file_atomic *file, const char *what, struct status *stat
     return false;
 }
 
+/* --- parts that are being written --- */
+
+/* Where one thread ends the process, others may be writing: their parts go then too. */
+struct open_part {
+    char *part;
+    pid_t owner; /* a child process leaves its parent's parts alone */
+    struct open_part *next;
+};
+
+static struct open_part *open_parts;
+static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+/* The mutex stays locked, so that no other thread begins a part any more. */
+static void remove_open_parts(void)
+{
+    pthread_mutex_lock(&open_mutex);
+    for (const struct open_part *at = open_parts; at; at = at->next)
+        if (at->owner == getpid()) unlink(at->part);
+}
+
+static void register_removal(void)
+{
+    atexit(remove_open_parts);
+}
+
+/* Opens the part and lists it. Memory is taken outside of the lock, because a lack of it ends the process. */
+static int open_part(const char *path)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct open_part *listed = memory_alloc(1, sizeof *listed);
+    *listed = (struct open_part){.part = memory_copy_string(path), .owner = getpid()};
+    pthread_once(&once, register_removal);
+    pthread_mutex_lock(&open_mutex);
+    int descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), cause = errno;
+    listed->next = open_parts;
+    open_parts = listed;
+    pthread_mutex_unlock(&open_mutex);
+    errno = cause;
+    return descriptor;
+}
+
+/* Takes a part off the list, if it is there. */
+static void forget_part(const char *path)
+{
+    struct open_part *found = NULL;
+    pthread_mutex_lock(&open_mutex);
+    for (struct open_part **at = &open_parts; *at && !found; at = &(*at)->next)
+        if (strcmp((*at)->part, path) == 0) {
+            found = *at;
+            *at = found->next;
+            break;
+        }
+    pthread_mutex_unlock(&open_mutex);
+    if (found) free(found->part);
+    free(found);
+}
+
 static void release(struct file_atomic *file)
 {
+    if (file->part) forget_part(file->part);
     free(file->path);
     free(file->part);
     *file = (struct file_atomic){.descriptor = -1};
@@ -30,9 +89,7 @@ bool file_atomic_open(struct file_atomic *file, const char *path, struct status 
     *file = (struct file_atomic){.path = memory_copy_string(path),
                                  .part = memory_format("%s.%ld.part", path, (long)getpid())};
     unlink(file->part); /* left by a killed process that had this number */
-    do {
-        file->descriptor = open(file->part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (file->descriptor < 0 && errno == EINTR);
+    while ((file->descriptor = open_part(file->part)) < 0 && errno == EINTR) forget_part(file->part);
     if (file->descriptor >= 0) return true;
     status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
     release(file);

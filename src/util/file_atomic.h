@@ -1,6 +1,7 @@
 /* A file that appears whole or not at all, whatever happens: it is written beside its place under a name that ends with
  * ".part", brought to the disk (fsync), renamed, and the folder is brought to the disk too. Where anything fails, the
- * part is removed, the file that was there before is as it was, and the error (STATUS_RUNTIME) names path and cause. */
+ * part is removed, the file that was there before is as it was, and the error (STATUS_RUNTIME) names path and cause. An
+ * exit by any thread removes parts too. */
 #ifndef UTIL_FILE_ATOMIC_H
 #define UTIL_FILE_ATOMIC_H
 
