@@ -262,7 +262,8 @@ static bool has_shortcuts(const struct task_list *list)
 {
     bool found[CUDNN_PASSES] = {false};
     for (int i = 0; i < list->count; i++)
-        if (list->tasks[i].window.kernel == 1 && list->tasks[i].window.stride == 2) found[list->tasks[i].pass] = true;
+        if (list->tasks[i].params.window.kernel == 1 && list->tasks[i].params.window.stride == 2)
+            found[list->tasks[i].pass] = true;
     return found[CUDNN_PASS_FORWARD] && found[CUDNN_PASS_DX] && found[CUDNN_PASS_DWEIGHT];
 }
 

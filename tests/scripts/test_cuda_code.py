@@ -32,7 +32,7 @@ RULES = [
     (r"resident_backward_kernel<\w+, [48], (?P<rows>\d), fusion<5", ROWS, 3, 4850),
     (r"resident_backward_kernel<\w+, [48], (?P<rows>\d), fusion<6", ROWS, 3, 3000),
     (r"resident_backward_kernel<\w+, 1, \d, fusion<6", 0, 19, 1500),
-    (r"resident_backward_kernel<\w+, 1,", 0, 11, 3300),
+    (r"resident_backward_kernel<\w+, 1,", 0, 11, 3850),
     (r"resident_forward_kernel<\w+, [48], (?P<rows>\d), fusion<[01], false>", ROWS, 4, 2400),
     (r"resident_forward_kernel<\w+, [48], (?P<rows>\d), fusion<[23], false>", ROWS, 4, 5900),
     (r"resident_forward_kernel<\w+, [48], \d, fusion<\d, true>", 1, 5, 2650),

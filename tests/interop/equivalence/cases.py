@@ -164,13 +164,17 @@ def residual():
 
 def configs():
     """The networks of configs/ that are known by name, on small images. The keys of [model] are those of the file, but for a
-    stride of MobileNetV2: in maps of one pixel its many normalizations have so few values that they amplify rounding."""
+    stride each: in maps of one pixel the many normalizations have so few values that they amplify rounding."""
+    strides = {"32s2, (32g32": "32, (32g32", "(512s2, 512)": "(512, 512)", "(512k1, 512s2,": "(512k1, 512,"}
     folder = pathlib.Path(__file__).resolve().parents[3] / "configs"
     for name in ("resnet18", "resnet50", "mobilenet_v2", "wrn16_4"):
         parser = configparser.ConfigParser(inline_comment_prefixes=("#",))
         parser.read(folder / f"{name}.ini")
+        model = dict(parser["model"])
+        for stride, without in strides.items():
+            model["features"] = model["features"].replace(stride, without)
         yield f"{name}.ini", {
-            **{f"model.{key}": value.replace("32s2, (32g32", "32, (32g32") for key, value in parser["model"].items()}, **COLOUR,
+            **{f"model.{key}": value for key, value in model.items()}, **COLOUR,
             "optimizer.learning_rate": "1e-3", "train.max_steps": "10", "train.eval_freq": "10", "train.batch_size": "10"}
 
 
