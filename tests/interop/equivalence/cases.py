@@ -175,7 +175,7 @@ def configs():
             model["features"] = model["features"].replace(stride, without)
         yield f"{name}.ini", {
             **{f"model.{key}": value for key, value in model.items()}, **COLOUR,
-            "optimizer.learning_rate": "1e-3", "train.max_steps": "10", "train.eval_freq": "10", "train.batch_size": "10"}
+            "optimizer.learning_rate": "1e-4", "train.max_steps": "10", "train.eval_freq": "10", "train.batch_size": "10"}
 
 
 def training():
