@@ -74,7 +74,8 @@ static struct op start_of(const struct op *op)
     if (op->kind == OP_NORM || op->kind == OP_NORM_EVALUATE) return *op;
     struct op fused = op_make(OP_NORM_EVALUATE);
     bool sum = op->kind == OP_ADD;
-    fused.norm.activation = sum ? (struct activation_params){.kind = ACTIVATION_NONE} : op->activation;
+    fused.norm.activation.kind = ACTIVATION_NONE;
+    if (!sum) fused.norm.activation = op->activation;
     fused.layer = op->layer, fused.layer_count = op->layer_count, fused.phase = op->phase;
     fused.tensor[NORM_EVALUATE_X] = op->tensor[sum ? ADD_A : ACTIVATION_X];
     if (sum) fused.tensor[NORM_EVALUATE_ADDEND] = op->tensor[ADD_B];

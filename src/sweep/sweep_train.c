@@ -18,7 +18,7 @@ static const struct evaluation not_measured = {NAN, NAN};
 /* A trial, as the calls of its loop see it. */
 struct trial {
     struct trainer *trainer;
-    struct run_loop *loop;
+    struct run_loop loop;
     struct sweep_result *result;
     struct sweep_best *best; /* NULL: nobody asks for weights */
     const atomic_bool *stop;
@@ -41,7 +41,7 @@ static bool is_look_due(void *argument)
 static bool offer_best(void *argument, struct status *status)
 {
     struct trial *trial = argument;
-    const struct run_result *run = &trial->loop->result;
+    const struct run_result *run = &trial->loop.result;
     struct sweep_result result = *trial->result;
     if (!trial->best || run->since_best > 0) return true;
     result.outcome = SWEEP_OK;
@@ -72,23 +72,23 @@ static enum sweep_outcome train(struct trial *trial, int64_t steps, struct statu
     struct trainer *trainer = trial->trainer;
     struct sweep_result *result = trial->result;
     const struct experiment *experiment = trainer->experiment;
-    struct run_loop loop = {.trainer = trainer,
-                            .last_step = steps,
-                            .eval_freq = experiment->train.eval_freq,
-                            .patience = experiment->train.patience,
-                            .judging_set_only = true,
-                            .checks = RUN_LOOP_CHECK_LOSSES,
-                            .calls = {.stop = is_stopped, .is_look_due = is_look_due, .evaluated = offer_best},
-                            .argument = trial,
-                            .row = {.validation = not_measured, .test = not_measured}};
-    loop.result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(trainer));
-    trial->loop = &loop;
-    enum run_loop_end end = run_loop_run(&loop, problem);
-    take_figures(&loop, result);
+    trial->loop = (struct run_loop){.trainer = trainer,
+                                    .last_step = steps,
+                                    .eval_freq = experiment->train.eval_freq,
+                                    .patience = experiment->train.patience,
+                                    .judging_set_only = true,
+                                    .checks = RUN_LOOP_CHECK_LOSSES,
+                                    .calls = {.stop = is_stopped, .is_look_due = is_look_due, .evaluated = offer_best},
+                                    .argument = trial,
+                                    .row = {.validation = not_measured, .test = not_measured}};
+    struct run_loop *loop = &trial->loop;
+    loop->result.best_by = trainer_best_by(experiment->checkpoint.best_by, trainer_columns(trainer));
+    enum run_loop_end end = run_loop_run(loop, problem);
+    take_figures(loop, result);
     if (trial->cannot_save) return SWEEP_STOPPED;
     if (end != RUN_LOOP_DONE) return end == RUN_LOOP_STOPPED ? SWEEP_STOPPED : SWEEP_NAN;
     if (!diverged_check_weights(trainer, NULL, problem)) return SWEEP_NAN;
-    if (loop.result.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
+    if (loop->result.best_by != BEST_BY_TEST && trainer->test_set.count > 0)
         result->test = trainer_evaluate(trainer, &trainer->test_set);
     return SWEEP_OK;
 }
