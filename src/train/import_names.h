@@ -21,9 +21,9 @@
  *
  * Errors are STATUS_RUNTIME and name the file and the tensor. They are: a tensor that the network needs is missing (the
  * message names the nearest one of the file); the network has no place for a tensor; a shape differs, unless it is that
- * of `other_head` (NULL: none), a layer whose tensors may have other shapes in the file. The errors of
- * module_order_read are others. Free with import_names_free, in
- * any case, after the last use of the file. */
+ * of `other_head` (NULL: none), a layer whose tensors may have other shapes in the file. A file `order` that does not
+ * follow its rules is an error of module_order_read. Free with import_names_free, in any case, after the last use of the
+ * file. */
 struct import_names {
     char **text;  /* the new names; [count], NULL where a tensor keeps its own name */
     int count;    /* the file's tensors */
