@@ -54,7 +54,7 @@ static void multiply_rounded(const struct cpu_bf16_block *block)
                 multiply_rounded_rows(block, row, column, first);
 }
 
-static const struct cpu_bf16_engine rounded = {"bf16 computed in fp32", nothing, multiply_rounded, nothing};
+static const struct cpu_bf16_engine rounded = {"bf16 computed in fp32", false, nothing, multiply_rounded, nothing};
 
 #if defined(CPU_ISA_avx512)
 
@@ -88,7 +88,7 @@ static void multiply_avx512(const struct cpu_bf16_block *block)
         for (int column = 0; column < block->columns; column++) multiply_avx512_tile(block, row, column);
 }
 
-static const struct cpu_bf16_engine avx512 = {"bf16", nothing, multiply_avx512, nothing};
+static const struct cpu_bf16_engine avx512 = {"bf16", false, nothing, multiply_avx512, nothing};
 
 /* --- AMX: of the eight tiles four hold C, two A, two B --- */
 
@@ -136,7 +136,7 @@ static void amx_multiply(const struct cpu_bf16_block *block)
         for (int column = 0; column < block->columns; column++) amx_one_tile(block, row, column);
 }
 
-static const struct cpu_bf16_engine amx = {"bf16", cpu_amx_begin, amx_multiply, cpu_amx_end};
+static const struct cpu_bf16_engine amx = {"bf16", true, cpu_amx_begin, amx_multiply, cpu_amx_end};
 
 static const struct cpu_bf16_engine *find_engine(enum cpu_isa isa)
 {

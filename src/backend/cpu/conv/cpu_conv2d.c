@@ -8,7 +8,8 @@
  *
  * y and dx, cpu_conv2d_sum.c, are the same sum with x and y exchanged; dw and db, cpu_conv2d_filter.c, are another.
  * A linear layer whose input is pixels is computed in cpu_linear_pixels.c.
- * With precision = bf16, all but db are computed in cpu_conv2d_bf16.c.
+ * With precision = bf16, all but db are computed in cpu_conv2d_bf16.c, or in cpu_winograd_bf16.c and
+ * cpu_winograd_bf16_filter.c where cpu_winograd_bf16_wanted says so.
  * Where cpu_winograd_wanted says so, all but db are computed in cpu_winograd.c and cpu_winograd_filter.c.
  * With several groups of channels the same sums go over the channels of a group: cpu_conv2d_groups.c, cpu_depthwise.c.
  *
@@ -23,6 +24,7 @@
 #include "backend/cpu/conv/cpu_depthwise.h"
 #include "backend/cpu/conv/cpu_linear_pixels.h"
 #include "backend/cpu/conv/cpu_winograd.h"
+#include "backend/cpu/conv/cpu_winograd_bf16.h"
 #include "backend/cpu/cpu_install.h"
 #include "backend/cpu/cpu_primitive.h"
 #include "util/memory.h"
@@ -36,7 +38,11 @@ struct conv2d_plan *CPU_EXPORT(cpu_conv2d_dense_plan)(struct backend *backend, s
     *plan = (struct conv2d_plan){.window = window, .input = input, .output_channels = output_channels, .groups = 1};
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
-        CPU_EXPORT(cpu_conv2d_bf16_plan)(backend, plan);
+        plan->bf16.winograd = CPU_EXPORT(cpu_winograd_bf16_wanted)(backend, window, input, output_channels);
+        if (plan->bf16.winograd)
+            CPU_EXPORT(cpu_winograd_bf16_reserve)(backend, input, output_channels);
+        else
+            CPU_EXPORT(cpu_conv2d_bf16_plan)(backend, plan);
         return plan;
     }
 #endif
@@ -109,6 +115,29 @@ static const struct tensor *optional(const struct tensor *tensor)
     return tensor->data ? tensor : NULL;
 }
 
+#if defined(CPU_SCALAR_f32)
+
+static void sum_bf16(struct backend *backend, const struct conv2d_plan *plan, const struct conv2d_sum *sum)
+{
+    if (plan->bf16.winograd)
+        CPU_EXPORT(cpu_winograd_bf16_sum)(backend, sum);
+    else
+        CPU_EXPORT(cpu_conv2d_bf16_sum)(backend, plan, sum);
+}
+
+static void backward_bf16(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,
+                          const struct conv2d_sum *dx, const struct tensor *dweight, const struct cpu_update *update)
+{
+    if (!plan->bf16.winograd) {
+        CPU_EXPORT(cpu_conv2d_bf16_backward)(backend, plan, x, dx, dweight, update);
+        return;
+    }
+    if (dx->destination.data) CPU_EXPORT(cpu_winograd_bf16_sum)(backend, dx);
+    CPU_EXPORT(cpu_winograd_bf16_filter)(backend, x, &dx->source, dweight, update);
+}
+
+#endif
+
 void CPU_EXPORT(cpu_conv2d_dense)(struct backend *backend, const struct conv2d_plan *plan,
                                   const struct conv2d_operands *operands)
 {
@@ -122,7 +151,7 @@ void CPU_EXPORT(cpu_conv2d_dense)(struct backend *backend, const struct conv2d_p
     }
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
-        CPU_EXPORT(cpu_conv2d_bf16_sum)(backend, plan, &sum);
+        sum_bf16(backend, plan, &sum);
         return;
     }
 #endif
@@ -141,7 +170,7 @@ static void run_without_dweight(struct backend *backend, const struct conv2d_pla
     if (!dx) return;
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
-        CPU_EXPORT(cpu_conv2d_bf16_sum)(backend, plan, sum);
+        sum_bf16(backend, plan, sum);
         return;
     }
 #endif
@@ -172,7 +201,7 @@ void CPU_EXPORT(cpu_conv2d_dense_backward)(struct backend *backend, const struct
 #if defined(CPU_SCALAR_f32)
     if (cpu_backend_of(backend)->bf16) {
         if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
-        CPU_EXPORT(cpu_conv2d_bf16_backward)(backend, plan, x, &sum, dweight, update);
+        backward_bf16(backend, plan, x, &sum, dweight, update);
         return;
     }
 #endif

@@ -19,6 +19,7 @@ struct conv2d_plan {
     real *transposed;             /* [threads] a chunk of the filter, transposed for dx */
     size_t scratch_count;         /* scalars of such a chunk */
     struct {
+        bool winograd;               /* the layer goes by Winograd's method; the rest is NULL then */
         uint32_t *filters;           /* [threads] a chunk of the filter, packed */
         struct cpu_bf16_step *steps; /* [threads] the steps of a pixel, or of a chunk of pixels */
     } bf16;
