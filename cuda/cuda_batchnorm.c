@@ -81,6 +81,7 @@ static struct cuda_batchnorm make_task(struct backend *backend, const struct op_
         .rectified = op->norm.rectified,
         .dropout = op->norm.dropout,
         .state = op->norm.dropout.rate > 0 ? cuda_state(cuda) : NULL,
+        .sample_rows = x->shape.h * x->shape.w,
     };
     if (op->norm.activation.kind != ACTIVATION_NONE) set_fused(&task, &op->norm, x->shape, y);
     return task;

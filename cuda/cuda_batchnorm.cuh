@@ -119,7 +119,8 @@ __device__ inline lanes<T, LANES> dropped_out(const task_t &task, int64_t row, i
         if (task.dropout.rate == 0) return from;
         float value[LANES];
         unpack(from, value);
-        dropout_values<LANES>(task.dropout, (uint32_t)task.state->step, task.shape.c, row, c, value);
+        int64_t whole_row = task.state->slice_first * task.sample_rows + row;
+        dropout_values<LANES>(task.dropout, (uint32_t)task.state->step, task.shape.c, whole_row, c, value);
         return pack<T>(value);
     }
     return from;

@@ -7,7 +7,8 @@
 
 enum { DROPOUT_WORDS = 4, DROPOUT_INDEX_CHANNELS = 16 };
 
-/* The draw of the four channels from c on of a row (n,h,w); c is a multiple of 4. */
+/* The draw of the four channels from c on of a row (n,h,w), with n counted from the first sample of the whole batch; c is a
+ * multiple of 4. */
 __device__ inline struct philox_words dropout_draw(const struct dropout_params &params, uint32_t step, int64_t channels,
                                                    int64_t row, int64_t c)
 {

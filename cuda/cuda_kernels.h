@@ -66,7 +66,8 @@ cudaError_t cuda_activation_forward_launch(cudaStream_t stream, enum cuda_type t
 cudaError_t cuda_activation_backward_launch(cudaStream_t stream, enum cuda_type type, struct activation_params params,
                                             int64_t count, const void *x, const void *dy, void *dx);
 cudaError_t cuda_dropout_launch(cudaStream_t stream, enum cuda_type type, const struct dropout_params *params,
-                                const struct step_state *state, struct cuda_matrix shape, const void *from, void *to);
+                                const struct step_state *state, int64_t sample_rows, struct cuda_matrix shape,
+                                const void *from, void *to);
 /* b may be NULL; y may be a or b. */
 cudaError_t cuda_elementwise_launch(cudaStream_t stream, enum cuda_type type, struct elementwise_params params,
                                     int64_t count, const void *a, const void *b, void *y);
@@ -145,6 +146,7 @@ struct cuda_batchnorm {
     bool rectified;                 /* x is max(0,x) */
     struct dropout_params dropout;  /* of y; rate 0: none */
     const struct step_state *state; /* device memory, for the dropout */
+    int64_t sample_rows;            /* H*W, for the dropout */
 };
 enum { CUDA_AROUND_CHANNELS = 8 };
 cudaError_t cuda_batchnorm_forward_launch(cudaStream_t stream, enum cuda_type type, const struct cuda_batchnorm *task);
@@ -175,6 +177,7 @@ struct cuda_loss_params {
     const float *class_weights;  /* (d), device memory, or NULL */
     const void *logits;          /* (n,d) of the type of x, for probabilities only, or NULL */
     const struct batch_mix *mix; /* of the labels, device memory, for logits only, or NULL */
+    const double *weight_sum;    /* of the step state, device memory */
 };
 /* dx may be NULL. */
 cudaError_t cuda_cross_entropy_launch(cudaStream_t stream, enum cuda_type type, bool of_logits,
@@ -222,6 +225,10 @@ cudaError_t cuda_muon_step_launch(cudaStream_t stream, const struct cuda_update 
                                   const struct cuda_muon *muon, const double *sums);
 cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct step_state *state, int64_t count,
                                 float *average, const float *w);
+
+/* ACCUMULATE of `count` elements, and of metrics, by one thread. */
+cudaError_t cuda_accumulate_launch(cudaStream_t stream, double factor, int64_t count, float *to, const float *from);
+cudaError_t cuda_accumulate_metrics_launch(cudaStream_t stream, struct metrics *to, const struct metrics *from);
 
 /* --- convolution without a library (cuda_conv2d.cu): any shape, slow --- */
 struct cuda_convolution {

@@ -1,4 +1,4 @@
-/* The host side of the optimizers and of the moving average; cuda_optimizer.cu has the kernels. */
+/* The host side of the optimizers, of the moving average and of sums; cuda_optimizer.cu has the kernels. */
 #include <stdlib.h>
 
 #include "cuda_muon.h"
@@ -116,9 +116,24 @@ static void run_average(struct backend *backend, const struct op_call *call)
         cuda_average_launch(cuda->lane->stream, call->op->average, cuda_state(cuda), count, average->data, w->data));
 }
 
+static void run_accumulate(struct backend *backend, const struct op_call *call)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    const struct tensor *to = &call->tensor[ACCUMULATE_TO], *from = &call->tensor[ACCUMULATE_FROM];
+    cudaStream_t stream = cuda->lane->stream;
+    if (to->kind == TENSOR_METRICS) {
+        CHECK(call->op->accumulate == 1);
+        CUDA_CHECK(cuda_accumulate_metrics_launch(stream, to->data, from->data));
+        return;
+    }
+    int64_t count = shape_count(to->shape);
+    if (count > 0) CUDA_CHECK(cuda_accumulate_launch(stream, call->op->accumulate, count, to->data, from->data));
+}
+
 void cuda_optimizer_install(struct op_function *functions)
 {
     functions[OP_UPDATE] = (struct op_function){
         .run = run_update, .prepare = prepare_update, .release = release_update, .launches = launches_update};
     functions[OP_AVERAGE] = (struct op_function){.run = run_average};
+    functions[OP_ACCUMULATE] = (struct op_function){.run = run_accumulate};
 }

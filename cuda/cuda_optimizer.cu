@@ -1,4 +1,4 @@
-/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average (reference_optimizer.c): one
+/* The arithmetic of the optimizers (formulas: optimizer_row.h), of the moving average and of sums (reference_optimizer.c): one
  * pass over the flat arenas, 16 bytes of each at a time. SGD moves 12 bytes per weight (20 with momentum), Adam 28, the
  * average 12, so memory bandwidth is their limit. A copy in bf16 is 2 bytes more, a gradient in bf16 2 less. Learning
  * rate and step number are read from the device, so that a replayed graph sees each step's own.
@@ -261,5 +261,40 @@ cudaError_t cuda_average_launch(cudaStream_t stream, double decay, const struct 
 {
     unsigned blocks = blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
     launch(stream, blocks, CUDA_BLOCK_SIZE, average_kernel, decay, state, count, average, w);
+    return cudaGetLastError();
+}
+
+__global__ static void accumulate_kernel(float factor, int64_t count, float *to, const float *from)
+{
+    int64_t i = ((int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x) * QUAD;
+    if (i >= count) return;
+    if (i + QUAD > count) {
+#pragma unroll 1
+        for (; i < count; i++) to[i] = (to[i] + from[i]) * factor;
+        return;
+    }
+    lanes<float, QUAD> sum = load_lanes<QUAD>(to + i), term = load_lanes<QUAD>(from + i);
+#pragma unroll
+    for (int k = 0; k < QUAD; k++) sum.value[k] = (sum.value[k] + term.value[k]) * factor;
+    store_lanes<QUAD>(to + i, sum);
+}
+
+cudaError_t cuda_accumulate_launch(cudaStream_t stream, double factor, int64_t count, float *to, const float *from)
+{
+    unsigned blocks = blocks_for((count + QUAD - 1) / QUAD, CUDA_BLOCK_SIZE);
+    launch(stream, blocks, CUDA_BLOCK_SIZE, accumulate_kernel, (float)factor, count, to, from);
+    return cudaGetLastError();
+}
+
+__global__ static void accumulate_metrics_kernel(struct metrics *to, const struct metrics *from)
+{
+    to->loss += from->loss;
+    to->correct += from->correct;
+    to->count += from->count;
+}
+
+cudaError_t cuda_accumulate_metrics_launch(cudaStream_t stream, struct metrics *to, const struct metrics *from)
+{
+    launch(stream, 1, 1, accumulate_metrics_kernel, to, from);
     return cudaGetLastError();
 }

@@ -56,6 +56,7 @@ static void run_loss(struct backend *backend, const struct op_call *call, const 
         .skipped = call->input->skipped,
         .class_weights = loss->weights->data,
         .logits = loss->logits ? loss->logits->data : NULL,
+        .weight_sum = &cuda_state(cuda)->weight_sum,
         .mix = params->mixed ? &cuda_state(cuda)->mix : NULL,
     };
     CUDA_CHECK(cuda_cross_entropy_launch(cuda->lane->stream, cuda->type, loss->of_logits, of_device, x->shape.n,

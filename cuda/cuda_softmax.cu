@@ -182,6 +182,7 @@ __device__ static struct weighing weigh(const struct cuda_loss_params *params, i
     for (int64_t i = threadIdx.x; i < d; i += blockDim.x) sum += (double)w.weights[i];
     total = block_sum(total);
     w.mean = (float)(block_sum(sum) / (double)d);
+    if (*params->weight_sum != 0) total = *params->weight_sum;
     w.per_sample = total == 0 ? 0 : (double)n / total;
     w.share = total == 0 ? 0 : (float)(1 / total);
     return w;

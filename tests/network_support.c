@@ -121,10 +121,10 @@ void runner_fill(struct runner *runner)
     free(values), free(labels);
 }
 
-void prepared_overwrite_dead(void *prepared, int op)
+void prepared_overwrite_dead(void *argument, const struct prepared *from, int op)
 {
     enum { MOST_TENSORS = 2000 };
-    const struct prepared *from = prepared;
+    (void)argument;
     const struct op_call *call = &from->calls[op];
     int dead[MOST_TENSORS], count = program_dead_after(from->program, op, dead, MOST_TENSORS);
     for (int i = 0; i < count; i++)

@@ -45,7 +45,7 @@ void runner_fill(struct runner *runner);
 
 /* For prepared_watch: overwrites the tensors whose life ends with the op, with NaN in every precision and labels that no
  * set has. `prepared` is the struct prepared, on a backend in host memory. */
-void prepared_overwrite_dead(void *prepared, int op);
+void prepared_overwrite_dead(void *argument, const struct prepared *from, int op);
 
 /* A forward pass; in training it adds the loss to the metrics. */
 void runner_forward(struct runner *runner, enum layer_mode mode);

@@ -274,6 +274,10 @@ static const struct op_case cases[] = {
     AVERAGE(1, 1, 1, 0),
     AVERAGE(37, 16, 1, 0.25),              /* (1 + s) / (10 + s) at first, then 0.25 */
 
+    /* o, i, k, factor */
+    ACCUMULATE(1, 1, 1, 1),
+    ACCUMULATE(37, 16, 1, 0.25),
+
     /* o, i, k, (limit) */
     MAGNITUDE(1, 1, 1),
     MAGNITUDE(64, 100, 1),

@@ -68,17 +68,16 @@ static inline void session_restore(struct session *session, const char *path)
 
 /* What the ops of a step or an evaluation read and wrote, in host order; freed with free(). */
 struct session_batch {
-    const struct prepared *prepared;
     double *x, *logits; /* (N,C,H,W) and (N,D) */
     int32_t labels[256];
     int64_t n;
 };
 
-static inline void session_see(void *argument, int op)
+static inline void session_see(void *argument, const struct prepared *prepared, int op)
 {
     struct session_batch *batch = argument;
-    const struct op_call *call = &batch->prepared->calls[op];
-    struct backend *backend = batch->prepared->backend;
+    const struct op_call *call = &prepared->calls[op];
+    struct backend *backend = prepared->backend;
     if (call->op->kind == OP_GATHER) {
         batch->n = call->tensor[GATHER_X].shape.n;
         batch->x = support_read(backend, &call->tensor[GATHER_X]);
@@ -91,8 +90,8 @@ static inline void session_see(void *argument, int op)
 /* Takes a training step and returns what it saw. */
 static inline struct session_batch session_step(struct session *session)
 {
-    struct session_batch batch = {.prepared = session->trainer.train};
-    trainer_watch_step(&session->trainer, session_see, &batch);
+    struct session_batch batch = {0};
+    trainer_watch_step(&session->trainer, &(struct step_watch){.op_done = session_see, .argument = &batch});
     return batch;
 }
 
@@ -100,7 +99,7 @@ static inline struct session_batch session_step(struct session *session)
 static inline struct session_batch session_evaluate(struct session *session, const struct device_dataset *data,
                                                     int64_t first, int64_t n)
 {
-    struct session_batch batch = {.prepared = session->trainer.evaluate};
+    struct session_batch batch = {0};
     struct run_input input = {.state = {.batch_first = first}, .n = n, .data = data, .refresh = true};
     prepared_watch(session->trainer.evaluate, &input, session_see, &batch);
     return batch;

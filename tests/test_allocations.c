@@ -74,6 +74,9 @@ static const char *const configs[] = {
     "activation = leaky_relu\n[backend]\nprecision = fp64\n",
     DATA
     "[model]\nhidden = 30\n[augment]\nrotate = 20\ncontrast = 0.5\nerase = 0.5\ncutmix = 1\n[backend]\nthreads = 2\n",
+    DATA
+    "slices = 4\nclass_weights = balanced\nclip_norm = 1\n[model]\nkind = convnet\nfeatures = 16, (16, 16)+\nbatchnorm = custom\n"
+    "dropout = 0.1\n[backend]\nthreads = 2\n",
     DATA "eval_train = 30\n[model]\nkind = convnet\nfeatures = 16, 16\n[backend]\nthreads = 3\ncpu_isa = portable\n",
 };
 enum { CONFIG_COUNT = sizeof configs / sizeof *configs };

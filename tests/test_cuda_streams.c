@@ -112,7 +112,8 @@ Test(cuda_streams, a_watched_step_is_the_same)
                                           create((struct backend_options){.fuse = true, .streams = STREAMS_TWO}), 1);
             network_set_metrics(sessions[i]->trainer.network, (struct metrics){0});
             for (int step = 0; step < STEPS; step++)
-                i ? trainer_watch_step(&sessions[i]->trainer, NULL, NULL) : trainer_step(&sessions[i]->trainer);
+                i ? trainer_watch_step(&sessions[i]->trainer, &(struct step_watch){0})
+                  : trainer_step(&sessions[i]->trainer);
             losses[i] = network_metrics(sessions[i]->trainer.network).loss;
         }
         cr_expect_eq(losses[0], losses[1], "%s: %g, %g", networks[k].name, losses[0], losses[1]);

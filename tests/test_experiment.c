@@ -365,6 +365,8 @@ Test(experiment, the_line_of_extras_names_what_is_on)
                                "train.label_smoothing=0.1",
                                "train.ema_decay=0.995"};
     expect_extras(overrides, 0, "");
+    const char *slices[] = {"train.batch_size=256", "train.slices=8"};
+    expect_extras(slices, 2, "training: 8 slices of 32 samples\n");
     expect_extras(overrides, 1, "training: flip\n");
     expect_extras(overrides, sizeof overrides / sizeof *overrides,
                   "training: flip, crop 4, vertical flip, rotate 12.5, scale 0.1, resized crop 0.3, brightness 0.2, "

@@ -231,3 +231,19 @@ Test(experiment_keys, the_help_is_a_config_with_the_defaults)
     experiment_free(&written);
     experiment_free(&defaults);
 }
+
+Test(experiment_keys, accumulation_of_gradients_is_slices)
+{
+    expect_message_part("[train]\naccumulate = 4\n", "did you mean train.slices?");
+    expect_message_part("[train]\ngradient_accumulation_steps = 4\n", "did you mean train.slices?");
+}
+
+Test(experiment_keys, slices_are_a_power_of_two_that_divides_the_batch)
+{
+    expect_message_part("[train]\nslices = 3\nbatch_size = 9\n",
+                        "train.slices: expected 1, 2, 4, ..., a power of two, found 3");
+    expect_message_part("[train]\nslices = 8\nbatch_size = 100\n",
+                        "train.batch_size: expected a multiple of the 8 slices (train.slices), found 100");
+    expect_message_part("[train]\nslices = 8\nbatch_size = 8\n[augment]\nmixup = 0.2\n",
+                        "augment.mixup: expected 0, as a slice (train.slices) has 1 sample (nothing to mix with)");
+}

@@ -40,14 +40,14 @@ static void add_tensor(struct results *results, struct backend *backend, const s
 static void run_both(struct runner *runner, enum way way)
 {
     const struct run_input input = {.n = runner->n, .refresh = true, .state = {.step = 5}};
-    void (*done)(void *, int) = way == OVERWRITTEN ? prepared_overwrite_dead : NULL;
+    void (*done)(void *, const struct prepared *, int) = way == OVERWRITTEN ? prepared_overwrite_dead : NULL;
     struct tensor x = runner_input(runner, LAYER_TRAIN), to = runner_input(runner, LAYER_EVALUATE);
     double *batch = support_read(runner->network->backend, &x);
     runner->network->backend->table->tensor_write(runner->network->backend, &to, batch);
     free(batch);
     network_set_metrics(runner->network, (struct metrics){0});
-    prepared_watch(runner->train, &input, done, runner->train);
-    prepared_watch(runner->evaluate, &input, done, runner->evaluate);
+    prepared_watch(runner->train, &input, done, NULL);
+    prepared_watch(runner->evaluate, &input, done, NULL);
 }
 
 static struct results results_of(struct network *network, enum way way, bool fold)

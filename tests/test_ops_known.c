@@ -200,3 +200,8 @@ Test(ops_known, average)
 {
     expect_known(OP_AVERAGE);
 }
+
+Test(ops_known, accumulate)
+{
+    expect_known(OP_ACCUMULATE);
+}

@@ -104,7 +104,7 @@ static struct result run(const char *config, bool fuse, enum way way)
     if (way == UNSHARED) unshare(trainer);
     for (int step = 0; step < STEPS; step++) {
         if (way == OVERWRITTEN)
-            trainer_watch_step(trainer, prepared_overwrite_dead, trainer->train);
+            trainer_watch_step(trainer, &(struct step_watch){.op_done = prepared_overwrite_dead});
         else
             trainer_step(trainer);
     }
@@ -113,8 +113,7 @@ static struct result run(const char *config, bool fuse, enum way way)
     struct run_input input = {.n = 21, .data = trainer->test_set.data, .refresh = true};
     network_set_metrics(trainer->network, (struct metrics){0});
     for (int again = 0; again < 2; again++) { /* without the once part the second time */
-        prepared_watch(trainer->evaluate, &input, way == OVERWRITTEN ? prepared_overwrite_dead : NULL,
-                       trainer->evaluate);
+        prepared_watch(trainer->evaluate, &input, way == OVERWRITTEN ? prepared_overwrite_dead : NULL, NULL);
         input.refresh = false;
     }
     add_metrics(&result, trainer->network);

@@ -154,6 +154,13 @@ void metrics_write(struct backend *backend, const struct tensor *metrics, struct
     backend->table->tensor_write(backend, metrics, values);
 }
 
+void metrics_add(struct metrics *to, const struct metrics *from)
+{
+    to->loss += from->loss;
+    to->correct += from->correct;
+    to->count += from->count;
+}
+
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape)
 {
     void *data = backend->table->alloc(backend, tensor_bytes(backend, kind, shape));

@@ -135,7 +135,7 @@ struct pool_params {
 
 /* A value is kept with probability 1 - rate and then scaled by 1/(1 - rate). The mask is never stored: it is drawn from
  * Philox with (seed, stream, step, index / 4), word index % 4, where for element (n,c,h,w)
- *   index = ((n*H + h)*W + w) * C' + c,   C' = C rounded up to a multiple of 16,
+ *   index = ((n*H + h)*W + w) * C' + c,   C' = C rounded up to a multiple of 16,   n counted from the step state's slice_first,
  * and the value is dropped where philox_uniform(word) < rate. `step` is that of the step state. */
 struct dropout_params {
     double rate; /* 0 <= rate < 1 */
@@ -208,6 +208,9 @@ struct step_state {
     double learning_rate;
     int64_t batch_first;  /* the batch's first place in the order of the epoch, or in the data set */
     struct batch_mix mix; /* read by a GATHER that mixes, and by a loss of mixed labels */
+    /* Of a batch that is one of several slices of a larger one; both are 0 otherwise. */
+    int64_t slice_first; /* its first sample's place in the larger batch */
+    double weight_sum;   /* W of a loss with class weights: the larger batch's sum over the number of slices */
 };
 
 /* Sums over samples. */
@@ -377,6 +380,9 @@ void backend_check(const struct backend *backend);
 /* Metrics in a tensor of the kind TENSOR_METRICS, to which losses add (op.h). To read them waits for the device. */
 struct metrics metrics_read(struct backend *backend, const struct tensor *metrics);
 void metrics_write(struct backend *backend, const struct tensor *metrics, struct metrics sums);
+
+/* Adds sums to sums. */
+void metrics_add(struct metrics *to, const struct metrics *from);
 
 /* A zeroed tensor with memory of its own; free with tensor_free. */
 struct tensor tensor_alloc(struct backend *backend, enum tensor_kind kind, struct shape shape);

@@ -147,8 +147,8 @@ void backend_run_op(struct backend *backend, struct op op, struct run_input inpu
     if (function->release) function->release(backend, call.plan);
 }
 
-void prepared_watch(struct prepared *prepared, const struct run_input *input, void (*done)(void *argument, int op),
-                    void *argument)
+void prepared_watch(struct prepared *prepared, const struct run_input *input,
+                    void (*done)(void *argument, const struct prepared *prepared, int op), void *argument)
 {
     const struct program *program = prepared->program;
     set_state(prepared, input);
@@ -157,7 +157,7 @@ void prepared_watch(struct prepared *prepared, const struct run_input *input, vo
         run_op(prepared, i, input);
         if (!done) continue;
         join(prepared->backend);
-        done(argument, i);
+        done(argument, prepared, i);
     }
     join(prepared->backend);
 }

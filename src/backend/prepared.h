@@ -92,8 +92,8 @@ const struct op_call *prepared_forward_call(const struct prepared *prepared, con
 void prepared_run(struct prepared *prepared, const struct run_input *input);
 
 /* Runs the ops one by one, none recorded. done (or NULL) is called after each. */
-void prepared_watch(struct prepared *prepared, const struct run_input *input, void (*done)(void *argument, int op),
-                    void *argument);
+void prepared_watch(struct prepared *prepared, const struct run_input *input,
+                    void (*done)(void *argument, const struct prepared *prepared, int op), void *argument);
 
 /* An op to run alone and many times, to measure it. A backend records it under this address. */
 struct prepared_repeat {

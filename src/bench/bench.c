@@ -19,13 +19,13 @@ enum {
 
 /* --- timing --- */
 
-/* Times by part and step: seconds[part * steps + step]. Part 0 is gather, then the groups of layers, the loss, the
- * optimizer. */
+/* Times by part and step: seconds[part * steps + step]. Part 0 is gather, then the groups of layers, the loss, the sums of
+ * slices where a step has some, the optimizer. */
 struct stopwatch {
-    struct backend *backend;
-    const struct program *program;
+    const struct trainer *trainer;
     const struct network *network;
     int steps, step, parts;
+    bool sums; /* there is a part of them */
     double *forward, *backward;
     double last; /* clock at the end of the part before */
 };
@@ -34,22 +34,32 @@ struct stopwatch {
 static int part_of(const struct stopwatch *watch, const struct op *op)
 {
     if (op->phase == PHASE_GATHER) return 0;
-    if (op->phase == PHASE_LOSS) return watch->parts - 2;
+    if (op->phase == PHASE_LOSS) return watch->parts - 2 - watch->sums;
     if (op->phase == PHASE_OPTIMIZER) return watch->parts - 1;
     int group = 0;
     while (watch->network->groups[group].first + watch->network->groups[group].count <= op->layer) group++;
     return group + 1;
 }
 
-static void stopwatch_done(void *argument, int op)
+static void add_time(struct stopwatch *watch, double *times, int part)
 {
-    struct stopwatch *watch = argument;
     network_metrics(watch->network); /* waits for the device */
     double seconds = clock_seconds() - watch->last;
-    const struct op *done = &watch->program->ops[op];
-    double *times = done->phase == PHASE_BACKWARD ? watch->backward : watch->forward;
-    if (watch->step >= 0) times[part_of(watch, done) * watch->steps + watch->step] += seconds;
+    if (watch->step >= 0) times[part * watch->steps + watch->step] += seconds;
     watch->last = clock_seconds();
+}
+
+static void stopwatch_done(void *argument, const struct prepared *prepared, int op)
+{
+    struct stopwatch *watch = argument;
+    const struct op *done = &prepared->program->ops[op];
+    add_time(watch, done->phase == PHASE_BACKWARD ? watch->backward : watch->forward, part_of(watch, done));
+}
+
+static void stopwatch_summed(void *argument)
+{
+    struct stopwatch *watch = argument;
+    add_time(watch, watch->forward, watch->parts - 2);
 }
 
 /* The next step begins. */
@@ -83,15 +93,25 @@ static struct run_loop start_loop(struct trainer *trainer, int steps, void *argu
         .trainer = trainer, .last_step = trainer->step + steps, .checks = RUN_LOOP_CHECK_NOTHING, .argument = argument};
 }
 
-/* Adds the FLOPs of every op to its part. */
-static void count_flops(struct bench_result *result, const struct stopwatch *watch)
+/* Adds the FLOPs of every op of a program that runs so many times in a step to its part. */
+static void count_flops(struct bench_result *result, const struct stopwatch *watch, const struct program *program,
+                        int64_t runs)
 {
-    for (int i = 0; i < watch->program->op_count; i++) {
-        const struct op *op = &watch->program->ops[i];
+    for (int i = 0; i < program->op_count; i++) {
+        const struct op *op = &program->ops[i];
         struct bench_part *part = &result->parts[part_of(watch, op)];
         *(op->phase == PHASE_BACKWARD ? &part->backward_flops : &part->forward_flops) +=
-            program_flops(watch->program, op);
+            (double)runs * program_flops(program, op);
     }
+}
+
+/* The name of a part that is no layer; NULL: it is one. */
+static const char *name_of(const struct stopwatch *watch, int part)
+{
+    if (part == 0) return "gather";
+    if (part == watch->parts - 1) return "optimizer";
+    if (part == watch->parts - 2 - watch->sums) return "loss";
+    return part == watch->parts - 2 ? "sums of slices" : NULL;
 }
 
 static void collect_parts(struct bench_result *result, struct stopwatch *watch)
@@ -102,8 +122,8 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch)
         struct bench_part *part = &result->parts[p];
         part->forward = bench_median(watch->forward + p * watch->steps, watch->steps);
         part->backward = bench_median(watch->backward + p * watch->steps, watch->steps);
-        if (p == 0 || p >= watch->parts - 2) {
-            part->kind = p == 0 ? "gather" : p == watch->parts - 2 ? "loss" : "optimizer";
+        part->kind = name_of(watch, p);
+        if (part->kind) {
             strcpy(part->name, part->kind);
             continue;
         }
@@ -111,23 +131,27 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch)
         network_describe_group(watch->network, group, part->name, sizeof part->name);
         part->kind = watch->network->layers[group.first].ops->name;
     }
-    count_flops(result, watch);
+    const struct trainer *trainer = watch->trainer;
+    count_flops(result, watch, trainer->training.program, trainer->experiment->train.slices);
+    if (trainer->update) count_flops(result, watch, trainer->update, 1);
 }
 
 /* Times the parts. Watching costs a little, so measure_steps times the step as a whole. */
 static void measure_parts(struct bench_result *result, struct trainer *trainer, int steps)
 {
-    struct stopwatch watch = {.backend = trainer->backend,
-                              .program = trainer->training.program,
+    bool sums = trainer->update != NULL;
+    struct stopwatch watch = {.trainer = trainer,
                               .network = trainer->network,
                               .steps = steps,
                               .step = -WARM_UP_STEPS,
-                              .parts = trainer->network->group_count + 3};
+                              .parts = trainer->network->group_count + 3 + sums,
+                              .sums = sums};
     watch.forward = memory_alloc((size_t)watch.parts * (size_t)steps, sizeof *watch.forward);
     watch.backward = memory_alloc((size_t)watch.parts * (size_t)steps, sizeof *watch.backward);
     struct run_loop loop = start_loop(trainer, WARM_UP_STEPS + steps, &watch);
     struct status no_check;
     loop.calls.op_done = stopwatch_done;
+    loop.calls.summed = stopwatch_summed;
     loop.calls.stepped = stopwatch_next;
     watch.last = clock_seconds();
     run_loop_run(&loop, &no_check);

@@ -132,7 +132,7 @@ struct experiment {
     struct {
         int64_t epochs;    /* 0: max_steps alone gives the length of training */
         int64_t max_steps; /* 0: epochs give it, and experiment_count_steps has not computed it yet */
-        int64_t batch_size, eval_freq, eval_batch_size;
+        int64_t batch_size, slices, eval_freq, eval_batch_size;
         int64_t eval_train;     /* training samples that an evaluation covers, or one of enum eval_train */
         int64_t patience;       /* evaluations without a better one that end the run; 0: off */
         double label_smoothing; /* 0 with LOSS_SEPARATE */

@@ -225,8 +225,22 @@ static bool check_report(struct experiment *experiment, struct status *status)
     return experiment_fail(experiment, "report.histograms", status, "expected false, as report.tensorboard is false");
 }
 
+static bool check_slices(struct experiment *experiment, struct status *status)
+{
+    int64_t slices = experiment->train.slices, batch = experiment->train.batch_size;
+    if ((slices & (slices - 1)) != 0)
+        return experiment_fail(experiment, "train.slices", status,
+                               "expected 1, 2, 4, ..., a power of two, found %" PRId64, slices);
+    if (batch % slices != 0)
+        return experiment_fail(experiment, "train.batch_size", status,
+                               "expected a multiple of the %" PRId64 " slices (train.slices), found %" PRId64, slices,
+                               batch);
+    return true;
+}
+
 static bool check_train(struct experiment *experiment, struct status *status)
 {
+    if (!check_slices(experiment, status)) return false;
     if (experiment->train.label_smoothing == 0 || experiment->model.loss == LOSS_FUSED) return true;
     return experiment_fail(experiment, "train.label_smoothing", status,
                            "expected 0, as model.loss is separate (fused can smooth)");
@@ -240,6 +254,9 @@ static bool check_mixing(const struct experiment *experiment, const char *key, d
         return experiment_fail(experiment, key, status, "expected 0, as model.loss is separate (fused can mix labels)");
     if (experiment->train.batch_size == 1)
         return experiment_fail(experiment, key, status, "expected 0, as train.batch_size is 1 (nothing to mix with)");
+    if (experiment->train.batch_size == experiment->train.slices)
+        return experiment_fail(experiment, key, status,
+                               "expected 0, as a slice (train.slices) has 1 sample (nothing to mix with)");
     return true;
 }
 

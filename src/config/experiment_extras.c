@@ -45,5 +45,8 @@ void experiment_print_extras(const struct experiment *experiment, FILE *out)
     if (experiment->train.class_weights.kind == CLASS_WEIGHTS_BALANCED) print_part(out, &any, "balanced class weights");
     if (experiment->train.class_weights.kind == CLASS_WEIGHTS_LISTED) print_part(out, &any, "class weights");
     print_amount(out, &any, "moving average of the weights", experiment->train.ema_decay);
+    if (experiment->train.slices > 1)
+        print_part(out, &any, "%lld slices of %lld samples", (long long)experiment->train.slices,
+                   (long long)(experiment->train.batch_size / experiment->train.slices));
     if (any) fputc('\n', out);
 }

@@ -232,6 +232,9 @@ const struct experiment_key experiment_keys[] = {
     INTEGER(train, batch_size, KEPT, VARIES, "200", 1, 1000000,
             "Samples per training step. An epoch is as many whole batches as there are in the training part. Samples "
             "that do not fill a batch are left out of the epoch; each epoch draws a new order."),
+    INTEGER(train, slices, KEPT, VARIES, "1", 1, 4096,
+            "Slices of a batch, a power of two: the gradient of each is computed alone, with batch statistics of its own, and "
+            "they are summed in a fixed order. A slice takes the memory of a batch of its size (accumulation of gradients)."),
     INTEGER(train, eval_freq, KEPT, VARIES, "100", 1, 1000000000, "Evaluate after every eval_freq steps, and after the last one."),
     {PLACE(train, eval_train, KEPT, FIXED), .type = KEY_AMOUNT, .default_text = "all", .low = 1, .high = 10000000,
      .choices = CHOICE_NAMES(EVAL_TRAIN_CHOICES),

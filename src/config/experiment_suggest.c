@@ -59,6 +59,14 @@ static int key_distance(const char *section, const char *name, const struct expe
     return 3 * text_distance(name, key->name) + section_distance;
 }
 
+/* What other programs call a key. */
+static const struct {
+    const char *theirs, *ours;
+} synonyms[] = {{"accumulate", "train.slices"},
+                {"gradient_accumulation", "train.slices"},
+                {"accumulate_grad_batches", "train.slices"},
+                {"gradient_accumulation_steps", "train.slices"}};
+
 void experiment_suggest_key(const char *section, const char *name, char *text, size_t size)
 {
     int nearest = -1, least = INT_MAX;
@@ -74,6 +82,11 @@ void experiment_suggest_key(const char *section, const char *name, char *text, s
         experiment_suggest_section(section, text, size);
         return;
     }
+    for (size_t i = 0; i < sizeof synonyms / sizeof *synonyms; i++)
+        if (strcmp(name, synonyms[i].theirs) == 0) {
+            snprintf(text, size, "; did you mean %s?", synonyms[i].ours);
+            return;
+        }
     snprintf(text, size, "; [%s] has", section);
     const char *before = " ";
     for (int i = 0; i < experiment_key_count; i++) {

@@ -72,6 +72,7 @@ static const struct relation relations[] = {
     {OP_UPDATE, UPDATE_ROUNDED, SAME, UPDATE_W},
     {OP_UPDATE, UPDATE_DW_ROUNDED, SAME, UPDATE_W},
     {OP_AVERAGE, AVERAGE_W, BYTES, AVERAGE_AVERAGE},
+    {OP_ACCUMULATE, ACCUMULATE_FROM, BYTES, ACCUMULATE_TO},
 };
 
 /* A backward op's dy has the shape of the forward op's output, whose first operands are in these slots; -1: no second

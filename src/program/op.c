@@ -382,6 +382,12 @@ static const struct op_row average_row = {
     .output = -1,
 };
 
+static const struct op_row accumulate_row = {
+    .name = "accumulate",
+    .operand = {[ACCUMULATE_TO] = UPDATE("to"), [ACCUMULATE_FROM] = READ("from")},
+    .output = -1,
+};
+
 static const struct op_row *const rows[OP_KIND_COUNT] = {
 #define OP_ROW(suffix, row) [OP_##suffix] = &row##_row,
     OP_KINDS(OP_ROW)

@@ -43,7 +43,8 @@ struct gradient;
     X(CLIP, clip)                                                                                                      \
     X(MAGNITUDE, magnitude)                                                                                            \
     X(UPDATE, update)                                                                                                  \
-    X(AVERAGE, average)
+    X(AVERAGE, average)                                                                                                \
+    X(ACCUMULATE, accumulate)
 
 #define OP_ENUM(suffix, row) OP_##suffix,
 enum op_kind { OP_KINDS(OP_ENUM) OP_KIND_COUNT };
@@ -145,7 +146,7 @@ enum { SOFTMAX_BACKWARD_Y, SOFTMAX_BACKWARD_DY, SOFTMAX_BACKWARD_DX };
  * where there is a gradient: [dprobabilities] and [dlogits] (N,D,1,1) become that of the mean loss of the batch.
  * [weights] (D) are those of the classes, none negative; without them every class weighs 1. With class weights w the
  * mean is (sum of the samples' weighted losses) / W, where W is the sum of the weights of the N labels (PyTorch's
- * reduction = "mean"). A sample then adds N/W times its weighted loss to the metrics, so that their sum over N is that
+ * reduction = "mean"), or the step state's weight_sum where that is not 0. A sample then adds N/W times its weighted loss to the metrics, so that their sum over N is that
  * mean. Where W is 0, losses and gradients are 0.
  *
  * Cross-entropy of probabilities: -w_t log(p) with p = max(p_t, smallest normal number of the scalar type) and the
@@ -205,6 +206,9 @@ enum { UPDATE_W, UPDATE_DW, UPDATE_STATE_0, UPDATE_STATE_1, UPDATE_ROUNDED, UPDA
  * The memory is short early in a run, where a long one would hold on to the random start (as in TensorFlow's
  * ExponentialMovingAverage with num_updates). */
 enum { AVERAGE_AVERAGE, AVERAGE_W };
+/* A sum of what slices of a batch leave:  to <- (to + from) * factor,  element by element over ranges of an arena. Of two
+ * TENSOR_METRICS it adds the sums; the factor must then be 1. The sum is rounded before the product is. */
+enum { ACCUMULATE_TO, ACCUMULATE_FROM };
 
 enum operand_role { OPERAND_NONE, OPERAND_READ, OPERAND_WRITE, OPERAND_UPDATE };
 
@@ -242,6 +246,7 @@ struct op {
         double clip;          /* limit of the norm */
         struct update update; /* rule and parameters; its arenas are operands */
         double average;       /* decay */
+        double accumulate;    /* factor */
     };
     int tensor[OP_OPERANDS]; /* the program's tensor in each slot; -1: left out */
     int layer;               /* first of the model's layers that it computes; -1: none */

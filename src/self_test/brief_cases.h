@@ -43,6 +43,7 @@ LION(17, 3, 3, 0.9, 0.99, 0),
 MUON(17, 3, 3, 0.95, 0, 1, 1),
 MUON_NORMALIZED(17, 3, 3, 0.6, 3),
 AVERAGE(17, 3, 3, 0.99),               /* (1 + s) / (10 + s) in every step */
+ACCUMULATE(17, 3, 3, 0.5),
 MAGNITUDE(17, 3, 3),
 CLIP(17, 3, 3, 1),
 GATHER(7, 3, 5, 4),

@@ -50,7 +50,8 @@ struct op_case {
             struct update update;
             bool rounded; /* OP_UPDATE: with a copy in the type of activations, by gradients of that type */
         };
-        double decay; /* OP_AVERAGE */
+        double decay;  /* OP_AVERAGE */
+        double factor; /* OP_ACCUMULATE */
         double clip;
     };
 };

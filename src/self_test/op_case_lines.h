@@ -122,6 +122,8 @@
 #define MAGNITUDE_(text, o, i, k) CASE(text, OP_MAGNITUDE, o, i, k, k, 0, 1, .clip = 0)
 #define AVERAGE(...) AVERAGE_("AVERAGE(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define AVERAGE_(text, o, i, k, decay_) CASE(text, OP_AVERAGE, o, i, k, k, 0, 1, .decay = decay_)
+#define ACCUMULATE(...) ACCUMULATE_("ACCUMULATE(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define ACCUMULATE_(text, o, i, k, factor_) CASE(text, OP_ACCUMULATE, o, i, k, k, 0, 1, .factor = factor_)
 #define GATHER(...) GATHER_("GATHER(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define GATHER_(text, n, c, h, w) CASE(text, OP_GATHER, n, c, h, w, 0, 1, .gather = {.augmented = false})
 #define MOVED(...) MOVED_("MOVED(" #__VA_ARGS__ ")", __VA_ARGS__)

@@ -136,7 +136,7 @@ static void add_gradients(const struct op_case *op_case, struct op_arrays *input
 
 static bool is_arena(enum op_kind kind)
 {
-    return kind == OP_UPDATE || kind == OP_AVERAGE || kind == OP_CLIP || kind == OP_MAGNITUDE;
+    return kind == OP_UPDATE || kind == OP_AVERAGE || kind == OP_ACCUMULATE || kind == OP_CLIP || kind == OP_MAGNITUDE;
 }
 
 static void add_main_input(const struct op_case *op_case, struct op_arrays *inputs)
@@ -189,6 +189,7 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
         break;
     case OP_UPDATE:
     case OP_AVERAGE:
+    case OP_ACCUMULATE:
         add_gradients(op_case, inputs);
         break;
     case OP_GATHER:

@@ -255,6 +255,17 @@ static void write_average(struct op_run *run, const struct op_case *c)
     }
 }
 
+static void write_accumulate(struct op_run *run, const struct op_case *c)
+{
+    const struct tensor *to = op_run_in_out(run, "w");
+    struct op op = op_make(OP_ACCUMULATE);
+    op.accumulate = c->factor;
+    for (int step = 0; step < OP_OPTIMIZER_STEPS; step++) {
+        char name[4] = {'d', 'w', (char)('0' + step), '\0'};
+        op_run_add(run, op, still, OPERANDS([ACCUMULATE_TO] = to, [ACCUMULATE_FROM] = op_run_in(run, name)));
+    }
+}
+
 static void write_clip(struct op_run *run, const struct op_case *c)
 {
     struct op op = op_make(OP_CLIP);
@@ -309,6 +320,7 @@ static void (*const writers[OP_KIND_COUNT])(struct op_run *run, const struct op_
     [OP_MAGNITUDE] = write_magnitude,
     [OP_UPDATE] = write_update,
     [OP_AVERAGE] = write_average,
+    [OP_ACCUMULATE] = write_accumulate,
 };
 
 void op_run_write(struct op_run *run, const struct op_case *c)

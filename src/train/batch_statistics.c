@@ -24,8 +24,9 @@ static bool check_batch(const struct trainer *trainer, int64_t n, enum layer_mod
 bool batch_statistics_check(const struct trainer *trainer, struct status *status)
 {
     const struct evaluation_set *sets[SET_COUNT] = {&trainer->train_part, &trainer->validation_set, &trainer->test_set};
-    if (!check_batch(trainer, trainer->experiment->train.batch_size, LAYER_TRAIN, "train.batch_size",
-                     "a training batch", status))
+    int64_t slices = trainer->experiment->train.slices, n = trainer->experiment->train.batch_size / slices;
+    const char *train_key = slices > 1 ? "train.slices" : "train.batch_size";
+    if (!check_batch(trainer, n, LAYER_TRAIN, train_key, slices > 1 ? "a slice" : "a training batch", status))
         return false;
     for (int i = 0; i < SET_COUNT; i++) {
         char batch[64];

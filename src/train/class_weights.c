@@ -58,3 +58,15 @@ double *class_weights_create(const struct experiment *experiment, const struct d
     free(counts);
     return values;
 }
+
+double class_weights_sum(const double *weights, const struct dataset *dataset, const int32_t *order, int64_t n,
+                         int64_t slice_size, double second)
+{
+    const uint16_t *labels = dataset->train.labels;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t partner = i / slice_size * slice_size + (i + 1) % slice_size;
+        sum += (1 - second) * weights[labels[order[i]]] + second * weights[labels[order[partner]]];
+    }
+    return sum;
+}

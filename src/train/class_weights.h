@@ -16,4 +16,9 @@ bool class_weights_check_list(const struct experiment *experiment, int64_t class
  * free(). NULL: every class weighs 1. */
 double *class_weights_create(const struct experiment *experiment, const struct dataset *dataset);
 
+/* Returns the sum of the weights of n training samples, whose numbers are order[0..n-1]. A share `second` of each sample's
+ * label is that of its partner, the next sample of its slice of slice_size samples (struct batch_mix). */
+double class_weights_sum(const double *weights, const struct dataset *dataset, const int32_t *order, int64_t n,
+                         int64_t slice_size, double second);
+
 #endif

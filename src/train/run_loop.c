@@ -108,8 +108,9 @@ static bool finish_step(struct run_loop *loop, struct status *status)
 static bool step(struct run_loop *loop, struct status *status)
 {
     const struct run_loop_calls *calls = &loop->calls;
+    const struct step_watch watch = {calls->op_done, calls->summed, loop->argument};
     if (calls->op_done)
-        trainer_watch_step(loop->trainer, calls->op_done, loop->argument);
+        trainer_watch_step(loop->trainer, &watch);
     else
         trainer_step(loop->trainer);
     return (!calls->stepped || calls->stepped(loop->argument, status)) && finish_step(loop, status);

@@ -15,6 +15,7 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "report/progress.h"
+#include "train/slices.h"
 
 /* A batch of n samples of a set; an evaluation counts all of them but the first `skipped`. */
 struct evaluation_batch {
@@ -42,9 +43,13 @@ struct trainer {
     struct schedule_params schedule;
     double learning_rate; /* of every step, in the schedule's place; 0: the schedule's */
     struct ema ema;       /* moving average that evaluations use, where train.ema_decay is not 0 */
-    struct network_program training, evaluation;               /* a step, and the evaluation of a batch */
-    struct prepared *train, *evaluate;                         /* the same, ready to run */
-    void *work;                                                /* SPACE_WORK of both, in turn */
+    struct network_program training, evaluation; /* a step, or one of its slices, and the evaluation of a batch */
+    struct prepared *train, *evaluate;           /* the same, ready to run; train is NULL where a step has slices */
+    struct slices slices;                        /* where a step has more than one */
+    struct program *update;                      /* what ends a step in slices, and the same, ready to run; else NULL */
+    struct prepared *updating;
+    double *class_weights; /* (classes) of a step in slices; NULL where there are none */
+    void *work;            /* SPACE_WORK of all programs, in turn */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */
     struct tensor magnitude;          /* a double, for the norm of the weights */
@@ -79,8 +84,8 @@ bool trainer_check_dataset(const struct experiment *experiment, const struct dat
  * metrics. */
 void trainer_step(struct trainer *trainer);
 
-/* Does the same op by op, and calls done after each op of trainer->training. */
-void trainer_watch_step(struct trainer *trainer, void (*done)(void *argument, int op), void *argument);
+/* Does the same op by op, and tells the watch. */
+void trainer_watch_step(struct trainer *trainer, const struct step_watch *watch);
 
 /* Loss and accuracy over a set of the trainer, not empty, in its order and in evaluation mode, with the moving average
  * of the parameters where there is one. Zeroes the metrics. */

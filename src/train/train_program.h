@@ -8,10 +8,15 @@
 #include "optim/optimizer.h"
 
 /* Writes a step of the experiment's training: gather, forward, loss, backward, clip, update, average; all tensors have
- * their places. An epoch has so many steps. Free its program with program_free. */
+ * their places. With train.slices above 1 it is one of the step's slices instead, up to its gradients. An epoch has so many
+ * steps. Free its program with program_free. */
 struct network_program train_program_write(const struct experiment *experiment, const struct network *network,
                                            const struct optimizer *optimizer, const struct ema *ema,
                                            int64_t epoch_steps);
+
+/* Writes the end of a step in slices, once its gradient is there: clip, update, average. NULL where a step has no slices. */
+struct program *train_program_write_update(const struct experiment *experiment, const struct network *network,
+                                           const struct optimizer *optimizer, const struct ema *ema);
 
 /* Writes the evaluation of a batch of up to n samples of a set. Both programs take a batch as the data set's own bytes,
  * or neither does, so that they agree to the bit. */

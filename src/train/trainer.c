@@ -39,9 +39,8 @@ static bool build_network(struct trainer *trainer, struct status *status)
     if (!network_from_experiment(&trainer->network, experiment, format, trainer->backend, batch, status)) return false;
     if (!network_tune_from_experiment(trainer->network, experiment, status)) return false;
     trainer->network->labels_mixed = augment_mixes(&trainer->augment);
-    double *weights = class_weights_create(experiment, dataset);
-    if (weights) network_set_class_weights(trainer->network, weights);
-    free(weights);
+    trainer->class_weights = class_weights_create(experiment, dataset);
+    if (trainer->class_weights) network_set_class_weights(trainer->network, trainer->class_weights);
     return true;
 }
 
@@ -145,6 +144,7 @@ static void write_programs(struct trainer *trainer)
     for (int i = 0; i < 3; i++) n = max_of(n, sets[i]->full.n);
     trainer->training = train_program_write(experiment, trainer->network, &trainer->optimizer, &trainer->ema,
                                             trainer->batches_per_epoch);
+    trainer->update = train_program_write_update(experiment, trainer->network, &trainer->optimizer, &trainer->ema);
     if (n > 0) trainer->evaluation = train_program_write_evaluation(experiment, trainer->network, n);
 }
 
@@ -153,6 +153,7 @@ static bool check_programs(const struct trainer *trainer, struct status *status)
     const struct network *network = trainer->network;
     const struct op magnitude = op_make(OP_MAGNITUDE); /* diverged_check_weights */
     return network_check_support(network, trainer->training.program, status) &&
+           (!trainer->update || network_check_support(network, trainer->update, status)) &&
            network_check_op(network, trainer->training.program, &magnitude, status) &&
            (!trainer->evaluation.program || network_check_support(network, trainer->evaluation.program, status));
 }
@@ -163,7 +164,10 @@ static void rehearse(struct trainer *trainer)
     const struct device_dataset *data = trainer->train_set.data;
     struct network *network = trainer->network;
     struct run_input input = {.n = trainer->experiment->train.batch_size, .data = data, .refresh = true};
-    prepared_run_phases(trainer->train, &input, PHASE_BACKWARD);
+    if (trainer->train)
+        prepared_run_phases(trainer->train, &input, PHASE_BACKWARD);
+    else
+        slices_rehearse(&trainer->slices, &input);
     if (trainer->evaluate) {
         input.n = trainer->evaluation.program->max_n;
         input.n = input.n < trainer->train_set.count ? input.n : trainer->train_set.count;
@@ -178,21 +182,29 @@ static void rehearse(struct trainer *trainer)
 static void prepare(struct trainer *trainer)
 {
     struct backend *backend = trainer->backend;
-    int64_t before = backend->allocated, bytes;
-    bytes = trainer->training.program->work_bytes;
+    struct network_memory *memory = &trainer->network->memory;
+    int64_t before = backend->allocated, gradients = memory->gradients;
+    int64_t bytes = trainer->training.program->work_bytes;
+    if (trainer->update) bytes = max_of(bytes, trainer->update->work_bytes);
     if (trainer->evaluation.program) bytes = max_of(bytes, trainer->evaluation.program->work_bytes);
     trainer->work = backend->table->alloc(backend, (size_t)bytes);
-    trainer->network->memory.work = backend->allocated - before;
+    memory->work = backend->allocated - before;
     void *base[SPACES] = {[SPACE_WORK] = trainer->work};
     network_bases(trainer->network, base);
     optimizer_bases(&trainer->optimizer, base);
     ema_bases(&trainer->ema, base);
-    trainer->train = prepared_create(trainer->training.program, backend, base);
+    if (trainer->update) {
+        slices_create(&trainer->slices, trainer->network, trainer->training.program, trainer->experiment->train.slices,
+                      base);
+        trainer->updating = prepared_create(trainer->update, backend, base);
+    } else {
+        trainer->train = prepared_create(trainer->training.program, backend, base);
+    }
     ema_evaluation_bases(&trainer->ema, base);
     if (trainer->evaluation.program) trainer->evaluate = prepared_create(trainer->evaluation.program, backend, base);
     trainer->magnitude = tensor_alloc(backend, TENSOR_SCALAR, (struct shape){1, 1, 1, 1});
     rehearse(trainer);
-    trainer->network->memory.scratch += backend->allocated - before - trainer->network->memory.work;
+    memory->scratch += backend->allocated - before - memory->work - (memory->gradients - gradients);
 }
 
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
@@ -265,6 +277,9 @@ void trainer_destroy(struct trainer *trainer)
     struct backend *backend = trainer->backend;
     if (trainer->network) {
         prepared_free(trainer->train);
+        slices_destroy(&trainer->slices);
+        prepared_free(trainer->updating);
+        program_free(trainer->update);
         prepared_free(trainer->evaluate);
         program_free(trainer->training.program);
         program_free(trainer->evaluation.program);
@@ -278,6 +293,7 @@ void trainer_destroy(struct trainer *trainer)
         network_destroy(trainer->network);
     }
     read_ahead_stop(trainer->ahead);
+    free(trainer->class_weights);
     free(trainer->order);
     free(trainer->part_order);
     *trainer = (struct trainer){0};
@@ -314,14 +330,42 @@ static struct run_input next_step(struct trainer *trainer)
         .state = state, .n = experiment->train.batch_size, .data = trainer->train_set.data, .refresh = refresh};
 }
 
+/* W of the whole batch, over the number of slices. */
+static double weight_sum(const struct trainer *trainer, const struct run_input *input)
+{
+    int64_t slices = trainer->slices.count;
+    if (!trainer->class_weights) return 0;
+    double second = trainer->network->labels_mixed ? input->state.mix.second / 65536.0 : 0;
+    return class_weights_sum(trainer->class_weights, trainer->dataset, trainer->order + input->state.batch_first,
+                             input->n, input->n / slices, second) /
+           (double)slices;
+}
+
+/* The gradient of a step in slices, and then what the optimizer does with it. */
+static void run_slices(struct trainer *trainer, struct run_input *input, const struct step_watch *watch)
+{
+    input->state.weight_sum = weight_sum(trainer, input);
+    slices_run(&trainer->slices, input, watch);
+    if (watch)
+        prepared_watch(trainer->updating, input, watch->op_done, watch->argument);
+    else
+        prepared_run(trainer->updating, input);
+}
+
 void trainer_step(struct trainer *trainer)
 {
     struct run_input input = next_step(trainer);
-    prepared_run(trainer->train, &input);
+    if (trainer->train)
+        prepared_run(trainer->train, &input);
+    else
+        run_slices(trainer, &input, NULL);
 }
 
-void trainer_watch_step(struct trainer *trainer, void (*done)(void *argument, int op), void *argument)
+void trainer_watch_step(struct trainer *trainer, const struct step_watch *watch)
 {
     struct run_input input = next_step(trainer);
-    prepared_watch(trainer->train, &input, done, argument);
+    if (trainer->train)
+        prepared_watch(trainer->train, &input, watch->op_done, watch->argument);
+    else
+        run_slices(trainer, &input, watch);
 }

@@ -40,8 +40,9 @@ struct count {
     long before;
 };
 
-static void compare_op(void *argument, int i)
+static void compare_op(void *argument, const struct prepared *prepared, int i)
 {
+    (void)prepared;
     struct count *count = argument;
     const struct op *op = &count->program->ops[i];
     long made = emulation_count() - count->before;

@@ -444,6 +444,15 @@ def average(draw, o, i, k, decay):
     return {"w": (averaged.module.w.detach(), 2.0)}
 
 
+def accumulate(draw, o, i, k, factor):
+    w = draw.units(o, i, k, k)
+    for step in range(STEPS):
+        term = draw.units(o, i, k, k) / 4**step
+        term.view(-1)[3::7] = 0
+        w = (w + term) * factor
+    return {"w": (w, 2.0)}
+
+
 def magnitude(draw, o, i, k):
     w = draw.units(o, i, k, k)
     y = w.norm().view(1)
@@ -503,6 +512,7 @@ KINDS = {
     "MUON": muon,
     "MUON_NORMALIZED": lambda draw, o, i, k, momentum, steps: muon(draw, o, i, k, momentum, 0, True, False, steps, True),
     "AVERAGE": average,
+    "ACCUMULATE": accumulate,
     "MAGNITUDE": magnitude,
     "CLIP": clip,
 }

@@ -64,6 +64,7 @@ static inline void draw_words(uint64_t seed, uint32_t stream, uint32_t step, con
 struct dropout_task {
     const struct dropout_params *params;
     uint32_t step;
+    int64_t slice_first;
     struct shape shape;
     const real *from;
     real *to;
@@ -100,10 +101,11 @@ static void dropout_rows(void *argument, int64_t first, int64_t last)
     const struct dropout_task *task = argument;
     struct shape s = task->shape;
     int64_t plane = s.h * s.w, blocks = cpu_blocks(s.c);
+    int64_t sample_index = plane * blocks * CPU_BLOCK, first_index = task->slice_first * sample_index;
     for (int64_t row = first; row < last; row++) {
         int64_t block = row / plane, pixel = row % plane;
         for (int64_t n = 0; n < s.n; n += ROWS)
-            drop_rows(task, (pixel * blocks + block) * CPU_BLOCK, plane * blocks * CPU_BLOCK, n, s.n,
+            drop_rows(task, first_index + (pixel * blocks + block) * CPU_BLOCK, sample_index, n, s.n,
                       row * s.n * CPU_BLOCK);
     }
 }
@@ -115,8 +117,8 @@ static void run_dropout(struct backend *backend, const struct op_call *call)
     CHECK(shape_equal(from->shape, to->shape));
     CHECK(params->rate >= 0 && params->rate < 1);
     struct shape s = from->shape;
-    uint32_t step = (uint32_t)call->input->state.step;
-    struct dropout_task task = {params, step, s, from->data, to->data};
+    const struct step_state *state = &call->input->state;
+    struct dropout_task task = {params, (uint32_t)state->step, state->slice_first, s, from->data, to->data};
     enum { PHILOX_COST = 10 };
     cpu_for(backend, cpu_blocks(s.c) * s.h * s.w, s.n * CPU_BLOCK * PHILOX_COST, dropout_rows, &task);
 }

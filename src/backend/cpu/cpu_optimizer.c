@@ -1,4 +1,5 @@
-/* The arithmetic of the optimizers (formulas: optimizer_row.h) and of the moving average of the weights (AVERAGE).
+/* The arithmetic of the optimizers (formulas: optimizer_row.h), of the moving average of the weights (AVERAGE) and of the
+ * sums of slices (ACCUMULATE).
  * SGD moves 12 bytes per fp32 weight (20 with momentum), Adam 28, the average 12, so memory bandwidth is their limit.
  * They make one pass over the flat arenas. The optimizers can also go piece by piece as the gradients come
  * (cpu_update.h): then the gradient is in a cache and the rest is fetched meanwhile. This file is compiled once per
@@ -196,9 +197,36 @@ static void run_average(struct backend *backend, const struct op_call *call)
             &task);
 }
 
+struct accumulate_task {
+    real factor;
+    real *to;
+    const real *from;
+};
+
+static void accumulate_range(void *argument, int64_t first, int64_t last)
+{
+    const struct accumulate_task *task = argument;
+    real *restrict to = task->to;
+    const real *restrict from = task->from;
+    for (int64_t i = first; i < last; i++) to[i] = (to[i] + from[i]) * task->factor;
+}
+
+static void run_accumulate(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *to = &call->tensor[ACCUMULATE_TO], *from = &call->tensor[ACCUMULATE_FROM];
+    if (to->kind == TENSOR_METRICS) {
+        CHECK(call->op->accumulate == 1);
+        metrics_add(to->data, from->data);
+        return;
+    }
+    struct accumulate_task task = {(real)call->op->accumulate, to->data, from->data};
+    cpu_for(backend, (int64_t)backend->table->tensor_count(backend, to->kind, to->shape), 1, accumulate_range, &task);
+}
+
 void CPU_EXPORT(cpu_optimizer_install)(struct op_function *functions)
 {
     functions[OP_UPDATE] = (struct op_function){
         .run = run_update, .supports = supports_update, .prepare = prepare_update, .release = release_update};
     functions[OP_AVERAGE] = (struct op_function){.run = run_average};
+    functions[OP_ACCUMULATE] = (struct op_function){.run = run_accumulate};
 }

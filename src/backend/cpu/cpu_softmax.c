@@ -102,9 +102,10 @@ struct loss {
     const int32_t *labels;       /* (N) */
     const real *weights;         /* (D), by class; NULL: all 1 */
     struct metrics *metrics;
-    int64_t skipped;  /* first samples that the metrics leave out */
-    double smoothing; /* s */
-    double second;    /* m, the share of the partner's label */
+    int64_t skipped;   /* first samples that the metrics leave out */
+    double smoothing;  /* s */
+    double second;     /* m, the share of the partner's label */
+    double weight_sum; /* of the step state */
 };
 
 /* True where the largest output is the label's: no other is larger, none before it is as large, none is NaN. */
@@ -172,6 +173,7 @@ static struct weighing weigh(const struct loss *loss)
         struct target target = find_target(loss, n);
         w.total += target_weight(&w, &target);
     }
+    if (loss->weight_sum != 0) w.total = loss->weight_sum;
     if (w.total == 0) w.total = INFINITY;
     w.per_sample = (double)shape.n / w.total;
     return w;
@@ -224,7 +226,8 @@ static void run_cross_entropy(struct backend *backend, const struct op_call *cal
                         .labels = t[CROSS_ENTROPY_LABELS].data,
                         .weights = t[CROSS_ENTROPY_WEIGHTS].data,
                         .metrics = t[CROSS_ENTROPY_METRICS].data,
-                        .skipped = call->input->skipped};
+                        .skipped = call->input->skipped,
+                        .weight_sum = call->input->state.weight_sum};
     const real *p = loss.x->data;
     struct shape s = loss.x->shape;
     check_loss(&loss);
@@ -277,6 +280,7 @@ static void run_softmax_cross_entropy(struct backend *backend, const struct op_c
                         .weights = t[SOFTMAX_CROSS_ENTROPY_WEIGHTS].data,
                         .metrics = t[SOFTMAX_CROSS_ENTROPY_METRICS].data,
                         .skipped = call->input->skipped,
+                        .weight_sum = call->input->state.weight_sum,
                         .smoothing = call->op->loss.smoothing,
                         .second = call->op->loss.mixed ? call->input->state.mix.second / 65536.0 : 0};
     const struct tensor *logits = loss.x;

@@ -55,6 +55,8 @@ static void find_total(struct loss *loss)
     for (int64_t n = 0; loss->weights && n < samples; n++)
         loss->total +=
             (1 - loss->mix) * loss->weights[label_of(loss, n)] + loss->mix * loss->weights[label_of(loss, n + 1)];
+    double whole = loss->call->input->state.weight_sum;
+    if (loss->weights && whole != 0) loss->total = whole;
     if (loss->total == 0) loss->total = INFINITY;
 }
 

@@ -4,7 +4,7 @@
 #include "util/check.h"
 #include "util/philox.h"
 
-/* True where element (n,c,h,w) is dropped. */
+/* True where element (n,c,h,w) is dropped, with n counted from the first sample of the whole batch. */
 static bool is_dropped(const struct dropout_params *params, uint64_t step, struct shape s, int64_t n, int64_t c,
                        int64_t h, int64_t w)
 {
@@ -19,7 +19,7 @@ void reference_dropout(struct backend *backend, const struct op_call *call)
     const struct dropout_params *params = &call->op->dropout;
     const struct tensor *from = &call->tensor[DROPOUT_FROM], *to = &call->tensor[DROPOUT_TO];
     struct shape s = from->shape;
-    uint64_t step = call->input->state.step;
+    const struct step_state *state = &call->input->state;
     (void)backend;
     CHECK(shape_equal(s, to->shape) && params->rate >= 0 && params->rate < 1);
     for (int64_t n = 0; n < s.n; n++)
@@ -27,6 +27,7 @@ void reference_dropout(struct backend *backend, const struct op_call *call)
             for (int64_t h = 0; h < s.h; h++)
                 for (int64_t w = 0; w < s.w; w++) {
                     double kept = *reference_at(from, n, c, h, w) / (1 - params->rate);
-                    *reference_at(to, n, c, h, w) = is_dropped(params, step, s, n, c, h, w) ? 0 : kept;
+                    bool dropped = is_dropped(params, state->step, s, state->slice_first + n, c, h, w);
+                    *reference_at(to, n, c, h, w) = dropped ? 0 : kept;
                 }
 }

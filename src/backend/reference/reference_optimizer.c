@@ -1,4 +1,4 @@
-/* One step of an optimizer, and the moving average of the weights, element by element. The optimizers' formulas are
+/* One step of an optimizer, the moving average of the weights and sums of gradients, element by element. The optimizers' formulas are
  * those of optimizer_row.h, with lr the learning rate of the step, t = step + 1 and s = step; Muon's are in
  * reference_muon.c. And
  *
@@ -91,4 +91,18 @@ void reference_average(struct backend *backend, const struct op_call *call)
     (void)backend;
     for (int64_t i = 0; i < shape_count(call->tensor[AVERAGE_W].shape); i++)
         average[i] += (1 - d) * (w[i] - average[i]);
+}
+
+void reference_accumulate(struct backend *backend, const struct op_call *call)
+{
+    const struct tensor *to = &call->tensor[ACCUMULATE_TO], *from = &call->tensor[ACCUMULATE_FROM];
+    if (to->kind == TENSOR_METRICS) {
+        CHECK(call->op->accumulate == 1);
+        metrics_add(to->data, from->data);
+        return;
+    }
+    (void)backend;
+    double *sums = to->data;
+    const double *terms = from->data;
+    for (int64_t i = 0; i < shape_count(to->shape); i++) sums[i] = (sums[i] + terms[i]) * call->op->accumulate;
 }

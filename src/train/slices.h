@@ -1,0 +1,54 @@
+/* A training step in slices: the batch of N samples is cut into S slices of N/S, and each makes one pass of its own through
+ * the network, with batch statistics of its own. Slice s is samples s*N/S .. (s+1)*N/S - 1 of the batch. Its gradient g_s is
+ * that of a batch of N/S; the step's gradient is T(g_0 .. g_{S-1}) / S, where T sums by a balanced binary tree whose leaves s
+ * and s^1 meet first. Floating-point addition is commutative, so the tree alone decides the bits, whoever computes which
+ * slice. The running statistics that a slice leaves, starting from those of the step before, are averaged in the same way,
+ * and the metrics are summed by the same tree.
+ *
+ * A slice takes the memory of a batch of N/S: slices are also the accumulation of gradients. Beside the sums of the step
+ * itself, log2(S) more are kept while it runs. */
+#ifndef TRAIN_SLICES_H
+#define TRAIN_SLICES_H
+
+#include "backend/prepared.h"
+#include "nn/network.h"
+
+enum { SLICES_LOG_MOST = 12, SLICES_MOST = 1 << SLICES_LOG_MOST };
+
+/* What slices leave: one, or the sum of neighbours. */
+struct slice_sums {
+    void *gradients;  /* arena of network->arena_count elements; the first of the stack is network->gradients */
+    void *statistics; /* arena of network->buffer_count elements */
+    struct tensor metrics;
+    struct prepared *prepared; /* the program of a slice, which leaves its own here */
+};
+
+struct slices {
+    struct network *network;
+    int64_t count; /* S, a power of two */
+    int depth;     /* of the stack: log2(S) + 1 */
+    struct slice_sums sums[SLICES_LOG_MOST + 1];
+};
+
+/* Who watches a step. */
+struct step_watch {
+    void (*op_done)(void *argument, const struct prepared *prepared, int op); /* after each op of a program */
+    void (*summed)(void *argument); /* after sums of slices; NULL: nobody asks */
+    void *argument;
+};
+
+/* Prepares the program of a slice for its places on the stack. `base` has the bases of the spaces; those of gradients,
+ * statistics and metrics are set here. The program and the network must outlive it. Destroy with slices_destroy. */
+void slices_create(struct slices *slices, struct network *network, const struct program *program, int64_t count,
+                   void *const base[SPACES]);
+void slices_destroy(struct slices *slices); /* a struct of zeros is allowed */
+
+/* Runs the slices of a batch, whose input is `whole`, and leaves the step's gradient, its running statistics and its sums in
+ * the network. watch may be NULL. */
+void slices_run(const struct slices *slices, const struct run_input *whole, const struct step_watch *watch);
+
+/* Runs everything once that takes memory at its first use, as prepared_run_phases. Leaves the network as it was, but for its
+ * gradients. */
+void slices_rehearse(const struct slices *slices, const struct run_input *whole);
+
+#endif
