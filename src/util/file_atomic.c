@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "util/memory.h"
@@ -83,12 +86,28 @@ static void release(struct file_atomic *file)
     *file = (struct file_atomic){.descriptor = -1};
 }
 
+static uint32_t token;
+
+static void draw_token(void)
+{
+    struct timespec now;
+    if (getrandom(&token, sizeof token, GRND_NONBLOCK) == sizeof token) return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    token = (uint32_t)now.tv_nsec;
+}
+
+/* Names the part. Two processes may write to one place at once, also from two machines or containers that share a folder,
+ * where they may have the same number; so a random one stands beside it. */
+static char *name_part(const char *path)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, draw_token);
+    return memory_format("%s.%ld-%08" PRIx32 ".part", path, (long)getpid(), token);
+}
+
 bool file_atomic_open(struct file_atomic *file, const char *path, struct status *status)
 {
-    /* The process's number keeps two programs apart that write to one place. */
-    *file = (struct file_atomic){.path = memory_copy_string(path),
-                                 .part = memory_format("%s.%ld.part", path, (long)getpid())};
-    unlink(file->part); /* left by a killed process that had this number */
+    *file = (struct file_atomic){.path = memory_copy_string(path), .part = name_part(path)};
     while ((file->descriptor = open_part(file->part)) < 0 && errno == EINTR) forget_part(file->part);
     if (file->descriptor >= 0) return true;
     status_fail(status, STATUS_RUNTIME, "%s: cannot write: %s", path, strerror(errno));
