@@ -101,6 +101,24 @@ Test(sweep_continue, a_larger_limit_adds_trials)
     free(expected), free(some), free(all);
 }
 
+/* Trials tie: 17 samples have 18 accuracies. The figures of a trial that was just trained have more digits than those of
+ * one that was read, and trials that tie rank by their numbers. */
+Test(sweep_continue, a_result_ranks_the_same_after_it_was_read)
+{
+    run_sweep(config, "sweep", NULL);
+    char *results = read_file("sweep", "results.csv"), *expected = read_file("sweep", "ranking.md");
+    for (char *row = strchr(results, '\n') + 1, *next; *row; row = next) {
+        next = strchr(row, '\n') + 1;
+        char *others = memory_format("%.*s%s", (int)(row - results), results, next);
+        support_file_write("sweep/results.csv", others, strlen(others));
+        run_sweep(config, "sweep", NULL);
+        char *ranking = read_file("sweep", "ranking.md");
+        cr_expect_str_eq(ranking, expected, "%s\nnot\n%s", ranking, expected);
+        free(others), free(ranking);
+    }
+    free(results), free(expected);
+}
+
 /* --- kill -9 --- */
 
 /* Becomes the program, on x.ini, with its output in a file. Returns only where that fails. */

@@ -4,29 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/experiment_keys.h"
-#include "config/experiment_value.h"
+#include "sweep/sweep_row.h"
 #include "util/check.h"
 #include "util/csv_field.h"
 #include "util/file_atomic.h"
 #include "util/memory.h"
-#include "util/number.h"
-
-static const char *const outcome_names[] = {"ok", "nan", "failed"};
-enum { OUTCOME_COUNT = sizeof outcome_names / sizeof *outcome_names };
-
-const char *sweep_outcome_name(enum sweep_outcome outcome)
-{
-    CHECK((int)outcome < OUTCOME_COUNT);
-    return outcome_names[outcome];
-}
 
 /* --- in memory --- */
 
@@ -63,131 +50,6 @@ int sweep_results_compare(const void *a, const void *b)
     return (x->trial > y->trial) - (x->trial < y->trial);
 }
 
-/* --- a row as text --- */
-
-static void write_values(const struct sweep *sweep, int32_t trial, FILE *out)
-{
-    fprintf(out, "%" PRId32 ",", trial + 1);
-    for (int f = 0; f < sweep->factor_count; f++) {
-        /* Lists have commas in them. */
-        csv_field_write(sweep_value(sweep, trial, f), out);
-        fputc(',', out);
-    }
-}
-
-static void write_header(const struct sweep *sweep, FILE *out)
-{
-    fprintf(out, "trial,");
-    for (int f = 0; f < sweep->factor_count; f++) {
-        const struct experiment_key *key = &experiment_keys[sweep->factors[f].key];
-        fprintf(out, "%s.%s,", key->section, key->name);
-    }
-    fprintf(out, "rung,steps,status,best_accuracy,best_step,validation_accuracy,validation_loss,test_accuracy,"
-                 "test_loss,train_accuracy,train_loss,seconds\n");
-}
-
-/* Writes a number. Nine digits tell any two accuracies apart, so that results that are read again rank like the
- * measured ones. Some libraries print a sign before nan, which means nothing. */
-static void write_number(FILE *out, double value)
-{
-    if (isnan(value))
-        fputs("nan,", out);
-    else
-        fprintf(out, "%.9g,", value);
-}
-
-static void write_row(const struct sweep *sweep, const struct sweep_result *result, FILE *out)
-{
-    write_values(sweep, result->trial, out);
-    fprintf(out, "%d,%" PRId64 ",%s,", result->rung, result->steps, sweep_outcome_name(result->outcome));
-    write_number(out, result->best_accuracy);
-    fprintf(out, "%" PRId64 ",", result->best_step);
-    write_number(out, result->validation.accuracy);
-    write_number(out, result->validation.loss);
-    write_number(out, result->test.accuracy);
-    write_number(out, result->test.loss);
-    write_number(out, result->train.accuracy);
-    write_number(out, result->train.loss);
-    fprintf(out, "%.3f\n", result->seconds);
-}
-
-/* Returns the line of a result, or the header (NULL), in a new string. */
-static char *format_line(const struct sweep *sweep, const struct sweep_result *result)
-{
-    char *text;
-    size_t size;
-    FILE *out = memory_stream(&text, &size);
-    if (result)
-        write_row(sweep, result, out);
-    else
-        write_header(sweep, out);
-    memory_stream_close(out, &text);
-    return text;
-}
-
-/* --- a row from text, which a spreadsheet may have saved --- */
-
-static bool take_number(char **rest, double *value)
-{
-    char *field = csv_field_next(rest), *end;
-    if (!field || !*field) return false;
-    *value = strtod(field, &end);
-    return *end == '\0';
-}
-
-static bool take_count(char **rest, int64_t *value)
-{
-    char *field = csv_field_next(rest);
-    return field && number_parse_integer(field, value);
-}
-
-static bool take_outcome(char **rest, enum sweep_outcome *outcome)
-{
-    char *field = csv_field_next(rest);
-    for (int i = 0; field && i < OUTCOME_COUNT; i++)
-        if (strcmp(field, outcome_names[i]) == 0) return *outcome = (enum sweep_outcome)i, true;
-    return false;
-}
-
-/* Compares values as numbers or words: spreadsheets write 0.10 as 0.1, 1e-3 as 0.001 and true as TRUE. */
-static bool is_same_value(const char *found, const char *expected)
-{
-    double a, b;
-    if (strcasecmp(found, expected) == 0) return true;
-    return number_parse_real(found, &a) && number_parse_real(expected, &b) && a == b;
-}
-
-static bool take_values(const struct sweep *sweep, char **rest, int32_t trial)
-{
-    for (int f = 0; f < sweep->factor_count; f++) {
-        char *field = csv_field_next(rest);
-        if (!field || !is_same_value(field, sweep_value(sweep, trial, f))) return false;
-    }
-    return true;
-}
-
-static bool take_figures(char **rest, struct sweep_result *result)
-{
-    return take_number(rest, &result->best_accuracy) && take_count(rest, &result->best_step) &&
-           take_number(rest, &result->validation.accuracy) && take_number(rest, &result->validation.loss) &&
-           take_number(rest, &result->test.accuracy) && take_number(rest, &result->test.loss) &&
-           take_number(rest, &result->train.accuracy) && take_number(rest, &result->train.loss) &&
-           take_number(rest, &result->seconds) && !*rest;
-}
-
-/* Reads a line without its newline, and cuts it up. */
-static bool parse_row(const struct sweep *sweep, char *line, struct sweep_result *result)
-{
-    char *rest = line;
-    int64_t trial, rung;
-    if (!take_count(&rest, &trial) || trial < 1 || trial > sweep->grid_size) return false;
-    result->trial = (int32_t)trial - 1;
-    if (!take_values(sweep, &rest, result->trial)) return false;
-    if (!take_count(&rest, &rung) || rung < 1 || rung > sweep_rung_count(sweep)) return false;
-    result->rung = (int)rung;
-    return take_count(&rest, &result->steps) && take_outcome(&rest, &result->outcome) && take_figures(&rest, result);
-}
-
 /* --- the file --- */
 
 static bool fail(const struct sweep_results *results, const char *what, struct status *status)
@@ -197,7 +59,7 @@ static bool fail(const struct sweep_results *results, const char *what, struct s
 
 static bool write_line(struct sweep_results *results, const struct sweep_result *result, struct status *status)
 {
-    char *line = format_line(results->sweep, result);
+    char *line = sweep_row_format(results->sweep, result);
     size_t length = strlen(line);
     errno = ENOSPC; /* a short write means a full disk */
     bool written = write(results->file, line, length) == (ssize_t)length;
@@ -233,7 +95,7 @@ static char *read_all(struct sweep_results *results, size_t *size, struct status
 
 static bool take_header(const struct sweep_results *results, const char *line, struct status *status)
 {
-    char *header = format_line(results->sweep, NULL), *found = memory_copy_string(line);
+    char *header = sweep_row_format(results->sweep, NULL), *found = memory_copy_string(line);
     header[strlen(header) - 1] = '\0';
     char *expected_rest = memory_copy_string(header), *found_rest = found, *expected = expected_rest, *a, *b;
     do {
@@ -251,7 +113,7 @@ static bool take_row(struct sweep_results *results, const char *line, int number
 {
     struct sweep_result result = {0};
     char *copy = memory_copy_string(line);
-    bool good = parse_row(results->sweep, copy, &result);
+    bool good = sweep_row_parse(results->sweep, copy, &result);
     free(copy);
     if (!good)
         return status_fail(status, STATUS_USAGE, "%s:%d: not a row of this sweep: \"%s\"", results->path, number, line);
@@ -280,8 +142,8 @@ static bool take_lines(struct sweep_results *results, char *text, bool *foreign,
 static void print_results(const void *body, FILE *out)
 {
     const struct sweep_results *results = body;
-    write_header(results->sweep, out);
-    for (int32_t i = 0; i < results->count; i++) write_row(results->sweep, &results->rows[i], out);
+    sweep_row_write(results->sweep, NULL, out);
+    for (int32_t i = 0; i < results->count; i++) sweep_row_write(results->sweep, &results->rows[i], out);
 }
 
 static bool open_file(struct sweep_results *results, struct status *status)

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "sweep/sweep_row.h"
 #include "train/diverged.h"
 #include "train/init_from.h"
 #include "train/run_loop.h"
@@ -46,6 +47,7 @@ static bool offer_best(void *argument, struct status *status)
     if (!trial->best || run->since_best > 0) return true;
     result.outcome = SWEEP_OK;
     result.best_accuracy = best_by_accuracy(run->best_by, &run->best);
+    sweep_row_round(&result);
     trial->cannot_save = !sweep_best_offer(trial->best, &result, trial->trainer, run, status);
     return !trial->cannot_save;
 }
@@ -120,5 +122,6 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     trainer_destroy(&trainer);
     experiment_free(&experiment);
     result.seconds = clock_seconds() - started;
+    sweep_row_round(&result);
     return result;
 }
