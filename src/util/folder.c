@@ -6,12 +6,11 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/file_lock.h"
 #include "util/memory.h"
-#include "util/warning.h"
 
 /* --- making --- */
 
@@ -51,30 +50,26 @@ static bool is_same(const char *path, int lock)
            there.st_ino == held.st_ino;
 }
 
-/* Network and FUSE file systems without locks say one of these. */
-static bool knows_no_locks(int error)
+/* Opens the folder, which need not be there. */
+static bool make_and_open(const char *path, int *lock, struct status *status)
 {
-    return error == ENOLCK || error == EOPNOTSUPP || error == ENOSYS;
+    if (!folder_create(path, status)) return false;
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *lock >= 0 || status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
 }
 
 static bool lock_descriptor(const char *path, const char *what, int descriptor, struct status *status)
 {
-    if (flock(descriptor, LOCK_EX | LOCK_NB) == 0) return true;
-    int cause = errno;
-    if (cause == EWOULDBLOCK)
-        return status_fail(status, STATUS_RUNTIME, "%s: another %s is running in this folder", path, what);
-    if (!knows_no_locks(cause))
-        return status_fail(status, STATUS_RUNTIME, "%s: cannot lock: %s", path, strerror(cause));
-    warning_print("%s: this file system has no locks (%s), so a second %s in this folder would not be noticed", path,
-                  strerror(cause), what);
-    return true;
+    char *refusal = memory_format("another %s is running in this folder", what);
+    char *second = memory_format("a second %s in this folder", what);
+    bool locked = file_lock(path, descriptor, refusal, second, status);
+    free(refusal), free(second);
+    return locked;
 }
 
 static bool open_and_lock(const char *path, const char *what, int *lock, struct status *status)
 {
-    if (!folder_create(path, status)) return false;
-    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*lock < 0) return status_fail(status, STATUS_RUNTIME, "%s: cannot open: %s", path, strerror(errno));
+    if (!make_and_open(path, lock, status)) return false;
     if (lock_descriptor(path, what, *lock, status)) return true;
     folder_unlock(lock);
     return false;
@@ -90,6 +85,12 @@ bool folder_lock(const char *path, const char *what, int *lock, struct status *s
         folder_unlock(lock); /* another process removed the folder after it was opened here */
     }
     return status_fail(status, STATUS_RUNTIME, "%s: cannot lock: other processes go on removing the folder", path);
+}
+
+bool folder_hold(const char *path, int *lock, struct status *status)
+{
+    *lock = -1;
+    return make_and_open(path, lock, status);
 }
 
 void folder_unlock(int *lock)

@@ -24,6 +24,10 @@ bool folder_create_last(const char *path, struct status *status);
 bool folder_lock(const char *path, const char *what, int *lock, struct status *status);
 void folder_unlock(int *lock); /* -1 is allowed */
 
+/* Creates and opens the folder without a lock, for processes that share it; *lock serves folder_check and is given up by
+ * folder_unlock too. */
+bool folder_hold(const char *path, int *lock, struct status *status);
+
 /* Checks that the path still leads to the folder that was locked; the error (STATUS_RUNTIME) says that the folder of this
  * WHAT was removed, or moved and where to. */
 bool folder_check(const char *path, const char *what, int lock, struct status *status);
