@@ -36,7 +36,7 @@ static inline bool run_sweep_to(const char *text, const char *folder, const stru
     bool good = parts && sweep_load(&sweep, "x.ini", parts, override_count, status);
     experiment_overrides_free(parts, parts ? override_count : 0);
     if (!good) return false;
-    good = sweep_run(&sweep, folder, output, status);
+    good = sweep_run(&sweep, folder, NULL, output, status);
     sweep_free(&sweep);
     return good;
 }

@@ -31,6 +31,7 @@ struct cli_arguments {
     const char *names;      /* --names, or NULL */
     const char *from, *to;  /* --from and --to, or NULL */
     const char *views;      /* --views, or NULL */
+    const char *shard;      /* --shard, or NULL */
     int64_t steps;          /* --steps, or 0 */
     int64_t top;            /* --top, or 0 */
     bool plain, no_evaluation, quiet, help, version, defaults, json, csv, invert, recursive, resume, overwrite, ops;

@@ -4,16 +4,34 @@
 #include "cli/cli_private.h"
 #include "sweep/sweep.h"
 #include "sweep/sweep_keys.h"
+#include "sweep/sweep_shard.h"
+#include "util/launcher.h"
 #include "util/streams.h"
+
+/* The shard of --shard, or else that of a launcher which started several processes; zeros: the whole sweep. */
+static bool choose_shard(const struct cli_arguments *arguments, struct sweep_shard *shard, struct status *status)
+{
+    struct launcher launcher;
+    *shard = (struct sweep_shard){0, 0};
+    if (arguments->shard) return sweep_shard_parse(arguments->shard, shard, status);
+    if (!launcher_read(&launcher)) return true;
+    *shard = (struct sweep_shard){launcher.rank, launcher.size};
+    if (arguments->quiet) return true;
+    printf("shard %d/%d, by %s and %s\n", shard->index, shard->count, launcher.rank_name, launcher.size_name);
+    streams_flush(stdout);
+    return true;
+}
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct sweep sweep;
+    struct sweep_shard shard;
     struct run_output output;
+    if (!choose_shard(arguments, &shard, status)) return false;
     if (!sweep_load(&sweep, arguments->words[0], arguments->overrides, arguments->override_count, status)) return false;
     char *folder = cli_run_folder(arguments, &sweep.base, sweep.name);
     streams_outlive_readers();
-    bool good = sweep_run(&sweep, folder, cli_run_output(arguments, &output), status);
+    bool good = sweep_run(&sweep, folder, &shard, cli_run_output(arguments, &output), status);
     free(folder);
     sweep_free(&sweep);
     return good;
@@ -34,6 +52,14 @@ static const struct cli_option options[] = {
      .help = "Write to FOLDER instead of runs/<experiment.name>, or go on there.",
      .expected = "a folder",
      CLI_FIELD(folder)},
+    {.name = "shard",
+     .kind = CLI_TEXT,
+     .argument = "K/N",
+     .help = "Run only part K of N, from 0/N to N-1/N, beside the other parts on machines that share FOLDER. The same "
+             "command without --shard then runs what is missing and ranks all. Started by mpirun or srun as one of "
+             "several processes, K/N is taken from them.",
+     .expected = "K/N, such as 0/16",
+     CLI_FIELD(shard)},
     CLI_OPTION_QUIET,
     CLI_OPTION_PROGRESS("trial"),
     CLI_OPTION_PLAIN,
@@ -41,6 +67,9 @@ static const struct cli_option options[] = {
 };
 static const struct cli_example examples[] = {
     {"trainer sweep configs/sweep_mlp.ini --set sweep.limit=20", "Run the first 20 trials."},
+    {"trainer sweep configs/sweep_mlp.ini --shard "
+     "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT",
+     "In a script for sbatch --array=0-15: run a sixteenth of the trials in each job."},
     {0},
 };
 

@@ -87,6 +87,11 @@ const char *sweep_value(const struct sweep *sweep, int32_t trial, int f);
 int sweep_rung_count(const struct sweep *sweep);
 int64_t sweep_rung_steps(const struct sweep *sweep, int64_t max_steps, int rung);
 
+/* One of `count` processes that share the trials (sweep_shard.h): 0 <= index < count. Zeros: the whole sweep. */
+struct sweep_shard {
+    int index, count;
+};
+
 /* Runs the trials that have no result in `folder` yet. Makes the folder with its parents, and writes there:
  *   sweep.ini    the sweep, resolved. A folder of another sweep is refused (STATUS_USAGE)
  *   data.ini     the data set, by digests. Another data set is refused (STATUS_RUNTIME)
@@ -95,8 +100,18 @@ int64_t sweep_rung_steps(const struct sweep *sweep, int64_t max_steps, int rung)
  *   ranking.md   all trials, the best first
  *   factors.png, factors.svg   best accuracy by value of each key, where gnuplot is installed
  * Prints its progress and the best trials to `output` (NULL: nothing is printed). After a kill at any time the sweep
- * can be started again and goes on. A lock on the folder refuses a second process. */
-bool sweep_run(const struct sweep *sweep, const char *folder, const struct run_output *output, struct status *status);
+ * can be started again and goes on. A lock on the folder refuses a second process.
+ *
+ * A shard (NULL: the whole sweep) runs its part of them and writes results-K-of-N.csv, best-K-of-N.safetensors and neither
+ * ranking nor pictures. Nobody locks the folder then: each shard locks its own table of results, and the whole sweep is
+ * refused while one of them runs, as they are while it runs. Every process reads the results of all. A result that two
+ * tables have must be the same in both but for its seconds (STATUS_RUNTIME). With halving a shard whose part of a rung is
+ * done goes on where all others have theirs done as well; else it ends well, with a line.
+ *
+ * A trial that this machine could not train, since it lacks a file that the trial needs, has no result, and is an error in
+ * the end (STATUS_RUNTIME); the third one in a row ends the process (STATUS_USAGE). */
+bool sweep_run(const struct sweep *sweep, const char *folder, const struct sweep_shard *shard,
+               const struct run_output *output, struct status *status);
 
 /* Writes the sweep's own keys with their defaults, and the syntax of alternatives, as comments of a config. */
 void sweep_print_defaults(FILE *out);

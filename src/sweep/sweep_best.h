@@ -1,26 +1,34 @@
 /* The weights of the best trial: best.safetensors in the folder of a sweep, a checkpoint of the evaluation that ranks the
  * trial. Trials run side by side, and only at its end is it known whether a trial counts. So a trial that beats all before
  * it writes a file of its own, trial_<number>_rung_<rung>.safetensors, which takes the place of best.safetensors when the
- * trial has ended well, or goes. What is in the folder at any moment is enough to go on after a kill. */
+ * trial has ended well, or goes. What is in the folder at any moment is enough to go on after a kill.
+ *
+ * A shard has files of its own, best-K-of-N.safetensors and trial_<number>_rung_<rung>-K-of-N.safetensors, and leaves those of
+ * others alone. The whole sweep runs when no shard does: it takes the weights of the best trial from the shard that has its
+ * row, and removes what the shards left. The shard that trained the best trial of all still has its weights, since no
+ * other trial beat it. */
 #ifndef SWEEP_BEST_H
 #define SWEEP_BEST_H
 
 #include <pthread.h>
 
 #include "sweep/sweep_results.h"
+#include "sweep/sweep_shard.h"
 #include "train/train.h"
 
 struct sweep_best {
     const char *folder; /* borrowed */
-    int lock;           /* descriptor of the folder's lock */
-    bool kept;          /* checkpoint.best of the sweep's experiment: else nothing here does anything */
+    struct sweep_shard shard;
+    int lock;  /* descriptor of the folder, for folder_check */
+    bool kept; /* checkpoint.best of the sweep's experiment: else nothing here does anything */
     pthread_mutex_t mutex;
     struct sweep_result best; /* guarded: the best of the results; outcome SWEEP_FAILED: there is none */
 };
 
-/* Finds the best of the results, and settles what an earlier process left. Close in any case. */
-bool sweep_best_open(struct sweep_best *best, const struct sweep *sweep, const struct sweep_results *results,
-                     const char *folder, int lock, struct status *status);
+/* Finds the best of the results, and settles what an earlier process of the shard (or of the whole sweep) left. Close in any
+ * case. */
+bool sweep_best_open(struct sweep_best *best, const struct sweep *sweep, const struct sweep_shard *shard,
+                     const struct sweep_results *results, const char *folder, int lock, struct status *status);
 void sweep_best_close(struct sweep_best *best);
 
 /* Writes the file of a trial at an evaluation that is its best one, where it beats all trials that have ended.

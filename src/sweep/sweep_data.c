@@ -1,4 +1,4 @@
-/* Keeps a sweep to one data set: trials that one search ranks must have seen the same images, which data.ini names by
+/* Keeps a sweep to one data set that every trial can use: trials that one search ranks must have seen the same images, which data.ini names by
  * number and SHA-256. */
 #include "sweep/sweep_data.h"
 
@@ -6,8 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/experiment_read.h"
 #include "config/ini.h"
+#include "sweep/sweep_keys.h"
 #include "train/checkpoint_private.h"
+#include "train/train.h"
 #include "util/file_atomic.h"
 #include "util/file_regular.h"
 #include "util/memory.h"
@@ -79,5 +82,35 @@ bool sweep_data_claim(const char *folder, const struct dataset_digest *digest, b
     else
         good = file_atomic_print(path, write_body, digest, status);
     free(path);
+    return good;
+}
+
+/* --- data that every trial can use --- */
+
+/* Checks that the data has the set by which trials are ranked. */
+static bool check_rank_by(const struct sweep *sweep, const struct dataset *dataset, struct status *status)
+{
+    bool validation = sweep->settings.rank_by == SWEEP_RANK_VALIDATION;
+    if (!validation && dataset->test.count == 0)
+        return sweep_setting_fail(sweep, "rank_by", status,
+                                  "expected validation, as the data has no test set, found test");
+    if (validation && dataset->validation.count == 0)
+        return sweep_setting_fail(sweep, "rank_by", status,
+                                  "expected test, as the data has no validation set (data.validation_size), found "
+                                  "validation");
+    return true;
+}
+
+bool sweep_data_check(const struct sweep *sweep, const struct dataset *dataset, struct status *status)
+{
+    if (!check_rank_by(sweep, dataset, status)) return false;
+    bool good = true;
+    for (int32_t i = 0; i < sweep->trial_count && good; i++) {
+        struct experiment experiment;
+        if (!sweep_trial(sweep, sweep->order[i], &experiment, status)) return false;
+        good = trainer_check_dataset(&experiment, dataset, status) &&
+               experiment_count_steps(&experiment, dataset->train.count, status);
+        experiment_free(&experiment);
+    }
     return good;
 }

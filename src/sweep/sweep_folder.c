@@ -8,9 +8,12 @@
 
 #include "config/experiment_value.h"
 #include "sweep/sweep_keys.h"
+#include "sweep/sweep_shard.h"
 #include "util/check.h"
 #include "util/file_atomic.h"
+#include "util/file_lock.h"
 #include "util/file_regular.h"
+#include "util/folder.h"
 #include "util/memory.h"
 
 /* --- sweep.ini --- */
@@ -181,32 +184,103 @@ static bool compare_stored(const struct sweep *sweep, const char *path, struct s
     return same;
 }
 
-/* Returns true where the file is not empty. An empty one belongs to a sweep that ended before its first trial did. */
-static bool has_results(const char *path)
+/* --- opening --- */
+
+/* Returns the path of a file with results, in a new string, or NULL. An empty one belongs to a sweep that ended before its
+ * first trial did. */
+static char *find_results(const char *folder)
 {
-    struct stat info;
-    return stat(path, &info) == 0 && info.st_size > 0;
+    int count;
+    char *found = NULL;
+    struct sweep_shard *shards = sweep_shard_list(folder, "results", "csv", &count);
+    for (int i = 0; i < count && !found; i++) {
+        struct stat info;
+        char *path = sweep_shard_path(&shards[i], folder, "results", "csv");
+        if (stat(path, &info) == 0 && info.st_size > 0)
+            found = path;
+        else
+            free(path);
+    }
+    free(shards);
+    return found;
 }
 
-bool sweep_folder_is_mark(const char *folder, const char *name)
+static bool is_mark(const char *folder, const char *name)
 {
+    struct sweep_shard shard;
     (void)folder;
-    return strncmp(name, "sweep.ini", strlen("sweep.ini")) == 0 || strcmp(name, "results.csv") == 0;
+    return strncmp(name, "sweep.ini", strlen("sweep.ini")) == 0 || sweep_shard_of_file(name, "results", "csv", &shard);
 }
 
-bool sweep_folder_claim(const struct sweep *sweep, const char *folder, struct status *status)
+bool sweep_folder_check(const struct sweep *sweep, const char *folder, struct status *status)
 {
-    char *path = memory_format("%s/sweep.ini", folder), *results = memory_format("%s/results.csv", folder);
+    char *path = memory_format("%s/sweep.ini", folder), *results = find_results(folder);
     bool good;
-    if (!has_results(results))
-        good = file_atomic_print(path, write_body, sweep, status);
-    else if (access(path, F_OK) == 0)
+    if (access(path, F_OK) == 0)
         good = compare_stored(sweep, path, status);
     else
-        good = status_fail(
-            status, STATUS_USAGE,
-            "%s: no sweep.ini beside it says which sweep it belongs to; choose another folder with --out", results);
+        good =
+            status_fail(status, STATUS_USAGE,
+                        "%s: no sweep.ini beside it says which sweep it belongs to; choose another folder with --out",
+                        results ? results : folder);
     free(path);
     free(results);
     return good;
+}
+
+/* Tells whether the file has the text that would be written. */
+static bool is_written(const struct sweep *sweep, const char *path)
+{
+    char *text;
+    size_t size, i = 0;
+    int64_t there;
+    struct status ignored;
+    FILE *out = memory_stream(&text, &size), *file = file_regular_stream(path, &there, &ignored);
+    sweep_write(sweep, out);
+    memory_stream_close(out, &text);
+    while (file && i < size && getc(file) == (unsigned char)text[i]) i++;
+    bool same = file && i == size && getc(file) == EOF;
+    if (file) fclose(file);
+    free(text);
+    return same;
+}
+
+/* Writes sweep.ini, or compares it. Shards that start together find the text that one of them wrote, and leave it. */
+static bool claim(const struct sweep *sweep, const char *folder, struct status *status)
+{
+    char *path = memory_format("%s/sweep.ini", folder), *results = find_results(folder);
+    bool good = results ? sweep_folder_check(sweep, folder, status)
+                        : is_written(sweep, path) || file_atomic_print(path, write_body, sweep, status);
+    free(path);
+    free(results);
+    return good;
+}
+
+/* Refuses to run the whole sweep while one of its shards runs, and a shard while the whole sweep does: each would train
+ * what the other one trains. */
+static bool check_others(const char *folder, const struct sweep_shard *shard, struct status *status)
+{
+    int count;
+    bool good = true;
+    struct sweep_shard *shards = sweep_shard_list(folder, "results", "csv", &count);
+    for (int i = 0; i < count && good; i++) {
+        if (sweep_shard_is_whole(&shards[i]) == sweep_shard_is_whole(shard)) continue;
+        char *path = sweep_shard_path(&shards[i], folder, "results", "csv");
+        if (file_is_locked(path))
+            good =
+                status_fail(status, STATUS_RUNTIME, "%s: %s is running in this folder", path,
+                            sweep_shard_is_whole(shard) ? "a shard of the sweep" : "the whole sweep, without shards,");
+        free(path);
+    }
+    free(shards);
+    return good;
+}
+
+bool sweep_folder_open(const struct sweep *sweep, const char *folder, const struct sweep_shard *shard, int *descriptor,
+                       struct status *status)
+{
+    bool whole = sweep_shard_is_whole(shard);
+    return (whole ? folder_lock(folder, "sweep", descriptor, status) : folder_hold(folder, descriptor, status)) &&
+           folder_check_marks(folder, "sweep", is_mark, status) && check_others(folder, shard, status) &&
+           claim(sweep, folder, status);
 }

@@ -4,13 +4,16 @@
 
 #include "sweep/sweep.h"
 
-/* Writes sweep.ini. Where the folder has results, a sweep that would give other ones than the stored sweep.ini
+/* Makes and opens the folder, and locks it for the whole sweep; *descriptor is for folder_check and folder_unlock, after an
+ * error too. Writes sweep.ini. Where the folder has results, a sweep that would give other ones than the stored sweep.ini
  * describes is refused (STATUS_USAGE). The name of the experiment and the number of jobs may change; without halving
  * also order and limit. */
-bool sweep_folder_claim(const struct sweep *sweep, const char *folder, struct status *status);
+bool sweep_folder_open(const struct sweep *sweep, const char *folder, const struct sweep_shard *shard, int *descriptor,
+                       struct status *status);
 
-/* Returns true for an entry that a sweep writes first; for folder_check_marks. */
-bool sweep_folder_is_mark(const char *folder, const char *name);
+/* Compares sweep.ini again. A folder without results is anybody's: between the start of a shard and its first result
+ * another sweep may have written its own there. */
+bool sweep_folder_check(const struct sweep *sweep, const char *folder, struct status *status);
 
 /* Writes the sweep as a config that sweep_load reads back. Defaults are comments in it. */
 void sweep_write(const struct sweep *sweep, FILE *out);

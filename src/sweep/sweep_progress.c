@@ -80,21 +80,41 @@ static void take_best(struct sweep_progress *progress, const struct sweep_result
     progress->best_trial = result->trial;
 }
 
-/* Counts the trials that are done. A result of a trial outside this sweep's list (the sweep had another limit) does not
- * count. */
-static void count_done(struct sweep_progress *progress, const struct dataset *dataset,
+/* Counts those of the trials that are done. */
+static void count_done(struct sweep_progress *progress, const struct sweep_part *part, const struct dataset *dataset,
                        const struct sweep_results *results)
 {
-    const struct sweep *sweep = progress->sweep;
-    for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) {
-        for (int32_t i = 0; i < sweep->trial_count; i++) {
-            const struct sweep_result *row = sweep_results_find(results, sweep->order[i], rung);
-            if (!row) continue;
-            progress->done++;
-            progress->work_left -= trial_work(sweep, dataset, row->trial, rung);
-            take_best(progress, row);
-        }
+    for (int32_t i = 0; i < part->count; i++) {
+        const struct sweep_result *row = sweep_results_find(results, part->trials[i], part->rung);
+        if (!row) continue;
+        progress->done++;
+        progress->work_left -= trial_work(progress->sweep, dataset, row->trial, part->rung);
+        take_best(progress, row);
     }
+}
+
+/* Counts the trials of all rungs. A result of a trial outside this sweep's list (the sweep had another limit) does not
+ * count. */
+static void count_whole(struct sweep_progress *progress, const struct dataset *dataset,
+                        const struct sweep_results *results)
+{
+    const struct sweep *sweep = progress->sweep;
+    progress->work_left = total_work(sweep, dataset);
+    for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) {
+        const struct sweep_part part = {rung, sweep->order, sweep->trial_count};
+        count_done(progress, &part, dataset, results);
+    }
+}
+
+/* Counts a shard's trials of a rung. Those of the rungs after it are not known yet. */
+static void count_part(struct sweep_progress *progress, const struct sweep_part *part, const struct dataset *dataset,
+                       const struct sweep_results *results)
+{
+    progress->rung = part->rung;
+    progress->total += part->count;
+    for (int32_t i = 0; i < part->count; i++)
+        progress->work_left += trial_work(progress->sweep, dataset, part->trials[i], part->rung);
+    count_done(progress, part, dataset, results);
 }
 
 /* Returns true where anything is printed between the first line and the ranking. */
@@ -108,32 +128,50 @@ static const char *rank_name(const struct sweep *sweep)
     return sweep->settings.rank_by == SWEEP_RANK_VALIDATION ? "validation" : "test";
 }
 
-void sweep_progress_start(struct sweep_progress *progress, const struct sweep *sweep, const struct dataset *dataset,
-                          const struct sweep_results *results, const char *backend, int jobs,
-                          const struct run_output *output)
+static void print_head(const struct sweep_progress *progress, const struct dataset *dataset, const char *backend)
 {
-    *progress = (struct sweep_progress){.sweep = sweep, .jobs = jobs, .best_accuracy = NAN, .started = clock_seconds()};
-    for (int rung = 1; rung <= sweep_rung_count(sweep); rung++) progress->total += sweep_rung_trials(sweep, rung);
-    progress_start(&progress->line, output, 0, progress->total);
-    if (!progress->line.out) return;
+    const struct sweep *sweep = progress->sweep;
     FILE *out = progress->line.out;
-    progress->work_left = total_work(sweep, dataset);
-    count_done(progress, dataset, results);
-    fprintf(out, "%s: %s trials, %s of them done; %d side by side (%s), ranked by best %s accuracy\n", sweep->name,
-            thousands_format(progress->total).text, thousands_format(progress->done).text, jobs, backend,
+    fprintf(out, "%s: ", sweep->name);
+    if (!sweep_shard_is_whole(&progress->shard))
+        fprintf(out, "shard %d/%d, ", progress->shard.index, progress->shard.count);
+    fprintf(out, "%s trials, %s of them done; %d side by side (%s), ranked by best %s accuracy\n",
+            thousands_format(progress->total).text, thousands_format(progress->done).text, progress->jobs, backend,
             rank_name(sweep));
     dataset_print_notes(dataset, sweep->base.data.first_epoch, sweep->base.train.batch_size, out);
     streams_flush(out);
 }
 
-void sweep_progress_rung(struct sweep_progress *progress, int rung, int32_t trials)
+void sweep_progress_start(struct sweep_progress *progress, const struct sweep *sweep, const struct sweep_shard *shard,
+                          const struct sweep_part *first, const struct dataset *dataset,
+                          const struct sweep_results *results, const char *backend, int jobs,
+                          const struct run_output *output)
+{
+    *progress = (struct sweep_progress){
+        .sweep = sweep, .shard = *shard, .jobs = jobs, .best_accuracy = NAN, .started = clock_seconds()};
+    bool whole = sweep_shard_is_whole(shard);
+    for (int rung = 1; whole && rung <= sweep_rung_count(sweep); rung++)
+        progress->total += sweep_rung_trials(sweep, rung);
+    progress_start(&progress->line, output, 0, progress->total);
+    if (!progress->line.out) return;
+    if (whole)
+        count_whole(progress, dataset, results);
+    else
+        count_part(progress, first, dataset, results);
+    print_head(progress, dataset, backend);
+}
+
+void sweep_progress_rung(struct sweep_progress *progress, const struct sweep_part *part, const struct dataset *dataset,
+                         const struct sweep_results *results)
 {
     const struct sweep *sweep = progress->sweep;
+    bool counted = sweep_shard_is_whole(&progress->shard) || progress->rung == part->rung;
+    if (progress->line.out && !counted) count_part(progress, part, dataset, results);
     if (!shows_progress(progress) || sweep_rung_count(sweep) == 1) return;
     progress_clear(&progress->line);
-    fprintf(progress->line.out, "rung %d of %d: %s trials of %s steps\n", rung, sweep_rung_count(sweep),
-            thousands_format(trials).text,
-            thousands_format(sweep_rung_steps(sweep, sweep->base.train.max_steps, rung)).text);
+    fprintf(progress->line.out, "rung %d of %d: %s trials of %s steps\n", part->rung, sweep_rung_count(sweep),
+            thousands_format(part->count).text,
+            thousands_format(sweep_rung_steps(sweep, sweep->base.train.max_steps, part->rung)).text);
     streams_flush(progress->line.out);
 }
 
@@ -168,16 +206,20 @@ static void print_estimate(struct sweep_progress *progress)
     streams_flush(progress->line.out);
 }
 
+void sweep_progress_problem(struct sweep_progress *progress, const struct sweep_result *result,
+                            const struct status *problem)
+{
+    progress_clear(&progress->line);
+    fprintf(stderr, "trainer: trial %" PRId32 ": %s\n", result->trial + 1, problem->message);
+}
+
 void sweep_progress_trial(struct sweep_progress *progress, const struct dataset *dataset,
                           const struct sweep_result *result, const struct status *problem)
 {
     progress->done++;
     progress->session++;
     take_best(progress, result);
-    if (result->outcome == SWEEP_FAILED) {
-        progress_clear(&progress->line);
-        fprintf(stderr, "trainer: trial %" PRId32 ": %s\n", result->trial + 1, problem->message);
-    }
+    if (result->outcome == SWEEP_FAILED) sweep_progress_problem(progress, result, problem);
     if (!progress->line.out) return;
     double work = trial_work(progress->sweep, dataset, result->trial, result->rung);
     progress->work += work;

@@ -6,12 +6,23 @@
 #include "data/dataset.h"
 #include "report/progress.h"
 #include "sweep/sweep_results.h"
+#include "sweep/sweep_shard.h"
+
+/* The trials of a rung that this process has to do: those of the sweep, or of a shard. */
+struct sweep_part {
+    int rung;
+    const int32_t *trials; /* (count) */
+    int32_t count;
+};
 
 struct sweep_progress {
     const struct sweep *sweep;
+    struct sweep_shard shard;
     struct progress line;
-    int64_t done, total; /* trials over all rungs; done includes those of earlier sessions */
-    int64_t session;     /* trials done since this session's start */
+    /* Trials over all rungs, of a shard up to the present rung; done includes those of earlier processes. */
+    int64_t done, total;
+    int rung;        /* the last one that is counted in the total of a shard */
+    int64_t session; /* trials that this process has done */
     int jobs;
     double work, work_left; /* see trial_work: work done in this session, and work that is left */
     double started;         /* seconds of the clock */
@@ -20,13 +31,20 @@ struct sweep_progress {
     bool estimated; /* the first estimate is printed */
 };
 
-/* Call it before the first trial. `results` holds the trials that are done. output = NULL: nothing is ever printed. */
-void sweep_progress_start(struct sweep_progress *progress, const struct sweep *sweep, const struct dataset *dataset,
+/* Call it before the first trial, which is one of `first`. `results` holds the trials that are done. output = NULL: nothing
+ * is ever printed. */
+void sweep_progress_start(struct sweep_progress *progress, const struct sweep *sweep, const struct sweep_shard *shard,
+                          const struct sweep_part *first, const struct dataset *dataset,
                           const struct sweep_results *results, const char *backend, int jobs,
                           const struct run_output *output);
 
 /* Call it before the first trial of a rung. */
-void sweep_progress_rung(struct sweep_progress *progress, int rung, int32_t trials);
+void sweep_progress_rung(struct sweep_progress *progress, const struct sweep_part *part, const struct dataset *dataset,
+                         const struct sweep_results *results);
+
+/* Prints why a trial failed, on the standard error; sweep_progress_trial does so by itself. */
+void sweep_progress_problem(struct sweep_progress *progress, const struct sweep_result *result,
+                            const struct status *problem);
 
 void sweep_progress_trial(struct sweep_progress *progress, const struct dataset *dataset,
                           const struct sweep_result *result, const struct status *problem);

@@ -168,3 +168,19 @@ void sweep_row_round(struct sweep_result *result)
                                &result->train.loss};
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) round_number(figures[i]);
 }
+
+/* --- comparison --- */
+
+char *sweep_row_difference(const struct sweep *sweep, const struct sweep_result *here, const struct sweep_result *there)
+{
+    struct sweep_result a = *here, b = *there;
+    a.seconds = b.seconds = 0;
+    char *lines[] = {sweep_row_format(sweep, NULL), sweep_row_format(sweep, &a), sweep_row_format(sweep, &b)};
+    char *rest[] = {lines[0], lines[1], lines[2]}, *difference = NULL;
+    for (const char *name; !difference && (name = csv_field_next(&rest[0]));) {
+        const char *x = csv_field_next(&rest[1]), *y = csv_field_next(&rest[2]);
+        if (strcmp(x, y) != 0) difference = memory_format("%s is %s here, %s there", name, x, y);
+    }
+    for (int i = 0; i < 3; i++) free(lines[i]);
+    return difference;
+}

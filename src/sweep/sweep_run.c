@@ -1,4 +1,5 @@
 /* Runs a sweep: threads take trials from a queue, rung after rung. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "sweep/sweep_progress.h"
 #include "sweep/sweep_report.h"
 #include "sweep/sweep_results.h"
+#include "sweep/sweep_shard.h"
 #include "sweep/sweep_train.h"
 #include "train/train.h"
 #include "util/check.h"
@@ -21,12 +23,15 @@
 #include "util/machine.h"
 #include "util/memory.h"
 #include "util/streams.h"
+#include "util/thousands.h"
 
 struct runner {
     const struct sweep *sweep;
     const struct run_output *output; /* NULL: nothing is printed */
     const char *folder;
-    int lock; /* descriptor of the folder's lock */
+    struct sweep_shard shard;
+    int lock;     /* descriptor of the folder */
+    bool checked; /* sweep.ini was compared again (sweep_folder_check) */
     struct sweep_results results;
     struct sweep_best best;
 
@@ -43,8 +48,9 @@ struct runner {
     const int32_t *queue; /* the trials to run */
     int32_t queue_count, next;
     int threads_left;
-    atomic_bool stop;     /* set after an error */
-    struct status status; /* the first error */
+    int prevented, prevented_in_row; /* trials that this machine could not train; in a row, up to now */
+    atomic_bool stop;                /* set after an error */
+    struct status status;            /* the first error */
 };
 
 struct worker {
@@ -55,10 +61,12 @@ struct worker {
 
 /* --- before the first trial --- */
 
-static int job_count(const struct sweep *sweep)
+static int job_count(const struct runner *runner)
 {
+    const struct sweep *sweep = runner->sweep;
     int64_t jobs = sweep->settings.jobs > 0 ? sweep->settings.jobs : machine_read("").cores;
-    return (int)(jobs < sweep->trial_count ? jobs : sweep->trial_count);
+    int32_t trials = sweep_shard_most(&runner->shard, sweep->trial_count);
+    return (int)(jobs < trials ? jobs : trials);
 }
 
 static bool create_backends(struct runner *runner, struct status *status)
@@ -66,7 +74,7 @@ static bool create_backends(struct runner *runner, struct status *status)
     struct experiment single;
     experiment_copy(&single, &runner->sweep->base);
     single.backend.threads = 1;
-    runner->jobs = job_count(runner->sweep);
+    runner->jobs = job_count(runner);
     runner->backends = memory_alloc((size_t)runner->jobs, sizeof *runner->backends);
     bool good = true;
     for (int i = 0; i < runner->jobs && good; i++)
@@ -75,45 +83,18 @@ static bool create_backends(struct runner *runner, struct status *status)
     return good;
 }
 
-/* Checks that the data has the set by which trials are ranked. */
-static bool check_rank_by(const struct runner *runner, struct status *status)
-{
-    bool validation = runner->sweep->settings.rank_by == SWEEP_RANK_VALIDATION;
-    if (!validation && runner->dataset.test.count == 0)
-        return sweep_setting_fail(runner->sweep, "rank_by", status,
-                                  "expected validation, as the data has no test set, found test");
-    if (validation && runner->dataset.validation.count == 0)
-        return sweep_setting_fail(runner->sweep, "rank_by", status,
-                                  "expected test, as the data has no validation set (data.validation_size), found "
-                                  "validation");
-    return true;
-}
-
-static bool check_trials(const struct runner *runner, struct status *status)
-{
-    if (!check_rank_by(runner, status)) return false;
-    bool good = true;
-    for (int32_t i = 0; i < runner->sweep->trial_count && good; i++) {
-        struct experiment experiment;
-        if (!sweep_trial(runner->sweep, runner->sweep->order[i], &experiment, status)) return false;
-        good = trainer_check_dataset(&experiment, &runner->dataset, status) &&
-               experiment_count_steps(&experiment, runner->dataset.train.count, status);
-        experiment_free(&experiment);
-    }
-    return good;
-}
-
 /* Prepares what a sweep without trials left does not need: data, backends and progress. */
-static bool prepare(struct runner *runner, struct status *status)
+static bool prepare(struct runner *runner, const struct sweep_part *part, struct status *status)
 {
     if (runner->prepared) return true;
     if (!create_backends(runner, status) ||
         !progress_load_data(&runner->dataset, &runner->sweep->base, runner->output, status))
         return false;
-    if (!check_trials(runner, status) || !folder_check(runner->folder, "sweep", runner->lock, status) ||
+    if (!sweep_data_check(runner->sweep, &runner->dataset, status) ||
+        !folder_check(runner->folder, "sweep", runner->lock, status) ||
         !sweep_data_claim(runner->folder, &runner->dataset.digest, runner->results.count > 0, status))
         return false;
-    sweep_progress_start(&runner->progress, runner->sweep, &runner->dataset, &runner->results,
+    sweep_progress_start(&runner->progress, runner->sweep, &runner->shard, part, &runner->dataset, &runner->results,
                          runner->backends[0]->description, runner->jobs, runner->output);
     return runner->prepared = true;
 }
@@ -130,11 +111,21 @@ static bool take_trial(struct runner *runner, int32_t *trial)
     return found;
 }
 
+/* Asks before the first result of a shard whether the folder is still this sweep's and this data set's. */
+static bool check_folder(struct runner *runner, struct status *status)
+{
+    if (!folder_check(runner->folder, "sweep", runner->lock, status)) return false;
+    if (sweep_shard_is_whole(&runner->shard) || runner->checked) return true;
+    return runner->checked = sweep_folder_check(runner->sweep, runner->folder, status) &&
+                             sweep_data_claim(runner->folder, &runner->dataset.digest, false, status);
+}
+
 /* Keeps the result and shows it; returns false where the sweep cannot go on. */
 static bool record_result(struct runner *runner, const struct sweep_result *result, const struct status *problem,
                           struct status *status)
 {
-    if (!folder_check(runner->folder, "sweep", runner->lock, status)) return false;
+    if (!check_folder(runner, status)) return false;
+    runner->prevented_in_row = 0;
     if (!sweep_results_append(&runner->results, result, status) || !sweep_best_settle(&runner->best, result, status))
         return false;
     sweep_progress_trial(&runner->progress, &runner->dataset, result, problem);
@@ -142,7 +133,7 @@ static bool record_result(struct runner *runner, const struct sweep_result *resu
            status_fail(status, STATUS_RUNTIME,
                        "stopped, since nothing reads the standard output any more; the results so far are in %s, and "
                        "the same command goes on with the sweep",
-                       runner->results.path);
+                       runner->results.paths[0]);
 }
 
 /* Handles a trial without a row: the sweep is at its end, or the trial's weights could not be written, which ends it. */
@@ -157,12 +148,28 @@ static void drop(struct runner *runner, const struct sweep_result *result, const
     atomic_store(&runner->stop, true);
 }
 
+/* Handles a trial that this machine could not train. Where all trials fail so, the machine would only use them up. */
+static bool prevent(struct runner *runner, const struct sweep_result *result, const struct status *problem,
+                    struct status *status)
+{
+    enum { IN_ROW_MAX = 3 };
+    runner->prevented++;
+    sweep_progress_problem(&runner->progress, result, problem);
+    return ++runner->prevented_in_row < IN_ROW_MAX ||
+           status_fail(status, STATUS_USAGE,
+                       "%d trials in a row could not be trained on this machine, so it ends here, without results of "
+                       "them; the last, trial %" PRId32 ": %s",
+                       IN_ROW_MAX, result->trial + 1, problem->message);
+}
+
 static void record(struct runner *runner, const struct sweep_result *result, const struct status *problem)
 {
     pthread_mutex_lock(&runner->mutex);
     /* After an error part of a row may end the file: a further row behind it would make a line that is neither. */
     if (atomic_load(&runner->stop) || result->outcome == SWEEP_STOPPED) {
         drop(runner, result, problem);
+    } else if (result->outcome == SWEEP_PREVENTED) {
+        if (!prevent(runner, result, problem, &runner->status)) atomic_store(&runner->stop, true);
     } else if (!record_result(runner, result, problem, &runner->status)) {
         atomic_store(&runner->stop, true);
     }
@@ -239,21 +246,77 @@ static bool run_queue(struct runner *runner, struct status *status)
 /* --- rungs --- */
 
 /* Runs those of the trials that have no result. */
-static bool run_rung(struct runner *runner, const int32_t *trials, int32_t count, struct status *status)
+static bool run_part(struct runner *runner, const struct sweep_part *part, struct status *status)
 {
-    int32_t *queue = memory_alloc((size_t)count, sizeof *queue);
+    int32_t *queue = memory_alloc((size_t)part->count + 1, sizeof *queue);
     runner->queue_count = 0;
-    for (int32_t i = 0; i < count; i++)
-        if (!sweep_results_find(&runner->results, trials[i], runner->rung)) queue[runner->queue_count++] = trials[i];
+    for (int32_t i = 0; i < part->count; i++)
+        if (!sweep_results_find(&runner->results, part->trials[i], part->rung))
+            queue[runner->queue_count++] = part->trials[i];
     runner->queue = queue;
     bool good = true;
     if (runner->queue_count > 0) {
-        good = prepare(runner, status);
-        if (good) sweep_progress_rung(&runner->progress, runner->rung, count);
+        good = prepare(runner, part, status);
+        if (good) sweep_progress_rung(&runner->progress, part, &runner->dataset, &runner->results);
         good = good && run_queue(runner, status);
     }
     free(queue);
     return good;
+}
+
+static bool run_rung(struct runner *runner, const int32_t *trials, int32_t count, struct status *status)
+{
+    int32_t *own = memory_alloc((size_t)count, sizeof *own);
+    int32_t owned = sweep_shard_choose(&runner->shard, runner->sweep, trials, count, own);
+    const struct sweep_part part = {runner->rung, own, owned};
+    bool good = run_part(runner, &part, status);
+    free(own);
+    if (!good || runner->prevented == 0) return good;
+    return status_fail(status, STATUS_RUNTIME,
+                       "%d trials could not be trained on this machine and have no result; the same command tries them "
+                       "again",
+                       runner->prevented);
+}
+
+static int32_t count_missing(const struct runner *runner, const int32_t *trials, int32_t count)
+{
+    int32_t missing = 0;
+    for (int32_t i = 0; i < count; i++) missing += !sweep_results_find(&runner->results, trials[i], runner->rung);
+    return missing;
+}
+
+/* Says what a shard's end leaves to do. */
+static void print_end(struct runner *runner, int32_t missing, int32_t count)
+{
+    FILE *out = runner->output ? runner->output->file : NULL;
+    const struct sweep *sweep = runner->sweep;
+    if (runner->prepared) sweep_progress_finish(&runner->progress);
+    if (!out) return;
+    if (sweep_rung_count(sweep) > 1) fprintf(out, "rung %d of %d: ", runner->rung, sweep_rung_count(sweep));
+    fprintf(out, "shard %d/%d is done, ", runner->shard.index, runner->shard.count);
+    if (missing > 0)
+        fprintf(out, "%s of all %s trials are still missing; when the other shards have ended, ",
+                thousands_format(missing).text, thousands_format(count).text);
+    else
+        fprintf(out, "and so are all %s trials; ", thousands_format(count).text);
+    if (runner->rung < sweep_rung_count(sweep))
+        fprintf(out, "give the same command again for rung %d\n", runner->rung + 1);
+    else
+        fprintf(out, "trainer sweep without --shard ranks them all\n");
+    streams_flush(out);
+}
+
+/* Reads what the other shards have of the rung; returns true where the next rung, or the ranking, may follow. */
+static bool meet_others(struct runner *runner, const int32_t *trials, int32_t count, bool *complete,
+                        struct status *status)
+{
+    *complete = true;
+    if (sweep_shard_is_whole(&runner->shard)) return true;
+    if (!sweep_results_read_others(&runner->results, runner->folder, status)) return false;
+    int32_t missing = count_missing(runner, trials, count);
+    *complete = missing == 0;
+    if (!*complete || runner->rung == sweep_rung_count(runner->sweep)) print_end(runner, missing, count);
+    return true;
 }
 
 /* Keeps the best of the trials in `trials`; returns their number. */
@@ -274,10 +337,10 @@ static bool run_trials(struct runner *runner, struct status *status)
     int32_t count = sweep->trial_count;
     int32_t *trials = memory_alloc((size_t)count, sizeof *trials);
     memcpy(trials, sweep->order, (size_t)count * sizeof *trials);
-    bool good = true;
+    bool good = true, complete = true;
     for (runner->rung = 1; good; runner->rung++) {
-        good = run_rung(runner, trials, count, status);
-        if (!good || runner->rung == sweep_rung_count(sweep)) break;
+        good = run_rung(runner, trials, count, status) && meet_others(runner, trials, count, &complete, status);
+        if (!good || !complete || runner->rung == sweep_rung_count(sweep)) break;
         count = select_best(runner, trials, count);
     }
     free(trials);
@@ -297,21 +360,32 @@ static void close_runner(struct runner *runner)
     CHECK(pthread_cond_destroy(&runner->ended) == 0);
 }
 
-bool sweep_run(const struct sweep *sweep, const char *folder, const struct run_output *output, struct status *status)
+/* Opens the folder with its results and weights. */
+static bool open_folder(struct runner *runner, struct status *status)
+{
+    const struct sweep *sweep = runner->sweep;
+    const char *folder = runner->folder;
+    char *path = sweep_shard_path(&runner->shard, folder, "results", "csv");
+    bool good = sweep_folder_open(sweep, folder, &runner->shard, &runner->lock, status) &&
+                sweep_results_open(&runner->results, sweep, path, status) &&
+                sweep_results_read_others(&runner->results, folder, status) &&
+                sweep_best_open(&runner->best, sweep, &runner->shard, &runner->results, folder, runner->lock, status);
+    free(path);
+    return good;
+}
+
+bool sweep_run(const struct sweep *sweep, const char *folder, const struct sweep_shard *shard,
+               const struct run_output *output, struct status *status)
 {
     struct runner runner = {.sweep = sweep, .output = output, .folder = folder, .lock = -1, .results = {.file = -1}};
+    if (shard) runner.shard = *shard;
     CHECK(pthread_mutex_init(&runner.mutex, NULL) == 0);
     CHECK(pthread_cond_init(&runner.ended, NULL) == 0);
-    char *path = memory_format("%s/results.csv", folder);
-    bool good = folder_lock(folder, "sweep", &runner.lock, status) &&
-                folder_check_marks(folder, "sweep", sweep_folder_is_mark, status) &&
-                sweep_folder_claim(sweep, folder, status) && sweep_results_open(&runner.results, sweep, path, status) &&
-                sweep_best_open(&runner.best, sweep, &runner.results, folder, runner.lock, status) &&
-                run_trials(&runner, status);
+    bool good = open_folder(&runner, status) && run_trials(&runner, status);
     if (good && runner.prepared) sweep_progress_finish(&runner.progress);
-    good = good && folder_check(folder, "sweep", runner.lock, status) &&
-           sweep_report(sweep, &runner.results, folder, output ? output->file : NULL, status);
-    free(path);
+    good = good && folder_check(folder, "sweep", runner.lock, status);
+    if (good && sweep_shard_is_whole(&runner.shard))
+        good = sweep_report(sweep, &runner.results, folder, output ? output->file : NULL, status);
     close_runner(&runner);
     return good;
 }

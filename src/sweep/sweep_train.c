@@ -95,6 +95,17 @@ static enum sweep_outcome train(struct trial *trial, int64_t steps, struct statu
     return SWEEP_OK;
 }
 
+/* Tells whether a trial that could not be made ready failed for its values, as it would on every machine. A trial whose file
+ * of weights is missing or damaged here failed for the machine; one that the weights do not fit, for its values. */
+static bool is_own_failure(const struct experiment *experiment, bool created, struct status *problem)
+{
+    struct status missing;
+    if (!created) return problem->code == STATUS_USAGE;
+    if (init_from_check(experiment, &missing)) return true;
+    *problem = missing;
+    return false;
+}
+
 struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int rung, const struct dataset *dataset,
                                 struct backend *backend, struct sweep_best *best, const atomic_bool *stop,
                                 struct status *problem)
@@ -112,11 +123,14 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     CHECK(sweep_trial(sweep, trial, &experiment, problem));                    /* sweep_load checked the trial */
     CHECK(experiment_count_steps(&experiment, dataset->train.count, problem)); /* sweep_run checked that */
     char *start = NULL;
-    if (trainer_create(&trainer, &experiment, dataset, backend, problem) && init_from_load(&trainer, &start, problem)) {
+    bool created = trainer_create(&trainer, &experiment, dataset, backend, problem);
+    if (created && init_from_load(&trainer, &start, problem)) {
         int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
         struct trial of = {.trainer = &trainer, .result = &result, .best = best, .stop = stop};
         result.outcome = train(&of, steps, problem);
         result.steps = trainer.step;
+    } else if (!is_own_failure(&experiment, created, problem)) {
+        result.outcome = SWEEP_PREVENTED;
     }
     free(start);
     trainer_destroy(&trainer);

@@ -92,3 +92,15 @@ bool init_from_load(struct trainer *trainer, char **text, struct status *status)
     free(path);
     return good;
 }
+
+bool init_from_check(const struct experiment *experiment, struct status *status)
+{
+    const char *from = experiment->model.init_from;
+    struct safetensors_file file = {.path = NULL};
+    if (strcmp(from, "none") == 0) return true;
+    char *path = find_file(from, status);
+    bool good = path && safetensors_read(&file, path, SAFETENSORS_DIGEST_OPTIONAL, status);
+    safetensors_free(&file);
+    free(path);
+    return good;
+}

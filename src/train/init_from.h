@@ -10,4 +10,7 @@
  * where the experiment names nothing. Errors (STATUS_RUNTIME) name the file. */
 bool init_from_load(struct trainer *trainer, char **text, struct status *status);
 
+/* Checks that the file which the experiment starts from is there and undamaged, whatever network it is for. */
+bool init_from_check(const struct experiment *experiment, struct status *status);
+
 #endif

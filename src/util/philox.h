@@ -27,6 +27,7 @@ enum rng_stream {
     RNG_STREAM_AUGMENT_PICTURE = 9,
     RNG_STREAM_AUGMENT_ERASE = 10,
     RNG_STREAM_AUGMENT_MIX = 11,
+    RNG_STREAM_SHARDS = 12,
     RNG_STREAM_INIT = 0x10000,  /* + index of the parameter */
     RNG_STREAM_LAYER = 0x20000, /* + index of the layer: dropout masks */
 };
