@@ -230,22 +230,25 @@ Test(sweep_shards, halving)
 {
     run_sweep(RUNGS, "whole", "train.max_steps=90");
     char *expected = sorted_results("whole");
-    expect_printed(0, "rung 1 of 3: shard 0/3 is done, 6 of all 9 trials are still missing; when the other shards have "
-                      "ended, give the same command again for rung 2\n");
-    char *again = printed_by_shard(0);
-    cr_expect_eq(strncmp(again, "rung 1 of 3: shard 0/3 is done, 6 of all 9", 42), 0, "%s", again);
-    expect_printed(1, "rung 1 of 3: shard 1/3 is done, 3 of all 9 trials are still missing; when the other shards have "
-                      "ended, give the same command again for rung 2\n");
-    expect_printed(2, "rung 2 of 3: shard 2/3 is done, 2 of all 3 trials are still missing; when the other shards have "
-                      "ended, give the same command again for rung 3\n");
+    const char *again =
+        "shard 0/3 is done; trials without a result: 6 of 9; when the other shards have ended, give the "
+        "same command again for rung 2\n";
+    expect_printed(0, again);
+    expect_printed(0, again);
+    expect_printed(1,
+                   "rung 1 of 3: shard 1/3 is done; trials without a result: 3 of 9; when the other shards have ended, "
+                   "give the same command again for rung 2\n");
+    expect_printed(2,
+                   "rung 2 of 3: shard 2/3 is done; trials without a result: 2 of 3; when the other shards have ended, "
+                   "give the same command again for rung 3\n");
     for (int round = 0; round < 2; round++)
         for (int k = 0; k < 3; k++) free(printed_by_shard(k));
-    expect_printed(1, "rung 3 of 3: shard 1/3 is done, and so are all 1 trials; trainer sweep without --shard ranks "
-                      "them all\n");
+    expect_printed(1, "rung 3 of 3: shard 1/3 is done; trials without a result: 0 of 1; give the same command as one "
+                      "process, without --shard, for the ranking\n");
     join_results("sweep");
     expect_same_results("joined", expected);
     expect_ranked_as(RUNGS, "sweep", "train.max_steps=90", "whole");
-    free(expected), free(again);
+    free(expected);
 }
 
 /* --- rows that several tables have --- */

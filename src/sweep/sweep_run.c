@@ -289,20 +289,17 @@ static int32_t count_missing(const struct runner *runner, const int32_t *trials,
 static void print_end(struct runner *runner, int32_t missing, int32_t count)
 {
     FILE *out = runner->output ? runner->output->file : NULL;
-    const struct sweep *sweep = runner->sweep;
+    int rungs = sweep_rung_count(runner->sweep);
     if (runner->prepared) sweep_progress_finish(&runner->progress);
     if (!out) return;
-    if (sweep_rung_count(sweep) > 1) fprintf(out, "rung %d of %d: ", runner->rung, sweep_rung_count(sweep));
-    fprintf(out, "shard %d/%d is done, ", runner->shard.index, runner->shard.count);
-    if (missing > 0)
-        fprintf(out, "%s of all %s trials are still missing; when the other shards have ended, ",
-                thousands_format(missing).text, thousands_format(count).text);
+    if (rungs > 1) fprintf(out, "rung %d of %d: ", runner->rung, rungs);
+    fprintf(out, "shard %d/%d is done; trials without a result: %s of %s; %sgive the same command ",
+            runner->shard.index, runner->shard.count, thousands_format(missing).text, thousands_format(count).text,
+            missing > 0 ? "when the other shards have ended, " : "");
+    if (runner->rung < rungs)
+        fprintf(out, "again for rung %d\n", runner->rung + 1);
     else
-        fprintf(out, "and so are all %s trials; ", thousands_format(count).text);
-    if (runner->rung < sweep_rung_count(sweep))
-        fprintf(out, "give the same command again for rung %d\n", runner->rung + 1);
-    else
-        fprintf(out, "trainer sweep without --shard ranks them all\n");
+        fprintf(out, "as one process, without --shard, for the ranking\n");
     streams_flush(out);
 }
 
