@@ -25,6 +25,7 @@ OF_OTHERS = {
     "files of CIFAR-10 and CIFAR-100": {"data_batch_1.bin", "train.bin", "test.bin"},
     "Pillow": {"BILINEAR"},
     "Docker": {"--cpus"},
+    "SLURM": {"--requeue"},
     "environment variables and files of the system": {"NO_COLOR", "LC_ALL", "LC_CTYPE", "LANG", "TERM=dumb", "TMPDIR", "PREFIX"},
 }
 
