@@ -211,7 +211,9 @@ static void transform_inputs(const struct sum_task *task, const struct item *ite
                 count = min_of(RUN, item->samples - sample);
                 winograd_bf16_inputs(source, item->tiling, item->first_tile + tile, block, item->first_sample + sample,
                                      zeros, pixels);
-                task->kernels->transform_inputs(item->tiling, pixels, count, place + sample * BLOCK_WORDS, stride);
+                task->kernels->transform_inputs(item->tiling, pixels, count,
+                                                block + 1 < blocks ? cpu_block_stride(source->shape) : 0,
+                                                place + sample * BLOCK_WORDS, stride);
             }
         }
 }

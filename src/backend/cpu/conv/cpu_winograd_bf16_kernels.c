@@ -41,13 +41,22 @@ ALWAYS void gradient_square(const bool short_rows, const bool short_columns, con
                      short_columns ? transform_short_gradient : transform_gradient, square, points);
 }
 
+/* The pixel that lies so many scalars behind will be read next. */
+ALWAYS void fetch_square(const int count, const real *const *pixels, int64_t at)
+{
+    CPU_UNROLL
+    for (int i = 0; i < count; i++)
+        __builtin_prefetch((const void *)((uintptr_t)pixels[i] + (uintptr_t)at * sizeof(real)), 0, 2);
+}
+
 ALWAYS void inputs_of(const bool short_rows, const bool short_columns, round_lanes *const halve,
-                      const real *const *pixels, int64_t count, uint32_t *to, int64_t stride)
+                      const real *const *pixels, int64_t count, int64_t ahead, uint32_t *to, int64_t stride)
 {
     const int side = short_rows ? SHORT_SIDE : SIDE, points = side * (short_columns ? SHORT_SIDE : SIDE);
     for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_LANES) {
         vec square[POINTS], transformed[POINTS];
         load_square(points, pixels, at, square);
+        fetch_square(points, pixels, at + ahead);
         input_square(short_rows, short_columns, square, transformed);
         CPU_UNROLL
         for (int i = 0; i < points; i++) halve(transformed[i], (uint16_t *)(to + i * stride) + at);
@@ -176,9 +185,9 @@ ALWAYS void multiply_pair_rows(multiply_words *const multiply, const uint32_t *i
 /* Defines the kernels of a set of instructions. */
 #define DEFINE_KERNELS(name, target, round, pack, multiply)                                                            \
     target static void name##_inputs(const struct winograd_tiling *tiling, const real *const *pixels, int64_t count,   \
-                                     uint32_t *to, int64_t stride)                                                     \
+                                     int64_t ahead, uint32_t *to, int64_t stride)                                      \
     {                                                                                                                  \
-        WINOGRAD_WITH_SIDES(tiling, inputs_of, round, pixels, count, to, stride);                                      \
+        WINOGRAD_WITH_SIDES(tiling, inputs_of, round, pixels, count, ahead, to, stride);                               \
     }                                                                                                                  \
     target static void name##_input_pairs(const struct winograd_tiling *tiling, const real *const *pixels,             \
                                           int64_t count, int64_t pairs, uint32_t *to, int64_t stride)                  \

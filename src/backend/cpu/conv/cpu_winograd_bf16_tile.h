@@ -41,9 +41,10 @@ enum { TILINGS = 4 };
 /* The kernels of a set of instructions. A pixel's address is that of 16 channels of the first sample; `pixels` are those
  * of a square, row by row. */
 struct winograd_bf16_kernels {
-    /* V = B^T d B of `count` samples, to [point][count][16] in bf16, `stride` words between the points. */
+    /* V = B^T d B of `count` samples, to [point][count][16] in bf16, `stride` words between the points. The pixels
+     * `ahead` scalars behind these are brought into L2. */
     void (*transform_inputs)(const struct winograd_tiling *tiling, const real *const *pixels, int64_t count,
-                             uint32_t *to, int64_t stride);
+                             int64_t ahead, uint32_t *to, int64_t stride);
 
     /* The same, or E = A e A^T of a tile's own gradients e, to [point][pairs][16] words of two samples. There are
      * zeros for samples from `count` on. */
