@@ -31,8 +31,8 @@ struct cpu_bf16_block {
 /* The instructions that compute such products. */
 struct cpu_bf16_engine {
     const char *name;
-    bool outruns_winograd; /* products are so fast that Winograd's transforms would take longer than they save */
-    void (*begin)(void);   /* before the first multiply of a range of work, on its thread */
+    bool many_times_fp32; /* products are so fast that neither Winograd's method nor fp32 for a part of them pays */
+    void (*begin)(void);  /* before the first multiply of a range of work, on its thread */
     void (*multiply)(const struct cpu_bf16_block *block);
     void (*end)(void);
 };

@@ -20,6 +20,7 @@
 
 #include <stdlib.h>
 
+#include "backend/cpu/conv/cpu_bf16.h"
 #include "backend/cpu/conv/cpu_conv2d_groups.h"
 #include "backend/cpu/conv/cpu_depthwise.h"
 #include "backend/cpu/conv/cpu_linear_pixels.h"
@@ -31,20 +32,36 @@
 
 /* --- plans --- */
 
+#if defined(CPU_SCALAR_f32)
+
+static bool is_bf16(const struct conv2d_plan *plan)
+{
+    return plan->bf16.winograd || plan->bf16.direct;
+}
+
+/* Plans products in bf16; returns false where they are computed in fp32. A step of such products takes 32 terms, of
+ * which few input channels leave most empty. */
+static bool plan_bf16(struct backend *backend, struct conv2d_plan *plan)
+{
+    enum { FEWEST_CHANNELS = 16 };
+    const struct cpu_bf16_engine *engine = cpu_backend_of(backend)->bf16;
+    plan->bf16.winograd =
+        CPU_EXPORT(cpu_winograd_bf16_wanted)(backend, plan->window, plan->input, plan->output_channels);
+    plan->bf16.direct = !plan->bf16.winograd && (engine->many_times_fp32 || plan->input.c >= FEWEST_CHANNELS);
+    if (plan->bf16.winograd) CPU_EXPORT(cpu_winograd_bf16_reserve)(backend, plan->input, plan->output_channels);
+    if (plan->bf16.direct) CPU_EXPORT(cpu_conv2d_bf16_plan)(backend, plan);
+    return is_bf16(plan);
+}
+
+#endif
+
 struct conv2d_plan *CPU_EXPORT(cpu_conv2d_dense_plan)(struct backend *backend, struct window window, struct shape input,
                                                       int64_t output_channels)
 {
     struct conv2d_plan *plan = memory_alloc(1, sizeof *plan);
     *plan = (struct conv2d_plan){.window = window, .input = input, .output_channels = output_channels, .groups = 1};
 #if defined(CPU_SCALAR_f32)
-    if (cpu_backend_of(backend)->bf16) {
-        plan->bf16.winograd = CPU_EXPORT(cpu_winograd_bf16_wanted)(backend, window, input, output_channels);
-        if (plan->bf16.winograd)
-            CPU_EXPORT(cpu_winograd_bf16_reserve)(backend, input, output_channels);
-        else
-            CPU_EXPORT(cpu_conv2d_bf16_plan)(backend, plan);
-        return plan;
-    }
+    if (cpu_backend_of(backend)->bf16 && plan_bf16(backend, plan)) return plan;
 #endif
     CPU_EXPORT(cpu_conv2d_sum_plan)(backend, plan);
     CPU_EXPORT(cpu_conv2d_filter_plan)(backend, plan);
@@ -150,7 +167,7 @@ void CPU_EXPORT(cpu_conv2d_dense)(struct backend *backend, const struct conv2d_p
         return;
     }
 #if defined(CPU_SCALAR_f32)
-    if (cpu_backend_of(backend)->bf16) {
+    if (is_bf16(plan)) {
         sum_bf16(backend, plan, &sum);
         return;
     }
@@ -169,7 +186,7 @@ static void run_without_dweight(struct backend *backend, const struct conv2d_pla
     if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
     if (!dx) return;
 #if defined(CPU_SCALAR_f32)
-    if (cpu_backend_of(backend)->bf16) {
+    if (is_bf16(plan)) {
         sum_bf16(backend, plan, sum);
         return;
     }
@@ -199,7 +216,7 @@ void CPU_EXPORT(cpu_conv2d_dense_backward)(struct backend *backend, const struct
         return;
     }
 #if defined(CPU_SCALAR_f32)
-    if (cpu_backend_of(backend)->bf16) {
+    if (is_bf16(plan)) {
         if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
         backward_bf16(backend, plan, x, &sum, dweight, update);
         return;

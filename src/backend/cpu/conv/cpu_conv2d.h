@@ -19,8 +19,8 @@ struct conv2d_plan {
     real *transposed;             /* [threads] a chunk of the filter, transposed for dx */
     size_t scratch_count;         /* scalars of such a chunk */
     struct {
-        bool winograd;               /* the layer goes by Winograd's method; the rest is NULL then */
-        uint32_t *filters;           /* [threads] a chunk of the filter, packed */
+        bool winograd, direct;       /* how operands are multiplied in bf16; neither: in fp32 */
+        uint32_t *filters;           /* [threads] a chunk of the filter, packed; of direct sums */
         struct cpu_bf16_step *steps; /* [threads] the steps of a pixel, or of a chunk of pixels */
     } bf16;
     real *parts, *bias_parts; /* the parts of dw and db, added up at the end; NULL: there is one part */

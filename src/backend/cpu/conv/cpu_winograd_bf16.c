@@ -323,7 +323,7 @@ bool CPU_EXPORT(cpu_winograd_bf16_wanted)(struct backend *backend, struct window
     int64_t taps = window_useful_taps(x.h, window) * window_useful_taps(x.w, window), points = 0;
     for (int i = winograd_tilings(x, tilings) - 1; i >= 0; i--)
         points += tilings[i].down * tilings[i].across * tiling_points(&tilings[i]);
-    return !cpu->bf16->outruns_winograd && min_of(x.c, output_channels) >= FEWEST_CHANNELS && x.n >= FEWEST_SAMPLES &&
+    return !cpu->bf16->many_times_fp32 && min_of(x.c, output_channels) >= FEWEST_CHANNELS && x.n >= FEWEST_SAMPLES &&
            2 * taps >= 3 * points;
 }
 
