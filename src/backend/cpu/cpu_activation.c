@@ -9,21 +9,31 @@ struct activation_task {
     real *out; /* y, or dx */
 };
 
+static inline __attribute__((always_inline)) void
+activate(const struct activation_params params, const struct activation_task *task, int64_t first, int64_t last)
+{
+    for (int64_t i = first * CPU_LANES; i < last * CPU_LANES; i += CPU_LANES)
+        vec_store(task->out + i, cpu_activate(params, vec_load(task->x + i)));
+}
+
+static inline __attribute__((always_inline)) void
+differentiate(const struct activation_params params, const struct activation_task *task, int64_t first, int64_t last)
+{
+    for (int64_t i = first * CPU_LANES; i < last * CPU_LANES; i += CPU_LANES)
+        vec_store(task->out + i, cpu_activation_gradient(params, vec_load(task->x + i), vec_load(task->dy + i)));
+}
+
 /* Iterations are registers. */
 static void forward_range(void *argument, int64_t first, int64_t last)
 {
     const struct activation_task *task = argument;
-    const struct activation_params params = task->params;
-    for (int64_t i = first * CPU_LANES; i < last * CPU_LANES; i += CPU_LANES)
-        vec_store(task->out + i, cpu_activate(params, vec_load(task->x + i)));
+    CPU_WITH_ACTIVATION(activate, task->params, task, first, last);
 }
 
 static void backward_range(void *argument, int64_t first, int64_t last)
 {
     const struct activation_task *task = argument;
-    const struct activation_params params = task->params;
-    for (int64_t i = first * CPU_LANES; i < last * CPU_LANES; i += CPU_LANES)
-        vec_store(task->out + i, cpu_activation_gradient(params, vec_load(task->x + i), vec_load(task->dy + i)));
+    CPU_WITH_ACTIVATION(differentiate, task->params, task, first, last);
 }
 
 static void run_elements(struct backend *backend, const struct tensor *x, struct activation_task *task,

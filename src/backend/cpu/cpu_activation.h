@@ -58,6 +58,20 @@ static inline vec cpu_activation_gradient(struct activation_params params, vec x
     return dy;
 }
 
+/* Calls a function with the activation's parameters first; those of the kinds that are much used are constants, so that
+ * a function that is always inlined has no branch in its loop. */
+#define CPU_WITH_ACTIVATION(function, params, ...)                                                                     \
+    do {                                                                                                               \
+        if ((params).kind == ACTIVATION_RELU)                                                                          \
+            function((struct activation_params){.kind = ACTIVATION_RELU}, __VA_ARGS__);                                \
+        else if ((params).kind == ACTIVATION_GELU)                                                                     \
+            function((struct activation_params){.kind = ACTIVATION_GELU}, __VA_ARGS__);                                \
+        else if ((params).kind == ACTIVATION_SILU)                                                                     \
+            function((struct activation_params){.kind = ACTIVATION_SILU}, __VA_ARGS__);                                \
+        else                                                                                                           \
+            function(params, __VA_ARGS__);                                                                             \
+    } while (0)
+
 /* The work per element beside that of a load and a store, for cpu_for. */
 static inline int64_t cpu_activation_cost(struct activation_params params)
 {

@@ -147,13 +147,14 @@ static void pool_rows(const struct fused_task *task, const struct affine *affine
     }
 }
 
-static void activate_rows(const struct fused_task *task, const struct affine *affines, int64_t block, int64_t first,
-                          int64_t last)
+static inline __attribute__((always_inline)) void activate_rows(const struct activation_params activation,
+                                                                const struct fused_task *task,
+                                                                const struct affine *affines, int64_t block,
+                                                                int64_t first, int64_t last)
 {
     int64_t row = task->y.shape.w * task->y.shape.n * CPU_BLOCK, start = block * cpu_block_stride(task->y.shape);
     const real *x = (const real *)task->x.data + start;
     real *y = (real *)task->y.data + start;
-    struct activation_params activation = task->params.activation;
     for (int64_t i = first * row; i < last * row; i += CPU_BLOCK) {
         CPU_UNROLL
         for (int v = 0; v < CPU_BLOCK_VECS; v++)
@@ -204,7 +205,7 @@ static void write_rows(const struct fused_task *task, int64_t block, int64_t fir
     } else if (task->addend) {
         sum_range(task, affines, block, first * row, last * row);
     } else {
-        activate_rows(task, affines, block, first, last);
+        CPU_WITH_ACTIVATION(activate_rows, task->params.activation, task, affines, block, first, last);
     }
 }
 

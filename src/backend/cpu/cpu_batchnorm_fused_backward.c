@@ -114,6 +114,14 @@ static inline __attribute__((always_inline)) void run_lanes(const enum gather ga
     *dgamma = gamma_part, *dbeta = beta_part;
 }
 
+/* The same without a pool. */
+static inline __attribute__((always_inline)) void plain_lanes(const struct activation_params activation,
+                                                              const struct run *run, const struct lanes *lanes,
+                                                              vec *dgamma, vec *dbeta)
+{
+    run_lanes(GATHER_SAME, 1, activation, run, lanes, 1, dgamma, dbeta);
+}
+
 /* The same with an addend and no pool. The pass of the sums writes daddend, where it is wanted, for the pass of dx. */
 static inline __attribute__((always_inline)) void sum_lanes(const struct activation_params activation,
                                                             const bool wanted, const struct run *run,
@@ -150,7 +158,7 @@ static void sum_any(const struct fused_task *task, const struct run *run, const 
         sum_lanes(activation, task->daddend != NULL, run, lanes, dgamma, dbeta);
 }
 
-/* The cases with constants are fast: ReLU without a pool, or with a max-pool of which 1, 2 or 4 windows cover the
+/* The cases with constants are fast: the usual activations without a pool, or ReLU with a max-pool of which 1, 2 or 4 windows cover the
  * pixel. */
 static void run_any(const struct fused_task *task, const struct run *run, const struct lanes *lanes, vec *dgamma,
                     vec *dbeta)
@@ -161,8 +169,7 @@ static void run_any(const struct fused_task *task, const struct run *run, const 
     if (task->addend) {
         sum_any(task, run, lanes, dgamma, dbeta);
     } else if (!task->params.pooled) {
-        if (fast) run_lanes(GATHER_SAME, 1, relu, run, lanes, 1, dgamma, dbeta);
-        if (!fast) run_lanes(GATHER_SAME, 1, activation, run, lanes, 1, dgamma, dbeta);
+        CPU_WITH_ACTIVATION(plain_lanes, activation, run, lanes, dgamma, dbeta);
     } else if (task->params.pool.kind == POOL_AVERAGE) {
         run_lanes(GATHER_AVERAGE, count, activation, run, lanes, (real)1 / (real)(kernel * kernel), dgamma, dbeta);
     } else if (fast && count == 1) {
