@@ -26,7 +26,7 @@ static inline bool run_experiment(const char *text, const char *override, const 
     struct experiment experiment;
     support_file_write("x.ini", text, strlen(text));
     cr_assert(load_with(&experiment, "x.ini", &override, override != NULL, status), "%s", status->message);
-    bool done = train_run(&experiment, folder, start, NULL, NULL, status);
+    bool done = train_run(&experiment, folder, start, NULL, NULL, NULL, status);
     experiment_free(&experiment);
     return done;
 }

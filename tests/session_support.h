@@ -21,7 +21,7 @@ static inline struct session *session_of(struct experiment experiment, struct ba
     session->experiment = experiment;
     session->backend = backend;
     cr_assert(dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status), "%s", status.message);
-    bool created = trainer_create(&session->trainer, &session->experiment, &session->dataset, backend, &status);
+    bool created = trainer_create(&session->trainer, &session->experiment, &session->dataset, backend, NULL, &status);
     cr_assert(created, "%s", status.message);
     return session;
 }

@@ -91,7 +91,7 @@ static void open_session(struct session *session, struct backend *backend)
 {
     struct status status = {0};
     bool good = dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status) &&
-                trainer_create(&session->trainer, &session->experiment, &session->dataset, backend, &status);
+                trainer_create(&session->trainer, &session->experiment, &session->dataset, backend, NULL, &status);
     cr_assert(good, "%s", status.message);
 }
 

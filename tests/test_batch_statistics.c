@@ -120,7 +120,7 @@ static void expect_refused(const char *text, const char *message)
     experiment_from(&experiment, text);
     struct backend *backend = backend_of(experiment.backend.precision, 1);
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
-    bool created = trainer_create(&trainer, &experiment, &dataset, backend, &status);
+    bool created = trainer_create(&trainer, &experiment, &dataset, backend, NULL, &status);
     cr_expect(created == (message == NULL), "%s: %s", text, status.message);
     if (message) {
         cr_expect_eq(status.code, STATUS_USAGE);

@@ -341,7 +341,7 @@ static void loss_curve(const char *model, const char *batchnorm, const char *pre
     experiment_from(&experiment, text);
     struct backend *backend = backend_of(experiment.backend.precision, 2);
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
-    cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status), "%s", status.message);
+    cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, NULL, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {
         network_set_metrics(trainer.network, (struct metrics){0});
         trainer_step(&trainer);

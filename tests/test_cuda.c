@@ -190,7 +190,7 @@ static struct curve train(const char *text, struct backend_options options)
     struct backend *backend = create(options);
     experiment_from(&experiment, text);
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
-    cr_assert(trainer_create(trainer, &experiment, &dataset, backend, &status), "%s", status.message);
+    cr_assert(trainer_create(trainer, &experiment, &dataset, backend, NULL, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {
         network_set_metrics(trainer->network, (struct metrics){0});
         trainer_step(trainer);

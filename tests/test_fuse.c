@@ -591,7 +591,7 @@ static struct training train(const char *model, const char *precision, bool fuse
     struct backend *backend;
     cr_assert(backend_from_experiment(&backend, &experiment, &status), "%s", status.message);
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status), "%s", status.message);
-    cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status), "%s", status.message);
+    cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, NULL, &status), "%s", status.message);
     for (int step = 0; step < STEPS; step++) {
         network_set_metrics(trainer.network, (struct metrics){0});
         trainer_step(&trainer);

@@ -353,7 +353,7 @@ Test(pictures_load, sign_digits_are_learned, .timeout = 300)
     struct status status = {0};
     setenv("PATH", "/nowhere", 1); /* no gnuplot */
     cr_assert(load_text(&experiment, sign_config, &status), "%s", status.message);
-    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, &result, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, NULL, &result, &status), "%s", status.message);
     cr_expect(!(result.final.test.accuracy < 0.75), "%g", result.final.test.accuracy);
     char *skipped = support_file_read("run/skipped.txt", NULL);
     cr_assert(skipped);

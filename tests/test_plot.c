@@ -489,7 +489,7 @@ static void train_tiny(void)
     struct experiment experiment;
     struct status status = {0};
     cr_assert(load_text(&experiment, tiny_text, &status), "%s", status.message);
-    cr_assert(train_run(&experiment, "run", TRAIN_OVERWRITE, NULL, NULL, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_OVERWRITE, NULL, NULL, NULL, &status), "%s", status.message);
     experiment_free(&experiment);
 }
 

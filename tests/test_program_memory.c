@@ -32,8 +32,9 @@ static void open_session(struct session *session, const char *config, bool fuse)
     session->backend = backend_of(session->experiment.backend.precision, 2);
     session->backend->fuse = fuse;
     cr_assert(dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status), "%s", status.message);
-    cr_assert(trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status),
-              "%s", status.message);
+    cr_assert(
+        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, NULL, &status),
+        "%s", status.message);
 }
 
 static void close_session(struct session *session)

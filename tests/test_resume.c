@@ -259,7 +259,7 @@ Test(resume, an_evaluation_can_be_given_up)
     const struct evaluation_watch stopping = {.stop = always};
     cr_assert(load_text(&experiment, adam, &status) && backend_from_experiment(&backend, &experiment, &status));
     cr_assert(dataset_from_experiment(&dataset, &experiment, NULL, &status));
-    cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, &status));
+    cr_assert(trainer_create(&trainer, &experiment, &dataset, backend, NULL, &status));
     trainer_step(&trainer);
     cr_expect_not(trainer_evaluate_unless(&trainer, &trainer.train_set, &stopping, &evaluation));
     cr_expect(trainer_evaluate_unless(&trainer, &trainer.train_set, NULL, &evaluation));

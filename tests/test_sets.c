@@ -26,7 +26,7 @@ static struct run_result run_with(const char *text, const char *override, const 
     struct status status = {0};
     support_file_write("x.ini", text, strlen(text));
     cr_assert(load_with(&experiment, "x.ini", &override, override != NULL, &status), "%s", status.message);
-    cr_assert(train_run(&experiment, folder, TRAIN_NEW, NULL, &result, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, folder, TRAIN_NEW, NULL, NULL, &result, &status), "%s", status.message);
     experiment_free(&experiment);
     return result;
 }

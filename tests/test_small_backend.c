@@ -258,7 +258,8 @@ static void expect_refused(const char *setting, const char *message)
     struct session session = {.experiment = load(setting), .backend = small_create()};
     struct status status = {0};
     cr_assert(dataset_from_experiment(&session.dataset, &session.experiment, NULL, &status), "%s", status.message);
-    cr_expect_not(trainer_create(&session.trainer, &session.experiment, &session.dataset, session.backend, &status));
+    cr_expect_not(
+        trainer_create(&session.trainer, &session.experiment, &session.dataset, session.backend, NULL, &status));
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_str_eq(status.message, message);
     trainer_destroy(&session.trainer);

@@ -85,7 +85,7 @@ Test(sweep_run, a_trial_is_the_run_of_its_experiment)
     const char *const overrides[] = {"optimizer.learning_rate=0.02", "train.batch_size=16", "checkpoint.best_by=test"};
     support_file_write("x.ini", text, strlen(text));
     cr_assert(load_with(&experiment, "x.ini", overrides, 3, &status), "%s", status.message);
-    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, &run, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, NULL, &run, &status), "%s", status.message);
     cr_expect(fabs(run.final.test.loss - loss) <= 1e-8 * loss, "%.17g, %.17g", run.final.test.loss, loss);
     cr_expect(fabs(run.final.test.accuracy - accuracy) <= 1e-8);
     cr_expect(fabs(run.best.test.accuracy - best) <= 1e-8);
@@ -114,7 +114,7 @@ Test(sweep_run, a_trial_goes_by_the_set_that_ranks_and_has_patience)
                                      "train.max_steps=200"};
     support_file_write("x.ini", text, strlen(text));
     cr_assert(load_with(&experiment, "x.ini", overrides, 4, &status), "%s", status.message);
-    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, &run, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, NULL, &run, &status), "%s", status.message);
     cr_assert(run.final.step < 200, "it ends by patience");
     cr_expect(run.final.step == steps && run.best.step == best_step, "%ld, %ld", steps, best_step);
     cr_expect(fabs(run.best.validation.accuracy - best) <= 1e-8);

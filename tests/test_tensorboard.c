@@ -232,7 +232,7 @@ Test(tensorboard, a_run_writes_files_only_where_asked)
 {
     struct experiment experiment = tiny_run(NULL);
     struct status status = {0};
-    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, NULL, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_NEW, NULL, NULL, NULL, &status), "%s", status.message);
     cr_assert_neq(access("run/tensorboard", F_OK), 0);
     experiment_free(&experiment);
 }
@@ -242,7 +242,7 @@ Test(tensorboard, a_run_writes_its_metrics_and_config)
     struct experiment experiment = tiny_run("report.tensorboard=true");
     struct run_result result;
     struct status status = {0};
-    cr_assert(train_run(&experiment, "run", TRAIN_OVERWRITE, NULL, &result, &status), "%s", status.message);
+    cr_assert(train_run(&experiment, "run", TRAIN_OVERWRITE, NULL, NULL, &result, &status), "%s", status.message);
     struct event_list list = read_events(event_file("run/tensorboard", 0, 1));
     cr_assert_eq(list.count, 5); /* head, config, an evaluation after steps 2 and 4 */
     Tensorboard__Event *last = list.event[4];

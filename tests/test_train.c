@@ -124,7 +124,7 @@ static void expect_refused(const char *text, const char *message)
     session->backend = backend_of(PRECISION_FP32, 1);
     cr_assert(dataset_from_experiment(&session->dataset, &session->experiment, NULL, &status));
     cr_assert_not(
-        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, &status));
+        trainer_create(&session->trainer, &session->experiment, &session->dataset, session->backend, NULL, &status));
     cr_assert_eq(status.code, STATUS_USAGE);
     cr_assert(strstr(status.message, message), "%s", status.message);
     session_close(session);
@@ -272,7 +272,7 @@ static struct run_result run_in(const char *folder, const char *text, FILE *out)
     struct status status = {0};
     experiment_from(&experiment, text);
     struct run_output output = {out, PROGRESS_BAR};
-    bool done = train_run(&experiment, folder, TRAIN_NEW, &output, &result, &status);
+    bool done = train_run(&experiment, folder, TRAIN_NEW, NULL, &output, &result, &status);
     cr_assert(done, "%s", status.message);
     experiment_free(&experiment);
     return result;
@@ -382,7 +382,7 @@ static void assert_run_fails(const char *folder, const char *part, const char *c
     struct experiment experiment;
     struct status status = {0};
     experiment_from(&experiment, mlp_text);
-    cr_assert_not(train_run(&experiment, folder, TRAIN_NEW, NULL, NULL, &status));
+    cr_assert_not(train_run(&experiment, folder, TRAIN_NEW, NULL, NULL, NULL, &status));
     cr_assert_eq(status.code, STATUS_RUNTIME);
     cr_assert(strstr(status.message, part) && strstr(status.message, cause), "%s", status.message);
     experiment_free(&experiment);

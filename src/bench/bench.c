@@ -264,7 +264,7 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
                   test_count(experiment, format, backend), experiment->data.normalization,
                   (uint64_t)experiment->experiment.seed);
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
-    bool good = trainer_create(trainer, experiment, &dataset, backend, status);
+    bool good = trainer_create(trainer, experiment, &dataset, backend, NULL, status);
     if (good) measure(result, trainer, steps, ops);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

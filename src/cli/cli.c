@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli_private.h"
+#include "comm/comm.h"
 #include "util/memory.h"
 #include "util/streams.h"
 #include "util/text.h"
@@ -93,6 +94,14 @@ static bool check_words(const struct cli_command *command, const struct cli_argu
 }
 
 /* `named` tells that the subcommand's name was written: it is then argv[0]. */
+/* A launcher's processes would all do the same work, and write the same files, where a command does not share it. */
+static bool check_ranks(const struct cli_command *command, struct status *status)
+{
+    if (command->ranks || !comm_is_launched()) return true;
+    return status_fail(status, STATUS_USAGE,
+                       "%s: one process is enough; expected no launcher, found one that starts several", command->name);
+}
+
 static bool run_command(const struct cli_command *command, bool named, int argc, char **argv, struct status *status)
 {
     struct cli_arguments arguments;
@@ -102,7 +111,8 @@ static bool run_command(const struct cli_command *command, bool named, int argc,
     else if (good && arguments.version)
         puts("trainer " TRAINER_VERSION);
     else if (good)
-        good = check_words(command, &arguments, named, status) && command->run(&arguments, status);
+        good = check_words(command, &arguments, named, status) && check_ranks(command, status) &&
+               command->run(&arguments, status);
     experiment_overrides_free(arguments.overrides, arguments.override_count);
     return good;
 }
@@ -130,6 +140,6 @@ int cli_run(int argc, char **argv)
     bool good = dispatch(argc, argv, &status);
     struct status output = {.code = STATUS_OK};
     if (!flush_output(&output) && good) status = output, good = false;
-    if (!good) warning_print("%s", status.message);
+    if (!good && status.message[0]) warning_print("%s", status.message);
     return (int)status.code;
 }

@@ -54,8 +54,8 @@ static bool find(struct experiment *experiment, struct lr_range *range, struct l
                 experiment_count_steps(experiment, dataset.train.count, status) &&
                 backend_from_experiment(&backend, experiment, status);
     if (good) {
-        good =
-            trainer_create(&trainer, experiment, &dataset, backend, status) && init_from_load(&trainer, &start, status);
+        good = trainer_create(&trainer, experiment, &dataset, backend, NULL, status) &&
+               init_from_load(&trainer, &start, status);
         if (good) *found = lr_find_run(&trainer, *range, show, range);
         trainer_destroy(&trainer);
     }

@@ -135,6 +135,7 @@ struct cli_example {
 struct cli_command {
     const char *name;
     bool name_optional;      /* `trainer CONFIG` is `trainer train CONFIG` */
+    bool ranks;              /* several processes of a launcher share the work */
     const char *summary;     /* one line */
     const char *description; /* more paragraphs, with an empty line between them, or NULL */
     char *(*describe_rest)(
@@ -215,9 +216,13 @@ extern const char *const cli_progress_choices[];
  * run prints nothing. */
 const struct run_output *cli_run_output(const struct cli_arguments *arguments, struct run_output *output);
 
-/* Calls train_run with the output that the arguments ask for. */
-bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,
-                   enum train_start start, struct status *status);
+/* Loads the experiment of a subcommand that trains; free it with experiment_free. */
+typedef bool cli_load(struct experiment *experiment, const struct cli_arguments *arguments, struct status *status);
+
+/* Joins the launcher's other ranks, if there are any, and calls train_run with the folder and output that the arguments ask
+ * for. Rank 0 alone loads the experiment. */
+bool cli_train_run(const struct cli_arguments *arguments, cli_load *load, enum train_start start,
+                   struct status *status);
 
 /* Warns on the standard error where the data set differs from the one that the network was trained with, and names the
  * difference. Does not warn where the command line asks for other data. */

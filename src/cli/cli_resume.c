@@ -8,19 +8,19 @@
 #include "config/experiment_keys.h"
 #include "util/memory.h"
 
-static bool run(const struct cli_arguments *arguments, struct status *status)
+static bool load(struct experiment *experiment, const struct cli_arguments *arguments, struct status *status)
 {
-    struct experiment experiment;
     const char *folder = arguments->words[0];
     char *config = memory_format("%s/resolved.ini", folder);
     bool good = access(config, F_OK) == 0 ||
                 status_fail(status, STATUS_USAGE, "%s: holds no run: there is no %s", folder, config);
-    good = good && cli_run_experiment(&experiment, folder, arguments->overrides, arguments->override_count, status);
     free(config);
-    if (!good) return false;
-    good = cli_train_run(arguments, &experiment, folder, TRAIN_CONTINUE, status);
-    experiment_free(&experiment);
-    return good;
+    return good && cli_run_experiment(experiment, folder, arguments->overrides, arguments->override_count, status);
+}
+
+static bool run(const struct cli_arguments *arguments, struct status *status)
+{
+    return cli_train_run(arguments, load, TRAIN_CONTINUE, status);
 }
 
 static char *list_keys(void)
@@ -46,6 +46,7 @@ static const struct cli_example examples[] = {
 
 const struct cli_command cli_resume = {
     .name = "resume",
+    .ranks = true,
     .summary = "Go on with a run that was stopped, from its last checkpoint.",
     .description =
         "The run ends with the weights and metrics, to the last bit, that it would have had without the stop. Its "

@@ -75,6 +75,7 @@ static const struct cli_example examples[] = {
 
 const struct cli_command cli_sweep = {
     .name = "sweep",
+    .ranks = true,
     .summary = "Train every combination of the values in CONFIG's [sweep] section and rank them.",
     .description =
         "Trials run side by side. Results go to results.csv in the folder as they come; a search that was stopped, "

@@ -1,12 +1,15 @@
 /* Trains the network of a config, in a new run or in one that goes on. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli_private.h"
+#include "comm/comm.h"
 #include "config/experiment.h"
 #include "train/train.h"
 #include "util/memory.h"
 #include "util/streams.h"
+#include "util/warning.h"
 
 const char *const cli_progress_choices[] = {PROGRESS_CHOICES(CHOICE_NAME) NULL};
 
@@ -24,12 +27,46 @@ const struct run_output *cli_run_output(const struct cli_arguments *arguments, s
     return arguments->quiet ? NULL : output;
 }
 
-bool cli_train_run(const struct cli_arguments *arguments, const struct experiment *experiment, const char *folder,
-                   enum train_start start, struct status *status)
+/* Leaves the other ranks. After a failed exchange nobody can be waited for: all end, and rank 0 has a second to say why before
+ * others do. */
+static void leave(struct comm *comm, const struct status *status)
+{
+    enum { SECONDS = 1 };
+    if (comm && comm->broken) {
+        if (comm->rank > 0) sleep(SECONDS);
+        warning_print("%s", status->message);
+        streams_flush(stdout);
+        comm_abort(comm, (int)status->code);
+    }
+    comm_destroy(comm);
+}
+
+static bool train(const struct cli_arguments *arguments, cli_load *load, enum train_start start, struct comm *comm,
+                  struct status *status)
 {
     struct run_output output;
+    struct experiment experiment;
+    bool loaded = comm && comm->rank > 0 ? true : load(&experiment, arguments, status);
+    if (comm) loaded = ranks_share_experiment(comm, loaded, &experiment, status);
+    if (!loaded) return false;
+    char *folder = start == TRAIN_CONTINUE ? memory_copy_string(arguments->words[0])
+                                           : cli_run_folder(arguments, &experiment, experiment.experiment.name);
     streams_outlive_readers();
-    return train_run(experiment, folder, start, cli_run_output(arguments, &output), NULL, status);
+    bool good = train_run(&experiment, folder, start, comm, cli_run_output(arguments, &output), NULL, status);
+    free(folder);
+    experiment_free(&experiment);
+    return good;
+}
+
+bool cli_train_run(const struct cli_arguments *arguments, cli_load *load, enum train_start start, struct status *status)
+{
+    struct comm *comm;
+    if (!comm_create(&comm, status)) return false;
+    bool silent = comm && comm->rank > 0;
+    bool good = train(arguments, load, start, comm, status);
+    leave(comm, status);
+    if (silent) status->message[0] = '\0'; /* rank 0 says it */
+    return good;
 }
 
 /* Loads the config; --init-from is one more setting of a key. */
@@ -48,16 +85,10 @@ static bool load(struct experiment *experiment, const struct cli_arguments *argu
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
-    struct experiment experiment;
     if (arguments->resume && arguments->overwrite)
         return status_fail(status, STATUS_USAGE, "--resume and --overwrite: expected one of them");
-    if (!load(&experiment, arguments, status)) return false;
-    char *folder = cli_run_folder(arguments, &experiment, experiment.experiment.name);
     enum train_start start = arguments->resume ? TRAIN_RESUME : arguments->overwrite ? TRAIN_OVERWRITE : TRAIN_NEW;
-    bool good = cli_train_run(arguments, &experiment, folder, start, status);
-    free(folder);
-    experiment_free(&experiment);
-    return good;
+    return cli_train_run(arguments, load, start, status);
 }
 
 static const struct cli_operand operands[] = {CLI_OPERAND_CONFIG, {0}};
@@ -95,6 +126,7 @@ static const struct cli_example examples[] = {
 const struct cli_command cli_train = {
     .name = "train",
     .name_optional = true,
+    .ranks = true,
     .summary = "Train the network that CONFIG describes; write metrics.csv, resolved.ini and pictures of the curves.",
     .description =
         "Checks CONFIG, loads its data, prints the layers, trains, and every train.eval_freq steps evaluates on the "

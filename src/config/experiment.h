@@ -158,6 +158,7 @@ struct experiment {
         bool deterministic, graph; /* CUDA only, like the two below */
         enum streams streams;
         int64_t workspace_mb;
+        double exchange_timeout; /* seconds; 0: for ever */
     } backend;
 
     struct key_origin *origins; /* one per key of the table, in its order */

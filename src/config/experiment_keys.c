@@ -298,6 +298,8 @@ const struct experiment_key experiment_keys[] = {
            "are the same."),
     INTEGER(backend, workspace_mb, ROUNDING, FIXED, "256", 1, 65536,
             "CUDA: MiB of working memory that the algorithm of a convolution may take, on each stream."),
+    REAL(backend, exchange_timeout, FREE, FIXED, "300",
+         "Seconds that a rank of a run on several waits for another before it ends the run; 0: for ever.", FROM(0), TO(1e6)),
 };
 
 const int experiment_key_count = sizeof experiment_keys / sizeof experiment_keys[0];

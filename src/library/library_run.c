@@ -12,7 +12,7 @@ bool trainer_run(const struct trainer_experiment *experiment, const char *folder
     struct status inner = {.code = STATUS_OK};
     struct run_output shown = {output, PROGRESS_BAR};
     struct run_result run;
-    bool good = train_run(&experiment->experiment, folder, starts[start], output ? &shown : NULL, &run, &inner);
+    bool good = train_run(&experiment->experiment, folder, starts[start], NULL, output ? &shown : NULL, &run, &inner);
     if (good && result) {
         result->last = library_evaluation(&run.final);
         result->best = library_evaluation(&run.best);

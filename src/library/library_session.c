@@ -27,7 +27,7 @@ static bool build(struct trainer_session *session, struct status *status)
     if (!dataset_from_experiment(&session->dataset, experiment, NULL, status) ||
         !experiment_count_steps(experiment, session->dataset.train.count, status) ||
         !backend_from_experiment(&session->backend, experiment, status) ||
-        !trainer_create(&session->trainer, experiment, &session->dataset, session->backend, status))
+        !trainer_create(&session->trainer, experiment, &session->dataset, session->backend, NULL, status))
         return false;
     session->loop = (struct run_loop){.trainer = &session->trainer, .checks = RUN_LOOP_CHECK_WEIGHTS};
     session->loop.result.columns = trainer_columns(&session->trainer);

@@ -50,7 +50,7 @@ static bool open_session(struct import *import, struct status *status)
     return dataset_from_experiment(&import->dataset, &import->experiment, NULL, status) &&
            experiment_count_steps(&import->experiment, import->dataset.train.count, status) &&
            backend_from_experiment(&import->backend, &import->experiment, status) &&
-           trainer_create(&import->trainer, &import->experiment, &import->dataset, import->backend, status);
+           trainer_create(&import->trainer, &import->experiment, &import->dataset, import->backend, NULL, status);
 }
 
 static void close_session(struct import *import)

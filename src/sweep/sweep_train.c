@@ -123,7 +123,7 @@ struct sweep_result sweep_train(const struct sweep *sweep, int32_t trial, int ru
     CHECK(sweep_trial(sweep, trial, &experiment, problem));                    /* sweep_load checked the trial */
     CHECK(experiment_count_steps(&experiment, dataset->train.count, problem)); /* sweep_run checked that */
     char *start = NULL;
-    bool created = trainer_create(&trainer, &experiment, dataset, backend, problem);
+    bool created = trainer_create(&trainer, &experiment, dataset, backend, NULL, problem);
     if (created && init_from_load(&trainer, &start, problem)) {
         int64_t steps = sweep_rung_steps(sweep, experiment.train.max_steps, rung);
         struct trial of = {.trainer = &trainer, .result = &result, .best = best, .stop = stop};

@@ -1,6 +1,10 @@
 /* Evaluates the sets of a trainer, batch by batch. */
+#include <stdlib.h>
+
 #include "data/read_ahead.h"
 #include "train/train.h"
+#include "util/check.h"
+#include "util/memory.h"
 
 /* Evaluates the batch whose first sample is sample `first` of the set. */
 static void evaluate_batch(struct trainer *trainer, const struct evaluation_set *set, struct evaluation_batch batch,
@@ -23,28 +27,110 @@ static bool show_and_ask(const struct evaluation_watch *watch, const struct eval
     return watch->stop && watch->stop(watch->argument);
 }
 
-bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set,
-                             const struct evaluation_watch *watch, struct evaluation *evaluation)
+/* A batch of a set's cover: its size, and its first sample. */
+static struct evaluation_batch batch_of(const struct evaluation_set *set, int64_t batch, int64_t *first)
+{
+    bool tail = (batch + 1) * set->full.n > set->count;
+    *first = batch * set->full.n - (tail ? set->tail.skipped : 0);
+    return tail ? set->tail : set->full;
+}
+
+static int64_t batch_count(const struct evaluation_set *set)
+{
+    return set->count / set->full.n + (set->tail.n > 0);
+}
+
+/* Adds batches first .. last-1 of the set to the network's metrics, and leaves those of each in `apart` where it is not NULL.
+ * Returns true where it was abandoned. */
+static bool evaluate_batches(struct trainer *trainer, const struct evaluation_set *set, int64_t first, int64_t last,
+                             struct metrics *apart, const struct evaluation_watch *watch)
+{
+    bool stopped = false;
+    for (int64_t b = first; b < last && !stopped; b++) {
+        int64_t sample;
+        struct evaluation_batch batch = batch_of(set, b, &sample);
+        if (apart) network_set_metrics(trainer->network, (struct metrics){0});
+        evaluate_batch(trainer, set, batch, sample, b == first);
+        if (apart) apart[b] = network_metrics(trainer->network);
+        if (b + 1 < last || set->tail.n == 0) stopped = show_and_ask(watch, set, sample);
+    }
+    return stopped;
+}
+
+/* With slices, each batch is summed for itself, and then batch after batch, so that ranks can share the batches. On the
+ * ranks behind the first the sums are none. */
+static bool evaluate_apart(struct trainer *trainer, const struct evaluation_set *set,
+                           const struct evaluation_watch *watch, struct metrics *sums)
+{
+    struct ranks *ranks = &trainer->ranks;
+    int64_t count = batch_count(set);
+    struct metrics *apart = memory_alloc((size_t)count, sizeof *apart);
+    int64_t first = ranks->comm ? ranks_first(ranks, count, ranks->comm->rank) : 0;
+    int64_t last = ranks->comm ? ranks_first(ranks, count, ranks->comm->rank + 1) : count;
+    bool stopped = evaluate_batches(trainer, set, first, last, apart, watch);
+    if (ranks->comm) ranks_collect(ranks, apart, count);
+    *sums = (struct metrics){0};
+    for (int64_t b = 0; b < count; b++) metrics_add(sums, &apart[b]);
+    free(apart);
+    return stopped;
+}
+
+static bool evaluate(struct trainer *trainer, const struct evaluation_set *set, const struct evaluation_watch *watch,
+                     struct metrics *sums)
 {
     struct backend *backend = trainer->backend;
     /* The set is visited in an order of its own, so that the figures do not depend on when it is evaluated, not even in
      * their last digit. */
-    bool shuffled = set->data == trainer->train_set.data && trainer->epoch >= 0, stopped = false;
+    bool shuffled = set->data == trainer->train_set.data && trainer->epoch >= 0, stopped;
     if (shuffled || set->order) backend->table->dataset_set_order(backend, set->data, set->order);
     network_set_metrics(trainer->network, (struct metrics){0});
     read_ahead_rest(trainer->ahead, true);
-    int64_t first = 0;
-    for (; first + set->full.n <= set->count && !stopped; first += set->full.n) {
-        evaluate_batch(trainer, set, set->full, first, first == 0);
-        stopped = show_and_ask(watch, set, first);
+    if (trainer->update) {
+        stopped = evaluate_apart(trainer, set, watch, sums);
+    } else {
+        stopped = evaluate_batches(trainer, set, 0, batch_count(set), NULL, watch);
+        *sums = network_metrics(trainer->network);
     }
-    if (set->tail.n > 0 && !stopped) evaluate_batch(trainer, set, set->tail, first - set->tail.skipped, first == 0);
     read_ahead_rest(trainer->ahead, false);
-    struct metrics sums = network_metrics(trainer->network);
     network_set_metrics(trainer->network, (struct metrics){0});
     if (shuffled || set->order) backend->table->dataset_set_order(backend, set->data, shuffled ? trainer->order : NULL);
-    *evaluation = evaluation_mean(sums);
-    return !stopped;
+    return stopped;
+}
+
+/* The sets by number, for commands to other ranks. */
+static const struct evaluation_set *set_of(const struct trainer *trainer, int number)
+{
+    const struct evaluation_set *sets[] = {&trainer->train_part, &trainer->validation_set, &trainer->test_set,
+                                           &trainer->train_set};
+    CHECK(number >= 0 && number < (int)(sizeof sets / sizeof *sets));
+    return sets[number];
+}
+
+/* Lets the other ranks evaluate their batches of the set. */
+static bool lead_evaluation(struct trainer *trainer, const struct evaluation_set *set)
+{
+    struct rank_command command = {.order = RANK_ORDER_EVALUATE, .step = trainer->step};
+    if (!trainer->ranks.comm) return true;
+    while (set_of(trainer, command.set) != set) command.set++;
+    return ranks_command(&trainer->ranks, &command);
+}
+
+void trainer_evaluate_share(struct trainer *trainer, int set)
+{
+    struct metrics window = network_metrics(trainer->network), sums;
+    evaluate(trainer, set_of(trainer, set), NULL, &sums);
+    network_set_metrics(trainer->network, window);
+}
+
+bool trainer_evaluate_unless(struct trainer *trainer, const struct evaluation_set *set,
+                             const struct evaluation_watch *watch, struct evaluation *evaluation)
+{
+    struct metrics sums;
+    *evaluation = (struct evaluation)EVALUATION_NONE;
+    if (!lead_evaluation(trainer, set)) return false;
+    bool stopped = evaluate(trainer, set, watch, &sums);
+    if (!trainer->ranks.failed) *evaluation = evaluation_mean(sums);
+    return !stopped && !trainer->ranks.failed;
 }
 
 /* Leaves out an empty set, and every set but `only`. */

@@ -76,6 +76,7 @@ bool run_loop_evaluate(struct run_loop *loop, struct status *status)
     loop->result.images = images_seen(loop);
     if (!check_sums(loop, status)) return false;
     loop->abandoned = !trainer_evaluate_row(loop->trainer, only, &watch, &loop->row);
+    if (!ranks_good(&loop->trainer->ranks, status)) return false;
     if (loop->abandoned) return true;
     if (!check_row(loop, status)) return false;
     loop->row.elapsed_seconds = clock_seconds() - loop->started;
@@ -113,6 +114,7 @@ static bool step(struct run_loop *loop, struct status *status)
         trainer_watch_step(loop->trainer, &watch);
     else
         trainer_step(loop->trainer);
+    if (!ranks_good(&loop->trainer->ranks, status)) return false;
     return (!calls->stepped || calls->stepped(loop->argument, status)) && finish_step(loop, status);
 }
 

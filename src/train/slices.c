@@ -17,15 +17,18 @@ static void create_sums(const struct slices *slices, struct slice_sums *sums, bo
     sums->metrics = tensor_alloc(backend, network->metrics.kind, network->metrics.shape);
 }
 
-void slices_create(struct slices *slices, struct network *network, const struct program *program, int64_t count,
-                   void *const base[SPACES])
+void slices_create(struct slices *slices, struct network *network, const struct program *program,
+                   struct slice_share share, void *const base[SPACES])
 {
     struct backend *backend = network->backend;
     void *bases[SPACES];
-    CHECK(count >= 2 && count <= SLICES_MOST && (count & (count - 1)) == 0);
+    int64_t own = share.count / share.size;
+    CHECK(share.count >= 2 && share.count <= SLICES_MOST && (share.count & (share.count - 1)) == 0);
+    CHECK(share.count % share.size == 0);
     memcpy(bases, base, sizeof bases);
-    *slices = (struct slices){.network = network, .count = count, .depth = 1};
-    while (INT64_C(1) << (slices->depth - 1) < count) slices->depth++;
+    *slices =
+        (struct slices){.network = network, .count = share.count, .first = share.rank * own, .own = own, .depth = 1};
+    while (INT64_C(1) << (slices->depth - 1) < own) slices->depth++;
     int64_t before = backend->allocated;
     for (int k = 0; k < slices->depth; k++) create_sums(slices, &slices->sums[k], k == 0);
     network->memory.gradients += backend->allocated - before;
@@ -58,14 +61,12 @@ static struct tensor arena(void *data, size_t count)
     return (struct tensor){data, shape_vector((int64_t)count), TENSOR_FLAT};
 }
 
-/* to <- (to + from) * factor */
-static void accumulate(const struct slices *slices, struct tensor to, struct tensor from, double factor)
+void slices_accumulate(struct backend *backend, struct tensor to, struct tensor from, double factor)
 {
     struct op op = op_make(OP_ACCUMULATE);
     op.accumulate = factor;
     if (to.kind == TENSOR_FLAT && to.shape.c == 0) return;
-    backend_run_op(slices->network->backend, op, (struct run_input){.n = 1},
-                   OPERANDS([ACCUMULATE_TO] = &to, [ACCUMULATE_FROM] = &from));
+    backend_run_op(backend, op, (struct run_input){.n = 1}, OPERANDS([ACCUMULATE_TO] = &to, [ACCUMULATE_FROM] = &from));
 }
 
 /* Makes an arena of statistics a copy of another. */
@@ -74,19 +75,20 @@ static void copy_statistics(const struct slices *slices, void *to, void *from)
     const struct network *network = slices->network;
     if (network->buffer_count == 0) return;
     network->backend->table->zero(network->backend, to, network->buffer_count * network->backend->scalar_size);
-    accumulate(slices, arena(to, network->buffer_count), arena(from, network->buffer_count), 1);
+    slices_accumulate(network->backend, arena(to, network->buffer_count), arena(from, network->buffer_count), 1);
 }
 
-/* Adds the sums of place k of the stack to those below. The last sum of a step also divides by S, which is exact. */
+/* Adds the sums of place k of the stack to those below. The last sum of all slices also divides by S, which is exact. */
 static void merge(const struct slices *slices, int k, bool last)
 {
     const struct network *network = slices->network;
     const struct slice_sums *to = &slices->sums[k - 1], *from = &slices->sums[k];
     size_t gradients = network->arena_count, statistics = network->buffer_count;
     double factor = last ? 1 / (double)slices->count : 1;
-    accumulate(slices, arena(to->gradients, gradients), arena(from->gradients, gradients), factor);
-    accumulate(slices, arena(to->statistics, statistics), arena(from->statistics, statistics), factor);
-    accumulate(slices, to->metrics, from->metrics, 1);
+    struct backend *backend = network->backend;
+    slices_accumulate(backend, arena(to->gradients, gradients), arena(from->gradients, gradients), factor);
+    slices_accumulate(backend, arena(to->statistics, statistics), arena(from->statistics, statistics), factor);
+    slices_accumulate(backend, to->metrics, from->metrics, 1);
 }
 
 /* --- a step --- */
@@ -123,22 +125,26 @@ static void run_slice(const struct slices *slices, const struct run_input *whole
 
 void slices_run(const struct slices *slices, const struct run_input *whole, const struct step_watch *watch)
 {
-    const struct network *network = slices->network;
     int used = 0, refreshed = 0; /* places of the stack */
     CHECK(whole->n % slices->count == 0);
-    for (int64_t slice = 0; slice < slices->count; slice++) {
-        run_slice(slices, whole, slice, used, used >= refreshed, watch);
+    for (int64_t slice = 0; slice < slices->own; slice++) {
+        run_slice(slices, whole, slices->first + slice, used, used >= refreshed, watch);
         used++;
         if (used > refreshed) refreshed = used;
         for (int64_t trailing = slice; trailing & 1; trailing >>= 1) {
             used--;
-            merge(slices, used, slice == slices->count - 1 && used == 1);
+            merge(slices, used, slice == slices->count - 1 && used == 1); /* never where others have slices too */
         }
         if (watch && watch->summed) watch->summed(watch->argument);
     }
     CHECK(used == 1);
+}
+
+void slices_finish(const struct slices *slices)
+{
+    const struct network *network = slices->network;
     copy_statistics(slices, network->buffers, slices->sums[0].statistics);
-    accumulate(slices, network->metrics, slices->sums[0].metrics, 1);
+    slices_accumulate(network->backend, network->metrics, slices->sums[0].metrics, 1);
 }
 
 void slices_rehearse(const struct slices *slices, const struct run_input *whole)

@@ -25,8 +25,9 @@ struct slice_sums {
 
 struct slices {
     struct network *network;
-    int64_t count; /* S, a power of two */
-    int depth;     /* of the stack: log2(S) + 1 */
+    int64_t count;      /* S, a power of two */
+    int64_t first, own; /* those that this process computes: a subtree */
+    int depth;          /* of the stack: log2(own) + 1 */
     struct slice_sums sums[SLICES_LOG_MOST + 1];
 };
 
@@ -37,15 +38,27 @@ struct step_watch {
     void *argument;
 };
 
+/* Which slices of a batch a process computes, as one of `size` that share them: a power of two that divides `count`. */
+struct slice_share {
+    int64_t count; /* S */
+    int rank, size;
+};
+
 /* Prepares the program of a slice for its places on the stack. `base` has the bases of the spaces; those of gradients,
  * statistics and metrics are set here. The program and the network must outlive it. Destroy with slices_destroy. */
-void slices_create(struct slices *slices, struct network *network, const struct program *program, int64_t count,
-                   void *const base[SPACES]);
+void slices_create(struct slices *slices, struct network *network, const struct program *program,
+                   struct slice_share share, void *const base[SPACES]);
 void slices_destroy(struct slices *slices); /* a struct of zeros is allowed */
 
-/* Runs the slices of a batch, whose input is `whole`, and leaves the step's gradient, its running statistics and its sums in
- * the network. watch may be NULL. */
+/* Runs this process's slices of a batch, whose input is `whole`, and leaves their sums in sums[0]; where these are all slices,
+ * gradients and statistics are divided by S. watch may be NULL. */
 void slices_run(const struct slices *slices, const struct run_input *whole, const struct step_watch *watch);
+
+/* Takes over into the network what sums[0] has of all slices: its gradients are there already. */
+void slices_finish(const struct slices *slices);
+
+/* to <- (to + from) * factor, of two ranges of arenas or two metrics; nothing where they are empty. */
+void slices_accumulate(struct backend *backend, struct tensor to, struct tensor from, double factor);
 
 /* Runs everything once that takes memory at its first use, as prepared_run_phases. Leaves the network as it was, but for its
  * gradients. */

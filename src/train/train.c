@@ -3,10 +3,12 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "build/build.h"
 #include "config/experiment_read.h"
 #include "train/batch_statistics.h"
+#include "train/checkpoint_private.h"
 #include "train/curves.h"
 #include "train/diverged.h"
 #include "train/init_from.h"
@@ -30,6 +32,7 @@ struct run {
     const struct experiment *experiment; /* points to it */
     struct run_folder folder;
     struct checkpoint checkpoint;    /* the one that the run goes on from; file.path NULL: the run starts anew */
+    struct comm *comm;               /* the other ranks; NULL: the run is alone */
     const struct run_output *output; /* NULL: quiet */
     FILE *out;                       /* output's file */
     struct dataset dataset;
@@ -43,6 +46,7 @@ struct run {
     struct run_loop loop;
     struct metrics shown; /* sums since the last evaluation, as the progress line has shown them already */
     double checked;       /* clock when the folder was last compared with the locked one */
+    bool leads;           /* other ranks wait for commands */
 };
 
 /* --- before the first step --- */
@@ -127,6 +131,15 @@ static void print_train_figures(const struct run *run)
                 thousands_format(covered).text, thousands_format(count).text);
 }
 
+static void print_ranks(const struct run *run)
+{
+    const struct comm *comm = run->comm;
+    int64_t slices = run->experiment->train.slices;
+    if (!comm) return;
+    fprintf(run->out, "%d ranks: %" PRId64 " slices of %" PRId64 " samples, %" PRId64 " per rank; exchange by %s\n",
+            comm->size, slices, run->experiment->train.batch_size / slices, slices / comm->size, comm->name);
+}
+
 static void print_head(const struct run *run)
 {
     const struct dataset *dataset = &run->dataset;
@@ -137,7 +150,9 @@ static void print_head(const struct run *run)
             dataset->height, dataset->width, dataset->classes);
     dataset_print_notes(dataset, run->experiment->data.first_epoch, run->experiment->train.batch_size, run->out);
     run_skipped_print(dataset, run->folder.path, run->out);
-    fprintf(run->out, "backend: %s\n\n", run->backend->description);
+    fprintf(run->out, "backend: %s\n", run->backend->description);
+    print_ranks(run);
+    fputc('\n', run->out);
     network_print_summary(run->trainer.network, run->out);
     experiment_print_extras(run->experiment, run->out);
     batch_statistics_print(&run->trainer, run->out);
@@ -183,8 +198,8 @@ static bool load_data(struct run *run, struct status *status)
  * evaluation that is then abandoned runs again when the run is resumed. */
 static bool is_to_end(void *argument)
 {
-    (void)argument;
-    return stop_wanted() || streams_reader_is_gone();
+    const struct run *run = argument;
+    return stop_wanted() || run->trainer.ranks.stopped >= 0 || streams_reader_is_gone();
 }
 
 /* A forgotten run whose folder is gone ends within a second, and not only before its next write. */
@@ -267,7 +282,15 @@ static void prepare_loop(struct run *run)
 
 /* --- the run --- */
 
-static bool open_run(struct run *run, const char *folder, enum train_start start, struct status *status)
+/* Makes the session of a run. */
+static bool create_trainer(struct run *run, struct status *status)
+{
+    return ranks_check(run->experiment, run->comm, run->backend, status) &&
+           trainer_create(&run->trainer, run->experiment, &run->dataset, run->backend, run->comm, status);
+}
+
+/* Makes everything ready that does not change the folder. */
+static bool prepare_run(struct run *run, const char *folder, enum train_start start, struct status *status)
 {
     const struct experiment *experiment = run->experiment;
     if (!run_folder_open(&run->folder, folder, start, status)) return false;
@@ -276,9 +299,18 @@ static bool open_run(struct run *run, const char *folder, enum train_start start
     if (!open_checkpoint(run, start, status)) return false;
     if (!backend_from_experiment(&run->backend, experiment, status)) return false;
     if (counted && !load_data(run, status)) return false;
-    if (!trainer_create(&run->trainer, experiment, &run->dataset, run->backend, status)) return false;
+    if (!create_trainer(run, status)) return false;
     prepare_loop(run);
-    if (!restore(run, status) || !open_files(run, status)) return false;
+    return restore(run, status);
+}
+
+static bool open_run(struct run *run, const char *folder, enum train_start start, struct status *status)
+{
+    bool good = prepare_run(run, folder, start, status);
+    if (run->comm) good = ranks_agree(run->comm, good, &run->dataset, run->backend, status);
+    if (!good) return false;
+    run->leads = run->comm != NULL;
+    if (!open_files(run, status) || !trainer_lead_share(&run->trainer, status)) return false;
     print_head(run);
     return true;
 }
@@ -296,9 +328,12 @@ static void draw_curves(struct run *run)
 static bool stop(struct run *run, struct status *status)
 {
     if (!save(run, status)) return false;
-    bool asked = stop_wanted();
-    char *cause = asked ? memory_format("stopped by %s", stop_signal_name())
-                        : memory_copy_string("stopped, since nothing reads the standard output any more,");
+    const struct ranks *ranks = &run->trainer.ranks;
+    bool asked = stop_wanted() || ranks->stopped >= 0;
+    char *cause = stop_wanted() ? memory_format("stopped by %s", stop_signal_name())
+                  : ranks->stopped >= 0
+                      ? memory_format("stopped by %s of rank %d", ranks->signal, ranks->stopped)
+                      : memory_copy_string("stopped, since nothing reads the standard output any more,");
     char *word = shell_quote_path(run->folder.path);
     status_fail(status, asked ? STATUS_STOPPED : STATUS_RUNTIME,
                 "%s after step %" PRId64 ", which is saved; go on with: trainer resume %s", cause, run->trainer.step,
@@ -350,20 +385,75 @@ static void close_run(struct run *run)
     run_folder_close(&run->folder);
 }
 
-bool train_run(const struct experiment *experiment, const char *folder, enum train_start start,
-               const struct run_output *output, struct run_result *result, struct status *status)
+/* Adds where the run can go on to the failure of an exchange. */
+static void add_advice(const struct run *run, struct status *status)
 {
-    struct run *run = memory_alloc(1, sizeof *run);
-    experiment_copy(&run->own, experiment);
-    run->experiment = &run->own;
-    run->output = output;
-    run->out = output ? output->file : NULL;
+    int64_t last = checkpoint_last_step(run->folder.path, INT64_MAX);
+    char *word = shell_quote_path(run->folder.path);
+    size_t used = strlen(status->message);
+    char *text = status->message + used;
+    if (last >= 0)
+        snprintf(text, sizeof status->message - used, "; saved up to step %" PRId64 "; go on with: trainer resume %s",
+                 last, word);
+    else
+        snprintf(text, sizeof status->message - used, "; nothing is saved yet");
+    free(word);
+}
+
+/* Tells the other ranks how the run has ended. */
+static bool lead_end(struct run *run, bool done, struct status *status)
+{
+    struct status broken;
+    if (!run->leads) return done;
+    if (!run->trainer.ranks.failed && !trainer_lead_end(&run->trainer, done ? STATUS_OK : (int)status->code, &broken) &&
+        done) {
+        *status = broken;
+        done = false;
+    }
+    if (run->trainer.ranks.failed) add_advice(run, status);
+    return done;
+}
+
+/* The part of a rank behind the first: it computes what rank 0 tells it to, and touches no folder. Its status has no message
+ * where rank 0 has one. */
+static bool follow(struct run *run, struct status *status)
+{
+    int code = STATUS_OK;
+    bool counted = load_data(run, status);
+    bool good =
+        counted && backend_from_experiment(&run->backend, run->experiment, status) && create_trainer(run, status);
+    if (!ranks_agree(run->comm, good, &run->dataset, run->backend, status)) return false;
+    stop_install();
+    good = trainer_follow(&run->trainer, &code, status);
+    stop_uninstall();
+    if (!good || code == STATUS_OK) return good;
+    *status = (struct status){.code = (enum status_code)code};
+    return false;
+}
+
+static bool lead(struct run *run, const char *folder, enum train_start start, struct status *status)
+{
     bool done = open_run(run, folder, start, status);
     if (done) {
         stop_install();
         done = run_steps(run, status);
         stop_uninstall();
     }
+    return lead_end(run, done, status);
+}
+
+bool train_run(const struct experiment *experiment, const char *folder, enum train_start start, struct comm *comm,
+               const struct run_output *output, struct run_result *result, struct status *status)
+{
+    struct run *run = memory_alloc(1, sizeof *run);
+    bool leads = !comm || comm->rank == 0;
+    experiment_copy(&run->own, experiment);
+    run->experiment = &run->own;
+    run->comm = comm;
+    if (comm) comm->timeout = experiment->backend.exchange_timeout;
+    run->output = leads ? output : NULL;
+    run->out = run->output ? output->file : NULL;
+    bool done = leads ? lead(run, folder, start, status) : follow(run, status);
     if (result) *result = run->loop.result;
     close_run(run);
     experiment_free(&run->own);

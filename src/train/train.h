@@ -15,6 +15,7 @@
 #include "optim/optimizer.h"
 #include "optim/schedule.h"
 #include "report/progress.h"
+#include "train/ranks.h"
 #include "train/slices.h"
 
 /* A batch of n samples of a set; an evaluation counts all of them but the first `skipped`. */
@@ -46,6 +47,7 @@ struct trainer {
     struct network_program training, evaluation; /* a step, or one of its slices, and the evaluation of a batch */
     struct prepared *train, *evaluate;           /* the same, ready to run; train is NULL where a step has slices */
     struct slices slices;                        /* where a step has more than one */
+    struct ranks ranks;                          /* that share them; comm is NULL where this process is alone */
     struct program *update;                      /* what ends a step in slices, and the same, ready to run; else NULL */
     struct prepared *updating;
     double *class_weights; /* (classes) of a step in slices; NULL where there are none */
@@ -66,10 +68,11 @@ struct trainer {
     bool refresh;              /* the weights are not those that the last step left: the next one runs the once part */
 };
 
-/* Builds network and optimizer on the backend and uploads the data. Experiment, dataset and backend stay the caller's
- * and must outlive the trainer. Destroy with trainer_destroy, also after a failure. */
+/* Builds network and optimizer on the backend and uploads the data. Experiment, dataset, backend and comm stay the caller's
+ * and must outlive the trainer. comm is NULL where the process trains alone. Destroy with trainer_destroy, also after a
+ * failure. */
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
-                    struct backend *backend, struct status *status);
+                    struct backend *backend, struct comm *comm, struct status *status);
 void trainer_destroy(struct trainer *trainer);
 
 /* Prints one line: the most memory that the run takes, and its parts. */
@@ -81,15 +84,27 @@ void trainer_print_memory(const struct trainer *trainer, FILE *out);
 bool trainer_check_dataset(const struct experiment *experiment, const struct dataset *dataset, struct status *status);
 
 /* Does one training step: gather, forward, loss, backward, optimizer, moving average. Adds its loss to the backend's
- * metrics. */
+ * metrics. With several ranks it is rank 0 that calls it, and trainer->ranks tells whether it failed; so with evaluations. */
 void trainer_step(struct trainer *trainer);
 
-/* Does the same op by op, and tells the watch. */
+/* The other ranks' part: rank 0 gives them its state (trainer_lead_share), and they do what it tells them until it ends.
+ * *code is then the exit code of the run. False where an exchange failed. */
+bool trainer_follow(struct trainer *trainer, int *code, struct status *status);
+
+/* Rank 0: gives the others the weights, statistics and states of the optimizer, before the first step; and tells them that
+ * the run ends. Both do nothing in a process that trains alone. False where an exchange failed. */
+bool trainer_lead_share(struct trainer *trainer, struct status *status);
+bool trainer_lead_end(struct trainer *trainer, int code, struct status *status);
+
+/* Does the same as trainer_step op by op, and tells the watch. */
 void trainer_watch_step(struct trainer *trainer, const struct step_watch *watch);
 
 /* Loss and accuracy over a set of the trainer, not empty, in its order and in evaluation mode, with the moving average
  * of the parameters where there is one. Zeroes the metrics. */
 struct evaluation trainer_evaluate(struct trainer *trainer, const struct evaluation_set *set);
+
+/* Evaluates this rank's batches of the set of that number, as a command of rank 0 says. The sums are rank 0's. */
+void trainer_evaluate_share(struct trainer *trainer, int set);
 
 /* Who watches an evaluation. */
 struct evaluation_watch {
@@ -128,10 +143,14 @@ enum train_start {
  * the same experiment (see run_resume.h). Its checkpoints end with the bytes that they would have without the stop, and
  * so does metrics.csv but for elapsed_seconds.
  *
+ * comm is NULL, or the ranks that share the run: all of them call this, with the same experiment (ranks_share_experiment).
+ * Rank 0 does what is said here; the others touch no folder, print nothing, and return the same, without a message where
+ * rank 0 has one. Where an exchange fails, comm is broken: comm_abort is the only end.
+ *
  * The first SIGINT, SIGTERM or SIGHUP during training ends the step, saves, and is the error STATUS_STOPPED; the second
  * ends the process. A loss or weight that is not finite is STATUS_DIVERGED. The next evaluation finds it at the
  * latest. */
-bool train_run(const struct experiment *experiment, const char *folder, enum train_start start,
+bool train_run(const struct experiment *experiment, const char *folder, enum train_start start, struct comm *comm,
                const struct run_output *output, struct run_result *result, struct status *status);
 
 #endif

@@ -194,8 +194,10 @@ static void prepare(struct trainer *trainer)
     optimizer_bases(&trainer->optimizer, base);
     ema_bases(&trainer->ema, base);
     if (trainer->update) {
-        slices_create(&trainer->slices, trainer->network, trainer->training.program, trainer->experiment->train.slices,
-                      base);
+        const struct comm *comm = trainer->ranks.comm;
+        const struct slice_share share = {trainer->experiment->train.slices, comm ? comm->rank : 0,
+                                          comm ? comm->size : 1};
+        slices_create(&trainer->slices, trainer->network, trainer->training.program, share, base);
         trainer->updating = prepared_create(trainer->update, backend, base);
     } else {
         trainer->train = prepared_create(trainer->training.program, backend, base);
@@ -208,7 +210,7 @@ static void prepare(struct trainer *trainer)
 }
 
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
-                    struct backend *backend, struct status *status)
+                    struct backend *backend, struct comm *comm, struct status *status)
 {
     int64_t count = dataset->train.count, batch_size = experiment->train.batch_size;
     CHECK(count > 0 && count <= INT32_MAX);
@@ -217,6 +219,7 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     trainer->batches_per_epoch = count / batch_size;
     trainer->augment = augment_from_experiment(experiment, trainer->batches_per_epoch);
     if (!build_network(trainer, status)) return false;
+    ranks_create(&trainer->ranks, comm, trainer->network, experiment->train.slices);
     int64_t before = backend->allocated;
     trainer->schedule = schedule_from_experiment(experiment);
     const struct optimizer_settings optimizer = optimizer_from_experiment(experiment);
@@ -278,6 +281,7 @@ void trainer_destroy(struct trainer *trainer)
     if (trainer->network) {
         prepared_free(trainer->train);
         slices_destroy(&trainer->slices);
+        ranks_destroy(&trainer->ranks);
         prepared_free(trainer->updating);
         program_free(trainer->update);
         prepared_free(trainer->evaluate);
@@ -346,26 +350,111 @@ static void run_slices(struct trainer *trainer, struct run_input *input, const s
 {
     input->state.weight_sum = weight_sum(trainer, input);
     slices_run(&trainer->slices, input, watch);
+    if (trainer->ranks.comm) ranks_sum(&trainer->ranks, &trainer->slices.sums[0]);
+    if (trainer->ranks.failed) return;
+    slices_finish(&trainer->slices);
+    if (watch && watch->summed) watch->summed(watch->argument);
     if (watch)
         prepared_watch(trainer->updating, input, watch->op_done, watch->argument);
     else
         prepared_run(trainer->updating, input);
 }
 
-void trainer_step(struct trainer *trainer)
+static void take_step(struct trainer *trainer, const struct step_watch *watch)
 {
     struct run_input input = next_step(trainer);
-    if (trainer->train)
-        prepared_run(trainer->train, &input);
+    if (!trainer->train)
+        run_slices(trainer, &input, watch);
+    else if (watch)
+        prepared_watch(trainer->train, &input, watch->op_done, watch->argument);
     else
-        run_slices(trainer, &input, NULL);
+        prepared_run(trainer->train, &input);
+}
+
+/* Lets the other ranks take the same step. */
+static bool lead_step(struct trainer *trainer)
+{
+    struct rank_command command = {
+        .order = RANK_ORDER_STEP, .step = trainer->step, .learning_rate = trainer->learning_rate};
+    return !trainer->ranks.comm || ranks_command(&trainer->ranks, &command);
+}
+
+void trainer_step(struct trainer *trainer)
+{
+    if (lead_step(trainer)) take_step(trainer, NULL);
 }
 
 void trainer_watch_step(struct trainer *trainer, const struct step_watch *watch)
 {
-    struct run_input input = next_step(trainer);
-    if (trainer->train)
-        prepared_watch(trainer->train, &input, watch->op_done, watch->argument);
-    else
-        run_slices(trainer, &input, watch);
+    if (lead_step(trainer)) take_step(trainer, watch);
+}
+
+/* --- ranks --- */
+
+/* All that rank 0 may have read from a file. */
+static void share_state(struct trainer *trainer)
+{
+    struct ranks *ranks = &trainer->ranks;
+    const struct network *network = trainer->network;
+    const struct optimizer *optimizer = &trainer->optimizer;
+    size_t scalar = trainer->backend->scalar_size;
+    size_t parameters = network->arena_count * scalar, statistics = network->buffer_count * scalar;
+    struct metrics sums = network_metrics(network);
+    ranks_copy(ranks, &trainer->step, sizeof trainer->step, "the state");
+    ranks_copy(ranks, &sums, sizeof sums, "the state");
+    ranks_copy(ranks, network->parameters, parameters, "the weights");
+    ranks_copy(ranks, network->buffers, statistics, "the running statistics");
+    for (int s = 0; s < OPTIMIZER_STATES; s++)
+        ranks_copy(ranks, optimizer->state[s], optimizer->state_bytes[s], "the optimizer's state");
+    if (trainer->ema.decay > 0) {
+        ranks_copy(ranks, trainer->ema.parameters, parameters, "the moving average");
+        ranks_copy(ranks, trainer->ema.buffers, statistics, "the moving average");
+    }
+    network_set_metrics(network, sums);
+    trainer->refresh = true;
+}
+
+bool trainer_lead_share(struct trainer *trainer, struct status *status)
+{
+    struct rank_command command = {.order = RANK_ORDER_SHARE};
+    if (!trainer->ranks.comm) return true;
+    if (ranks_command(&trainer->ranks, &command)) share_state(trainer);
+    return ranks_good(&trainer->ranks, status);
+}
+
+bool trainer_lead_end(struct trainer *trainer, int code, struct status *status)
+{
+    struct rank_command command = {.order = RANK_ORDER_END, .code = code};
+    if (!trainer->ranks.comm) return true;
+    ranks_command(&trainer->ranks, &command);
+    return ranks_good(&trainer->ranks, status);
+}
+
+static void follow_step(struct trainer *trainer, const struct rank_command *command)
+{
+    trainer->learning_rate = command->learning_rate;
+    trainer->step = command->step;
+    take_step(trainer, NULL);
+}
+
+bool trainer_follow(struct trainer *trainer, int *code, struct status *status)
+{
+    struct rank_command command;
+    while (ranks_command(&trainer->ranks, &command)) {
+        switch (command.order) {
+        case RANK_ORDER_SHARE:
+            share_state(trainer);
+            break;
+        case RANK_ORDER_STEP:
+            follow_step(trainer, &command);
+            break;
+        case RANK_ORDER_EVALUATE:
+            trainer_evaluate_share(trainer, command.set);
+            break;
+        case RANK_ORDER_END:
+            *code = command.code;
+            return true;
+        }
+    }
+    return ranks_good(&trainer->ranks, status);
 }

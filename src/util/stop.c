@@ -1,6 +1,7 @@
 /* Notes the signals that ask the process to stop (stop.h). */
 #include "util/stop.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 
@@ -14,6 +15,8 @@ enum { SIGNAL_COUNT = sizeof signals / sizeof *signals };
 
 static volatile sig_atomic_t wanted; /* the signal, or 0 */
 static struct sigaction before[SIGNAL_COUNT];
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int installed; /* calls of stop_install without their stop_uninstall */
 
 /* The handler calls only functions that POSIX allows in one. */
 static void note(int number)
@@ -24,7 +27,7 @@ static void note(int number)
         if (before[i].sa_handler != SIG_IGN) sigaction(signals[i].number, &usual, NULL);
 }
 
-void stop_install(void)
+static void install(void)
 {
     struct sigaction noting = {.sa_handler = note, .sa_flags = SA_RESTART};
     sigfillset(&noting.sa_mask);
@@ -35,9 +38,19 @@ void stop_install(void)
     }
 }
 
+void stop_install(void)
+{
+    pthread_mutex_lock(&mutex);
+    if (installed++ == 0) install();
+    pthread_mutex_unlock(&mutex);
+}
+
 void stop_uninstall(void)
 {
-    for (int i = 0; i < SIGNAL_COUNT; i++) CHECK(sigaction(signals[i].number, &before[i], NULL) == 0);
+    pthread_mutex_lock(&mutex);
+    for (int i = 0; installed == 1 && i < SIGNAL_COUNT; i++) CHECK(sigaction(signals[i].number, &before[i], NULL) == 0);
+    installed--;
+    pthread_mutex_unlock(&mutex);
 }
 
 bool stop_wanted(void)

@@ -6,8 +6,10 @@
 
 #include <stdbool.h>
 
-void stop_install(void);   /* notes signals from now on; forgets an earlier wish */
-void stop_uninstall(void); /* gives the signals their former effect; the wish stays known */
+/* Notes signals from now on, and forgets an earlier wish; stop_uninstall gives the signals their former effect, and the wish
+ * stays known. Of calls by several threads the first and the last count. */
+void stop_install(void);
+void stop_uninstall(void);
 
 bool stop_wanted(void);
 const char *stop_signal_name(void); /* "SIGTERM"; NULL where no signal came */

@@ -29,7 +29,7 @@ static void open_session(void)
     CHECK(experiment_load_text(&session.experiment, "fuzz.ini", config, NULL, 0, &status));
     CHECK(backend_from_experiment(&session.backend, &session.experiment, &status));
     CHECK(dataset_from_experiment(&session.dataset, &session.experiment, NULL, &status));
-    CHECK(trainer_create(&session.trainer, &session.experiment, &session.dataset, session.backend, &status));
+    CHECK(trainer_create(&session.trainer, &session.experiment, &session.dataset, session.backend, NULL, &status));
 }
 
 static void use(const struct checkpoint *checkpoint)

@@ -1,0 +1,13 @@
+/* What the module of a transport exports, which is opened only where a launcher has started the program. */
+#ifndef COMM_MODULE_H
+#define COMM_MODULE_H
+
+#include "comm/comm.h"
+
+#define COMM_MODULE_FILE "trainer_mpi.so"
+#define COMM_MODULE_SYMBOL "trainer_comm_open"
+
+/* Starts the transport and fills in everything but the timeout. False with a line in `error` where it does not start. */
+typedef bool comm_module_open(struct comm *comm, char *error, size_t size);
+
+#endif

@@ -1,0 +1,89 @@
+/* Training on several ranks (comm.h): each computes its part of the slices of every step and of the batches of every
+ * evaluation, and the results are those of one rank to the bit, at any number of ranks.
+ *
+ * Rank 0 leads. It alone reads and writes the run's folder, prints, and decides: before a step, an evaluation or the end it
+ * sends the others a command. So nothing that a rank finds out alone (a signal, a clock, a row of metrics.csv) can lead it
+ * another way than the others. In a step rank r computes slices r*S/R .. (r+1)*S/R - 1, which are a subtree of the tree of
+ * sums (slices.h). Each rank then gets its own piece of the gradients of all others, adds the pieces in the tree's order, and
+ * sends the sum to all; running statistics and metrics, which are small, go to everyone whole. Each rank then makes the same
+ * update of the same weights.
+ *
+ * A rank that dies or hangs is found by the deadline of the exchange that waits for it. */
+#ifndef TRAIN_RANKS_H
+#define TRAIN_RANKS_H
+
+#include "comm/comm.h"
+#include "config/experiment.h"
+#include "data/dataset.h"
+#include "nn/network.h"
+#include "train/slices.h"
+
+enum rank_order { RANK_ORDER_SHARE, RANK_ORDER_STEP, RANK_ORDER_EVALUATE, RANK_ORDER_END };
+
+/* What rank 0 tells the others to do. */
+struct rank_command {
+    enum rank_order order;
+    int set;              /* RANK_ORDER_EVALUATE: of the trainer's sets, by its own numbering */
+    int code;             /* RANK_ORDER_END: of the run */
+    int64_t step;         /* RANK_ORDER_STEP: steps done */
+    double learning_rate; /* RANK_ORDER_STEP: struct trainer's; 0: the schedule's */
+};
+
+enum { RANK_SIGNAL = 16 };
+
+/* What a rank sends with the sums of its slices. */
+struct rank_words {
+    struct metrics metrics;
+    char signal[RANK_SIGNAL]; /* that asks this rank to stop; "": none */
+};
+
+struct ranks {
+    struct comm *comm;
+    const struct network *network;
+    int64_t slices;           /* S */
+    char *incoming;           /* this rank's piece of the gradient, from each rank; backend memory */
+    char *statistics;         /* arenas of statistics, from each rank; backend memory */
+    struct rank_words *words; /* from each rank */
+    struct comm_message *messages;
+    bool failed;              /* an exchange did; then no other follows, and the step at hand is void */
+    struct status status;     /* why */
+    int stopped;              /* rank on which a signal asks the run to stop; -1: none */
+    char signal[RANK_SIGNAL]; /* its name */
+};
+
+/* Checks that so many ranks can share the experiment's slices, on such a backend (STATUS_USAGE). comm may be NULL. */
+bool ranks_check(const struct experiment *experiment, const struct comm *comm, const struct backend *backend,
+                 struct status *status);
+
+/* Gives all ranks rank 0's experiment. `loaded` is false where rank 0 has none: then all ranks return false, rank 0 with the
+ * status that it came with. On the others the experiment is to be freed after success. */
+bool ranks_share_experiment(struct comm *comm, bool loaded, struct experiment *experiment, struct status *status);
+
+/* Every rank says whether it is ready, and what it computes with. False on all ranks where one of them is not ready, or where
+ * they would not compute the same: on rank 0 the status is then that of the first such rank, with its number and machine
+ * before it. A rank that is not ready passes `ready` false and its own status. dataset and backend may be NULL then. */
+bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, const struct backend *backend,
+                 struct status *status);
+
+/* Takes memory for the exchanges. Destroy with ranks_destroy. */
+void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices);
+void ranks_destroy(struct ranks *ranks); /* a struct of zeros is allowed */
+
+/* Makes the sums of this rank's slices those of all ranks, and divides gradients and statistics by S. */
+void ranks_sum(struct ranks *ranks, const struct slice_sums *sums);
+
+/* Rank 0: sends a command. Others: waits for the next one. False after a failure, which ranks->status has. */
+bool ranks_command(struct ranks *ranks, struct rank_command *command);
+
+/* Rank 0 gets the metrics of the batches of an evaluation, of which rank r has those from ranks_first(count, r) to
+ * ranks_first(count, r + 1) - 1. */
+int64_t ranks_first(const struct ranks *ranks, int64_t count, int rank);
+void ranks_collect(struct ranks *ranks, struct metrics *batches, int64_t count);
+
+/* False after a failure, which is then copied to `status`. */
+bool ranks_good(const struct ranks *ranks, struct status *status);
+
+/* Gives all ranks rank 0's memory. */
+void ranks_copy(struct ranks *ranks, void *data, size_t bytes, const char *what);
+
+#endif
