@@ -211,8 +211,7 @@ static void transform_inputs(const struct sum_task *task, const struct item *ite
                 count = min_of(RUN, item->samples - sample);
                 winograd_bf16_inputs(source, item->tiling, item->first_tile + tile, block, item->first_sample + sample,
                                      zeros, pixels);
-                task->kernels->transform_inputs(item->tiling, pixels, count,
-                                                block + 1 < blocks ? cpu_block_stride(source->shape) : 0,
+                task->kernels->transform_inputs(item->tiling, pixels, count, winograd_bf16_ahead(source->shape, block),
                                                 place + sample * BLOCK_WORDS, stride);
             }
         }

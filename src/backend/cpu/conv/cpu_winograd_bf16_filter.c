@@ -98,15 +98,15 @@ static void transform_items(void *argument, int64_t first, int64_t last)
         if (block < inputs) {
             winograd_bf16_inputs(&task->x, task->tiling, tile, block, sample, zeros, pixels);
             task->kernels->transform_input_pairs(
-                task->tiling, pixels, count, task->piece_pairs,
+                task->tiling, pixels, count, winograd_bf16_ahead(task->x.shape, block), task->piece_pairs,
                 task->inputs + block * task->block_stride + place * task->piece_pairs * CPU_BLOCK, task->input_stride);
         } else {
             block -= inputs;
             winograd_bf16_gradients(&task->dy, task->tiling, tile, block, sample, zeros, pixels);
-            task->kernels->transform_gradient_pairs(task->tiling, pixels, count, task->piece_pairs,
-                                                    task->gradients + block * task->block_stride +
-                                                        place * task->piece_pairs * CPU_BLOCK,
-                                                    task->gradient_stride);
+            task->kernels->transform_gradient_pairs(
+                task->tiling, pixels, count, winograd_bf16_ahead(task->dy.shape, block), task->piece_pairs,
+                task->gradients + block * task->block_stride + place * task->piece_pairs * CPU_BLOCK,
+                task->gradient_stride);
         }
     }
 }

@@ -66,17 +66,20 @@ ALWAYS void inputs_of(const bool short_rows, const bool short_columns, round_lan
 /* Always inlined with one of the two transforms of squares. */
 ALWAYS void pairs_of(const bool short_rows, const bool short_columns, const int inputs, const int points,
                      void (*const transform)(const bool, const bool, const vec *, vec *), pack_lanes *const pack,
-                     const real *const *pixels, int64_t count, int64_t pairs, uint32_t *to, int64_t stride)
+                     const real *const *pixels, int64_t count, int64_t ahead, int64_t pairs, uint32_t *to,
+                     int64_t stride)
 {
     for (int64_t at = 0; at < pairs * CPU_BLOCK; at += CPU_LANES) {
         int64_t sample = at / CPU_BLOCK * 2, place = sample * CPU_BLOCK + at % CPU_BLOCK;
         vec square[POINTS], first[POINTS] = {{0}}, second[POINTS] = {{0}};
         if (sample < count) {
             load_square(inputs, pixels, place, square);
+            fetch_square(inputs, pixels, place + ahead);
             transform(short_rows, short_columns, square, first);
         }
         if (sample + 1 < count) {
             load_square(inputs, pixels, place + CPU_BLOCK, square);
+            fetch_square(inputs, pixels, place + CPU_BLOCK + ahead);
             transform(short_rows, short_columns, square, second);
         }
         CPU_UNROLL
@@ -85,18 +88,21 @@ ALWAYS void pairs_of(const bool short_rows, const bool short_columns, const int 
 }
 
 ALWAYS void input_pairs_of(const bool short_rows, const bool short_columns, pack_lanes *const pack,
-                           const real *const *pixels, int64_t count, int64_t pairs, uint32_t *to, int64_t stride)
+                           const real *const *pixels, int64_t count, int64_t ahead, int64_t pairs, uint32_t *to,
+                           int64_t stride)
 {
     const int side = short_rows ? SHORT_SIDE : SIDE, points = side * (short_columns ? SHORT_SIDE : SIDE);
-    pairs_of(short_rows, short_columns, points, points, input_square, pack, pixels, count, pairs, to, stride);
+    pairs_of(short_rows, short_columns, points, points, input_square, pack, pixels, count, ahead, pairs, to, stride);
 }
 
 ALWAYS void gradient_pairs_of(const bool short_rows, const bool short_columns, pack_lanes *const pack,
-                              const real *const *pixels, int64_t count, int64_t pairs, uint32_t *to, int64_t stride)
+                              const real *const *pixels, int64_t count, int64_t ahead, int64_t pairs, uint32_t *to,
+                              int64_t stride)
 {
     const int side = short_rows ? SHORT_SIDE : SIDE, points = side * (short_columns ? SHORT_SIDE : SIDE);
     const int outputs = (short_rows ? 1 : OUTPUTS) * (short_columns ? 1 : OUTPUTS);
-    pairs_of(short_rows, short_columns, outputs, points, gradient_square, pack, pixels, count, pairs, to, stride);
+    pairs_of(short_rows, short_columns, outputs, points, gradient_square, pack, pixels, count, ahead, pairs, to,
+             stride);
 }
 
 /* --- products --- */
@@ -190,14 +196,15 @@ ALWAYS void multiply_pair_rows(multiply_words *const multiply, const uint32_t *i
         WINOGRAD_WITH_SIDES(tiling, inputs_of, round, pixels, count, ahead, to, stride);                               \
     }                                                                                                                  \
     target static void name##_input_pairs(const struct winograd_tiling *tiling, const real *const *pixels,             \
-                                          int64_t count, int64_t pairs, uint32_t *to, int64_t stride)                  \
+                                          int64_t count, int64_t ahead, int64_t pairs, uint32_t *to, int64_t stride)   \
     {                                                                                                                  \
-        WINOGRAD_WITH_SIDES(tiling, input_pairs_of, pack, pixels, count, pairs, to, stride);                           \
+        WINOGRAD_WITH_SIDES(tiling, input_pairs_of, pack, pixels, count, ahead, pairs, to, stride);                    \
     }                                                                                                                  \
     target static void name##_gradient_pairs(const struct winograd_tiling *tiling, const real *const *pixels,          \
-                                             int64_t count, int64_t pairs, uint32_t *to, int64_t stride)               \
+                                             int64_t count, int64_t ahead, int64_t pairs, uint32_t *to,                \
+                                             int64_t stride)                                                           \
     {                                                                                                                  \
-        WINOGRAD_WITH_SIDES(tiling, gradient_pairs_of, pack, pixels, count, pairs, to, stride);                        \
+        WINOGRAD_WITH_SIDES(tiling, gradient_pairs_of, pack, pixels, count, ahead, pairs, to, stride);                 \
     }                                                                                                                  \
     target static void name##_multiply(const uint32_t *inputs, int64_t input_stride, const uint32_t *filter,           \
                                        int64_t words, int blocks, int64_t rows, float *sums, int64_t sum_stride)       \

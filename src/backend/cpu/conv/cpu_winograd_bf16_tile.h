@@ -42,16 +42,16 @@ enum { TILINGS = 4 };
  * of a square, row by row. */
 struct winograd_bf16_kernels {
     /* V = B^T d B of `count` samples, to [point][count][16] in bf16, `stride` words between the points. The pixels
-     * `ahead` scalars behind these are brought into L2. */
+     * `ahead` scalars behind these, which may be no pixels, are brought into L2. */
     void (*transform_inputs)(const struct winograd_tiling *tiling, const real *const *pixels, int64_t count,
                              int64_t ahead, uint32_t *to, int64_t stride);
 
     /* The same, or E = A e A^T of a tile's own gradients e, to [point][pairs][16] words of two samples. There are
      * zeros for samples from `count` on. */
     void (*transform_input_pairs)(const struct winograd_tiling *tiling, const real *const *pixels, int64_t count,
-                                  int64_t pairs, uint32_t *to, int64_t stride);
+                                  int64_t ahead, int64_t pairs, uint32_t *to, int64_t stride);
     void (*transform_gradient_pairs)(const struct winograd_tiling *tiling, const real *const *pixels, int64_t count,
-                                     int64_t pairs, uint32_t *to, int64_t stride);
+                                     int64_t ahead, int64_t pairs, uint32_t *to, int64_t stride);
 
     /* sums [blocks][rows][16] = inputs [..][rows][8 words] * filter [words][blocks][16 words]; whole register tiles of
      * rows. */
@@ -145,6 +145,14 @@ static inline void winograd_bf16_gradients(const struct tensor *images, const st
     int64_t top = tiling->top + tile / tiling->across * OUTPUTS, left = tiling->left + tile % tiling->across * OUTPUTS;
     winograd_bf16_pixels(images, top, left, tiling_outputs(tiling->short_rows), tiling_outputs(tiling->short_columns),
                          block, sample, zeros, pixels);
+}
+
+/* Scalars from the pixels of a tile's block to those that are transformed next: of the next block, or of the tile to the
+ * right. */
+static inline int64_t winograd_bf16_ahead(struct shape images, int64_t block)
+{
+    if (block + 1 < cpu_blocks(images.c)) return cpu_block_stride(images);
+    return OUTPUTS * images.n * CPU_BLOCK - block * cpu_block_stride(images);
 }
 
 /* Calls the function that has the tiling's sides as constants. */
