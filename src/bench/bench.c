@@ -134,6 +134,7 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch)
     const struct trainer *trainer = watch->trainer;
     count_flops(result, watch, trainer->training.program, trainer->experiment->train.slices);
     if (trainer->update) count_flops(result, watch, trainer->update, 1);
+    if (trainer->average) count_flops(result, watch, trainer->average, 1);
 }
 
 /* Times the parts. Watching costs a little, so measure_steps times the step as a whole. */

@@ -54,7 +54,9 @@ void bench_measure_ops(struct bench_result *result, struct trainer *trainer)
 {
     struct prepared *step = trainer->train ? trainer->train : trainer->slices.sums[0].prepared;
     size_t most = (size_t)step->program->op_count + (trainer->update ? (size_t)trainer->update->op_count : 0);
+    if (trainer->average) most += (size_t)trainer->average->op_count;
     result->ops = memory_alloc(most, sizeof *result->ops);
     measure_program(result, trainer, step);
     if (trainer->updating) measure_program(result, trainer, trainer->updating);
+    if (trainer->averaging) measure_program(result, trainer, trainer->averaging);
 }

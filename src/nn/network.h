@@ -105,9 +105,6 @@ bool network_check_support(const struct network *network, const struct program *
 bool network_check_op(const struct network *network, const struct program *program, const struct op *op,
                       struct status *status);
 
-/* Adds the parameters that are trained, with their gradients, to a program that has none yet. */
-void network_write_parameters(const struct network *network, struct program *program);
-
 /* Appends an op that clips the norm of all gradients together. */
 void network_write_clip(const struct network *network, double limit, struct program *program);
 

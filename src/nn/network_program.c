@@ -204,13 +204,6 @@ bool network_check_support(const struct network *network, const struct program *
     return true;
 }
 
-void network_write_parameters(const struct network *network, struct program *program)
-{
-    for (int i = 0; i < network->layer_count; i++)
-        for (int p = 0; p < network->layers[i].parameter_count; p++)
-            layer_parameter(&network->layers[i], LAYER_TRAIN, program, p);
-}
-
 void network_write_clip(const struct network *network, double limit, struct program *program)
 {
     struct op op = op_make(OP_CLIP);

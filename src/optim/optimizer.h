@@ -9,14 +9,21 @@
 #include "backend/optimizer_row.h"
 #include "nn/network.h"
 
+/* A part of the arena of parameters, in bytes from its start. */
+struct optimizer_part {
+    int64_t first, last;
+};
+
 /* How a parameter is updated, and where its states lie. */
 struct optimizer_slot {
-    int64_t parameter; /* its bytes from the start of the arena of parameters */
+    const struct parameter *of;
+    int64_t parameter;         /* its bytes from the start of the arena of parameters */
+    struct optimizer_part own; /* what of it, padding included, this optimizer updates; first >= last: nothing */
     enum optimizer_kind kind;
     struct optimizer_params params;
     double rate; /* its learning rate over that of the step */
     int state_count;
-    int64_t state[OPTIMIZER_STATES]; /* bytes from the start of struct optimizer's state */
+    int64_t state[OPTIMIZER_STATES]; /* of its own part; bytes from the start of struct optimizer's state */
 };
 
 /* What updates the parameters that a `matrix` optimizer leaves over: vectors, and the weights of the last layer. */
@@ -37,12 +44,26 @@ struct optimizer {
     struct network *network;
     int slot_count;
     struct optimizer_slot *slots; /* one per parameter, in the order of the arenas */
-    /* States of all parameters, in the same order; zero at the start. A parameter without such a state takes no place. */
+    /* States of all own parts, in the same order; zero at the start. A parameter without such a state takes no place. */
     size_t state_bytes[OPTIMIZER_STATES];
     void *state[OPTIMIZER_STATES];
 };
 
 void optimizer_create(struct optimizer *optimizer, const struct optimizer_settings *settings, struct network *network);
+
+/* The same for a part of the parameters alone, which takes the memory of that part's states. */
+void optimizer_create_part(struct optimizer *optimizer, const struct optimizer_settings *settings,
+                           struct network *network, struct optimizer_part part);
+
+/* Cuts the arena of parameters into `count` parts of about the same size: cuts[0] .. cuts[count], in bytes. A parameter that is
+ * updated as a matrix is whole in one of them, and no part ends within a line of 64 bytes, so a step is the same to the bit
+ * however it is cut. */
+void optimizer_cut(const struct optimizer_settings *settings, struct network *network, int count, int64_t *cuts);
+
+/* The bytes of the states of a part. */
+void optimizer_part_bytes(const struct optimizer_settings *settings, struct network *network,
+                          struct optimizer_part part, size_t bytes[OPTIMIZER_STATES]);
+
 void optimizer_destroy(struct optimizer *optimizer);
 
 /* Returns the slot of the parameter with this offset. */
@@ -51,6 +72,9 @@ const struct optimizer_slot *optimizer_slot_of(const struct optimizer *optimizer
 /* Appends an UPDATE for every parameter of the program that has a gradient. A run of the program takes one step, with the
  * step number and learning rate of its input. */
 void optimizer_write(const struct optimizer *optimizer, struct program *program);
+
+/* Appends UPDATEs for its own part to a program without forward ops, whose gradients are there already. */
+void optimizer_write_part(const struct optimizer *optimizer, struct program *program);
 
 /* Sets the bases of the spaces of its state. */
 void optimizer_bases(const struct optimizer *optimizer, void *base[]);

@@ -255,7 +255,7 @@ bool checkpoint_restore(const struct checkpoint *checkpoint, struct trainer *tra
         return false;
     struct loading loading = start_loading(&checkpoint->file, trainer->backend, status);
     bool loaded = checkpoint_each_trained(trainer, load, &loading) &&
-                  checkpoint_each_moment(&trainer->optimizer, load, &loading) &&
+                  checkpoint_each_moment(trainer_empty_optimizer(trainer), load, &loading) &&
                   check_input(&loading, trainer->dataset) && check_all_taken(&loading, "");
     free(loading.taken);
     if (!loaded || !restore_running(checkpoint, trainer, status)) return false;

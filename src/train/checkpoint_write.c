@@ -217,9 +217,11 @@ bool checkpoint_write(const char *path, struct trainer *trainer, const struct ru
 {
     struct collection collection = {.backend = trainer->backend, .path = path, .status = status};
     struct texts texts = {0};
-    bool written = checkpoint_each_trained(trainer, collect, &collection) &&
-                   checkpoint_each_moment(&trainer->optimizer, collect, &collection) &&
+    const struct optimizer *optimizer = trainer_whole_optimizer(trainer, status);
+    bool written = optimizer && checkpoint_each_trained(trainer, collect, &collection) &&
+                   checkpoint_each_moment(optimizer, collect, &collection) &&
                    add_texts(&texts, trainer, result, status);
+    trainer_release_whole(trainer);
     collect_input(&collection, trainer->dataset);
     written =
         written && safetensors_write(path, collection.tensors, collection.count, texts.entries, texts.count, status);

@@ -30,33 +30,26 @@ bool ranks_check(const struct experiment *experiment, const struct comm *comm, c
 
 /* --- pieces --- */
 
-enum { LINE = 16 }; /* elements: where pieces may be cut, so that a kernel's vectors are the same */
-
-/* The elements of a piece of an arena; the last one may have fewer. */
-static size_t piece_most(const struct ranks *ranks)
-{
-    size_t lines = (ranks->network->arena_count + LINE - 1) / LINE, size = (size_t)ranks->comm->size;
-    return (lines + size - 1) / size * LINE;
-}
-
+/* In bytes of an arena. */
 struct piece {
-    size_t first, count;
+    size_t first, bytes;
 };
 
 static struct piece piece_of(const struct ranks *ranks, int rank)
 {
-    size_t count = ranks->network->arena_count, most = piece_most(ranks), first = (size_t)rank * most;
-    if (first > count) first = count;
-    return (struct piece){first, count - first < most ? count - first : most};
+    return (struct piece){(size_t)ranks->cuts[rank], (size_t)(ranks->cuts[rank + 1] - ranks->cuts[rank])};
 }
 
-void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices)
+void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices,
+                  const int64_t *cuts)
 {
     struct backend *backend = network->backend;
-    *ranks = (struct ranks){.comm = comm, .network = network, .slices = slices, .stopped = -1};
+    *ranks = (struct ranks){.comm = comm, .network = network, .slices = slices};
     if (!comm) return;
     size_t size = (size_t)comm->size, scalar = backend->scalar_size;
-    ranks->incoming = backend->table->alloc(backend, size * piece_most(ranks) * scalar);
+    ranks->cuts = memory_alloc(size + 1, sizeof *ranks->cuts);
+    memcpy(ranks->cuts, cuts, (size + 1) * sizeof *ranks->cuts);
+    ranks->incoming = backend->table->alloc(backend, size * piece_of(ranks, comm->rank).bytes);
     ranks->statistics = backend->table->alloc(backend, size * network->buffer_count * scalar);
     ranks->words = memory_alloc(size, sizeof *ranks->words);
     ranks->messages = memory_alloc(3 * size, sizeof *ranks->messages);
@@ -69,6 +62,7 @@ void ranks_destroy(struct ranks *ranks)
         backend->table->free(backend, ranks->incoming);
         backend->table->free(backend, ranks->statistics);
     }
+    free(ranks->cuts);
     free(ranks->words);
     free(ranks->messages);
     *ranks = (struct ranks){0};
@@ -76,10 +70,11 @@ void ranks_destroy(struct ranks *ranks)
 
 /* --- the sums of a step --- */
 
-static struct tensor flat(const struct ranks *ranks, void *data, size_t first, size_t count)
+/* A range of an arena, by its first byte. */
+static struct tensor flat(const struct ranks *ranks, void *data, size_t first, size_t bytes)
 {
-    char *at = (char *)data + first * ranks->network->backend->scalar_size;
-    return (struct tensor){at, shape_vector((int64_t)count), TENSOR_FLAT};
+    int64_t count = (int64_t)(bytes / ranks->network->backend->scalar_size);
+    return (struct tensor){(char *)data + first, shape_vector(count), TENSOR_FLAT};
 }
 
 /* Adds up tensors of one shape, one from each rank, by a balanced tree, and divides the last sum by S. The sum is in the
@@ -98,20 +93,22 @@ static void sum_tree(const struct ranks *ranks, struct tensor *parts, int into)
         }
 }
 
+static size_t statistics_bytes(const struct ranks *ranks)
+{
+    return ranks->network->buffer_count * ranks->network->backend->scalar_size;
+}
+
 /* Sends everyone its piece of this rank's gradient, and this rank's statistics and words. */
 static bool send_pieces(struct ranks *ranks, const struct slice_sums *sums)
 {
     struct comm *comm = ranks->comm;
-    const struct network *network = ranks->network;
-    size_t scalar = network->backend->scalar_size, own = piece_of(ranks, comm->rank).count;
-    size_t statistics = network->buffer_count * scalar;
+    size_t own = piece_of(ranks, comm->rank).bytes, statistics = statistics_bytes(ranks);
     int count = 0;
     for (int k = 1; k < comm->size; k++) {
         int other = comm->rank ^ k;
         struct piece its = piece_of(ranks, other);
-        ranks->messages[count++] =
-            (struct comm_message){other, (const char *)sums->gradients + its.first * scalar, its.count * scalar,
-                                  ranks->incoming + (size_t)other * piece_most(ranks) * scalar, own * scalar};
+        ranks->messages[count++] = (struct comm_message){other, (const char *)sums->gradients + its.first, its.bytes,
+                                                         ranks->incoming + (size_t)other * own, own};
         ranks->messages[count++] = (struct comm_message){other, sums->statistics, statistics,
                                                          ranks->statistics + (size_t)other * statistics, statistics};
         ranks->messages[count++] = (struct comm_message){other, &ranks->words[comm->rank], sizeof *ranks->words,
@@ -120,25 +117,13 @@ static bool send_pieces(struct ranks *ranks, const struct slice_sums *sums)
     return comm_exchange(comm, ranks->messages, count, "gradients", &ranks->status);
 }
 
-static void sum_piece(const struct ranks *ranks, const struct slice_sums *sums)
+/* Adds what all ranks have: this one in `own`, from its byte `first` on, the others in `incoming`. */
+static void sum_parts(const struct ranks *ranks, void *own, size_t first, char *incoming, size_t bytes)
 {
     struct tensor parts[COMM_MOST_RANKS];
     int rank = ranks->comm->rank;
-    struct piece own = piece_of(ranks, rank);
     for (int r = 0; r < ranks->comm->size; r++)
-        parts[r] = r == rank ? flat(ranks, sums->gradients, own.first, own.count)
-                             : flat(ranks, ranks->incoming, (size_t)r * piece_most(ranks), own.count);
-    sum_tree(ranks, parts, rank);
-}
-
-static void sum_statistics(const struct ranks *ranks, const struct slice_sums *sums)
-{
-    struct tensor parts[COMM_MOST_RANKS];
-    int rank = ranks->comm->rank;
-    size_t count = ranks->network->buffer_count;
-    for (int r = 0; r < ranks->comm->size; r++)
-        parts[r] = r == rank ? flat(ranks, sums->statistics, 0, count)
-                             : flat(ranks, ranks->statistics, (size_t)r * count, count);
+        parts[r] = r == rank ? flat(ranks, own, first, bytes) : flat(ranks, incoming, (size_t)r * bytes, bytes);
     sum_tree(ranks, parts, rank);
 }
 
@@ -151,26 +136,24 @@ static struct metrics sum_metrics(const struct ranks *ranks)
     return ranks->words[0].metrics;
 }
 
-/* Every rank has its piece of the sum; now all get all pieces. */
-static bool send_sums(struct ranks *ranks, const struct slice_sums *sums)
+void ranks_spread(struct ranks *ranks, void *arena, const char *what)
 {
     struct comm *comm = ranks->comm;
-    size_t scalar = ranks->network->backend->scalar_size;
     struct piece own = piece_of(ranks, comm->rank);
-    char *gradients = sums->gradients;
+    char *bytes = arena;
     int count = 0;
     for (int k = 1; k < comm->size; k++) {
         int other = comm->rank ^ k;
         struct piece its = piece_of(ranks, other);
-        ranks->messages[count++] = (struct comm_message){other, gradients + own.first * scalar, own.count * scalar,
-                                                         gradients + its.first * scalar, its.count * scalar};
+        ranks->messages[count++] =
+            (struct comm_message){other, bytes + own.first, own.bytes, bytes + its.first, its.bytes};
     }
-    return comm_exchange(comm, ranks->messages, count, "summed gradients", &ranks->status);
+    if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
 }
 
 static void note_signals(struct ranks *ranks)
 {
-    for (int r = 0; r < ranks->comm->size && ranks->stopped < 0; r++) {
+    for (int r = 0; r < ranks->comm->size && !ranks->signal[0]; r++) {
         if (!ranks->words[r].signal[0]) continue;
         ranks->stopped = r;
         memcpy(ranks->signal, ranks->words[r].signal, sizeof ranks->signal);
@@ -186,11 +169,12 @@ void ranks_sum(struct ranks *ranks, const struct slice_sums *sums)
     if (stop_wanted()) snprintf(own->signal, sizeof own->signal, "%s", stop_signal_name());
     ranks->failed = !send_pieces(ranks, sums);
     if (ranks->failed) return;
-    sum_piece(ranks, sums);
-    sum_statistics(ranks, sums);
+    struct piece piece = piece_of(ranks, ranks->comm->rank);
+    sum_parts(ranks, sums->gradients, piece.first, ranks->incoming, piece.bytes);
+    sum_parts(ranks, sums->statistics, 0, ranks->statistics, statistics_bytes(ranks));
     metrics_write(backend, &sums->metrics, sum_metrics(ranks));
     note_signals(ranks);
-    ranks->failed = !send_sums(ranks, sums);
+    if (ranks->whole_gradient) ranks_spread(ranks, sums->gradients, "summed gradients");
 }
 
 /* --- commands and evaluations --- */
@@ -223,6 +207,38 @@ void ranks_collect(struct ranks *ranks, struct metrics *batches, int64_t count)
     }
     if (!ranks->failed)
         ranks->failed = !comm_exchange(comm, ranks->messages, messages, "an evaluation", &ranks->status);
+}
+
+void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+{
+    struct comm *comm = ranks->comm;
+    char *to = whole;
+    int count = 0;
+    if (comm->rank > 0)
+        ranks->messages[count++] = (struct comm_message){.rank = 0, .send = own, .send_bytes = bytes[comm->rank]};
+    else if (bytes[0] > 0)
+        memcpy(to, own, bytes[0]);
+    for (int r = 1; r < comm->size && comm->rank == 0; r++) {
+        to += bytes[r - 1];
+        ranks->messages[count++] = (struct comm_message){.rank = r, .receive = to, .receive_bytes = bytes[r]};
+    }
+    if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
+}
+
+void ranks_deal_parts(struct ranks *ranks, const void *whole, void *own, const size_t *bytes, const char *what)
+{
+    struct comm *comm = ranks->comm;
+    const char *from = whole;
+    int count = 0;
+    if (comm->rank > 0)
+        ranks->messages[count++] = (struct comm_message){.rank = 0, .receive = own, .receive_bytes = bytes[comm->rank]};
+    else if (bytes[0] > 0)
+        memcpy(own, from, bytes[0]);
+    for (int r = 1; r < comm->size && comm->rank == 0; r++) {
+        from += bytes[r - 1];
+        ranks->messages[count++] = (struct comm_message){.rank = r, .send = from, .send_bytes = bytes[r]};
+    }
+    if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
 }
 
 void ranks_copy(struct ranks *ranks, void *data, size_t bytes, const char *what)

@@ -4,9 +4,10 @@
  * Rank 0 leads. It alone reads and writes the run's folder, prints, and decides: before a step, an evaluation or the end it
  * sends the others a command. So nothing that a rank finds out alone (a signal, a clock, a row of metrics.csv) can lead it
  * another way than the others. In a step rank r computes slices r*S/R .. (r+1)*S/R - 1, which are a subtree of the tree of
- * sums (slices.h). Each rank then gets its own piece of the gradients of all others, adds the pieces in the tree's order, and
- * sends the sum to all; running statistics and metrics, which are small, go to everyone whole. Each rank then makes the same
- * update of the same weights.
+ * sums (slices.h). The arena of parameters is cut into a piece for each rank (optimizer_cut). A rank gets its own piece of the
+ * gradients of all others, adds them in the tree's order, updates its piece of the weights, whose optimizer's states it alone
+ * has, and sends it to all. Where something needs the whole gradient, the sums are sent to all as well. Running statistics and
+ * metrics, which are small, go to everyone whole.
  *
  * A rank that dies or hangs is found by the deadline of the exchange that waits for it. */
 #ifndef TRAIN_RANKS_H
@@ -18,7 +19,7 @@
 #include "nn/network.h"
 #include "train/slices.h"
 
-enum rank_order { RANK_ORDER_SHARE, RANK_ORDER_STEP, RANK_ORDER_EVALUATE, RANK_ORDER_END };
+enum rank_order { RANK_ORDER_SHARE, RANK_ORDER_STEP, RANK_ORDER_EVALUATE, RANK_ORDER_COLLECT, RANK_ORDER_END };
 
 /* What rank 0 tells the others to do. */
 struct rank_command {
@@ -26,6 +27,7 @@ struct rank_command {
     int set;              /* RANK_ORDER_EVALUATE: of the trainer's sets, by its own numbering */
     int code;             /* RANK_ORDER_END: of the run */
     int64_t step;         /* RANK_ORDER_STEP: steps done */
+    bool restored;        /* RANK_ORDER_SHARE: the optimizer's states come from a file */
     double learning_rate; /* RANK_ORDER_STEP: struct trainer's; 0: the schedule's */
 };
 
@@ -41,14 +43,16 @@ struct ranks {
     struct comm *comm;
     const struct network *network;
     int64_t slices;           /* S */
+    int64_t *cuts;            /* [ranks + 1]: where the pieces of an arena begin, in bytes */
+    bool whole_gradient;      /* every rank needs the sum of all gradients */
     char *incoming;           /* this rank's piece of the gradient, from each rank; backend memory */
     char *statistics;         /* arenas of statistics, from each rank; backend memory */
     struct rank_words *words; /* from each rank */
     struct comm_message *messages;
     bool failed;              /* an exchange did; then no other follows, and the step at hand is void */
     struct status status;     /* why */
-    int stopped;              /* rank on which a signal asks the run to stop; -1: none */
-    char signal[RANK_SIGNAL]; /* its name */
+    int stopped;              /* rank on which a signal asks the run to stop */
+    char signal[RANK_SIGNAL]; /* its name; "": none does */
 };
 
 /* Checks that so many ranks can share the experiment's slices, on such a backend (STATUS_USAGE). comm may be NULL. */
@@ -65,12 +69,22 @@ bool ranks_share_experiment(struct comm *comm, bool loaded, struct experiment *e
 bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, const struct backend *backend,
                  struct status *status);
 
-/* Takes memory for the exchanges. Destroy with ranks_destroy. */
-void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices);
+/* Takes memory for the exchanges of a run with S slices, whose pieces optimizer_cut has found. comm may be NULL. Destroy with
+ * ranks_destroy. */
+void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices,
+                  const int64_t *cuts);
 void ranks_destroy(struct ranks *ranks); /* a struct of zeros is allowed */
 
-/* Makes the sums of this rank's slices those of all ranks, and divides gradients and statistics by S. */
+/* Makes the sums of this rank's slices those of all ranks, and divides gradients and statistics by S; of the gradient its own
+ * piece, or all of it with whole_gradient. */
 void ranks_sum(struct ranks *ranks, const struct slice_sums *sums);
+
+/* Gives everyone this rank's piece of an arena, and gets the others'. */
+void ranks_spread(struct ranks *ranks, void *arena, const char *what);
+
+/* Rank 0 gets memory of all ranks, one after the other in `whole`, of bytes[r] from rank r; or gives it back. */
+void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what);
+void ranks_deal_parts(struct ranks *ranks, const void *whole, void *own, const size_t *bytes, const char *what);
 
 /* Rank 0: sends a command. Others: waits for the next one. False after a failure, which ranks->status has. */
 bool ranks_command(struct ranks *ranks, struct rank_command *command);

@@ -199,7 +199,7 @@ static bool load_data(struct run *run, struct status *status)
 static bool is_to_end(void *argument)
 {
     const struct run *run = argument;
-    return stop_wanted() || run->trainer.ranks.stopped >= 0 || streams_reader_is_gone();
+    return stop_wanted() || run->trainer.ranks.signal[0] || streams_reader_is_gone();
 }
 
 /* A forgotten run whose folder is gone ends within a second, and not only before its next write. */
@@ -329,11 +329,10 @@ static bool stop(struct run *run, struct status *status)
 {
     if (!save(run, status)) return false;
     const struct ranks *ranks = &run->trainer.ranks;
-    bool asked = stop_wanted() || ranks->stopped >= 0;
-    char *cause = stop_wanted() ? memory_format("stopped by %s", stop_signal_name())
-                  : ranks->stopped >= 0
-                      ? memory_format("stopped by %s of rank %d", ranks->signal, ranks->stopped)
-                      : memory_copy_string("stopped, since nothing reads the standard output any more,");
+    bool asked = stop_wanted() || ranks->signal[0];
+    char *cause = stop_wanted()      ? memory_format("stopped by %s", stop_signal_name())
+                  : ranks->signal[0] ? memory_format("stopped by %s of rank %d", ranks->signal, ranks->stopped)
+                                     : memory_copy_string("stopped, since nothing reads the standard output any more,");
     char *word = shell_quote_path(run->folder.path);
     status_fail(status, asked ? STATUS_STOPPED : STATUS_RUNTIME,
                 "%s after step %" PRId64 ", which is saved; go on with: trainer resume %s", cause, run->trainer.step,

@@ -48,10 +48,11 @@ struct trainer {
     struct prepared *train, *evaluate;           /* the same, ready to run; train is NULL where a step has slices */
     struct slices slices;                        /* where a step has more than one */
     struct ranks ranks;                          /* that share them; comm is NULL where this process is alone */
-    struct program *update;                      /* what ends a step in slices, and the same, ready to run; else NULL */
-    struct prepared *updating;
-    double *class_weights; /* (classes) of a step in slices; NULL where there are none */
-    void *work;            /* SPACE_WORK of all programs, in turn */
+    struct program *update, *average;            /* what ends a step in slices, or NULL */
+    struct prepared *updating, *averaging;       /* the same, ready to run */
+    struct optimizer *whole; /* rank 0: states of all ranks, while a checkpoint is read or written */
+    double *class_weights;   /* (classes) of a step in slices; NULL where there are none */
+    void *work;              /* SPACE_WORK of all programs, in turn */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */
     struct tensor magnitude;          /* a double, for the norm of the weights */
@@ -90,6 +91,14 @@ void trainer_step(struct trainer *trainer);
 /* The other ranks' part: rank 0 gives them its state (trainer_lead_share), and they do what it tells them until it ends.
  * *code is then the exit code of the run. False where an exchange failed. */
 bool trainer_follow(struct trainer *trainer, int *code, struct status *status);
+
+/* The optimizer with all states, for a checkpoint: with several ranks rank 0 first gets those of the others. NULL where an
+ * exchange failed. trainer_release_whole frees what they took. */
+const struct optimizer *trainer_whole_optimizer(struct trainer *trainer, struct status *status);
+void trainer_release_whole(struct trainer *trainer);
+
+/* The same for states that are about to be read from a file. Rank 0 deals them out with trainer_lead_share. */
+const struct optimizer *trainer_empty_optimizer(struct trainer *trainer);
 
 /* Rank 0: gives the others the weights, statistics and states of the optimizer, before the first step; and tells them that
  * the run ends. Both do nothing in a process that trains alone. False where an exchange failed. */

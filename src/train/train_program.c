@@ -14,15 +14,6 @@ static bool changes_images(const struct augment_params *augment)
     return augment->flip || augment->crop > 0 || augment->cutout > 0 || augment_is_staged(augment);
 }
 
-/* Appends what follows the gradients. */
-static void write_update(const struct experiment *experiment, const struct network *network,
-                         const struct optimizer *optimizer, const struct ema *ema, struct program *program)
-{
-    if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, program);
-    optimizer_write(optimizer, program);
-    ema_write(ema, program);
-}
-
 struct network_program train_program_write(const struct experiment *experiment, const struct network *network,
                                            const struct optimizer *optimizer, const struct ema *ema,
                                            int64_t epoch_steps)
@@ -37,18 +28,32 @@ struct network_program train_program_write(const struct experiment *experiment, 
                                             .loss = true,
                                             .backward = true};
     struct network_program made = network_write(network, &request);
-    if (experiment->train.slices == 1) write_update(experiment, network, optimizer, ema, made.program);
+    if (experiment->train.slices == 1) {
+        if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, made.program);
+        optimizer_write(optimizer, made.program);
+        ema_write(ema, made.program);
+    }
     program_finish(made.program, true);
     return made;
 }
 
 struct program *train_program_write_update(const struct experiment *experiment, const struct network *network,
-                                           const struct optimizer *optimizer, const struct ema *ema)
+                                           const struct optimizer *optimizer)
 {
     if (experiment->train.slices == 1) return NULL;
     struct program *program = program_create(network->backend, experiment->train.batch_size);
-    network_write_parameters(network, program);
-    write_update(experiment, network, optimizer, ema, program);
+    if (experiment->train.clip_norm > 0) network_write_clip(network, experiment->train.clip_norm, program);
+    optimizer_write_part(optimizer, program);
+    program_finish(program, true);
+    return program;
+}
+
+struct program *train_program_write_average(const struct experiment *experiment, const struct network *network,
+                                            const struct ema *ema)
+{
+    if (experiment->train.slices == 1 || ema->decay == 0) return NULL;
+    struct program *program = program_create(network->backend, experiment->train.batch_size);
+    ema_write(ema, program);
     program_finish(program, true);
     return program;
 }
@@ -88,7 +93,8 @@ void train_program_print(const struct experiment *experiment, struct network *ne
     ema_create(&ema, experiment->train.ema_decay, network);
     struct network_program train = train_program_write(experiment, network, &optimizer, &ema, 1);
     struct network_program evaluate = train_program_write_evaluation(experiment, network, n);
-    struct program *update = train_program_write_update(experiment, network, &optimizer, &ema);
+    struct program *update = train_program_write_update(experiment, network, &optimizer);
+    struct program *average = train_program_write_average(experiment, network, &ema);
     int64_t slices = experiment->train.slices;
     if (update) fprintf(out, "each of the %lld slices of ", (long long)slices);
     fprintf(out, "a training step, %lld images:\n", (long long)train.program->max_n);
@@ -97,8 +103,12 @@ void train_program_print(const struct experiment *experiment, struct network *ne
         fputs("\nthe end of a training step, once the slices are summed:\n", out);
         program_print(update, out);
     }
+    if (average) {
+        fputs("\nand then:\n", out);
+        program_print(average, out);
+    }
     fprintf(out, "\nan evaluation, up to %lld images at a time:\n", (long long)n);
     program_print(evaluate.program, out);
-    program_free(train.program), program_free(update), program_free(evaluate.program);
+    program_free(train.program), program_free(update), program_free(average), program_free(evaluate.program);
     ema_destroy(&ema), optimizer_destroy(&optimizer);
 }

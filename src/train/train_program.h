@@ -14,9 +14,12 @@ struct network_program train_program_write(const struct experiment *experiment, 
                                            const struct optimizer *optimizer, const struct ema *ema,
                                            int64_t epoch_steps);
 
-/* Writes the end of a step in slices, once its gradient is there: clip, update, average. NULL where a step has no slices. */
+/* Write the end of a step in slices, once its gradient is there: clip, and the update of the optimizer's own part; and what
+ * follows when all parameters are updated: average. NULL where a step has no slices, or no average. */
 struct program *train_program_write_update(const struct experiment *experiment, const struct network *network,
-                                           const struct optimizer *optimizer, const struct ema *ema);
+                                           const struct optimizer *optimizer);
+struct program *train_program_write_average(const struct experiment *experiment, const struct network *network,
+                                            const struct ema *ema);
 
 /* Writes the evaluation of a batch of up to n samples of a set. Both programs take a batch as the data set's own bytes,
  * or neither does, so that they agree to the bit. */

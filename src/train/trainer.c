@@ -144,7 +144,8 @@ static void write_programs(struct trainer *trainer)
     for (int i = 0; i < 3; i++) n = max_of(n, sets[i]->full.n);
     trainer->training = train_program_write(experiment, trainer->network, &trainer->optimizer, &trainer->ema,
                                             trainer->batches_per_epoch);
-    trainer->update = train_program_write_update(experiment, trainer->network, &trainer->optimizer, &trainer->ema);
+    trainer->update = train_program_write_update(experiment, trainer->network, &trainer->optimizer);
+    trainer->average = train_program_write_average(experiment, trainer->network, &trainer->ema);
     if (n > 0) trainer->evaluation = train_program_write_evaluation(experiment, trainer->network, n);
 }
 
@@ -154,6 +155,7 @@ static bool check_programs(const struct trainer *trainer, struct status *status)
     const struct op magnitude = op_make(OP_MAGNITUDE); /* diverged_check_weights */
     return network_check_support(network, trainer->training.program, status) &&
            (!trainer->update || network_check_support(network, trainer->update, status)) &&
+           (!trainer->average || network_check_support(network, trainer->average, status)) &&
            network_check_op(network, trainer->training.program, &magnitude, status) &&
            (!trainer->evaluation.program || network_check_support(network, trainer->evaluation.program, status));
 }
@@ -199,6 +201,7 @@ static void prepare(struct trainer *trainer)
                                           comm ? comm->size : 1};
         slices_create(&trainer->slices, trainer->network, trainer->training.program, share, base);
         trainer->updating = prepared_create(trainer->update, backend, base);
+        if (trainer->average) trainer->averaging = prepared_create(trainer->average, backend, base);
     } else {
         trainer->train = prepared_create(trainer->training.program, backend, base);
     }
@@ -207,6 +210,24 @@ static void prepare(struct trainer *trainer)
     trainer->magnitude = tensor_alloc(backend, TENSOR_SCALAR, (struct shape){1, 1, 1, 1});
     rehearse(trainer);
     memory->scratch += backend->allocated - before - memory->work - (memory->gradients - gradients);
+}
+
+/* With several ranks each has the part of the parameters that it updates. */
+static void create_optimizer(struct trainer *trainer, struct comm *comm)
+{
+    const struct experiment *experiment = trainer->experiment;
+    const struct optimizer_settings settings = optimizer_from_experiment(experiment);
+    if (!comm) {
+        optimizer_create(&trainer->optimizer, &settings, trainer->network);
+        return;
+    }
+    int64_t *cuts = memory_alloc((size_t)comm->size + 1, sizeof *cuts);
+    optimizer_cut(&settings, trainer->network, comm->size, cuts);
+    ranks_create(&trainer->ranks, comm, trainer->network, experiment->train.slices, cuts);
+    trainer->ranks.whole_gradient = experiment->train.clip_norm > 0 || experiment->report.histograms;
+    const struct optimizer_part part = {cuts[comm->rank], cuts[comm->rank + 1]};
+    optimizer_create_part(&trainer->optimizer, &settings, trainer->network, part);
+    free(cuts);
 }
 
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
@@ -219,11 +240,9 @@ bool trainer_create(struct trainer *trainer, const struct experiment *experiment
     trainer->batches_per_epoch = count / batch_size;
     trainer->augment = augment_from_experiment(experiment, trainer->batches_per_epoch);
     if (!build_network(trainer, status)) return false;
-    ranks_create(&trainer->ranks, comm, trainer->network, experiment->train.slices);
     int64_t before = backend->allocated;
     trainer->schedule = schedule_from_experiment(experiment);
-    const struct optimizer_settings optimizer = optimizer_from_experiment(experiment);
-    optimizer_create(&trainer->optimizer, &optimizer, trainer->network);
+    create_optimizer(trainer, comm);
     ema_create(&trainer->ema, experiment->train.ema_decay, trainer->network);
     trainer->optimizer_bytes = backend->allocated - before;
     upload_set(trainer, &trainer->train_set, "train set", &dataset->train);
@@ -282,8 +301,9 @@ void trainer_destroy(struct trainer *trainer)
         prepared_free(trainer->train);
         slices_destroy(&trainer->slices);
         ranks_destroy(&trainer->ranks);
-        prepared_free(trainer->updating);
-        program_free(trainer->update);
+        prepared_free(trainer->updating), prepared_free(trainer->averaging);
+        program_free(trainer->update), program_free(trainer->average);
+        trainer_release_whole(trainer);
         prepared_free(trainer->evaluate);
         program_free(trainer->training.program);
         program_free(trainer->evaluation.program);
@@ -345,6 +365,14 @@ static double weight_sum(const struct trainer *trainer, const struct run_input *
            (double)slices;
 }
 
+static void run_end(struct prepared *program, const struct run_input *input, const struct step_watch *watch)
+{
+    if (watch)
+        prepared_watch(program, input, watch->op_done, watch->argument);
+    else
+        prepared_run(program, input);
+}
+
 /* The gradient of a step in slices, and then what the optimizer does with it. */
 static void run_slices(struct trainer *trainer, struct run_input *input, const struct step_watch *watch)
 {
@@ -354,10 +382,9 @@ static void run_slices(struct trainer *trainer, struct run_input *input, const s
     if (trainer->ranks.failed) return;
     slices_finish(&trainer->slices);
     if (watch && watch->summed) watch->summed(watch->argument);
-    if (watch)
-        prepared_watch(trainer->updating, input, watch->op_done, watch->argument);
-    else
-        prepared_run(trainer->updating, input);
+    run_end(trainer->updating, input, watch);
+    if (trainer->ranks.comm) ranks_spread(&trainer->ranks, trainer->network->parameters, "updated weights");
+    if (trainer->averaging && !trainer->ranks.failed) run_end(trainer->averaging, input, watch);
 }
 
 static void take_step(struct trainer *trainer, const struct step_watch *watch)
@@ -391,12 +418,61 @@ void trainer_watch_step(struct trainer *trainer, const struct step_watch *watch)
 
 /* --- ranks --- */
 
+/* Calls move for each state of the optimizer: rank 0 has those of all ranks in `whole`. */
+static void move_states(struct trainer *trainer, void *const *whole, const char *what,
+                        void (*move)(struct ranks *ranks, void *whole, void *own, const size_t *bytes,
+                                     const char *what))
+{
+    struct ranks *ranks = &trainer->ranks;
+    int size = ranks->comm->size;
+    size_t *bytes = memory_alloc((size_t)size, OPTIMIZER_STATES * sizeof *bytes);
+    for (int r = 0; r < size; r++) {
+        const struct optimizer_part part = {ranks->cuts[r], ranks->cuts[r + 1]};
+        size_t of_rank[OPTIMIZER_STATES];
+        optimizer_part_bytes(&trainer->optimizer.settings, trainer->network, part, of_rank);
+        for (int s = 0; s < OPTIMIZER_STATES; s++) bytes[s * size + r] = of_rank[s];
+    }
+    for (int s = 0; s < OPTIMIZER_STATES; s++)
+        move(ranks, whole ? whole[s] : NULL, trainer->optimizer.state[s], bytes + s * size, what);
+    free(bytes);
+}
+
+static void deal(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+{
+    ranks_deal_parts(ranks, whole, own, bytes, what);
+}
+
+const struct optimizer *trainer_empty_optimizer(struct trainer *trainer)
+{
+    if (!trainer->ranks.comm) return &trainer->optimizer;
+    trainer_release_whole(trainer);
+    trainer->whole = memory_alloc(1, sizeof *trainer->whole);
+    optimizer_create(trainer->whole, &trainer->optimizer.settings, trainer->network);
+    return trainer->whole;
+}
+
+const struct optimizer *trainer_whole_optimizer(struct trainer *trainer, struct status *status)
+{
+    struct rank_command command = {.order = RANK_ORDER_COLLECT};
+    if (!trainer->ranks.comm) return &trainer->optimizer;
+    trainer_empty_optimizer(trainer);
+    if (ranks_command(&trainer->ranks, &command))
+        move_states(trainer, trainer->whole->state, "the optimizer's states", ranks_collect_parts);
+    return ranks_good(&trainer->ranks, status) ? trainer->whole : NULL;
+}
+
+void trainer_release_whole(struct trainer *trainer)
+{
+    if (trainer->whole) optimizer_destroy(trainer->whole);
+    free(trainer->whole);
+    trainer->whole = NULL;
+}
+
 /* All that rank 0 may have read from a file. */
-static void share_state(struct trainer *trainer)
+static void share_state(struct trainer *trainer, bool restored)
 {
     struct ranks *ranks = &trainer->ranks;
     const struct network *network = trainer->network;
-    const struct optimizer *optimizer = &trainer->optimizer;
     size_t scalar = trainer->backend->scalar_size;
     size_t parameters = network->arena_count * scalar, statistics = network->buffer_count * scalar;
     struct metrics sums = network_metrics(network);
@@ -404,8 +480,8 @@ static void share_state(struct trainer *trainer)
     ranks_copy(ranks, &sums, sizeof sums, "the state");
     ranks_copy(ranks, network->parameters, parameters, "the weights");
     ranks_copy(ranks, network->buffers, statistics, "the running statistics");
-    for (int s = 0; s < OPTIMIZER_STATES; s++)
-        ranks_copy(ranks, optimizer->state[s], optimizer->state_bytes[s], "the optimizer's state");
+    if (restored) move_states(trainer, trainer->whole ? trainer->whole->state : NULL, "the optimizer's states", deal);
+    trainer_release_whole(trainer);
     if (trainer->ema.decay > 0) {
         ranks_copy(ranks, trainer->ema.parameters, parameters, "the moving average");
         ranks_copy(ranks, trainer->ema.buffers, statistics, "the moving average");
@@ -416,9 +492,9 @@ static void share_state(struct trainer *trainer)
 
 bool trainer_lead_share(struct trainer *trainer, struct status *status)
 {
-    struct rank_command command = {.order = RANK_ORDER_SHARE};
+    struct rank_command command = {.order = RANK_ORDER_SHARE, .restored = trainer->whole != NULL};
     if (!trainer->ranks.comm) return true;
-    if (ranks_command(&trainer->ranks, &command)) share_state(trainer);
+    if (ranks_command(&trainer->ranks, &command)) share_state(trainer, command.restored);
     return ranks_good(&trainer->ranks, status);
 }
 
@@ -443,13 +519,16 @@ bool trainer_follow(struct trainer *trainer, int *code, struct status *status)
     while (ranks_command(&trainer->ranks, &command)) {
         switch (command.order) {
         case RANK_ORDER_SHARE:
-            share_state(trainer);
+            share_state(trainer, command.restored);
             break;
         case RANK_ORDER_STEP:
             follow_step(trainer, &command);
             break;
         case RANK_ORDER_EVALUATE:
             trainer_evaluate_share(trainer, command.set);
+            break;
+        case RANK_ORDER_COLLECT:
+            move_states(trainer, NULL, "the optimizer's states", ranks_collect_parts);
             break;
         case RANK_ORDER_END:
             *code = command.code;
