@@ -222,7 +222,7 @@ Test(winograd, auto_chooses_by_the_shape)
 Test(winograd, auto_chooses_in_bf16)
 {
     struct layer_case large = {8, 16, 7, 7, 20}, few_samples = {7, 16, 7, 7, 20}, few_channels = {8, 15, 7, 7, 64};
-    struct layer_case small_images = {64, 32, 2, 2, 32};
+    struct layer_case small_images = {64, 32, 4, 4, 32};
     bool amx = cpu_isa_usable(CPU_ISA_AMX);
     cr_expect(auto_is(amx ? WINOGRAD_OFF : WINOGRAD_ON, PRECISION_BF16, &large));
     cr_expect(auto_is(WINOGRAD_OFF, PRECISION_BF16, &few_samples));

@@ -323,7 +323,7 @@ bool CPU_EXPORT(cpu_winograd_bf16_wanted)(struct backend *backend, struct window
     for (int i = winograd_tilings(x, tilings) - 1; i >= 0; i--)
         points += tilings[i].down * tilings[i].across * tiling_points(&tilings[i]);
     return !cpu->bf16->many_times_fp32 && min_of(x.c, output_channels) >= FEWEST_CHANNELS && x.n >= FEWEST_SAMPLES &&
-           2 * taps >= 3 * points;
+           4 * taps >= 7 * points;
 }
 
 void CPU_EXPORT(cpu_winograd_bf16_reserve)(struct backend *backend, struct shape input, int64_t output_channels)

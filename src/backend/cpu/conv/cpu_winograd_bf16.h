@@ -9,7 +9,7 @@
 
 /* True where an input x (N,C,H,W) is convolved this way on a backend with bf16, with backend.winograd as it is set. It
  * depends on shapes and on the backend's instructions alone. `auto` takes this way except with AMX, with 16 channels or
- * more on both sides, 8 samples or more, and two thirds of the multiplications or fewer. */
+ * more on both sides, 8 samples or more, and four sevenths of the multiplications or fewer. */
 bool CPU_EXPORT(cpu_winograd_bf16_wanted)(struct backend *backend, struct window window, struct shape x,
                                           int64_t output_channels);
 
