@@ -1,10 +1,9 @@
 /* Evaluates the sets of a trainer, batch by batch. */
-#include <stdlib.h>
+#include <string.h>
 
 #include "data/read_ahead.h"
 #include "train/train.h"
 #include "util/check.h"
-#include "util/memory.h"
 
 /* Evaluates the batch whose first sample is sample `first` of the set. */
 static void evaluate_batch(struct trainer *trainer, const struct evaluation_set *set, struct evaluation_batch batch,
@@ -35,8 +34,9 @@ static struct evaluation_batch batch_of(const struct evaluation_set *set, int64_
     return tail ? set->tail : set->full;
 }
 
-static int64_t batch_count(const struct evaluation_set *set)
+int64_t evaluation_set_batches(const struct evaluation_set *set)
 {
+    if (set->count == 0) return 0;
     return set->count / set->full.n + (set->tail.n > 0);
 }
 
@@ -63,15 +63,15 @@ static bool evaluate_apart(struct trainer *trainer, const struct evaluation_set 
                            const struct evaluation_watch *watch, struct metrics *sums)
 {
     struct ranks *ranks = &trainer->ranks;
-    int64_t count = batch_count(set);
-    struct metrics *apart = memory_alloc((size_t)count, sizeof *apart);
+    int64_t count = evaluation_set_batches(set);
+    struct metrics *apart = trainer->batch_sums;
+    memset(apart, 0, (size_t)count * sizeof *apart);
     int64_t first = ranks->comm ? ranks_first(ranks, count, ranks->comm->rank) : 0;
     int64_t last = ranks->comm ? ranks_first(ranks, count, ranks->comm->rank + 1) : count;
     bool stopped = evaluate_batches(trainer, set, first, last, apart, watch);
     if (ranks->comm) ranks_collect(ranks, apart, count);
     *sums = (struct metrics){0};
     for (int64_t b = 0; b < count; b++) metrics_add(sums, &apart[b]);
-    free(apart);
     return stopped;
 }
 
@@ -88,7 +88,7 @@ static bool evaluate(struct trainer *trainer, const struct evaluation_set *set, 
     if (trainer->update) {
         stopped = evaluate_apart(trainer, set, watch, sums);
     } else {
-        stopped = evaluate_batches(trainer, set, 0, batch_count(set), NULL, watch);
+        stopped = evaluate_batches(trainer, set, 0, evaluation_set_batches(set), NULL, watch);
         *sums = network_metrics(trainer->network);
     }
     read_ahead_rest(trainer->ahead, false);

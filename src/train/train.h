@@ -34,6 +34,9 @@ struct evaluation_set {
     struct evaluation_batch full, tail;
 };
 
+/* The number of batches that cover it. */
+int64_t evaluation_set_batches(const struct evaluation_set *set);
+
 /* A training session in memory: everything that a step needs. */
 struct trainer {
     const struct experiment *experiment;
@@ -50,9 +53,10 @@ struct trainer {
     struct ranks ranks;                          /* that share them; comm is NULL where this process is alone */
     struct program *update, *average;            /* what ends a step in slices, or NULL */
     struct prepared *updating, *averaging;       /* the same, ready to run */
-    struct optimizer *whole; /* rank 0: states of all ranks, while a checkpoint is read or written */
-    double *class_weights;   /* (classes) of a step in slices; NULL where there are none */
-    void *work;              /* SPACE_WORK of all programs, in turn */
+    struct optimizer *whole;    /* rank 0: states of all ranks, while a checkpoint is read or written */
+    double *class_weights;      /* (classes) of a step in slices; NULL where there are none */
+    struct metrics *batch_sums; /* with slices: of each batch of an evaluation */
+    void *work;                 /* SPACE_WORK of all programs, in turn */
     struct evaluation_set train_set, validation_set, test_set; /* validation_set and test_set may be empty */
     struct evaluation_set train_part; /* the part of train_set that evaluations cover; both have the same data */
     struct tensor magnitude;          /* a double, for the norm of the weights */

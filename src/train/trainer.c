@@ -181,6 +181,15 @@ static void rehearse(struct trainer *trainer)
     }
 }
 
+/* Where the sums of each batch of an evaluation go. */
+static struct metrics *make_batch_sums(const struct trainer *trainer)
+{
+    const struct evaluation_set *sets[] = {&trainer->train_set, &trainer->validation_set, &trainer->test_set};
+    int64_t most = 0;
+    for (int i = 0; i < 3; i++) most = max_of(most, evaluation_set_batches(sets[i]));
+    return memory_alloc((size_t)most, sizeof(struct metrics));
+}
+
 static void prepare(struct trainer *trainer)
 {
     struct backend *backend = trainer->backend;
@@ -196,6 +205,7 @@ static void prepare(struct trainer *trainer)
     optimizer_bases(&trainer->optimizer, base);
     ema_bases(&trainer->ema, base);
     if (trainer->update) {
+        trainer->batch_sums = make_batch_sums(trainer);
         const struct comm *comm = trainer->ranks.comm;
         const struct slice_share share = {trainer->experiment->train.slices, comm ? comm->rank : 0,
                                           comm ? comm->size : 1};
@@ -318,6 +328,7 @@ void trainer_destroy(struct trainer *trainer)
     }
     read_ahead_stop(trainer->ahead);
     free(trainer->class_weights);
+    free(trainer->batch_sums);
     free(trainer->order);
     free(trainer->part_order);
     *trainer = (struct trainer){0};
