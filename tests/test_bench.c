@@ -49,7 +49,7 @@ static void measure_with(struct bench_result *result, const char *text, struct s
     struct experiment experiment;
     struct status status = {0};
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_assert(bench_run(result, &experiment, image, classes, 3, ops, &status), "%s", status.message);
+    cr_assert(bench_run(result, &experiment, image, classes, 3, ops, NULL, &status), "%s", status.message);
     experiment_free(&experiment);
 }
 
@@ -220,7 +220,7 @@ Test(bench, network_errors)
     struct status status = {0};
     const char *text = "[model]\nkind = convnet\nfeatures = 4k9s1p0\n[backend]\ndevice = cpu\nthreads = 1\n";
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_expect_not(bench_run(&result, &experiment, (struct shape){1, 1, 5, 5}, 3, 3, false, &status));
+    cr_expect_not(bench_run(&result, &experiment, (struct shape){1, 1, 5, 5}, 3, 3, false, NULL, &status));
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_not_null(strstr(status.message, "a 9x9 convolution"), "%s", status.message);
     cr_expect_null(result.parts);

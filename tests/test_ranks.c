@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "bench/bench.h"
 #include "comm_threads.h"
 #include "run_support.h"
 #include "train/ranks.h"
@@ -165,4 +166,53 @@ Test(ranks, share_slices_evenly)
         few, 4,
         "train.slices (default): expected a number that the 4 ranks divide, found 1; for instance --set train.slices=4");
     free(few);
+}
+
+struct measuring {
+    pthread_t thread;
+    const struct experiment *experiment;
+    struct comm *comm;
+    struct bench_result result;
+    struct status status;
+    bool done;
+};
+
+static void *measure(void *argument)
+{
+    struct measuring *own = argument;
+    own->done =
+        bench_run(&own->result, own->experiment, (struct shape){1, 3, 9, 9}, 5, 3, false, own->comm, &own->status);
+    return NULL;
+}
+
+static double seconds_of(const struct bench_result *result, const char *part)
+{
+    for (int i = 0; i < result->part_count; i++)
+        if (strcmp(result->parts[i].name, part) == 0) return result->parts[i].forward;
+    return -1;
+}
+
+Test(ranks, a_benchmark_has_the_time_of_exchanges)
+{
+    static struct measuring ranks[2];
+    struct comm_threads *threads = comm_threads_create(2);
+    struct experiment experiment;
+    struct status status;
+    support_file_write("x.ini", convnet, strlen(convnet));
+    cr_assert(load_with(&experiment, "x.ini", NULL, 0, &status), "%s", status.message);
+    for (int r = 0; r < 2; r++) {
+        ranks[r] = (struct measuring){.experiment = &experiment, .comm = comm_threads_rank(threads, r)};
+        cr_assert_eq(pthread_create(&ranks[r].thread, NULL, measure, &ranks[r]), 0);
+    }
+    for (int r = 0; r < 2; r++) {
+        pthread_join(ranks[r].thread, NULL);
+        cr_assert(ranks[r].done, "%s", ranks[r].status.message);
+    }
+    cr_expect(ranks[0].result.step > 0 && ranks[0].result.ranks == 2 && ranks[1].result.part_count == 0);
+    cr_expect(seconds_of(&ranks[0].result, "exchange") > 0);
+    cr_expect(seconds_of(&ranks[0].result, "sums of slices") > 0);
+    cr_expect(seconds_of(&ranks[0].result, "optimizer") > 0);
+    bench_free(&ranks[0].result);
+    experiment_free(&experiment);
+    comm_threads_destroy(threads);
 }

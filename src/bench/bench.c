@@ -20,12 +20,12 @@ enum {
 /* --- timing --- */
 
 /* Times by part and step: seconds[part * steps + step]. Part 0 is gather, then the groups of layers, the loss, the sums of
- * slices where a step has some, the optimizer. */
+ * slices and exchanges of ranks where a step has some, the optimizer. */
 struct stopwatch {
     const struct trainer *trainer;
     const struct network *network;
     int steps, step, parts;
-    bool sums; /* there is a part of them */
+    int sums; /* parts of sums and exchanges */
     double *forward, *backward;
     double last; /* clock at the end of the part before */
 };
@@ -57,6 +57,12 @@ static void stopwatch_done(void *argument, const struct prepared *prepared, int 
 }
 
 static void stopwatch_summed(void *argument)
+{
+    struct stopwatch *watch = argument;
+    add_time(watch, watch->forward, watch->parts - 1 - watch->sums);
+}
+
+static void stopwatch_exchanged(void *argument)
 {
     struct stopwatch *watch = argument;
     add_time(watch, watch->forward, watch->parts - 2);
@@ -111,7 +117,8 @@ static const char *name_of(const struct stopwatch *watch, int part)
     if (part == 0) return "gather";
     if (part == watch->parts - 1) return "optimizer";
     if (part == watch->parts - 2 - watch->sums) return "loss";
-    return part == watch->parts - 2 ? "sums of slices" : NULL;
+    if (part == watch->parts - 1 - watch->sums) return "sums of slices";
+    return part == watch->parts - 2 ? "exchange" : NULL;
 }
 
 static void collect_parts(struct bench_result *result, struct stopwatch *watch)
@@ -132,7 +139,7 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch)
         part->kind = watch->network->layers[group.first].ops->name;
     }
     const struct trainer *trainer = watch->trainer;
-    count_flops(result, watch, trainer->training.program, trainer->experiment->train.slices);
+    count_flops(result, watch, trainer->training.program, trainer->update ? trainer->slices.own : 1);
     if (trainer->update) count_flops(result, watch, trainer->update, 1);
     if (trainer->average) count_flops(result, watch, trainer->average, 1);
 }
@@ -140,7 +147,7 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch)
 /* Times the parts. Watching costs a little, so measure_steps times the step as a whole. */
 static void measure_parts(struct bench_result *result, struct trainer *trainer, int steps)
 {
-    bool sums = trainer->update != NULL;
+    int sums = (trainer->update != NULL) + (trainer->ranks.comm != NULL);
     struct stopwatch watch = {.trainer = trainer,
                               .network = trainer->network,
                               .steps = steps,
@@ -153,6 +160,7 @@ static void measure_parts(struct bench_result *result, struct trainer *trainer, 
     struct status no_check;
     loop.calls.op_done = stopwatch_done;
     loop.calls.summed = stopwatch_summed;
+    loop.calls.exchanged = stopwatch_exchanged;
     loop.calls.stepped = stopwatch_next;
     watch.last = clock_seconds();
     run_loop_run(&loop, &no_check);
@@ -252,10 +260,22 @@ static void measure(struct bench_result *result, struct trainer *trainer, int st
     if (ops) bench_measure_ops(result, trainer);
 }
 
-bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
-               int steps, bool ops, struct status *status)
+/* Measures on rank 0, for which the others compute. */
+static bool measure_on_ranks(struct bench_result *result, struct trainer *trainer, int steps, bool ops,
+                             struct status *status)
 {
-    *result = (struct bench_result){.image = image, .classes = classes};
+    int code;
+    const struct comm *comm = trainer->ranks.comm;
+    if (comm && comm->rank > 0) return trainer_follow(trainer, &code, status);
+    if (!trainer_lead_share(trainer, status)) return false;
+    measure(result, trainer, steps, ops);
+    return ranks_good(&trainer->ranks, status) && trainer_lead_end(trainer, STATUS_OK, status);
+}
+
+bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
+               int steps, bool ops, struct comm *comm, struct status *status)
+{
+    *result = (struct bench_result){.image = image, .classes = classes, .ranks = comm ? comm->size : 1};
     struct dataset dataset = {0};
     struct backend *backend;
     if (!backend_from_experiment(&backend, experiment, status)) return false;
@@ -265,8 +285,10 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
                   test_count(experiment, format, backend), experiment->data.normalization,
                   (uint64_t)experiment->experiment.seed);
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
-    bool good = trainer_create(trainer, experiment, &dataset, backend, NULL, status);
-    if (good) measure(result, trainer, steps, ops);
+    bool good = ranks_check(experiment, comm, backend, status) &&
+                trainer_create(trainer, experiment, &dataset, backend, comm, status);
+    if (comm) good = ranks_agree(comm, good, &dataset, backend, status);
+    if (good) good = measure_on_ranks(result, trainer, steps, ops, status);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     result->memory_bytes = 1024.0 * (double)usage.ru_maxrss; /* in KiB on Linux */

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "comm/comm.h"
 #include "config/experiment.h"
 #include "nn/network.h"
 
@@ -30,6 +31,7 @@ struct bench_result {
     struct shape image; /* (1,C,H,W) */
     int64_t classes;
     int64_t train_batch, evaluate_batch, train_count; /* train_count: images that the batches are drawn from */
+    int ranks;
     int steps;
     int part_count;
     struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */
@@ -44,9 +46,10 @@ struct bench_result {
 /* Runs `steps` training steps after a few to warm up, and as many evaluation batches, with the experiment's network,
  * batch size, optimizer and backend. The images are noise of the given format (1,C,H,W). There are as many as in
  * CIFAR-10, in random order, so that a batch comes from memory as in training. With `ops`, the operations of a step are
- * measured too, each alone. Free with bench_free. */
+ * measured too, each alone. comm is NULL, or the ranks that share the work: rank 0 measures, the result of the others is empty.
+ * Free with bench_free. */
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
-               int steps, bool ops, struct status *status);
+               int steps, bool ops, struct comm *comm, struct status *status);
 void bench_free(struct bench_result *result);
 
 /* Prints for people: the parts, then the shares of a step's time: multiplying at the peak, multiplying below it, and

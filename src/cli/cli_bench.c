@@ -1,6 +1,7 @@
 /* Measures a config's speed, on noise of its data's format. */
 #include "bench/bench.h"
 #include "cli/cli_private.h"
+#include "train/ranks.h"
 #include "util/file_atomic.h"
 
 enum { DEFAULT_STEPS = 30, MOST_STEPS = 1000000 };
@@ -16,19 +17,41 @@ static void write_figures(const void *argument, FILE *file)
     bench_write(figures->result, figures->experiment, file);
 }
 
-static bool measure(const struct experiment *experiment, const struct cli_arguments *arguments, struct status *status)
+/* Rank 0 finds out the format of the images, and gives it to the others; no channels stand for a failure. */
+static bool find_format(struct dataset_description *format, const struct experiment *experiment, struct comm *comm,
+                        struct status *status)
+{
+    *format = (struct dataset_description){0};
+    bool leads = !comm || comm->rank == 0, good = !leads || cli_image_format(format, experiment, status);
+    if (!good) *format = (struct dataset_description){0};
+    struct status broken;
+    if (comm && !comm_broadcast(comm, format, sizeof *format, "the format of the images", &broken)) {
+        *status = broken;
+        return false;
+    }
+    if (format->channels > 0) return true;
+    return leads ? false : status_fail(status, STATUS_USAGE, "rank 0 has no format of the images");
+}
+
+static bool measure(const struct experiment *experiment, const struct cli_arguments *arguments, struct comm *comm,
+                    struct status *status)
 {
     int steps = arguments->steps > 0 ? (int)arguments->steps : DEFAULT_STEPS;
     const char *path = arguments->folder;
     struct dataset_description format;
     struct bench_result result;
-    if (!cli_image_format(&format, experiment, status)) return false;
+    if (!find_format(&format, experiment, comm, status)) return false;
     struct shape image = {1, format.channels, format.height, format.width};
-    if (!bench_run(&result, experiment, image, format.classes, steps, arguments->ops, status)) return false;
-    printf("%s, batches of %lld images\n", experiment->experiment.name, (long long)experiment->train.batch_size);
-    bench_print(&result, stdout);
+    if (!bench_run(&result, experiment, image, format.classes, steps, arguments->ops, comm, status)) return false;
     struct figures figures = {&result, experiment};
-    bool good = !path || file_atomic_print(path, write_figures, &figures, status);
+    bool good = true;
+    if (!comm || comm->rank == 0) {
+        printf("%s, batches of %lld images", experiment->experiment.name, (long long)experiment->train.batch_size);
+        if (comm) printf(", %d ranks, of which this is the first", comm->size);
+        putchar('\n');
+        bench_print(&result, stdout);
+        good = !path || file_atomic_print(path, write_figures, &figures, status);
+    }
     bench_free(&result);
     return good;
 }
@@ -36,10 +59,19 @@ static bool measure(const struct experiment *experiment, const struct cli_argume
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct experiment experiment;
-    if (!experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status))
-        return false;
-    bool good = measure(&experiment, arguments, status);
-    experiment_free(&experiment);
+    struct comm *comm;
+    if (!comm_create(&comm, status)) return false;
+    bool good = true;
+    if (!comm || comm->rank == 0)
+        good =
+            experiment_load(&experiment, arguments->words[0], arguments->overrides, arguments->override_count, status);
+    if (comm) good = ranks_share_experiment(comm, good, &experiment, status);
+    if (good) {
+        if (comm) comm->timeout = experiment.backend.exchange_timeout;
+        good = measure(&experiment, arguments, comm, status);
+        experiment_free(&experiment);
+    }
+    cli_leave_ranks(comm, status);
     return good;
 }
 
@@ -73,6 +105,7 @@ static const struct cli_example examples[] = {
 
 const struct cli_command cli_bench = {
     .name = "bench",
+    .ranks = true,
     .summary = "Measure how fast CONFIG trains and evaluates here, layer by layer.",
     .description = "Uses noise in the shape of the data's images, so the data need not be there.",
     .operands = operands,

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "comm/comm.h"
 #include "config/experiment.h"
 #include "nn/network.h"
 #include "train/train.h"
@@ -215,6 +216,10 @@ extern const char *const cli_progress_choices[];
 /* Fills and returns `output`, which says where a run prints and how much, as the arguments ask; or returns NULL: the
  * run prints nothing. */
 const struct run_output *cli_run_output(const struct cli_arguments *arguments, struct run_output *output);
+
+/* Leaves the other ranks, at the end of a subcommand; comm may be NULL. After a failed exchange nobody can be waited for, and all
+ * end here. A rank behind the first loses its message, so that each is printed once. */
+void cli_leave_ranks(struct comm *comm, struct status *status);
 
 /* Loads the experiment of a subcommand that trains; free it with experiment_free. */
 typedef bool cli_load(struct experiment *experiment, const struct cli_arguments *arguments, struct status *status);

@@ -1,7 +1,6 @@
 /* Trains the network of a config, in a new run or in one that goes on. */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/cli_private.h"
 #include "comm/comm.h"
@@ -9,7 +8,6 @@
 #include "train/train.h"
 #include "util/memory.h"
 #include "util/streams.h"
-#include "util/warning.h"
 
 const char *const cli_progress_choices[] = {PROGRESS_CHOICES(CHOICE_NAME) NULL};
 
@@ -25,20 +23,6 @@ const struct run_output *cli_run_output(const struct cli_arguments *arguments, s
 {
     *output = (struct run_output){stdout, progress_mode(arguments)};
     return arguments->quiet ? NULL : output;
-}
-
-/* Leaves the other ranks. After a failed exchange nobody can be waited for: all end, and rank 0 has a second to say why before
- * others do. */
-static void leave(struct comm *comm, const struct status *status)
-{
-    enum { SECONDS = 1 };
-    if (comm && comm->broken) {
-        if (comm->rank > 0) sleep(SECONDS);
-        warning_print("%s", status->message);
-        streams_flush(stdout);
-        comm_abort(comm, (int)status->code);
-    }
-    comm_destroy(comm);
 }
 
 static bool train(const struct cli_arguments *arguments, cli_load *load, enum train_start start, struct comm *comm,
@@ -62,10 +46,8 @@ bool cli_train_run(const struct cli_arguments *arguments, cli_load *load, enum t
 {
     struct comm *comm;
     if (!comm_create(&comm, status)) return false;
-    bool silent = comm && comm->rank > 0;
     bool good = train(arguments, load, start, comm, status);
-    leave(comm, status);
-    if (silent) status->message[0] = '\0'; /* rank 0 says it */
+    cli_leave_ranks(comm, status);
     return good;
 }
 

@@ -160,21 +160,23 @@ static void note_signals(struct ranks *ranks)
     }
 }
 
-void ranks_sum(struct ranks *ranks, const struct slice_sums *sums)
+void ranks_exchange(struct ranks *ranks, const struct slice_sums *sums)
 {
-    struct backend *backend = ranks->network->backend;
     struct rank_words *own = &ranks->words[ranks->comm->rank];
     if (ranks->failed) return;
-    *own = (struct rank_words){.metrics = metrics_read(backend, &sums->metrics)};
+    *own = (struct rank_words){.metrics = metrics_read(ranks->network->backend, &sums->metrics)};
     if (stop_wanted()) snprintf(own->signal, sizeof own->signal, "%s", stop_signal_name());
     ranks->failed = !send_pieces(ranks, sums);
-    if (ranks->failed) return;
+}
+
+void ranks_sum(struct ranks *ranks, const struct slice_sums *sums)
+{
     struct piece piece = piece_of(ranks, ranks->comm->rank);
+    if (ranks->failed) return;
     sum_parts(ranks, sums->gradients, piece.first, ranks->incoming, piece.bytes);
     sum_parts(ranks, sums->statistics, 0, ranks->statistics, statistics_bytes(ranks));
-    metrics_write(backend, &sums->metrics, sum_metrics(ranks));
+    metrics_write(ranks->network->backend, &sums->metrics, sum_metrics(ranks));
     note_signals(ranks);
-    if (ranks->whole_gradient) ranks_spread(ranks, sums->gradients, "summed gradients");
 }
 
 /* --- commands and evaluations --- */

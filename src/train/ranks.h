@@ -75,8 +75,11 @@ void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *
                   const int64_t *cuts);
 void ranks_destroy(struct ranks *ranks); /* a struct of zeros is allowed */
 
-/* Makes the sums of this rank's slices those of all ranks, and divides gradients and statistics by S; of the gradient its own
- * piece, or all of it with whole_gradient. */
+/* Sends everyone its piece of this rank's gradient, and this rank's statistics, metrics and signals. */
+void ranks_exchange(struct ranks *ranks, const struct slice_sums *sums);
+
+/* Then makes the sums of this rank's slices those of all ranks, and divides gradients and statistics by S: of the gradient its
+ * own piece. */
 void ranks_sum(struct ranks *ranks, const struct slice_sums *sums);
 
 /* Gives everyone this rank's piece of an arena, and gets the others'. */

@@ -109,7 +109,7 @@ static bool finish_step(struct run_loop *loop, struct status *status)
 static bool step(struct run_loop *loop, struct status *status)
 {
     const struct run_loop_calls *calls = &loop->calls;
-    const struct step_watch watch = {calls->op_done, calls->summed, loop->argument};
+    const struct step_watch watch = {calls->op_done, calls->summed, calls->exchanged, loop->argument};
     if (calls->op_done)
         trainer_watch_step(loop->trainer, &watch);
     else

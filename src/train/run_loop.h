@@ -22,9 +22,10 @@ enum run_loop_end {
  * fails. */
 struct run_loop_calls {
     bool (*stop)(void *argument); /* asked before each step, and within evaluations, which are then abandoned */
-    /* After each op of the step, and after sums of its slices (struct step_watch). */
+    /* After each op of the step, after sums of its slices, and after exchanges (struct step_watch). */
     void (*op_done)(void *argument, const struct prepared *prepared, int op);
     void (*summed)(void *argument);
+    void (*exchanged)(void *argument);
     bool (*stepped)(void *argument, struct status *status);
     bool (*is_look_due)(void *argument); /* after a step without evaluation: whether to read the sums */
     void (*looked)(void *argument);      /* loop->sums has been read and checked */

@@ -34,7 +34,8 @@ struct slices {
 /* Who watches a step. */
 struct step_watch {
     void (*op_done)(void *argument, const struct prepared *prepared, int op); /* after each op of a program */
-    void (*summed)(void *argument); /* after sums of slices; NULL: nobody asks */
+    void (*summed)(void *argument);    /* after sums of slices; NULL: nobody asks */
+    void (*exchanged)(void *argument); /* after an exchange with other ranks; NULL: nobody asks */
     void *argument;
 };
 

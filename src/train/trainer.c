@@ -384,17 +384,44 @@ static void run_end(struct prepared *program, const struct run_input *input, con
         prepared_run(program, input);
 }
 
+static void tell(void (*what)(void *argument), const struct step_watch *watch)
+{
+    if (what) what(watch->argument);
+}
+
+/* Gives all ranks this one's piece of an arena. */
+static void spread(struct trainer *trainer, void *arena, const char *what, const struct step_watch *watch)
+{
+    if (!trainer->ranks.comm) return;
+    ranks_spread(&trainer->ranks, arena, what);
+    if (watch) tell(watch->exchanged, watch);
+}
+
+/* Sums over the ranks, where there are any, and takes over what is no gradient. */
+static void sum_slices(struct trainer *trainer, const struct step_watch *watch)
+{
+    struct ranks *ranks = &trainer->ranks;
+    const struct slice_sums *sums = &trainer->slices.sums[0];
+    if (ranks->comm) {
+        ranks_exchange(ranks, sums);
+        if (watch) tell(watch->exchanged, watch);
+        ranks_sum(ranks, sums);
+    }
+    if (ranks->failed) return;
+    slices_finish(&trainer->slices);
+    if (watch) tell(watch->summed, watch);
+    if (ranks->whole_gradient) spread(trainer, sums->gradients, "summed gradients", watch);
+}
+
 /* The gradient of a step in slices, and then what the optimizer does with it. */
 static void run_slices(struct trainer *trainer, struct run_input *input, const struct step_watch *watch)
 {
     input->state.weight_sum = weight_sum(trainer, input);
     slices_run(&trainer->slices, input, watch);
-    if (trainer->ranks.comm) ranks_sum(&trainer->ranks, &trainer->slices.sums[0]);
+    sum_slices(trainer, watch);
     if (trainer->ranks.failed) return;
-    slices_finish(&trainer->slices);
-    if (watch && watch->summed) watch->summed(watch->argument);
     run_end(trainer->updating, input, watch);
-    if (trainer->ranks.comm) ranks_spread(&trainer->ranks, trainer->network->parameters, "updated weights");
+    spread(trainer, trainer->network->parameters, "updated weights", watch);
     if (trainer->averaging && !trainer->ranks.failed) run_end(trainer->averaging, input, watch);
 }
 
