@@ -34,7 +34,7 @@ struct comm_threads {
     pthread_cond_t moved;
     int size;
     struct own ranks[COMM_THREADS_MOST];
-    struct letter letters[COMM_THREADS_MOST][COMM_THREADS_MOST]; /* [from][to] */
+    struct letter letters[2][COMM_THREADS_MOST][COMM_THREADS_MOST]; /* [COMM_TAG_ROLL or not][from][to] */
 };
 
 static void start(struct comm *comm, int tag, const struct comm_message *messages, int count)
@@ -55,8 +55,9 @@ static bool move(struct own *own, int m)
 {
     const struct comm_message *message = &own->messages[m];
     struct comm_threads *threads = own->threads;
-    struct letter *out = &threads->letters[own->comm.rank][message->rank];
-    struct letter *in = &threads->letters[message->rank][own->comm.rank];
+    bool roll = own->tag == COMM_TAG_ROLL;
+    struct letter *out = &threads->letters[roll][own->comm.rank][message->rank];
+    struct letter *in = &threads->letters[roll][message->rank][own->comm.rank];
     bool moved = false;
     if (!own->posted[m] && !out->full && message->send_bytes > 0) {
         *out = (struct letter){true, own->tag, memory_alloc(message->send_bytes, 1), message->send_bytes};
@@ -162,7 +163,7 @@ void comm_threads_destroy(struct comm_threads *threads)
     for (int r = 0; r < threads->size; r++) {
         struct own *own = &threads->ranks[r];
         free(own->sent), free(own->received), free(own->posted);
-        for (int to = 0; to < threads->size; to++) free(threads->letters[r][to].data);
+        for (int to = 0; to < 2 * threads->size; to++) free(threads->letters[to % 2][r][to / 2].data);
     }
     pthread_cond_destroy(&threads->moved);
     pthread_mutex_destroy(&threads->mutex);

@@ -216,3 +216,77 @@ Test(ranks, a_benchmark_has_the_time_of_exchanges)
     experiment_free(&experiment);
     comm_threads_destroy(threads);
 }
+
+/* --- what ranks compute with --- */
+
+struct party {
+    pthread_t thread;
+    struct comm *comm;
+    bool ready, agrees;
+    struct dataset dataset;
+    struct backend *backend;
+    struct status status;
+};
+
+static void *agree(void *argument)
+{
+    struct party *party = argument;
+    party->agrees = ranks_agree(party->comm, party->ready, &party->dataset, party->backend, &party->status);
+    return NULL;
+}
+
+/* Has both agree on what they are; they find the same. Returns rank 0's status. */
+static struct status let_agree(struct party parties[2])
+{
+    struct comm_threads *threads = comm_threads_create(2);
+    for (int r = 0; r < 2; r++) {
+        parties[r].comm = comm_threads_rank(threads, r);
+        cr_assert_eq(pthread_create(&parties[r].thread, NULL, agree, &parties[r]), 0);
+    }
+    for (int r = 0; r < 2; r++) pthread_join(parties[r].thread, NULL);
+    comm_threads_destroy(threads);
+    cr_expect_eq(parties[0].agrees, parties[1].agrees);
+    if (parties[0].agrees) parties[0].status.code = STATUS_OK;
+    return parties[0].status;
+}
+
+static void create_cpu(struct backend **backend, enum cpu_isa isa, int threads)
+{
+    const struct backend_options options = {
+        .device = DEVICE_CPU, .precision = PRECISION_FP32, .cpu_isa = isa, .threads = threads};
+    struct status status;
+    cr_assert(backend_create(backend, &options, &status), "%s", status.message);
+}
+
+Test(ranks, compute_with_one_instruction_set_and_any_number_of_threads)
+{
+    static struct party parties[2];
+    for (int r = 0; r < 2; r++) {
+        parties[r].ready = true;
+        create_cpu(&parties[r].backend, CPU_ISA_PORTABLE, r + 1);
+    }
+    cr_expect_eq(let_agree(parties).code, STATUS_OK);
+    backend_destroy(parties[1].backend);
+    create_cpu(&parties[1].backend, CPU_ISA_AUTO, 1);
+    bool same = strcmp(parties[0].backend->description, parties[1].backend->description) == 0; /* it has no other */
+    struct status status = let_agree(parties);
+    cr_expect_eq(status.code, same ? STATUS_OK : STATUS_USAGE);
+    cr_expect(same || strstr(status.message, "rank 1 (here) computes with cpu, "), "%s", status.message);
+    cr_expect(same || strstr(status.message, "rank 0 (here) computes with cpu, portable, fp32"), "%s", status.message);
+    for (int r = 0; r < 2; r++) backend_destroy(parties[r].backend);
+}
+
+Test(ranks, name_the_one_that_is_not_ready)
+{
+    static struct party parties[2];
+    for (int r = 0; r < 2; r++) {
+        parties[r].ready = true;
+        create_cpu(&parties[r].backend, CPU_ISA_PORTABLE, 1);
+    }
+    parties[1].ready = false;
+    status_fail(&parties[1].status, STATUS_RUNTIME, "data/batch.bin: cannot open");
+    struct status status = let_agree(parties);
+    cr_expect_eq(status.code, STATUS_RUNTIME);
+    cr_expect_str_eq(status.message, "rank 1 (here): data/batch.bin: cannot open");
+    for (int r = 0; r < 2; r++) backend_destroy(parties[r].backend);
+}

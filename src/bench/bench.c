@@ -272,22 +272,31 @@ static bool measure_on_ranks(struct bench_result *result, struct trainer *traine
     return ranks_good(&trainer->ranks, status) && trainer_lead_end(trainer, STATUS_OK, status);
 }
 
+/* Makes everything that a step needs, on data of noise. What is made is to be freed after a failure too. */
+static bool prepare_bench(struct trainer *trainer, struct dataset *dataset, struct backend **backend,
+                          const struct experiment *experiment, struct comm *comm, const struct bench_result *result,
+                          struct status *status)
+{
+    struct shape image = result->image;
+    if (!ranks_create_backend(backend, experiment, comm, status)) return false;
+    const struct dataset_description format = {image.c, image.h, image.w, result->classes};
+    dataset_noise(dataset, image, result->classes, train_count(image, experiment->train.batch_size),
+                  test_count(experiment, format, *backend), experiment->data.normalization,
+                  (uint64_t)experiment->experiment.seed);
+    return ranks_check(experiment, comm, *backend, status) &&
+           trainer_create(trainer, experiment, dataset, *backend, comm, status);
+}
+
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
                int steps, bool ops, struct comm *comm, struct status *status)
 {
     *result = (struct bench_result){.image = image, .classes = classes, .ranks = comm ? comm->size : 1};
     struct dataset dataset = {0};
-    struct backend *backend;
-    if (!backend_from_experiment(&backend, experiment, status)) return false;
-    snprintf(result->backend, sizeof result->backend, "%s", backend->description);
-    const struct dataset_description format = {image.c, image.h, image.w, classes};
-    dataset_noise(&dataset, image, classes, train_count(image, experiment->train.batch_size),
-                  test_count(experiment, format, backend), experiment->data.normalization,
-                  (uint64_t)experiment->experiment.seed);
+    struct backend *backend = NULL;
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
-    bool good = ranks_check(experiment, comm, backend, status) &&
-                trainer_create(trainer, experiment, &dataset, backend, comm, status);
+    bool good = prepare_bench(trainer, &dataset, &backend, experiment, comm, result, status);
     if (comm) good = ranks_agree(comm, good, &dataset, backend, status);
+    if (good) snprintf(result->backend, sizeof result->backend, "%s", backend->description);
     if (good) good = measure_on_ranks(result, trainer, steps, ops, status);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);

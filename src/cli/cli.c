@@ -8,6 +8,7 @@
 
 #include "cli/cli_private.h"
 #include "comm/comm.h"
+#include "util/launcher.h"
 #include "util/memory.h"
 #include "util/streams.h"
 #include "util/text.h"
@@ -93,15 +94,24 @@ static bool check_words(const struct cli_command *command, const struct cli_argu
     return false;
 }
 
-/* `named` tells that the subcommand's name was written: it is then argv[0]. */
 /* A launcher's processes would all do the same work, and write the same files, where a command does not share it. */
 static bool check_ranks(const struct cli_command *command, struct status *status)
 {
-    if (command->ranks || !comm_is_launched()) return true;
+    struct launcher launcher;
+    if (command->ranks || !launcher_read(&launcher)) return true;
     return status_fail(status, STATUS_USAGE,
-                       "%s: one process is enough; expected no launcher, found one that starts several", command->name);
+                       "%s: one process is enough; expected no launcher, found one that starts %d (%s)", command->name,
+                       launcher.size, launcher.size_name);
 }
 
+/* Without it nothing is run. */
+static bool check(const struct cli_command *command, const struct cli_arguments *arguments, bool named,
+                  struct status *status)
+{
+    return check_words(command, arguments, named, status) && check_ranks(command, status);
+}
+
+/* `named` tells that the subcommand's name was written: it is then argv[0]. */
 static bool run_command(const struct cli_command *command, bool named, int argc, char **argv, struct status *status)
 {
     struct cli_arguments arguments;
@@ -110,9 +120,10 @@ static bool run_command(const struct cli_command *command, bool named, int argc,
         cli_print_help(named ? command : NULL, stdout);
     else if (good && arguments.version)
         puts("trainer " TRAINER_VERSION);
-    else if (good)
-        good = check_words(command, &arguments, named, status) && check_ranks(command, status) &&
-               command->run(&arguments, status);
+    else if (good && check(command, &arguments, named, status))
+        good = command->run(&arguments, status);
+    else
+        good = comm_leave_report(status);
     experiment_overrides_free(arguments.overrides, arguments.override_count);
     return good;
 }

@@ -60,7 +60,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
 {
     struct experiment experiment;
     struct comm *comm;
-    if (!comm_create(&comm, status)) return false;
+    if (!cli_join_ranks(&comm, status)) return false;
     bool good = true;
     if (!comm || comm->rank == 0)
         good =
@@ -71,7 +71,7 @@ static bool run(const struct cli_arguments *arguments, struct status *status)
         good = measure(&experiment, arguments, comm, status);
         experiment_free(&experiment);
     }
-    cli_leave_ranks(comm, status);
+    cli_leave_ranks(comm, good, status);
     return good;
 }
 

@@ -217,9 +217,14 @@ extern const char *const cli_progress_choices[];
  * run prints nothing. */
 const struct run_output *cli_run_output(const struct cli_arguments *arguments, struct run_output *output);
 
-/* Leaves the other ranks, at the end of a subcommand; comm may be NULL. After a failed exchange nobody can be waited for, and all
- * end here. A rank behind the first loses its message, so that each is printed once. */
-void cli_leave_ranks(struct comm *comm, struct status *status);
+/* Joins the other ranks of a launcher, for a subcommand that they do together; *comm is NULL where there are none. Warnings of
+ * all ranks but the first are kept, as rank 0 has the same. */
+bool cli_join_ranks(struct comm **comm, struct status *status);
+
+/* Leaves the other ranks; comm may be NULL. Rank 0 alone reports how all have ended, and the others wait until it has: a
+ * launcher ends the rest with the first process that fails. After a failed exchange this ends all ranks, with a line of the
+ * first that knows of it. The status then has no message any more. */
+void cli_leave_ranks(struct comm *comm, bool good, struct status *status);
 
 /* Loads the experiment of a subcommand that trains; free it with experiment_free. */
 typedef bool cli_load(struct experiment *experiment, const struct cli_arguments *arguments, struct status *status);

@@ -11,12 +11,14 @@
 
 const char *const cli_progress_choices[] = {PROGRESS_CHOICES(CHOICE_NAME) NULL};
 
+/* Open MPI gives its processes a terminal of its own, also where the launcher's output is a file, so the bar is shown there
+ * only where it is asked for. */
 static enum progress_mode progress_mode(const struct cli_arguments *arguments)
 {
     if (arguments->plain) return PROGRESS_PLAIN;
     for (int i = 0; arguments->progress && cli_progress_choices[i]; i++)
         if (strcmp(arguments->progress, cli_progress_choices[i]) == 0) return (enum progress_mode)i;
-    return PROGRESS_BAR;
+    return getenv("OMPI_COMM_WORLD_SIZE") ? PROGRESS_PLAIN : PROGRESS_BAR;
 }
 
 const struct run_output *cli_run_output(const struct cli_arguments *arguments, struct run_output *output)
@@ -45,15 +47,17 @@ static bool train(const struct cli_arguments *arguments, cli_load *load, enum tr
 bool cli_train_run(const struct cli_arguments *arguments, cli_load *load, enum train_start start, struct status *status)
 {
     struct comm *comm;
-    if (!comm_create(&comm, status)) return false;
+    if (!cli_join_ranks(&comm, status)) return false;
     bool good = train(arguments, load, start, comm, status);
-    cli_leave_ranks(comm, status);
+    cli_leave_ranks(comm, good, status);
     return good;
 }
 
 /* Loads the config; --init-from is one more setting of a key. */
 static bool load(struct experiment *experiment, const struct cli_arguments *arguments, struct status *status)
 {
+    if (arguments->resume && arguments->overwrite)
+        return status_fail(status, STATUS_USAGE, "--resume and --overwrite: expected one of them");
     int count = arguments->override_count;
     struct experiment_override *overrides = memory_alloc((size_t)count + 1, sizeof *overrides);
     for (int i = 0; i < count; i++) overrides[i] = arguments->overrides[i];
@@ -67,8 +71,6 @@ static bool load(struct experiment *experiment, const struct cli_arguments *argu
 
 static bool run(const struct cli_arguments *arguments, struct status *status)
 {
-    if (arguments->resume && arguments->overwrite)
-        return status_fail(status, STATUS_USAGE, "--resume and --overwrite: expected one of them");
     enum train_start start = arguments->resume ? TRAIN_RESUME : arguments->overwrite ? TRAIN_OVERWRITE : TRAIN_NEW;
     return cli_train_run(arguments, load, start, status);
 }

@@ -1,30 +1,78 @@
 /* Exchanges, over any transport (comm.h). */
 #include "comm/comm.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "util/clock.h"
 #include "util/memory.h"
 
-enum { TAGS = 1 << 14 }; /* MPI promises 2^15 - 1 */
+enum { TAGS = COMM_TAG_ROLL }; /* of exchanges, again and again */
 
 void comm_start(struct comm *comm, const struct comm_message *messages, int count)
 {
     comm->table->start(comm, (int)(comm->exchanges++ % TAGS), messages, count);
 }
 
+/* Has every rank that waits in vain tell all others that it lives, since the one that this rank misses may itself be
+ * waiting for another. Takes the mark from those that answer in time. Returns how many stay silent. */
+static int call_the_roll(struct comm *comm, bool *silent)
+{
+    const double most_seconds = 2, wait = comm->timeout / 2 < most_seconds ? comm->timeout / 2 : most_seconds;
+    struct comm_message *roll = memory_alloc((size_t)comm->size, sizeof *roll);
+    int count = 0, left = 0;
+    for (int r = 0; r < comm->size; r++)
+        if (r != comm->rank) roll[count++] = (struct comm_message){r, &comm->roll[comm->rank], 1, &comm->roll[r], 1};
+    comm->table->start(comm, COMM_TAG_ROLL, roll, count);
+    for (double start = clock_seconds(); clock_seconds() - start < wait;) comm->table->test(comm);
+    comm->reports = true;
+    for (int m = 0; m < count; m++) {
+        bool lives = comm->table->is_done(comm, m);
+        silent[roll[m].rank] &= !lives;
+        left += silent[roll[m].rank];
+        comm->reports &= !lives || roll[m].rank > comm->rank;
+    }
+    /* Where all answer, another rank knows which one is missing, and has the time to say it. */
+    for (double start = clock_seconds(); left == 0 && clock_seconds() - start < wait;) comm->table->test(comm);
+    free(roll);
+    return left;
+}
+
+/* Returns "3 (node-b) and 2 others" in a new string. */
+static char *name_missing(const struct comm *comm, int rank, int others)
+{
+    char *text;
+    size_t size;
+    FILE *out = memory_stream(&text, &size);
+    fprintf(out, "%d", rank);
+    if (comm->places) fprintf(out, " (%s)", comm->places[rank].host);
+    if (others > 0) fprintf(out, " and %d other%s", others, others > 1 ? "s" : "");
+    memory_stream_close(out, &text);
+    return text;
+}
+
 static bool fail_late(struct comm *comm, const struct comm_message *messages, int count, const char *what,
                       struct status *status)
 {
-    int missing = 0;
+    bool *silent = memory_alloc((size_t)comm->size, sizeof *silent);
+    int missing = messages[count - 1].rank, left;
     comm->broken = true;
-    while (missing < count - 1 && comm->table->is_done(comm, missing)) missing++;
-    return status_fail(
-        status, STATUS_RUNTIME,
-        "rank %d of %d (%s): no answer from rank %d for %g s (backend.exchange_timeout) in the exchange of "
-        "%s",
-        comm->rank, comm->size, comm->host, messages[missing].rank, comm->timeout, what);
+    for (int m = count - 1; m >= 0; m--) {
+        if (comm->table->is_done(comm, m)) continue;
+        missing = messages[m].rank;
+        silent[missing] = true;
+    }
+    left = call_the_roll(comm, silent);
+    for (int r = comm->size - 1; r >= 0; r--)
+        if (silent[r]) missing = r;
+    char *name = name_missing(comm, missing, left - 1);
+    status_fail(status, STATUS_RUNTIME,
+                "rank %d of %d (%s): no answer from rank %s for %g s (backend.exchange_timeout) in the exchange of %s",
+                comm->rank, comm->size, comm->host, name, comm->timeout, what);
+    free(name);
+    free(silent);
+    return false;
 }
 
 bool comm_finish(struct comm *comm, const struct comm_message *messages, int count, const char *what,
@@ -78,5 +126,7 @@ void comm_abort(struct comm *comm, int code)
 
 void comm_destroy(struct comm *comm)
 {
-    if (comm) comm->table->destroy(comm);
+    if (!comm) return;
+    free(comm->places);
+    comm->table->destroy(comm);
 }

@@ -16,7 +16,15 @@
 
 #include "util/status.h"
 
-enum { COMM_HOST = 64, COMM_MOST_RANKS = 4096 };
+enum { COMM_HOST = 64, COMM_MOST_RANKS = 4096, COMM_MASK = 128 };
+
+/* Where a rank runs. */
+struct comm_place {
+    char host[COMM_HOST];          /* name of the machine */
+    int cores;                     /* that the rank may use */
+    int launcher_cores;            /* that the process which started the rank may use */
+    unsigned char mask[COMM_MASK]; /* the rank's cores, a bit for each; zeros where there are more than 1,024 */
+};
 
 /* What one rank sends another, and gets from it, in an exchange. Both may be of 0 bytes: then nothing goes that way. */
 struct comm_message {
@@ -29,7 +37,10 @@ struct comm_message {
 
 struct comm;
 
-/* A transport. One exchange is on its way at a time. */
+/* The tag of the exchange after one that is late, in which ranks say that they live; those of all others are below it. */
+enum { COMM_TAG_ROLL = (1 << 15) - 1 }; /* the greatest that MPI promises */
+
+/* A transport. One exchange is on its way at a time; that with COMM_TAG_ROLL follows one that never ends. */
 struct comm_table {
     void (*start)(struct comm *comm, int tag, const struct comm_message *messages, int count);
     /* Moves the exchange on, perhaps waiting some milliseconds. Returns true once all messages are done. */
@@ -41,17 +52,22 @@ struct comm_table {
 
 struct comm {
     const struct comm_table *table;
-    void *transport;      /* the table's own */
-    int rank, size;       /* of ranks 0 .. size-1 */
-    double timeout;       /* seconds that an exchange may take; 0: for ever */
-    int64_t exchanges;    /* that were started */
-    bool broken;          /* one failed; no other may follow */
-    char host[COMM_HOST]; /* name of the machine */
-    char name[64];        /* of the transport for people, "Open MPI 4.1.4" */
+    void *transport;            /* the table's own */
+    int rank, size;             /* of ranks 0 .. size-1 */
+    double timeout;             /* seconds that an exchange may take; 0: for ever */
+    int64_t exchanges;          /* that were started */
+    bool broken;                /* one failed; no other may follow */
+    bool reports;               /* after that: this rank is the first of those that know of it */
+    bool crowded;               /* a core of this rank has other ranks too: then a wait leaves it to them soon */
+    char roll[COMM_MOST_RANKS]; /* what is sent with COMM_TAG_ROLL */
+    struct comm_place *places;  /* of all ranks, where comm_create made this; else NULL */
+    char host[COMM_HOST];       /* name of the machine */
+    char name[64];              /* of the transport for people, "Open MPI 4.1.4" */
 };
 
 /* Starts an exchange, and finishes it. Messages stay the caller's until it is done. An error (STATUS_RUNTIME) is one of time;
- * it says which rank is missing, and `what` was exchanged. */
+ * it says which rank is missing, and `what` was exchanged. A rank that only waits for the missing one, as this one does, is not meant: a late exchange takes up
+ * to 2 s more, in which ranks tell one another that they live. */
 void comm_start(struct comm *comm, const struct comm_message *messages, int count);
 bool comm_finish(struct comm *comm, const struct comm_message *messages, int count, const char *what,
                  struct status *status);
@@ -64,16 +80,32 @@ bool comm_gather(struct comm *comm, void *parts, size_t bytes, const char *what,
 /* Every rank gets what is in rank 0's memory. */
 bool comm_broadcast(struct comm *comm, void *data, size_t bytes, const char *what, struct status *status);
 
+/* comm_places.c: every rank tells all others where it runs, which fills `places` and `crowded`. */
+bool comm_learn_places(struct comm *comm, struct status *status);
+
+/* Returns where the ranks are in a new string, "4 ranks on 2 hosts (node-a: 0-1, node-b: 2-3)", or "4 ranks" where that is
+ * not known. */
+char *comm_describe(const struct comm *comm);
+
+/* Returns the number of cores that this rank has where the ranks share those that they may use evenly, at least 1; 0: that is
+ * not known. */
+int comm_core_share(const struct comm *comm);
+
+/* Returns a line about ranks of `threads` threads (0: as many as comm_core_share) that have too few cores, or NULL. */
+char *comm_describe_crowd(const struct comm *comm, int threads);
+
 /* Ends all ranks with this exit code, after a failure. NULL is allowed: then it does nothing. */
 void comm_abort(struct comm *comm, int code);
 void comm_destroy(struct comm *comm); /* NULL is allowed */
 
-/* True where a launcher (mpirun, srun) has started this process as one of several. */
-bool comm_is_launched(void);
+/* Lets rank 0 be the one that reports a failure which all processes of a launcher have: on the others it takes the message
+ * away, after a pause in which rank 0 can print it, since a launcher ends the rest with the first that fails. Returns
+ * false. Does nothing where no launcher is. */
+bool comm_leave_report(struct status *status);
 
 /* Joins the other processes of the launcher. *comm is NULL where there is no launcher, or one process alone. The errors
- * (STATUS_USAGE) say what is missing: a build without MPI, another MPI's launcher, srun without PMIx; on all processes but
- * the first they have no message, so that it is printed once. Destroy with comm_destroy. */
+ * (STATUS_USAGE) say what is missing: a build without MPI, another MPI's launcher, srun without PMIx; they are
+ * reported once (comm_leave_report). Destroy with comm_destroy. */
 bool comm_create(struct comm **comm, struct status *status);
 
 #endif

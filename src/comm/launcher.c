@@ -10,12 +10,6 @@
 #include "util/launcher.h"
 #include "util/memory.h"
 
-bool comm_is_launched(void)
-{
-    struct launcher launcher;
-    return launcher_read(&launcher);
-}
-
 /* True where MPI cannot find the other processes, as srun has started this one without PMIx. */
 static bool lacks_pmix(const struct launcher *launcher)
 {
@@ -73,14 +67,22 @@ static bool join(struct comm **comm, const struct launcher *launcher, struct sta
                            launcher->size, launcher->size_name, COMM_MODULE_FILE, size);
     }
     *comm = made;
-    return true;
+    return comm_learn_places(made, status);
+}
+
+bool comm_leave_report(struct status *status)
+{
+    enum { SECONDS = 1 };
+    struct launcher launcher;
+    if (!launcher_read(&launcher) || launcher.rank == 0) return false;
+    sleep(SECONDS);
+    status->message[0] = '\0';
+    return false;
 }
 
 bool comm_create(struct comm **comm, struct status *status)
 {
     struct launcher launcher;
     *comm = NULL;
-    if (!launcher_read(&launcher) || join(comm, &launcher, status)) return true;
-    if (launcher.rank > 0) status->message[0] = '\0';
-    return false;
+    return !launcher_read(&launcher) || join(comm, &launcher, status) || comm_leave_report(status);
 }

@@ -60,12 +60,19 @@ bool ranks_check(const struct experiment *experiment, const struct comm *comm, c
                  struct status *status);
 
 /* Gives all ranks rank 0's experiment. `loaded` is false where rank 0 has none: then all ranks return false, rank 0 with the
- * status that it came with. On the others the experiment is to be freed after success. */
+ * status that it came with. So they do where one of them cannot read it, or is another version of the program. The
+ * experiment is to be freed after success alone. */
 bool ranks_share_experiment(struct comm *comm, bool loaded, struct experiment *experiment, struct status *status);
+
+/* Creates the backend of a rank: where the config leaves the number of threads open, ranks on one machine share its cores. On
+ * rank 0 it warns of ranks that have too few. comm may be NULL. */
+bool ranks_create_backend(struct backend **backend, const struct experiment *experiment, const struct comm *comm,
+                          struct status *status);
 
 /* Every rank says whether it is ready, and what it computes with. False on all ranks where one of them is not ready, or where
  * they would not compute the same: on rank 0 the status is then that of the first such rank, with its number and machine
- * before it. A rank that is not ready passes `ready` false and its own status. dataset and backend may be NULL then. */
+ * before it. A rank that is not ready passes `ready` false and its own status. dataset and backend are NULL then, or where
+ * there are none yet. */
 bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, const struct backend *backend,
                  struct status *status);
 

@@ -4,10 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/build.h"
 #include "train/checkpoint_private.h"
 #include "train/ranks.h"
 #include "trainer/version.h"
 #include "util/memory.h"
+#include "util/warning.h"
 
 /* Where two ranks differ in one of the texts, they would not compute the same. */
 enum fact { FACT_VERSION, FACT_DEVICE, FACT_LIBC, FACT_DATA, FACTS };
@@ -61,11 +63,9 @@ static void fill_ticket(struct ticket *ticket, const struct comm *comm, bool rea
 {
     *ticket = (struct ticket){.ready = ready, .code = ready ? 0 : (int)status->code};
     snprintf(ticket->host, sizeof ticket->host, "%s", comm->host);
-    if (!ready) {
-        snprintf(ticket->message, sizeof ticket->message, "%s", status->message);
-        return;
-    }
     snprintf(ticket->fact[FACT_VERSION], sizeof *ticket->fact, "%s", TRAINER_VERSION_TEXT);
+    if (!ready) snprintf(ticket->message, sizeof ticket->message, "%s", status->message);
+    if (!ready || !backend) return;
     describe_device(backend, ticket->fact[FACT_DEVICE], sizeof *ticket->fact);
     snprintf(ticket->fact[FACT_LIBC], sizeof *ticket->fact, "glibc %s", gnu_get_libc_version());
     write_data(dataset, ticket->fact[FACT_DATA], sizeof *ticket->fact);
@@ -83,10 +83,11 @@ static bool find_unready(const struct ticket *tickets, int size, struct status *
     return false;
 }
 
-/* Finds the first rank that differs from rank 0. */
-static bool find_difference(const struct ticket *tickets, int size, struct status *status)
+/* Finds the first rank that differs from rank 0 in one of these facts. */
+static bool find_difference(const struct ticket *tickets, int size, enum fact first, enum fact last,
+                            struct status *status)
 {
-    for (int f = 0; f < FACTS; f++)
+    for (enum fact f = first; f <= last; f++)
         for (int r = 1; r < size; r++)
             if (strcmp(tickets[r].fact[f], tickets[0].fact[f]) != 0)
                 return !status_fail(status, STATUS_USAGE, "rank %d (%s) %s%s, rank 0 (%s) %s%s: %s", r, tickets[r].host,
@@ -101,9 +102,22 @@ bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, c
     struct ticket *tickets = memory_alloc((size_t)comm->size, sizeof *tickets);
     fill_ticket(&tickets[comm->rank], comm, ready, dataset, backend, status);
     bool good = comm_gather(comm, tickets, sizeof *tickets, "what each rank computes with", status) &&
-                !find_unready(tickets, comm->size, status) && !find_difference(tickets, comm->size, status);
+                !find_difference(tickets, comm->size, FACT_VERSION, FACT_VERSION, status) &&
+                !find_unready(tickets, comm->size, status) &&
+                !find_difference(tickets, comm->size, FACT_DEVICE, FACT_DATA, status);
     free(tickets);
     return good;
+}
+
+bool ranks_create_backend(struct backend **backend, const struct experiment *experiment, const struct comm *comm,
+                          struct status *status)
+{
+    struct experiment shared = *experiment;
+    if (comm && shared.backend.threads == 0) shared.backend.threads = comm_core_share(comm);
+    char *crowd = comm && comm->rank == 0 ? comm_describe_crowd(comm, (int)experiment->backend.threads) : NULL;
+    if (crowd) warning_print("%s", crowd);
+    free(crowd);
+    return backend_from_experiment(backend, &shared, status);
 }
 
 bool ranks_share_experiment(struct comm *comm, bool loaded, struct experiment *experiment, struct status *status)
@@ -116,7 +130,11 @@ bool ranks_share_experiment(struct comm *comm, bool loaded, struct experiment *e
     good = good && (size == 0 || comm_broadcast(comm, text, (size_t)size, "the config", &broken));
     if (!good) *status = broken;
     if (good && size == 0 && comm->rank > 0) good = status_fail(status, STATUS_USAGE, "rank 0 has no config");
-    if (good && size > 0 && comm->rank > 0) good = experiment_load_saved(experiment, "rank 0", text, NULL, 0, status);
+    bool read = good && size > 0;
+    if (read && comm->rank > 0) read = experiment_load_saved(experiment, "the config of rank 0", text, NULL, 0, status);
     free(text);
-    return good && size > 0;
+    if (!good || size == 0) return false;
+    if (ranks_agree(comm, read, NULL, NULL, status)) return true;
+    if (read) experiment_free(experiment);
+    return false;
 }

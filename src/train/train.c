@@ -136,8 +136,10 @@ static void print_ranks(const struct run *run)
     const struct comm *comm = run->comm;
     int64_t slices = run->experiment->train.slices;
     if (!comm) return;
-    fprintf(run->out, "%d ranks: %" PRId64 " slices of %" PRId64 " samples, %" PRId64 " per rank; exchange by %s\n",
-            comm->size, slices, run->experiment->train.batch_size / slices, slices / comm->size, comm->name);
+    char *where = comm_describe(comm);
+    fprintf(run->out, "%s: %" PRId64 " slices of %" PRId64 " samples, %" PRId64 " per rank; exchange by %s\n", where,
+            slices, run->experiment->train.batch_size / slices, slices / comm->size, comm->name);
+    free(where);
 }
 
 static void print_head(const struct run *run)
@@ -297,7 +299,7 @@ static bool prepare_run(struct run *run, const char *folder, enum train_start st
     bool counted = experiment->train.epochs == 0; /* else the data must be there before the keys can be compared */
     if (!counted && !load_data(run, status)) return false;
     if (!open_checkpoint(run, start, status)) return false;
-    if (!backend_from_experiment(&run->backend, experiment, status)) return false;
+    if (!ranks_create_backend(&run->backend, run->experiment, run->comm, status)) return false;
     if (counted && !load_data(run, status)) return false;
     if (!create_trainer(run, status)) return false;
     prepare_loop(run);
@@ -419,8 +421,8 @@ static bool follow(struct run *run, struct status *status)
 {
     int code = STATUS_OK;
     bool counted = load_data(run, status);
-    bool good =
-        counted && backend_from_experiment(&run->backend, run->experiment, status) && create_trainer(run, status);
+    bool good = counted && ranks_create_backend(&run->backend, run->experiment, run->comm, status) &&
+                create_trainer(run, status);
     if (!ranks_agree(run->comm, good, &run->dataset, run->backend, status)) return false;
     stop_install();
     good = trainer_follow(&run->trainer, &code, status);

@@ -55,14 +55,15 @@ static void start(struct comm *comm, int tag, const struct comm_message *message
         }
 }
 
-/* After a while of asking, the processor goes to others between two questions. */
+/* After a while of asking, the processor goes to others between two questions; soon, where other ranks need it. */
 static bool test(struct comm *comm)
 {
-    enum { EAGER_TESTS = 20000, PAUSE_NANOSECONDS = 50000 };
+    enum { EAGER_TESTS = 20000, CROWDED_TESTS = 20, PAUSE_NANOSECONDS = 50000 };
+    const int eager = comm->crowded ? CROWDED_TESTS : EAGER_TESTS;
     struct transport *transport = comm->transport;
     int done;
     MPI_Testall(transport->count, transport->requests, &done, MPI_STATUSES_IGNORE);
-    if (!done && ++transport->idle > EAGER_TESTS) nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
+    if (!done && ++transport->idle > eager) nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
     return done;
 }
 
