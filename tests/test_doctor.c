@@ -11,6 +11,7 @@
 
 #include "../src/cli/cli_doctor.h"
 #include "backend/backend.h"
+#include "comm/comm.h"
 #include "support.h"
 #include "util/memory.h"
 #include "util/nvml.h"
@@ -172,4 +173,17 @@ Test(doctor, prints_for_programs)
     cr_expect(seen, "%s", text);
     json_decref(json);
     free(text);
+}
+
+Test(doctor, tells_of_mpi)
+{
+    struct cli_findings findings;
+    char *problem, *name = comm_transport_name(&problem);
+    cli_findings_collect(&findings, "");
+    const struct cli_finding *mpi = find(&findings, "several machines", "MPI");
+    cr_expect_eq(mpi->missing, name == NULL);
+    expect_text(&findings, "several machines", "MPI", name ? name : problem);
+    cr_expect(name || strcmp(mpi->remedy, "Debian's libopenmpi-dev, then a new build") == 0);
+    cli_findings_free(&findings);
+    free(name), free(problem);
 }

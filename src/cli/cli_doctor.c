@@ -63,8 +63,8 @@ const struct cli_command cli_doctor = {
     .summary = "Tell what the program finds on this machine, and what is missing.",
     .description =
         "The processor and its instruction sets, the cores and the memory that the process may use, GPUs with "
-        "their driver and libraries, the self-test of the GPU, the formats of files that are built in, and the "
-        "programs of others that it uses. What is missing stands at the end, with Debian's package for it. The exit "
+        "their driver and libraries, the self-test of the GPU, the formats of files that are built in, the "
+        "programs of others that it uses, and MPI. What is missing stands at the end, with Debian's package for it. The exit "
         "code is 0 then too, because every part of it can be done without.",
     .operands = cli_no_operands,
     .options = options,

@@ -11,6 +11,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/shared/cpu_create.h"
 #include "cli/cli_doctor.h"
+#include "comm/comm.h"
 #include "io/formats.h"
 #include "self_test/self_test.h"
 #include "util/check.h"
@@ -213,6 +214,23 @@ static void add_programs(struct cli_findings *findings)
     }
 }
 
+static void add_ranks(struct cli_findings *findings)
+{
+    char *problem, *name = comm_transport_name(&problem);
+    if (name) {
+        add(findings, "several machines", "MPI", memory_format("%s, for runs of mpirun and srun", name));
+        char *path = find_program("mpirun");
+        if (path)
+            add(findings, "several machines", "mpirun", path);
+        else
+            add_missing(findings, "several machines", "mpirun", "starts a run on several machines",
+                        "Debian's package openmpi-bin; SLURM's srun needs none");
+    } else {
+        add_missing(findings, "several machines", "MPI", problem, "Debian's libopenmpi-dev, then a new build");
+    }
+    free(name), free(problem);
+}
+
 void cli_findings_collect(struct cli_findings *findings, const char *root)
 {
     findings->count = 0;
@@ -220,6 +238,7 @@ void cli_findings_collect(struct cli_findings *findings, const char *root)
     add_gpus(findings, root);
     add_formats(findings);
     add_programs(findings);
+    add_ranks(findings);
 }
 
 void cli_findings_free(struct cli_findings *findings)

@@ -16,7 +16,7 @@
 
 #include "util/status.h"
 
-enum { COMM_HOST = 64, COMM_MOST_RANKS = 4096, COMM_MASK = 128 };
+enum { COMM_HOST = 64, COMM_NAME = 64, COMM_MOST_RANKS = 4096, COMM_MASK = 128 };
 
 /* Where a rank runs. */
 struct comm_place {
@@ -107,5 +107,9 @@ bool comm_leave_report(struct status *status);
  * (STATUS_USAGE) say what is missing: a build without MPI, another MPI's launcher, srun without PMIx; they are
  * reported once (comm_leave_report). Destroy with comm_destroy. */
 bool comm_create(struct comm **comm, struct status *status);
+
+/* Returns the name of the transport that comm_create would start, or in *problem why there is none; the other is NULL. Both are
+ * new strings. */
+char *comm_transport_name(char **problem);
 
 #endif

@@ -6,8 +6,12 @@
 
 #define COMM_MODULE_FILE "trainer_mpi.so"
 #define COMM_MODULE_SYMBOL "trainer_comm_open"
+#define COMM_MODULE_NAME_SYMBOL "trainer_comm_name"
 
 /* Starts the transport and fills in everything but the timeout. False with a line in `error` where it does not start. */
 typedef bool comm_module_open(struct comm *comm, char *error, size_t size);
+
+/* Writes the transport's name (struct comm), without starting it. */
+typedef void comm_module_name(char name[COMM_NAME]);
 
 #endif

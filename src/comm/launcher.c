@@ -86,3 +86,15 @@ bool comm_create(struct comm **comm, struct status *status)
     *comm = NULL;
     return !launcher_read(&launcher) || join(comm, &launcher, status) || comm_leave_report(status);
 }
+
+char *comm_transport_name(char **problem)
+{
+    char error[1024], name[COMM_NAME];
+    void *module = open_module(error, sizeof error);
+    comm_module_name *write = module ? (comm_module_name *)(intptr_t)dlsym(module, COMM_MODULE_NAME_SYMBOL) : NULL;
+    if (module && !write) snprintf(error, sizeof error, "%s has no %s", COMM_MODULE_FILE, COMM_MODULE_NAME_SYMBOL);
+    *problem = write ? NULL : memory_copy_string(error);
+    if (!write) return NULL;
+    write(name);
+    return memory_copy_string(name);
+}

@@ -82,6 +82,13 @@ threads = 1
 INI
 figures() { cut -d, -f1-7 "$1/metrics.csv"; } # all but the time
 
+if [[ -e $build/trainer_mpi.so ]] && command -v mpirun >/dev/null; then
+    echo "two ranks under mpirun, whose module is found"
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 mpirun --bind-to none -n 2 \
+        moved/bin/trainer tiny.ini --set train.slices=2 --out ranks >log 2>&1 || fail "mpirun: $(cat log)"
+    grep -q '^2 ranks on ' log || fail "mpirun: $(cat log)"
+fi
+
 echo "the names of its functions, and none of its inside"
 library=$(dirname "$PKG_CONFIG_PATH")/libtrainer.a
 grep -ohE '\btrainer_[a-z_]+\(' "${headers[@]}" | tr -d '(' | sort -u >declared

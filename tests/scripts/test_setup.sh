@@ -45,7 +45,7 @@ run 0 "$build python3" --pytorch
 check_calls $'-qq update\n-qq install --no-install-recommends python3-venv\n'
 
 echo "with --tests: clang with the sanitizers of its version"
-run 0 "$build g++ clang curl ca-certificates zsh strace dpkg-dev groff-base" --tests
+run 0 "$build g++ clang curl ca-certificates zsh strace dpkg-dev groff-base libopenmpi-dev openmpi-bin" --tests
 check_calls $'-qq update\n-qq install --no-install-recommends libcriterion-dev libclang-rt-14-dev\n'
 
 echo "an installation that fails: says so"

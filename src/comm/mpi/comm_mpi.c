@@ -98,17 +98,19 @@ static void destroy(struct comm *comm)
 static const struct comm_table table = {
     .start = start, .test = test, .is_done = is_done, .abort = end_all, .destroy = destroy};
 
+__attribute__((visibility("default"))) void trainer_comm_name(char name[COMM_NAME]);
+
 /* The first line of the library's own words, up to a comma. */
-static void set_name(struct comm *comm)
+void trainer_comm_name(char name[COMM_NAME])
 {
     char version[MPI_MAX_LIBRARY_VERSION_STRING];
     int length;
-    MPI_Get_library_version(version, &length);
+    MPI_Get_library_version(version, &length); /* may be called before MPI_Init */
     size_t end = strcspn(version, ",\n");
-    if (end >= sizeof comm->name) end = sizeof comm->name - 1;
-    memcpy(comm->name, version, end);
-    comm->name[end] = '\0';
-    char *v = strstr(comm->name, " v"); /* "Open MPI v4.1.4" */
+    if (end >= COMM_NAME) end = COMM_NAME - 1;
+    memcpy(name, version, end);
+    name[end] = '\0';
+    char *v = strstr(name, " v"); /* "Open MPI v4.1.4" */
     if (v) memmove(v + 1, v + 2, strlen(v + 2) + 1);
 }
 
@@ -126,6 +128,6 @@ bool trainer_comm_open(struct comm *comm, char *error, size_t size)
     MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &comm->size);
     gethostname(comm->host, sizeof comm->host - 1);
-    set_name(comm);
+    trainer_comm_name(comm->name);
     return true;
 }
