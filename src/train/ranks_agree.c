@@ -7,7 +7,6 @@
 #include "build/build.h"
 #include "train/checkpoint_private.h"
 #include "train/ranks.h"
-#include "trainer/version.h"
 #include "util/memory.h"
 #include "util/warning.h"
 
@@ -63,7 +62,7 @@ static void fill_ticket(struct ticket *ticket, const struct comm *comm, bool rea
 {
     *ticket = (struct ticket){.ready = ready, .code = ready ? 0 : (int)status->code};
     snprintf(ticket->host, sizeof ticket->host, "%s", comm->host);
-    snprintf(ticket->fact[FACT_VERSION], sizeof *ticket->fact, "%s", TRAINER_VERSION_TEXT);
+    snprintf(ticket->fact[FACT_VERSION], sizeof *ticket->fact, "%s", TRAINER_VERSION);
     if (!ready) snprintf(ticket->message, sizeof ticket->message, "%s", status->message);
     if (!ready || !backend) return;
     describe_device(backend, ticket->fact[FACT_DEVICE], sizeof *ticket->fact);
