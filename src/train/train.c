@@ -386,18 +386,19 @@ static void close_run(struct run *run)
     run_folder_close(&run->folder);
 }
 
-/* Adds where the run can go on to the failure of an exchange. */
-static void add_advice(const struct run *run, struct status *status)
+/* Adds where the run can go on to the failure of an exchange. Rank 0 alone knows what is saved. */
+static void add_advice(const char *folder, bool knows, struct status *status)
 {
-    int64_t last = checkpoint_last_step(run->folder.path, INT64_MAX);
-    char *word = shell_quote_path(run->folder.path);
-    size_t used = strlen(status->message);
+    int64_t last = knows ? checkpoint_last_step(folder, INT64_MAX) : -1;
+    char *word = shell_quote_path(folder);
+    size_t used = strlen(status->message), left = sizeof status->message - used;
     char *text = status->message + used;
     if (last >= 0)
-        snprintf(text, sizeof status->message - used, "; saved up to step %" PRId64 "; go on with: trainer resume %s",
-                 last, word);
+        snprintf(text, left, "; saved up to step %" PRId64 "; go on with: trainer resume %s", last, word);
+    else if (knows)
+        snprintf(text, left, "; nothing is saved yet");
     else
-        snprintf(text, sizeof status->message - used, "; nothing is saved yet");
+        snprintf(text, left, "; go on with: trainer resume %s", word);
     free(word);
 }
 
@@ -411,13 +412,13 @@ static bool lead_end(struct run *run, bool done, struct status *status)
         *status = broken;
         done = false;
     }
-    if (run->trainer.ranks.failed) add_advice(run, status);
+    if (run->trainer.ranks.failed) add_advice(run->folder.path, true, status);
     return done;
 }
 
 /* The part of a rank behind the first: it computes what rank 0 tells it to, and touches no folder. Its status has no message
  * where rank 0 has one. */
-static bool follow(struct run *run, struct status *status)
+static bool follow(struct run *run, const char *folder, struct status *status)
 {
     int code = STATUS_OK;
     bool counted = load_data(run, status);
@@ -427,6 +428,7 @@ static bool follow(struct run *run, struct status *status)
     stop_install();
     good = trainer_follow(&run->trainer, &code, status);
     stop_uninstall();
+    if (!good) add_advice(folder, false, status);
     if (!good || code == STATUS_OK) return good;
     *status = (struct status){.code = (enum status_code)code};
     return false;
@@ -454,7 +456,7 @@ bool train_run(const struct experiment *experiment, const char *folder, enum tra
     if (comm) comm->timeout = experiment->backend.exchange_timeout;
     run->output = leads ? output : NULL;
     run->out = run->output ? output->file : NULL;
-    bool done = leads ? lead(run, folder, start, status) : follow(run, status);
+    bool done = leads ? lead(run, folder, start, status) : follow(run, folder, status);
     if (result) *result = run->loop.result;
     close_run(run);
     experiment_free(&run->own);
