@@ -97,8 +97,9 @@ bool comm_gather(struct comm *comm, void *parts, size_t bytes, const char *what,
     struct comm_message *messages = memory_alloc((size_t)comm->size, sizeof *messages);
     char *all = parts;
     int count = 0;
-    for (int k = 1; k < comm->size; k++) {
-        int other = (comm->rank + k) % comm->size;
+    for (int k = 0; k < comm->size; k++) {
+        int other = (k - comm->rank + comm->size) % comm->size; /* whose k-th partner is this rank */
+        if (other == comm->rank) continue;
         messages[count++] =
             (struct comm_message){other, all + (size_t)comm->rank * bytes, bytes, all + (size_t)other * bytes, bytes};
     }
