@@ -292,8 +292,10 @@ Test(bench, writes_a_file)
     fclose(out);
     char *text = support_file_read("bench.ini", NULL);
     char *step = memory_format("\nstep_seconds = %.9g\n", result.step);
-    static const char *const parts[] = {"[bench]\nbackend = cpu, ", "\nheight = 6\n", "\n[part 1]\nname = conv2d 3x3\n",
-                                        "\n[part 11]\nname = optimizer\n", "\nforward_flops = 35840\n"};
+    static const char *const parts[] = {"[bench]\nbackend = cpu, ",        "\nheight = 6\n",
+                                        "\n[part 1]\nname = conv2d 3x3\n", "\n[part 11]\nname = optimizer\n",
+                                        "\nforward_flops = 35840\n",       "\nranks = 1\nparameter_bytes = ",
+                                        "\nstatistics_bytes = 256\n"};
     cr_expect_not_null(strstr(text, step), "\"%s\" lacks \"%s\"", text, step);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         cr_expect_not_null(strstr(text, parts[i]), "\"%s\" lacks \"%s\"", text, parts[i]);

@@ -252,6 +252,8 @@ static void measure(struct bench_result *result, struct trainer *trainer, int st
     result->train_batch = trainer->experiment->train.batch_size;
     result->evaluate_batch = trainer->test_set.full.n;
     result->train_count = trainer->train_set.count;
+    result->parameter_bytes = (int64_t)(trainer->network->arena_count * trainer->backend->scalar_size);
+    result->statistics_bytes = (int64_t)(trainer->network->buffer_count * trainer->backend->scalar_size);
     result->steps = steps;
     result->peak = trainer->backend->table->measure_peak(trainer->backend);
     measure_steps(result, trainer, steps);

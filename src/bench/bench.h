@@ -32,6 +32,7 @@ struct bench_result {
     int64_t classes;
     int64_t train_batch, evaluate_batch, train_count; /* train_count: images that the batches are drawn from */
     int ranks;
+    int64_t parameter_bytes, statistics_bytes; /* of an arena, padding included */
     int steps;
     int part_count;
     struct bench_part *parts;             /* gather, every layer, loss, optimizer; owned */

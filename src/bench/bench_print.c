@@ -172,6 +172,8 @@ void bench_write(const struct bench_result *result, const struct experiment *exp
             result->image.c, result->image.h, result->image.w, result->classes);
     fprintf(out, "train_batch = %" PRId64 "\nevaluate_batch = %" PRId64 "\ntrain_count = %" PRId64 "\n",
             result->train_batch, result->evaluate_batch, result->train_count);
+    fprintf(out, "ranks = %d\nparameter_bytes = %" PRId64 "\nstatistics_bytes = %" PRId64 "\n", result->ranks,
+            result->parameter_bytes, result->statistics_bytes);
     fprintf(out, "step_seconds = %.9g\ntrain_images_per_second = %.9g\nevaluate_images_per_second = %.9g\n",
             result->step, result->train_images, result->evaluate_images);
     fprintf(out, "memory_bytes = %.17g\npeak_flops_per_second = %.9g\n", result->memory_bytes, result->peak);
