@@ -172,8 +172,22 @@ struct cuda_backend *cuda_backend_begin(const struct backend_options *options, s
     return cuda;
 }
 
+/* Makes the GPU that the options name the one of this thread. */
+static bool choose_device(int gpu, struct status *status)
+{
+    int count = 0;
+    CUDA_CHECK(cudaGetDeviceCount(&count));
+    if (gpu >= count)
+        return status_fail(status, STATUS_USAGE,
+                           "backend.device: rank %d of this machine finds %d GPU%s: expected one for each rank", gpu,
+                           count, count == 1 ? "" : "s");
+    CUDA_CHECK(cudaSetDevice(gpu));
+    return true;
+}
+
 bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
 {
+    if (!choose_device(options->gpu, status)) return false;
     const char *missing = cuda_precision_missing(options->precision);
     if (missing) return status_fail(status, STATUS_USAGE, "backend.precision: %s; use fp32", missing);
     struct cuda_backend *cuda = cuda_backend_begin(options, status);

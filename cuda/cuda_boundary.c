@@ -117,8 +117,28 @@ static void boundary_read(struct backend *backend, const struct tensor *from, do
     free(host);
 }
 
+static void copy_to_host(struct backend *backend, void *to, const void *from, size_t bytes)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(!cuda->recording);
+    if (bytes == 0) return;
+    CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, cuda->lane->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream));
+}
+
+static void copy_to_device(struct backend *backend, void *to, const void *from, size_t bytes)
+{
+    struct cuda_backend *cuda = cuda_backend_of(backend);
+    CHECK(!cuda->recording);
+    if (bytes == 0) return;
+    CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, cuda->lane->stream));
+    CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream));
+}
+
 void cuda_boundary_install(struct backend_table *table)
 {
+    table->copy_to_host = copy_to_host;
+    table->copy_to_device = copy_to_device;
     table->tensor_write = boundary_write;
     table->tensor_read = boundary_read;
 }

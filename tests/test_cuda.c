@@ -140,7 +140,7 @@ Test(cuda, cudnn_batchnorm_is_the_same_function)
 #ifndef TEST_CUDA_STEPS
 #define TEST_CUDA_STEPS 50 /* fewer where a GPU is emulated */
 #endif
-enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 8 };
+enum { STEPS = TEST_CUDA_STEPS, NETWORKS = 9 };
 
 /* Small networks with each kind of layer and each optimizer. 203 = 12 * 16 + 11 gives epochs with a tail. */
 static const struct {
@@ -172,6 +172,10 @@ static const struct {
                                     "[model]\nkind = convnet\nfeatures = 8, M, 17, M\nbatchnorm = custom\n"
                                     "[optimizer]\nlearning_rate = 0.05\nmomentum = 0.9\n"
                                     "[train]\nbatch_size = 16\nmax_steps = 50\nlabel_smoothing = 0.1\n"},
+    {"in slices", DATA("203", "8") "[model]\nkind = convnet\nfeatures = 16, (16, 16)+, G\nbatchnorm = custom\n"
+                                   "dropout = 0.1\n[optimizer]\nname = adam\nlearning_rate = 1e-3\n"
+                                   "[train]\nbatch_size = 32\nmax_steps = 50\nslices = 4\nclip_norm = 1\n"
+                                   "ema_decay = 0.9\nclass_weights = balanced\n"},
 };
 
 /* Per sample: the mean loss of each step, and the losses and accuracies of both sets after training. */

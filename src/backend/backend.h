@@ -77,6 +77,8 @@ struct backend_options {
     int64_t
         workspace_bytes; /* memory that a library's algorithm may take beside its tensors, on each stream; 0: 256 MiB */
 
+    int gpu; /* which of the machine's GPUs, as CUDA counts them */
+
     const char *gpu_refused; /* why a GPU that is there is not to be taken, in words for people; NULL: no reason */
 
     bool fuse; /* use the operations that do the work of several, where the backend has them */
@@ -308,6 +310,9 @@ struct backend_table {
     void *(*alloc)(struct backend *backend, size_t bytes); /* zeroed; aligned to 64 bytes at least */
     void (*free)(struct backend *backend, void *data);     /* NULL is allowed */
     void (*zero)(struct backend *backend, void *data, size_t bytes);
+    /* Optional: without them the memory is the host's. Copy bytes of the device's memory as they lie there, and wait. */
+    void (*copy_to_host)(struct backend *backend, void *to, const void *from, size_t bytes);
+    void (*copy_to_device)(struct backend *backend, void *to, const void *from, size_t bytes);
 
     /* --- the boundary --- */
     /* The elements that a tensor takes in memory, padding included. activation_size or scalar_size of struct backend

@@ -285,7 +285,7 @@ static bool prepare_bench(struct trainer *trainer, struct dataset *dataset, stru
     dataset_noise(dataset, image, result->classes, train_count(image, experiment->train.batch_size),
                   test_count(experiment, format, *backend), experiment->data.normalization,
                   (uint64_t)experiment->experiment.seed);
-    return ranks_check(experiment, comm, *backend, status) &&
+    return ranks_check(experiment, comm, status) &&
            trainer_create(trainer, experiment, dataset, *backend, comm, status);
 }
 

@@ -16,6 +16,10 @@
  * backend_destroy. */
 bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status);
 
+/* The same for one of several ranks of a machine, which has the number `local` there: on GPUs each has its own. */
+bool backend_from_experiment_for_rank(struct backend **backend, const struct experiment *experiment, int local,
+                                      struct status *status);
+
 /* The same for programs that are only listed (`listing` of struct backend_options). */
 bool backend_from_experiment_to_list(struct backend **backend, const struct experiment *experiment,
                                      struct status *status);

@@ -2,7 +2,8 @@
 #include "build/build.h"
 #include "self_test/self_test.h"
 
-static bool create(struct backend **backend, const struct experiment *experiment, bool listing, struct status *status)
+static bool create(struct backend **backend, const struct experiment *experiment, int gpu, bool listing,
+                   struct status *status)
 {
     struct backend_options options = {
         .device = experiment->backend.device,
@@ -16,6 +17,7 @@ static bool create(struct backend **backend, const struct experiment *experiment
         .cudnn_batchnorm = experiment->model.batchnorm == BATCHNORM_CUDNN,
         .workspace_bytes = experiment->backend.workspace_mb << 20,
         .fuse = experiment->backend.fuse,
+        .gpu = gpu,
         .listing = listing,
     };
     struct status problem;
@@ -25,11 +27,17 @@ static bool create(struct backend **backend, const struct experiment *experiment
 
 bool backend_from_experiment(struct backend **backend, const struct experiment *experiment, struct status *status)
 {
-    return create(backend, experiment, false, status);
+    return create(backend, experiment, 0, false, status);
+}
+
+bool backend_from_experiment_for_rank(struct backend **backend, const struct experiment *experiment, int local,
+                                      struct status *status)
+{
+    return create(backend, experiment, local, false, status);
 }
 
 bool backend_from_experiment_to_list(struct backend **backend, const struct experiment *experiment,
                                      struct status *status)
 {
-    return create(backend, experiment, true, status);
+    return create(backend, experiment, 0, true, status);
 }

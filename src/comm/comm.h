@@ -91,6 +91,9 @@ char *comm_describe(const struct comm *comm);
  * not known. */
 int comm_core_share(const struct comm *comm);
 
+/* Returns the number of this rank among those of its machine, from 0 on. */
+int comm_local_rank(const struct comm *comm);
+
 /* Returns a line about ranks of `threads` threads (0: as many as comm_core_share) that have too few cores, or NULL. */
 char *comm_describe_crowd(const struct comm *comm, int threads);
 

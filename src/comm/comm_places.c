@@ -78,6 +78,13 @@ int comm_core_share(const struct comm *comm)
     return comm->places ? core_share(comm, comm->rank) : 0;
 }
 
+int comm_local_rank(const struct comm *comm)
+{
+    int local = 0;
+    for (int r = 0; r < comm->rank; r++) local += !comm->places || shares_host(comm, r, comm->rank);
+    return local;
+}
+
 /* --- lines for people --- */
 
 static bool is_first_of_host(const struct comm *comm, int rank)

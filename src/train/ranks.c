@@ -9,8 +9,7 @@
 #include "util/memory.h"
 #include "util/stop.h"
 
-bool ranks_check(const struct experiment *experiment, const struct comm *comm, const struct backend *backend,
-                 struct status *status)
+bool ranks_check(const struct experiment *experiment, const struct comm *comm, struct status *status)
 {
     int64_t slices = experiment->train.slices;
     if (!comm) return true;
@@ -21,10 +20,6 @@ bool ranks_check(const struct experiment *experiment, const struct comm *comm, c
                                "expected a number that the %d ranks divide, found %" PRId64
                                "; for instance --set train.slices=%d",
                                comm->size, slices, comm->size);
-    if (backend->pci_bus_id[0])
-        return experiment_fail(experiment, "backend.device", status,
-                               "expected cpu, as several ranks cannot share the memory of their GPUs yet, found %s",
-                               backend->description);
     return true;
 }
 
@@ -53,6 +48,10 @@ void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *
     ranks->statistics = backend->table->alloc(backend, size * network->buffer_count * scalar);
     ranks->words = memory_alloc(size, sizeof *ranks->words);
     ranks->messages = memory_alloc(3 * size, sizeof *ranks->messages);
+    if (!backend->table->copy_to_host) return;
+    ranks->host_arena = memory_alloc(network->arena_count, scalar);
+    ranks->host_incoming = memory_alloc(size * piece_of(ranks, comm->rank).bytes, 1);
+    ranks->host_statistics = memory_alloc(size * network->buffer_count, scalar);
 }
 
 void ranks_destroy(struct ranks *ranks)
@@ -65,6 +64,7 @@ void ranks_destroy(struct ranks *ranks)
     free(ranks->cuts);
     free(ranks->words);
     free(ranks->messages);
+    free(ranks->host_arena), free(ranks->host_incoming), free(ranks->host_statistics);
     *ranks = (struct ranks){0};
 }
 
@@ -98,23 +98,47 @@ static size_t statistics_bytes(const struct ranks *ranks)
     return ranks->network->buffer_count * ranks->network->backend->scalar_size;
 }
 
+/* Device memory as the host has it: itself, or a copy in `stage`. */
+static char *fetch(const struct ranks *ranks, char *stage, void *data, size_t bytes)
+{
+    struct backend *backend = ranks->network->backend;
+    if (!stage) return data;
+    backend->table->copy_to_host(backend, stage, data, bytes);
+    return stage;
+}
+
+/* Puts what the host received at `from` where it belongs, unless it is there. */
+static void deliver(const struct ranks *ranks, void *to, const char *from, size_t bytes)
+{
+    struct backend *backend = ranks->network->backend;
+    if (from != to) backend->table->copy_to_device(backend, to, from, bytes);
+}
+
 /* Sends everyone its piece of this rank's gradient, and this rank's statistics and words. */
 static bool send_pieces(struct ranks *ranks, const struct slice_sums *sums)
 {
     struct comm *comm = ranks->comm;
-    size_t own = piece_of(ranks, comm->rank).bytes, statistics = statistics_bytes(ranks);
+    size_t own = piece_of(ranks, comm->rank).bytes, statistics = statistics_bytes(ranks), size = (size_t)comm->size;
+    char *incoming = ranks->host_incoming ? ranks->host_incoming : ranks->incoming;
+    char *all = ranks->host_statistics ? ranks->host_statistics : ranks->statistics;
+    char *stage = ranks->host_statistics ? all + (size_t)comm->rank * statistics : NULL;
+    const char *gradients = fetch(ranks, ranks->host_arena, sums->gradients, (size_t)ranks->cuts[comm->size]);
+    const char *left = fetch(ranks, stage, sums->statistics, statistics);
     int count = 0;
     for (int k = 1; k < comm->size; k++) {
         int other = comm->rank ^ k;
         struct piece its = piece_of(ranks, other);
-        ranks->messages[count++] = (struct comm_message){other, (const char *)sums->gradients + its.first, its.bytes,
-                                                         ranks->incoming + (size_t)other * own, own};
-        ranks->messages[count++] = (struct comm_message){other, sums->statistics, statistics,
-                                                         ranks->statistics + (size_t)other * statistics, statistics};
+        ranks->messages[count++] =
+            (struct comm_message){other, gradients + its.first, its.bytes, incoming + (size_t)other * own, own};
+        ranks->messages[count++] =
+            (struct comm_message){other, left, statistics, all + (size_t)other * statistics, statistics};
         ranks->messages[count++] = (struct comm_message){other, &ranks->words[comm->rank], sizeof *ranks->words,
                                                          &ranks->words[other], sizeof *ranks->words};
     }
-    return comm_exchange(comm, ranks->messages, count, "gradients", &ranks->status);
+    if (!comm_exchange(comm, ranks->messages, count, "gradients", &ranks->status)) return false;
+    deliver(ranks, ranks->incoming, incoming, size * own);
+    deliver(ranks, ranks->statistics, all, size * statistics);
+    return true;
 }
 
 /* Adds what all ranks have: this one in `own`, from its byte `first` on, the others in `incoming`. */
@@ -140,15 +164,21 @@ void ranks_spread(struct ranks *ranks, void *arena, const char *what)
 {
     struct comm *comm = ranks->comm;
     struct piece own = piece_of(ranks, comm->rank);
-    char *bytes = arena;
+    size_t all = (size_t)ranks->cuts[comm->size], end = own.first + own.bytes;
+    char *host = ranks->host_arena ? ranks->host_arena : arena;
     int count = 0;
+    if (ranks->failed) return;
+    fetch(ranks, ranks->host_arena ? host + own.first : NULL, (char *)arena + own.first, own.bytes);
     for (int k = 1; k < comm->size; k++) {
         int other = comm->rank ^ k;
         struct piece its = piece_of(ranks, other);
         ranks->messages[count++] =
-            (struct comm_message){other, bytes + own.first, own.bytes, bytes + its.first, its.bytes};
+            (struct comm_message){other, host + own.first, own.bytes, host + its.first, its.bytes};
     }
-    if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
+    ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
+    if (ranks->failed) return;
+    deliver(ranks, arena, host, own.first);
+    deliver(ranks, (char *)arena + end, host + end, all - end);
 }
 
 static void note_signals(struct ranks *ranks)
@@ -211,41 +241,80 @@ void ranks_collect(struct ranks *ranks, struct metrics *batches, int64_t count)
         ranks->failed = !comm_exchange(comm, ranks->messages, messages, "an evaluation", &ranks->status);
 }
 
-void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+/* The bytes of all ranks' parts, and those before a rank's. */
+static size_t parts_before(const size_t *bytes, int rank)
+{
+    size_t sum = 0;
+    for (int r = 0; r < rank; r++) sum += bytes[r];
+    return sum;
+}
+
+/* Memory of the host for parts of the device's; NULL: they are the host's themselves. */
+static char *make_stage(const struct ranks *ranks, size_t bytes)
+{
+    return ranks->host_arena ? memory_alloc(bytes, 1) : NULL;
+}
+
+/* Sends parts between rank 0, which has them all in `whole`, and the others, which have one each in `own`, all memory of the
+ * host. */
+static void exchange_parts(struct ranks *ranks, bool collect, char *whole, char *own, const size_t *bytes,
+                           const char *what)
 {
     struct comm *comm = ranks->comm;
-    char *to = whole;
     int count = 0;
-    if (comm->rank > 0)
-        ranks->messages[count++] = (struct comm_message){.rank = 0, .send = own, .send_bytes = bytes[comm->rank]};
-    else if (bytes[0] > 0)
-        memcpy(to, own, bytes[0]);
-    for (int r = 1; r < comm->size && comm->rank == 0; r++) {
-        to += bytes[r - 1];
-        ranks->messages[count++] = (struct comm_message){.rank = r, .receive = to, .receive_bytes = bytes[r]};
+    for (int r = 1; r < comm->size; r++) {
+        if (comm->rank > 0 && comm->rank != r) continue;
+        struct comm_message message = {.rank = comm->rank == 0 ? r : 0};
+        char *part = comm->rank == 0 ? whole + parts_before(bytes, r) : own;
+        if (collect == (comm->rank == 0))
+            message.receive = part, message.receive_bytes = bytes[r];
+        else
+            message.send = part, message.send_bytes = bytes[r];
+        ranks->messages[count++] = message;
     }
     if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
 }
 
-void ranks_deal_parts(struct ranks *ranks, const void *whole, void *own, const size_t *bytes, const char *what)
+void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
 {
-    struct comm *comm = ranks->comm;
-    const char *from = whole;
-    int count = 0;
-    if (comm->rank > 0)
-        ranks->messages[count++] = (struct comm_message){.rank = 0, .receive = own, .receive_bytes = bytes[comm->rank]};
-    else if (bytes[0] > 0)
-        memcpy(own, from, bytes[0]);
-    for (int r = 1; r < comm->size && comm->rank == 0; r++) {
-        from += bytes[r - 1];
-        ranks->messages[count++] = (struct comm_message){.rank = r, .send = from, .send_bytes = bytes[r]};
-    }
-    if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
+    int rank = ranks->comm->rank;
+    size_t all = rank == 0 ? parts_before(bytes, ranks->comm->size) : bytes[rank];
+    char *stage = make_stage(ranks, all), *host = stage ? stage : rank == 0 ? whole : own;
+    if (stage)
+        fetch(ranks, stage, own, bytes[rank]);
+    else if (rank == 0 && bytes[0] > 0)
+        memcpy(host, own, bytes[0]);
+    exchange_parts(ranks, true, host, host, bytes, what);
+    if (rank == 0 && !ranks->failed) deliver(ranks, whole, host, all);
+    free(stage);
+}
+
+void ranks_deal_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+{
+    int rank = ranks->comm->rank;
+    size_t all = rank == 0 ? parts_before(bytes, ranks->comm->size) : bytes[rank];
+    char *stage = make_stage(ranks, all), *host = stage ? stage : rank == 0 ? whole : own;
+    if (stage && rank == 0) fetch(ranks, stage, whole, all);
+    exchange_parts(ranks, false, host, host, bytes, what);
+    if (stage && !ranks->failed)
+        deliver(ranks, own, host, bytes[rank]);
+    else if (rank == 0 && bytes[0] > 0)
+        memcpy(own, host, bytes[0]);
+    free(stage);
 }
 
 void ranks_copy(struct ranks *ranks, void *data, size_t bytes, const char *what)
 {
     if (!ranks->failed && bytes > 0) ranks->failed = !comm_broadcast(ranks->comm, data, bytes, what, &ranks->status);
+}
+
+void ranks_copy_arena(struct ranks *ranks, void *data, size_t bytes, const char *what)
+{
+    char *stage = make_stage(ranks, bytes), *host = fetch(ranks, ranks->comm->rank == 0 ? stage : NULL, data, bytes);
+    if (stage) host = stage;
+    ranks_copy(ranks, host, bytes, what);
+    if (!ranks->failed && ranks->comm->rank > 0) deliver(ranks, data, host, bytes);
+    free(stage);
 }
 
 bool ranks_good(const struct ranks *ranks, struct status *status)

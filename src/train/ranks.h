@@ -49,15 +49,16 @@ struct ranks {
     char *statistics;         /* arenas of statistics, from each rank; backend memory */
     struct rank_words *words; /* from each rank */
     struct comm_message *messages;
+    /* Where the device has memory of its own, what is sent and received on the host; else NULL. */
+    char *host_arena, *host_incoming, *host_statistics;
     bool failed;              /* an exchange did; then no other follows, and the step at hand is void */
     struct status status;     /* why */
     int stopped;              /* rank on which a signal asks the run to stop */
     char signal[RANK_SIGNAL]; /* its name; "": none does */
 };
 
-/* Checks that so many ranks can share the experiment's slices, on such a backend (STATUS_USAGE). comm may be NULL. */
-bool ranks_check(const struct experiment *experiment, const struct comm *comm, const struct backend *backend,
-                 struct status *status);
+/* Checks that so many ranks can share the experiment's slices (STATUS_USAGE). comm may be NULL. */
+bool ranks_check(const struct experiment *experiment, const struct comm *comm, struct status *status);
 
 /* Gives all ranks rank 0's experiment. `loaded` is false where rank 0 has none: then all ranks return false, rank 0 with the
  * status that it came with. So they do where one of them cannot read it, or is another version of the program. The
@@ -92,9 +93,9 @@ void ranks_sum(struct ranks *ranks, const struct slice_sums *sums);
 /* Gives everyone this rank's piece of an arena, and gets the others'. */
 void ranks_spread(struct ranks *ranks, void *arena, const char *what);
 
-/* Rank 0 gets memory of all ranks, one after the other in `whole`, of bytes[r] from rank r; or gives it back. */
+/* Rank 0 gets memory of all ranks' devices, one after the other in `whole`, of bytes[r] from rank r; or gives it back. */
 void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what);
-void ranks_deal_parts(struct ranks *ranks, const void *whole, void *own, const size_t *bytes, const char *what);
+void ranks_deal_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what);
 
 /* Rank 0: sends a command. Others: waits for the next one. False after a failure, which ranks->status has. */
 bool ranks_command(struct ranks *ranks, struct rank_command *command);
@@ -107,7 +108,8 @@ void ranks_collect(struct ranks *ranks, struct metrics *batches, int64_t count);
 /* False after a failure, which is then copied to `status`. */
 bool ranks_good(const struct ranks *ranks, struct status *status);
 
-/* Gives all ranks rank 0's memory. */
+/* Give all ranks rank 0's memory: that of the host, and that of the device. */
 void ranks_copy(struct ranks *ranks, void *data, size_t bytes, const char *what);
+void ranks_copy_arena(struct ranks *ranks, void *data, size_t bytes, const char *what);
 
 #endif

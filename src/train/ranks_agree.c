@@ -116,7 +116,7 @@ bool ranks_create_backend(struct backend **backend, const struct experiment *exp
     char *crowd = comm && comm->rank == 0 ? comm_describe_crowd(comm, (int)experiment->backend.threads) : NULL;
     if (crowd) warning_print("%s", crowd);
     free(crowd);
-    return backend_from_experiment(backend, &shared, status);
+    return backend_from_experiment_for_rank(backend, &shared, comm ? comm_local_rank(comm) : 0, status);
 }
 
 bool ranks_share_experiment(struct comm *comm, bool loaded, struct experiment *experiment, struct status *status)

@@ -287,7 +287,7 @@ static void prepare_loop(struct run *run)
 /* Makes the session of a run. */
 static bool create_trainer(struct run *run, struct status *status)
 {
-    return ranks_check(run->experiment, run->comm, run->backend, status) &&
+    return ranks_check(run->experiment, run->comm, status) &&
            trainer_create(&run->trainer, run->experiment, &run->dataset, run->backend, run->comm, status);
 }
 

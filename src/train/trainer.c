@@ -475,11 +475,6 @@ static void move_states(struct trainer *trainer, void *const *whole, const char 
     free(bytes);
 }
 
-static void deal(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
-{
-    ranks_deal_parts(ranks, whole, own, bytes, what);
-}
-
 const struct optimizer *trainer_empty_optimizer(struct trainer *trainer)
 {
     if (!trainer->ranks.comm) return &trainer->optimizer;
@@ -516,13 +511,14 @@ static void share_state(struct trainer *trainer, bool restored)
     struct metrics sums = network_metrics(network);
     ranks_copy(ranks, &trainer->step, sizeof trainer->step, "the state");
     ranks_copy(ranks, &sums, sizeof sums, "the state");
-    ranks_copy(ranks, network->parameters, parameters, "the weights");
-    ranks_copy(ranks, network->buffers, statistics, "the running statistics");
-    if (restored) move_states(trainer, trainer->whole ? trainer->whole->state : NULL, "the optimizer's states", deal);
+    ranks_copy_arena(ranks, network->parameters, parameters, "the weights");
+    ranks_copy_arena(ranks, network->buffers, statistics, "the running statistics");
+    if (restored)
+        move_states(trainer, trainer->whole ? trainer->whole->state : NULL, "the optimizer's states", ranks_deal_parts);
     trainer_release_whole(trainer);
     if (trainer->ema.decay > 0) {
-        ranks_copy(ranks, trainer->ema.parameters, parameters, "the moving average");
-        ranks_copy(ranks, trainer->ema.buffers, statistics, "the moving average");
+        ranks_copy_arena(ranks, trainer->ema.parameters, parameters, "the moving average");
+        ranks_copy_arena(ranks, trainer->ema.buffers, statistics, "the moving average");
     }
     network_set_metrics(network, sums);
     trainer->refresh = true;

@@ -76,21 +76,33 @@ cudaError_t cudaRuntimeGetVersion(int *version)
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    const char *hidden = getenv("CUDA_EMULATION_HIDDEN");
-    *count = hidden ? 0 : 1;
+    const char *hidden = getenv("CUDA_EMULATION_HIDDEN"), *devices = getenv("CUDA_EMULATION_DEVICES");
+    *count = hidden ? 0 : devices ? atoi(devices) : 1;
     return hidden ? emulation_remember(cudaErrorNoDevice) : cudaSuccess;
+}
+
+/* All devices are alike, and their memory is the host's. */
+static int chosen_device;
+
+cudaError_t cudaSetDevice(int device)
+{
+    int count;
+    if (cudaError_t error = cudaGetDeviceCount(&count)) return error;
+    if (device < 0 || device >= count) return emulation_remember(cudaErrorInvalidDevice);
+    chosen_device = device;
+    return cudaSuccess;
 }
 
 cudaError_t cudaGetDevice(int *device)
 {
-    *device = 0;
+    *device = chosen_device;
     return cudaSuccess;
 }
 
 /* Few multiprocessors, so that small tensors too are cut into all the forms that there are. */
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int device)
 {
-    if (device != 0) return emulation_remember(cudaErrorInvalidDevice);
+    if (device != chosen_device) return emulation_remember(cudaErrorInvalidDevice);
     memset(properties, 0, sizeof *properties);
     strcpy(properties->name, "emulated on the CPU");
     properties->totalGlobalMem = (size_t)8 << 30;
@@ -110,7 +122,7 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 
 cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
 {
-    if (device != 0 || size < 13) return emulation_remember(cudaErrorInvalidValue);
+    if (device != chosen_device || size < 13) return emulation_remember(cudaErrorInvalidValue);
     strcpy(id, "0000:00:00.0");
     return cudaSuccess;
 }

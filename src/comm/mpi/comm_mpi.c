@@ -1,12 +1,14 @@
 /* MPI as a transport (comm.h), in a module of its own, so that the program needs no MPI to run alone. It uses point-to-point
  * messages that do not block, and nothing else: no collective, no reduction. One thread calls it. */
 #include <mpi.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "comm/comm_module.h"
+#include "trainer/version.h"
 
 enum { PIECE = 1 << 30 }; /* most bytes of one MPI message, whose count is an int */
 
@@ -114,12 +116,16 @@ void trainer_comm_name(char name[COMM_NAME])
     if (v) memmove(v + 1, v + 2, strlen(v + 2) + 1);
 }
 
-__attribute__((visibility("default"))) bool trainer_comm_open(struct comm *comm, char *error, size_t size);
-bool trainer_comm_open(struct comm *comm, char *error, size_t size)
+__attribute__((visibility("default"))) comm_module_open trainer_comm_open;
+bool trainer_comm_open(struct comm *comm, const char *version, size_t comm_bytes, char *error, size_t size)
 {
     int provided;
+    if (strcmp(version, TRAINER_VERSION_TEXT) != 0 || comm_bytes != sizeof *comm) {
+        snprintf(error, size, "%s is of another trainer (%s)", COMM_MODULE_FILE, TRAINER_VERSION_TEXT);
+        return false;
+    }
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
-        strncpy(error, "MPI_Init_thread fails", size);
+        snprintf(error, size, "MPI_Init_thread fails");
         return false;
     }
     *comm = (struct comm){.table = &table};
