@@ -9,7 +9,7 @@
 #define COMM_MODULE_NAME_SYMBOL "trainer_comm_name"
 
 /* Starts the transport and fills in everything but the timeout. False with a line in `error` where it does not start, or where the
- * program is another one than that which the module was built with: version is TRAINER_VERSION_TEXT, comm_bytes the size of
+ * program is another one than that which the module was built with: version is TRAINER_VERSION, comm_bytes the size of
  * its struct comm. */
 typedef bool comm_module_open(struct comm *comm, const char *version, size_t comm_bytes, char *error, size_t size);
 

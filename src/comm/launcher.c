@@ -7,7 +7,6 @@
 
 #include "comm/comm.h"
 #include "comm/comm_module.h"
-#include "trainer/version.h"
 #include "util/launcher.h"
 #include "util/memory.h"
 
@@ -55,7 +54,7 @@ static bool join(struct comm **comm, const struct launcher *launcher, struct sta
     comm_module_open *open = (comm_module_open *)(intptr_t)dlsym(module, COMM_MODULE_SYMBOL);
     if (!open) return status_fail(status, STATUS_RUNTIME, "%s has no %s", COMM_MODULE_FILE, COMM_MODULE_SYMBOL);
     struct comm *made = memory_alloc(1, sizeof *made);
-    if (!open(made, TRAINER_VERSION_TEXT, sizeof *made, error, sizeof error)) {
+    if (!open(made, TRAINER_VERSION, sizeof *made, error, sizeof error)) {
         free(made);
         return status_fail(status, STATUS_RUNTIME, "MPI does not start: %s", error);
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <sys/mman.h>
 
+#include "util/launcher.h"
 #include "util/machine.h"
 #include "util/status.h"
 
@@ -21,17 +22,21 @@ enum { COMPARED_BYTES = 4 << 20 };
 
 enum { FORMATTED_ONCE = 256 }; /* bytes; a text that is longer is printed twice, first to learn its length */
 
-/* Several threads may run out of memory at once, and only one may exit: the others wait here. */
+/* Several threads may run out of memory at once, and only one may exit: the others wait here. Prints the beginning of the
+ * line that says why. */
 static void begin_ending(void)
 {
     static atomic_flag ending = ATOMIC_FLAG_INIT;
     while (atomic_flag_test_and_set(&ending)) pause();
+    struct launcher launcher;
+    fputs("trainer: ", stderr);
+    if (launcher_read(&launcher)) fprintf(stderr, "rank %d: ", launcher.rank);
 }
 
 static _Noreturn void out_of_memory(size_t count, size_t size)
 {
     begin_ending();
-    fprintf(stderr, "trainer: out of memory (%zu x %zu bytes wanted)\n", count, size);
+    fprintf(stderr, "out of memory (%zu x %zu bytes wanted)\n", count, size);
     exit(STATUS_RUNTIME);
 }
 
@@ -54,7 +59,7 @@ static void compare_with_limit(size_t bytes)
     if (bytes <= (size_t)INT64_MAX && (int64_t)bytes <= limit - used) return;
     begin_ending();
     fprintf(stderr,
-            "trainer: out of memory: %.1f MiB more, beside the %.1f MiB in use, do not fit into the %.1f MiB that "
+            "out of memory: %.1f MiB more, beside the %.1f MiB in use, do not fit into the %.1f MiB that "
             "this process may use\n",
             (double)bytes / 0x1p20, (double)used / 0x1p20, (double)limit / 0x1p20);
     exit(STATUS_RUNTIME);

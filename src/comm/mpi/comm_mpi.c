@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "comm/comm_module.h"
-#include "trainer/version.h"
 
 enum { PIECE = 1 << 30 }; /* most bytes of one MPI message, whose count is an int */
 
@@ -120,8 +119,8 @@ __attribute__((visibility("default"))) comm_module_open trainer_comm_open;
 bool trainer_comm_open(struct comm *comm, const char *version, size_t comm_bytes, char *error, size_t size)
 {
     int provided;
-    if (strcmp(version, TRAINER_VERSION_TEXT) != 0 || comm_bytes != sizeof *comm) {
-        snprintf(error, size, "%s is of another trainer (%s)", COMM_MODULE_FILE, TRAINER_VERSION_TEXT);
+    if (strcmp(version, TRAINER_VERSION) != 0 || comm_bytes != sizeof *comm) {
+        snprintf(error, size, "%s is of another trainer (%s)", COMM_MODULE_FILE, TRAINER_VERSION);
         return false;
     }
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS) {
