@@ -66,8 +66,8 @@ struct comm {
 };
 
 /* Starts an exchange, and finishes it. Messages stay the caller's until it is done. An error (STATUS_RUNTIME) is one of time;
- * it says which rank is missing, and `what` was exchanged. A rank that only waits for the missing one, as this one does, is not meant: a late exchange takes up
- * to 2 s more, in which ranks tell one another that they live. */
+ * it says which rank is missing, and `what` was exchanged. A rank that only waits for the missing one, as this one does, is
+ * not meant: a late exchange takes up to 2 s more, in which ranks tell one another that they live. */
 void comm_start(struct comm *comm, const struct comm_message *messages, int count);
 bool comm_finish(struct comm *comm, const struct comm_message *messages, int count, const char *what,
                  struct status *status);
