@@ -8,6 +8,7 @@ seconds of their core.
 """
 
 import configparser
+import functools
 import random
 from dataclasses import dataclass, fields, replace
 
@@ -37,6 +38,11 @@ class Cluster:
     latency: float = 20e-6
     message: float = 1e-6
     uneven: float = 0.0  # deviation of a rank's time for its slices, relative
+    others: float = 0.0  # busy threads of other programs on each machine
+
+    def turns(self):
+        """How much longer a rank takes that shares the cores."""
+        return max(1.0, (self.per_host + self.others) / self.cores)
 
 
 # --- what was measured ---
@@ -72,8 +78,8 @@ def received_bytes(size, piece, parameters, statistics):
     return (size - 1) * (piece + statistics + WORDS) + parameters - piece
 
 
-def costs_of(figures, parts):
-    """The costs of a rank among `ranks` on one machine, where each had a core of its own. What the parts do not explain
+def costs_of(figures, parts, turns=1.0):
+    """The costs of a rank among `ranks` on one machine, where each took so much longer than with a core of its own. What the parts do not explain
     of the step is counted as the slices', so the model gives this step for this number of ranks."""
     size, slices, parameters = figures["ranks"], figures["slices"], figures["parameters"]
     statistics = figures["statistics"]
@@ -83,9 +89,10 @@ def costs_of(figures, parts):
     if rest <= 0:
         raise ValueError("sums, exchanges and updates take longer than the step: the machine was too busy")
     received = received_bytes(size, piece, parameters, statistics) if size > 1 else 0
-    return Costs(slice=rest / (slices // size), sum=sums / summed_bytes(size, slices, piece, parameters, statistics),
-                 update=update / piece, copy=exchange / received if received else 0, parameters=parameters,
-                 statistics=statistics)
+    costs = Costs(slice=rest / (slices // size), sum=sums / summed_bytes(size, slices, piece, parameters, statistics),
+                  update=update / piece, copy=exchange / received if received else 0, parameters=parameters,
+                  statistics=statistics)  # fmt: skip
+    return costs.faster(turns)
 
 
 # --- a step ---
@@ -96,17 +103,16 @@ class Links:
 
     def __init__(self, size, costs, cluster):
         self.costs, self.cluster = costs, cluster
-        self.share = max(1.0, cluster.per_host / cluster.cores)  # ranks that take turns on a core
+        self.share = cluster.turns()
         hosts = (size - 1) // cluster.per_host + 1
         self.out, self.into = [0.0] * hosts, [0.0] * hosts
 
-    def exchange(self, begun, messages_of):
+    def exchange(self, begun, lists):
         """Returns when each rank is done with an exchange that it begins at begun[rank]. Nothing is buffered: a message
         waits for both sides."""
         size, cluster, done = len(begun), self.cluster, list(begun)
         wire, overhead, per_host = 1 / cluster.bandwidth, cluster.message * self.share, cluster.per_host
         copy, latency = self.costs.copy * self.share, cluster.latency
-        lists = [messages_of(rank) for rank in range(size)]
         places = [0] * size
         core = list(begun)  # until when a rank's core is busy with its messages
         left = True
@@ -143,9 +149,17 @@ def joined(messages):
     return [(rank, size, count) for rank, (size, count) in sums.items()]
 
 
+@functools.lru_cache(maxsize=1)
+def lists_of(size, parameters, statistics):
+    """(the run, joined messages by rank of the gradients' exchange, and of the weights')"""
+    run = Run(size, cut(parameters, size), statistics)
+    gradients = [joined(pieces(run, rank).messages) for rank in range(size)]
+    return run, gradients, [joined(spread(run, rank, "updated weights").messages) for rank in range(size)]
+
+
 def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
     """Seconds of a step on `size` ranks: of the last of some, as ranks need not begin at the same time."""
-    run = Run(size, cut(costs.parameters, size), costs.statistics)
+    run, gradients, weights = lists_of(size, costs.parameters, costs.statistics)
     links = Links(size, costs, cluster)
     draws, share = random.Random(seed), links.share
     clock = [0.0] * size
@@ -159,12 +173,12 @@ def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
         seconds = share * (own * costs.slice + (own - 1) * (costs.parameters + costs.statistics) * costs.sum)
         clock = [time + seconds * (1 + cluster.uneven * abs(draws.gauss(0, 1))) for time in begun]
         if size > 1:
-            clock = links.exchange(clock, lambda rank: joined(pieces(run, rank).messages))
+            clock = links.exchange(clock, gradients)
         for rank in range(size):
             piece = run.bytes_of(rank)
             clock[rank] += share * ((size - 1) * (piece + run.statistics) * costs.sum + piece * costs.update)
         if size > 1:
-            clock = links.exchange(clock, lambda rank: joined(spread(run, rank, "updated weights").messages))
+            clock = links.exchange(clock, weights)
         ends.append(clock[0])
     return ends[-1] - (ends[-2] if len(ends) > 1 else 0)
 

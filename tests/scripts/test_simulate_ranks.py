@@ -146,6 +146,16 @@ class Model(unittest.TestCase):
         four = model.step_seconds(4, 8, COSTS, model.Cluster(cores=4, per_host=4))
         self.assertLess(abs(two / four / 2 - 1), 0.05)
 
+    def test_other_programs_take_their_share_of_the_cores(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "1.ini")
+            path.write_text(bench_file(1, 8, COSTS, 0.35))
+            figures, parts = model.read_bench(path)
+            busy = model.Cluster(cores=2, others=3, message=0)
+            costs = model.costs_of(figures, parts, busy.turns())
+            self.assertAlmostEqual(model.step_seconds(1, 8, costs, busy), 0.35)
+            self.assertAlmostEqual(model.step_seconds(1, 8, costs, model.Cluster(cores=2)), 0.35 / 2)
+
     def test_a_table(self):
         costs = ("--slice", 0.03, "--sum", 1e-10, "--update", 1e-10, "--parameters", 36924480)
         code, out, errors = run(*costs, "--most", 16)
