@@ -115,6 +115,7 @@ def parse_arguments():
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bf16", action="store_true", help="autocast to bf16; with --trainer: also that, beside fp32")
     parser.add_argument("--contiguous", action="store_true", help="memory format; default: channels_last")
     parser.add_argument("--trainer", metavar="PROGRAM", help="measure the speeds of both instead")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each, default 3")
@@ -123,7 +124,8 @@ def parse_arguments():
 
 
 class Training:
-    def __init__(self, arguments):
+    def __init__(self, arguments, bf16):
+        self.bf16 = bf16
         torch.manual_seed(arguments.seed)
         torch.set_num_threads(arguments.threads)
         self.form = torch.contiguous_format if arguments.contiguous else torch.channels_last
@@ -153,7 +155,9 @@ class Training:
                 group["lr"] = rate * (1 - self.done / self.steps)
             optimizer.zero_grad(set_to_none=True)
         x = images.contiguous(memory_format=self.form)
-        functional.cross_entropy(self.network(x), labels, label_smoothing=SMOOTHING, reduction="sum").backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            scores = self.network(x)
+        functional.cross_entropy(scores.float(), labels, label_smoothing=SMOOTHING, reduction="sum").backward()
         for optimizer in self.optimizers:
             optimizer.step()
         self.done += 1
@@ -170,7 +174,7 @@ class Training:
 
 
 def train(arguments):
-    training, seconds = Training(arguments), 0.0
+    training, seconds = Training(arguments, arguments.bf16), 0.0
     for number in range(arguments.epochs):
         started = time.perf_counter()
         training.epoch(number)
@@ -198,13 +202,18 @@ def measure_pytorch(training, arguments):
 
 
 def compare(arguments):
-    training, ours, theirs = Training(arguments), [], []
+    """The trainer in its config's precision, PyTorch in fp32, and in bf16 where that is asked for."""
+    names = ["PyTorch", "PyTorch in bf16"][: 1 + arguments.bf16]
+    trainings, ours, theirs = [Training(arguments, bf16) for bf16 in (False, True)[: len(names)]], [], [[] for _ in names]
     for number in range(arguments.rounds):
         ours.append(measure_trainer(arguments))
-        theirs.append(measure_pytorch(training, arguments))
-        print(f"round {number + 1}: trainer {ours[-1]:.1f}, PyTorch {theirs[-1]:.1f} images/s", flush=True)
-    print(f"medians: trainer {statistics.median(ours):.1f}, PyTorch {statistics.median(theirs):.1f} images/s, ratio "
-          f"{statistics.median(ours) / statistics.median(theirs):.2f}")
+        for training, speeds in zip(trainings, theirs):
+            speeds.append(measure_pytorch(training, arguments))
+        said = ", ".join(f"{name} {speeds[-1]:.1f}" for name, speeds in zip(names, theirs))
+        print(f"round {number + 1}: trainer {ours[-1]:.1f}, {said} images/s", flush=True)
+    for name, speeds in zip(names, theirs):
+        own, its = statistics.median(ours), statistics.median(speeds)
+        print(f"medians: trainer {own:.1f}, {name} {its:.1f} images/s, ratio {own / its:.2f}")
 
 
 if __name__ == "__main__":
