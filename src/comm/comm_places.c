@@ -52,8 +52,8 @@ static bool shares_cores(const struct comm *comm, int a, int b)
 
 static int core_share(const struct comm *comm, int rank)
 {
-    int sharers = 0;
-    for (int r = 0; r < comm->size; r++) sharers += shares_cores(comm, rank, r);
+    int sharers = 1; /* the rank itself */
+    for (int r = 0; r < comm->size; r++) sharers += r != rank && shares_cores(comm, rank, r);
     int cores = comm->places[rank].cores / sharers;
     return cores > 0 ? cores : 1;
 }

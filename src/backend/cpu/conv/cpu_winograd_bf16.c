@@ -268,7 +268,8 @@ static void sum_item(const struct sum_task *task, int64_t number, uint32_t *inpu
     int64_t part = number % task->column_groups, blocks = cpu_blocks(task->sum.destination.shape.c);
     int64_t words = source_words(task), channels = task->sum.source.shape.c;
     struct item item = find_item(task, number / task->column_groups);
-    float *sums = (float *)(inputs + POINTS * input_stride(channels, task->rows));
+    void *behind = inputs + POINTS * input_stride(channels, task->rows);
+    float *sums = behind;
     int64_t rows = divide_up(item.tiles * item.samples, WINOGRAD_ROWS) * WINOGRAD_ROWS;
     transform_inputs(task, &item, inputs);
     for (int64_t column = part * task->columns / task->column_groups;

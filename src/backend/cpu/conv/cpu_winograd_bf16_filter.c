@@ -190,7 +190,8 @@ void CPU_EXPORT(cpu_winograd_bf16_filter)(struct backend *backend, const struct 
     task.dweight = dweight->data, task.update = update;
     cut_batch(&task);
     task.sums = cpu_backend_of(backend)->scratch;
-    task.inputs = (uint32_t *)(task.sums + sums), task.gradients = task.inputs + POINTS * task.input_stride;
+    void *behind = task.sums + sums;
+    task.inputs = behind, task.gradients = task.inputs + POINTS * task.input_stride;
     memset(task.sums, 0, (size_t)sums * sizeof(float));
     int count = winograd_tilings(x->shape, tilings);
     for (int i = 0; i < count; i++) run_tiling(backend, &task, &tilings[i]);
