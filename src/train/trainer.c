@@ -10,6 +10,7 @@
 #include "train/class_weights.h"
 #include "train/train.h"
 #include "train/train_program.h"
+#include "train/trainer_private.h"
 #include "util/check.h"
 #include "train/whitening.h"
 #include "util/memory.h"
@@ -425,7 +426,7 @@ static void run_slices(struct trainer *trainer, struct run_input *input, const s
     if (trainer->averaging && !trainer->ranks.failed) run_end(trainer->averaging, input, watch);
 }
 
-static void take_step(struct trainer *trainer, const struct step_watch *watch)
+void trainer_take_step(struct trainer *trainer, const struct step_watch *watch)
 {
     struct run_input input = next_step(trainer);
     if (!trainer->train)
@@ -436,138 +437,12 @@ static void take_step(struct trainer *trainer, const struct step_watch *watch)
         prepared_run(trainer->train, &input);
 }
 
-/* Lets the other ranks take the same step. */
-static bool lead_step(struct trainer *trainer)
-{
-    struct rank_command command = {
-        .order = RANK_ORDER_STEP, .step = trainer->step, .learning_rate = trainer->learning_rate};
-    return !trainer->ranks.comm || ranks_command(&trainer->ranks, &command);
-}
-
 void trainer_step(struct trainer *trainer)
 {
-    if (lead_step(trainer)) take_step(trainer, NULL);
+    if (trainer_lead_step(trainer)) trainer_take_step(trainer, NULL);
 }
 
 void trainer_watch_step(struct trainer *trainer, const struct step_watch *watch)
 {
-    if (lead_step(trainer)) take_step(trainer, watch);
-}
-
-/* --- ranks --- */
-
-/* Calls move for each state of the optimizer: rank 0 has those of all ranks in `whole`. */
-static void move_states(struct trainer *trainer, void *const *whole, const char *what,
-                        void (*move)(struct ranks *ranks, void *whole, void *own, const size_t *bytes,
-                                     const char *what))
-{
-    struct ranks *ranks = &trainer->ranks;
-    int size = ranks->comm->size;
-    size_t *bytes = memory_alloc((size_t)size, OPTIMIZER_STATES * sizeof *bytes);
-    for (int r = 0; r < size; r++) {
-        const struct optimizer_part part = {ranks->cuts[r], ranks->cuts[r + 1]};
-        size_t of_rank[OPTIMIZER_STATES];
-        optimizer_part_bytes(&trainer->optimizer.settings, trainer->network, part, of_rank);
-        for (int s = 0; s < OPTIMIZER_STATES; s++) bytes[s * size + r] = of_rank[s];
-    }
-    for (int s = 0; s < OPTIMIZER_STATES; s++)
-        move(ranks, whole ? whole[s] : NULL, trainer->optimizer.state[s], bytes + s * size, what);
-    free(bytes);
-}
-
-const struct optimizer *trainer_empty_optimizer(struct trainer *trainer)
-{
-    if (!trainer->ranks.comm) return &trainer->optimizer;
-    trainer_release_whole(trainer);
-    trainer->whole = memory_alloc(1, sizeof *trainer->whole);
-    optimizer_create(trainer->whole, &trainer->optimizer.settings, trainer->network);
-    return trainer->whole;
-}
-
-const struct optimizer *trainer_whole_optimizer(struct trainer *trainer, struct status *status)
-{
-    struct rank_command command = {.order = RANK_ORDER_COLLECT};
-    if (!trainer->ranks.comm) return &trainer->optimizer;
-    trainer_empty_optimizer(trainer);
-    if (ranks_command(&trainer->ranks, &command))
-        move_states(trainer, trainer->whole->state, "the optimizer's states", ranks_collect_parts);
-    return ranks_good(&trainer->ranks, status) ? trainer->whole : NULL;
-}
-
-void trainer_release_whole(struct trainer *trainer)
-{
-    if (trainer->whole) optimizer_destroy(trainer->whole);
-    free(trainer->whole);
-    trainer->whole = NULL;
-}
-
-/* All that rank 0 may have read from a file. */
-static void share_state(struct trainer *trainer, bool restored)
-{
-    struct ranks *ranks = &trainer->ranks;
-    const struct network *network = trainer->network;
-    size_t scalar = trainer->backend->scalar_size;
-    size_t parameters = network->arena_count * scalar, statistics = network->buffer_count * scalar;
-    struct metrics sums = network_metrics(network);
-    ranks_copy(ranks, &trainer->step, sizeof trainer->step, "the state");
-    ranks_copy(ranks, &sums, sizeof sums, "the state");
-    ranks_copy_arena(ranks, network->parameters, parameters, "the weights");
-    ranks_copy_arena(ranks, network->buffers, statistics, "the running statistics");
-    if (restored)
-        move_states(trainer, trainer->whole ? trainer->whole->state : NULL, "the optimizer's states", ranks_deal_parts);
-    trainer_release_whole(trainer);
-    if (trainer->ema.decay > 0) {
-        ranks_copy_arena(ranks, trainer->ema.parameters, parameters, "the moving average");
-        ranks_copy_arena(ranks, trainer->ema.buffers, statistics, "the moving average");
-    }
-    network_set_metrics(network, sums);
-    trainer->refresh = true;
-}
-
-bool trainer_lead_share(struct trainer *trainer, struct status *status)
-{
-    struct rank_command command = {.order = RANK_ORDER_SHARE, .restored = trainer->whole != NULL};
-    if (!trainer->ranks.comm) return true;
-    if (ranks_command(&trainer->ranks, &command)) share_state(trainer, command.restored);
-    return ranks_good(&trainer->ranks, status);
-}
-
-bool trainer_lead_end(struct trainer *trainer, int code, struct status *status)
-{
-    struct rank_command command = {.order = RANK_ORDER_END, .code = code};
-    if (!trainer->ranks.comm) return true;
-    ranks_command(&trainer->ranks, &command);
-    return ranks_good(&trainer->ranks, status);
-}
-
-static void follow_step(struct trainer *trainer, const struct rank_command *command)
-{
-    trainer->learning_rate = command->learning_rate;
-    trainer->step = command->step;
-    take_step(trainer, NULL);
-}
-
-bool trainer_follow(struct trainer *trainer, int *code, struct status *status)
-{
-    struct rank_command command;
-    while (ranks_command(&trainer->ranks, &command)) {
-        switch (command.order) {
-        case RANK_ORDER_SHARE:
-            share_state(trainer, command.restored);
-            break;
-        case RANK_ORDER_STEP:
-            follow_step(trainer, &command);
-            break;
-        case RANK_ORDER_EVALUATE:
-            trainer_evaluate_share(trainer, command.set);
-            break;
-        case RANK_ORDER_COLLECT:
-            move_states(trainer, NULL, "the optimizer's states", ranks_collect_parts);
-            break;
-        case RANK_ORDER_END:
-            *code = command.code;
-            return true;
-        }
-    }
-    return ranks_good(&trainer->ranks, status);
+    if (trainer_lead_step(trainer)) trainer_take_step(trainer, watch);
 }

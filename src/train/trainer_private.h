@@ -1,0 +1,13 @@
+/* What the files of a training session share. */
+#ifndef TRAINER_PRIVATE_H
+#define TRAINER_PRIVATE_H
+
+#include "train/train.h"
+
+/* Takes a step in this process, with its part of the slices. watch may be NULL. */
+void trainer_take_step(struct trainer *trainer, const struct step_watch *watch);
+
+/* Rank 0: lets the other ranks take the same step. True in a process that trains alone; false where an exchange failed. */
+bool trainer_lead_step(struct trainer *trainer);
+
+#endif
