@@ -277,8 +277,9 @@ static void exchange_parts(struct ranks *ranks, bool collect, char *whole, char 
 
 void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
 {
-    int rank = ranks->comm->rank;
-    size_t all = rank == 0 ? parts_before(bytes, ranks->comm->size) : bytes[rank];
+    int rank = ranks->comm->rank, size = ranks->comm->size;
+    size_t all = rank == 0 ? parts_before(bytes, size) : bytes[rank];
+    if (parts_before(bytes, size) == 0) return; /* on no rank is there anything */
     char *stage = make_stage(ranks, all), *host = stage ? stage : rank == 0 ? whole : own;
     if (stage)
         fetch(ranks, stage, own, bytes[rank]);
@@ -291,8 +292,9 @@ void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size
 
 void ranks_deal_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
 {
-    int rank = ranks->comm->rank;
-    size_t all = rank == 0 ? parts_before(bytes, ranks->comm->size) : bytes[rank];
+    int rank = ranks->comm->rank, size = ranks->comm->size;
+    size_t all = rank == 0 ? parts_before(bytes, size) : bytes[rank];
+    if (parts_before(bytes, size) == 0) return; /* on no rank is there anything */
     char *stage = make_stage(ranks, all), *host = stage ? stage : rank == 0 ? whole : own;
     if (stage && rank == 0) fetch(ranks, stage, whole, all);
     exchange_parts(ranks, false, host, host, bytes, what);
