@@ -6,7 +6,7 @@
  * and the metrics are summed by the same tree.
  *
  * A slice takes the memory of a batch of N/S: slices are also the accumulation of gradients. Beside the sums of the step
- * itself, log2(S) more are kept while it runs. */
+ * itself, log2(S) more are kept while it runs; where ranks share the slices (ranks.h), log2 of a rank's own number. */
 #ifndef TRAIN_SLICES_H
 #define TRAIN_SLICES_H
 
