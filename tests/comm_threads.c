@@ -1,5 +1,5 @@
-/* Threads as a transport (comm_threads.h). Every pair of ranks has one place, in which the sender puts a copy of its message,
- * which is sent when the receiver has fetched it. A sender that gave up may free its memory before that. */
+/* Threads as a transport (comm_threads.h). A rank that starts an exchange puts copies of what it sends into queues, one for each
+ * pair of ranks; a message is sent when the receiver has fetched it. A sender that gave up may free its memory before that. */
 #include "comm_threads.h"
 
 #include <pthread.h>
@@ -10,23 +10,34 @@
 #include "util/check.h"
 #include "util/memory.h"
 
-/* What a rank has sent another, and has not been fetched yet. */
+/* What a rank has sent another. Both have it: it is freed once it was fetched and the sender has seen that. */
 struct letter {
-    bool full;
+    struct letter *next;
+    bool fetched;
     int tag;
     void *data;
     size_t bytes;
 };
 
-/* The exchange of a rank that is on its way. */
+/* A message of an exchange that is on its way. */
+struct posted {
+    struct letter *letter; /* NULL: it was sent, or there is nothing to send */
+    bool received;
+};
+
+/* Of an exchange that is on its way. */
+struct state {
+    struct state *next;
+    bool dead; /* nothing of it was sent, and nothing is fetched */
+    int count;
+    struct posted posted[];
+};
+
 struct own {
     struct comm comm;
     struct comm_threads *threads;
-    const struct comm_message *messages;
-    bool *sent, *received; /* by message: put into its letter and fetched from there; fetched */
-    bool *posted;
-    int count, tag;
     int64_t last; /* exchange from which on it is dead */
+    struct state *states;
 };
 
 struct comm_threads {
@@ -34,84 +45,109 @@ struct comm_threads {
     pthread_cond_t moved;
     int size;
     struct own ranks[COMM_THREADS_MOST];
-    struct letter letters[2][COMM_THREADS_MOST][COMM_THREADS_MOST]; /* [COMM_TAG_ROLL or not][from][to] */
+    struct letter *queue[COMM_THREADS_MOST][COMM_THREADS_MOST]; /* [from][to]: letters not fetched, the oldest first */
 };
 
-static void start(struct comm *comm, int tag, const struct comm_message *messages, int count)
+static struct letter *post(struct letter **queue, int tag, const void *data, size_t bytes)
 {
-    struct own *own = comm->transport;
-    size_t flags = (size_t)count;
-    own->messages = messages;
-    own->count = count;
-    own->tag = tag;
-    free(own->sent), free(own->received), free(own->posted);
-    own->sent = memory_alloc(flags, sizeof *own->sent);
-    own->received = memory_alloc(flags, sizeof *own->received);
-    own->posted = memory_alloc(flags, sizeof *own->posted);
+    struct letter *letter = memory_alloc(1, sizeof *letter);
+    *letter = (struct letter){.tag = tag, .data = memory_alloc(bytes, 1), .bytes = bytes};
+    memcpy(letter->data, data, bytes);
+    while (*queue) queue = &(*queue)->next;
+    *queue = letter;
+    return letter;
 }
 
-/* Moves one message on. A letter that has been fetched is empty again, which tells its sender. */
-static bool move(struct own *own, int m)
+/* Takes the oldest letter of a tag into memory of so many bytes. Returns false where there is none. */
+static bool fetch(struct letter **queue, int tag, void *to, size_t bytes)
 {
-    const struct comm_message *message = &own->messages[m];
-    struct comm_threads *threads = own->threads;
-    bool roll = own->tag == COMM_TAG_ROLL;
-    struct letter *out = &threads->letters[roll][own->comm.rank][message->rank];
-    struct letter *in = &threads->letters[roll][message->rank][own->comm.rank];
-    bool moved = false;
-    if (!own->posted[m] && !out->full && message->send_bytes > 0) {
-        *out = (struct letter){true, own->tag, memory_alloc(message->send_bytes, 1), message->send_bytes};
-        memcpy(out->data, message->send, message->send_bytes);
-        own->posted[m] = moved = true;
-    } else if (!own->sent[m] && (message->send_bytes == 0 || (own->posted[m] && !out->full))) {
-        own->sent[m] = moved = true;
-    }
-    if (!own->received[m] && message->receive_bytes == 0) own->received[m] = moved = true;
-    if (!own->received[m] && in->full) {
-        CHECK(in->tag == own->tag && in->bytes == message->receive_bytes);
-        memcpy(message->receive, in->data, in->bytes);
-        free(in->data);
-        *in = (struct letter){0};
-        own->received[m] = moved = true;
-    }
-    return moved;
-}
-
-static bool is_finished(const struct own *own)
-{
-    for (int m = 0; m < own->count; m++)
-        if (!own->sent[m] || !own->received[m]) return false;
+    while (*queue && (*queue)->tag != tag) queue = &(*queue)->next;
+    struct letter *letter = *queue;
+    if (!letter) return false;
+    CHECK(letter->bytes == bytes);
+    memcpy(to, letter->data, bytes);
+    free(letter->data);
+    *queue = letter->next;
+    letter->fetched = true;
     return true;
 }
 
-/* The wait is short, so that the caller can look at its clock. */
-static void wait_a_little(struct comm_threads *threads)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += 2000000;
-    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-    pthread_cond_timedwait(&threads->moved, &threads->mutex, &until);
-}
-
-static bool test(struct comm *comm)
+static void start(struct comm *comm, struct comm_exchange *exchange)
 {
     struct own *own = comm->transport;
     struct comm_threads *threads = own->threads;
-    bool moved = false, dead = comm->exchanges > own->last;
+    struct state *state = memory_alloc(1, sizeof *state + (size_t)exchange->count * sizeof *state->posted);
+    exchange->state = state;
+    *state = (struct state){own->states, comm->exchanges > own->last, exchange->count};
+    own->states = state;
     pthread_mutex_lock(&threads->mutex);
-    for (int m = 0; m < own->count && !dead; m++) moved |= move(own, m);
-    bool finished = is_finished(own);
-    if (moved) pthread_cond_broadcast(&threads->moved);
-    if (!moved && !finished) wait_a_little(threads);
+    for (int m = 0; m < exchange->count && !state->dead; m++) {
+        const struct comm_message *message = &exchange->messages[m];
+        struct letter **queue = &threads->queue[comm->rank][message->rank];
+        if (message->send_bytes > 0)
+            state->posted[m].letter = post(queue, exchange->tag, message->send, message->send_bytes);
+        state->posted[m].received = message->receive_bytes == 0;
+    }
+    pthread_cond_broadcast(&threads->moved);
     pthread_mutex_unlock(&threads->mutex);
-    return finished;
 }
 
-static bool is_done(struct comm *comm, int message)
+/* Moves one message on. Returns true where it is done. */
+static bool move(struct own *own, const struct comm_exchange *exchange, int m)
 {
-    const struct own *own = comm->transport;
-    return own->sent[message] && own->received[message];
+    const struct comm_message *message = &exchange->messages[m];
+    struct posted *posted = &((struct state *)exchange->state)->posted[m];
+    struct letter **queue = &own->threads->queue[message->rank][own->comm.rank];
+    if (!posted->received && fetch(queue, exchange->tag, message->receive, message->receive_bytes)) {
+        posted->received = true;
+        pthread_cond_broadcast(&own->threads->moved);
+    }
+    if (posted->letter && posted->letter->fetched) {
+        free(posted->letter);
+        posted->letter = NULL;
+    }
+    return posted->received && !posted->letter;
+}
+
+static void release(struct own *own, struct state *state)
+{
+    struct state **place = &own->states;
+    while (*place != state) place = &(*place)->next;
+    *place = state->next;
+    free(state);
+}
+
+static bool test(struct comm *comm, struct comm_exchange *exchange)
+{
+    struct own *own = comm->transport;
+    struct state *state = exchange->state;
+    bool done = !state->dead;
+    pthread_mutex_lock(&own->threads->mutex);
+    for (int m = 0; m < exchange->count && !state->dead; m++) done &= move(own, exchange, m);
+    pthread_mutex_unlock(&own->threads->mutex);
+    if (done) release(own, state);
+    return done;
+}
+
+static bool is_done(struct comm *comm, struct comm_exchange *exchange, int message)
+{
+    const struct state *state = exchange->state;
+    (void)comm;
+    return !state->dead && state->posted[message].received && !state->posted[message].letter;
+}
+
+/* The wait is short, so that the caller can look at its clock. */
+static void wait_a_little(struct comm *comm, int tests)
+{
+    struct comm_threads *threads = ((struct own *)comm->transport)->threads;
+    struct timespec until;
+    (void)tests;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 2000000;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    pthread_mutex_lock(&threads->mutex);
+    pthread_cond_timedwait(&threads->moved, &threads->mutex, &until);
+    pthread_mutex_unlock(&threads->mutex);
 }
 
 /* The other threads notice by their deadlines. */
@@ -128,7 +164,7 @@ static void destroy(struct comm *comm)
 }
 
 static const struct comm_table table = {
-    .start = start, .test = test, .is_done = is_done, .abort = end_all, .destroy = destroy};
+    .start = start, .test = test, .is_done = is_done, .pause = wait_a_little, .abort = end_all, .destroy = destroy};
 
 struct comm_threads *comm_threads_create(int size)
 {
@@ -162,8 +198,20 @@ void comm_threads_destroy(struct comm_threads *threads)
 {
     for (int r = 0; r < threads->size; r++) {
         struct own *own = &threads->ranks[r];
-        free(own->sent), free(own->received), free(own->posted);
-        for (int to = 0; to < 2 * threads->size; to++) free(threads->letters[to % 2][r][to / 2].data);
+        while (own->states) {
+            struct state *state = own->states;
+            for (int m = 0; m < state->count; m++)
+                if (state->posted[m].letter && state->posted[m].letter->fetched) free(state->posted[m].letter);
+            release(own, state);
+        }
+    }
+    for (int i = 0; i < threads->size * threads->size; i++) {
+        struct letter *letter = threads->queue[i / threads->size][i % threads->size], *next;
+        for (; letter; letter = next) {
+            next = letter->next;
+            free(letter->data);
+            free(letter);
+        }
     }
     pthread_cond_destroy(&threads->moved);
     pthread_mutex_destroy(&threads->mutex);

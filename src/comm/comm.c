@@ -10,9 +10,26 @@
 
 enum { TAGS = COMM_TAG_ROLL }; /* of exchanges, again and again */
 
-void comm_start(struct comm *comm, const struct comm_message *messages, int count)
+void comm_start(struct comm *comm, struct comm_exchange *exchange, const struct comm_message *messages, int count)
 {
-    comm->table->start(comm, (int)(comm->exchanges++ % TAGS), messages, count);
+    *exchange = (struct comm_exchange){messages, count, .tag = (int)(comm->exchanges++ % TAGS)};
+    comm->table->start(comm, exchange);
+}
+
+void comm_move(struct comm *comm, struct comm_exchange *exchange)
+{
+    if (!exchange->done) exchange->done = comm->table->test(comm, exchange);
+}
+
+/* Moves an exchange on until it is done. Returns false where the seconds are over first; 0: they never are. */
+static bool wait_for(struct comm *comm, struct comm_exchange *exchange, double seconds)
+{
+    double start = clock_seconds();
+    for (int tests = 0; comm_move(comm, exchange), !exchange->done; tests += tests < INT32_MAX) {
+        if (seconds > 0 && clock_seconds() - start > seconds) return false;
+        comm->table->pause(comm, tests);
+    }
+    return true;
 }
 
 /* Has every rank that waits in vain tell all others that it lives, since the one that this rank misses may itself be
@@ -21,20 +38,23 @@ static int call_the_roll(struct comm *comm, bool *silent)
 {
     const double most_seconds = 2, wait = comm->timeout / 2 < most_seconds ? comm->timeout / 2 : most_seconds;
     struct comm_message *roll = memory_alloc((size_t)comm->size, sizeof *roll);
-    int count = 0, left = 0;
+    struct comm_exchange call = {.messages = roll, .tag = COMM_TAG_ROLL};
+    int left = 0;
     for (int r = 0; r < comm->size; r++)
-        if (r != comm->rank) roll[count++] = (struct comm_message){r, &comm->roll[comm->rank], 1, &comm->roll[r], 1};
-    comm->table->start(comm, COMM_TAG_ROLL, roll, count);
-    for (double start = clock_seconds(); clock_seconds() - start < wait;) comm->table->test(comm);
+        if (r != comm->rank)
+            roll[call.count++] = (struct comm_message){r, &comm->roll[comm->rank], 1, &comm->roll[r], 1};
+    comm->table->start(comm, &call);
+    wait_for(comm, &call, wait);
     comm->reports = true;
-    for (int m = 0; m < count; m++) {
-        bool lives = comm->table->is_done(comm, m);
+    for (int m = 0; m < call.count; m++) {
+        bool lives = call.done || comm->table->is_done(comm, &call, m);
         silent[roll[m].rank] &= !lives;
         left += silent[roll[m].rank];
         comm->reports &= !lives || roll[m].rank > comm->rank;
     }
     /* Where all answer, another rank knows which one is missing, and has the time to say it. */
-    for (double start = clock_seconds(); left == 0 && clock_seconds() - start < wait;) comm->table->test(comm);
+    for (double start = clock_seconds(); left == 0 && clock_seconds() - start < wait;)
+        comm->table->pause(comm, INT32_MAX);
     free(roll);
     return left;
 }
@@ -52,15 +72,14 @@ static char *name_missing(const struct comm *comm, int rank, int others)
     return text;
 }
 
-static bool fail_late(struct comm *comm, const struct comm_message *messages, int count, const char *what,
-                      struct status *status)
+static bool fail_late(struct comm *comm, struct comm_exchange *exchange, const char *what, struct status *status)
 {
     bool *silent = memory_alloc((size_t)comm->size, sizeof *silent);
-    int missing = messages[count - 1].rank, left;
+    int missing = exchange->messages[exchange->count - 1].rank, left;
     comm->broken = true;
-    for (int m = count - 1; m >= 0; m--) {
-        if (comm->table->is_done(comm, m)) continue;
-        missing = messages[m].rank;
+    for (int m = exchange->count - 1; m >= 0; m--) {
+        if (comm->table->is_done(comm, exchange, m)) continue;
+        missing = exchange->messages[m].rank;
         silent[missing] = true;
     }
     left = call_the_roll(comm, silent);
@@ -75,21 +94,17 @@ static bool fail_late(struct comm *comm, const struct comm_message *messages, in
     return false;
 }
 
-bool comm_finish(struct comm *comm, const struct comm_message *messages, int count, const char *what,
-                 struct status *status)
+bool comm_finish(struct comm *comm, struct comm_exchange *exchange, const char *what, struct status *status)
 {
-    double start = clock_seconds();
-    while (!comm->table->test(comm))
-        if (comm->timeout > 0 && clock_seconds() - start > comm->timeout)
-            return fail_late(comm, messages, count, what, status);
-    return true;
+    return wait_for(comm, exchange, comm->timeout) || fail_late(comm, exchange, what, status);
 }
 
 bool comm_exchange(struct comm *comm, const struct comm_message *messages, int count, const char *what,
                    struct status *status)
 {
-    comm_start(comm, messages, count);
-    return comm_finish(comm, messages, count, what, status);
+    struct comm_exchange exchange;
+    comm_start(comm, &exchange, messages, count);
+    return comm_finish(comm, &exchange, what, status);
 }
 
 bool comm_gather(struct comm *comm, void *parts, size_t bytes, const char *what, struct status *status)

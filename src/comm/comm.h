@@ -1,6 +1,6 @@
 /* Ranks: processes of one run, each with a number, that send memory to one another. Whatever ranks do together is an
- * exchange: every rank takes part in the same exchanges in the same order, and each is a list of messages. What is sent is
- * bytes, as they lie in memory, and nothing here adds them up.
+ * exchange: every rank begins the same exchanges in the same order, and each is a list of messages. Several may be on their
+ * way at once. What is sent is bytes, as they lie in memory, and nothing here adds them up.
  *
  * Nothing waits without a deadline. An exchange that is not done in time is an error that names the rank which is missing,
  * and after any error the ranks are of no use any more: comm_abort ends them.
@@ -35,19 +35,32 @@ struct comm_message {
     size_t receive_bytes;
 };
 
+/* An exchange on its way, from comm_start to comm_finish. */
+struct comm_exchange {
+    const struct comm_message *messages; /* the caller's */
+    int count;
+    int tag;
+    bool done;
+    void *state; /* the transport's own, until it is done */
+};
+
 struct comm;
 
 /* The tag of the exchange after one that is late, in which ranks say that they live; those of all others are below it. */
 enum { COMM_TAG_ROLL = (1 << 15) - 1 }; /* the greatest that MPI promises */
 
-/* A transport. One exchange is on its way at a time; that with COMM_TAG_ROLL follows one that never ends. */
+/* A transport. */
 struct comm_table {
-    void (*start)(struct comm *comm, int tag, const struct comm_message *messages, int count);
-    /* Moves the exchange on, perhaps waiting some milliseconds. Returns true once all messages are done. */
-    bool (*test)(struct comm *comm);
-    bool (*is_done)(struct comm *comm, int message); /* of the exchange that `test` called unfinished */
-    void (*abort)(struct comm *comm, int code);      /* ends every rank; with processes it does not return */
-    void (*destroy)(struct comm *comm);              /* frees it too; after the last exchange, which was no failure */
+    void (*start)(struct comm *comm, struct comm_exchange *exchange); /* sets its state */
+    /* Moves this exchange on, and with it the others, without waiting. Returns true once all its messages are done; then the
+     * state is freed. */
+    bool (*test)(struct comm *comm, struct comm_exchange *exchange);
+    bool (*is_done)(struct comm *comm, struct comm_exchange *exchange, int message); /* of one that is not done */
+    /* Lets some milliseconds pass at most, for a caller who has nothing to do before an exchange is done. `tests` is how
+     * often it has asked in vain. */
+    void (*pause)(struct comm *comm, int tests);
+    void (*abort)(struct comm *comm, int code); /* ends every rank; with processes it does not return */
+    void (*destroy)(struct comm *comm);         /* frees it too; after the last exchange, which was no failure */
 };
 
 struct comm {
@@ -65,12 +78,17 @@ struct comm {
     char name[64];              /* of the transport for people, "Open MPI 4.1.4" */
 };
 
-/* Starts an exchange, and finishes it. Messages stay the caller's until it is done. An error (STATUS_RUNTIME) is one of time;
- * it says which rank is missing, and `what` was exchanged. A rank that only waits for the missing one, as this one does, is
- * not meant: a late exchange takes up to 2 s more, in which ranks tell one another that they live. */
-void comm_start(struct comm *comm, const struct comm_message *messages, int count);
-bool comm_finish(struct comm *comm, const struct comm_message *messages, int count, const char *what,
-                 struct status *status);
+/* Starts an exchange, and waits until it is done. Messages, and the struct itself, stay the caller's until then. An error
+ * (STATUS_RUNTIME) is one of time; it says which rank is missing, and `what` was exchanged. A rank that only waits for the
+ * missing one, as this one does, is not meant: a late exchange takes up to 2 s more, in which ranks tell one another that
+ * they live. */
+void comm_start(struct comm *comm, struct comm_exchange *exchange, const struct comm_message *messages, int count);
+bool comm_finish(struct comm *comm, struct comm_exchange *exchange, const char *what, struct status *status);
+
+/* Moves an exchange on that was started, without waiting for it. */
+void comm_move(struct comm *comm, struct comm_exchange *exchange);
+
+/* Both in one. */
 bool comm_exchange(struct comm *comm, const struct comm_message *messages, int count, const char *what,
                    struct status *status);
 

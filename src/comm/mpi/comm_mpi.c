@@ -11,24 +11,24 @@
 
 enum { PIECE = 1 << 30 }; /* most bytes of one MPI message, whose count is an int */
 
-struct transport {
-    MPI_Request *requests; /* of the exchange, in its order */
-    int *message;          /* to which each belongs */
+/* The requests of an exchange, in its order. */
+struct requests {
     int count, capacity;
-    int idle; /* tests in a row that found the exchange unfinished */
+    MPI_Request *request;
+    int *message; /* to which each belongs */
 };
 
-static void add_request(struct transport *transport, int message, MPI_Request request)
+static void add_request(struct requests *requests, int message, MPI_Request request)
 {
-    if (transport->count == transport->capacity) {
-        transport->capacity = transport->capacity > 0 ? 2 * transport->capacity : 64;
-        size_t capacity = (size_t)transport->capacity;
-        transport->requests = realloc(transport->requests, capacity * sizeof *transport->requests);
-        transport->message = realloc(transport->message, capacity * sizeof *transport->message);
-        if (!transport->requests || !transport->message) abort();
+    if (requests->count == requests->capacity) {
+        requests->capacity = requests->capacity > 0 ? 2 * requests->capacity : 64;
+        size_t capacity = (size_t)requests->capacity;
+        requests->request = realloc(requests->request, capacity * sizeof *requests->request);
+        requests->message = realloc(requests->message, capacity * sizeof *requests->message);
+        if (!requests->request || !requests->message) abort();
     }
-    transport->requests[transport->count] = request;
-    transport->message[transport->count++] = message;
+    requests->request[requests->count] = request;
+    requests->message[requests->count++] = message;
 }
 
 /* The bytes of a piece that begins at `at`. */
@@ -37,44 +37,61 @@ static int piece_bytes(size_t bytes, size_t at)
     return bytes - at < PIECE ? (int)(bytes - at) : PIECE;
 }
 
-static void start(struct comm *comm, int tag, const struct comm_message *messages, int count)
+static void start(struct comm *comm, struct comm_exchange *exchange)
 {
-    struct transport *transport = comm->transport;
+    struct requests *requests = calloc(1, sizeof *requests);
     MPI_Request request;
-    transport->count = transport->idle = 0;
-    for (int m = 0; m < count; m++)
-        for (size_t at = 0; at < messages[m].receive_bytes; at += PIECE) {
-            MPI_Irecv((char *)messages[m].receive + at, piece_bytes(messages[m].receive_bytes, at), MPI_BYTE,
-                      messages[m].rank, tag, MPI_COMM_WORLD, &request);
-            add_request(transport, m, request);
+    (void)comm;
+    if (!requests) abort();
+    for (int m = 0; m < exchange->count; m++) {
+        const struct comm_message *message = &exchange->messages[m];
+        for (size_t at = 0; at < message->receive_bytes; at += PIECE) {
+            MPI_Irecv((char *)message->receive + at, piece_bytes(message->receive_bytes, at), MPI_BYTE, message->rank,
+                      exchange->tag, MPI_COMM_WORLD, &request);
+            add_request(requests, m, request);
         }
-    for (int m = 0; m < count; m++)
-        for (size_t at = 0; at < messages[m].send_bytes; at += PIECE) {
-            MPI_Isend((const char *)messages[m].send + at, piece_bytes(messages[m].send_bytes, at), MPI_BYTE,
-                      messages[m].rank, tag, MPI_COMM_WORLD, &request);
-            add_request(transport, m, request);
+    }
+    for (int m = 0; m < exchange->count; m++) {
+        const struct comm_message *message = &exchange->messages[m];
+        for (size_t at = 0; at < message->send_bytes; at += PIECE) {
+            MPI_Isend((const char *)message->send + at, piece_bytes(message->send_bytes, at), MPI_BYTE, message->rank,
+                      exchange->tag, MPI_COMM_WORLD, &request);
+            add_request(requests, m, request);
         }
+    }
+    exchange->state = requests;
+}
+
+static bool test(struct comm *comm, struct comm_exchange *exchange)
+{
+    struct requests *requests = exchange->state;
+    int done;
+    (void)comm;
+    MPI_Testall(requests->count, requests->request, &done, MPI_STATUSES_IGNORE);
+    if (!done) return false;
+    free(requests->request);
+    free(requests->message);
+    free(requests);
+    exchange->state = NULL;
+    return true;
 }
 
 /* After a while of asking, the processor goes to others between two questions; soon, where other ranks need it. */
-static bool test(struct comm *comm)
+static void wait_a_little(struct comm *comm, int tests)
 {
     enum { EAGER_TESTS = 20000, CROWDED_TESTS = 20, PAUSE_NANOSECONDS = 50000 };
-    const int eager = comm->crowded ? CROWDED_TESTS : EAGER_TESTS;
-    struct transport *transport = comm->transport;
-    int done;
-    MPI_Testall(transport->count, transport->requests, &done, MPI_STATUSES_IGNORE);
-    if (!done && ++transport->idle > eager) nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
-    return done;
+    if (tests > (comm->crowded ? CROWDED_TESTS : EAGER_TESTS))
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NANOSECONDS}, NULL);
 }
 
 /* MPI_Testall leaves the requests alone where one of them is not done. */
-static bool is_done(struct comm *comm, int message)
+static bool is_done(struct comm *comm, struct comm_exchange *exchange, int message)
 {
-    struct transport *transport = comm->transport;
-    for (int i = 0; i < transport->count; i++) {
+    struct requests *requests = exchange->state;
+    (void)comm;
+    for (int i = 0; i < requests->count; i++) {
         int done = 1;
-        if (transport->message[i] == message) MPI_Test(&transport->requests[i], &done, MPI_STATUS_IGNORE);
+        if (requests->message[i] == message) MPI_Test(&requests->request[i], &done, MPI_STATUS_IGNORE);
         if (!done) return false;
     }
     return true;
@@ -88,16 +105,12 @@ static void end_all(struct comm *comm, int code)
 
 static void destroy(struct comm *comm)
 {
-    struct transport *transport = comm->transport;
-    free(transport->requests);
-    free(transport->message);
-    free(transport);
     free(comm);
     MPI_Finalize();
 }
 
 static const struct comm_table table = {
-    .start = start, .test = test, .is_done = is_done, .abort = end_all, .destroy = destroy};
+    .start = start, .test = test, .is_done = is_done, .pause = wait_a_little, .abort = end_all, .destroy = destroy};
 
 __attribute__((visibility("default"))) void trainer_comm_name(char name[COMM_NAME]);
 
@@ -128,8 +141,6 @@ bool trainer_comm_open(struct comm *comm, const char *version, size_t comm_bytes
         return false;
     }
     *comm = (struct comm){.table = &table};
-    comm->transport = calloc(1, sizeof(struct transport));
-    if (!comm->transport) abort();
     MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &comm->size);
     gethostname(comm->host, sizeof comm->host - 1);
