@@ -22,6 +22,7 @@
 #include "backend/backend.h"
 #include "backend/cpu/shared/cpu_threads.h"
 #include "util/check.h"
+#include "util/min_max.h"
 
 #define CPU_PASTE_(a, b) a##_##b
 #define CPU_PASTE(a, b) CPU_PASTE_(a, b)
@@ -158,16 +159,6 @@ static inline real cpu_sqrt(real x)
 static inline int64_t cpu_blocks(int64_t channels)
 {
     return (channels + CPU_BLOCK - 1) / CPU_BLOCK;
-}
-
-static inline int64_t min_of(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static inline int64_t max_of(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 /* Scalars between a block of channels and the next. */
