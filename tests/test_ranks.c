@@ -19,14 +19,16 @@ TestSuite(ranks, .init = enter_without_gnuplot, .fini = leave_folder);
 #define BACKEND "[checkpoint]\nfreq = 5\n[backend]\ndevice = cpu\nthreads = 1\nexchange_timeout = 1\n"
 
 static const char mlp[] = DATA "[model]\nhidden = 19\nbatchnorm = custom\ndropout = 0.1\n" TRAIN BACKEND;
-static const char convnet[] = DATA
-    "[augment]\nflip = true\ncrop = 2\n[model]\nkind = convnet\nfeatures = 6, M, 17, M, A\n"
-    "batchnorm = custom\ndropout = 0.1\n[optimizer]\nname = adam\n" TRAIN "ema_decay = 0.9\nclip_norm = 0.5\n" BACKEND;
+static const char convnet[] =
+    DATA "[augment]\nflip = true\ncrop = 2\n[model]\nkind = convnet\nfeatures = 6, M, 17, M, A\n"
+         "batchnorm = custom\ndropout = 0.1\n[optimizer]\nname = adam\n" TRAIN
+         "ema_decay = 0.9\nclip_norm = 0.5\n" BACKEND "exchange_bucket_mb = 0.002\n";
 static const char residual[] =
     DATA "[model]\nkind = convnet\nfeatures = 16, (16, 16)+, (32s2, 32)+, G\nbatchnorm = custom\n"
          "init = he\n[optimizer]\nname = muon\n" TRAIN "eval_train = off\n" BACKEND "precision = bf16\n";
-static const char weighted[] = DATA "[augment]\ncutmix = 1\n[model]\nhidden = 19\nbatchnorm = autodiff\n" TRAIN
-                                    "class_weights = balanced\nlabel_smoothing = 0.1\n" BACKEND "precision = fp64\n";
+static const char weighted[] =
+    DATA "[augment]\ncutmix = 1\n[model]\nhidden = 19\nbatchnorm = autodiff\n" TRAIN
+         "class_weights = balanced\nlabel_smoothing = 0.1\n" BACKEND "precision = fp64\nexchange_bucket_mb = 0.004\n";
 
 /* A rank of a run. */
 struct member {
@@ -46,6 +48,9 @@ static void *take_part(void *argument)
         train_run(member->experiment, member->folder, member->start, member->comm, NULL, NULL, &member->status);
     return NULL;
 }
+
+/* That rank 0 took part in, in the last run. */
+static int64_t exchanges;
 
 /* Runs a config on so many ranks; 1: without any. killed: the rank that takes no part in exchanges from number `exchange` on;
  * -1: none. Returns rank 0's status, of code STATUS_OK where all of them finish. */
@@ -69,7 +74,10 @@ static struct status run_ranks(const char *text, int size, const char *folder, e
         pthread_join(members[r].thread, NULL);
         all &= members[r].done;
     }
-    if (threads) comm_threads_destroy(threads);
+    if (threads) {
+        exchanges = comm_threads_rank(threads, 0)->exchanges;
+        comm_threads_destroy(threads);
+    }
     experiment_free(&experiment);
     if (all) members[0].status.code = STATUS_OK;
     cr_assert(all || members[0].status.code != STATUS_OK);
@@ -119,6 +127,19 @@ Test(ranks, weighted_classes_are_the_same_at_any_number)
     expect_any_number(weighted);
 }
 
+/* In buckets or at once: the result is the same. The checkpoints have the config in them. */
+Test(ranks, gradients_can_be_sent_in_buckets)
+{
+    char *whole = strdup(convnet);
+    strcpy(strstr(whole, "exchange_bucket_mb"), "exchange_bucket_mb = 0\n");
+    expect_run(convnet, 2, "buckets", TRAIN_NEW);
+    int64_t in_buckets = exchanges;
+    expect_run(whole, 2, "whole", TRAIN_NEW);
+    cr_expect(same_metrics("buckets", "whole"));
+    cr_expect_geq(in_buckets, exchanges + 10 * 2 * 2, "3 buckets or more, of gradients, of their sums and of weights");
+    free(whole);
+}
+
 /* The message says which rank is missing and where to go on; the run then ends as it would have. */
 static void expect_survives(int killed, int64_t exchange)
 {
@@ -141,7 +162,7 @@ Test(ranks, a_run_goes_on_after_a_rank_has_died)
 /* Whichever exchange a rank is lost in, all others end. */
 Test(ranks, a_lost_rank_ends_the_run_in_every_exchange)
 {
-    for (int64_t exchange = 0; exchange < 11; exchange++) {
+    for (int64_t exchange = 0; exchange < 16; exchange++) {
         struct status status = run_ranks(convnet, 4, "broken", TRAIN_OVERWRITE, 1, exchange);
         cr_expect_eq(status.code, STATUS_RUNTIME, "exchange %d", (int)exchange);
         cr_expect_not_null(strstr(status.message, "no answer from rank 1 for 1 s"), "exchange %d: %s", (int)exchange,

@@ -13,15 +13,29 @@
 
 enum { ELEMENTS = 16 * 93 + 5, STATISTICS = 23, OWN = 2 };
 
-/* Pieces for so many ranks: of random numbers of lines, many of them none at all. */
-static void cut_anyhow(struct rng *rng, int size, size_t scalar, int64_t *cuts)
+enum { BUCKETS_MOST = 4 };
+
+/* Buckets and pieces for so many ranks: of random numbers of lines, many of them none at all. */
+static struct optimizer_cut cut_anyhow(struct rng *rng, int size, size_t scalar)
 {
     const int64_t bytes = (int64_t)(ELEMENTS * scalar), line = 64;
-    cuts[0] = 0;
-    for (int k = 1; k <= size; k++) {
-        int64_t lines = rng_below(rng, 3) == 0 ? 0 : rng_below(rng, (uint32_t)(4 * bytes / line / size + 2));
-        cuts[k] = k == size || cuts[k - 1] + lines * line > bytes ? bytes : cuts[k - 1] + lines * line;
+    int buckets = 1 + (int)rng_below(rng, BUCKETS_MOST), pieces = buckets * size;
+    int64_t *at = memory_alloc((size_t)pieces + 1, sizeof *at);
+    for (int k = 1; k <= pieces; k++) {
+        int64_t lines = rng_below(rng, 3) == 0 ? 0 : rng_below(rng, (uint32_t)(4 * bytes / line / pieces + 2));
+        at[k] = k == pieces || at[k - 1] + lines * line > bytes ? bytes : at[k - 1] + lines * line;
     }
+    return (struct optimizer_cut){size, buckets, at};
+}
+
+/* A copy, which ranks_create can own. */
+static struct optimizer_cut copy_cut(const struct optimizer_cut *cut)
+{
+    size_t count = (size_t)(cut->ranks * cut->buckets) + 1;
+    struct optimizer_cut copy = *cut;
+    copy.at = memory_alloc(count, sizeof *copy.at);
+    memcpy(copy.at, cut->at, count * sizeof *copy.at);
+    return copy;
 }
 
 /* A value of slice s; neighbours lie orders of magnitude apart, so that another order of the sums gives other bits. */
@@ -56,7 +70,7 @@ static double get(const void *arena, size_t scalar, int element)
 struct member {
     pthread_t thread;
     struct comm *comm;
-    const int64_t *cuts;
+    const struct optimizer_cut *cut;
     enum precision precision;
     struct network network; /* its arenas' sizes alone */
     struct slice_sums sums;
@@ -86,10 +100,19 @@ static void *take_part(void *argument)
     struct backend *backend = backend_of(member->precision, 1);
     member->network = (struct network){.backend = backend, .arena_count = ELEMENTS, .buffer_count = STATISTICS};
     fill(member);
-    ranks_create(&ranks, member->comm, &member->network, (int64_t)OWN * member->comm->size, member->cuts);
-    ranks_exchange(&ranks, &member->sums);
+    ranks_create(&ranks, member->comm, &member->network, (int64_t)OWN * member->comm->size, copy_cut(member->cut));
+    for (int b = member->cut->buckets - 1; b >= 0; b--) {
+        ranks_send_gradients(&ranks, &member->sums, b);
+        ranks_move(&ranks);
+    }
+    ranks_send_others(&ranks, &member->sums);
+    ranks_receive_sums(&ranks);
     ranks_sum(&ranks, &member->sums);
-    ranks_spread(&ranks, member->sums.gradients, "summed gradients");
+    for (int b = 0; b < member->cut->buckets; b++) {
+        ranks_send_arena(&ranks, member->sums.gradients, b, "summed gradients");
+        ranks_move(&ranks);
+    }
+    ranks_receive_arena(&ranks, member->sums.gradients);
     member->good = ranks_good(&ranks, &member->status);
     ranks_destroy(&ranks);
     return NULL;
@@ -105,13 +128,14 @@ static void leave(struct member *member)
 }
 
 /* Runs a step's exchanges. killed: the rank that takes no part from exchange `exchange` on; -1: none. */
-static struct member *run_ranks(int size, enum precision precision, const int64_t *cuts, int killed, int64_t exchange)
+static struct member *run_ranks(int size, enum precision precision, const struct optimizer_cut *cut, int killed,
+                                int64_t exchange)
 {
     struct member *members = memory_alloc((size_t)size, sizeof *members);
     struct comm_threads *threads = comm_threads_create(size);
     if (killed >= 0) comm_threads_kill(threads, killed, exchange);
     for (int r = 0; r < size; r++) {
-        members[r] = (struct member){.comm = comm_threads_rank(threads, r), .cuts = cuts, .precision = precision};
+        members[r] = (struct member){.comm = comm_threads_rank(threads, r), .cut = cut, .precision = precision};
         members[r].comm->timeout = killed >= 0 ? 1 : 60;
         cr_assert_eq(pthread_create(&members[r].thread, NULL, take_part, &members[r]), 0);
     }
@@ -138,17 +162,17 @@ static void expect_sums(const struct member *member, int size, int rank)
 static void expect_any_pieces(enum precision precision, size_t scalar)
 {
     struct rng rng = rng_create(3, 0, (uint32_t)scalar);
-    int64_t cuts[COMM_THREADS_MOST + 1];
     for (int size = 2; size <= COMM_THREADS_MOST; size *= 2)
         for (int round = 0; round < (size <= 8 ? 4 : 1); round++) {
-            cut_anyhow(&rng, size, scalar, cuts);
-            struct member *members = run_ranks(size, precision, cuts, -1, 0);
+            struct optimizer_cut cut = cut_anyhow(&rng, size, scalar);
+            struct member *members = run_ranks(size, precision, &cut, -1, 0);
             for (int r = 0; r < size; r++) {
                 cr_assert(members[r].good, "%d ranks: %s", size, members[r].status.message);
                 if (r == 0 || r == size / 3 || r == size - 1) expect_sums(&members[r], size, r);
                 leave(&members[r]);
             }
             free(members);
+            free(cut.at);
         }
 }
 
@@ -173,12 +197,13 @@ Test(ranks_sums, another_order_gives_other_bits)
 /* Of those that wait in vain, the first one reports, and names the rank that is lost. */
 static void expect_named(int killed, int64_t exchange)
 {
-    enum { SIZE = 32 };
-    int64_t cuts[SIZE + 1];
+    enum { SIZE = 32, PIECES = 2 * SIZE };
+    int64_t at[PIECES + 1];
     char missing[64];
-    for (int k = 0; k < SIZE; k++) cuts[k] = 64 * 2 * k;
-    cuts[SIZE] = ELEMENTS * (int64_t)sizeof(float);
-    struct member *members = run_ranks(SIZE, PRECISION_FP32, cuts, killed, exchange);
+    for (int k = 0; k < PIECES; k++) at[k] = 64 * k;
+    at[PIECES] = ELEMENTS * (int64_t)sizeof(float);
+    const struct optimizer_cut cut = {SIZE, 2, at};
+    struct member *members = run_ranks(SIZE, PRECISION_FP32, &cut, killed, exchange);
     snprintf(missing, sizeof missing, "no answer from rank %d for 1 s", killed);
     cr_expect(!members[0].good && strstr(members[0].status.message, missing), "%s", members[0].status.message);
     for (int r = 0; r < SIZE; r++) {
@@ -190,31 +215,70 @@ static void expect_named(int killed, int64_t exchange)
 
 Test(ranks_sums, a_lost_rank_of_many_is_named)
 {
-    expect_named(5, 0);
-    expect_named(30, 1);
+    expect_named(5, 0);  /* a bucket of gradients */
+    expect_named(30, 2); /* what is no gradient */
+    expect_named(16, 4); /* the second bucket of sums */
 }
 
 /* --- the pieces of a network --- */
 
-static void expect_cuts(const struct session *session, int count)
+static bool is_parameter(const struct optimizer *optimizer, int64_t offset)
+{
+    for (int i = 0; i < optimizer->slot_count; i++)
+        if (optimizer->slots[i].parameter == offset) return true;
+    return false;
+}
+
+static void expect_no_matrix_cut(const struct optimizer *optimizer, int64_t at)
+{
+    for (int i = 0; i < optimizer->slot_count; i++) {
+        const struct optimizer_slot *slot = &optimizer->slots[i];
+        bool within = at > slot->own.first && at < slot->own.last;
+        cr_expect(!within || !optimizer_row(slot->kind)->matrix, "a matrix is cut");
+    }
+}
+
+/* Every byte of the states is in one piece, and a rank's part has those of its pieces. */
+static void expect_states_dealt(const struct optimizer *optimizer, const struct optimizer_cut *cut)
+{
+    int pieces = cut->ranks * cut->buckets;
+    size_t *bytes = memory_alloc((size_t)pieces * OPTIMIZER_STATES, sizeof *bytes);
+    optimizer_piece_bytes(&optimizer->settings, optimizer->network, cut, bytes);
+    for (int s = 0; s < OPTIMIZER_STATES; s++) {
+        size_t sum = 0, of_last = 0;
+        for (int k = 0; k < pieces; k++) sum += bytes[s * pieces + k];
+        for (int b = 0; b < cut->buckets; b++) of_last += bytes[s * pieces + (b + 1) * cut->ranks - 1];
+        cr_expect_eq(sum, optimizer->state_bytes[s], "%d ranks, %d buckets", cut->ranks, cut->buckets);
+        struct optimizer part;
+        optimizer_create_part(&part, &optimizer->settings, optimizer->network, cut, cut->ranks - 1);
+        cr_expect_eq(of_last, part.state_bytes[s], "%d ranks, %d buckets", cut->ranks, cut->buckets);
+        optimizer_destroy(&part);
+    }
+    free(bytes);
+}
+
+/* Returns the number of buckets. */
+static int expect_cut(const struct session *session, int ranks, int64_t bucket_bytes)
 {
     const struct optimizer *optimizer = &session->trainer.optimizer;
     const struct network *network = session->trainer.network;
-    int64_t *cuts = memory_alloc((size_t)count + 1, sizeof *cuts);
     int64_t bytes = (int64_t)(network->arena_count * network->backend->scalar_size);
-    optimizer_cut(&optimizer->settings, session->trainer.network, count, cuts);
-    cr_expect_eq(cuts[0], 0);
-    cr_expect_eq(cuts[count], bytes);
-    for (int k = 1; k <= count; k++) cr_expect(cuts[k] >= cuts[k - 1], "%d pieces: the end of number %d", count, k);
-    for (int k = 1; k < count; k++) {
-        cr_expect(cuts[k] % 64 == 0 || cuts[k] == bytes, "%d pieces: the end of number %d", count, k);
-        for (int i = 0; i < optimizer->slot_count; i++) {
-            const struct optimizer_slot *slot = &optimizer->slots[i];
-            bool within = cuts[k] > slot->own.first && cuts[k] < slot->own.last;
-            cr_expect(!within || !optimizer_row(slot->kind)->matrix, "%d pieces: a matrix is cut", count);
-        }
+    struct optimizer_cut cut = optimizer_cut(&optimizer->settings, session->trainer.network, ranks, bucket_bytes);
+    int pieces = ranks * cut.buckets;
+    cr_expect_eq(cut.at[0], 0);
+    cr_expect_eq(cut.at[pieces], bytes);
+    for (int k = 1; k <= pieces; k++)
+        cr_expect(cut.at[k] >= cut.at[k - 1] && (cut.at[k] % 64 == 0 || cut.at[k] == bytes), "%d ranks: cut %d", ranks,
+                  k);
+    for (int k = 1; k < pieces; k++) expect_no_matrix_cut(optimizer, cut.at[k]);
+    for (int b = 1; b < cut.buckets; b++) {
+        int64_t first = cut.at[b * ranks];
+        cr_expect(is_parameter(optimizer, first), "%d ranks: bucket %d", ranks, b);
+        cr_expect_geq(cut.at[(b + 1) * ranks] - first, bucket_bytes);
     }
-    free(cuts);
+    if (ranks <= 16) expect_states_dealt(optimizer, &cut);
+    free(cut.at);
+    return cut.buckets;
 }
 
 Test(ranks_sums, a_network_is_cut_for_any_number_of_ranks)
@@ -227,7 +291,12 @@ Test(ranks_sums, a_network_is_cut_for_any_number_of_ranks)
                                    "[backend]\ndevice = cpu\n",
                                    optimizers[o]);
         struct session *session = session_open(text, 1);
-        for (int count = 1; count <= 1024; count *= 2) expect_cuts(session, count);
+        bool matrix = strcmp(optimizers[o], "muon") == 0;
+        for (int ranks = 1; ranks <= 1024; ranks *= 2) {
+            cr_expect_eq(expect_cut(session, ranks, 0), 1);
+            cr_expect_eq(expect_cut(session, ranks, 1 << 20), 1);
+            cr_expect(matrix ? expect_cut(session, ranks, 1024) == 1 : expect_cut(session, ranks, 1024) > 2);
+        }
         session_close(session);
         free(text);
     }

@@ -5,8 +5,8 @@ from array import array
 from collections import Counter
 
 from ranks.delivery import Fault, in_any_order, in_step, limited, losses
-from ranks.schedule import (WORDS, Run, balanced, broadcast, collect, cut, deal, gather, pieces, slices_sum, spread,
-                            sum_tree)  # fmt: skip
+from ranks.schedule import (WORDS, Run, balanced, broadcast, collect, cut, cut_buckets, deal, gather, gradients, others,
+                            slices_sum, spread, sum_tree)  # fmt: skip
 
 CONVNET, STATISTICS = 36924480, 22016  # about the bytes of configs/convnet.ini
 TIMEOUT = 60  # seconds of backend.exchange_timeout
@@ -16,12 +16,14 @@ EVERY_LOSS_MOST = 64  # ranks of which each is lost once
 
 def runs(size):
     """Runs whose arenas are cut evenly, unevenly (a last piece that ends within a line, large matrices that stay
-    whole), and into fewer pieces than there are ranks."""
+    whole), into buckets, and into fewer pieces than there are ranks."""
     matrices = [(64 * 100, 64 * 4000), (64 * 4000, 64 * 4100), (64 * 6000 + 192, 64 * 9000)]
     return {
         "one piece each": Run(size, cut(64 * 16 * size, size), 640, average=True, restored=True),
         "uneven pieces": Run(size, cut(CONVNET - 20, size), STATISTICS, average=True,
                              batches={"validation": 3, "test": 2 * size + 1}),  # fmt: skip
+        "buckets": Run(size, cut_buckets([64 * 3, 64 * 1000, 64 * 5003, 64 * 9000 + 20], size), 640, average=True,
+                       whole_gradient=True, restored=True),
         "whole matrices": Run(size, cut(64 * 9999, size, matrices), 1000, whole_gradient=True, restored=True),
         "more ranks than lines": Run(size, cut(64 * 7 + 36, size), 0, whole_gradient=True, states=1),
     }
@@ -29,7 +31,7 @@ def runs(size):
 
 def check_cuts(run):
     cuts = run.cuts
-    if cuts[0] != 0 or len(cuts) != run.size + 1 or any(a > b for a, b in zip(cuts, cuts[1:])):
+    if cuts[0] != 0 or len(cuts) != run.size * run.buckets + 1 or any(a > b for a, b in zip(cuts, cuts[1:])):
         raise Fault(f"{run.size} ranks: pieces {cuts[:9]}... do not cover the arena in order")
     if any(at % 64 for at in cuts if at != cuts[-1]):
         raise Fault(f"{run.size} ranks: a piece ends within a line")
@@ -37,8 +39,9 @@ def check_cuts(run):
 
 def kinds(run):
     """Every kind of exchange, by rank."""
-    sizes = [run.bytes_of(rank) for rank in range(run.size)]
-    return {"pieces": lambda rank: pieces(run, rank), "spread": lambda rank: spread(run, rank, "weights"),
+    sizes = [b - a for a, b in zip(run.cuts, run.cuts[1:])]
+    return {"gradients": lambda rank: gradients(run, rank, 0), "others": lambda rank: others(run, rank),
+            "spread": lambda rank: spread(run, rank, 0, "weights"),
             "gather": lambda rank: gather(run, rank, WORDS, "gather"),
             "broadcast": lambda rank: broadcast(run, rank, WORDS, "broadcast"),
             "collect": lambda rank: collect(run, rank, sizes, "collect"),
@@ -46,7 +49,7 @@ def kinds(run):
 
 
 def check_messages(size, counts):
-    for run in runs(size).values() if size <= 256 else list(runs(size).values())[1:3]:
+    for run in runs(size).values() if size <= 256 else list(runs(size).values())[1:4]:
         check_cuts(run)
         exchanges, messages = in_step(run)
         counts["exchanges"] += exchanges
@@ -59,7 +62,7 @@ def check_waits(size, counts):
         for window in (1, 2, 5) if size <= 256 else (1,):
             chain = limited(exchange_of, size, window)
             counts["limited exchanges"] += 1
-            most = {"pieces": 3 * (size - 1), "spread": size - 1, "gather": size}.get(name, size)
+            most = {"others": 2 * (size - 1), "gradients": size - 1, "spread": size - 1, "gather": size}.get(name, size)
             if window == 1 and chain > most:
                 raise Fault(f"{name} of {size} ranks takes {chain} messages one after another, expected {most}")
     if size > ANY_ORDER_MOST:

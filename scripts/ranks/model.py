@@ -4,7 +4,8 @@ The model follows the messages of a step (schedule.py) one by one. A rank comput
 seconds that they took when they were measured; ranks that share the cores of a machine take their turns. A message to
 another machine waits for its sender's link and its receiver's, which each carry one message at a time, and arrives a
 latency later; one within a machine is copied by the receiver's core. Each message also costs both sides `message`
-seconds of their core.
+seconds of their core. Gradients are sent when all slices are computed: what is hidden behind the backward pass where
+they are sent in buckets (backend.exchange_bucket_mb) is left out, so a step may be shorter than the model says.
 """
 
 import configparser
@@ -12,7 +13,7 @@ import functools
 import random
 from dataclasses import dataclass, fields, replace
 
-from ranks.schedule import COMMAND, WORDS, Run, cut, pieces, spread
+from ranks.schedule import COMMAND, WORDS, Run, cut, gradients, others, spread
 
 
 @dataclass
@@ -153,13 +154,13 @@ def joined(messages):
 def lists_of(size, parameters, statistics):
     """(the run, joined messages by rank of the gradients' exchange, and of the weights')"""
     run = Run(size, cut(parameters, size), statistics)
-    gradients = [joined(pieces(run, rank).messages) for rank in range(size)]
-    return run, gradients, [joined(spread(run, rank, "updated weights").messages) for rank in range(size)]
+    sums = [joined(gradients(run, rank, 0).messages + others(run, rank).messages) for rank in range(size)]
+    return run, sums, [joined(spread(run, rank, 0, "updated weights").messages) for rank in range(size)]
 
 
 def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
     """Seconds of a step on `size` ranks: of the last of some, as ranks need not begin at the same time."""
-    run, gradients, weights = lists_of(size, costs.parameters, costs.statistics)
+    run, sums, weights = lists_of(size, costs.parameters, costs.statistics)
     links = Links(size, costs, cluster)
     draws, share = random.Random(seed), links.share
     clock = [0.0] * size
@@ -173,7 +174,7 @@ def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
         seconds = share * (own * costs.slice + (own - 1) * (costs.parameters + costs.statistics) * costs.sum)
         clock = [time + seconds * (1 + cluster.uneven * abs(draws.gauss(0, 1))) for time in begun]
         if size > 1:
-            clock = links.exchange(clock, gradients)
+            clock = links.exchange(clock, sums)
         for rank in range(size):
             piece = run.bytes_of(rank)
             clock[rank] += share * ((size - 1) * (piece + run.statistics) * costs.sum + piece * costs.update)

@@ -1,5 +1,7 @@
-"""What the ranks of a run send one another, as src/comm/comm.c, src/train/ranks.c and trainer.c do it: for each rank
-the list of its exchanges, and for each exchange the list of its messages in the order in which they are posted.
+"""What the ranks of a run send one another, as src/comm/comm.c, src/train/ranks*.c and trainer_slices.c do it: for each
+rank the list of its exchanges, and for each exchange the list of its messages in the order in which they are posted. The
+program starts the exchanges of buckets without waiting for those before; here each is over before the next begins, which
+is stricter: who waits for less hangs in fewer ways.
 
 Rank 0 and the others run different code there (trainer_lead_..., trainer_follow), so there are two programs here as
 well: `lead` and `follow`. Both are generators of exchanges; that one agrees with the other is for delivery.py to find
@@ -40,18 +42,26 @@ class Work(NamedTuple):
     amount: float = 1  # batches of an evaluation
 
 
-def cut(total, count, matrices=()):
-    """optimizer_cut: where the pieces of an arena begin, in bytes. `matrices`: (first, last) of parameters that stay
-    whole."""
-    part = (-(-total // LINE) + count - 1) // count * LINE
+def cut(total, ranks, matrices=(), first=0):
+    """optimizer_cut: where the pieces of a bucket begin that has bytes first .. total - 1, and its end. `matrices`:
+    (first, last) of parameters that stay whole."""
+    piece = (-(-(total - first) // LINE) + ranks - 1) // ranks * LINE
 
     def spare(at):
-        for first, last in matrices:
-            if first < at < last:
-                return first if at - first < last - at else last
+        for begin, end in matrices:
+            if begin < at < end:
+                return begin if at - begin < end - at else end
         return at
 
-    return [total if k == count or k * part > total else spare(k * part) for k in range(count + 1)]
+    return [spare(min(first + r * piece, total)) for r in range(ranks)] + [total]
+
+
+def cut_buckets(ends, ranks):
+    """The same for buckets that end there."""
+    cuts = [0]
+    for first, end in zip([0, *ends], ends):
+        cuts += cut(end, ranks, first=first)[1:]
+    return cuts
 
 
 @dataclass
@@ -59,7 +69,7 @@ class Run:
     """A run on `size` ranks. Bytes are those of arenas."""
 
     size: int
-    cuts: list
+    cuts: list  # where the pieces begin: those of the first bucket, by rank, of the second, ...; and the end
     statistics: int = 0
     states: int = 2  # arenas of the optimizer
     whole_gradient: bool = False  # clip_norm, histograms
@@ -67,8 +77,16 @@ class Run:
     batches: dict = field(default_factory=lambda: {"validation": 5, "test": 11})  # by set
     restored: bool = False
 
+    @property
+    def buckets(self):
+        return (len(self.cuts) - 1) // self.size
+
+    def piece(self, bucket, rank):
+        k = bucket * self.size + rank
+        return self.cuts[k + 1] - self.cuts[k]
+
     def bytes_of(self, rank):
-        return self.cuts[rank + 1] - self.cuts[rank]
+        return sum(self.piece(bucket, rank) for bucket in range(self.buckets))
 
     def first_batch(self, name, rank):
         """ranks_first"""
@@ -91,31 +109,36 @@ def broadcast(run, rank, size, what, command=None):
     return Exchange(what, [Message(other, size, 0) for other in range(1, run.size)], command)
 
 
-def pieces(run, rank):
-    """send_pieces"""
-    own, messages = run.bytes_of(rank), []
+def gradients(run, rank, bucket):
+    """ranks_send_gradients"""
+    own = run.piece(bucket, rank)
+    return Exchange("gradients", [Message(rank ^ k, run.piece(bucket, rank ^ k), own) for k in range(1, run.size)])
+
+
+def others(run, rank):
+    """ranks_send_others"""
+    messages = []
     for k in range(1, run.size):
-        other = rank ^ k
-        messages += [Message(other, run.bytes_of(other), own), Message(other, run.statistics, run.statistics),
-                     Message(other, WORDS, WORDS)]
+        messages += [Message(rank ^ k, run.statistics, run.statistics), Message(rank ^ k, WORDS, WORDS)]
     return Exchange("gradients", messages)
 
 
-def spread(run, rank, what):
-    """ranks_spread"""
-    own = run.bytes_of(rank)
-    return Exchange(what, [Message(rank ^ k, own, run.bytes_of(rank ^ k)) for k in range(1, run.size)])
+def spread(run, rank, bucket, what):
+    """ranks_send_arena"""
+    own = run.piece(bucket, rank)
+    return Exchange(what, [Message(rank ^ k, own, run.piece(bucket, rank ^ k)) for k in range(1, run.size)])
 
 
 def collect(run, rank, sizes, what):
-    """ranks_collect, ranks_collect_parts: rank 0 gets sizes[r] from rank r."""
+    """ranks_collect, ranks_collect_pieces: rank 0 gets sizes[k] from rank k % size."""
+    owners = [(k % run.size, size) for k, size in enumerate(sizes)]
     if rank > 0:
-        return Exchange(what, [Message(0, sizes[rank], 0)])
-    return Exchange(what, [Message(other, 0, sizes[other]) for other in range(1, run.size)])
+        return Exchange(what, [Message(0, size, 0) for owner, size in owners if owner == rank])
+    return Exchange(what, [Message(owner, 0, size) for owner, size in owners if owner > 0])
 
 
 def deal(run, rank, sizes, what):
-    """ranks_deal_parts"""
+    """ranks_deal_pieces"""
     turned = collect(run, rank, sizes, what)
     return Exchange(what, [Message(m.rank, m.receive, m.send) for m in turned.messages])
 
@@ -125,7 +148,7 @@ def deal(run, rank, sizes, what):
 
 def states(run, rank, move):
     """move_states"""
-    sizes = [run.bytes_of(r) for r in range(run.size)]
+    sizes = [b - a for a, b in zip(run.cuts, run.cuts[1:])]
     for _ in range(run.states):
         yield move(run, rank, sizes, "the optimizer's states")
 
@@ -146,14 +169,18 @@ def share(run, rank, restored):
 
 
 def step(run, rank):
-    """run_slices"""
+    """trainer_run_slices"""
     yield Work("slices")
-    yield pieces(run, rank)
+    for bucket in reversed(range(run.buckets)):
+        yield gradients(run, rank, bucket)
+    yield others(run, rank)
     yield Work("sum")
     if run.whole_gradient:
-        yield spread(run, rank, "summed gradients")
+        for bucket in range(run.buckets):
+            yield spread(run, rank, bucket, "summed gradients")
     yield Work("update")
-    yield spread(run, rank, "updated weights")
+    for bucket in range(run.buckets):
+        yield spread(run, rank, bucket, "updated weights")
 
 
 def evaluate(run, rank, name):

@@ -159,6 +159,7 @@ struct experiment {
         enum streams streams;
         int64_t workspace_mb;
         double exchange_timeout; /* seconds; 0: for ever */
+        double exchange_bucket_mb;
     } backend;
 
     struct key_origin *origins; /* one per key of the table, in its order */

@@ -2,9 +2,11 @@
 #include "optim/optimizer.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/check.h"
 #include "util/memory.h"
+#include "util/min_max.h"
 
 /* The weights of the last layer that has any. */
 static const struct parameter *last_weight(const struct network *network)
@@ -22,20 +24,28 @@ static bool is_of_rest(const struct optimizer *optimizer, const struct parameter
     return parameter->value.kind != TENSOR_FILTER || parameter == last_weight(optimizer->network);
 }
 
+/* What a rank has of a parameter's share of the arenas, which lies in one bucket. cut is NULL where one rank has all. */
+static struct optimizer_part own_part(struct optimizer_part share, const struct optimizer_cut *cut, int rank)
+{
+    int bucket = 0;
+    if (!cut) return share;
+    while (bucket < cut->buckets - 1 && cut->at[(bucket + 1) * cut->ranks] <= share.first) bucket++;
+    const int64_t *piece = cut->at + bucket * cut->ranks + rank;
+    return (struct optimizer_part){max_of(share.first, piece[0]), min_of(share.last, piece[1])};
+}
+
 /* Adds the parameter, whose share of the arenas ends there. */
 static void add_slot(struct optimizer *optimizer, const struct parameter *parameter, int64_t end,
-                     struct optimizer_part part)
+                     const struct optimizer_cut *cut, int rank)
 {
     const struct optimizer_settings *settings = &optimizer->settings;
     const struct optimizer_rest *rest = is_of_rest(optimizer, parameter) ? &settings->rest : NULL;
     struct optimizer_slot slot = {.of = parameter,
                                   .parameter = parameter->offset,
-                                  .own = {parameter->offset, end},
+                                  .own = own_part((struct optimizer_part){parameter->offset, end}, cut, rank),
                                   .kind = rest ? rest->kind : settings->kind,
                                   .params = rest ? rest->params : settings->params,
                                   .rate = (rest ? rest->rate : 1) * parameter->rate};
-    if (slot.own.first < part.first) slot.own.first = part.first;
-    if (slot.own.last > part.last) slot.own.last = part.last;
     slot.params.weight_decay *= parameter->decay;
     slot.state_count = parameter->frozen ? 0 : optimizer_state_count(slot.kind, &slot.params);
     for (int s = 0; s < slot.state_count; s++) {
@@ -52,7 +62,7 @@ static int64_t arena_bytes(const struct network *network)
 
 /* Plans everything but the memory of the states. */
 static void plan(struct optimizer *optimizer, const struct optimizer_settings *settings, struct network *network,
-                 struct optimizer_part part)
+                 const struct optimizer_cut *cut, int rank)
 {
     *optimizer = (struct optimizer){.settings = *settings, .network = network};
     size_t count = 0;
@@ -62,17 +72,17 @@ static void plan(struct optimizer *optimizer, const struct optimizer_settings *s
     for (int i = 0; i < network->layer_count; i++)
         for (int p = 0; p < network->layers[i].parameter_count; p++) {
             const struct parameter *parameter = &network->layers[i].parameter[p];
-            if (before) add_slot(optimizer, before, parameter->offset, part);
+            if (before) add_slot(optimizer, before, parameter->offset, cut, rank);
             before = parameter;
         }
-    if (before) add_slot(optimizer, before, arena_bytes(network), part);
+    if (before) add_slot(optimizer, before, arena_bytes(network), cut, rank);
 }
 
 void optimizer_create_part(struct optimizer *optimizer, const struct optimizer_settings *settings,
-                           struct network *network, struct optimizer_part part)
+                           struct network *network, const struct optimizer_cut *cut, int rank)
 {
     struct backend *backend = network->backend;
-    plan(optimizer, settings, network, part);
+    plan(optimizer, settings, network, cut, rank);
     for (int s = 0; s < OPTIMIZER_STATES; s++)
         if (optimizer->state_bytes[s] > 0)
             optimizer->state[s] = backend->table->alloc(backend, optimizer->state_bytes[s]);
@@ -80,16 +90,31 @@ void optimizer_create_part(struct optimizer *optimizer, const struct optimizer_s
 
 void optimizer_create(struct optimizer *optimizer, const struct optimizer_settings *settings, struct network *network)
 {
-    optimizer_create_part(optimizer, settings, network, (struct optimizer_part){0, arena_bytes(network)});
+    optimizer_create_part(optimizer, settings, network, NULL, 0);
 }
 
-void optimizer_part_bytes(const struct optimizer_settings *settings, struct network *network,
-                          struct optimizer_part part, size_t bytes[OPTIMIZER_STATES])
+/* --- cuts --- */
+
+enum { LINE = 64 }; /* bytes; every parameter begins at such a line */
+
+static bool has_matrix(const struct optimizer *optimizer)
 {
-    struct optimizer optimizer;
-    plan(&optimizer, settings, network, part);
-    for (int s = 0; s < OPTIMIZER_STATES; s++) bytes[s] = optimizer.state_bytes[s];
-    free(optimizer.slots);
+    for (int i = 0; i < optimizer->slot_count; i++)
+        if (optimizer_row(optimizer->slots[i].kind)->matrix) return true;
+    return false;
+}
+
+/* Writes the ends of buckets, which are filled from the end of the arena on, to ends[0] .., the last one first. Returns how
+ * many there are: one where bucket_bytes is 0. */
+static int fill_buckets(const struct optimizer *optimizer, int64_t bucket_bytes, int64_t *ends)
+{
+    int64_t end = arena_bytes(optimizer->network);
+    int count = 0;
+    ends[count++] = end;
+    for (int i = optimizer->slot_count - 1; i > 0 && bucket_bytes > 0; i--)
+        if (ends[count - 1] - optimizer->slots[i].parameter >= bucket_bytes)
+            ends[count++] = optimizer->slots[i].parameter;
+    return count;
 }
 
 /* Moves a cut that falls within a parameter which is updated as a matrix to the nearer end of it. */
@@ -103,16 +128,57 @@ static int64_t spare_matrix(const struct optimizer *optimizer, int64_t cut)
     return cut;
 }
 
-void optimizer_cut(const struct optimizer_settings *settings, struct network *network, int count, int64_t *cuts)
+/* Writes where the pieces of a bucket begin. */
+static void cut_bucket(const struct optimizer *optimizer, int64_t first, int64_t last, int ranks, int64_t *at)
 {
-    enum { LINE = 64 }; /* bytes */
-    struct optimizer optimizer;
-    int64_t bytes = arena_bytes(network), part = ((bytes + LINE - 1) / LINE + count - 1) / count * LINE;
-    plan(&optimizer, settings, network, (struct optimizer_part){0, bytes});
-    for (int k = 0; k <= count; k++)
-        cuts[k] = k == count || k * part > bytes ? bytes : spare_matrix(&optimizer, k * part);
-    free(optimizer.slots);
+    int64_t piece = ((last - first + LINE - 1) / LINE + ranks - 1) / ranks * LINE;
+    for (int r = 0; r < ranks; r++) at[r] = spare_matrix(optimizer, min_of(first + r * piece, last));
 }
+
+struct optimizer_cut optimizer_cut(const struct optimizer_settings *settings, struct network *network, int ranks,
+                                   int64_t bucket_bytes)
+{
+    struct optimizer optimizer;
+    plan(&optimizer, settings, network, NULL, 0);
+    int64_t *ends = memory_alloc((size_t)optimizer.slot_count + 1, sizeof *ends);
+    int buckets = fill_buckets(&optimizer, has_matrix(&optimizer) ? 0 : bucket_bytes, ends);
+    struct optimizer_cut cut = {ranks, buckets, memory_alloc((size_t)(buckets * ranks + 1), sizeof *cut.at)};
+    for (int b = 0; b < buckets; b++) {
+        int64_t first = b == 0 ? 0 : ends[buckets - b];
+        cut_bucket(&optimizer, first, ends[buckets - 1 - b], ranks, cut.at + b * ranks);
+    }
+    cut.at[buckets * ranks] = ends[0];
+    free(ends);
+    free(optimizer.slots);
+    return cut;
+}
+
+static void add_piece_bytes(const struct optimizer *optimizer, const struct optimizer_cut *cut, size_t *bytes)
+{
+    int pieces = cut->buckets * cut->ranks;
+    for (int i = 0; i < optimizer->slot_count; i++) {
+        const struct optimizer_slot *slot = &optimizer->slots[i];
+        int piece = pieces - 1;
+        if (slot->own.first >= slot->own.last) continue;
+        while (cut->at[piece] > slot->own.first) piece--;
+        for (int s = 0; s < slot->state_count; s++)
+            bytes[s * pieces + piece] += (size_t)(slot->own.last - slot->own.first);
+    }
+}
+
+void optimizer_piece_bytes(const struct optimizer_settings *settings, struct network *network,
+                           const struct optimizer_cut *cut, size_t *bytes)
+{
+    memset(bytes, 0, (size_t)(OPTIMIZER_STATES * cut->buckets * cut->ranks) * sizeof *bytes);
+    for (int r = 0; r < cut->ranks; r++) {
+        struct optimizer optimizer;
+        plan(&optimizer, settings, network, cut, r);
+        add_piece_bytes(&optimizer, cut, bytes);
+        free(optimizer.slots);
+    }
+}
+
+/* --- memory and programs --- */
 
 void optimizer_destroy(struct optimizer *optimizer)
 {

@@ -14,6 +14,13 @@ struct optimizer_part {
     int64_t first, last;
 };
 
+/* How ranks share the arena of parameters: it is cut into buckets of whole parameters, and each of these into a piece for
+ * each rank. In bytes from its start. */
+struct optimizer_cut {
+    int ranks, buckets;
+    int64_t *at; /* [buckets * ranks + 1]; rank r's piece of bucket b is at[b*ranks + r] .. at[b*ranks + r + 1] - 1 */
+};
+
 /* How a parameter is updated, and where its states lie. */
 struct optimizer_slot {
     const struct parameter *of;
@@ -51,18 +58,21 @@ struct optimizer {
 
 void optimizer_create(struct optimizer *optimizer, const struct optimizer_settings *settings, struct network *network);
 
-/* The same for a part of the parameters alone, which takes the memory of that part's states. */
+/* The same for a rank's pieces of the parameters alone, which takes the memory of their states. */
 void optimizer_create_part(struct optimizer *optimizer, const struct optimizer_settings *settings,
-                           struct network *network, struct optimizer_part part);
+                           struct network *network, const struct optimizer_cut *cut, int rank);
 
-/* Cuts the arena of parameters into `count` parts of about the same size: cuts[0] .. cuts[count], in bytes. A parameter that is
- * updated as a matrix is whole in one of them, and no part ends within a line of 64 bytes, so a step is the same to the bit
- * however it is cut. */
-void optimizer_cut(const struct optimizer_settings *settings, struct network *network, int count, int64_t *cuts);
+/* Cuts the arena for so many ranks. Buckets have about `bucket_bytes` each, but for the first one, which has what is left; 0:
+ * there is one. The pieces of a bucket have about the same size. A parameter that is updated as a matrix is whole in one
+ * of them; where there is such a parameter, there is one bucket. No piece ends within a line of 64 bytes, so a step is
+ * the same to the bit however the arena is cut. Free cut.at with free(). */
+struct optimizer_cut optimizer_cut(const struct optimizer_settings *settings, struct network *network, int ranks,
+                                   int64_t bucket_bytes);
 
-/* The bytes of the states of a part. */
-void optimizer_part_bytes(const struct optimizer_settings *settings, struct network *network,
-                          struct optimizer_part part, size_t bytes[OPTIMIZER_STATES]);
+/* Writes the bytes of the states of all pieces: that of state s in piece k, by the numbering of cut.at, to
+ * bytes[s * ranks * buckets + k]. */
+void optimizer_piece_bytes(const struct optimizer_settings *settings, struct network *network,
+                           const struct optimizer_cut *cut, size_t *bytes);
 
 void optimizer_destroy(struct optimizer *optimizer);
 

@@ -161,6 +161,21 @@ int program_writer(const struct program *program, int tensor)
     return -1;
 }
 
+static bool lies_in(const struct program_tensor *tensor, enum space space, int64_t first, int64_t last)
+{
+    return tensor->space == space && tensor->offset < last && tensor->offset + (int64_t)tensor->bytes > first;
+}
+
+int program_last_touch(const struct program *program, enum space space, int64_t first, int64_t last)
+{
+    for (int i = program->op_count - 1; i >= 0; i--)
+        for (int slot = 0; slot < OP_OPERANDS; slot++) {
+            int tensor = program->ops[i].tensor[slot];
+            if (tensor >= 0 && lies_in(&program->tensors[tensor], space, first, last)) return i;
+        }
+    return -1;
+}
+
 /* --- costs --- */
 
 double program_flops(const struct program *program, const struct op *op)

@@ -84,6 +84,9 @@ void program_replace(struct program *program, int from, int to);
 int program_readers(const struct program *program, int tensor);
 int program_writer(const struct program *program, int tensor);
 
+/* The last op that touches bytes first .. last - 1 of a space; -1: none. */
+int program_last_touch(const struct program *program, enum space space, int64_t first, int64_t last);
+
 /* The bytes of an element of an arena. */
 size_t program_element_size(const struct program *program, enum space space);
 

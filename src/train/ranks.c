@@ -1,4 +1,4 @@
-/* Sums of the slices of several ranks, commands, and what evaluations send (ranks.h). */
+/* Memory of several ranks, commands, and what evaluations and checkpoints send (ranks.h). */
 #include "train/ranks.h"
 
 #include <inttypes.h>
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "train/ranks_private.h"
 #include "util/memory.h"
-#include "util/stop.h"
 
 bool ranks_check(const struct experiment *experiment, const struct comm *comm, struct status *status)
 {
@@ -23,34 +23,25 @@ bool ranks_check(const struct experiment *experiment, const struct comm *comm, s
     return true;
 }
 
-/* --- pieces --- */
-
-/* In bytes of an arena. */
-struct piece {
-    size_t first, bytes;
-};
-
-static struct piece piece_of(const struct ranks *ranks, int rank)
-{
-    return (struct piece){(size_t)ranks->cuts[rank], (size_t)(ranks->cuts[rank + 1] - ranks->cuts[rank])};
-}
+/* --- memory --- */
 
 void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices,
-                  const int64_t *cuts)
+                  struct optimizer_cut cut)
 {
     struct backend *backend = network->backend;
-    *ranks = (struct ranks){.comm = comm, .network = network, .slices = slices};
+    *ranks = (struct ranks){.comm = comm, .network = network, .slices = slices, .cut = cut};
     if (!comm) return;
-    size_t size = (size_t)comm->size, scalar = backend->scalar_size;
-    ranks->cuts = memory_alloc(size + 1, sizeof *ranks->cuts);
-    memcpy(ranks->cuts, cuts, (size + 1) * sizeof *ranks->cuts);
-    ranks->incoming = backend->table->alloc(backend, size * piece_of(ranks, comm->rank).bytes);
+    size_t size = (size_t)comm->size, flows = (size_t)cut.buckets + 1, scalar = backend->scalar_size;
+    size_t incoming = size * ranks_bytes_before(ranks, comm->rank, cut.buckets);
+    ranks->incoming = backend->table->alloc(backend, incoming);
     ranks->statistics = backend->table->alloc(backend, size * network->buffer_count * scalar);
     ranks->words = memory_alloc(size, sizeof *ranks->words);
-    ranks->messages = memory_alloc(3 * size, sizeof *ranks->messages);
+    ranks->messages = memory_alloc(2 * size * flows, sizeof *ranks->messages);
+    ranks->flows = memory_alloc(flows, sizeof *ranks->flows);
+    for (size_t f = 0; f < flows; f++) ranks->flows[f].messages = ranks->messages + 2 * size * f;
     if (!backend->table->copy_to_host) return;
     ranks->host_arena = memory_alloc(network->arena_count, scalar);
-    ranks->host_incoming = memory_alloc(size * piece_of(ranks, comm->rank).bytes, 1);
+    ranks->host_incoming = memory_alloc(incoming, 1);
     ranks->host_statistics = memory_alloc(size * network->buffer_count, scalar);
 }
 
@@ -61,152 +52,12 @@ void ranks_destroy(struct ranks *ranks)
         backend->table->free(backend, ranks->incoming);
         backend->table->free(backend, ranks->statistics);
     }
-    free(ranks->cuts);
+    free(ranks->cut.at);
     free(ranks->words);
     free(ranks->messages);
+    free(ranks->flows);
     free(ranks->host_arena), free(ranks->host_incoming), free(ranks->host_statistics);
     *ranks = (struct ranks){0};
-}
-
-/* --- the sums of a step --- */
-
-/* A range of an arena, by its first byte. */
-static struct tensor flat(const struct ranks *ranks, void *data, size_t first, size_t bytes)
-{
-    int64_t count = (int64_t)(bytes / ranks->network->backend->scalar_size);
-    return (struct tensor){(char *)data + first, shape_vector(count), TENSOR_FLAT};
-}
-
-/* Adds up tensors of one shape, one from each rank, by a balanced tree, and divides the last sum by S. The sum is in the
- * tensor of rank `into`. Addition is commutative, so either of two may take the sum. */
-static void sum_tree(const struct ranks *ranks, struct tensor *parts, int into)
-{
-    int size = ranks->comm->size;
-    for (int width = 1; width < size; width *= 2)
-        for (int r = 0; r < size; r += 2 * width) {
-            /* Of the ranks r .. r + width - 1 one has the sum: `into` where it is among them, else the first. */
-            int left = into >= r && into < r + width ? into : r;
-            int right = into >= r + width && into < r + 2 * width ? into : r + width;
-            bool last = 2 * width == size;
-            int to = right == into ? right : left, from = to == left ? right : left;
-            slices_accumulate(ranks->network->backend, parts[to], parts[from], last ? 1 / (double)ranks->slices : 1);
-        }
-}
-
-static size_t statistics_bytes(const struct ranks *ranks)
-{
-    return ranks->network->buffer_count * ranks->network->backend->scalar_size;
-}
-
-/* Device memory as the host has it: itself, or a copy in `stage`. */
-static char *fetch(const struct ranks *ranks, char *stage, void *data, size_t bytes)
-{
-    struct backend *backend = ranks->network->backend;
-    if (!stage) return data;
-    backend->table->copy_to_host(backend, stage, data, bytes);
-    return stage;
-}
-
-/* Puts what the host received at `from` where it belongs, unless it is there. */
-static void deliver(const struct ranks *ranks, void *to, const char *from, size_t bytes)
-{
-    struct backend *backend = ranks->network->backend;
-    if (from != to) backend->table->copy_to_device(backend, to, from, bytes);
-}
-
-/* Sends everyone its piece of this rank's gradient, and this rank's statistics and words. */
-static bool send_pieces(struct ranks *ranks, const struct slice_sums *sums)
-{
-    struct comm *comm = ranks->comm;
-    size_t own = piece_of(ranks, comm->rank).bytes, statistics = statistics_bytes(ranks), size = (size_t)comm->size;
-    char *incoming = ranks->host_incoming ? ranks->host_incoming : ranks->incoming;
-    char *all = ranks->host_statistics ? ranks->host_statistics : ranks->statistics;
-    char *stage = ranks->host_statistics ? all + (size_t)comm->rank * statistics : NULL;
-    const char *gradients = fetch(ranks, ranks->host_arena, sums->gradients, (size_t)ranks->cuts[comm->size]);
-    const char *left = fetch(ranks, stage, sums->statistics, statistics);
-    int count = 0;
-    for (int k = 1; k < comm->size; k++) {
-        int other = comm->rank ^ k;
-        struct piece its = piece_of(ranks, other);
-        ranks->messages[count++] =
-            (struct comm_message){other, gradients + its.first, its.bytes, incoming + (size_t)other * own, own};
-        ranks->messages[count++] =
-            (struct comm_message){other, left, statistics, all + (size_t)other * statistics, statistics};
-        ranks->messages[count++] = (struct comm_message){other, &ranks->words[comm->rank], sizeof *ranks->words,
-                                                         &ranks->words[other], sizeof *ranks->words};
-    }
-    if (!comm_exchange(comm, ranks->messages, count, "gradients", &ranks->status)) return false;
-    deliver(ranks, ranks->incoming, incoming, size * own);
-    deliver(ranks, ranks->statistics, all, size * statistics);
-    return true;
-}
-
-/* Adds what all ranks have: this one in `own`, from its byte `first` on, the others in `incoming`. */
-static void sum_parts(const struct ranks *ranks, void *own, size_t first, char *incoming, size_t bytes)
-{
-    struct tensor parts[COMM_MOST_RANKS];
-    int rank = ranks->comm->rank;
-    for (int r = 0; r < ranks->comm->size; r++)
-        parts[r] = r == rank ? flat(ranks, own, first, bytes) : flat(ranks, incoming, (size_t)r * bytes, bytes);
-    sum_tree(ranks, parts, rank);
-}
-
-/* The same tree for the metrics, in place. */
-static struct metrics sum_metrics(const struct ranks *ranks)
-{
-    for (int width = 1; width < ranks->comm->size; width *= 2)
-        for (int r = 0; r < ranks->comm->size; r += 2 * width)
-            metrics_add(&ranks->words[r].metrics, &ranks->words[r + width].metrics);
-    return ranks->words[0].metrics;
-}
-
-void ranks_spread(struct ranks *ranks, void *arena, const char *what)
-{
-    struct comm *comm = ranks->comm;
-    struct piece own = piece_of(ranks, comm->rank);
-    size_t all = (size_t)ranks->cuts[comm->size], end = own.first + own.bytes;
-    char *host = ranks->host_arena ? ranks->host_arena : arena;
-    int count = 0;
-    if (ranks->failed) return;
-    fetch(ranks, ranks->host_arena ? host + own.first : NULL, (char *)arena + own.first, own.bytes);
-    for (int k = 1; k < comm->size; k++) {
-        int other = comm->rank ^ k;
-        struct piece its = piece_of(ranks, other);
-        ranks->messages[count++] =
-            (struct comm_message){other, host + own.first, own.bytes, host + its.first, its.bytes};
-    }
-    ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
-    if (ranks->failed) return;
-    deliver(ranks, arena, host, own.first);
-    deliver(ranks, (char *)arena + end, host + end, all - end);
-}
-
-static void note_signals(struct ranks *ranks)
-{
-    for (int r = 0; r < ranks->comm->size && !ranks->signal[0]; r++) {
-        if (!ranks->words[r].signal[0]) continue;
-        ranks->stopped = r;
-        memcpy(ranks->signal, ranks->words[r].signal, sizeof ranks->signal);
-    }
-}
-
-void ranks_exchange(struct ranks *ranks, const struct slice_sums *sums)
-{
-    struct rank_words *own = &ranks->words[ranks->comm->rank];
-    if (ranks->failed) return;
-    *own = (struct rank_words){.metrics = metrics_read(ranks->network->backend, &sums->metrics)};
-    if (stop_wanted()) snprintf(own->signal, sizeof own->signal, "%s", stop_signal_name());
-    ranks->failed = !send_pieces(ranks, sums);
-}
-
-void ranks_sum(struct ranks *ranks, const struct slice_sums *sums)
-{
-    struct piece piece = piece_of(ranks, ranks->comm->rank);
-    if (ranks->failed) return;
-    sum_parts(ranks, sums->gradients, piece.first, ranks->incoming, piece.bytes);
-    sum_parts(ranks, sums->statistics, 0, ranks->statistics, statistics_bytes(ranks));
-    metrics_write(ranks->network->backend, &sums->metrics, sum_metrics(ranks));
-    note_signals(ranks);
 }
 
 /* --- commands and evaluations --- */
@@ -241,11 +92,18 @@ void ranks_collect(struct ranks *ranks, struct metrics *batches, int64_t count)
         ranks->failed = !comm_exchange(comm, ranks->messages, messages, "an evaluation", &ranks->status);
 }
 
-/* The bytes of all ranks' parts, and those before a rank's. */
-static size_t parts_before(const size_t *bytes, int rank)
+/* The bytes of the first `count` pieces, of all ranks or of one. */
+static size_t bytes_of_all(const size_t *bytes, int count)
 {
     size_t sum = 0;
-    for (int r = 0; r < rank; r++) sum += bytes[r];
+    for (int k = 0; k < count; k++) sum += bytes[k];
+    return sum;
+}
+
+static size_t bytes_of_rank(const struct ranks *ranks, const size_t *bytes, int rank, int count)
+{
+    size_t sum = 0;
+    for (int k = rank; k < count; k += ranks->comm->size) sum += bytes[k];
     return sum;
 }
 
@@ -255,54 +113,72 @@ static char *make_stage(const struct ranks *ranks, size_t bytes)
     return ranks->host_arena ? memory_alloc(bytes, 1) : NULL;
 }
 
-/* Sends parts between rank 0, which has them all in `whole`, and the others, which have one each in `own`, all memory of the
+/* Sends pieces between rank 0, which has them all in `whole`, and the others, which have theirs in `own`, all memory of the
  * host. */
-static void exchange_parts(struct ranks *ranks, bool collect, char *whole, char *own, const size_t *bytes,
-                           const char *what)
+static void exchange_pieces(struct ranks *ranks, bool collect, char *whole, char *own, const size_t *bytes,
+                            const char *what)
 {
     struct comm *comm = ranks->comm;
     int count = 0;
-    for (int r = 1; r < comm->size; r++) {
-        if (comm->rank > 0 && comm->rank != r) continue;
-        struct comm_message message = {.rank = comm->rank == 0 ? r : 0};
-        char *part = comm->rank == 0 ? whole + parts_before(bytes, r) : own;
+    for (int k = 0; k < ranks->cut.buckets * comm->size; k++) {
+        int rank = k % comm->size;
+        if (rank == 0 || (comm->rank > 0 && comm->rank != rank)) continue;
+        struct comm_message message = {.rank = comm->rank == 0 ? rank : 0};
+        char *piece = comm->rank == 0 ? whole + bytes_of_all(bytes, k) : own + bytes_of_rank(ranks, bytes, rank, k);
         if (collect == (comm->rank == 0))
-            message.receive = part, message.receive_bytes = bytes[r];
+            message.receive = piece, message.receive_bytes = bytes[k];
         else
-            message.send = part, message.send_bytes = bytes[r];
+            message.send = piece, message.send_bytes = bytes[k];
         ranks->messages[count++] = message;
     }
     if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
 }
 
-void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+/* Copies rank 0's pieces between its own memory and the whole. */
+static void copy_own(const struct ranks *ranks, bool collect, char *whole, char *own, const size_t *bytes)
 {
-    int rank = ranks->comm->rank, size = ranks->comm->size;
-    size_t all = rank == 0 ? parts_before(bytes, size) : bytes[rank];
-    if (parts_before(bytes, size) == 0) return; /* on no rank is there anything */
-    char *stage = make_stage(ranks, all), *host = stage ? stage : rank == 0 ? whole : own;
-    if (stage)
-        fetch(ranks, stage, own, bytes[rank]);
-    else if (rank == 0 && bytes[0] > 0)
-        memcpy(host, own, bytes[0]);
-    exchange_parts(ranks, true, host, host, bytes, what);
-    if (rank == 0 && !ranks->failed) deliver(ranks, whole, host, all);
-    free(stage);
+    for (int k = 0; k < ranks->cut.buckets * ranks->comm->size; k += ranks->comm->size) {
+        char *in_whole = whole + bytes_of_all(bytes, k), *in_own = own + bytes_of_rank(ranks, bytes, 0, k);
+        if (bytes[k] > 0) memcpy(collect ? in_whole : in_own, collect ? in_own : in_whole, bytes[k]);
+    }
 }
 
-void ranks_deal_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+/* The bytes of a rank's memory: on rank 0, of all pieces in `whole`, and of its own. */
+struct extent {
+    size_t all, own;
+};
+
+static struct extent extent_of(const struct ranks *ranks, const size_t *bytes)
 {
-    int rank = ranks->comm->rank, size = ranks->comm->size;
-    size_t all = rank == 0 ? parts_before(bytes, size) : bytes[rank];
-    if (parts_before(bytes, size) == 0) return; /* on no rank is there anything */
-    char *stage = make_stage(ranks, all), *host = stage ? stage : rank == 0 ? whole : own;
-    if (stage && rank == 0) fetch(ranks, stage, whole, all);
-    exchange_parts(ranks, false, host, host, bytes, what);
-    if (stage && !ranks->failed)
-        deliver(ranks, own, host, bytes[rank]);
-    else if (rank == 0 && bytes[0] > 0)
-        memcpy(own, host, bytes[0]);
-    free(stage);
+    int pieces = ranks->cut.buckets * ranks->comm->size;
+    return (struct extent){bytes_of_all(bytes, pieces), bytes_of_rank(ranks, bytes, ranks->comm->rank, pieces)};
+}
+
+void ranks_collect_pieces(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+{
+    const struct extent extent = extent_of(ranks, bytes);
+    if (extent.all == 0) return; /* on no rank is there anything */
+    bool leads = ranks->comm->rank == 0;
+    char *own_stage = make_stage(ranks, extent.own), *whole_stage = leads ? make_stage(ranks, extent.all) : NULL;
+    char *own_host = ranks_fetch(ranks, own_stage, own, extent.own), *whole_host = whole_stage ? whole_stage : whole;
+    if (leads) copy_own(ranks, true, whole_host, own_host, bytes);
+    exchange_pieces(ranks, true, whole_host, own_host, bytes, what);
+    if (leads && !ranks->failed) ranks_deliver(ranks, whole, whole_host, extent.all);
+    free(own_stage), free(whole_stage);
+}
+
+void ranks_deal_pieces(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what)
+{
+    const struct extent extent = extent_of(ranks, bytes);
+    if (extent.all == 0) return; /* on no rank is there anything */
+    bool leads = ranks->comm->rank == 0;
+    char *own_stage = make_stage(ranks, extent.own), *whole_stage = leads ? make_stage(ranks, extent.all) : NULL;
+    char *own_host = own_stage ? own_stage : own;
+    char *whole_host = leads ? ranks_fetch(ranks, whole_stage, whole, extent.all) : NULL;
+    exchange_pieces(ranks, false, whole_host, own_host, bytes, what);
+    if (leads) copy_own(ranks, false, whole_host, own_host, bytes);
+    if (!ranks->failed) ranks_deliver(ranks, own, own_host, extent.own);
+    free(own_stage), free(whole_stage);
 }
 
 void ranks_copy(struct ranks *ranks, void *data, size_t bytes, const char *what)
@@ -312,10 +188,11 @@ void ranks_copy(struct ranks *ranks, void *data, size_t bytes, const char *what)
 
 void ranks_copy_arena(struct ranks *ranks, void *data, size_t bytes, const char *what)
 {
-    char *stage = make_stage(ranks, bytes), *host = fetch(ranks, ranks->comm->rank == 0 ? stage : NULL, data, bytes);
+    char *stage = make_stage(ranks, bytes),
+         *host = ranks_fetch(ranks, ranks->comm->rank == 0 ? stage : NULL, data, bytes);
     if (stage) host = stage;
     ranks_copy(ranks, host, bytes, what);
-    if (!ranks->failed && ranks->comm->rank > 0) deliver(ranks, data, host, bytes);
+    if (!ranks->failed && ranks->comm->rank > 0) ranks_deliver(ranks, data, host, bytes);
     free(stage);
 }
 

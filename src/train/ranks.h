@@ -4,10 +4,14 @@
  * Rank 0 leads. It alone reads and writes the run's folder, prints, and decides: before a step, an evaluation or the end it
  * sends the others a command. So nothing that a rank finds out alone (a signal, a clock, a row of metrics.csv) can lead it
  * another way than the others. In a step rank r computes slices r*S/R .. (r+1)*S/R - 1, which are a subtree of the tree of
- * sums (slices.h). The arena of parameters is cut into a piece for each rank (optimizer_cut). A rank gets its own piece of the
- * gradients of all others, adds them in the tree's order, updates its piece of the weights, whose optimizer's states it alone
- * has, and sends it to all. Where something needs the whole gradient, the sums are sent to all as well. Running statistics and
- * metrics, which are small, go to everyone whole.
+ * sums (slices.h). The arena of parameters is cut into buckets, and each of them into a piece for each rank (optimizer_cut). A
+ * rank gets its own pieces of the gradients of all others, adds them in the tree's order, updates its pieces of the weights,
+ * whose optimizer's states it alone has, and sends them to all. Where something needs the whole gradient, the sums are sent
+ * to all as well. Running statistics and metrics, which are small, go to everyone whole.
+ *
+ * A bucket of gradients is sent as soon as the backward pass has left it, and a bucket of weights as soon as it is updated: so
+ * the network works while the rank computes. Every bucket is an exchange of its own, and all ranks start them in the
+ * same order. How the arena is cut changes no bit, as sums and updates are per element.
  *
  * A rank that dies or hangs is found by the deadline of the exchange that waits for it. */
 #ifndef TRAIN_RANKS_H
@@ -17,6 +21,7 @@
 #include "config/experiment.h"
 #include "data/dataset.h"
 #include "nn/network.h"
+#include "optim/optimizer.h"
 #include "train/slices.h"
 
 enum rank_order { RANK_ORDER_SHARE, RANK_ORDER_STEP, RANK_ORDER_EVALUATE, RANK_ORDER_COLLECT, RANK_ORDER_END };
@@ -39,15 +44,24 @@ struct rank_words {
     char signal[RANK_SIGNAL]; /* that asks this rank to stop; "": none */
 };
 
+/* An exchange of a step that is on its way. */
+struct rank_flow {
+    struct comm_exchange exchange;
+    struct comm_message *messages; /* room for 2 with each other rank */
+    const char *what;
+};
+
 struct ranks {
     struct comm *comm;
     const struct network *network;
     int64_t slices;           /* S */
-    int64_t *cuts;            /* [ranks + 1]: where the pieces of an arena begin, in bytes */
+    struct optimizer_cut cut; /* of the arenas of parameters and gradients; `at` is its own */
     bool whole_gradient;      /* every rank needs the sum of all gradients */
-    char *incoming;           /* this rank's piece of the gradient, from each rank; backend memory */
+    char *incoming;           /* this rank's pieces of the gradient: of each bucket, from each rank; backend memory */
     char *statistics;         /* arenas of statistics, from each rank; backend memory */
     struct rank_words *words; /* from each rank */
+    struct rank_flow *flows;  /* room for one of each bucket, and one more */
+    int flowing;              /* of these, started and not finished */
     struct comm_message *messages;
     /* Where the device has memory of its own, what is sent and received on the host; else NULL. */
     char *host_arena, *host_incoming, *host_statistics;
@@ -77,25 +91,33 @@ bool ranks_create_backend(struct backend **backend, const struct experiment *exp
 bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, const struct backend *backend,
                  struct status *status);
 
-/* Takes memory for the exchanges of a run with S slices, whose pieces optimizer_cut has found. comm may be NULL. Destroy with
- * ranks_destroy. */
+/* Takes memory for the exchanges of a run with S slices, whose arenas are cut so; cut.at is then the ranks' own. comm may be
+ * NULL. Destroy with ranks_destroy. */
 void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices,
-                  const int64_t *cuts);
+                  struct optimizer_cut cut);
 void ranks_destroy(struct ranks *ranks); /* a struct of zeros is allowed */
 
-/* Sends everyone its piece of this rank's gradient, and this rank's statistics, metrics and signals. */
-void ranks_exchange(struct ranks *ranks, const struct slice_sums *sums);
-
-/* Then makes the sums of this rank's slices those of all ranks, and divides gradients and statistics by S: of the gradient its
- * own piece. */
+/* ranks_step.c: a step. First each bucket of this rank's gradients is sent, from the last to the first, then its statistics,
+ * metrics and signals. */
+void ranks_send_gradients(struct ranks *ranks, const struct slice_sums *sums, int bucket);
+void ranks_send_others(struct ranks *ranks, const struct slice_sums *sums);
+/* Waits for these of all ranks, and makes the sums of this rank's slices those of all ranks, divided by S: of the gradient its
+ * own pieces. */
+void ranks_receive_sums(struct ranks *ranks);
 void ranks_sum(struct ranks *ranks, const struct slice_sums *sums);
 
-/* Gives everyone this rank's piece of an arena, and gets the others'. */
-void ranks_spread(struct ranks *ranks, void *arena, const char *what);
+/* Sends everyone this rank's piece of a bucket of an arena: of all buckets, from the first to the last. Then waits for the
+ * others'. */
+void ranks_send_arena(struct ranks *ranks, void *arena, int bucket, const char *what);
+void ranks_receive_arena(struct ranks *ranks, void *arena);
 
-/* Rank 0 gets memory of all ranks' devices, one after the other in `whole`, of bytes[r] from rank r; or gives it back. */
-void ranks_collect_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what);
-void ranks_deal_parts(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what);
+/* Moves what was sent on, without waiting for it. */
+void ranks_move(struct ranks *ranks);
+
+/* Rank 0 gets memory of all ranks' devices, one after the other in `whole`, of bytes[k] in piece k, by the numbering of the
+ * cut; the pieces of a rank are one after the other in its `own`. Or gives them back. */
+void ranks_collect_pieces(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what);
+void ranks_deal_pieces(struct ranks *ranks, void *whole, void *own, const size_t *bytes, const char *what);
 
 /* Rank 0: sends a command. Others: waits for the next one. False after a failure, which ranks->status has. */
 bool ranks_command(struct ranks *ranks, struct rank_command *command);

@@ -1,9 +1,11 @@
 /* Steps in slices, and their sums in a fixed order (slices.h). */
 #include "train/slices.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/check.h"
+#include "util/memory.h"
 
 /* --- the stack --- */
 
@@ -51,7 +53,22 @@ void slices_destroy(struct slices *slices)
         backend->table->free(backend, sums->statistics);
         tensor_free(backend, &sums->metrics);
     }
+    free((void *)slices->listener.at);
+    free(slices->last_op);
     *slices = (struct slices){0};
+}
+
+void slices_listen(struct slices *slices, const struct slice_listener *listener)
+{
+    const struct program *program = slices->sums[0].prepared->program;
+    size_t parts = (size_t)listener->parts;
+    int64_t *at = memory_alloc(parts + 1, sizeof *at);
+    memcpy(at, listener->at, (parts + 1) * sizeof *at);
+    slices->listener = *listener;
+    slices->listener.at = at;
+    slices->last_op = memory_alloc(parts, sizeof *slices->last_op);
+    for (int p = 0; p < listener->parts; p++)
+        slices->last_op[p] = program_last_touch(program, SPACE_GRADIENTS, at[p], at[p + 1]);
 }
 
 /* --- sums --- */
@@ -78,17 +95,42 @@ static void copy_statistics(const struct slices *slices, void *to, void *from)
     slices_accumulate(network->backend, arena(to, network->buffer_count), arena(from, network->buffer_count), 1);
 }
 
-/* Adds the sums of place k of the stack to those below. The last sum of all slices also divides by S, which is exact. */
-static void merge(const struct slices *slices, int k, bool last)
+static int64_t arena_bytes(const struct slices *slices)
 {
-    const struct network *network = slices->network;
+    return (int64_t)(slices->network->arena_count * slices->network->backend->scalar_size);
+}
+
+/* A range of an arena of gradients. */
+static struct tensor gradients(const struct slices *slices, const struct slice_sums *sums, int64_t first, int64_t last)
+{
+    int64_t scalar = (int64_t)slices->network->backend->scalar_size;
+    return (struct tensor){(char *)sums->gradients + first, shape_vector((last - first) / scalar), TENSOR_FLAT};
+}
+
+/* Adds a range of the gradients in place k of the stack to that below. The last sum of all slices also divides by S, which is
+ * exact. */
+static void merge_gradients(const struct slices *slices, int k, double factor, int64_t first, int64_t last)
+{
     const struct slice_sums *to = &slices->sums[k - 1], *from = &slices->sums[k];
-    size_t gradients = network->arena_count, statistics = network->buffer_count;
-    double factor = last ? 1 / (double)slices->count : 1;
-    struct backend *backend = network->backend;
-    slices_accumulate(backend, arena(to->gradients, gradients), arena(from->gradients, gradients), factor);
+    slices_accumulate(slices->network->backend, gradients(slices, to, first, last),
+                      gradients(slices, from, first, last), factor);
+}
+
+/* The same for statistics and metrics. */
+static void merge_others(const struct slices *slices, int k, double factor)
+{
+    struct backend *backend = slices->network->backend;
+    size_t statistics = slices->network->buffer_count;
+    const struct slice_sums *to = &slices->sums[k - 1], *from = &slices->sums[k];
     slices_accumulate(backend, arena(to->statistics, statistics), arena(from->statistics, statistics), factor);
     slices_accumulate(backend, to->metrics, from->metrics, 1);
+}
+
+/* Of the sums that go to place k - 1 after a slice. */
+static double merge_factor(const struct slices *slices, int64_t slice, int k)
+{
+    bool last = slice == slices->count - 1 && k == 1; /* never where others have slices too */
+    return last ? 1 / (double)slices->count : 1;
 }
 
 /* --- a step --- */
@@ -123,17 +165,63 @@ static void run_slice(const struct slices *slices, const struct run_input *whole
         prepared_run(slices->sums[k].prepared, &input);
 }
 
+/* A slice's pass that the listener hears of, from place k of the stack down. */
+struct heard {
+    const struct slices *slices;
+    const struct step_watch *watch;
+    int k;
+    int left; /* parts whose sums are not there yet */
+};
+
+/* Puts the sums of the next part into sums[0]. */
+static void finish_part(struct heard *heard)
+{
+    const struct slices *slices = heard->slices;
+    const struct slice_listener *listener = &slices->listener;
+    int part = --heard->left;
+    for (int k = heard->k; k > 0; k--)
+        merge_gradients(slices, k, merge_factor(slices, slices->own - 1, k), listener->at[part],
+                        listener->at[part + 1]);
+    if (heard->watch && heard->watch->summed) heard->watch->summed(heard->watch->argument);
+    listener->summed(listener->argument, part);
+}
+
+static void hear(void *argument, const struct prepared *prepared, int op)
+{
+    struct heard *heard = argument;
+    const struct step_watch *watch = heard->watch;
+    if (watch && watch->op_done) watch->op_done(watch->argument, prepared, op);
+    while (heard->left > 0 && heard->slices->last_op[heard->left - 1] <= op) finish_part(heard);
+    heard->slices->listener.op_done(heard->slices->listener.argument);
+    if (watch && watch->exchanged) watch->exchanged(watch->argument);
+}
+
+/* The last slice, in place k of the stack, whose gradients it adds to those below. */
+static void run_heard(const struct slices *slices, const struct run_input *whole, int64_t slice, int k, bool refresh,
+                      const struct step_watch *watch)
+{
+    struct run_input input = input_of(slices, whole, slice);
+    struct heard heard = {slices, watch, k, slices->listener.parts};
+    input.refresh = refresh;
+    begin_slice(slices, &slices->sums[k]);
+    prepared_watch(slices->sums[k].prepared, &input, hear, &heard);
+    while (heard.left > 0) finish_part(&heard);
+}
+
 void slices_run(const struct slices *slices, const struct run_input *whole, const struct step_watch *watch)
 {
     int used = 0, refreshed = 0; /* places of the stack */
     CHECK(whole->n % slices->count == 0);
     for (int64_t slice = 0; slice < slices->own; slice++) {
-        run_slice(slices, whole, slices->first + slice, used, used >= refreshed, watch);
+        bool heard = slices->listener.parts > 0 && slice == slices->own - 1;
+        (heard ? run_heard : run_slice)(slices, whole, slices->first + slice, used, used >= refreshed, watch);
         used++;
         if (used > refreshed) refreshed = used;
         for (int64_t trailing = slice; trailing & 1; trailing >>= 1) {
             used--;
-            merge(slices, used, slice == slices->count - 1 && used == 1); /* never where others have slices too */
+            double factor = merge_factor(slices, slice, used);
+            if (!heard) merge_gradients(slices, used, factor, 0, arena_bytes(slices));
+            merge_others(slices, used, factor);
         }
         if (watch && watch->summed) watch->summed(watch->argument);
     }

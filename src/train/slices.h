@@ -23,12 +23,25 @@ struct slice_sums {
     struct prepared *prepared; /* the program of a slice, which leaves its own here */
 };
 
+/* Who wants the sums of gradients part by part, as soon as they are there: while the backward pass of the last slice goes on,
+ * which writes the arena from its end. */
+struct slice_listener {
+    int parts;
+    const int64_t *at; /* [parts + 1]: where the parts of the arena begin, in bytes */
+    /* The sums of a part are there. Called for the last part first; of the others only after that of the one behind. */
+    void (*summed)(void *argument, int part);
+    void (*op_done)(void *argument); /* one op more of that pass */
+    void *argument;
+};
+
 struct slices {
     struct network *network;
     int64_t count;      /* S, a power of two */
     int64_t first, own; /* those that this process computes: a subtree */
     int depth;          /* of the stack: log2(own) + 1 */
     struct slice_sums sums[SLICES_LOG_MOST + 1];
+    struct slice_listener listener; /* parts: 0 where nobody listens */
+    int *last_op;                   /* [parts]: of the slice's program, that touches the part */
 };
 
 /* Who watches a step. */
@@ -50,6 +63,9 @@ struct slice_share {
 void slices_create(struct slices *slices, struct network *network, const struct program *program,
                    struct slice_share share, void *const base[SPACES]);
 void slices_destroy(struct slices *slices); /* a struct of zeros is allowed */
+
+/* From now on each step tells the listener, whose `at` is copied. Its ops are then never recorded. */
+void slices_listen(struct slices *slices, const struct slice_listener *listener);
 
 /* Runs this process's slices of a batch, whose input is `whole`, and leaves their sums in sums[0]; where these are all slices,
  * gradients and statistics are divided by S. watch may be NULL. */

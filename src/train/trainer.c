@@ -11,9 +11,10 @@
 #include "train/train.h"
 #include "train/train_program.h"
 #include "train/trainer_private.h"
-#include "util/check.h"
 #include "train/whitening.h"
+#include "util/check.h"
 #include "util/memory.h"
+#include "util/min_max.h"
 #include "util/rng.h"
 
 /* Of a set of so many samples. */
@@ -21,11 +22,6 @@ static int64_t evaluation_batch_size(const struct trainer *trainer, int64_t coun
 {
     int64_t size = trainer->evaluation_batch;
     return size < count ? size : count;
-}
-
-static int64_t max_of(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
 }
 
 static bool build_network(struct trainer *trainer, struct status *status)
@@ -211,6 +207,7 @@ static void prepare(struct trainer *trainer)
         const struct slice_share share = {trainer->experiment->train.slices, comm ? comm->rank : 0,
                                           comm ? comm->size : 1};
         slices_create(&trainer->slices, trainer->network, trainer->training.program, share, base);
+        trainer_listen(trainer);
         trainer->updating = prepared_create(trainer->update, backend, base);
         if (trainer->average) trainer->averaging = prepared_create(trainer->average, backend, base);
     } else {
@@ -232,13 +229,13 @@ static void create_optimizer(struct trainer *trainer, struct comm *comm)
         optimizer_create(&trainer->optimizer, &settings, trainer->network);
         return;
     }
-    int64_t *cuts = memory_alloc((size_t)comm->size + 1, sizeof *cuts);
-    optimizer_cut(&settings, trainer->network, comm->size, cuts);
-    ranks_create(&trainer->ranks, comm, trainer->network, experiment->train.slices, cuts);
+    /* A device runs ops while the host goes on, so only the host's memory is sent piece by piece. */
+    const bool device = trainer->backend->table->copy_to_host != NULL;
+    const int64_t bucket = device ? 0 : (int64_t)(experiment->backend.exchange_bucket_mb * 0x1p20);
+    struct optimizer_cut cut = optimizer_cut(&settings, trainer->network, comm->size, bucket);
+    ranks_create(&trainer->ranks, comm, trainer->network, experiment->train.slices, cut);
     trainer->ranks.whole_gradient = experiment->train.clip_norm > 0 || experiment->report.histograms;
-    const struct optimizer_part part = {cuts[comm->rank], cuts[comm->rank + 1]};
-    optimizer_create_part(&trainer->optimizer, &settings, trainer->network, part);
-    free(cuts);
+    optimizer_create_part(&trainer->optimizer, &settings, trainer->network, &cut, comm->rank);
 }
 
 bool trainer_create(struct trainer *trainer, const struct experiment *experiment, const struct dataset *dataset,
@@ -366,71 +363,11 @@ static struct run_input next_step(struct trainer *trainer)
         .state = state, .n = experiment->train.batch_size, .data = trainer->train_set.data, .refresh = refresh};
 }
 
-/* W of the whole batch, over the number of slices. */
-static double weight_sum(const struct trainer *trainer, const struct run_input *input)
-{
-    int64_t slices = trainer->slices.count;
-    if (!trainer->class_weights) return 0;
-    double second = trainer->network->labels_mixed ? input->state.mix.second / 65536.0 : 0;
-    return class_weights_sum(trainer->class_weights, trainer->dataset, trainer->order + input->state.batch_first,
-                             input->n, input->n / slices, second) /
-           (double)slices;
-}
-
-static void run_end(struct prepared *program, const struct run_input *input, const struct step_watch *watch)
-{
-    if (watch)
-        prepared_watch(program, input, watch->op_done, watch->argument);
-    else
-        prepared_run(program, input);
-}
-
-static void tell(void (*what)(void *argument), const struct step_watch *watch)
-{
-    if (what) what(watch->argument);
-}
-
-/* Gives all ranks this one's piece of an arena. */
-static void spread(struct trainer *trainer, void *arena, const char *what, const struct step_watch *watch)
-{
-    if (!trainer->ranks.comm) return;
-    ranks_spread(&trainer->ranks, arena, what);
-    if (watch) tell(watch->exchanged, watch);
-}
-
-/* Sums over the ranks, where there are any, and takes over what is no gradient. */
-static void sum_slices(struct trainer *trainer, const struct step_watch *watch)
-{
-    struct ranks *ranks = &trainer->ranks;
-    const struct slice_sums *sums = &trainer->slices.sums[0];
-    if (ranks->comm) {
-        ranks_exchange(ranks, sums);
-        if (watch) tell(watch->exchanged, watch);
-        ranks_sum(ranks, sums);
-    }
-    if (ranks->failed) return;
-    slices_finish(&trainer->slices);
-    if (watch) tell(watch->summed, watch);
-    if (ranks->whole_gradient) spread(trainer, sums->gradients, "summed gradients", watch);
-}
-
-/* The gradient of a step in slices, and then what the optimizer does with it. */
-static void run_slices(struct trainer *trainer, struct run_input *input, const struct step_watch *watch)
-{
-    input->state.weight_sum = weight_sum(trainer, input);
-    slices_run(&trainer->slices, input, watch);
-    sum_slices(trainer, watch);
-    if (trainer->ranks.failed) return;
-    run_end(trainer->updating, input, watch);
-    spread(trainer, trainer->network->parameters, "updated weights", watch);
-    if (trainer->averaging && !trainer->ranks.failed) run_end(trainer->averaging, input, watch);
-}
-
 void trainer_take_step(struct trainer *trainer, const struct step_watch *watch)
 {
     struct run_input input = next_step(trainer);
     if (!trainer->train)
-        run_slices(trainer, &input, watch);
+        trainer_run_slices(trainer, &input, watch);
     else if (watch)
         prepared_watch(trainer->train, &input, watch->op_done, watch->argument);
     else

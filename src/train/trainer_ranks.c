@@ -17,16 +17,11 @@ static void move_states(struct trainer *trainer, void *const *whole, const char 
                                      const char *what))
 {
     struct ranks *ranks = &trainer->ranks;
-    int size = ranks->comm->size;
-    size_t *bytes = memory_alloc((size_t)size, OPTIMIZER_STATES * sizeof *bytes);
-    for (int r = 0; r < size; r++) {
-        const struct optimizer_part part = {ranks->cuts[r], ranks->cuts[r + 1]};
-        size_t of_rank[OPTIMIZER_STATES];
-        optimizer_part_bytes(&trainer->optimizer.settings, trainer->network, part, of_rank);
-        for (int s = 0; s < OPTIMIZER_STATES; s++) bytes[s * size + r] = of_rank[s];
-    }
+    int pieces = ranks->cut.buckets * ranks->cut.ranks;
+    size_t *bytes = memory_alloc((size_t)pieces, OPTIMIZER_STATES * sizeof *bytes);
+    optimizer_piece_bytes(&trainer->optimizer.settings, trainer->network, &ranks->cut, bytes);
     for (int s = 0; s < OPTIMIZER_STATES; s++)
-        move(ranks, whole ? whole[s] : NULL, trainer->optimizer.state[s], bytes + s * size, what);
+        move(ranks, whole ? whole[s] : NULL, trainer->optimizer.state[s], bytes + s * pieces, what);
     free(bytes);
 }
 
@@ -45,7 +40,7 @@ const struct optimizer *trainer_whole_optimizer(struct trainer *trainer, struct 
     if (!trainer->ranks.comm) return &trainer->optimizer;
     trainer_empty_optimizer(trainer);
     if (ranks_command(&trainer->ranks, &command))
-        move_states(trainer, trainer->whole->state, "the optimizer's states", ranks_collect_parts);
+        move_states(trainer, trainer->whole->state, "the optimizer's states", ranks_collect_pieces);
     return ranks_good(&trainer->ranks, status) ? trainer->whole : NULL;
 }
 
@@ -69,7 +64,8 @@ static void share_state(struct trainer *trainer, bool restored)
     ranks_copy_arena(ranks, network->parameters, parameters, "the weights");
     ranks_copy_arena(ranks, network->buffers, statistics, "the running statistics");
     if (restored)
-        move_states(trainer, trainer->whole ? trainer->whole->state : NULL, "the optimizer's states", ranks_deal_parts);
+        move_states(trainer, trainer->whole ? trainer->whole->state : NULL, "the optimizer's states",
+                    ranks_deal_pieces);
     trainer_release_whole(trainer);
     if (trainer->ema.decay > 0) {
         ranks_copy_arena(ranks, trainer->ema.parameters, parameters, "the moving average");
@@ -117,7 +113,7 @@ bool trainer_follow(struct trainer *trainer, int *code, struct status *status)
             trainer_evaluate_share(trainer, command.set);
             break;
         case RANK_ORDER_COLLECT:
-            move_states(trainer, NULL, "the optimizer's states", ranks_collect_parts);
+            move_states(trainer, NULL, "the optimizer's states", ranks_collect_pieces);
             break;
         case RANK_ORDER_END:
             *code = command.code;

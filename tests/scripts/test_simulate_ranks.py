@@ -63,22 +63,28 @@ class Schedule(unittest.TestCase):
         return str(found.exception)
 
     def test_wrong_schedules_are_found(self):
-        def shifted(run, rank, what):  # everyone sends the next rank's piece
-            return schedule.Exchange(what, [schedule.Message(rank ^ k, run.bytes_of(rank ^ k), run.bytes_of(rank ^ k))
+        def shifted(run, rank, bucket, what):  # everyone sends the next rank's piece
+            return schedule.Exchange(what, [schedule.Message(rank ^ k, run.piece(bucket, rank ^ k), run.piece(bucket, rank ^ k))
                                             for k in range(1, run.size)])
 
-        def half(run, rank, what):  # nobody sends to the last rank
-            return schedule.Exchange(what, [schedule.Message(r, run.bytes_of(rank), run.bytes_of(r))
+        def half(run, rank, bucket, what):  # nobody sends to the last rank
+            return schedule.Exchange(what, [schedule.Message(r, run.piece(bucket, rank), run.piece(bucket, r))
                                             for r in range(run.size - 1) if r != rank])
 
         def hasty(run, rank):  # rank 3 forgets an exchange
-            yield schedule.pieces(run, rank)
+            yield schedule.gradients(run, rank, 0)
             if rank != 3:
-                yield schedule.spread(run, rank, "updated weights")
+                yield schedule.spread(run, rank, 0, "updated weights")
+
+        def turned(run, rank):  # rank 3 sends its buckets in another order
+            for bucket in range(run.buckets) if rank == 3 else reversed(range(run.buckets)):
+                yield schedule.gradients(run, rank, bucket)
 
         self.assertIn("is not received so", self.fault_of({"spread": shifted}))
         self.assertIn("is not received so", self.fault_of({"spread": half}))
         self.assertIn("is all of", self.fault_of({"step": hasty}))
+        buckets = checks.runs(8)["buckets"]
+        self.assertIn("is not received so", self.fault_of({"step": turned}, lambda: delivery.in_step(buckets)))
         run = checks.runs(8)["uneven pieces"]
         self.assertTrue(self.fault_of({"step": hasty}, lambda: delivery.in_any_order(run, 1, 0)))
 
