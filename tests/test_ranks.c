@@ -131,7 +131,7 @@ Test(ranks, weighted_classes_are_the_same_at_any_number)
 Test(ranks, gradients_can_be_sent_in_buckets)
 {
     char *whole = strdup(convnet);
-    strcpy(strstr(whole, "exchange_bucket_mb"), "exchange_bucket_mb = 0\n");
+    strcpy(strstr(whole, "exchange_bucket_mb"), "exchange_bucket_mb = 9\n");
     expect_run(convnet, 2, "buckets", TRAIN_NEW);
     int64_t in_buckets = exchanges;
     expect_run(whole, 2, "whole", TRAIN_NEW);

@@ -105,6 +105,9 @@ bool comm_learn_places(struct comm *comm, struct status *status);
  * not known. */
 char *comm_describe(const struct comm *comm);
 
+/* True where all ranks are known to be on one machine. */
+bool comm_is_local(const struct comm *comm);
+
 /* Returns the number of cores that this rank has where the ranks share those that they may use evenly, at least 1; 0: that is
  * not known. */
 int comm_core_share(const struct comm *comm);

@@ -43,6 +43,13 @@ static bool shares_host(const struct comm *comm, int a, int b)
     return strcmp(comm->places[a].host, comm->places[b].host) == 0;
 }
 
+bool comm_is_local(const struct comm *comm)
+{
+    for (int r = 1; r < comm->size && comm->places; r++)
+        if (!shares_host(comm, 0, r)) return false;
+    return comm->places != NULL;
+}
+
 static bool shares_cores(const struct comm *comm, int a, int b)
 {
     bool common = memcmp(comm->places[a].mask, comm->places[b].mask, COMM_MASK) == 0;

@@ -220,6 +220,15 @@ static void prepare(struct trainer *trainer)
     memory->scratch += backend->allocated - before - memory->work - (memory->gradients - gradients);
 }
 
+/* The bytes of gradients that are sent at once; 0: all are. A device runs ops while the host goes on, so only what lies in the
+ * host's memory is sent in parts; and within one machine sending takes the cores that compute. */
+static int64_t bucket_bytes(const struct trainer *trainer, const struct comm *comm)
+{
+    const double between_machines = 4, given = trainer->experiment->backend.exchange_bucket_mb;
+    if (trainer->backend->table->copy_to_host || (given == 0 && comm_is_local(comm))) return 0;
+    return (int64_t)((given > 0 ? given : between_machines) * 0x1p20);
+}
+
 /* With several ranks each has the part of the parameters that it updates. */
 static void create_optimizer(struct trainer *trainer, struct comm *comm)
 {
@@ -229,10 +238,7 @@ static void create_optimizer(struct trainer *trainer, struct comm *comm)
         optimizer_create(&trainer->optimizer, &settings, trainer->network);
         return;
     }
-    /* A device runs ops while the host goes on, so only the host's memory is sent piece by piece. */
-    const bool device = trainer->backend->table->copy_to_host != NULL;
-    const int64_t bucket = device ? 0 : (int64_t)(experiment->backend.exchange_bucket_mb * 0x1p20);
-    struct optimizer_cut cut = optimizer_cut(&settings, trainer->network, comm->size, bucket);
+    struct optimizer_cut cut = optimizer_cut(&settings, trainer->network, comm->size, bucket_bytes(trainer, comm));
     ranks_create(&trainer->ranks, comm, trainer->network, experiment->train.slices, cut);
     trainer->ranks.whole_gradient = experiment->train.clip_norm > 0 || experiment->report.histograms;
     optimizer_create_part(&trainer->optimizer, &settings, trainer->network, &cut, comm->rank);

@@ -35,7 +35,8 @@ CONVNET = DATA + (
 )
 CONFIGS = {
     "mlp": DATA + "[model]\nhidden = 40, 19\nbatchnorm = custom\n" + TRAIN + REST,  # its first layer reads bytes
-    "convnet": CONVNET + TRAIN + "ema_decay = 0.9\nclip_norm = 0.5\n" + REST,
+    # Gradients and weights are sent in several parts, as between machines.
+    "convnet": CONVNET + TRAIN + "ema_decay = 0.9\nclip_norm = 0.5\n" + REST + "exchange_bucket_mb = 0.002\n",
     "residual": DATA
     + "[model]\nkind = convnet\nfeatures = 16, (16, 16)+, (32s2, 32)+, G\nbatchnorm = custom\ninit = he\n"
     + "[optimizer]\nname = muon\n" + TRAIN + REST,  # fmt: skip
