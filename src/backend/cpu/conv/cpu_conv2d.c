@@ -178,21 +178,30 @@ void CPU_EXPORT(cpu_conv2d_dense)(struct backend *backend, const struct conv2d_p
         CPU_EXPORT(cpu_conv2d_sum)(backend, plan, &sum);
 }
 
-/* dx and dbias, where they are wanted and dweight is not. */
+/* dx and dbias, where they are wanted and dweight is not: the bits that they have beside it. */
 static void run_without_dweight(struct backend *backend, const struct conv2d_plan *plan,
                                 const struct conv2d_operands *operands, const struct conv2d_sum *sum)
 {
-    const struct tensor *dy = &operands->y, *dx = optional(&operands->dx), *dbias = optional(&operands->dbias);
-    if (dbias) CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
+    const struct tensor *x = &operands->x, *weight = &operands->weight, *dy = &operands->y;
+    const struct tensor *dx = optional(&operands->dx), *dbias = optional(&operands->dbias);
+    bool pixels = x->kind == TENSOR_PIXELS, bf16 = false;
+    bool winograd = !pixels && CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, x->shape, dy->shape.c);
+#if defined(CPU_SCALAR_f32)
+    bf16 = is_bf16(plan);
+#endif
+    if (dbias && (pixels || bf16 || winograd))
+        CPU_EXPORT(cpu_channel_sum)(backend, 1, dy, dbias);
+    else if (dbias)
+        CPU_EXPORT(cpu_conv2d_filter_bias)(backend, plan, dy, weight->shape, dbias);
     if (!dx) return;
 #if defined(CPU_SCALAR_f32)
-    if (is_bf16(plan)) {
+    if (bf16) {
         sum_bf16(backend, plan, sum);
         return;
     }
 #endif
-    if (CPU_EXPORT(cpu_winograd_wanted)(backend, plan->window, operands->x.shape, dy->shape.c))
-        CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, &operands->weight, dx);
+    if (winograd)
+        CPU_EXPORT(cpu_winograd_input_gradient)(backend, dy, weight, dx);
     else
         CPU_EXPORT(cpu_conv2d_sum)(backend, plan, sum);
 }

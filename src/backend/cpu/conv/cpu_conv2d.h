@@ -60,6 +60,10 @@ void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_
                                    const struct tensor *dy, const struct tensor *dweight, const struct tensor *dbias,
                                    const struct cpu_update *update);
 
+/* dbias alone, to the bit as cpu_conv2d_filter computes it beside a dweight of the shape `filter`. */
+void CPU_EXPORT(cpu_conv2d_filter_bias)(struct backend *backend, const struct conv2d_plan *plan,
+                                        const struct tensor *dy, struct shape filter, const struct tensor *dbias);
+
 #if defined(CPU_SCALAR_f32)
 /* The same sums with operands rounded to bf16, on a backend that has an engine for it. */
 void CPU_EXPORT(cpu_conv2d_bf16_plan)(struct backend *backend, struct conv2d_plan *plan);

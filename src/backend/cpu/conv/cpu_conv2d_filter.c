@@ -173,6 +173,21 @@ static void filter_items(void *argument, int64_t first, int64_t last)
     }
 }
 
+/* The same items for db alone; without input channels, as it does not depend on them. */
+static void bias_items(void *argument, int64_t first, int64_t last)
+{
+    const struct filter_task *task = argument;
+    int64_t output_blocks = cpu_blocks(task->dweight.shape.n);
+    bool flat = filter_is_flat(task->dweight.shape);
+    for (int64_t item = first; item < last; item++) {
+        int64_t part = item % task->parts, column = item / task->parts;
+        int64_t start = part * task->part_chunks, end = min_of(start + task->part_chunks, task->chunks);
+        for (int64_t chunk = start; chunk < end; chunk++)
+            bias_chunk(task, column_first(column, flat), column_blocks(output_blocks, column, flat), chunk,
+                       chunk > start, task->bias_part + part * output_blocks * CPU_BLOCK);
+    }
+}
+
 /* Adds up some arrays, in their order. */
 struct part_task {
     const real *parts; /* [part_count][count] */
@@ -223,6 +238,19 @@ void CPU_EXPORT(cpu_conv2d_filter_plan)(struct backend *backend, struct conv2d_p
     plan->parts = backend->table->alloc(backend, parts * tensor_bytes(backend, TENSOR_FILTER, filter));
     plan->bias_parts =
         backend->table->alloc(backend, parts * tensor_bytes(backend, TENSOR_VECTOR, shape_vector(filter.n)));
+}
+
+void CPU_EXPORT(cpu_conv2d_filter_bias)(struct backend *backend, const struct conv2d_plan *plan,
+                                        const struct tensor *dy, struct shape filter, const struct tensor *dbias)
+{
+    struct filter_task task = {.window = plan->window, .dy = *dy, .dweight = {.shape = filter}};
+    cut_pixels(&task, dy->shape, filter);
+    bool cut = task.parts > 1;
+    task.bias_part = cut ? plan->bias_parts : (real *)dbias->data;
+    int64_t columns = column_count(cpu_blocks(filter.n), filter_is_flat(filter));
+    int64_t rows = min_of(task.part_chunks * CPU_CHUNK_ROWS, dy->shape.h * dy->shape.w * dy->shape.n);
+    cpu_for(backend, columns * task.parts, rows * CPU_BLOCK, bias_items, &task);
+    if (cut) run_add_parts(backend, plan->bias_parts, task.parts, dbias, NULL);
 }
 
 void CPU_EXPORT(cpu_conv2d_filter)(struct backend *backend, const struct conv2d_plan *plan, const struct tensor *x,
