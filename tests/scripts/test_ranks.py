@@ -275,6 +275,30 @@ def test_data():
     print("a rank without data, or with other data: it is named")
 
 
+def test_instructions():
+    """One rank runs on a processor without AVX."""
+    other = os.path.join(BUILD, "tests/trainer_old_processor")
+    if not os.path.exists(other):
+        print("no x86: nothing to disguise")
+        return
+    own = subprocess.run([PROGRAM, "doctor"], capture_output=True, text=True, env=environment).stdout
+    script = f'#!/bin/bash\n[[ $OMPI_COMM_WORLD_RANK != 1 ]] || exec {other} "$@"\nexec {PROGRAM} "$@"\n'
+    write("old.sh", script, True)
+    if "avx" not in own:
+        Run(2, "mlp.ini", "--out", "old", program="./old.sh").expect(0)
+        print("this processor has no AVX either: both ranks compute alike")
+        return
+    Run(2, "mlp.ini", "--out", "old", program="./old.sh").expect(
+        2, f"trainer: rank 1 ({HOST}) computes with cpu, portable, fp32", f"rank 0 ({HOST}) computes with cpu, avx"
+    )
+    if os.path.exists("old"):
+        fail("a run was begun on processors that compute otherwise")
+    Run(2, "mlp.ini", "--out", "old", "--set", "backend.cpu_isa=portable", program="./old.sh").expect(0)
+    run(None, "mlp.ini", "--out", "portable", "--set", "backend.cpu_isa=portable")
+    expect_same("portable", "old")
+    print("a rank with other instructions: it is named, and with those of all the bytes are those of one process")
+
+
 def test_refused():
     Run(3, "mlp.ini", "--out", "no").expect(2, "3 ranks: expected 1, 2, 4, ..., a power of two")
     Run(4, "mlp.ini", "--set", "train.slices=2", "--out", "no").expect(
@@ -311,7 +335,8 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         write("long.ini", LONG)
-        for test in (test_bytes, test_output, test_bench, test_killed, test_stopped_for_good, test_signals, test_data, test_refused):
+        for test in (test_bytes, test_output, test_bench, test_killed, test_stopped_for_good, test_signals, test_data,
+                     test_instructions, test_refused):
             before = time.monotonic()
             test()
             print(f"  {time.monotonic() - before:.1f} s", flush=True)
