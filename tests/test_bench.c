@@ -241,10 +241,10 @@ static char *table_of(const struct bench_result *result)
 /* At a peak of 1 GFLOP/s, two layers of a kind with 3 + 3 Mflop need 6 ms of the 8 ms that they take. */
 Test(bench, tells_where_the_time_goes)
 {
-    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0},
-                                 {"conv2d 3x3", "conv2d", 1e-3, 2e-3, 1e6, 2e6},
-                                 {"relu", "relu", 1e-3, 0, 0, 0},
-                                 {"conv2d 5x5", "conv2d", 2e-3, 3e-3, 1e6, 2e6}};
+    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0, 0},
+                                 {"conv2d 3x3", "conv2d", 1e-3, 2e-3, 1e6, 2e6, 0},
+                                 {"relu", "relu", 1e-3, 0, 0, 0, 0},
+                                 {"conv2d 5x5", "conv2d", 2e-3, 3e-3, 1e6, 2e6, 0}};
     struct bench_result result = {.backend = "some", .part_count = 4, .parts = parts, .step = 12e-3, .peak = 1e9};
     char *text = table_of(&result);
     static const char *const lines[] = {
@@ -260,7 +260,7 @@ Test(bench, tells_where_the_time_goes)
 /* 4 Mflop in 3 ms are faster than a peak of 1 GFLOP/s: no time is lost, and none is printed as negative. */
 Test(bench, tells_of_layers_faster_than_the_peak)
 {
-    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 2e6, 2e6}};
+    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 2e6, 2e6, 0}};
     struct bench_result result = {.backend = "some", .part_count = 2, .parts = parts, .step = 4e-3, .peak = 1e9};
     char *text = table_of(&result);
     cr_expect_not_null(strstr(text, "\nlinear, faster than peak         3.000    75%\n"), "%s", text);
@@ -271,7 +271,7 @@ Test(bench, tells_of_layers_faster_than_the_peak)
 /* Where the peak is unknown, no share of it is printed. */
 Test(bench, prints_without_a_peak)
 {
-    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 1e6, 2e6}};
+    struct bench_part parts[] = {{"gather", "gather", 1e-3, 0, 0, 0, 0}, {"linear", "linear", 1e-3, 2e-3, 1e6, 2e6, 0}};
     struct bench_result result = {.backend = "some", .part_count = 2, .parts = parts, .step = 1e-3};
     char *text = table_of(&result);
     cr_expect_not(strstr(text, "inf") || strstr(text, "nan"), "%s", text);
@@ -295,7 +295,7 @@ Test(bench, writes_a_file)
     static const char *const parts[] = {"[bench]\nbackend = cpu, ",        "\nheight = 6\n",
                                         "\n[part 1]\nname = conv2d 3x3\n", "\n[part 11]\nname = optimizer\n",
                                         "\nforward_flops = 35840\n",       "\nranks = 1\nparameter_bytes = ",
-                                        "\nstatistics_bytes = 256\n"};
+                                        "\nstatistics_bytes = 256\n",      "\nparameter_bytes = 380\n"};
     cr_expect_not_null(strstr(text, step), "\"%s\" lacks \"%s\"", text, step);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         cr_expect_not_null(strstr(text, parts[i]), "\"%s\" lacks \"%s\"", text, parts[i]);

@@ -4,8 +4,11 @@ The model follows the messages of a step (schedule.py) one by one. A rank comput
 seconds that they took when they were measured; ranks that share the cores of a machine take their turns. A message to
 another machine waits for its sender's link and its receiver's, which each carry one message at a time, and arrives a
 latency later; one within a machine is copied by the receiver's core. Each message also costs both sides `message`
-seconds of their core. Gradients are sent when all slices are computed: what is hidden behind the backward pass where
-they are sent in buckets (backend.exchange_bucket_mb) is left out, so a step may be shorter than the model says.
+seconds of their core.
+
+Between machines, gradients are sent in buckets, each once the backward pass of the last slice has left its layers, and
+so are weights once they are updated (backend.exchange_bucket_mb). Costs that are given as options know no layers; then
+all is sent at once.
 """
 
 import configparser
@@ -13,7 +16,10 @@ import functools
 import random
 from dataclasses import dataclass, fields, replace
 
-from ranks.schedule import COMMAND, WORDS, Run, cut, gradients, others, spread
+from ranks.schedule import COMMAND, WORDS, Run, cut_buckets, gradients, others, spread
+
+
+WHOLE = ("muon",)  # optimizers of whole matrices
 
 
 @dataclass
@@ -26,6 +32,23 @@ class Costs:
     copy: float = 0.0  # one byte from another rank of the same machine
     parameters: int = 0  # bytes of an arena
     statistics: int = 0
+    bucket: int = 0  # bytes; 0: all at once
+    layers: tuple = ()  # (bytes of parameters, share of a slice's time that the backward pass takes), in the network's order
+
+    def buckets(self):
+        """(where each bucket ends in the arena, the share of a slice's time that is left once its gradients are there), in
+        the order of the arena."""
+        total = sum(size for size, _ in self.layers)
+        if not total:
+            return [(self.parameters, 0.0)]
+        found, end, size, left = [], self.parameters, 0, sum(share for _, share in self.layers)
+        for place in reversed(range(len(self.layers))):
+            size += self.layers[place][0] * self.parameters / total
+            left -= self.layers[place][1]
+            if self.bucket and size >= self.bucket and sum(size for size, _ in self.layers[:place]):
+                found.append((round(end), max(left, 0.0)))
+                end, size = end - size, 0
+        return [*reversed(found + [(round(end), 0.0)])]
 
     def faster(self, factor):
         return replace(self, **{name: getattr(self, name) / factor for name in ("slice", "sum", "update", "copy")})
@@ -55,17 +78,22 @@ def read_bench(path):
     parser.optionxform = str
     with open(path, encoding="utf-8") as file:
         parser.read_file(file)
-    bench, parts = parser["bench"], {}
+    bench, parts, layers = parser["bench"], {}, []
     for name in parser.sections():
         if name.startswith("part "):
             part = parser[name]
-            seconds = float(part["forward_seconds"]) + float(part["backward_seconds"])
-            parts[part["kind"]] = parts.get(part["kind"], 0) + seconds
+            backward = float(part["backward_seconds"])
+            parts[part["kind"]] = parts.get(part["kind"], 0) + float(part["forward_seconds"]) + backward
+            layers.append((int(part.get("parameter_bytes", 0)), backward))
     if "ranks" not in bench or "sums of slices" not in parts:
         raise ValueError(f"{path}: expected a measurement of a config with train.slices > 1")
+    seconds = sum(parts.values()) - sum(parts.get(kind, 0) for kind in ("sums of slices", "exchange", "optimizer"))
+    bucket = float(parser["backend"].get("exchange_bucket_mb", 0)) if parser.has_section("backend") else 0
+    whole = parser.get("optimizer", "name", fallback="") in WHOLE or parser.get("backend", "device", fallback="") == "cuda"
     figures = {"ranks": int(bench["ranks"]), "step": float(bench["step_seconds"]),
                "slices": int(parser["train"]["slices"]), "parameters": int(bench["parameter_bytes"]),
-               "statistics": int(bench["statistics_bytes"])}  # fmt: skip
+               "statistics": int(bench["statistics_bytes"]), "bucket": 0 if whole else round((bucket or 4) * 2**20),
+               "layers": tuple((size, backward / seconds) for size, backward in layers)}  # fmt: skip
     return figures, parts
 
 
@@ -92,7 +120,7 @@ def costs_of(figures, parts, turns=1.0):
     received = received_bytes(size, piece, parameters, statistics) if size > 1 else 0
     costs = Costs(slice=rest / (slices // size), sum=sums / summed_bytes(size, slices, piece, parameters, statistics),
                   update=update / piece, copy=exchange / received if received else 0, parameters=parameters,
-                  statistics=statistics)  # fmt: skip
+                  statistics=statistics, bucket=figures.get("bucket", 0), layers=figures.get("layers", ()))  # fmt: skip
     return costs.faster(turns)
 
 
@@ -151,18 +179,24 @@ def joined(messages):
 
 
 @functools.lru_cache(maxsize=1)
-def lists_of(size, parameters, statistics):
-    """(the run, joined messages by rank of the gradients' exchange, and of the weights')"""
-    run = Run(size, cut(parameters, size), statistics)
-    sums = [joined(gradients(run, rank, 0).messages + others(run, rank).messages) for rank in range(size)]
-    return run, sums, [joined(spread(run, rank, 0, "updated weights").messages) for rank in range(size)]
+def lists_of(size, ends, statistics):
+    """(the run, joined messages by bucket and rank of the gradients' exchanges, the same of the others', of the weights')"""
+    run, ranks = Run(size, cut_buckets(ends, size), statistics), range(size)
+    sums = [[joined(gradients(run, rank, b).messages) for rank in ranks] for b in range(run.buckets)]
+    weights = [[joined(spread(run, rank, b, "updated weights").messages) for rank in ranks] for b in range(run.buckets)]
+    return run, sums, [joined(others(run, rank).messages) for rank in ranks], weights
+
+
+def latest(*times):
+    return [max(of_rank) for of_rank in zip(*times)]
 
 
 def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
     """Seconds of a step on `size` ranks: of the last of some, as ranks need not begin at the same time."""
-    run, sums, weights = lists_of(size, costs.parameters, costs.statistics)
+    buckets = costs.buckets() if size > cluster.per_host else [(costs.parameters, 0.0)]
+    run, sums, rest, weights = lists_of(size, tuple(end for end, _ in buckets), costs.statistics)
     links = Links(size, costs, cluster)
-    draws, share = random.Random(seed), links.share
+    draws, share, own = random.Random(seed), links.share, slices // size
     clock = [0.0] * size
     if size == 1 or cluster.uneven == 0:
         steps = 2  # all are the same, but for the first
@@ -170,22 +204,28 @@ def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
     for _ in range(steps):
         heard = clock[0] + cluster.latency + COMMAND / cluster.bandwidth
         begun = [clock[0]] + [max(clock[rank], heard + rank * cluster.message) for rank in range(1, size)]
-        own = slices // size
-        seconds = share * (own * costs.slice + (own - 1) * (costs.parameters + costs.statistics) * costs.sum)
-        clock = [time + seconds * (1 + cluster.uneven * abs(draws.gauss(0, 1))) for time in begun]
+        factors = [share * (1 + cluster.uneven * abs(draws.gauss(0, 1))) for _ in range(size)]
+        seconds = own * costs.slice + (own - 1) * (costs.parameters + costs.statistics) * costs.sum
+        clock = [time + seconds * factor for time, factor in zip(begun, factors)]
+        computed = clock
+        for b in reversed(range(run.buckets)) if size > 1 else ():
+            ready = [time - buckets[b][1] * costs.slice * factor for time, factor in zip(computed, factors)]
+            clock = latest(clock, links.exchange(ready, sums[b]))
         if size > 1:
-            clock = links.exchange(clock, sums)
-        for rank in range(size):
-            piece = run.bytes_of(rank)
-            clock[rank] += share * ((size - 1) * (piece + run.statistics) * costs.sum + piece * costs.update)
-        if size > 1:
-            clock = links.exchange(clock, weights)
+            clock = latest(clock, links.exchange(computed, rest))
+        clock = [time + share * (size - 1) * (run.bytes_of(rank) + run.statistics) * costs.sum
+                 for rank, time in enumerate(clock)]  # fmt: skip
+        done = clock
+        for b in range(run.buckets):
+            clock = [time + share * run.piece(b, rank) * costs.update for rank, time in enumerate(clock)]
+            done = latest(done, links.exchange(clock, weights[b]) if size > 1 else clock)
+        clock = done
         ends.append(clock[0])
     return ends[-1] - (ends[-2] if len(ends) > 1 else 0)
 
 
 def options_of(costs):
     """The costs as options of scripts/simulate-ranks."""
-    values = {entry.name: getattr(costs, entry.name) for entry in fields(costs)}
+    values = {entry.name: getattr(costs, entry.name) for entry in fields(costs) if entry.name not in ("layers", "bucket")}
     texts = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in values.items()}
     return " ".join(f"--{name} {text}" for name, text in texts.items() if values[name])

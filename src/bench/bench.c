@@ -137,6 +137,8 @@ static void collect_parts(struct bench_result *result, struct stopwatch *watch)
         struct layer_group group = watch->network->groups[p - 1];
         network_describe_group(watch->network, group, part->name, sizeof part->name);
         part->kind = watch->network->layers[group.first].ops->name;
+        part->parameter_bytes =
+            network_group_scalars(watch->network, group) * (int64_t)watch->network->backend->scalar_size;
     }
     const struct trainer *trainer = watch->trainer;
     count_flops(result, watch, trainer->training.program, trainer->update ? trainer->slices.own : 1);

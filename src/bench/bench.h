@@ -16,6 +16,7 @@ struct bench_part {
     const char *kind;         /* the layer's kind, "conv2d", "batchnorm", ...; else the name; static */
     double forward, backward; /* seconds, median over the steps; backward is 0 where the part has none */
     double forward_flops, backward_flops;
+    int64_t parameter_bytes; /* of its trained scalars */
 };
 
 /* An operation of a training step, alone. */

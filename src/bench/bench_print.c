@@ -157,6 +157,7 @@ static void write_part(const struct bench_part *part, int number, FILE *out)
     fprintf(out, "\n[part %d]\nname = %s\nkind = %s\n", number, part->name, part->kind);
     fprintf(out, "forward_seconds = %.9g\nbackward_seconds = %.9g\n", part->forward, part->backward);
     fprintf(out, "forward_flops = %.17g\nbackward_flops = %.17g\n", part->forward_flops, part->backward_flops);
+    fprintf(out, "parameter_bytes = %" PRId64 "\n", part->parameter_bytes);
 }
 
 static void write_op(const struct bench_op *op, int number, FILE *out)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 SOURCE = Path(sys.argv.pop()).resolve()
@@ -146,6 +147,24 @@ class Model(unittest.TestCase):
             expected = 2 * 64 * 1024 * (1 - 1 / size) / 1e6
             found = model.step_seconds(size, 16, model.Costs(slice=1e-9, parameters=64 * 1024), slow)
             self.assertLess(abs(found / expected - 1), 0.05)
+
+    def test_buckets_hide_behind_the_backward_pass(self):
+        """Four equal layers whose backward passes take 0.2 s each, the last one first: of what is sent in a second at the
+        end, all but the first layer's share is on its way in time."""
+        layers = ((0, 0.0), (64 * 1000, 0.2), (64 * 1000, 0.2), (64 * 1000, 0.2), (64 * 1000, 0.2), (0, 0.0))
+        costs = model.Costs(slice=1, parameters=4 * 64 * 1000, bucket=64 * 1000, layers=layers)
+        self.assertEqual([end for end, _ in costs.buckets()], [64000, 128000, 192000, 256000])
+        self.assertTrue(all(abs(left - 0.2 * b) < 1e-9 for b, (_, left) in enumerate(costs.buckets())))
+        for seconds in (0.1, 0.4, 4):  # of one way of the exchange
+            cluster = model.Cluster(bandwidth=4 * 64 * 1000 / 2 / seconds, latency=0, message=0)
+            found = model.step_seconds(2, 2, costs, cluster)
+            gradients = seconds / 4 if seconds / 4 <= 0.2 else 0.4 + seconds - 1
+            self.assertAlmostEqual(found, 1 + gradients + seconds, places=2)
+            at_once = model.step_seconds(2, 2, replace(costs, bucket=0), cluster)
+            self.assertAlmostEqual(at_once, 1 + 2 * seconds, places=2)
+            self.assertLess(found, at_once - 0.05)
+            self.assertEqual(model.step_seconds(2, 2, costs, replace(cluster, per_host=2, cores=2)),
+                             model.step_seconds(2, 2, replace(costs, layers=()), replace(cluster, per_host=2, cores=2)))  # fmt: skip
 
     def test_ranks_share_the_cores_of_a_machine(self):
         two = model.step_seconds(4, 8, COSTS, model.Cluster(cores=2, per_host=4))
