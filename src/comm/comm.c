@@ -21,12 +21,24 @@ void comm_move(struct comm *comm, struct comm_exchange *exchange)
     if (!exchange->done) exchange->done = comm->table->test(comm, exchange);
 }
 
-/* Moves an exchange on until it is done. Returns false where the seconds are over first; 0: they never are. */
+/* Those of the ranks themselves, where this comm is one between their devices. */
+static struct comm *ranks_of(struct comm *comm)
+{
+    return comm->parent ? comm->parent : comm;
+}
+
+static const char *failure_of(struct comm *comm)
+{
+    return comm->table->failure ? comm->table->failure(comm) : NULL;
+}
+
+/* Moves an exchange on until it is done. Returns false where the seconds are over first (0: they never are), or where it
+ * will not be done. */
 static bool wait_for(struct comm *comm, struct comm_exchange *exchange, double seconds)
 {
     double start = clock_seconds();
     for (int tests = 0; comm_move(comm, exchange), !exchange->done; tests += tests < INT32_MAX) {
-        if (seconds > 0 && clock_seconds() - start > seconds) return false;
+        if ((seconds > 0 && clock_seconds() - start > seconds) || failure_of(comm)) return false;
         comm->table->pause(comm, tests);
     }
     return true;
@@ -72,31 +84,62 @@ static char *name_missing(const struct comm *comm, int rank, int others)
     return text;
 }
 
-static bool fail_late(struct comm *comm, struct comm_exchange *exchange, const char *what, struct status *status)
+/* Marks the ranks of messages that are not done. Returns the lowest of them. */
+static int mark_silent(struct comm *comm, struct comm_exchange *exchange, bool *silent)
 {
-    bool *silent = memory_alloc((size_t)comm->size, sizeof *silent);
-    int missing = exchange->messages[exchange->count - 1].rank, left;
-    comm->broken = true;
+    int missing = exchange->messages[exchange->count - 1].rank;
     for (int m = exchange->count - 1; m >= 0; m--) {
         if (comm->table->is_done(comm, exchange, m)) continue;
         missing = exchange->messages[m].rank;
         silent[missing] = true;
     }
-    left = call_the_roll(comm, silent);
-    for (int r = comm->size - 1; r >= 0; r--)
-        if (silent[r]) missing = r;
-    char *name = name_missing(comm, missing, left - 1);
+    return missing;
+}
+
+/* Between devices, where the ranks themselves are all there: the devices, or what connects them, are to blame. */
+static bool fail_devices(const struct comm *comm, const char *failure, const char *what, struct status *status)
+{
+    char *late = memory_format("it takes more than %g s (backend.exchange_timeout), though all ranks answer",
+                               comm->parent->timeout);
+    status_fail(status, STATUS_RUNTIME,
+                "rank %d of %d (%s): the exchange of %s by %s fails: %s; backend.exchange = host does without it",
+                comm->rank, comm->size, comm->parent->host, what, comm->name, failure ? failure : late);
+    free(late);
+    return false;
+}
+
+static bool fail_missing(const struct comm *comm, int missing, int others, const char *what, struct status *status)
+{
+    char *name = name_missing(comm, missing, others);
     status_fail(status, STATUS_RUNTIME,
                 "rank %d of %d (%s): no answer from rank %s for %g s (backend.exchange_timeout) in the exchange of %s",
                 comm->rank, comm->size, comm->host, name, comm->timeout, what);
     free(name);
+    return false;
+}
+
+/* After an exchange that is late, or will not be done. */
+static bool fail(struct comm *comm, struct comm_exchange *exchange, const char *what, struct status *status)
+{
+    struct comm *ranks = ranks_of(comm);
+    bool *silent = memory_alloc((size_t)comm->size, sizeof *silent);
+    comm->broken = ranks->broken = true;
+    int missing = mark_silent(comm, exchange, silent), left = call_the_roll(ranks, silent);
+    for (int r = comm->size - 1; r >= 0; r--)
+        if (silent[r]) missing = r;
     free(silent);
+    const char *failure = failure_of(comm);
+    if (comm->parent && (failure || left == 0))
+        fail_devices(comm, failure, what, status);
+    else
+        fail_missing(ranks, missing, left - 1, what, status);
+    if (comm->parent) comm->table->abort(comm, STATUS_RUNTIME);
     return false;
 }
 
 bool comm_finish(struct comm *comm, struct comm_exchange *exchange, const char *what, struct status *status)
 {
-    return wait_for(comm, exchange, comm->timeout) || fail_late(comm, exchange, what, status);
+    return wait_for(comm, exchange, ranks_of(comm)->timeout) || fail(comm, exchange, what, status);
 }
 
 bool comm_exchange(struct comm *comm, const struct comm_message *messages, int count, const char *what,

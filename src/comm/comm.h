@@ -6,7 +6,7 @@
  * and after any error the ranks are of no use any more: comm_abort ends them.
  *
  * The transports are MPI, in a module of its own (mpi/comm_mpi.c), and for tests the threads of one process
- * (comm_threads.h). */
+ * (comm_threads.h). A backend may have one more, whose messages lie in the memory of its devices (backend_table.connect). */
 #ifndef COMM_H
 #define COMM_H
 
@@ -60,12 +60,18 @@ struct comm_table {
      * often it has asked in vain. */
     void (*pause)(struct comm *comm, int tests);
     void (*abort)(struct comm *comm, int code); /* ends every rank; with processes it does not return */
-    void (*destroy)(struct comm *comm);         /* frees it too; after the last exchange, which was no failure */
+    /* Optional. Returns why no exchange of this comm will be done any more, in words for people; NULL: nothing is known. */
+    const char *(*failure)(struct comm *comm);
+    /* Frees it too; after the last exchange, which was no failure unless the comm has a parent. */
+    void (*destroy)(struct comm *comm);
 };
 
 struct comm {
     const struct comm_table *table;
-    void *transport;            /* the table's own */
+    void *transport; /* the table's own */
+    /* Of a comm between devices: that of the ranks themselves, which outlives it. By it ranks find out which one is missing,
+     * and it is broken with this one. The table's `abort` only gives up what is on its way. Else NULL. */
+    struct comm *parent;
     int rank, size;             /* of ranks 0 .. size-1 */
     double timeout;             /* seconds that an exchange may take; 0: for ever */
     int64_t exchanges;          /* that were started */
