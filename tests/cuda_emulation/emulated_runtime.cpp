@@ -2,6 +2,7 @@
  * CUDA does with memory that is not page-locked. Streams and graphs: emulated_streams.cpp. */
 #include "emulation.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -123,7 +124,11 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
 cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
 {
     if (device != chosen_device || size < 13) return emulation_remember(cudaErrorInvalidValue);
-    strcpy(id, "0000:00:00.0");
+    const char *bus = getenv("CUDA_EMULATION_BUS");
+    if (bus)
+        snprintf(id, (size_t)size, "%s", bus);
+    else
+        snprintf(id, (size_t)size, "0000:%02x:00.0", device);
     return cudaSuccess;
 }
 

@@ -11,6 +11,8 @@
 #include <memory>
 #include <vector>
 
+#include <unistd.h>
+
 struct queue;
 
 /* The place in a queue at which an event was recorded. */
@@ -19,10 +21,11 @@ struct point {
     bool reached;
 };
 
-/* Does its work, if any, once the point that it needs is reached, and reaches the one that it marks. */
+/* Does its work, if any, once the point that it needs is reached and it may pass, and reaches the point that it marks. */
 struct item {
     std::function<void()> work;
     std::shared_ptr<point> needs, marks;
+    std::function<bool()> passes; /* none: always */
 };
 
 struct queue {
@@ -65,15 +68,28 @@ static bool hurries()
 
 /* --- work --- */
 
-static void finish(std::deque<queue *> &group, queue *of, const point *until);
+static bool finish(std::deque<queue *> &group, queue *of, const point *until, bool wait);
 
-static void do_next(std::deque<queue *> &group, queue *of)
+static bool passes(const item &next, bool wait)
 {
+    while (next.passes && !only_count && !next.passes()) {
+        if (!wait) return false;
+        usleep(50);
+    }
+    return true;
+}
+
+/* False where something holds the queue up, and nobody is to wait for it. */
+static bool do_next(std::deque<queue *> &group, queue *of, bool wait)
+{
+    std::shared_ptr<point> needs = of->items.front().needs;
+    if (needs && !needs->reached) return finish(group, needs->queue, needs.get(), wait);
+    if (!passes(of->items.front(), wait)) return false;
     item next = std::move(of->items.front());
     of->items.pop_front();
-    if (next.needs && !next.needs->reached) finish(group, next.needs->queue, next.needs.get());
     if (next.work && !only_count) done++, next.work();
     if (next.marks) next.marks->reached = true;
+    return true;
 }
 
 static bool may_go_on(const queue *of)
@@ -81,15 +97,16 @@ static bool may_go_on(const queue *of)
     return !of->items.empty() && (!of->items.front().needs || of->items.front().needs->reached);
 }
 
-/* Does the work of a queue up to a point, or all of it. */
-static void finish(std::deque<queue *> &group, queue *of, const point *until)
+/* Does the work of a queue up to a point, or all of it. False where it is held up before that, and nobody is to wait. */
+static bool finish(std::deque<queue *> &group, queue *of, const point *until, bool wait)
 {
     while (!of->items.empty() && !(until && until->reached)) {
-        do_next(group, of);
+        if (!do_next(group, of, wait)) return false;
         if (!hurries()) continue;
         for (queue *other : group)
-            while (other != of && may_go_on(other)) do_next(group, other);
+            while (other != of && may_go_on(other) && do_next(group, other, false)) continue;
     }
+    return true;
 }
 
 bool emulation_recording()
@@ -114,17 +131,28 @@ static void push(cudaStream_t stream, item next)
 void emulation_enqueue(cudaStream_t stream, std::function<void()> work)
 {
     count += !stream || !stream->recorded;
-    push(stream, {std::move(work), nullptr, nullptr});
+    push(stream, {std::move(work), nullptr, nullptr, nullptr});
 }
 
-cudaError_t emulation_wait(cudaStream_t stream)
+void emulation_hold(cudaStream_t stream, bool (*passes)(void *), void *argument)
+{
+    if (emulation_recording()) emulation_failed("messages to other processes within a recording");
+    push(stream, {nullptr, nullptr, nullptr, [=] { return passes(argument); }});
+}
+
+/* Does what is on the stream up to a point, or all of it. */
+static cudaError_t run_stream(cudaStream_t stream, const point *until, bool wait)
 {
     if (emulation_is_lost()) return emulation_remember(cudaErrorUnknown);
     if (emulation_recording()) return emulation_remember(cudaErrorStreamCaptureUnsupported);
     std::deque<queue *> group;
     for (cudaStream_t each : streams) group.push_back(&each->waiting);
-    finish(group, &stream->waiting, nullptr);
-    return cudaSuccess;
+    return finish(group, &stream->waiting, until, wait) ? cudaSuccess : cudaErrorNotReady;
+}
+
+cudaError_t emulation_wait(cudaStream_t stream)
+{
+    return run_stream(stream, nullptr, true);
 }
 
 cudaError_t cudaDeviceSynchronize(void)
@@ -226,7 +254,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
         std::chrono::duration<double, std::milli> now = std::chrono::steady_clock::now().time_since_epoch();
         event->time = now.count() + 1e3 * spent;
     };
-    push(stream, {stream->recorded ? nullptr : note, nullptr, marked});
+    push(stream, {stream->recorded ? nullptr : note, nullptr, marked, nullptr});
     return cudaSuccess;
 }
 
@@ -243,8 +271,15 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
         stream->recorded = recorded, stream->member = recorded->queues.size();
         recorded->queues.emplace_back(), recorded->members.push_back(stream);
     }
-    push(stream, {nullptr, event->marked, nullptr});
+    push(stream, {nullptr, event->marked, nullptr, nullptr});
     return cudaSuccess;
+}
+
+/* The device works while it is asked. */
+cudaError_t cudaEventQuery(cudaEvent_t event)
+{
+    if (!event->marked || event->marked->reached) return cudaSuccess;
+    return run_stream(event->stream, event->marked.get(), false);
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
@@ -334,7 +369,7 @@ static void run_graph(const emulated_graph *graph)
     std::shared_ptr<emulated_graph> copy = copy_graph(graph);
     std::deque<queue *> group;
     for (queue &each : copy->queues) group.push_back(&each);
-    for (queue *each : group) finish(group, each, nullptr);
+    for (queue *each : group) finish(group, each, nullptr, true);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags)
@@ -368,6 +403,6 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream)
     for (const queue &each : executable->queues)
         for (const item &next : each.items) count += next.work ? 1 : 0;
     auto launched = std::make_shared<emulated_graph>(*executable); /* which may be destroyed before it is done */
-    push(stream, {[=] { run_graph(launched.get()); }, nullptr, nullptr});
+    push(stream, {[=] { run_graph(launched.get()); }, nullptr, nullptr, nullptr});
     return cudaSuccess;
 }

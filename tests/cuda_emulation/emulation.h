@@ -19,7 +19,8 @@
  * there is no device. Of two streams the one that another waits for does its work as late as their events allow, with
  * CUDA_EMULATION_STREAMS=early as early as they allow: results must not depend on that either.
  *
- * CUDA_EMULATION_FAULT=rsqrt is a device that computes 1/sqrt(x) wrongly, and CUDA_EMULATION_DRIVER=13010 one with
+ * CUDA_EMULATION_DEVICES=4 is a machine with four devices, each at an address of its own on the bus, or all at that of
+ * CUDA_EMULATION_BUS. CUDA_EMULATION_FAULT=rsqrt is a device that computes 1/sqrt(x) wrongly, and CUDA_EMULATION_DRIVER=13010 one with
  * another driver.
  *
  * A call that CUDA would leave undefined stops the program with one line that begins with "CUDA emulation:". */

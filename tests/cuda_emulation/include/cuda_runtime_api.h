@@ -38,6 +38,7 @@ typedef enum cudaError {
     cudaErrorStreamCaptureInvalidated,
     cudaErrorStreamCaptureUnjoined,
     cudaErrorStreamCaptureIsolation,
+    cudaErrorNotReady,
     cudaErrorUnknown
 } cudaError_t;
 
@@ -90,6 +91,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
 cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventQuery(cudaEvent_t event);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t started, cudaEvent_t stopped);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags);
