@@ -47,7 +47,7 @@ void *cuda_alloc(struct cuda_backend *cuda, size_t bytes)
 
 void cuda_free(struct cuda_backend *cuda, void *data)
 {
-    if (!data) return;
+    if (!data || cuda->stuck) return;
     CHECK(!cuda->recording);
     CUDA_CHECK(cudaFree(data)); /* waits for the work that still uses it */
     cuda->generation++;         /* a recorded step may have used it */
@@ -79,6 +79,7 @@ static size_t backend_tensor_count(const struct backend *backend, enum tensor_ki
 static void backend_destroy_cuda(struct backend *backend)
 {
     struct cuda_backend *cuda = cuda_backend_of(backend);
+    if (cuda->stuck) return;
     CUDA_CHECK(cudaStreamSynchronize(cuda->lane->stream));
     cuda_graphs_forget(cuda);
     cuda_free(cuda, cuda->state);
@@ -131,6 +132,7 @@ static void make_tables(struct cuda_backend *cuda)
         .tensor_count = backend_tensor_count,
     };
     cuda_boundary_install(table);
+    cuda_connect_install(table);
     cuda_graph_install(table);
     cuda_lanes_install(table);
     cuda_peak_install(table);

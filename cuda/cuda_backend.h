@@ -57,6 +57,8 @@ struct cuda_backend {
     size_t workspace_bytes; /* of each lane */
     double *norm_sums;      /* device, [CUDA_NORM_BLOCKS]; of the first lane, like the state and the stage */
 
+    bool stuck; /* the device does not come to the end of its work, which nobody may wait for: memory stays taken */
+
     bool search_noted; /* stderr has got the line about plans that are timed */
 
     uint64_t generation; /* counts the events that make a recorded address invalid: every free */
@@ -100,6 +102,7 @@ void cuda_need_workspace(struct cuda_backend *cuda);
 
 /* Each puts what its file has into the tables; the one of the functions has a place for each kind of operation. */
 void cuda_boundary_install(struct backend_table *table);
+void cuda_connect_install(struct backend_table *table);
 void cuda_graph_install(struct backend_table *table);
 void cuda_lanes_install(struct backend_table *table);
 void cuda_peak_install(struct backend_table *table);

@@ -15,6 +15,9 @@ void cuda_identity_write(const struct cudaDeviceProp *device, const char *pci_bu
 /* The versions of the libraries, and whether there is a device. */
 struct backend_cuda cuda_facts(void);
 
+/* backend_nccl_name. */
+char *cuda_nccl_name(char **problem);
+
 /* True where a device of that compute capability (8 for 8.0) computes in the precision, fp64 left aside. TF32 counts as
  * fp32 before 8.0. bf16 does not: cuDNN has no convolution in it there, and our own kernel would be slower than fp32. */
 bool cuda_computes(enum precision precision, int capability_major);

@@ -8,6 +8,7 @@
 #include "backend/prepared.h"
 #include "backend/reference/reference.h"
 #include "util/check.h"
+#include "util/memory.h"
 
 #ifdef TRAINER_CUDA
 #include "cuda_create.h"
@@ -30,6 +31,12 @@ static const char *cuda_precision_missing(enum precision precision)
 static struct backend_cuda cuda_facts(void)
 {
     return (struct backend_cuda){.unavailable = cuda_unavailable()};
+}
+
+static char *cuda_nccl_name(char **problem)
+{
+    *problem = memory_copy_string(cuda_unavailable());
+    return NULL;
 }
 
 static bool cuda_backend_create(struct backend **backend, const struct backend_options *options, struct status *status)
@@ -85,6 +92,11 @@ static bool create_device(struct backend **backend, const struct backend_options
 struct backend_cuda backend_cuda_facts(void)
 {
     return cuda_facts();
+}
+
+char *backend_nccl_name(char **problem)
+{
+    return cuda_nccl_name(problem);
 }
 
 void backend_check(const struct backend *backend)

@@ -26,6 +26,7 @@
 #include "util/status.h"
 
 struct backend;
+struct comm;           /* ranks that send memory to one another: comm/comm.h */
 struct program;        /* a list of operations: program/program.h */
 struct op_function;    /* how a kind of operation of a program is computed: prepared.h */
 struct device_dataset; /* a backend's own: images and labels where it can gather from them */
@@ -62,6 +63,10 @@ enum winograd { WINOGRAD_CHOICES(CHOICE_ENUMERATOR) };
  * always that many. */
 #define STREAMS_CHOICES(X) X(STREAMS_AUTO, "auto") X(STREAMS_ONE, "1") X(STREAMS_TWO, "2")
 enum streams { STREAMS_CHOICES(CHOICE_ENUMERATOR) };
+
+/* The way of what ranks send from device to device: by NCCL where they can, through the memory of their hosts, or by NCCL. */
+#define EXCHANGE_CHOICES(X) X(EXCHANGE_AUTO, "auto") X(EXCHANGE_HOST, "host") X(EXCHANGE_NCCL, "nccl")
+enum exchange { EXCHANGE_CHOICES(CHOICE_ENUMERATOR) };
 
 struct backend_options {
     enum device device;
@@ -314,6 +319,13 @@ struct backend_table {
     void (*copy_to_host)(struct backend *backend, void *to, const void *from, size_t bytes);
     void (*copy_to_device)(struct backend *backend, void *to, const void *from, size_t bytes);
 
+    /* --- ranks --- */
+    /* Optional. Joins the devices of all ranks, which call this together: messages of *devices lie in their memory. Where
+     * they cannot be joined *devices is NULL, and *reason tells why in a new string; both are the same on all ranks. False
+     * after a failed exchange. Destroy *devices before the backend. */
+    bool (*connect)(struct backend *backend, struct comm *ranks, struct comm **devices, char **reason,
+                    struct status *status);
+
     /* --- the boundary --- */
     /* The elements that a tensor takes in memory, padding included. activation_size or scalar_size of struct backend
      * gives the bytes of one; tensor_bytes multiplies. */
@@ -377,6 +389,10 @@ struct backend_cuda {
     size_t cudnn, cublas;    /* versions of the libraries that were loaded, 91900 for 9.19.0 and 130100 for 13.1.0 */
 };
 struct backend_cuda backend_cuda_facts(void);
+
+/* Returns the name of the library that would join the GPUs of several ranks, "NCCL 2.28.9", or in *problem why there is none;
+ * the other is NULL. Both are new strings. */
+char *backend_nccl_name(char **problem);
 
 /* Stops by CHECK, with its name, where an entry of the table is missing that is not optional, or where a kind of
  * operation has other functions but no `run`. backend_create calls it. */
