@@ -175,6 +175,19 @@ Test(doctor, prints_for_programs)
     free(text);
 }
 
+Test(doctor, tells_of_nccl_where_the_build_has_cuda)
+{
+    struct cli_findings findings;
+    char *problem, *name = backend_nccl_name(&problem);
+    cli_findings_collect(&findings, "");
+    cr_expect_eq(name == NULL, problem != NULL);
+    if (backend_cuda_facts().built) expect_text(&findings, "GPU", "ranks", name ? name : problem);
+    for (int i = 0; i < findings.count; i++)
+        if (strcmp(findings.all[i].name, "ranks") == 0) cr_expect(backend_cuda_facts().built);
+    cli_findings_free(&findings);
+    free(name), free(problem);
+}
+
 Test(doctor, tells_of_mpi)
 {
     struct cli_findings findings;

@@ -140,6 +140,20 @@ static void add_libraries(struct cli_findings *findings, const struct backend_cu
     }
 }
 
+/* A single GPU is joined to others on other machines alone. */
+static void add_nccl(struct cli_findings *findings, int gpus)
+{
+    char *problem, *name = backend_nccl_name(&problem);
+    if (name)
+        add(findings, "GPU", "ranks", memory_format("exchange from GPU to GPU by %s", name));
+    else if (gpus > 1)
+        add_missing(findings, "GPU", "ranks", problem,
+                    "NVIDIA's package libnccl2; until then they exchange through the memory of their hosts");
+    else
+        add(findings, "GPU", "ranks", memory_format("exchange through the memory of their hosts: %s", problem));
+    free(name), free(problem);
+}
+
 /* Tests the GPU in fp32, unless it has passed before. */
 static void add_self_test(struct cli_findings *findings)
 {
@@ -166,6 +180,7 @@ static void add_gpus(struct cli_findings *findings, const char *root)
     add_libraries(findings, &cuda, gpus);
     add(findings, "GPU", "device = auto", describe_device(DEVICE_AUTO));
     if (!cuda.unavailable) add_self_test(findings);
+    if (cuda.built) add_nccl(findings, gpus);
 }
 
 /* --- formats, programs, data --- */
