@@ -147,7 +147,7 @@ Test(resume_keys, the_lists_are_known)
         "experiment.seed, [model] but init_from and init_names, [optimizer], [schedule], [train] but eval_train");
     static const char *const lists[] = {
         "experiment.name, data.path, data.class_names, data.max_skipped, data.cache, model.init_from, model.init_names, train.patience, [checkpoint] but "
-        "best_by, [report], backend.threads, backend.graph, backend.streams, backend.exchange_timeout, "
+        "best_by, [report], backend.threads, backend.graph, backend.streams, backend.exchange, backend.exchange_timeout, "
         "backend.exchange_bucket_mb: Every step is the same with another value.\n\n",
         "\n\nbackend.device, backend.cpu_isa, backend.winograd, backend.fuse, backend.deterministic, "
         "backend.workspace_mb: Another device",

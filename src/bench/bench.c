@@ -300,6 +300,7 @@ bool bench_run(struct bench_result *result, const struct experiment *experiment,
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
     bool good = prepare_bench(trainer, &dataset, &backend, experiment, comm, result, status);
     if (comm) good = ranks_agree(comm, good, &dataset, backend, status);
+    if (good) good = ranks_connect(&trainer->ranks, experiment, status);
     if (good) snprintf(result->backend, sizeof result->backend, "%s", backend->description);
     if (good) good = measure_on_ranks(result, trainer, steps, ops, status);
     struct rusage usage;

@@ -155,9 +155,10 @@ struct experiment {
         enum cpu_isa cpu_isa;
         enum winograd winograd;
         bool fuse;                 /* fuse layers that one operation of the backend can do */
-        bool deterministic, graph; /* CUDA only, like the two below */
+        bool deterministic, graph; /* CUDA only, like the three below */
         enum streams streams;
         int64_t workspace_mb;
+        enum exchange exchange;
         double exchange_timeout; /* seconds; 0: for ever */
         double exchange_bucket_mb;
     } backend;

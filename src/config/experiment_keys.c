@@ -298,6 +298,10 @@ const struct experiment_key experiment_keys[] = {
            "are the same."),
     INTEGER(backend, workspace_mb, ROUNDING, FIXED, "256", 1, 65536,
             "CUDA: MiB of working memory that the algorithm of a convolution may take, on each stream."),
+    CHOICE(backend, exchange, FREE, FIXED, "auto", EXCHANGE_CHOICES,
+           "CUDA: the way by which ranks with a GPU each exchange gradients and weights. auto: from GPU to GPU by NCCL where "
+           "all of them can, else through the memory of their hosts; host: always that way; nccl: a run that cannot use NCCL "
+           "ends. The results are the same."),
     REAL(backend, exchange_timeout, FREE, FIXED, "300",
          "Seconds that a rank of a run on several waits for another before it ends the run; 0: for ever.", FROM(0), TO(1e6)),
     REAL(backend, exchange_bucket_mb, FREE, FIXED, "0",

@@ -8,6 +8,7 @@
 
 #include "train/ranks_private.h"
 #include "util/memory.h"
+#include "util/warning.h"
 
 bool ranks_check(const struct experiment *experiment, const struct comm *comm, struct status *status)
 {
@@ -31,7 +32,7 @@ void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *
     struct backend *backend = network->backend;
     *ranks = (struct ranks){.comm = comm, .network = network, .slices = slices, .cut = cut};
     if (!comm) return;
-    size_t size = (size_t)comm->size, flows = (size_t)cut.buckets + 1, scalar = backend->scalar_size;
+    size_t size = (size_t)comm->size, flows = (size_t)cut.buckets + 2, scalar = backend->scalar_size;
     size_t incoming = size * ranks_bytes_before(ranks, comm->rank, cut.buckets);
     ranks->incoming = backend->table->alloc(backend, incoming);
     ranks->statistics = backend->table->alloc(backend, size * network->buffer_count * scalar);
@@ -39,16 +40,43 @@ void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *
     ranks->messages = memory_alloc(2 * size * flows, sizeof *ranks->messages);
     ranks->flows = memory_alloc(flows, sizeof *ranks->flows);
     for (size_t f = 0; f < flows; f++) ranks->flows[f].messages = ranks->messages + 2 * size * f;
-    if (!backend->table->copy_to_host) return;
+}
+
+/* Takes memory of the host for what goes through it. */
+static void create_stages(struct ranks *ranks)
+{
+    const struct network *network = ranks->network;
+    size_t size = (size_t)ranks->comm->size, scalar = network->backend->scalar_size;
     ranks->host_arena = memory_alloc(network->arena_count, scalar);
-    ranks->host_incoming = memory_alloc(incoming, 1);
+    ranks->host_incoming = memory_alloc(size * ranks_bytes_before(ranks, ranks->comm->rank, ranks->cut.buckets), 1);
     ranks->host_statistics = memory_alloc(size * network->buffer_count, scalar);
+}
+
+bool ranks_connect(struct ranks *ranks, const struct experiment *experiment, struct status *status)
+{
+    const enum exchange wanted = experiment->backend.exchange;
+    char *reason = NULL;
+    if (!ranks->comm) return true;
+    struct backend *backend = ranks->network->backend;
+    const struct backend_table *table = backend->table;
+    if (table->connect && wanted != EXCHANGE_HOST &&
+        !table->connect(backend, ranks->comm, &ranks->devices, &reason, status))
+        return false;
+    bool good = ranks->devices || wanted != EXCHANGE_NCCL ||
+                experiment_fail(experiment, "backend.exchange", status, "expected auto or host, found nccl, but %s",
+                                reason ? reason : "the ranks compute without GPUs");
+    if (good && reason && ranks->comm->rank == 0)
+        warning_print("note: the GPUs exchange through the memory of their hosts: %s", reason);
+    free(reason);
+    if (good && table->copy_to_host && !ranks->devices) create_stages(ranks);
+    return good;
 }
 
 void ranks_destroy(struct ranks *ranks)
 {
     if (ranks->comm) {
         struct backend *backend = ranks->network->backend;
+        comm_destroy(ranks->devices);
         backend->table->free(backend, ranks->incoming);
         backend->table->free(backend, ranks->statistics);
     }
@@ -107,14 +135,14 @@ static size_t bytes_of_rank(const struct ranks *ranks, const size_t *bytes, int 
     return sum;
 }
 
-/* Memory of the host for parts of the device's; NULL: they are the host's themselves. */
+/* Memory of the host for what goes through it; NULL: it goes from where it is. */
 static char *make_stage(const struct ranks *ranks, size_t bytes)
 {
     return ranks->host_arena ? memory_alloc(bytes, 1) : NULL;
 }
 
-/* Sends pieces between rank 0, which has them all in `whole`, and the others, which have theirs in `own`, all memory of the
- * host. */
+/* Sends pieces between rank 0, which has them all in `whole`, and the others, which have theirs in `own`: all of it the
+ * host's memory, or, between devices, backend memory. */
 static void exchange_pieces(struct ranks *ranks, bool collect, char *whole, char *own, const size_t *bytes,
                             const char *what)
 {
@@ -131,7 +159,21 @@ static void exchange_pieces(struct ranks *ranks, bool collect, char *whole, char
             message.send = piece, message.send_bytes = bytes[k];
         ranks->messages[count++] = message;
     }
-    if (!ranks->failed) ranks->failed = !comm_exchange(comm, ranks->messages, count, what, &ranks->status);
+    if (!ranks->failed)
+        ranks->failed = !comm_exchange(ranks_memory_comm(ranks), ranks->messages, count, what, &ranks->status);
+}
+
+/* Copies memory of that kind. */
+static void copy_memory(const struct ranks *ranks, void *to, const void *from, size_t bytes)
+{
+    struct backend *backend = ranks->network->backend;
+    char *host = ranks->devices ? memory_alloc(bytes, 1) : NULL;
+    if (host) backend->table->copy_to_host(backend, host, from, bytes);
+    if (host)
+        backend->table->copy_to_device(backend, to, host, bytes);
+    else
+        memcpy(to, from, bytes);
+    free(host);
 }
 
 /* Copies rank 0's pieces between its own memory and the whole. */
@@ -139,7 +181,7 @@ static void copy_own(const struct ranks *ranks, bool collect, char *whole, char 
 {
     for (int k = 0; k < ranks->cut.buckets * ranks->comm->size; k += ranks->comm->size) {
         char *in_whole = whole + bytes_of_all(bytes, k), *in_own = own + bytes_of_rank(ranks, bytes, 0, k);
-        if (bytes[k] > 0) memcpy(collect ? in_whole : in_own, collect ? in_own : in_whole, bytes[k]);
+        if (bytes[k] > 0) copy_memory(ranks, collect ? in_whole : in_own, collect ? in_own : in_whole, bytes[k]);
     }
 }
 
@@ -181,9 +223,14 @@ void ranks_deal_pieces(struct ranks *ranks, void *whole, void *own, const size_t
     free(own_stage), free(whole_stage);
 }
 
+static void broadcast(struct ranks *ranks, struct comm *comm, void *data, size_t bytes, const char *what)
+{
+    if (!ranks->failed && bytes > 0) ranks->failed = !comm_broadcast(comm, data, bytes, what, &ranks->status);
+}
+
 void ranks_copy(struct ranks *ranks, void *data, size_t bytes, const char *what)
 {
-    if (!ranks->failed && bytes > 0) ranks->failed = !comm_broadcast(ranks->comm, data, bytes, what, &ranks->status);
+    broadcast(ranks, ranks->comm, data, bytes, what);
 }
 
 void ranks_copy_arena(struct ranks *ranks, void *data, size_t bytes, const char *what)
@@ -191,7 +238,7 @@ void ranks_copy_arena(struct ranks *ranks, void *data, size_t bytes, const char 
     char *stage = make_stage(ranks, bytes),
          *host = ranks_fetch(ranks, ranks->comm->rank == 0 ? stage : NULL, data, bytes);
     if (stage) host = stage;
-    ranks_copy(ranks, host, bytes, what);
+    broadcast(ranks, ranks_memory_comm(ranks), host, bytes, what);
     if (!ranks->failed && ranks->comm->rank > 0) ranks_deliver(ranks, data, host, bytes);
     free(stage);
 }

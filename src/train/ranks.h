@@ -46,6 +46,7 @@ struct rank_words {
 
 /* An exchange of a step that is on its way. */
 struct rank_flow {
+    struct comm *comm;
     struct comm_exchange exchange;
     struct comm_message *messages; /* room for 2 with each other rank */
     const char *what;
@@ -53,6 +54,7 @@ struct rank_flow {
 
 struct ranks {
     struct comm *comm;
+    struct comm *devices; /* for messages in backend memory that is not the host's; NULL: they go through the host */
     const struct network *network;
     int64_t slices;           /* S */
     struct optimizer_cut cut; /* of the arenas of parameters and gradients; `at` is its own */
@@ -60,10 +62,10 @@ struct ranks {
     char *incoming;           /* this rank's pieces of the gradient: of each bucket, from each rank; backend memory */
     char *statistics;         /* arenas of statistics, from each rank; backend memory */
     struct rank_words *words; /* from each rank */
-    struct rank_flow *flows;  /* room for one of each bucket, and one more */
+    struct rank_flow *flows;  /* room for one of each bucket, and two more */
     int flowing;              /* of these, started and not finished */
     struct comm_message *messages;
-    /* Where the device has memory of its own, what is sent and received on the host; else NULL. */
+    /* Where what is in backend memory goes through the host, what is sent and received there; else NULL. */
     char *host_arena, *host_incoming, *host_statistics;
     bool failed;              /* an exchange did; then no other follows, and the step at hand is void */
     struct status status;     /* why */
@@ -96,6 +98,10 @@ bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, c
 void ranks_create(struct ranks *ranks, struct comm *comm, const struct network *network, int64_t slices,
                   struct optimizer_cut cut);
 void ranks_destroy(struct ranks *ranks); /* a struct of zeros is allowed */
+
+/* Before the first exchange of backend memory, on all ranks together once they agree: joins their devices as backend.exchange
+ * says. Where that cannot be, rank 0 warns of it, or, where it must be, all ranks return false with the same status. */
+bool ranks_connect(struct ranks *ranks, const struct experiment *experiment, struct status *status);
 
 /* ranks_step.c: a step. First each bucket of this rank's gradients is sent, from the last to the first, then its statistics,
  * metrics and signals. */

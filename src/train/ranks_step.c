@@ -36,6 +36,11 @@ static size_t statistics_bytes(const struct ranks *ranks)
     return ranks->network->buffer_count * ranks->network->backend->scalar_size;
 }
 
+struct comm *ranks_memory_comm(const struct ranks *ranks)
+{
+    return ranks->devices ? ranks->devices : ranks->comm;
+}
+
 char *ranks_fetch(const struct ranks *ranks, char *stage, void *data, size_t bytes)
 {
     struct backend *backend = ranks->network->backend;
@@ -53,11 +58,12 @@ void ranks_deliver(const struct ranks *ranks, void *to, const char *from, size_t
 /* --- exchanges on their way --- */
 
 /* Starts one of the next flow's messages. */
-static void start(struct ranks *ranks, int count, const char *what)
+static void start(struct ranks *ranks, struct comm *comm, int count, const char *what)
 {
     struct rank_flow *flow = &ranks->flows[ranks->flowing++];
+    flow->comm = comm;
     flow->what = what;
-    comm_start(ranks->comm, &flow->exchange, flow->messages, count);
+    comm_start(comm, &flow->exchange, flow->messages, count);
 }
 
 /* Waits for all. Returns false after a failure. */
@@ -65,7 +71,7 @@ static bool finish(struct ranks *ranks)
 {
     for (int f = 0; f < ranks->flowing && !ranks->failed; f++) {
         struct rank_flow *flow = &ranks->flows[f];
-        ranks->failed = !comm_finish(ranks->comm, &flow->exchange, flow->what, &ranks->status);
+        ranks->failed = !comm_finish(flow->comm, &flow->exchange, flow->what, &ranks->status);
     }
     ranks->flowing = 0;
     return !ranks->failed;
@@ -75,7 +81,7 @@ void ranks_move(struct ranks *ranks)
 {
     int f = 0;
     while (f < ranks->flowing && ranks->flows[f].exchange.done) f++;
-    if (f < ranks->flowing) comm_move(ranks->comm, &ranks->flows[f].exchange);
+    if (f < ranks->flowing) comm_move(ranks->flows[f].comm, &ranks->flows[f].exchange);
 }
 
 void ranks_send_gradients(struct ranks *ranks, const struct slice_sums *sums, int bucket)
@@ -95,7 +101,7 @@ void ranks_send_gradients(struct ranks *ranks, const struct slice_sums *sums, in
         ranks->flows[ranks->flowing].messages[count++] = (struct comm_message){
             other, gradients + (its.first - first.first), its.bytes, incoming + (size_t)other * own.bytes, own.bytes};
     }
-    start(ranks, count, "gradients");
+    start(ranks, ranks_memory_comm(ranks), count, "gradients");
 }
 
 void ranks_send_others(struct ranks *ranks, const struct slice_sums *sums)
@@ -109,14 +115,22 @@ void ranks_send_others(struct ranks *ranks, const struct slice_sums *sums)
     const char *own = ranks_fetch(ranks, stage, sums->statistics, statistics);
     *words = (struct rank_words){.metrics = metrics_read(ranks->network->backend, &sums->metrics)};
     if (stop_wanted()) snprintf(words->signal, sizeof words->signal, "%s", stop_signal_name());
+    struct comm_message *messages = ranks->flows[ranks->flowing].messages;
     int count = 0;
     for (int k = 1; k < comm->size; k++) {
         int other = comm->rank ^ k;
-        struct comm_message *messages = ranks->flows[ranks->flowing].messages;
         messages[count++] = (struct comm_message){other, own, statistics, all + (size_t)other * statistics, statistics};
+    }
+    if (ranks->devices) { /* the words are the host's */
+        start(ranks, ranks->devices, count, "gradients");
+        messages = ranks->flows[ranks->flowing].messages;
+        count = 0;
+    }
+    for (int k = 1; k < comm->size; k++) {
+        int other = comm->rank ^ k;
         messages[count++] = (struct comm_message){other, words, sizeof *words, &ranks->words[other], sizeof *words};
     }
-    start(ranks, count, "gradients");
+    start(ranks, comm, count, "gradients");
 }
 
 void ranks_receive_sums(struct ranks *ranks)
@@ -141,7 +155,7 @@ void ranks_send_arena(struct ranks *ranks, void *arena, int bucket, const char *
         ranks->flows[ranks->flowing].messages[count++] =
             (struct comm_message){other, host + own.first, own.bytes, host + its.first, its.bytes};
     }
-    start(ranks, count, what);
+    start(ranks, ranks_memory_comm(ranks), count, what);
 }
 
 void ranks_receive_arena(struct ranks *ranks, void *arena)

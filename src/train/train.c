@@ -133,12 +133,13 @@ static void print_train_figures(const struct run *run)
 
 static void print_ranks(const struct run *run)
 {
-    const struct comm *comm = run->comm;
+    const struct comm *comm = run->comm, *devices = run->trainer.ranks.devices;
     int64_t slices = run->experiment->train.slices;
     if (!comm) return;
     char *where = comm_describe(comm);
-    fprintf(run->out, "%s: %" PRId64 " slices of %" PRId64 " samples, %" PRId64 " per rank; exchange by %s\n", where,
-            slices, run->experiment->train.batch_size / slices, slices / comm->size, comm->name);
+    fprintf(run->out, "%s: %" PRId64 " slices of %" PRId64 " samples, %" PRId64 " per rank; exchange by %s%s%s\n",
+            where, slices, run->experiment->train.batch_size / slices, slices / comm->size,
+            devices ? devices->name : "", devices ? " and " : "", comm->name);
     free(where);
 }
 
@@ -310,7 +311,7 @@ static bool open_run(struct run *run, const char *folder, enum train_start start
 {
     bool good = prepare_run(run, folder, start, status);
     if (run->comm) good = ranks_agree(run->comm, good, &run->dataset, run->backend, status);
-    if (!good) return false;
+    if (!good || !ranks_connect(&run->trainer.ranks, run->experiment, status)) return false;
     run->leads = run->comm != NULL;
     if (!open_files(run, status) || !trainer_lead_share(&run->trainer, status)) return false;
     print_head(run);
@@ -425,6 +426,7 @@ static bool follow(struct run *run, const char *folder, struct status *status)
     bool good = counted && ranks_create_backend(&run->backend, run->experiment, run->comm, status) &&
                 create_trainer(run, status);
     if (!ranks_agree(run->comm, good, &run->dataset, run->backend, status)) return false;
+    if (!ranks_connect(&run->trainer.ranks, run->experiment, status)) return false;
     stop_install();
     good = trainer_follow(&run->trainer, &code, status);
     stop_uninstall();

@@ -1,5 +1,5 @@
-"""Runs on several ranks, each on an emulated GPU of its own: the same bytes at 1, 2 and 4 ranks, also after a run that went on at
-another number; and what is said where a machine has fewer GPUs than ranks.
+"""Runs on several ranks, each on an emulated GPU of its own, which exchange through the memory of their hosts: the same bytes at 1,
+2 and 4 ranks, also after a run that went on at another number; and what is said where a machine has fewer GPUs than ranks.
 
 usage: test_ranks_emulated.py BUILD
 """
@@ -41,6 +41,7 @@ freq = 3
 [backend]
 device = cuda
 deterministic = true
+exchange = host
 exchange_timeout = 120
 """
 
