@@ -305,8 +305,8 @@ const struct experiment_key experiment_keys[] = {
     REAL(backend, exchange_timeout, FREE, FIXED, "300",
          "Seconds that a rank of a run on several waits for another before it ends the run; 0: for ever.", FROM(0), TO(1e6)),
     REAL(backend, exchange_bucket_mb, FREE, FIXED, "0",
-         "CPU: MiB of gradients, and then of weights, that a rank sends at once, while it computes the rest; 0: 4 between "
-         "machines, and within one all when it has computed all. The results are the same.", FROM(0), TO(65536)),
+         "MiB of gradients, and then of weights, that a rank sends at once, while it computes the rest; 0: 4 between machines "
+         "that compute on the CPU, else all when it has computed all. The results are the same.", FROM(0), TO(65536)),
 };
 
 const int experiment_key_count = sizeof experiment_keys / sizeof experiment_keys[0];

@@ -220,12 +220,12 @@ static void prepare(struct trainer *trainer)
     memory->scratch += backend->allocated - before - memory->work - (memory->gradients - gradients);
 }
 
-/* The bytes of gradients that are sent at once; 0: all are. A device runs ops while the host goes on, so only what lies in the
- * host's memory is sent in parts; and within one machine sending takes the cores that compute. */
+/* The bytes of gradients that are sent at once; 0: all are. Without a choice of the user's a GPU sends them so, as a pass whose
+ * ops are not recorded takes longer; and so do ranks of one machine, where sending takes the cores that compute. */
 static int64_t bucket_bytes(const struct trainer *trainer, const struct comm *comm)
 {
     const double between_machines = 4, given = trainer->experiment->backend.exchange_bucket_mb;
-    if (trainer->backend->table->copy_to_host || (given == 0 && comm_is_local(comm))) return 0;
+    if (given == 0 && (trainer->backend->table->copy_to_host || comm_is_local(comm))) return 0;
     return (int64_t)((given > 0 ? given : between_machines) * 0x1p20);
 }
 

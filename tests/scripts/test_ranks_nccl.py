@@ -45,6 +45,7 @@ freq = 2
 device = cuda
 deterministic = true
 exchange_timeout = 60
+exchange_bucket_mb = 0.0002
 """
 
 environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
@@ -154,6 +155,8 @@ def test_training():
         run.expect(0, "exchange by NCCL 2.28.9 and Open MPI")
         expect(checkpoints("one") == checkpoints(f"on{ranks}"), f"{ranks} ranks give other bytes than one")
         expect(sorted(run.traffic()) == list(range(ranks)), f"traffic: {run.traffic()}")
+        # In a step statistics, and in two buckets or more each the gradients, their sums, and the weights.
+        expect(run.traffic()[0][0] >= 4 * (1 + 3 * 2), f"buckets: {run.traffic()}")
     os.remove("on4/checkpoints/step_00000004.safetensors")
     Run(2, PROGRAM, "resume", "on4").expect(0)
     expect(checkpoints("one") == checkpoints("on4"), "a run that went on at another number of ranks ends otherwise")
