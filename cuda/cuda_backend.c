@@ -174,11 +174,12 @@ struct cuda_backend *cuda_backend_begin(const struct backend_options *options, s
     return cuda;
 }
 
-/* Makes the GPU that the options name the one of this thread. */
+/* Makes the GPU that the options name the one of this thread. A scheduler may show each rank of a machine its own alone. */
 static bool choose_device(int gpu, struct status *status)
 {
     int count = 0;
     CUDA_CHECK(cudaGetDeviceCount(&count));
+    if (count == 1) gpu = 0;
     if (gpu >= count)
         return status_fail(status, STATUS_USAGE,
                            "backend.device: rank %d of this machine finds %d GPU%s: expected one for each rank", gpu,

@@ -12,17 +12,14 @@
 struct ticket {
     char problem[256]; /* why it cannot take part; "": it can */
     char host[COMM_HOST];
-    char bus[32];     /* address of its GPU */
     char version[32]; /* "NCCL 2.28.9" */
     ncclUniqueId id;
 };
 
 /* `missing` tells why there is no NCCL, where it is NULL. */
-static void fill_ticket(struct ticket *ticket, const struct backend *backend, const struct comm *ranks,
-                        const struct nccl *nccl, const char *missing)
+static void fill_ticket(struct ticket *ticket, const struct comm *ranks, const struct nccl *nccl, const char *missing)
 {
     snprintf(ticket->host, sizeof ticket->host, "%s", ranks->host);
-    snprintf(ticket->bus, sizeof ticket->bus, "%s", backend->pci_bus_id);
     if (nccl) nccl_name(nccl, ticket->version, sizeof ticket->version);
     if (!nccl) snprintf(ticket->problem, sizeof ticket->problem, "%s", missing);
     if (!nccl || ranks->rank > 0) return;
@@ -31,27 +28,15 @@ static void fill_ticket(struct ticket *ticket, const struct backend *backend, co
         snprintf(ticket->problem, sizeof ticket->problem, "NCCL does not start: %s", nccl->GetErrorString(result));
 }
 
-/* Returns the rank below this one with the same GPU, or -1. */
-static int find_sharer(const struct ticket *tickets, int rank)
-{
-    for (int r = 0; r < rank; r++)
-        if (strcmp(tickets[r].host, tickets[rank].host) == 0 && strcmp(tickets[r].bus, tickets[rank].bus) == 0)
-            return r;
-    return -1;
-}
-
 /* Returns in a new string why the first rank that cannot take part cannot, or NULL. */
 static char *find_problem(const struct ticket *tickets, int size)
 {
     for (int r = 0; r < size; r++) {
         const struct ticket *ticket = &tickets[r];
-        int other = find_sharer(tickets, r);
         if (ticket->problem[0]) return memory_format("rank %d (%s): %s", r, ticket->host, ticket->problem);
         if (strcmp(ticket->version, tickets[0].version) != 0)
             return memory_format("rank %d (%s) has %s, rank 0 (%s) has %s", r, ticket->host, ticket->version,
                                  tickets[0].host, tickets[0].version);
-        if (other >= 0)
-            return memory_format("ranks %d and %d share the GPU %s of %s", other, r, ticket->bus, ticket->host);
     }
     return NULL;
 }
@@ -73,7 +58,7 @@ static bool cuda_connect(struct backend *backend, struct comm *ranks, struct com
     const char *missing;
     const struct nccl *nccl = nccl_open(&missing);
     *devices = NULL, *reason = NULL;
-    fill_ticket(&tickets[ranks->rank], backend, ranks, nccl, missing);
+    fill_ticket(&tickets[ranks->rank], ranks, nccl, missing);
     bool good = comm_gather(ranks, tickets, sizeof *tickets, "the addresses of the GPUs", status);
     if (good) *reason = find_problem(tickets, ranks->size);
     if (good && !*reason) {

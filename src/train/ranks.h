@@ -86,8 +86,8 @@ bool ranks_share_experiment(struct comm *comm, bool loaded, struct experiment *e
 bool ranks_create_backend(struct backend **backend, const struct experiment *experiment, const struct comm *comm,
                           struct status *status);
 
-/* Every rank says whether it is ready, and what it computes with. False on all ranks where one of them is not ready, or where
- * they would not compute the same: on rank 0 the status is then that of the first such rank, with its number and machine
+/* Every rank says whether it is ready, and what it computes with. False on all ranks where one of them is not ready, where
+ * two have the same GPU, or where they would not compute the same: on rank 0 the status is then that of the first such rank, with its number and machine
  * before it. A rank that is not ready passes `ready` false and its own status. dataset and backend are NULL then, or where
  * there are none yet. */
 bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, const struct backend *backend,

@@ -28,6 +28,7 @@ struct ticket {
     bool ready;
     int code;
     char host[COMM_HOST];
+    char gpu[32]; /* its address; "": it computes on none */
     char fact[FACTS][600];
     char message[STATUS_MESSAGE_SIZE]; /* where it is not ready */
 };
@@ -65,6 +66,7 @@ static void fill_ticket(struct ticket *ticket, const struct comm *comm, bool rea
     snprintf(ticket->fact[FACT_VERSION], sizeof *ticket->fact, "%s", TRAINER_VERSION);
     if (!ready) snprintf(ticket->message, sizeof ticket->message, "%s", status->message);
     if (!ready || !backend) return;
+    snprintf(ticket->gpu, sizeof ticket->gpu, "%s", backend->pci_bus_id);
     describe_device(backend, ticket->fact[FACT_DEVICE], sizeof *ticket->fact);
     snprintf(ticket->fact[FACT_LIBC], sizeof *ticket->fact, "glibc %s", gnu_get_libc_version());
     write_data(dataset, ticket->fact[FACT_DATA], sizeof *ticket->fact);
@@ -95,6 +97,18 @@ static bool find_difference(const struct ticket *tickets, int size, enum fact fi
     return false;
 }
 
+/* Finds the first rank whose GPU one before it has too. */
+static bool find_sharer(const struct ticket *tickets, int size, struct status *status)
+{
+    for (int r = 1; r < size; r++)
+        for (int other = 0; other < r && tickets[r].gpu[0]; other++)
+            if (strcmp(tickets[other].gpu, tickets[r].gpu) == 0 && strcmp(tickets[other].host, tickets[r].host) == 0)
+                return !status_fail(status, STATUS_USAGE,
+                                    "ranks %d and %d have the same GPU, %s of %s: expected one for each rank", other, r,
+                                    tickets[r].gpu, tickets[r].host);
+    return false;
+}
+
 bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, const struct backend *backend,
                  struct status *status)
 {
@@ -103,7 +117,8 @@ bool ranks_agree(struct comm *comm, bool ready, const struct dataset *dataset, c
     bool good = comm_gather(comm, tickets, sizeof *tickets, "what each rank computes with", status) &&
                 !find_difference(tickets, comm->size, FACT_VERSION, FACT_VERSION, status) &&
                 !find_unready(tickets, comm->size, status) &&
-                !find_difference(tickets, comm->size, FACT_DEVICE, FACT_DATA, status);
+                !find_difference(tickets, comm->size, FACT_DEVICE, FACT_DATA, status) &&
+                !find_sharer(tickets, comm->size, status);
     free(tickets);
     return good;
 }

@@ -13,6 +13,7 @@ import tempfile
 BUILD = os.path.abspath(sys.argv[1])
 PROGRAM = os.path.join(BUILD, "trainer_emulated")
 MPIRUN = shutil.which("mpirun")
+HOST = os.uname().nodename[:63]
 CONFIG = """[data]
 dataset = synthetic
 synthetic_train = 70
@@ -49,10 +50,10 @@ environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROO
 environment.update(OMPI_MCA_rmaps_base_oversubscribe="1", OMPI_MCA_btl_vader_single_copy_mechanism="none")
 
 
-def run(ranks, devices, *words):
+def run(ranks, devices, *words, program=(PROGRAM,)):
     """Returns what the program prints on both streams, and its exit code."""
     launcher = [MPIRUN, "-n", str(ranks), "--bind-to", "none"] if ranks > 1 else []
-    done = subprocess.run(launcher + [PROGRAM, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    done = subprocess.run(launcher + [*program, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           env={**environment, "CUDA_EMULATION_DEVICES": str(devices)}, text=True, timeout=250)  # fmt: skip
     return done.returncode, done.stdout
 
@@ -88,8 +89,18 @@ def main():
         os.remove("on4/checkpoints/step_00000006.safetensors")
         train(2, "resume", "on4")
         expect(checkpoints("one") == checkpoints("on4"), "a run that went on at another number of ranks ends otherwise")
+        code, said = run(4, 2, "c.ini", "--out", "few")
+        expect(code == 2 and "of this machine finds 2 GPUs: expected one for each rank" in said, f"code {code}\n{said}")
         code, said = run(2, 1, "c.ini", "--out", "few")
-        expect(code == 2 and "rank 1 of this machine finds 1 GPU: expected one for each rank" in said, f"code {code}\n{said}")
+        words = f"ranks 0 and 1 have the same GPU, 0000:00:00.0 of {HOST}: expected one for each rank"
+        expect(code == 2 and words in said and not os.path.exists("few"), f"code {code}\n{said}")
+        # A scheduler that shows each rank its own GPU alone.
+        with open("shown", "w") as file:
+            file.write('#!/bin/sh\nexport CUDA_EMULATION_BUS=0000:0$OMPI_COMM_WORLD_RANK:00.0\nexec "$@"\n')
+        os.chmod("shown", 0o755)
+        code, said = run(2, 1, "c.ini", "--out", "shown2", program=("./shown", PROGRAM))
+        expect(code == 0, f"code {code}\n{said}")
+        expect(checkpoints("one") == checkpoints("shown2"), "ranks that see one GPU each end otherwise")
     return 0
 
 
