@@ -142,6 +142,7 @@ static void make_tables(struct cuda_backend *cuda)
     cuda_pool_install(functions);
     cuda_batchnorm_install(functions);
     cuda_batchnorm_fold_install(functions);
+    cuda_gate_install(functions);
     cuda_activation_install(functions);
     cuda_dropout_install(functions);
     cuda_flatten_install(functions);

@@ -112,6 +112,7 @@ void cuda_conv2d_install(struct op_function *functions);
 void cuda_pool_install(struct op_function *functions);
 void cuda_batchnorm_install(struct op_function *functions);
 void cuda_batchnorm_fold_install(struct op_function *functions);
+void cuda_gate_install(struct op_function *functions);
 void cuda_activation_install(struct op_function *functions);
 void cuda_dropout_install(struct op_function *functions);
 void cuda_flatten_install(struct op_function *functions);

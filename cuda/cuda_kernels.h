@@ -106,6 +106,12 @@ cudaError_t cuda_global_pool_forward_launch(cudaStream_t stream, enum cuda_type 
 cudaError_t cuda_global_pool_backward_launch(cudaStream_t stream, enum cuda_type type, struct shape image,
                                              const void *dy, void *dx);
 
+/* Gates (cuda_gate.cu): x [N][H*W][C] and z [N][C] -> y, and dy -> dx, dz. */
+cudaError_t cuda_gate_forward_launch(cudaStream_t stream, enum cuda_type type, struct shape image, const void *x,
+                                     const void *z, void *y);
+cudaError_t cuda_gate_backward_launch(cudaStream_t stream, enum cuda_type type, struct shape image, const void *x,
+                                      const void *z, const void *dy, void *dx, void *dz);
+
 /* --- per channel --- */
 /* y[c] = scale * sum over the rows of x. */
 cudaError_t cuda_column_sum_launch(cudaStream_t stream, enum cuda_type type, struct cuda_matrix shape,

@@ -95,6 +95,11 @@ static const struct op_case cases[] = {
     GLOBAL_POOL(1, 1, 1, 1),
     GLOBAL_POOL(7, 64, 4, 4),
     GLOBAL_POOL(33, 3, 1, 7),
+    GATE(1, 1, 1, 1),
+    GATE(1, 37, 7, 5),
+    GATE(5, 64, 3, 3),                     /* rows of 80 scalars: groups of registers, and some that are left */
+    GATE(33, 16, 1, 7),
+    GATE(2, 3, 17, 16),                    /* more pixels than a chunk has */
 
     /* n, c, h, w, offset, scale, epsilon, momentum */
     BATCHNORM(1, 1, 1, 1, 0, 1, 1e-5, 0.1), /* one value per channel: its variance is 0 */

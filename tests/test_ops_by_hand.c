@@ -190,6 +190,42 @@ Test(ops_by_hand, smooth_activations_follow_their_formulas_far_from_zero)
     with_each_backend(smooth_activations);
 }
 
+static void expect_gated(struct backend *backend, const struct variant *variant, const struct tensor *tensor,
+                         const double *expected, const char *what)
+{
+    double *values = support_read(backend, tensor);
+    for (int64_t i = 0; i < shape_count(tensor->shape); i++) {
+        bool same = isnan(expected[i]) ? isnan(values[i]) : fabs(values[i] - expected[i]) < 1e-30;
+        cr_expect(same, "%s, gate, %s [%d]: %g, expected %g", variant->name, what, (int)i, values[i], expected[i]);
+    }
+    free(values);
+}
+
+/* A gate is half open at 0. Beyond what exp can do it is open, or closed to within 1e-30, and dz is 0. NaN passes through. */
+static void gate_by_hand(struct backend *backend, const struct variant *variant)
+{
+    const struct shape image = {1, 4, 1, 2}, gates = {1, 4, 1, 1};
+    struct tensor x = support_tensor(backend, TENSOR_ACTIVATION, image, (double[]){2, 4, 2, 4, 2, 4, 2, 4});
+    struct tensor dy = support_tensor(backend, TENSOR_ACTIVATION, image, (double[]){1, -2, 1, -2, 1, -2, 1, -2});
+    struct tensor z = support_tensor(backend, TENSOR_ACTIVATION, gates, (double[]){0, 1024, -1024, NAN});
+    struct tensor y = tensor_alloc(backend, TENSOR_ACTIVATION, image), dz = tensor_alloc(backend, z.kind, gates);
+    struct tensor dx = tensor_alloc(backend, TENSOR_ACTIVATION, image);
+    backend_run_op(backend, op_make(OP_GATE), still, OPERANDS([GATE_X] = &x, [GATE_Z] = &z, [GATE_Y] = &y));
+    backend_run_op(backend, op_make(OP_GATE_BACKWARD), still,
+                   OPERANDS([GATE_BACKWARD_X] = &x, [GATE_BACKWARD_Z] = &z, [GATE_BACKWARD_DY] = &dy,
+                            [GATE_BACKWARD_DX] = &dx, [GATE_BACKWARD_DZ] = &dz));
+    expect_gated(backend, variant, &y, (double[]){1, 2, 2, 4, 0, 0, NAN, NAN}, "y");
+    expect_gated(backend, variant, &dx, (double[]){0.5, -1, 1, -2, 0, 0, NAN, NAN}, "dx");
+    expect_gated(backend, variant, &dz, (double[]){-1.5, 0, 0, NAN}, "dz");
+    tensor_free(backend, &x), tensor_free(backend, &dy), tensor_free(backend, &z);
+    tensor_free(backend, &y), tensor_free(backend, &dx), tensor_free(backend, &dz);
+}
+
+Test(ops_by_hand, gate_by_hand)
+{
+    with_each_backend(gate_by_hand);
+}
+
 /* A batch of a loss: its operands, with memory of their own. */
 struct batch {
     struct backend *backend;

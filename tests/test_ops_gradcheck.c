@@ -32,6 +32,7 @@ static const struct gradient gradients[] = {
     {OP_NORM, "gamma", "dgamma"},   {OP_NORM, "beta", "dbeta"},
     {OP_NORM, "addend", "daddend"}, {OP_ACTIVATION, "x", "dx"},
     {OP_FLATTEN, "x", "dx"},        {OP_SOFTMAX, "x", "dx"},
+    {OP_GATE, "x", "dx"},           {OP_GATE, "z", "dz"},
     {OP_CROSS_ENTROPY, "x", "dx"},  {OP_SOFTMAX_CROSS_ENTROPY, "x", "dx"},
 };
 
@@ -152,6 +153,11 @@ Test(ops_gradcheck, pool)
 Test(ops_gradcheck, global_pool)
 {
     check_op(OP_GLOBAL_POOL, 1e-5);
+}
+
+Test(ops_gradcheck, gate)
+{
+    check_op(OP_GATE, 1e-5);
 }
 
 Test(ops_gradcheck, batchnorm)

@@ -121,6 +121,11 @@ Test(ops_known, global_pool)
     expect_known(OP_GLOBAL_POOL);
 }
 
+Test(ops_known, gate)
+{
+    expect_known(OP_GATE);
+}
+
 Test(ops_known, batchnorm)
 {
     expect_known(OP_NORM);

@@ -7,6 +7,7 @@ enum fit {
     CHANNELS, /* a vector with a value per channel of the other */
     OUTPUTS,  /* a vector with a value per output channel of the other, a filter */
     BATCH,    /* (N,1,1,1) for the other's N */
+    GATES,    /* (N,C,1,1) for the other's N and C */
     BYTES,    /* as many bytes: a tensor of an arena, or a range */
 };
 
@@ -46,6 +47,10 @@ static const struct relation relations[] = {
     {OP_NORM_BACKWARD, NORM_BACKWARD_DGAMMA, CHANNELS, NORM_BACKWARD_X},
     {OP_NORM_BACKWARD, NORM_BACKWARD_DBETA, CHANNELS, NORM_BACKWARD_X},
     {OP_NORM_BACKWARD, NORM_BACKWARD_DBIAS, CHANNELS, NORM_BACKWARD_X},
+    {OP_GATE, GATE_Z, GATES, GATE_X},
+    {OP_GATE_BACKWARD, GATE_BACKWARD_Z, GATES, GATE_BACKWARD_X},
+    {OP_GATE_BACKWARD, GATE_BACKWARD_DY, SAME, GATE_BACKWARD_X},
+    {OP_GATE_BACKWARD, GATE_BACKWARD_DZ, SAME, GATE_BACKWARD_Z},
     {OP_ACTIVATION_BACKWARD, ACTIVATION_BACKWARD_DY, SAME, ACTIVATION_BACKWARD_X},
     {OP_SOFTMAX_BACKWARD, SOFTMAX_BACKWARD_DY, SAME, SOFTMAX_BACKWARD_Y},
     {OP_CROSS_ENTROPY, CROSS_ENTROPY_LABELS, BATCH, CROSS_ENTROPY_PROBABILITIES},
@@ -101,6 +106,8 @@ static bool fits(enum fit fit, const struct program_tensor *tensor, const struct
         return shape_equal(tensor->shape, shape_vector(other->shape.n));
     case BATCH:
         return shape_equal(tensor->shape, (struct shape){other->shape.n, 1, 1, 1});
+    case GATES:
+        return shape_equal(tensor->shape, (struct shape){other->shape.n, other->shape.c, 1, 1});
     case BYTES:
         return tensor->bytes == other->bytes;
     }

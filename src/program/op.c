@@ -225,6 +225,25 @@ static const struct op_row global_pool_backward_row = {
     .output = -1,
 };
 
+static const struct op_row gate_row = {
+    .name = "gate",
+    .operand = {[GATE_X] = READ("x"), [GATE_Z] = READ("z"), [GATE_Y] = WRITE("y")},
+    .output = GATE_Y,
+    .shape = first_shape,
+    .gradient = gate_gradient,
+};
+
+static const struct op_row gate_backward_row = {
+    .name = "gate backward",
+    .operand = {[GATE_BACKWARD_X] = READ("x"),
+                [GATE_BACKWARD_Z] = READ("z"),
+                [GATE_BACKWARD_DY] = READ("dy"),
+                [GATE_BACKWARD_DX] = WRITE("dx"),
+                [GATE_BACKWARD_DZ] = WRITE("dz")},
+    .output = GATE_BACKWARD_DX,
+    .shape = first_shape,
+};
+
 static const struct op_row activation_row = {
     .name = "activation",
     .operand = {[ACTIVATION_X] = READ("x"), [ACTIVATION_Y] = WRITE("y")},

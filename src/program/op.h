@@ -26,6 +26,8 @@ struct gradient;
     X(POOL_BACKWARD, pool_backward)                                                                                    \
     X(GLOBAL_POOL, global_pool)                                                                                        \
     X(GLOBAL_POOL_BACKWARD, global_pool_backward)                                                                      \
+    X(GATE, gate)                                                                                                      \
+    X(GATE_BACKWARD, gate_backward)                                                                                    \
     X(ACTIVATION, activation)                                                                                          \
     X(ACTIVATION_BACKWARD, activation_backward)                                                                        \
     X(DROPOUT, dropout)                                                                                                \
@@ -129,6 +131,10 @@ enum { POOL_BACKWARD_DY, POOL_BACKWARD_SAVED, POOL_BACKWARD_DX };
 /* x (N,C,H,W) -> y (N,C,1,1), the mean over H, W; dy -> dx = dy / (H*W) at every pixel. */
 enum { GLOBAL_POOL_X, GLOBAL_POOL_Y };
 enum { GLOBAL_POOL_BACKWARD_DY, GLOBAL_POOL_BACKWARD_DX };
+/* x (N,C,H,W), z (N,C,1,1) -> y (N,C,H,W): every channel of a sample times its gate s = 1 / (1 + exp(-z)).
+ *   y = s x,  and back  dx = s dy,  dz = s (1 - s) sum over H, W of dy x */
+enum { GATE_X, GATE_Z, GATE_Y };
+enum { GATE_BACKWARD_X, GATE_BACKWARD_Z, GATE_BACKWARD_DY, GATE_BACKWARD_DX, GATE_BACKWARD_DZ };
 /* Element by element (struct activation_params). */
 enum { ACTIVATION_X, ACTIVATION_Y };
 enum { ACTIVATION_BACKWARD_X, ACTIVATION_BACKWARD_DY, ACTIVATION_BACKWARD_DX };

@@ -38,13 +38,13 @@ void conv2d_gradient(struct gradient *gradient, int op)
     gradient_write(gradient, backward);
 }
 
-/* The share in the gradient of gamma or beta, of which dx takes sums: where the parameter is frozen, a tensor that is not
- * read again. */
-static int share_of_parameter(struct gradient *gradient, int tensor)
+/* The share in a gradient that the op computes in any case: where it is not wanted, a tensor that is not read again. Of
+ * gamma and beta it is one, because dx takes sums of it. */
+static int share_or_unread(struct gradient *gradient, const char *name, int tensor)
 {
     struct program *program = gradient_program(gradient);
     if (gradient_wanted(gradient, tensor)) return gradient_share(gradient, tensor);
-    int share = program_like(program, "dv", tensor);
+    int share = program_like(program, name, tensor);
     program->tensors[share].name_index = program->tensors[tensor].name_index;
     return share;
 }
@@ -65,8 +65,8 @@ void norm_gradient(struct gradient *gradient, int op)
     backward.tensor[NORM_BACKWARD_DY] = dy;
     backward.tensor[NORM_BACKWARD_DX] = gradient_share(gradient, forward.tensor[NORM_X]);
     backward.tensor[NORM_BACKWARD_DADDEND] = gradient_share(gradient, forward.tensor[NORM_ADDEND]);
-    backward.tensor[NORM_BACKWARD_DGAMMA] = share_of_parameter(gradient, forward.tensor[NORM_GAMMA]);
-    backward.tensor[NORM_BACKWARD_DBETA] = share_of_parameter(gradient, forward.tensor[NORM_BETA]);
+    backward.tensor[NORM_BACKWARD_DGAMMA] = share_or_unread(gradient, "dv", forward.tensor[NORM_GAMMA]);
+    backward.tensor[NORM_BACKWARD_DBETA] = share_or_unread(gradient, "dv", forward.tensor[NORM_BETA]);
     gradient_write(gradient, backward);
 }
 
@@ -94,6 +94,20 @@ void global_pool_gradient(struct gradient *gradient, int op)
     struct op forward = visited(gradient, op), backward = op_make(OP_GLOBAL_POOL_BACKWARD);
     write_input_gradient(gradient, backward, GLOBAL_POOL_BACKWARD_DY, forward.tensor[GLOBAL_POOL_Y],
                          GLOBAL_POOL_BACKWARD_DX, forward.tensor[GLOBAL_POOL_X]);
+}
+
+void gate_gradient(struct gradient *gradient, int op)
+{
+    struct op forward = visited(gradient, op), backward = op_make(OP_GATE_BACKWARD);
+    int x = forward.tensor[GATE_X], z = forward.tensor[GATE_Z];
+    int dy = gradient_of(gradient, forward.tensor[GATE_Y]);
+    if (dy < 0) return;
+    backward.tensor[GATE_BACKWARD_X] = x;
+    backward.tensor[GATE_BACKWARD_Z] = z;
+    backward.tensor[GATE_BACKWARD_DY] = dy;
+    backward.tensor[GATE_BACKWARD_DX] = share_or_unread(gradient, "dx", x);
+    backward.tensor[GATE_BACKWARD_DZ] = share_or_unread(gradient, "dx", z);
+    gradient_write(gradient, backward);
 }
 
 void activation_gradient(struct gradient *gradient, int op)

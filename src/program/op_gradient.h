@@ -8,6 +8,7 @@ void conv2d_gradient(struct gradient *gradient, int op);
 void norm_gradient(struct gradient *gradient, int op);
 void pool_gradient(struct gradient *gradient, int op);
 void global_pool_gradient(struct gradient *gradient, int op);
+void gate_gradient(struct gradient *gradient, int op);
 void activation_gradient(struct gradient *gradient, int op);
 void dropout_gradient(struct gradient *gradient, int op);
 void flatten_gradient(struct gradient *gradient, int op);

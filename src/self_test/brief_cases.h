@@ -12,6 +12,7 @@ LINEAR(33, 37, 128, 0),
 MAX_POOL(2, 17, 7, 9, 3, 2, 1),
 AVERAGE_POOL(2, 37, 7, 8, 3, 2, 1),
 GLOBAL_POOL(2, 17, 5, 3),
+GATE(3, 17, 5, 3),
 BATCHNORM(7, 16, 5, 3, 0, 1, 1e-5, 0.1),
 BATCHNORM(2, 3, 32, 32, 0, 1, 1e-5, 0.1),
 FUSED(7, 17, 5, 3, RELU, 0, 1),        /* the end of a residual block */

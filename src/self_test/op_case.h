@@ -78,6 +78,7 @@ void op_arrays_free(struct op_arrays *arrays);
 
 /* The inputs of a case; free with op_arrays_free.
  *   conv2d x, weight, (bias), dy        pool, global_pool, activation, softmax x, dy        flatten x, dy (N,C*H*W,1,1)
+ *   gate x, z (N,C,1,1), dy
  *   norm x, gamma, beta, running_mean, running_var, dy, (addend)        dropout x        add x, b, (c), (d)
  *   fold weight, (bias), gamma, beta, running_mean, running_var        elementwise x, (b)        channel_sum x, v (C)
  *   cross_entropy x (probabilities), labels, (weights (C))        softmax_cross_entropy x (logits), labels, (weights)

@@ -23,6 +23,8 @@
     CASE(text, OP_POOL, n, c, h, w, 0, 1, .pool = {kind, {kernel_, stride_, padding_}})
 #define GLOBAL_POOL(...) GLOBAL_POOL_("GLOBAL_POOL(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define GLOBAL_POOL_(text, n, c, h, w) CASE(text, OP_GLOBAL_POOL, n, c, h, w, 0, 1, .pool = {0})
+#define GATE(...) GATE_("GATE(" #__VA_ARGS__ ")", __VA_ARGS__)
+#define GATE_(text, n, c, h, w) CASE(text, OP_GATE, n, c, h, w, 0, 1, .pool = {0})
 #define BATCHNORM(...) BATCHNORM_("BATCHNORM(" #__VA_ARGS__ ")", __VA_ARGS__)
 #define BATCHNORM_(text, n, c, h, w, centre, factor, epsilon_, momentum_)                                              \
     CASE(text, OP_NORM, n, c, h, w, centre, factor,                                                                    \

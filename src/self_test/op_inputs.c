@@ -198,6 +198,10 @@ void op_case_inputs(const struct op_case *op_case, struct op_arrays *inputs)
     case OP_POOL:
         add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, pooled_shape(x, op_case->pool.window));
         break;
+    case OP_GATE:
+        add_input(inputs, op_case, "z", TENSOR_ACTIVATION, (struct shape){x.n, x.c, 1, 1});
+        add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, x);
+        break;
     case OP_GLOBAL_POOL:
         add_input(inputs, op_case, "dy", TENSOR_ACTIVATION, (struct shape){x.n, x.c, 1, 1});
         break;

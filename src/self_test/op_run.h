@@ -28,6 +28,7 @@ bool op_case_comparable(const struct op_case *op_case, const struct backend *bac
 
 /* Runs the operations of a case on a backend; outputs are new arrays, to be freed with op_arrays_free:
  *   conv2d y, dx, dweight, (dbias)      pool, global_pool, activation, softmax, flatten y, dx      dropout, add y
+ *   gate y, dx, dz
  *   norm y, mean, rstd, running_mean, running_var, dx, dgamma, dbeta, y_evaluate (with the running_* of the input),
  *        with an addend also daddend      fold to_weight, to_bias      gather x
  *   cross_entropy, softmax_cross_entropy: metrics (loss, correct, count), dx      elementwise y

@@ -116,6 +116,19 @@ static void write_pair(struct op_run *run, const struct op_case *c)
     }
 }
 
+static void write_gate(struct op_run *run, const struct op_case *c)
+{
+    (void)c;
+    const struct tensor *x = op_run_in(run, "x"), *z = op_run_in(run, "z"), *dy = op_run_in(run, "dy");
+    op_run_add(run, op_make(OP_GATE), still,
+               OPERANDS([GATE_X] = x, [GATE_Z] = z, [GATE_Y] = op_run_like(run, "y", dy)));
+    if (op_run_forward_only(run)) return;
+    op_run_add(
+        run, op_make(OP_GATE_BACKWARD), still,
+        OPERANDS([GATE_BACKWARD_X] = x, [GATE_BACKWARD_Z] = z, [GATE_BACKWARD_DY] = dy,
+                 [GATE_BACKWARD_DX] = op_run_like(run, "dx", x), [GATE_BACKWARD_DZ] = op_run_like(run, "dz", z)));
+}
+
 static void write_dropout(struct op_run *run, const struct op_case *c)
 {
     const struct tensor *x = op_run_in(run, "x");
@@ -307,6 +320,7 @@ static void (*const writers[OP_KIND_COUNT])(struct op_run *run, const struct op_
     [OP_FOLD] = write_fold,
     [OP_POOL] = write_pool,
     [OP_GLOBAL_POOL] = write_pair,
+    [OP_GATE] = write_gate,
     [OP_ACTIVATION] = write_pair,
     [OP_FLATTEN] = write_pair,
     [OP_SOFTMAX] = write_pair,

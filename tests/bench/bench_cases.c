@@ -55,6 +55,9 @@
 #define GLOBAL_POOL(n, c, size)                                                                                        \
     CASE("global pool", OP_GLOBAL_POOL, OP_GLOBAL_POOL, n, c, size, size),                                             \
         CASE("global pool, backward", OP_GLOBAL_POOL, OP_GLOBAL_POOL_BACKWARD, n, c, size, size)
+#define GATE(n, c, size)                                                                                               \
+    CASE("gate", OP_GATE, OP_GATE, n, c, size, size),                                                                  \
+        CASE("gate, backward", OP_GATE, OP_GATE_BACKWARD, n, c, size, size)
 #define RELU(n, c, size)                                                                                               \
     CASE("relu", OP_ACTIVATION, OP_ACTIVATION, n, c, size, size, .activation = {ACTIVATION_RELU, 0}),                  \
         CASE("relu, backward", OP_ACTIVATION, OP_ACTIVATION_BACKWARD, n, c, size, size,                                \
@@ -97,6 +100,8 @@ static const struct bench_case cases[] = {
     MAX_POOL(32, 512, 4),
     GLOBAL_POOL(32, 512, 8),
     GLOBAL_POOL(128, 256, 28),
+    GATE(32, 512, 8),
+    GATE(128, 256, 28),
     CASE("dropout", OP_DROPOUT, OP_DROPOUT, 384, 512, 1, 1, .dropout = {{0.05, 7, 1}, 0}),
     CASE("softmax + cross-entropy", OP_SOFTMAX_CROSS_ENTROPY, OP_SOFTMAX_CROSS_ENTROPY, 32, 10, 1, 1, .loss = {0}),
     CASE("softmax + cross-entropy", OP_SOFTMAX_CROSS_ENTROPY, OP_SOFTMAX_CROSS_ENTROPY, 384, 10, 1, 1, .loss = {0}),

@@ -273,6 +273,17 @@ def global_pool(draw, n, c, h, w):
     return {"y": (y, largest(x.abs().mean((2, 3)))), "dx": (dx, 0.0)}
 
 
+def gate(draw, n, c, h, w):
+    x, z, dy = draw.units(n, c, h, w), draw.units(n, c, 1, 1), draw.units(n, c, h, w)
+    y, dx, dz = differentiate(lambda x, z: x * torch.sigmoid(z), [x, z], dy)
+    slope = torch.sigmoid(z) * (1 - torch.sigmoid(z))
+    return {
+        "y": (y, largest(y)),
+        "dx": (dx, largest(dx)),
+        "dz": (dz, largest(slope * (dy * x).abs().sum((2, 3), keepdim=True))),
+    }
+
+
 def activation(draw, function, slope_size, n, c, h, w, offset=0, scale=1):
     x, dy = offset + scale * draw.units(n, c, h, w), draw.units(n, c, h, w)
     y, dx = differentiate(function, [x], dy)
@@ -476,6 +487,7 @@ KINDS = {
     "MAX_POOL": lambda draw, *a: pool(draw, F.max_pool2d, *a),
     "AVERAGE_POOL": lambda draw, *a: pool(draw, F.avg_pool2d, *a),
     "GLOBAL_POOL": global_pool,
+    "GATE": gate,
     "BATCHNORM": batchnorm,
     "FUSED": fused,
     "FUSED_POOL": fused,

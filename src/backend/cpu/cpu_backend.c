@@ -170,6 +170,7 @@ static const struct op_function *make_functions(void)
     CPU_EXPORT(cpu_batchnorm_fold_install)(functions);
     CPU_EXPORT(cpu_pool_install)(functions);
     CPU_EXPORT(cpu_global_pool_install)(functions);
+    CPU_EXPORT(cpu_gate_install)(functions);
     CPU_EXPORT(cpu_activation_install)(functions);
     CPU_EXPORT(cpu_dropout_install)(functions);
     CPU_EXPORT(cpu_flatten_install)(functions);

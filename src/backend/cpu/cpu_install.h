@@ -15,6 +15,7 @@ void CPU_EXPORT(cpu_data_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_conv2d_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_pool_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_global_pool_install)(struct op_function *functions);
+void CPU_EXPORT(cpu_gate_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_batchnorm_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_batchnorm_fold_install)(struct op_function *functions);
 void CPU_EXPORT(cpu_activation_install)(struct op_function *functions);
