@@ -19,6 +19,7 @@
 #define DROPOUT(r) .kind = LAYER_DROPOUT, .dropout = {r}
 #define FLATTEN .kind = LAYER_FLATTEN
 #define GLOBAL_POOL .kind = LAYER_GLOBAL_POOL
+#define GATE .kind = LAYER_GATE
 #define ADD .kind = LAYER_ADD
 #define SOFTMAX .kind = LAYER_SOFTMAX
 
@@ -71,6 +72,14 @@ static const struct graph_case cases[] = {
         {CONV(17, 3, 1, 1), .name = "x0"}, {BATCHNORM, .name = "f1"}, {ADD, .input = {"f1", "x0"}}, {RELU},
         {GLOBAL_POOL},
         {LINEAR(5)}}},
+    /* A residual block with squeeze-and-excitation before its sum, and a pooled image that is its own gate. */
+    {.name = "gates", .input = {3, 3, 6, 5}, .loss = LOSS_FUSED, .count = 15, .specs = {
+        {PLAIN_CONV(18, 3, 1, 1)}, {BATCHNORM}, {RELU, .name = "x0"},
+        {PLAIN_CONV(18, 3, 1, 1)}, {BATCHNORM, .name = "n"},
+        {GLOBAL_POOL}, {CONV(6, 1, 1, 0)}, {RELU}, {CONV(18, 1, 1, 0), .name = "z"},
+        {GATE, .name = "scaled", .input = {"n", "z"}}, {ADD, .input = {"scaled", "x0"}}, {RELU},
+        {GLOBAL_POOL, .name = "p"}, {GATE, .input = {"p", "p"}},
+        {LINEAR(5)}}},
     /* Outputs that fusing and folding may not take away, because a sum reads them too: of a convolution, of a
      * normalization, of an activation before a pool, of a dropout that does nothing in an evaluation. */
     {.name = "second readers", .input = {3, 3, 6, 6}, .loss = LOSS_FUSED, .count = 16, .specs = {
@@ -102,8 +111,9 @@ struct network *graph_case_build(const struct graph_case *graph, struct backend 
     struct network *network;
     struct status status = {0};
     for (int i = 0; i < graph->count; i++) {
-        struct op op = op_make(OP_GLOBAL_POOL);
-        if (graph->specs[i].kind == LAYER_GLOBAL_POOL && !backend_supports(backend, &op)) return NULL;
+        struct op pool = op_make(OP_GLOBAL_POOL), gate = op_make(OP_GATE);
+        if (graph->specs[i].kind == LAYER_GLOBAL_POOL && !backend_supports(backend, &pool)) return NULL;
+        if (graph->specs[i].kind == LAYER_GATE && !backend_supports(backend, &gate)) return NULL;
     }
     CHECK(network_build(&network, backend, graph->specs, graph->count, graph->loss, graph->input, 42, &status));
     return network;

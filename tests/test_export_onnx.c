@@ -169,6 +169,9 @@ Test(export_onnx, nodes_read_what_their_layers_read)
         {"residual", "layers.15", "Conv layers.9 layers.15.weight"},
         {"global pool", "layers.4", "GlobalAveragePool layers.3"},
         {"global pool", "logits", "Gemm layers.5.input layers.5.weight layers.5.bias"},
+        {"gates", "layers.9.sigmoid", "Sigmoid layers.8"},
+        {"gates", "layers.9", "Mul layers.4 layers.9.sigmoid"},
+        {"gates", "layers.13", "Mul layers.12 layers.13.sigmoid"},
         {"second readers", "layers.12", "Add layers.11 layers.9"}, /* layer 10 is a dropout */
         {"twice", "layers.1", "Add layers.0 layers.0"},
     };
@@ -206,4 +209,15 @@ Test(export_onnx, convolutions_of_vectors_are_refused)
     cr_assert_null(export_specs(specs, 2, (struct shape){2, 3, 4, 5}, &status));
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_str_eq(status.message, "layer 1 (conv2d) has vectors as its input, and ONNX expects images");
+}
+
+Test(export_onnx, gates_that_are_vectors_are_refused)
+{
+    const struct layer_spec specs[] = {
+        {.kind = LAYER_CONV2D, .name = "x", .conv2d = {.channels = 3, .window = {1, 1, 0}}},
+        {.kind = LAYER_LINEAR, .name = "z", .linear = {.units = 3}},
+        {.kind = LAYER_GATE, .input = {"x", "z"}}};
+    struct status status = {0};
+    cr_assert_null(export_specs(specs, 3, (struct shape){2, 3, 1, 1}, &status));
+    cr_expect_str_eq(status.message, "layer 2 (gate) has vectors as its input, and ONNX expects images");
 }

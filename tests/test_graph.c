@@ -266,6 +266,21 @@ Test(graph, what_a_second_reader_reads_stays_apart)
                                     "flatten",
                                     "linear"};
     expect_groups("residual", residual, sizeof residual / sizeof *residual);
+    const char *const gates[] = {"conv2d 3x3",
+                                 "x0: batchnorm + relu",
+                                 "conv2d 3x3",
+                                 "n: batchnorm",
+                                 "global average-pool",
+                                 "conv2d 1x1",
+                                 "relu",
+                                 "z: conv2d 1x1",
+                                 "scaled: gate of n, z",
+                                 "add of scaled, x0",
+                                 "relu",
+                                 "p: global average-pool",
+                                 "gate of p, p",
+                                 "linear"};
+    expect_groups("gates", gates, sizeof gates / sizeof *gates);
 }
 
 /* The normalizations that are folded are those whose convolution has no other reader. */
@@ -274,7 +289,7 @@ Test(graph, folds_what_has_one_reader)
     const struct {
         const char *name;
         int folded;
-    } expected[] = {{"second readers", 1}, {"residual", 6}, {"autodiff", 0}, {"diamond", 0}};
+    } expected[] = {{"second readers", 1}, {"residual", 6}, {"autodiff", 0}, {"diamond", 0}, {"gates", 2}};
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         struct backend *backend;
         struct network *network = build(expected[i].name, PRECISION_FP64, &backend);

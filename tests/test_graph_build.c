@@ -16,6 +16,7 @@
 #define CONV(n) .kind = LAYER_CONV2D, .conv2d = {.channels = n, .window = {3, 1, 1}}
 #define RELU .kind = LAYER_ACTIVATION, .activation = {ACTIVATION_RELU, 0}
 #define ADD .kind = LAYER_ADD
+#define GATE .kind = LAYER_GATE
 /* clang-format on */
 
 /* --- errors --- */
@@ -47,6 +48,11 @@ static const struct error_case errors[] = {
      "layer 1 (linear): it has 2 inputs, expected 1"},
     {{{CONV(3), .name = "a"}, {ADD, .origin = "here", .input = {"a", "a", "input"}}}, 2, {2, 5, 4, 3},
      "here: its input \"input\" is 5x4x3, expected 3x4x3 as of \"a\""},
+    {{{CONV(3), .name = "a"}, {GATE, .origin = "here", .input = {"a", "input"}}}, 2, {2, 3, 4, 3},
+     "here: its input \"input\" is 3x4x3, expected 3x1x1: a value for each channel of \"a\""},
+    {{{LINEAR(3), .name = "a"}, {GATE, .origin = "here", .input = {"a", "input"}}}, 2, {2, 5, 1, 1},
+     "here: its input \"input\" is 5x1x1, expected 3x1x1: a value for each channel of \"a\""},
+    {{{LINEAR(3)}, {GATE, .origin = "here"}}, 2, {2, 5, 1, 1}, "here: it has 1 input, expected 2"},
     {{{LINEAR(3)}, {LINEAR(3), .origin = "here"}, {LINEAR(2), .input = {"input"}}}, 3, {2, 5, 1, 1},
      "here: no layer reads its output, expected one after it that does"},
     {{{CONV(3), .origin = "here"}}, 1, {2, 5, 4, 3},

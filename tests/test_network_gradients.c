@@ -204,14 +204,13 @@ Test(network_gradients, graphs)
     cr_expect_eq(check_graphs(reference_create()), count);
 }
 
-/* A backward pass overwrites gradients. It gives the same ones with and without the gradient of the input. */
-Test(network_gradients, a_second_pass_gives_the_same)
+/* Expects the same gradients of the parameters with that of the input, and then without. */
+static void expect_two_passes(const struct layer_spec *specs, int count)
 {
-    const struct layer_spec specs[] = {CONV(5, 3, 1, 1), BATCHNORM, RELU, FLATTEN, LINEAR(3)};
     struct backend *backend = backend_of(PRECISION_FP32, 2);
     struct network *network;
     struct status status;
-    cr_assert(network_build(&network, backend, specs, 5, LOSS_FUSED, (struct shape){3, 2, 5, 3}, SEED, &status));
+    cr_assert(network_build(&network, backend, specs, count, LOSS_FUSED, (struct shape){3, 2, 5, 3}, SEED, &status));
     size_t bytes = network->arena_count * backend->scalar_size;
     void *first = NULL;
     for (int pass = 0; pass < 2; pass++) {
@@ -226,6 +225,26 @@ Test(network_gradients, a_second_pass_gives_the_same)
     free(first);
     network_destroy(network);
     backend_destroy(backend);
+}
+
+/* A backward pass overwrites gradients. */
+Test(network_gradients, a_second_pass_gives_the_same)
+{
+    const struct layer_spec specs[] = {CONV(5, 3, 1, 1), BATCHNORM, RELU, FLATTEN, LINEAR(3)};
+    expect_two_passes(specs, 5);
+}
+
+/* The image of the first gate and the values of the second one are the input's, and have a gradient where it has one. */
+Test(network_gradients, gates_without_a_gradient_of_either_operand)
+{
+    const struct layer_spec specs[] = {{.kind = LAYER_GLOBAL_POOL, .name = "means"},
+                                       {.kind = LAYER_CONV2D, .name = "z", .conv2d = {2, {1, 1, 0}}},
+                                       {.kind = LAYER_GATE, .input = {"input", "z"}},
+                                       {.kind = LAYER_CONV2D, .name = "x", .conv2d = {2, {3, 1, 1}}},
+                                       {.kind = LAYER_GATE, .input = {"x", "means"}},
+                                       FLATTEN,
+                                       LINEAR(3)};
+    expect_two_passes(specs, 7);
 }
 
 /* A smaller batch in the same memory gives the results of a network that was built for it. */

@@ -29,6 +29,8 @@ const struct layer_ops *layer_ops_of(enum layer_kind kind)
         return &layer_add_ops;
     case LAYER_GLOBAL_POOL:
         return &layer_global_pool_ops;
+    case LAYER_GATE:
+        return &layer_gate_ops;
     case LAYER_SOFTMAX:
         return &layer_softmax_ops;
     }

@@ -20,6 +20,7 @@ enum layer_kind {
     LAYER_FLATTEN,
     LAYER_ADD,
     LAYER_GLOBAL_POOL,
+    LAYER_GATE,
     LAYER_SOFTMAX,
 };
 

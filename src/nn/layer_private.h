@@ -7,7 +7,7 @@
 
 extern const struct layer_ops layer_linear_ops, layer_conv2d_ops, layer_pool_ops, layer_batchnorm_ops,
     layer_batchnorm_autodiff_ops, layer_activation_ops, layer_dropout_ops, layer_flatten_ops, layer_add_ops,
-    layer_global_pool_ops, layer_softmax_ops;
+    layer_global_pool_ops, layer_gate_ops, layer_softmax_ops;
 
 /* Call status_fail with STATUS_USAGE and the spec's origin before the message; without an origin, the layer's index and
  * kind. */

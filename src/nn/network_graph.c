@@ -63,10 +63,12 @@ static bool check_count(const struct graph *graph, int layer)
     const struct layer_ops *ops = layer_ops_of(spec->kind);
     int found = graph->sources[layer].count;
     if (found >= ops->inputs.least && found <= ops->inputs.most) return true;
+    const char *plural = found == 1 ? "" : "s";
     if (ops->inputs.least == ops->inputs.most)
-        return layer_spec_fail(spec, layer, graph->status, "it has %d inputs, expected %d", found, ops->inputs.least);
-    return layer_spec_fail(spec, layer, graph->status, "it has %d input%s, expected %d to %d", found,
-                           found == 1 ? "" : "s", ops->inputs.least, ops->inputs.most);
+        return layer_spec_fail(spec, layer, graph->status, "it has %d input%s, expected %d", found, plural,
+                               ops->inputs.least);
+    return layer_spec_fail(spec, layer, graph->status, "it has %d input%s, expected %d to %d", found, plural,
+                           ops->inputs.least, ops->inputs.most);
 }
 
 static bool resolve_layer(const struct graph *graph, int layer)

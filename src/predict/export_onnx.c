@@ -287,6 +287,13 @@ static void add_silu(struct graph *graph)
     free(sigmoid);
 }
 
+static void add_gate(struct graph *graph)
+{
+    char *sigmoid = add_part(graph, "Sigmoid", graph->inputs[1].name, NULL, "sigmoid");
+    add_last(graph, "Mul", graph->inputs[0].name, sigmoid);
+    free(sigmoid);
+}
+
 static void add_activation(struct graph *graph, const struct export_model *model, struct activation_params activation)
 {
     switch (activation.kind) {
@@ -314,14 +321,18 @@ static void add_activation(struct graph *graph, const struct export_model *model
     CHECK(!"an activation");
 }
 
+static bool has_vectors(const struct graph *graph)
+{
+    bool any = false;
+    for (int k = 0; k < graph->layer->sources.count; k++) any |= graph->inputs[k].is_vector;
+    return any;
+}
+
 /* Here a vector has one shape, in ONNX it is (N,D) or (N,D,1,1). */
 static void add_sum(struct graph *graph, const struct export_model *model)
 {
-    int count = graph->layer->sources.count;
-    bool any_vector = false;
-    for (int k = 0; k < count; k++) any_vector |= graph->inputs[k].is_vector;
-    if (any_vector) flatten_inputs(graph);
-    add_plain(graph, model, count == 2 ? "Add" : "Sum");
+    if (has_vectors(graph)) flatten_inputs(graph);
+    add_plain(graph, model, graph->layer->sources.count == 2 ? "Add" : "Sum");
 }
 
 /* The layer hands on what it takes: dropout does nothing after training, and add_outputs adds a softmax of its own. */
@@ -333,7 +344,7 @@ static void pass_on(struct graph *graph)
 /* True for the kinds whose node wants (N,C,H,W). */
 static bool takes_images(enum layer_kind kind)
 {
-    return kind == LAYER_CONV2D || kind == LAYER_POOL || kind == LAYER_GLOBAL_POOL;
+    return kind == LAYER_CONV2D || kind == LAYER_POOL || kind == LAYER_GLOBAL_POOL || kind == LAYER_GATE;
 }
 
 static bool check_layer(const struct graph *graph, const struct export_model *model, struct status *status)
@@ -343,7 +354,7 @@ static bool check_layer(const struct graph *graph, const struct export_model *mo
     if (normalizes && layer->spec.batchnorm.batch_stats_only)
         return experiment_fail(model->experiment, "model.batchnorm_batch_stats_only", status,
                                "true, and ONNX normalizes by running statistics only");
-    if (takes_images(layer->spec.kind) && graph->inputs[0].is_vector)
+    if (takes_images(layer->spec.kind) && has_vectors(graph))
         return status_fail(status, STATUS_USAGE, "layer %d (%s) has vectors as its input, and ONNX expects images",
                            layer->index, layer->ops->name);
     return true;
@@ -373,6 +384,9 @@ static void add_nodes(struct graph *graph, const struct export_model *model)
         return;
     case LAYER_GLOBAL_POOL:
         add_plain(graph, model, "GlobalAveragePool");
+        return;
+    case LAYER_GATE:
+        add_gate(graph);
         return;
     case LAYER_BATCHNORM:
     case LAYER_BATCHNORM_AUTODIFF:
