@@ -228,7 +228,8 @@ static void expect_features(const struct feature_list *found, const struct featu
     for (int64_t i = 0; i < count; i++) {
         struct feature x = found->value[i], y = expected[i];
         cr_expect(x.kind == y.kind && x.channels == y.channels && same_window(x.window, y.window) &&
-                      x.groups == y.groups && x.block == y.block && x.repeats == y.repeats,
+                      x.groups == y.groups && x.reduction == y.reduction && x.block == y.block &&
+                      x.repeats == y.repeats,
                   "feature %" PRId64, i + 1);
         cr_expect(x.pool.present == y.pool.present && x.pool.kind == y.pool.kind &&
                       same_window(x.pool.window, y.pool.window),
@@ -280,6 +281,34 @@ Test(experiment, residual_blocks_among_the_features)
     cr_expect(counts.convolutions == 15 && counts.blocks == 6);
     features_format(&experiment.model.features, text, sizeof text);
     cr_expect_str_eq(text, "9, (8k1, 8s2, 16k1)+ x4, (16)+, (16p0)+");
+    experiment_free(&experiment);
+}
+
+Test(experiment, squeeze_and_excitation_among_the_features)
+{
+    const char *overrides[] = {"model.kind=convnet", "model.features=9M2 ,S3, (8k1,S4, 16s2,S16)+ x4, (6,S1)+"};
+    const struct window point = {1, 1, 0}, halving = {2, 2, 0};
+    const struct feature expected[] = {
+        {.kind = FEATURE_CONV,
+         .channels = 9,
+         .window = {3, 1, 1},
+         .groups = 1,
+         .pool = {true, FEATURE_MAX_POOL, halving}},
+        {.kind = FEATURE_EXCITATION, .channels = 9, .window = point, .reduction = 3},
+        {.kind = FEATURE_CONV, .channels = 8, .window = point, .groups = 1, .block = 4, .repeats = 4},
+        {.kind = FEATURE_EXCITATION, .channels = 8, .window = point, .reduction = 4},
+        {.kind = FEATURE_CONV, .channels = 16, .window = {3, 2, 1}, .groups = 1},
+        {.kind = FEATURE_EXCITATION, .channels = 16, .window = point, .reduction = 16},
+        {.kind = FEATURE_CONV, .channels = 6, .window = {3, 1, 1}, .groups = 1, .block = 2, .repeats = 1},
+        {.kind = FEATURE_EXCITATION, .channels = 6, .window = point, .reduction = 1},
+    };
+    struct experiment experiment = load_overrides(overrides, 2);
+    struct feature_counts counts = features_count(&experiment.model.features);
+    char text[VALUE_TEXT_SIZE];
+    expect_features(&experiment.model.features, expected, 8);
+    cr_expect(counts.convolutions == 10 && counts.blocks == 5);
+    features_format(&experiment.model.features, text, sizeof text);
+    cr_expect_str_eq(text, "9M2, S3, (8k1, S4, 16s2, S16)+ x4, (6, S1)+");
     experiment_free(&experiment);
 }
 

@@ -171,6 +171,47 @@ Test(residual, a_bias_passes_a_pool_on_the_way_to_the_normalization)
     expect_biases_of(settings, "--b");
 }
 
+#define POINT LAYER_CONV2D, NULL, NULL, NULL
+#define POINT_AS(name) LAYER_CONV2D, name, NULL, NULL
+#define GATE(x, z) LAYER_GATE, NULL, x, z
+#define GATE_AS(name, x, z) LAYER_GATE, name, x, z
+
+/* Squeeze-and-excitation behind the last convolution of a block comes before the sum. The activation that the last
+ * convolution has not got comes after it. */
+Test(residual, a_gate_comes_before_the_sum)
+{
+    /* clang-format off */
+    const struct expected layers[] = {
+        {CONV}, {NORM}, {RELU_AS("before gate 1")}, {POOL}, {POINT}, {RELU}, {POINT_AS("excitation 1")},
+        {GATE_AS("before block 1", "before gate 1", "excitation 1")},
+        {CONV_OF("before block 1")}, {NORM}, {RELU_AS("before gate 2")}, {POOL}, {POINT}, {RELU}, {POINT_AS("excitation 2")},
+        {GATE("before gate 2", "excitation 2")},
+        {CONV}, {NORM_AS("before gate 3")}, {POOL}, {POINT}, {RELU}, {POINT_AS("excitation 3")},
+        {GATE_AS("branch 1", "before gate 3", "excitation 3")}, {ADD("branch 1", "before block 1")}, {RELU_AS("block 1")},
+        {POOL}, {LINEAR}};
+    /* clang-format on */
+    expect_layers("[model]\nkind = convnet\nfeatures = 4, S2, (4, S1, 4, S4)+, G\nbatchnorm = custom\n", layers, 27);
+}
+
+/* In a block of pre-activation it comes right behind a convolution, before the next one's normalization. That one does
+ * not take the convolution's bias away, because the gates multiply it. */
+Test(residual, a_gate_of_a_preactivated_block_reads_the_convolution)
+{
+    const char *const text = "[model]\nkind = convnet\nfeatures = 3, (3, S3, 3, S1)+, G\nbatchnorm = custom\n"
+                             "residual = preactivation\nconv_bias = auto\n";
+    /* clang-format off */
+    const struct expected layers[] = {
+        {LAYER_CONV2D, "before block 1", NULL, NULL}, {NORM}, {RELU_AS("preactivated 1")},
+        {LAYER_CONV2D, "before gate 1", "preactivated 1", NULL}, {POOL}, {POINT}, {RELU}, {POINT_AS("excitation 1")},
+        {GATE("before gate 1", "excitation 1")}, {NORM}, {RELU},
+        {LAYER_CONV2D, "before gate 2", NULL, NULL}, {POOL}, {POINT}, {RELU}, {POINT_AS("excitation 2")},
+        {GATE_AS("branch 1", "before gate 2", "excitation 2")},
+        {LAYER_ADD, "block 1", "branch 1", "before block 1"}, {NORM}, {RELU}, {POOL}, {LINEAR}};
+    /* clang-format on */
+    expect_layers(text, layers, 22);
+    expect_biases_of(text, "-bbbbbb");
+}
+
 Test(residual, groups_that_do_not_divide_the_input_are_an_error_with_their_place)
 {
     struct backend *backend = backend_of(PRECISION_FP32, 1);
@@ -217,12 +258,12 @@ Test(residual, a_branch_that_does_not_fit_the_shortcut_is_an_error_with_its_plac
     backend_destroy(backend);
 }
 
-static void expect_summary(bool fuse, const char *const *lines, size_t count)
+static void expect_summary(const char *features, bool fuse, const char *const *lines, size_t count)
 {
     struct backend *backend = backend_of(PRECISION_FP32, 1);
     struct status status = {0};
     backend->fuse = fuse;
-    struct network *network = build(backend, "4, (4)+, (6s2, 6)+", 8, &status);
+    struct network *network = build(backend, features, 8, &status);
     char *text = NULL;
     size_t size;
     FILE *out = open_memstream(&text, &size);
@@ -236,17 +277,29 @@ static void expect_summary(bool fuse, const char *const *lines, size_t count)
 
 Test(residual, the_summary_tells_what_a_sum_reads)
 {
+    const char *const features = "4, (4)+, (6s2, 6)+";
     const char *const fused[] = {"\n+  before block 1: batchnorm + relu ",
                                  "\n+  block 1: batchnorm + add of before block 1 + relu ",
                                  "\n|  conv2d 1x1, stride 2 ",
                                  "\n|+ shortcut 2: batchnorm ",
                                  "\n+| conv2d 3x3, stride 2 of block 1 ",
                                  "\n + block 2: batchnorm + add of shortcut 2 + relu "};
-    expect_summary(true, fused, sizeof fused / sizeof *fused);
+    expect_summary(features, true, fused, sizeof fused / sizeof *fused);
     const char *const apart[] = {"\n+  before block 1: relu ", "\n|  branch 1: batchnorm ",
                                  "\n+  add of branch 1, before block 1 ", "\n+  block 1: relu ",
                                  "\n + add of branch 2, shortcut 2 "};
-    expect_summary(false, apart, sizeof apart / sizeof *apart);
+    expect_summary(features, false, apart, sizeof apart / sizeof *apart);
+}
+
+Test(residual, the_summary_tells_what_a_gate_reads)
+{
+    const char *const lines[] = {"\n+  before block 1: batchnorm + relu ",
+                                 "\n|+ before gate 1: batchnorm ",
+                                 "\n|| global average-pool ",
+                                 "\n|| excitation 1: conv2d 1x1 ",
+                                 "\n|+ branch 1: gate of before gate 1, excitation 1 ",
+                                 "\n+  add of branch 1, before block 1 "};
+    expect_summary("4, (4, S2)+, G", true, lines, sizeof lines / sizeof *lines);
 }
 
 /* The number that He et al.'s network has with 1x1 convolutions in its shortcuts. */
@@ -326,6 +379,8 @@ Test(residual, drawings)
 {
     /* input, conv, norm, relu, pool, flatten, linear */
     expect_drawing("4, M", "///////");
+    /* input; conv, norm, relu; conv, norm, pool, conv, relu, conv, gate, sum, relu; pool; linear */
+    expect_drawing("4, (4, S2)+, G", "../../../+./|./|+/||/||/||/||/|+/+./../../../");
     /* input; conv, norm, relu; conv, norm, relu, conv, norm, sum, relu; pool; linear */
     expect_drawing("4, (4, 4)+, G", "./././+/|/|/|/|/|/+/./././");
     /* input; conv, norm of the shortcut; conv, norm, sum, relu; pool; linear */

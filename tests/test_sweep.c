@@ -313,7 +313,7 @@ Test(sweep, bad_products)
     }
     expect_sweep_failure(HEAD "model.features = 8 | (8, M)+\n", NULL,
                          "x.ini:5: sweep.model.features: alternative 2: entry 1: expected convolutions like 64 or "
-                         "64k5s2p2 in a residual block, found \"M\"");
+                         "64k5s2p2, and S16 behind them, in a residual block, found \"M\"");
     expect_sweep_failure(HEAD "model.hidden = 1)^2\n", NULL,
                          "x.ini:5: sweep.model.hidden: alternative 1: entry 1: expected an integer from 1 to 65536, "
                          "found \"1)^2\"");

@@ -24,11 +24,14 @@ const char features_help[] =
     "  WK               whitening convolution KxK, the first entry: 2*K*K filters per channel of the images,\n"
     "                   computed from the training set and fixed, no padding; then a bias that is trained\n"
     "                   and the activation\n"
+    "  SR               squeeze-and-excitation, right behind a convolution of C channels: of the mean of each\n"
+    "                   channel a 1x1 convolution makes C/R values, the activation follows, another makes C,\n"
+    "                   and each channel is multiplied by the sigmoid of its own\n"
     "  64M2, 64k5A2s1   convolution with a pool of its own, which comes before model.block\n"
     "  (C..., C...)+    residual block: convolutions one after the other, whose input is added to their\n"
     "                   output. The last one's activation comes after the sum. Where the shapes\n"
     "                   differ, the input goes through a 1x1 convolution with the block's stride and\n"
-    "                   batch normalization first\n"
+    "                   batch normalization first. (C..., C..., SR)+ is the block of an SE-ResNet\n"
     "  (C..., C...)+ xN N such blocks, one after the other; only the first of them has strides\n"
     "Example: 64, M, 128, M2s2p0, 256k5s2p2, A\n"
     "A residual network: 16, (16, 16)+ x3, (32s2, 32)+ x3, (64s2, 64)+ x3, G\n"
@@ -39,16 +42,20 @@ int64_t features_entry_length(const struct feature *first)
     return first->block > 0 ? first->block : 1;
 }
 
+static bool is_convolution(const struct feature *feature)
+{
+    return feature->kind == FEATURE_CONV || feature->kind == FEATURE_WHITENING;
+}
+
 struct feature_counts features_count(const struct feature_list *list)
 {
     struct feature_counts counts = {0};
     for (int64_t i = 0; i < list->count; i += features_entry_length(&list->value[i])) {
         const struct feature *first = &list->value[i];
+        int64_t own = 0;
+        for (int64_t k = 0; k < features_entry_length(first); k++) own += is_convolution(&first[k]);
+        counts.convolutions += first->block > 0 ? first->repeats * own : own;
         counts.blocks += first->repeats;
-        if (first->block > 0)
-            counts.convolutions += first->repeats * first->block;
-        else
-            counts.convolutions += first->kind == FEATURE_CONV || first->kind == FEATURE_WHITENING;
     }
     return counts;
 }
@@ -62,7 +69,8 @@ struct piece {
 
 struct parser {
     struct feature_list *list;
-    int64_t entry; /* number of the entry at hand, from 1 */
+    int64_t entry;    /* number of the entry at hand, from 1 */
+    int64_t channels; /* those of the convolution right before; 0: something else is there */
     struct status *problem;
 };
 
@@ -168,11 +176,19 @@ static bool parse_whitening(struct piece text, struct feature *feature)
     return text.start == text.end && feature->window.kernel >= 0;
 }
 
+/* Squeeze-and-excitation has the window of a layer that changes no shape. add_feature sets the channels. */
+static bool parse_excitation(struct piece text, struct feature *feature)
+{
+    *feature = (struct feature){.kind = FEATURE_EXCITATION, .window = {1, 1, 0}, .reduction = take_number(&text)};
+    return text.start == text.end && feature->reduction >= 0;
+}
+
 static bool parse_feature(struct piece text, struct feature *feature)
 {
     if (take_letter(&text, 'M')) return parse_pool(text, FEATURE_MAX_POOL, feature);
     if (take_letter(&text, 'A')) return parse_pool(text, FEATURE_AVERAGE_POOL, feature);
     if (take_letter(&text, 'W')) return parse_whitening(text, feature);
+    if (take_letter(&text, 'S')) return parse_excitation(text, feature);
     if (!take_letter(&text, 'G')) return parse_conv(text, feature);
     *feature = (struct feature){.kind = FEATURE_GLOBAL_POOL};
     return text.start == text.end;
@@ -203,24 +219,35 @@ static const char *conv_problem(const struct feature *feature)
     return feature->pool.present ? pool_problem(feature->pool.window) : NULL;
 }
 
+static const char *excitation_problem(const struct feature *feature)
+{
+    if (feature->channels == 0) return "squeeze-and-excitation right behind a convolution alone";
+    bool divides = feature->reduction > 0 && feature->channels % feature->reduction == 0;
+    return divides ? NULL : "a reduction that divides the channels evenly";
+}
+
 /* Returns the fault of a feature that has the right form, or NULL: the feature is good. */
 static const char *feature_problem(const struct feature *feature)
 {
     if (feature->kind == FEATURE_GLOBAL_POOL) return NULL;
     if (feature->kind == FEATURE_WHITENING) return window_problem(feature->window);
+    if (feature->kind == FEATURE_EXCITATION) return excitation_problem(feature);
     return feature->kind == FEATURE_CONV ? conv_problem(feature) : pool_problem(feature->window);
 }
 
-static bool add_feature(struct parser *parser, struct piece text, const struct feature *feature)
+static bool add_feature(struct parser *parser, struct piece text, struct feature *feature)
 {
     struct feature_list *list = parser->list;
+    if (feature->kind == FEATURE_EXCITATION) feature->channels = parser->channels;
     const char *problem = feature_problem(feature);
     if (problem) return fail(parser, problem, text);
     if (feature->kind == FEATURE_WHITENING && list->count > 0)
         return fail(parser, "a whitening convolution as the first entry alone", text);
     if (list->count == FEATURES_SIZE)
-        return status_fail(parser->problem, STATUS_USAGE, "expected at most %d convolutions and pools", FEATURES_SIZE);
+        return status_fail(parser->problem, STATUS_USAGE,
+                           "expected at most %d convolutions, pools and squeeze-and-excitations", FEATURES_SIZE);
     list->value[list->count++] = *feature;
+    parser->channels = feature->kind == FEATURE_CONV ? feature->channels : 0;
     return true;
 }
 
@@ -229,8 +256,8 @@ static bool parse_single(struct parser *parser, struct piece text)
     struct feature feature;
     if (parse_feature(text, &feature)) return add_feature(parser, text, &feature);
     return fail(parser,
-                "a convolution like 64 or 64k5s2p2, a pool like M, M2s2p0, A4 or G, or a residual block like "
-                "(64, 64)+ x3",
+                "a convolution like 64 or 64k5s2p2, a pool like M, M2s2p0, A4 or G, S16 behind a convolution, or a "
+                "residual block like (64, 64)+ x3",
                 text);
 }
 
@@ -244,6 +271,11 @@ static int64_t parse_repeats(struct piece text)
     return text.start == text.end ? repeats : -1;
 }
 
+static bool is_inside_block(const struct feature *feature)
+{
+    return (feature->kind == FEATURE_CONV && !feature->pool.present) || feature->kind == FEATURE_EXCITATION;
+}
+
 static bool parse_block(struct parser *parser, struct piece text)
 {
     struct feature *first = &parser->list->value[parser->list->count];
@@ -254,14 +286,16 @@ static bool parse_block(struct parser *parser, struct piece text)
     int64_t repeats = inside.end ? parse_repeats((struct piece){inside.end + 1, text.end}) : -1;
     if (repeats < 0) return fail(parser, "a residual block like (64, 64)+ or (64, 64)+ x3", text);
     if (repeats < 1 || repeats > FEATURES_WITH_REPEATS) return fail(parser, "1 to 1024 repeats", text);
+    parser->channels = 0;
     while (inside.start) {
         struct feature feature;
         struct piece entry = next_entry(&inside);
-        bool good = parse_feature(entry, &feature);
-        if (!good || feature.kind != FEATURE_CONV || feature.pool.present)
-            return fail(parser, "convolutions like 64 or 64k5s2p2 in a residual block", entry);
+        bool good = parse_feature(entry, &feature) && is_inside_block(&feature);
+        if (!good)
+            return fail(parser, "convolutions like 64 or 64k5s2p2, and S16 behind them, in a residual block", entry);
         if (!add_feature(parser, entry, &feature)) return false;
     }
+    parser->channels = 0;
     first->block = parser->list->count - before;
     first->repeats = repeats;
     return true;
@@ -331,6 +365,9 @@ static void append_feature(char *text, size_t size, const struct feature *featur
         return;
     case FEATURE_WHITENING:
         append_option(text, size, "W", window.kernel, 0);
+        return;
+    case FEATURE_EXCITATION:
+        append_option(text, size, "S", feature->reduction, 0);
     }
 }
 

@@ -20,7 +20,7 @@ struct spec_list {
     struct layer_spec *specs;
     int count, capacity;
     struct shape shape;               /* of the features so far */
-    int blocks;                       /* residual blocks so far */
+    int blocks, gates;                /* residual blocks and gates so far */
     char origin[STATUS_MESSAGE_SIZE]; /* origin of the specs that are being added; each gets a copy */
 };
 
@@ -195,6 +195,35 @@ static void add_whitening(struct spec_list *list, struct window window)
     add_activation(list);
 }
 
+/* Gives the last layer a name and a number, unless it has a name, and returns its name. */
+static const char *name_last(struct spec_list *list, const char *name, int number)
+{
+    if (list->count == 0) return "input";
+    struct layer_spec *last = &list->specs[list->count - 1];
+    if (!last->name) last->name = memory_format("%s %d", name, number);
+    return last->name;
+}
+
+/* Adds a 1x1 convolution of images of one pixel. */
+static void add_point(struct spec_list *list, int64_t channels)
+{
+    add(list, (struct layer_spec){
+                  .kind = LAYER_CONV2D,
+                  .conv2d = {.channels = channels, .window = {1, 1, 0}, .init = init_of(list->model), .groups = 1}});
+}
+
+/* Adds squeeze-and-excitation (Hu et al. 2018): y = gate(x, z) with z = conv(act(conv(means of x))). */
+static void add_excitation(struct spec_list *list, const struct feature *feature)
+{
+    const char *x = name_last(list, "before gate", ++list->gates);
+    add(list, (struct layer_spec){.kind = LAYER_GLOBAL_POOL});
+    add_point(list, feature->channels / feature->reduction);
+    add_activation(list);
+    add_point(list, feature->channels);
+    const char *z = name_last(list, "excitation", list->gates);
+    add(list, (struct layer_spec){.kind = LAYER_GATE, .input = {x, z}});
+}
+
 static void add_feature(struct spec_list *list, const struct feature *feature, bool with_block)
 {
     switch (feature->kind) {
@@ -211,18 +240,18 @@ static void add_feature(struct spec_list *list, const struct feature *feature, b
     case FEATURE_GLOBAL_POOL:
         add(list, (struct layer_spec){.kind = LAYER_GLOBAL_POOL});
         list->shape.h = list->shape.w = 1;
+        return;
+    case FEATURE_EXCITATION:
+        add_excitation(list, feature);
     }
 }
 
 /* --- residual blocks --- */
 
 /* Gives the last layer the name of a part of the block at hand, unless it has a name, and returns its name. */
-static const char *name_last(struct spec_list *list, const char *part)
+static const char *name_part(struct spec_list *list, const char *part)
 {
-    if (list->count == 0) return "input";
-    struct layer_spec *last = &list->specs[list->count - 1];
-    if (!last->name) last->name = memory_format("%s %d", part, list->blocks);
-    return last->name;
+    return name_last(list, part, list->blocks);
 }
 
 static struct shape shape_after_block(struct shape shape, const struct feature *first, bool is_first)
@@ -247,26 +276,36 @@ static const char *add_shortcut(struct spec_list *list, const struct feature *fi
     list->specs[list->count - 1].input[0] = x;
     if (normalized) add_batchnorm(list, false);
     list->shape = in;
-    return name_last(list, "shortcut");
+    return name_part(list, "shortcut");
+}
+
+/* Behind the last convolution of a block comes nothing but squeeze-and-excitation. */
+static bool is_last_convolution(const struct feature *first, int64_t i)
+{
+    return i == first->block - 1 || (i == first->block - 2 && first[i + 1].kind == FEATURE_EXCITATION);
 }
 
 /* Adds the convolutions that x goes through. Returns the name of the last layer. */
 static const char *add_branch(struct spec_list *list, const struct feature *first, bool is_first, const char *x)
 {
     for (int64_t i = 0; i < first->block; i++) {
-        bool with_activation = i < first->block - 1;
+        if (first[i].kind == FEATURE_EXCITATION) {
+            add_excitation(list, &first[i]);
+            continue;
+        }
+        bool with_activation = !is_last_convolution(first, i);
         add_conv2d(list, first[i].channels, params_of(&first[i], is_first),
                    begins_with_batchnorm(list->model, with_activation));
         if (i == 0) list->specs[list->count - 1].input[0] = x;
         add_block(list, with_activation);
     }
-    return name_last(list, "branch");
+    return name_part(list, "branch");
 }
 
 /* y = activation(branch(x) + shortcut(x)) */
 static void add_original_block(struct spec_list *list, const struct feature *first, bool is_first)
 {
-    const char *x = name_last(list, "before block"), *shortcut = x;
+    const char *x = name_part(list, "before block"), *shortcut = x;
     if (!shape_equal(list->shape, shape_after_block(list->shape, first, is_first)))
         shortcut = add_shortcut(list, first, is_first, true, x);
     const char *branch = add_branch(list, first, is_first, x);
@@ -278,7 +317,7 @@ static void add_original_block(struct spec_list *list, const struct feature *fir
 static void add_linear_block(struct spec_list *list, const struct feature *first, bool is_first)
 {
     bool same = shape_equal(list->shape, shape_after_block(list->shape, first, is_first));
-    const char *x = name_last(list, "before block"), *branch = add_branch(list, first, is_first, x);
+    const char *x = name_part(list, "before block"), *branch = add_branch(list, first, is_first, x);
     if (same) add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {branch, x}});
 }
 
@@ -287,18 +326,23 @@ static void add_linear_block(struct spec_list *list, const struct feature *first
 static void add_preactivation_block(struct spec_list *list, const struct feature *first, bool is_first)
 {
     const struct model_params *model = list->model;
-    const char *shortcut = name_last(list, "before block");
+    const char *shortcut = name_part(list, "before block");
     add_block(list, true);
-    const char *h = name_last(list, "preactivated");
+    const char *h = name_part(list, "preactivated");
     if (!shape_equal(list->shape, shape_after_block(list->shape, first, is_first)))
         shortcut = add_shortcut(list, first, is_first, false, h);
     for (int64_t i = 0; i < first->block; i++) {
+        if (first[i].kind == FEATURE_EXCITATION) {
+            add_excitation(list, &first[i]);
+            continue;
+        }
+        bool before_block = i + 1 < first->block && first[i + 1].kind == FEATURE_CONV;
         if (i > 0) add_block(list, true);
         add_conv2d(list, first[i].channels, params_of(&first[i], is_first),
-                   i < first->block - 1 && begins_with_batchnorm(model, true));
+                   before_block && begins_with_batchnorm(model, true));
         if (i == 0) list->specs[list->count - 1].input[0] = h;
     }
-    add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {name_last(list, "branch"), shortcut}});
+    add(list, (struct layer_spec){.kind = LAYER_ADD, .input = {name_part(list, "branch"), shortcut}});
 }
 
 /* Adds a residual block. Its parts are named by its number. */
@@ -315,7 +359,7 @@ static void add_residual_block(struct spec_list *list, const struct feature *fir
     case RESIDUAL_LINEAR:
         add_linear_block(list, first, is_first);
     }
-    name_last(list, "block");
+    name_part(list, "block");
 }
 
 /* Adds an entry of the features. Behind the last of some blocks of pre-activation comes what the next one would begin
