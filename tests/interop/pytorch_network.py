@@ -48,6 +48,11 @@ class Add(nn.Module):
         return a + b
 
 
+class Gate(nn.Module):
+    def forward(self, x, z):
+        return x * torch.sigmoid(z)
+
+
 class Layers(nn.ModuleList):
     """The layers of a resolved [model] section, under their names in a checkpoint: layers.<i>. A layer reads those of
     self.sources, -1 being the network's input."""
@@ -126,15 +131,16 @@ class Layers(nn.ModuleList):
         preactivation = self.model["residual"] == "preactivation"
         block = re.fullmatch(r"\((.*)\)\+(?: x(\d+))?", entry)
         if block:
-            convs = [conv_of(text) for text in re.split(r",\s*", block[1])]
             for repeat in range(int(block[2] or 1)):
-                self.add_residual_block([(count, (kernel, 1 if repeat else stride, padding), groups)
-                                         for count, (kernel, stride, padding), groups in convs])
+                self.add_residual_block([(count, (kernel, 1 if repeat else stride, padding), groups, reduction)
+                                         for count, (kernel, stride, padding), groups, reduction in convs_of(block[1])])
             if preactivation and not before_block:
                 self.add_block()
         elif entry == "G":
             self.add(nn.AdaptiveAvgPool2d(1))
             self.size = 1, 1
+        elif entry[0] == "S":
+            self.add_excitation(int(entry[1:]))
         elif entry[0] in "MA":
             self.add(self.pool(entry))
         elif entry[0] == "W":
@@ -155,10 +161,17 @@ class Layers(nn.ModuleList):
         self.size = self.size_after(window)
         return {"M": nn.MaxPool2d, "A": nn.AvgPool2d}[text[0]](*window)
 
+    def add_excitation(self, reduction):
+        x = len(self) - 1
+        for layer in (nn.AdaptiveAvgPool2d(1), nn.Conv2d(self.count, self.count // reduction, 1), self.activation(),
+                      nn.Conv2d(self.count // reduction, self.count, 1)):
+            self.add(layer)
+        self.add(Gate(), x, len(self) - 1)
+
     def add_residual_block(self, convs):
-        """convs: channels, window and groups of each."""
+        """convs: channels, window, groups of each, and the reduction of the squeeze-and-excitation behind it, or 0."""
         x, before = len(self) - 1, (self.count, self.size)
-        for channels, window, _ in convs:
+        for channels, window, *_ in convs:
             self.count, self.size = channels, self.size_after(window)
         after, shortcut = (self.count, self.size), x
         self.count, self.size = before
@@ -167,14 +180,19 @@ class Layers(nn.ModuleList):
             self.add_block()
             x = len(self) - 1
         if before != after and form != "linear":
-            stride = numpy.prod([window[1] for _, window, _ in convs]).item()
+            stride = numpy.prod([window[1] for _, window, *_ in convs]).item()
             following = [] if self.model["batchnorm"] == "none" or form == "preactivation" else [self.normalization]
             self.add_conv2d(after[0], (1, stride, 0), 1, following, x)
             shortcut, (self.count, self.size) = len(self) - 1, before
-        for i, conv in enumerate(convs):
+        for i, (*conv, reduction) in enumerate(convs):
             is_last = i == len(convs) - 1
             following = [] if form == "preactivation" and is_last else self.block_of(activated=form == "preactivation" or not is_last)
-            self.add_conv2d(*conv, following, *([x] if i == 0 else []))
+            behind = following if form == "preactivation" and reduction else []
+            self.add_conv2d(*conv, [] if behind else following, *([x] if i == 0 else []))
+            if reduction:
+                self.add_excitation(reduction)
+            for make in behind:
+                self.add(make())
         if before == after or form != "linear":
             self.add(Add(), len(self) - 1, shortcut)
         if form == "original":
@@ -197,6 +215,11 @@ def conv_of(text):
     """ "64k5s2p2g4" -> channels, window, groups"""
     channels, rest, groups = re.fullmatch(r"(\d+)([^g]*)(?:g(\d+))?", text).groups()
     return int(channels), window_of(rest, lambda k: (k or 3, 1, (k or 3) // 2)), int(groups or 1)
+
+
+def convs_of(text):
+    """ "64, 64k1, S16" -> those of each convolution, and the reduction behind it, or 0"""
+    return [(*conv_of(conv), int(reduction or 0)) for conv, reduction in re.findall(r"(\d[^,\s]*)(?:,\s*S(\d+))?", text)]
 
 
 def read_safetensors(path):

@@ -33,6 +33,7 @@ NETWORKS = {
     "silu, residual": ["model.activation=silu", "model.features=4, (4, 4)+, G"],
     "residual, bottlenecks": ["model.features=M, (3k1, 3s2, 8k1)+ x2, (8)+, M", "model.conv_bias=false", "model.hidden=9",
                               "model.block=activation, batchnorm, dropout", "model.dropout=0.1"],
+    "squeeze-and-excitation": ["model.features=4, S2, (4, 4, S4)+, (6s2, S2, 6, S3)+ x2, G", "model.conv_bias=auto"],
     "down to one pixel": ["model.features=6, M8", "data.normalization=none", "optimizer.learning_rate=1e-5"],
     "grey": ["data.synthetic_channels=1"],
     "perceptron": ["model.kind=mlp", "model.features=", "model.hidden=11, 5", "data.normalization=mean_image"],

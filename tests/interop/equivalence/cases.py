@@ -162,6 +162,19 @@ def residual():
         **BATCHNORM, **RESIDUAL, **ADAM, "model.hidden": "11", "train.ema_decay": "0.9", "backend.fuse": "false"}
 
 
+def excitations():
+    features = {"model.features": "8, (8, 8, S4)+ x2, (12s2, S2, 12, S3)+, 9, S9, M2, G"}
+    yield "squeeze-and-excitation", features
+    yield "squeeze-and-excitation, batchnorm, no biases before it, nesterov, weight decay", {
+        **BATCHNORM, **NESTEROV, **DECAY, **features, "model.conv_bias": "auto"}
+    yield "squeeze-and-excitation, preactivation, batchnorm, muon", {
+        **BATCHNORM, **MUON, **features, "model.residual": "preactivation", "model.conv_bias": "auto"}
+    yield "squeeze-and-excitation, inverted bottlenecks, silu, not fused", {
+        **BATCHNORM, **COLOUR, "model.residual": "linear", "model.activation": "silu", "model.conv_bias": "false",
+        "model.features": "8s2, (8g8, S4, 6k1)+, (36k1, 36s2g36, S12, 10k1)+, (60k1, 60g60, S12, 10k1)+, G",
+        "backend.fuse": "false"}
+
+
 def configs():
     """The networks of configs/ that are known by name, on small images. The keys of [model] are those of the file, but for a
     stride each: in maps of one pixel the many normalizations have so few values that they amplify rounding."""
@@ -244,7 +257,7 @@ def data():
     yield "strong", STRONG
 
 
-CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), groups(), residual(), configs(), speed_recipe(), training(), data()))
+CASES = dict(itertools.chain(optimizers(), schedules(), batch_normalizations(), blocks(), features(), groups(), residual(), excitations(), configs(), speed_recipe(), training(), data()))
 
 # What continuous integration compares: every optimizer, schedule, kind of layer and option of training once.
 QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw, betas, batchnorm", "step, warm-up 6, minimum 0",
@@ -255,6 +268,8 @@ QUICK = ("sgd, nesterov, weight decay, batchnorm", "adam, weight decay", "adamw,
          "the parts of speedrun.ini", "muon, normalized weights, sgd for the rest", "mirrored in every second epoch, turned",
          "depthwise, batchnorm, colour, adamw, weight decay", "groups, residual, muon, clipped",
          "residual, preactivation, batchnorm, no biases, head dropout", "residual, inverted bottlenecks, relu6",
+         "squeeze-and-excitation, batchnorm, no biases before it, nesterov, weight decay",
+         "squeeze-and-excitation, inverted bottlenecks, silu, not fused",
          "moving average, clipped, smoothed, adamw", "separate loss", "separate loss, probabilities underflow",
          "normalization mean_image, perceptron", "first epoch file", "validation", "class weights, fused loss",
          "class weights, balanced, smoothed", "an epoch's tail is dropped", "evaluation in batches of 7", "all of augmentation",
