@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class Layer:
-    """kind: conv2d, max-pool, average-pool, global-pool, linear, batchnorm, activation, dropout, flatten or add."""
+    """kind: conv2d, max-pool, average-pool, global-pool, gate, linear, batchnorm, activation, dropout, flatten or add."""
 
     kind: str
     size: int = 0  # channels of a convolution, units of a linear layer
@@ -15,6 +15,7 @@ class Layer:
     stride: int = 1
     padding: int = 0
     groups: int = 1  # of a convolution
+    reduction: int = 0  # of the squeeze-and-excitation behind a convolution of a residual block; 0: none is there
     rate: float = 0  # of a dropout
     bias: bool = True  # of a convolution
     sources: tuple = ()  # places of the layers that it reads, INPUT for the network's input; (): the layer before it
@@ -73,11 +74,14 @@ class Experiment:
         preactivation = self.text("model", "residual") == "preactivation"
         block = re.fullmatch(r"\((.*)\)\+(?:\s*x\s*(\d+))?", entry)
         if block:
-            convolutions = [feature(text.strip()) for text in block[1].split(",")]
+            convolutions = convolutions_of(block[1])
             for repeat in range(int(block[2] or 1)):
                 repeated = [replace(conv, stride=1) if repeat else conv for conv in convolutions]
                 shape = self.add_residual_block(layers, repeated, shape)
             layers += self.block() if preactivation and not before_block else []
+            return shape
+        if re.fullmatch(r"S\d+", entry):
+            self.add_excitation(layers, int(entry[1:]), shape[0])
             return shape
         layer = feature(entry)
         if layer.kind == "conv2d":
@@ -93,6 +97,12 @@ class Experiment:
         normalized = following[:1] == [Layer("batchnorm")]
         bias = {"true": True, "false": False, "auto": not normalized}[self.text("model", "conv_bias")]
         layers += [replace(conv, bias=bias), *following]
+
+    def add_excitation(self, layers, reduction, channels):
+        """Adds squeeze-and-excitation behind the last layer."""
+        x = len(layers) - 1
+        layers += [Layer("global-pool"), Layer("conv2d", channels // reduction), Layer("activation"), Layer("conv2d", channels)]
+        layers.append(Layer("gate", sources=(x, len(layers) - 1)))
 
     def add_residual_block(self, layers, convolutions, shape):
         """Where the block changes the shape, the sum reads the input through a 1x1 convolution, or there is no sum."""
@@ -111,7 +121,13 @@ class Experiment:
         first, last = convolutions[0], len(convolutions) - 1
         for place, conv in enumerate([replace(first, sources=(x,)), *convolutions[1:]]):
             following = self.block(activated=form == "preactivation" or place < last)
-            self.add_convolution(layers, conv, [] if form == "preactivation" and place == last else following)
+            if form == "preactivation" and place == last:
+                following = []
+            behind = following if form == "preactivation" and conv.reduction else []
+            self.add_convolution(layers, conv, [] if behind else following)
+            if conv.reduction:
+                self.add_excitation(layers, conv.reduction, conv.size)
+            layers += behind
         if after == shape or form != "linear":
             layers.append(Layer("add", sources=(len(layers) - 1, shortcut)))
         if form == "original":
@@ -129,6 +145,17 @@ def shape_after(layer, shape):
         return shape[0], 1, 1
     channels = layer.size if layer.kind == "conv2d" else shape[0]
     return channels, *((size + 2 * layer.padding - layer.kernel) // layer.stride + 1 for size in shape[1:])
+
+
+def convolutions_of(block):
+    """What stands between the parentheses of a residual block."""
+    layers = []
+    for text in map(str.strip, block.split(",")):
+        if re.fullmatch(r"S\d+", text) and layers:
+            layers[-1] = replace(layers[-1], reduction=int(text[1:]))
+        else:
+            layers.append(feature(text))
+    return layers
 
 
 def feature(entry):

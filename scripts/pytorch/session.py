@@ -95,6 +95,13 @@ class Add(nn.Module):
         return a.add_(b)
 
 
+class Gate(nn.Module):
+    """Each channel of x times the sigmoid of its value in z."""
+
+    def forward(self, x, z):
+        return x * torch.sigmoid(z)
+
+
 class Graph(nn.Module):
     """Layers that read those that they name, and none other than the layer before them where they name none."""
 
@@ -136,6 +143,8 @@ def make_module(experiment, layer: Layer, x):
         return nn.AdaptiveAvgPool2d(1)
     if layer.kind == "add":
         return Add()
+    if layer.kind == "gate":
+        return Gate()
     if layer.kind == "linear":
         return nn.Linear(channels, layer.size)
     if layer.kind == "batchnorm":

@@ -76,10 +76,12 @@ class TheSameNetwork(unittest.TestCase):
     def test_layers_do_the_same_work(self):
         blocks = "model.features=6k7s2, M, (6, 6)+ x2, (8s2, 4k1, 8)+ x2, A2, (8)+, G"
         inverted = "model.features=6s2, (6g6, 4k1)+, (24k1, 24s2g24, 4k1)+ x2, G"
+        gated = "model.features=6, S2, (6, S3, 6, S2)+ x2, (8s2, 8, S8)+, G"
         for config, settings in (("mlp_best", ()), ("convnet", ("model.features=5, M, 4k5s2p0, A2", "model.hidden=9")),
                                  ("resnet20", (blocks,)), ("resnet20", (blocks, "model.batchnorm=none")),
                                  ("resnet20", (blocks, "model.residual=preactivation", "model.head_dropout=0.1")),
-                                 ("resnet20", (inverted, "model.residual=linear"))):
+                                 ("resnet20", (inverted, "model.residual=linear")), ("resnet20", (gated,)),
+                                 ("resnet20", (gated, "model.residual=preactivation"))):
             with self.subTest(config=config):
                 experiment = bench(config, "train.batch_size=3", *settings)
                 parts = [s for s in experiment.keys.sections() if s.startswith("part ")]
@@ -97,6 +99,22 @@ class TheSameNetwork(unittest.TestCase):
         self.assertEqual(layers[4], Layer("conv2d", 4, 1, 2, 0, bias=False, sources=(3,)))
         self.assertEqual(layers[6], Layer("conv2d", 4, 3, 2, 1, bias=False, sources=(3,)))
         self.assertEqual(layers[8].sources, (7, 5))
+
+    def test_squeeze_and_excitation(self):
+        experiment = bench("resnet20", "train.batch_size=1", "model.features=(3, S3)+, G", "model.hidden=")
+        layers = experiment.layers()
+        self.assertEqual([layer.kind for layer in layers],
+                         ["conv2d", "batchnorm", "global-pool", "conv2d", "activation", "conv2d", "gate", "add", "activation",
+                          "global-pool", "flatten", "linear"])  # fmt: skip
+        self.assertEqual((layers[3], layers[5]), (Layer("conv2d", 1), Layer("conv2d", 3)))
+        self.assertEqual((layers[6].sources, layers[7].sources), ((1, 5), (6, INPUT)))
+
+    def test_preactivation_behind_squeeze_and_excitation(self):
+        settings = ("model.features=4, (4, S2, 4)+, G", "model.residual=preactivation", "model.conv_bias=auto")
+        layers = bench("resnet20", "train.batch_size=1", "model.hidden=", *settings).layers()
+        self.assertEqual([layer.kind for layer in layers[3:12]],
+                         ["conv2d", "global-pool", "conv2d", "activation", "conv2d", "gate", "batchnorm", "activation", "conv2d"])
+        self.assertTrue(layers[3].bias)
 
     def test_biases(self):
         for setting, expected in (("true", True), ("false", False), ("auto", False)):
