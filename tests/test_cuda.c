@@ -164,7 +164,7 @@ static const struct {
                                                     "block = activation, batchnorm, dropout\ndropout = 0.1\n"
                                                     "batchnorm = custom\n[optimizer]\nlearning_rate = 0.02\n"
                                                     "[train]\nbatch_size = 16\nmax_steps = 50\n"},
-    {"residual", DATA("203", "8") "[model]\nkind = convnet\nfeatures = 8, (8, 8)+ x2, (16s2, 16)+, G\n"
+    {"residual", DATA("203", "8") "[model]\nkind = convnet\nfeatures = 8, (8, 8)+ x2, (16s2, 16, S4)+, G\n"
                                   "batchnorm = custom\nconv_bias = auto\n[optimizer]\nlearning_rate = 0.05\n"
                                   "momentum = 0.9\n[train]\nbatch_size = 16\nmax_steps = 50\n"},
     {"augmented", DATA("203", "13") "[augment]\nflip = true\ncutout = 3\nrotate = 20\nscale = 0.2\nresized_crop = 0.5\n"

@@ -98,9 +98,9 @@ Test(cuda_bf16, updates_write_the_copies, .timeout = 600)
                  {DATA CONVNET "clip_norm = 0.5\n[optimizer]\nname = adamw\nlearning_rate = 1e-2\n", 5, 1},
                  {DATA CONVNET "[optimizer]\nname = lion\nlearning_rate = 1e-2\n", 5, 1},
                  {DATA CONVNET "[optimizer]\nname = muon\nlearning_rate = 1e-2\n", 1, 1},
-                 {DATA "[model]\nkind = convnet\nfeatures = 8, (8, 8)+, (16s2, 16)+, G\nbatchnorm = custom\n"
+                 {DATA "[model]\nkind = convnet\nfeatures = 8, (8, 8)+, (16s2, S4, 16)+, G\nbatchnorm = custom\n"
                        "[optimizer]\nname = adam\nlearning_rate = 1e-2\n[train]\nbatch_size = 16\n",
-                  7, 1},
+                  9, 3},
                  {DATA "[model]\nhidden = 21, 13\nloss = separate\n[optimizer]\nlearning_rate = 0.1\n"
                        "[train]\nbatch_size = 16\n",
                   3, 3}};

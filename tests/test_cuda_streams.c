@@ -36,9 +36,9 @@ static const struct {
           "conv_bias = false\nfreeze = layers.3.*\n" TRAIN,
      2},
     {"residual",
-     DATA "name = adamw\n[model]\nkind = convnet\nfeatures = 8, (8, 8)+ x2, (16s2, 16)+, G\n"
+     DATA "name = adamw\n[model]\nkind = convnet\nfeatures = 8, (8, 8)+ x2, (16s2, 16, S4)+, G\n"
           "batchnorm = custom\n[augment]\nflip = true\n" TRAIN "eval_batch_size = 16\n",
-     8},
+     10},
     {"by autodiff", DATA "[model]\nkind = convnet\nfeatures = 8, (9, 9)+, M5s1\nbatchnorm = autodiff\n" TRAIN, 4},
 };
 enum { NETWORKS = sizeof networks / sizeof *networks };

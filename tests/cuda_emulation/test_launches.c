@@ -17,7 +17,7 @@ static const char *const networks[] = {
     DATA "clip_norm = 1\nema_decay = 0.9\n[model]\nkind = convnet\nfeatures = 8, M, 9k1, 16, A2\nhidden = 16\n"
          "batchnorm = custom\n[optimizer]\nname = muon\nlearning_rate = 1e-3\n",
     DATA "[model]\nkind = convnet\nfeatures = 8, M, 9, A2s2p0\nbatchnorm = autodiff\n[augment]\nrotate = 10\n",
-    DATA "[model]\nkind = convnet\nfeatures = 8, (16s2, 16)+ x2, G\nbatchnorm = custom\n[augment]\nflip = true\n",
+    DATA "[model]\nkind = convnet\nfeatures = 8, (16s2, 16, S8)+ x2, G\nbatchnorm = custom\n[augment]\nflip = true\n",
     DATA "[model]\nkind = convnet\nfeatures = 8, M5s1, 9\n[augment]\ncrop = 2\n",
 };
 
