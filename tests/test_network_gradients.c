@@ -237,13 +237,14 @@ Test(network_gradients, a_second_pass_gives_the_same)
 /* The image of the first gate and the values of the second one are the input's, and have a gradient where it has one. */
 Test(network_gradients, gates_without_a_gradient_of_either_operand)
 {
-    const struct layer_spec specs[] = {{.kind = LAYER_GLOBAL_POOL, .name = "means"},
-                                       {.kind = LAYER_CONV2D, .name = "z", .conv2d = {2, {1, 1, 0}}},
-                                       {.kind = LAYER_GATE, .input = {"input", "z"}},
-                                       {.kind = LAYER_CONV2D, .name = "x", .conv2d = {2, {3, 1, 1}}},
-                                       {.kind = LAYER_GATE, .input = {"x", "means"}},
-                                       FLATTEN,
-                                       LINEAR(3)};
+    const struct layer_spec specs[] = {
+        {.kind = LAYER_GLOBAL_POOL, .name = "means"},
+        {.kind = LAYER_CONV2D, .name = "z", .conv2d = {.channels = 2, .window = {1, 1, 0}}},
+        {.kind = LAYER_GATE, .input = {"input", "z"}},
+        {.kind = LAYER_CONV2D, .name = "x", .conv2d = {.channels = 2, .window = {3, 1, 1}}},
+        {.kind = LAYER_GATE, .input = {"x", "means"}},
+        FLATTEN,
+        LINEAR(3)};
     expect_two_passes(specs, 7);
 }
 
