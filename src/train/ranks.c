@@ -150,7 +150,7 @@ static void exchange_pieces(struct ranks *ranks, bool collect, char *whole, char
     int count = 0;
     for (int k = 0; k < ranks->cut.buckets * comm->size; k++) {
         int rank = k % comm->size;
-        if (rank == 0 || (comm->rank > 0 && comm->rank != rank)) continue;
+        if (bytes[k] == 0 || rank == 0 || (comm->rank > 0 && comm->rank != rank)) continue;
         struct comm_message message = {.rank = comm->rank == 0 ? rank : 0};
         char *piece = comm->rank == 0 ? whole + bytes_of_all(bytes, k) : own + bytes_of_rank(ranks, bytes, rank, k);
         if (collect == (comm->rank == 0))
@@ -180,8 +180,9 @@ static void copy_memory(const struct ranks *ranks, void *to, const void *from, s
 static void copy_own(const struct ranks *ranks, bool collect, char *whole, char *own, const size_t *bytes)
 {
     for (int k = 0; k < ranks->cut.buckets * ranks->comm->size; k += ranks->comm->size) {
+        if (bytes[k] == 0) continue;
         char *in_whole = whole + bytes_of_all(bytes, k), *in_own = own + bytes_of_rank(ranks, bytes, 0, k);
-        if (bytes[k] > 0) copy_memory(ranks, collect ? in_whole : in_own, collect ? in_own : in_whole, bytes[k]);
+        copy_memory(ranks, collect ? in_whole : in_own, collect ? in_own : in_whole, bytes[k]);
     }
 }
 
