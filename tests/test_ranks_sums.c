@@ -220,6 +220,18 @@ Test(ranks_sums, a_lost_rank_of_many_is_named)
     expect_named(16, 4); /* the second bucket of sums */
 }
 
+/* A rank has no part in some exchanges: it goes on, whoever is lost. */
+Test(ranks_sums, an_exchange_without_messages_is_done)
+{
+    struct comm_threads *threads = comm_threads_create(2);
+    struct comm *comm = comm_threads_rank(threads, 0);
+    struct status status;
+    comm_threads_kill(threads, 0, 0);
+    comm->timeout = 1;
+    cr_expect(comm_exchange(comm, NULL, 0, "nothing", &status));
+    comm_threads_destroy(threads);
+}
+
 /* --- the pieces of a network --- */
 
 static bool is_parameter(const struct optimizer *optimizer, int64_t offset)

@@ -12,8 +12,8 @@ enum { TAGS = COMM_TAG_ROLL }; /* of exchanges, again and again */
 
 void comm_start(struct comm *comm, struct comm_exchange *exchange, const struct comm_message *messages, int count)
 {
-    *exchange = (struct comm_exchange){messages, count, .tag = (int)(comm->exchanges++ % TAGS)};
-    comm->table->start(comm, exchange);
+    *exchange = (struct comm_exchange){messages, count, .tag = (int)(comm->exchanges++ % TAGS), .done = count == 0};
+    if (!exchange->done) comm->table->start(comm, exchange);
 }
 
 void comm_move(struct comm *comm, struct comm_exchange *exchange)

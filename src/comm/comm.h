@@ -49,7 +49,7 @@ struct comm;
 /* The tag of the exchange after one that is late, in which ranks say that they live; those of all others are below it. */
 enum { COMM_TAG_ROLL = (1 << 15) - 1 }; /* the greatest that MPI promises */
 
-/* A transport. */
+/* A transport, for exchanges of one message or more. */
 struct comm_table {
     void (*start)(struct comm *comm, struct comm_exchange *exchange); /* sets its state */
     /* Moves this exchange on, and with it the others, without waiting. Returns true once all its messages are done; then the
