@@ -20,7 +20,8 @@
  * for a group of rows of the slab. For a chunk of input channels it transforms the filter into scratch memory
  * U [36][16 i][column] (L2; one point of it: L1), and multiplies all its rows with U into M [36][column][rows][16]
  * (L2). After the last chunk it transforms M into y. So a filter is read once per group of rows, and its transform
- * never leaves the cache. FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width,
+ * never leaves the cache. Of few channels, a thread transforms the inputs of a group of rows for itself, into L2, and
+ * computes all columns of them (own_items). FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width,
  * and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once per column, the
  * filter once per group, y once.
  *
@@ -232,23 +233,43 @@ static void transform_outputs(const struct winograd_task *task, const struct chu
     }
 }
 
-/* An item is a column of destination channels and a group of the slab's rows. */
-static void multiply_items(void *argument, int64_t first, int64_t last)
+/* Computes a column of destination channels for a group of the slab's rows. */
+static void multiply_column(const struct winograd_task *task, int64_t column, int64_t group)
 {
-    const struct winograd_task *task = argument;
     real *filter = task->scratch + (int64_t)cpu_threads_current() * SCRATCH;
     real *turned = filter + SCRATCH_FILTER, *sums = turned + SCRATCH_TURNED;
     int64_t depth = cpu_blocks(task->inputs.images.shape.c), width = cpu_blocks(task->destination.shape.c);
+    int64_t block = column * WINOGRAD_BLOCKS,
+            rows = min_of(task->group_rows, task->inputs.last - task->inputs.first - group);
+    struct chunk chunk = {.block = block, .blocks = min_of(WINOGRAD_BLOCKS, width - block)};
+    for (; chunk.first < depth; chunk.first = chunk.last) {
+        chunk.last = min_of(chunk.first + CHUNK_BLOCKS, depth);
+        transform_filter_chunk(task, &chunk, filter, turned);
+        multiply_chunk(task, &chunk, group, rows, filter, sums);
+    }
+    transform_outputs(task, &chunk, group, rows, sums);
+}
+
+/* An item is a column and a group of rows. */
+static void multiply_items(void *argument, int64_t first, int64_t last)
+{
+    const struct winograd_task *task = argument;
+    for (int64_t item = first; item < last; item++)
+        multiply_column(task, item % task->columns, item / task->columns * task->group_rows);
+}
+
+/* An item is a group of rows, which the thread transforms for itself. */
+static void own_items(void *argument, int64_t first, int64_t last)
+{
+    const struct winograd_task *task = argument;
+    int64_t rows = winograd_tiles(task->destination.shape) * task->destination.shape.n;
+    struct winograd_task own = *task;
+    own.inputs.points += cpu_threads_current() * POINTS * (OWN_COUNT + SPACE);
     for (int64_t item = first; item < last; item++) {
-        int64_t group = item / task->columns * task->group_rows, block = item % task->columns * WINOGRAD_BLOCKS;
-        int64_t rows = min_of(task->group_rows, task->inputs.last - task->inputs.first - group);
-        struct chunk chunk = {.block = block, .blocks = min_of(WINOGRAD_BLOCKS, width - block)};
-        for (; chunk.first < depth; chunk.first = chunk.last) {
-            chunk.last = min_of(chunk.first + CHUNK_BLOCKS, depth);
-            transform_filter_chunk(task, &chunk, filter, turned);
-            multiply_chunk(task, &chunk, group, rows, filter, sums);
-        }
-        transform_outputs(task, &chunk, group, rows, sums);
+        own.inputs.first = item * task->group_rows;
+        own.inputs.last = min_of(own.inputs.first + task->group_rows, rows);
+        CPU_EXPORT(cpu_winograd_transform_own)(&own.inputs);
+        for (int64_t column = 0; column < task->columns; column++) multiply_column(&own, column, 0);
     }
 }
 
@@ -258,7 +279,6 @@ static void run_slab(struct backend *backend, struct winograd_task *task)
 {
     int64_t rows = task->inputs.last - task->inputs.first, row_tiles = divide_up(rows, WINOGRAD_ROWS);
     CPU_EXPORT(cpu_winograd_transform_inputs)(backend, &task->inputs);
-    task->columns = divide_up(cpu_blocks(task->destination.shape.c), WINOGRAD_BLOCKS);
     int64_t wanted =
         4 * (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads); /* items; many make a short wait at the end */
     int64_t share = min_of(max_of(row_tiles * task->columns / wanted, FEW_TILES), GROUP_TILES);
@@ -268,6 +288,21 @@ static void run_slab(struct backend *backend, struct winograd_task *task)
             task->group_rows * POINTS * task->inputs.images.shape.c * COLUMN, multiply_items, task);
 }
 
+/* Runs items of rows that their threads transform for themselves, if there are enough; else returns false. */
+static bool run_own(struct backend *backend, struct winograd_task *task, int64_t rows)
+{
+    enum { FEWEST_ROWS = 64, MOST_ROWS = GROUP_TILES * WINOGRAD_ROWS, ITEMS_PER_THREAD = 4 };
+    struct shape image = task->inputs.images.shape;
+    int64_t share = min_of(OWN_COUNT / (cpu_blocks(image.c) * CPU_BLOCK), MOST_ROWS);
+    task->group_rows = share / WINOGRAD_ROWS * WINOGRAD_ROWS;
+    int64_t items = divide_up(rows, max_of(task->group_rows, 1));
+    if (share < FEWEST_ROWS || items < (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads) * ITEMS_PER_THREAD)
+        return false;
+    task->inputs.points = cpu_backend_of(backend)->winograd->own;
+    cpu_for(backend, items, task->group_rows * POINTS * image.c * task->columns * COLUMN, own_items, task);
+    return true;
+}
+
 static void run(struct backend *backend, struct winograd_task *task)
 {
     const struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
@@ -275,7 +310,9 @@ static void run(struct backend *backend, struct winograd_task *task)
     int64_t blocks = cpu_blocks(image.c), rows = winograd_tiles(image) * image.n;
     int64_t slab = winograd_slab_rows(blocks, rows);
     CHECK(winograd && POINTS * winograd_point_count(blocks, slab) <= winograd->slab_count);
+    task->columns = divide_up(cpu_blocks(task->destination.shape.c), WINOGRAD_BLOCKS);
     task->inputs.points = winograd->inputs, task->scratch = winograd->scratch;
+    if (run_own(backend, task, rows)) return;
     for (int64_t first = 0; first < rows; first += slab) {
         task->inputs.first = first, task->inputs.last = min_of(first + slab, rows);
         run_slab(backend, task);
@@ -306,6 +343,7 @@ void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape inpu
         cpu->winograd = memory_alloc(1, sizeof *cpu->winograd);
         size_t threads = (size_t)cpu_threads_count(cpu->threads);
         cpu->winograd->scratch = backend->table->alloc(backend, threads * SCRATCH * sizeof(real));
+        cpu->winograd->own = backend->table->alloc(backend, threads * POINTS * (OWN_COUNT + SPACE) * sizeof(real));
     }
     if (most <= cpu->winograd->slab_count) return;
     backend->table->free(backend, cpu->winograd->inputs);
@@ -322,6 +360,7 @@ void CPU_EXPORT(cpu_winograd_release)(struct backend *backend)
     backend->table->free(backend, winograd->inputs);
     backend->table->free(backend, winograd->gradients);
     backend->table->free(backend, winograd->scratch);
+    backend->table->free(backend, winograd->own);
     free(winograd);
 }
 

@@ -105,13 +105,25 @@ static void transform_gradient_items(void *argument, int64_t first, int64_t last
     transform_items(OUTPUTS, transform_gradient, argument, first, last);
 }
 
-static void transform_slab(struct backend *backend, struct winograd_slab *slab, void (*body)(void *, int64_t, int64_t))
+/* Sets the strides; returns the number of items. */
+static int64_t cut_slab(struct winograd_slab *slab)
 {
     int64_t rows = slab->last - slab->first, batch = slab->images.shape.n, blocks = cpu_blocks(slab->images.shape.c);
     int64_t tiles = (slab->last - 1) / batch - slab->first / batch + 1;
     slab->block_stride = divide_up(rows, WINOGRAD_ROWS) * WINOGRAD_ROWS * CPU_BLOCK;
     slab->point_stride = winograd_point_count(blocks, rows);
-    cpu_for(backend, tiles * blocks, min_of(batch, rows) * POINTS * CPU_BLOCK * 4, body, slab);
+    return tiles * blocks;
+}
+
+static void transform_slab(struct backend *backend, struct winograd_slab *slab, void (*body)(void *, int64_t, int64_t))
+{
+    int64_t items = cut_slab(slab), rows = min_of(slab->images.shape.n, slab->last - slab->first);
+    cpu_for(backend, items, rows * POINTS * CPU_BLOCK * 4, body, slab);
+}
+
+void CPU_EXPORT(cpu_winograd_transform_own)(struct winograd_slab *slab)
+{
+    transform_input_items(slab, 0, cut_slab(slab));
 }
 
 void CPU_EXPORT(cpu_winograd_transform_inputs)(struct backend *backend, struct winograd_slab *slab)

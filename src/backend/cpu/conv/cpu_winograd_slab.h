@@ -29,6 +29,7 @@ enum {
     GROUP_TILES = 128 / WINOGRAD_ROWS,    /* register tiles of rows in an item at most */
     FEW_TILES = 32 / WINOGRAD_ROWS,       /* and at least, where there are so many */
     SLAB_BYTES = 3 << 20,                 /* bytes of transformed images */
+    OWN_COUNT = 2048,                     /* scalars of a point that a thread transforms for itself, at most */
     /* Between the points of anything transformed lies a line more than it needs, so that the 36 values of a place do
      * not all fall into the same set of a cache. */
     SPACE = CPU_BLOCK,
@@ -43,6 +44,7 @@ struct cpu_winograd {
     int64_t slab_count;       /* scalars of a slab at most */
     real *inputs, *gradients; /* slabs of x, or of dy for dx; and of dy for dw */
     real *scratch;            /* [threads][SCRATCH]: U, filter blocks turned for dx, M */
+    real *own;                /* [threads][POINTS * (OWN_COUNT + SPACE)]: V of a thread's own rows */
 };
 
 /* Rows of a batch of images, transformed: [36][blocks][rows][16]. A row is a tile of 4x4 outputs of a sample. */
@@ -80,5 +82,8 @@ static inline int64_t winograd_point_count(int64_t blocks, int64_t rows)
  * tile, or E = A e A^T of the tile's own 4x4 gradients e. Pixels outside the image are zero. */
 void CPU_EXPORT(cpu_winograd_transform_inputs)(struct backend *backend, struct winograd_slab *slab);
 void CPU_EXPORT(cpu_winograd_transform_gradients)(struct backend *backend, struct winograd_slab *slab);
+
+/* V on the calling thread alone. */
+void CPU_EXPORT(cpu_winograd_transform_own)(struct winograd_slab *slab);
 
 #endif
