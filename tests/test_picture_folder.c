@@ -147,6 +147,8 @@ Test(picture_folder, doubtful_parts)
     expect_bad_layout("both Train/ and train/ may be the training set, expected one of them");
     write_classes("set/train", 1), write_classes("set/val", 1), write_classes("set/valid", 1);
     expect_bad_layout("both val/ and valid/ may be the validation set, expected one of them");
+    write_classes("set/val", 1), write_classes("set/test", 1);
+    expect_bad_layout("holds val/ and no train/, expected both, or a folder per class");
     write_classes("set/train", 1), write_classes("set/bus", 1);
     expect_bad_layout("holds train/ with folders of its own, and bus/ beside it: expected train/, test/ and val/ "
                       "alone, or a folder per class");

@@ -91,6 +91,22 @@ static bool check_no_part_alone(const struct layout *layout)
     return true;
 }
 
+/* Refuses a folder of test/ and val/ alone, which are no classes. */
+static bool check_train_is_there(const struct layout *layout)
+{
+    const struct folder_entry *part = NULL;
+    for (int64_t i = 0; i < layout->root.count; i++) {
+        const struct folder_entry *entry = &layout->root.entries[i];
+        if (!folder_entry_is_folder(entry)) continue;
+        if (part_of(entry->name, strlen(entry->name)) == PICTURE_PARTS) return true;
+        part = entry;
+    }
+    if (!part || layout->parts[PICTURE_TRAIN]) return true;
+    return status_fail(layout->status, STATUS_RUNTIME,
+                       "%s: holds %s/ and no train/, expected both, or a folder per class", layout->list->root,
+                       part->name);
+}
+
 /* Handles folders beside train/: with test/ or val/ there, they are skipped; else it is not clear what is a class. */
 static bool check_others(const struct layout *layout)
 {
@@ -121,7 +137,7 @@ static bool find_layout(struct layout *layout)
     const struct folder_entry *train = layout->parts[PICTURE_TRAIN];
     if (train && !has_folders(layout, train->name, &split)) return false;
     if (split) return check_others(layout);
-    if (!check_no_part_alone(layout)) return false;
+    if (!check_no_part_alone(layout) || !check_train_is_there(layout)) return false;
     memset(layout->parts, 0, sizeof layout->parts);
     return true;
 }
