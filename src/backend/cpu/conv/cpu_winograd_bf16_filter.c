@@ -25,9 +25,9 @@
 
 enum {
     COLUMN = WINOGRAD_BLOCKS * CPU_BLOCK, /* output channels of a column */
-    SLAB_BYTES = 6 << 20,                 /* of V and E */
+    SLAB_BYTES = 2 << 20,                 /* of V and E */
     MOST_PAIRS = 512,                     /* of a slab */
-    FEWEST_PAIRS = 128,
+    FEWEST_PAIRS = 64,
     SUM_PAIRS = 128,    /* pairs that are added to dU at a time */
     PIECE_SAMPLES = 32, /* samples of a tile in a slab */
     ITEM_BLOCKS = 4,    /* blocks of input channels of an item */
