@@ -264,11 +264,11 @@ static void own_items(void *argument, int64_t first, int64_t last)
     const struct winograd_task *task = argument;
     int64_t rows = winograd_tiles(task->destination.shape) * task->destination.shape.n;
     struct winograd_task own = *task;
-    own.inputs.points += cpu_threads_current() * POINTS * (OWN_COUNT + SPACE);
+    own.inputs.points += cpu_threads_current() * 2 * OWN_SCALARS;
     for (int64_t item = first; item < last; item++) {
         own.inputs.first = item * task->group_rows;
         own.inputs.last = min_of(own.inputs.first + task->group_rows, rows);
-        CPU_EXPORT(cpu_winograd_transform_own)(&own.inputs);
+        CPU_EXPORT(cpu_winograd_transform_own_inputs)(&own.inputs);
         for (int64_t column = 0; column < task->columns; column++) multiply_column(&own, column, 0);
     }
 }
@@ -291,13 +291,12 @@ static void run_slab(struct backend *backend, struct winograd_task *task)
 /* Runs items of rows that their threads transform for themselves, if there are enough; else returns false. */
 static bool run_own(struct backend *backend, struct winograd_task *task, int64_t rows)
 {
-    enum { FEWEST_ROWS = 64, MOST_ROWS = GROUP_TILES * WINOGRAD_ROWS, ITEMS_PER_THREAD = 4 };
+    enum { MOST_ROWS = GROUP_TILES * WINOGRAD_ROWS, ITEMS_PER_THREAD = 4 };
     struct shape image = task->inputs.images.shape;
-    int64_t share = min_of(OWN_COUNT / (cpu_blocks(image.c) * CPU_BLOCK), MOST_ROWS);
-    task->group_rows = share / WINOGRAD_ROWS * WINOGRAD_ROWS;
-    int64_t items = divide_up(rows, max_of(task->group_rows, 1));
-    if (share < FEWEST_ROWS || items < (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads) * ITEMS_PER_THREAD)
-        return false;
+    if (cpu_blocks(image.c) > OWN_BLOCKS) return false;
+    task->group_rows = min_of(winograd_own_rows(cpu_blocks(image.c)), MOST_ROWS);
+    int64_t items = divide_up(rows, task->group_rows);
+    if (items < (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads) * ITEMS_PER_THREAD) return false;
     task->inputs.points = cpu_backend_of(backend)->winograd->own;
     cpu_for(backend, items, task->group_rows * POINTS * image.c * task->columns * COLUMN, own_items, task);
     return true;
@@ -331,6 +330,17 @@ bool CPU_EXPORT(cpu_winograd_wanted)(struct backend *backend, struct window wind
            tiles * x.n >= FEWEST_ROWS && taps >= 2 * tiles * POINTS;
 }
 
+static void reserve_parts(struct backend *backend, int64_t inputs, int64_t outputs, int64_t rows)
+{
+    struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
+    int64_t part = winograd_part_rows(inputs, outputs, rows);
+    int64_t count = part ? divide_up(rows, part) * inputs * outputs * TAPS * FILTER_BLOCK : 0;
+    if (count <= winograd->parts_count) return;
+    backend->table->free(backend, winograd->parts);
+    winograd->parts = backend->table->alloc(backend, (size_t)count * sizeof(real));
+    winograd->parts_count = count;
+}
+
 void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape input, int64_t output_channels)
 {
     struct cpu_backend *cpu = cpu_backend_of(backend);
@@ -343,8 +353,9 @@ void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape inpu
         cpu->winograd = memory_alloc(1, sizeof *cpu->winograd);
         size_t threads = (size_t)cpu_threads_count(cpu->threads);
         cpu->winograd->scratch = backend->table->alloc(backend, threads * SCRATCH * sizeof(real));
-        cpu->winograd->own = backend->table->alloc(backend, threads * POINTS * (OWN_COUNT + SPACE) * sizeof(real));
+        cpu->winograd->own = backend->table->alloc(backend, threads * 2 * OWN_SCALARS * sizeof(real));
     }
+    reserve_parts(backend, cpu_blocks(input.c), cpu_blocks(output_channels), rows);
     if (most <= cpu->winograd->slab_count) return;
     backend->table->free(backend, cpu->winograd->inputs);
     backend->table->free(backend, cpu->winograd->gradients);
@@ -361,6 +372,7 @@ void CPU_EXPORT(cpu_winograd_release)(struct backend *backend)
     backend->table->free(backend, winograd->gradients);
     backend->table->free(backend, winograd->scratch);
     backend->table->free(backend, winograd->own);
+    backend->table->free(backend, winograd->parts);
     free(winograd);
 }
 

@@ -121,9 +121,14 @@ static void transform_slab(struct backend *backend, struct winograd_slab *slab, 
     cpu_for(backend, items, rows * POINTS * CPU_BLOCK * 4, body, slab);
 }
 
-void CPU_EXPORT(cpu_winograd_transform_own)(struct winograd_slab *slab)
+void CPU_EXPORT(cpu_winograd_transform_own_inputs)(struct winograd_slab *slab)
 {
     transform_input_items(slab, 0, cut_slab(slab));
+}
+
+void CPU_EXPORT(cpu_winograd_transform_own_gradients)(struct winograd_slab *slab)
+{
+    transform_gradient_items(slab, 0, cut_slab(slab));
 }
 
 void CPU_EXPORT(cpu_winograd_transform_inputs)(struct backend *backend, struct winograd_slab *slab)

@@ -37,6 +37,8 @@ enum {
     SCRATCH_FILTER = POINTS * (CHUNK_BLOCKS * CPU_BLOCK * COLUMN + SPACE),
     SCRATCH_TURNED = TAPS * FILTER_BLOCK,
     SCRATCH = SCRATCH_FILTER + SCRATCH_TURNED + POINTS * SUMS_STRIDE,
+    OWN_SCALARS = POINTS * (OWN_COUNT + SPACE),
+    OWN_BLOCKS = 2, /* blocks of channels up to which a thread transforms rows for itself */
 };
 
 /* Scratch memory, shared by all layers of a backend: their operations run one after the other. */
@@ -44,7 +46,9 @@ struct cpu_winograd {
     int64_t slab_count;       /* scalars of a slab at most */
     real *inputs, *gradients; /* slabs of x, or of dy for dx; and of dy for dw */
     real *scratch;            /* [threads][SCRATCH]: U, filter blocks turned for dx, M */
-    real *own;                /* [threads][POINTS * (OWN_COUNT + SPACE)]: V of a thread's own rows */
+    real *own;                /* [threads][2][OWN_SCALARS]: V and E of a thread's own rows */
+    int64_t parts_count;      /* scalars of parts */
+    real *parts;              /* [part][O/16][I/16][3][3][16][16]: a filter's gradient, part by part */
 };
 
 /* Rows of a batch of images, transformed: [36][blocks][rows][16]. A row is a tile of 4x4 outputs of a sample. */
@@ -78,12 +82,29 @@ static inline int64_t winograd_point_count(int64_t blocks, int64_t rows)
     return blocks * divide_up(rows, WINOGRAD_ROWS) * WINOGRAD_ROWS * CPU_BLOCK + SPACE;
 }
 
+/* The rows of so many blocks of channels that a thread transforms for itself at most, in whole register tiles. */
+static inline int64_t winograd_own_rows(int64_t blocks)
+{
+    return OWN_COUNT / (blocks * CPU_BLOCK) / WINOGRAD_ROWS * WINOGRAD_ROWS;
+}
+
+/* The rows of a part of a filter's gradient, by shapes alone, or 0 where it is summed slab by slab. A thread sums a part from
+ * rows that it transforms for itself; then the parts are added in their order. */
+static inline int64_t winograd_part_rows(int64_t inputs, int64_t outputs, int64_t rows)
+{
+    enum { FEWEST_ROWS = 256, MOST_PARTS = 64 };
+    if (max_of(inputs, outputs) > OWN_BLOCKS) return 0;
+    int64_t whole = winograd_own_rows(1);
+    return divide_up(max_of(divide_up(rows, MOST_PARTS), FEWEST_ROWS), whole) * whole;
+}
+
 /* Fills the slab, and its strides, for rows first..last-1 of its images: V = B^T d B of the 6x6 inputs d around each
  * tile, or E = A e A^T of the tile's own 4x4 gradients e. Pixels outside the image are zero. */
 void CPU_EXPORT(cpu_winograd_transform_inputs)(struct backend *backend, struct winograd_slab *slab);
 void CPU_EXPORT(cpu_winograd_transform_gradients)(struct backend *backend, struct winograd_slab *slab);
 
-/* V on the calling thread alone. */
-void CPU_EXPORT(cpu_winograd_transform_own)(struct winograd_slab *slab);
+/* The same on the calling thread alone. */
+void CPU_EXPORT(cpu_winograd_transform_own_inputs)(struct winograd_slab *slab);
+void CPU_EXPORT(cpu_winograd_transform_own_gradients)(struct winograd_slab *slab);
 
 #endif
