@@ -84,6 +84,14 @@ has "| pytorch | convnet, times the images of PyTorch's best | 3.00 |"
 has '| train | mlp_numpy bf16, one stream, evaluations of 128, us a step |'
 has '| train | mlp_numpy bf16, one stream, evaluations of 128, images/s of an evaluation |'
 
+echo "one rank and two end with the same bytes"
+if [[ -e $build/trainer_mpi.so ]] && command -v mpirun >/dev/null; then
+    run 0 --dry-run "$build" ranks
+    has '| 1 | host | yes |'
+    has '| 2 | host | yes |'
+    has '| ranks | 2 rank(s), exchange = host, us a step |'
+fi
+
 echo "the sanitizer watches our kernels alone, and looks neither for leaks nor for memory that was not set"
 [[ $(grep -o 'kns=' <<<"$(grep -m1 memcheck "$CALLS")" | wc -l) -gt 20 ]] || fail "filters: $(grep -m1 memcheck "$CALLS")"
 ! grep -qE 'initcheck|leak-check' "$CALLS" || fail "$(grep -E 'initcheck|leak-check' "$CALLS")"
