@@ -6,7 +6,8 @@
  * There is a portion for every thread that can run at a time, which are no more than the cores that the process may
  * use. A thread takes the ranges of its own portion first and then those that the others have left. So in loops of
  * equal cut it meets the same data again, in its own cache: fetching data that another core wrote last takes several
- * times as long.
+ * times as long. Of more data than the cache holds, what a loop has touched last is still there when the next one begins.
+ * So every other loop takes the ranges of a portion backwards.
  *
  * A waiting thread spins at first, since the next loop of a training step mostly follows at once. When that takes
  * longer than it should, another process probably runs where one of the team was to run. Then the waiting thread offers
@@ -41,7 +42,7 @@ static const double taken_seconds = 20e-6; /* no system call takes that long */
 /* Each portion has a cache line of its own. */
 struct portion {
     _Alignas(64) atomic_ullong ticket; /* loop number << 32 | ranges not yet taken */
-    int64_t end;                       /* end of its ranges; the next one to take is end - ranges not yet taken */
+    int64_t first, end;                /* its ranges */
 };
 
 struct cpu_threads {
@@ -117,6 +118,12 @@ static void finish_range(struct cpu_threads *team)
     pthread_mutex_unlock(&team->mutex);
 }
 
+/* The next range of a portion that has so many left. */
+static int64_t next_range(const struct portion *portion, unsigned long long loop, int64_t left)
+{
+    return loop % 2 ? portion->first + left - 1 : portion->end - left;
+}
+
 /* Runs ranges of one portion of the loop at hand until none is left. */
 static void take_portion(struct cpu_threads *team, struct portion *portion)
 {
@@ -127,7 +134,7 @@ static void take_portion(struct cpu_threads *team, struct portion *portion)
         if (!atomic_compare_exchange_weak_explicit(&portion->ticket, &ticket, ticket - 1, memory_order_acq_rel,
                                                    memory_order_acquire))
             continue;
-        int64_t first = (portion->end - (int64_t)(uint32_t)ticket) * team->grain, last = first + team->grain;
+        int64_t first = next_range(portion, ticket >> 32, (uint32_t)ticket) * team->grain, last = first + team->grain;
         team->body(team->argument, first, last < team->iterations ? last : team->iterations);
         finish_range(team);
         ticket = atomic_load_explicit(&portion->ticket, memory_order_acquire);
@@ -289,7 +296,7 @@ static void publish(struct cpu_threads *team, int64_t ranges)
     int64_t first = 0;
     for (int i = 0; i < team->width; i++) {
         struct portion *portion = &team->portions[i];
-        portion->end = ranges * (i + 1) / team->width;
+        portion->first = first, portion->end = ranges * (i + 1) / team->width;
         atomic_store_explicit(&portion->ticket, loop << 32 | (uint64_t)(portion->end - first), memory_order_release);
         first = portion->end;
     }
