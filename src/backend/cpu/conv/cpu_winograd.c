@@ -21,9 +21,9 @@
  * U [36][16 i][column] (L2; one point of it: L1), and multiplies all its rows with U into M [36][column][rows][16]
  * (L2). After the last chunk it transforms M into y. So a filter is read once per group of rows, and its transform
  * never leaves the cache. Of few channels, a thread transforms the inputs of a group of rows for itself, into L2, and
- * computes all columns of them (own_items). FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width,
- * and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once per column, the
- * filter once per group, y once.
+ * computes all columns of them (own_items). FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides
+ * height and width, and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once
+ * per column, the filter once per group, y once.
  *
  * cpu_winograd_filter.c has the gradient of the filter. cpu_winograd_wanted has the rule when to use the method;
  * docs/performance.md has the measurements behind it. Every output is computed by one thread in an order that neither

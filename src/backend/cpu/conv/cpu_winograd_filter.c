@@ -11,9 +11,9 @@
  * 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width. Bytes per slab: x and dy once, V
  * and E written once, V read once per column and E once per chunk, dw once.
  *
- * Of up to OWN_BLOCKS blocks of channels on both sides, a slab would make too few items. There the rows are cut into parts. A thread
- * transforms some rows of a part for itself (V, E and dU: its L2), adds them to dU, and transforms that at the part's end.
- * The parts of dw are added at last.
+ * Of up to OWN_BLOCKS blocks of channels on both sides, a slab would make too few items. There the rows are cut into
+ * parts. A thread transforms some rows of a part for itself (V, E and dU: its L2), adds them to dU, and transforms that
+ * at the part's end. The parts of dw are added at last.
  *
  * Every gradient is summed in an order that the number of threads does not change.
  *

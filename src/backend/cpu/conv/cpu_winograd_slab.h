@@ -88,14 +88,14 @@ static inline int64_t winograd_own_rows(int64_t blocks)
     return OWN_COUNT / (blocks * CPU_BLOCK) / WINOGRAD_ROWS * WINOGRAD_ROWS;
 }
 
-/* The rows of a part of a filter's gradient, by shapes alone, or 0 where it is summed slab by slab. A thread sums a part from
- * rows that it transforms for itself; then the parts are added in their order. */
+/* The rows of a part of a filter's gradient, by shapes alone, or 0 where it is summed slab by slab. A thread sums a
+ * part from rows that it transforms for itself; then the parts are added in their order. */
 static inline int64_t winograd_part_rows(int64_t inputs, int64_t outputs, int64_t rows)
 {
-    enum { FEWEST_ROWS = 256, MOST_PARTS = 64 };
+    enum { FEWEST_ROWS = 128, ENOUGH_ROWS = 256, WANTED_PARTS = 8, MOST_PARTS = 64 };
     if (max_of(inputs, outputs) > OWN_BLOCKS) return 0;
-    int64_t whole = winograd_own_rows(1);
-    return divide_up(max_of(divide_up(rows, MOST_PARTS), FEWEST_ROWS), whole) * whole;
+    int64_t part = min_of(max_of(rows / WANTED_PARTS, FEWEST_ROWS), ENOUGH_ROWS), whole = winograd_own_rows(1);
+    return divide_up(max_of(part, divide_up(rows, MOST_PARTS)), whole) * whole;
 }
 
 /* Fills the slab, and its strides, for rows first..last-1 of its images: V = B^T d B of the 6x6 inputs d around each
