@@ -44,18 +44,19 @@ static const char convnet_text[] = "[data]\ndataset = synthetic\nsynthetic_chann
                                    "[model]\nkind = convnet\nfeatures = 5k3s1p1, 4k3s2p1, M\nbatchnorm = custom\n"
                                    "[train]\nbatch_size = 7\n[backend]\ndevice = cpu\nthreads = 1\nfuse = false\n";
 
-static void measure_with(struct bench_result *result, const char *text, struct shape image, int64_t classes, bool ops)
+static void measure_with(struct bench_result *result, const char *text, struct shape image, int64_t classes,
+                         struct bench_wish wish)
 {
     struct experiment experiment;
     struct status status = {0};
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_assert(bench_run(result, &experiment, image, classes, 3, ops, NULL, &status), "%s", status.message);
+    cr_assert(bench_run(result, &experiment, image, classes, wish, NULL, &status), "%s", status.message);
     experiment_free(&experiment);
 }
 
 static void measure(struct bench_result *result, const char *text, struct shape image, int64_t classes)
 {
-    measure_with(result, text, image, classes, false);
+    measure_with(result, text, image, classes, (struct bench_wish){.steps = 3, .evaluation = true});
     cr_expect_eq(result->op_count, 0);
 }
 
@@ -86,6 +87,15 @@ Test(bench, times_are_positive)
     cr_expect_str_not_empty(result.backend);
     bench_free(&result);
     cr_expect_null(result.parts);
+}
+
+Test(bench, evaluations_are_left_out)
+{
+    struct bench_result result;
+    measure_with(&result, convnet_text, (struct shape){1, 2, 6, 6}, 3, (struct bench_wish){.steps = 3});
+    cr_expect(is_time(result.step));
+    cr_expect_eq(result.evaluate_images, 0);
+    bench_free(&result);
 }
 
 static void expect_parts(const struct bench_result *result, const char *const *names, int count)
@@ -196,7 +206,8 @@ Test(bench, operations_are_measured_where_that_is_asked_for)
     struct bench_result result;
     char *printed;
     size_t size;
-    measure_with(&result, convnet_text, (struct shape){1, 2, 6, 6}, 3, true);
+    measure_with(&result, convnet_text, (struct shape){1, 2, 6, 6}, 3,
+                 (struct bench_wish){.steps = 3, .evaluation = true, .ops = true});
     cr_assert_geq(result.op_count, 15);
     cr_expect_str_eq(result.ops[0].title, "gather");
     cr_expect_str_eq(result.ops[1].title, "conv2d 3x3");
@@ -220,7 +231,8 @@ Test(bench, network_errors)
     struct status status = {0};
     const char *text = "[model]\nkind = convnet\nfeatures = 4k9s1p0\n[backend]\ndevice = cpu\nthreads = 1\n";
     cr_assert(load_text(&experiment, text, &status), "%s", status.message);
-    cr_expect_not(bench_run(&result, &experiment, (struct shape){1, 1, 5, 5}, 3, 3, false, NULL, &status));
+    cr_expect_not(
+        bench_run(&result, &experiment, (struct shape){1, 1, 5, 5}, 3, (struct bench_wish){.steps = 3}, NULL, &status));
     cr_expect_eq(status.code, STATUS_USAGE);
     cr_expect_not_null(strstr(status.message, "a 9x9 convolution"), "%s", status.message);
     cr_expect_null(result.parts);

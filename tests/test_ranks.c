@@ -201,8 +201,8 @@ struct measuring {
 static void *measure(void *argument)
 {
     struct measuring *own = argument;
-    own->done =
-        bench_run(&own->result, own->experiment, (struct shape){1, 3, 9, 9}, 5, 3, false, own->comm, &own->status);
+    own->done = bench_run(&own->result, own->experiment, (struct shape){1, 3, 9, 9}, 5,
+                          (struct bench_wish){.steps = 3, .evaluation = true}, own->comm, &own->status);
     return NULL;
 }
 

@@ -33,7 +33,8 @@ class Comparison:
 
     def add_ours(self, experiment):
         self.ours["training"].append(experiment.number("bench", "train_images_per_second"))
-        self.ours["evaluation"].append(experiment.number("bench", "evaluate_images_per_second"))
+        if "evaluation" in self.batches:
+            self.ours["evaluation"].append(experiment.number("bench", "evaluate_images_per_second"))
 
     def rows(self):
         for phase in ("training", "evaluation"):
@@ -69,6 +70,8 @@ def run_trainer(arguments, config, precision, steps):
             command += ["--set", f"backend.{key}"]
         for override in arguments.set:
             command += ["--set", override]
+        if arguments.no_evaluation:
+            command.append("--no-evaluation")
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode != 0:
             raise RuntimeError(done.stderr.strip())
@@ -110,10 +113,11 @@ def config_path(config):
 def compare(arguments, config, precision, modes, best_session):
     """`rounds` times ours, then theirs."""
     experiment = run_trainer(arguments, config, precision, 1)
-    trainer, evaluator, size = best_session(experiment, precision, arguments.device, modes)
-    batches = {"training": (experiment.count("bench", "train_batch"),) * 2,
-               "evaluation": (experiment.count("bench", "evaluate_batch"), size)}  # fmt: skip
-    setups = {"training": str(trainer.setup), "evaluation": str(evaluator.setup)}
+    trainer, evaluator, size = best_session(experiment, precision, arguments.device, modes, not arguments.no_evaluation)
+    batches, setups = {"training": (experiment.count("bench", "train_batch"),) * 2}, {"training": str(trainer.setup)}
+    if evaluator:
+        batches["evaluation"] = (experiment.count("bench", "evaluate_batch"), size)
+        setups["evaluation"] = str(evaluator.setup)
     comparison = Comparison(Path(config).stem, precision, batches, setups)
     for number in range(arguments.rounds):
         time.sleep(SETTLE_SECONDS)
@@ -123,7 +127,7 @@ def compare(arguments, config, precision, modes, best_session):
         else:
             comparison.add_ours(run_trainer(arguments, config, precision, arguments.steps))
         comparison.theirs["training"].append(batches["training"][1] / trainer.train_seconds(arguments.steps))
-        if not arguments.processor_time:
+        if evaluator:
             comparison.theirs["evaluation"].append(evaluator.evaluate_images_per_second(size))
         print(f"{comparison.config}, {precision}, round {number + 1} of {arguments.rounds}:", *(
             f"{phase} {comparison.ours[phase][-1]:,.0f} and {comparison.theirs[phase][-1]:,.0f} images/s"
@@ -180,6 +184,7 @@ def parse_arguments(words):
     parser.add_argument("--compile", action="store_true", help="also try torch.compile; on CUDA with CUDA graphs, and a CUDA graph of the whole eager step")
     parser.add_argument("--processor-time", action="store_true",
                         help="compare the processor time of one thread in training, on a CPU that other work keeps busy")  # fmt: skip
+    parser.add_argument("--no-evaluation", action="store_true", help="compare training alone")
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
                         help="set a key of the configs, for both; may be repeated")  # fmt: skip
     parser.add_argument("--out", help="also write the table to this file")
@@ -191,7 +196,7 @@ def parse_arguments(words):
     if arguments.processor_time and (arguments.device != "cpu" or arguments.threads > 1):
         parser.error("--processor-time: expected one thread of a CPU")
     if arguments.processor_time:
-        arguments.threads = 1
+        arguments.threads, arguments.no_evaluation = 1, True
     return arguments
 
 

@@ -248,7 +248,7 @@ static int64_t test_count(const struct experiment *experiment, struct dataset_de
     return count > least ? count : least;
 }
 
-static void measure(struct bench_result *result, struct trainer *trainer, int steps, bool ops)
+static void measure(struct bench_result *result, struct trainer *trainer, struct bench_wish wish)
 {
     trainer->step = trainer->batches_per_epoch; /* the first epoch may be in file order, no later one is */
     result->train_batch = trainer->experiment->train.batch_size;
@@ -256,53 +256,53 @@ static void measure(struct bench_result *result, struct trainer *trainer, int st
     result->train_count = trainer->train_set.count;
     result->parameter_bytes = (int64_t)(trainer->network->arena_count * trainer->backend->scalar_size);
     result->statistics_bytes = (int64_t)(trainer->network->buffer_count * trainer->backend->scalar_size);
-    result->steps = steps;
+    result->steps = wish.steps;
     result->peak = trainer->backend->table->measure_peak(trainer->backend);
-    measure_steps(result, trainer, steps);
-    measure_evaluation(result, trainer, steps);
-    measure_parts(result, trainer, steps);
-    if (ops) bench_measure_ops(result, trainer);
+    measure_steps(result, trainer, wish.steps);
+    if (wish.evaluation) measure_evaluation(result, trainer, wish.steps);
+    measure_parts(result, trainer, wish.steps);
+    if (wish.ops) bench_measure_ops(result, trainer);
 }
 
 /* Measures on rank 0, for which the others compute. */
-static bool measure_on_ranks(struct bench_result *result, struct trainer *trainer, int steps, bool ops,
+static bool measure_on_ranks(struct bench_result *result, struct trainer *trainer, struct bench_wish wish,
                              struct status *status)
 {
     int code;
     const struct comm *comm = trainer->ranks.comm;
     if (comm && comm->rank > 0) return trainer_follow(trainer, &code, status);
     if (!trainer_lead_share(trainer, status)) return false;
-    measure(result, trainer, steps, ops);
+    measure(result, trainer, wish);
     return ranks_good(&trainer->ranks, status) && trainer_lead_end(trainer, STATUS_OK, status);
 }
 
 /* Makes everything that a step needs, on data of noise. What is made is to be freed after a failure too. */
 static bool prepare_bench(struct trainer *trainer, struct dataset *dataset, struct backend **backend,
-                          const struct experiment *experiment, struct comm *comm, const struct bench_result *result,
-                          struct status *status)
+                          const struct experiment *experiment, bool evaluation, struct comm *comm,
+                          const struct bench_result *result, struct status *status)
 {
     struct shape image = result->image;
     if (!ranks_create_backend(backend, experiment, comm, status)) return false;
     const struct dataset_description format = {image.c, image.h, image.w, result->classes};
     dataset_noise(dataset, image, result->classes, train_count(image, experiment->train.batch_size),
-                  test_count(experiment, format, *backend), experiment->data.normalization,
+                  evaluation ? test_count(experiment, format, *backend) : 1, experiment->data.normalization,
                   (uint64_t)experiment->experiment.seed);
     return ranks_check(experiment, comm, status) &&
            trainer_create(trainer, experiment, dataset, *backend, comm, status);
 }
 
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
-               int steps, bool ops, struct comm *comm, struct status *status)
+               struct bench_wish wish, struct comm *comm, struct status *status)
 {
     *result = (struct bench_result){.image = image, .classes = classes, .ranks = comm ? comm->size : 1};
     struct dataset dataset = {0};
     struct backend *backend = NULL;
     struct trainer *trainer = memory_alloc(1, sizeof *trainer);
-    bool good = prepare_bench(trainer, &dataset, &backend, experiment, comm, result, status);
+    bool good = prepare_bench(trainer, &dataset, &backend, experiment, wish.evaluation, comm, result, status);
     if (comm) good = ranks_agree(comm, good, &dataset, backend, status);
     if (good) good = ranks_connect(&trainer->ranks, experiment, status);
     if (good) snprintf(result->backend, sizeof result->backend, "%s", backend->description);
-    if (good) good = measure_on_ranks(result, trainer, steps, ops, status);
+    if (good) good = measure_on_ranks(result, trainer, wish, status);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     result->memory_bytes = 1024.0 * (double)usage.ru_maxrss; /* in KiB on Linux */

@@ -40,18 +40,24 @@ struct bench_result {
     int op_count;                         /* 0: not asked for */
     struct bench_op *ops;                 /* in their order; owned */
     double step;                          /* seconds of a training step, median */
-    double train_images, evaluate_images; /* images per second */
+    double train_images, evaluate_images; /* images per second; evaluate_images: 0 where it was not asked for */
     double memory_bytes;                  /* peak of the process's host memory */
     double peak;                          /* the device's peak arithmetic in FLOP/s; 0: not known */
 };
 
-/* Runs `steps` training steps after a few to warm up, and as many evaluation batches, with the experiment's network,
- * batch size, optimizer and backend. The images are noise of the given format (1,C,H,W). There are as many as in
- * CIFAR-10, in random order, so that a batch comes from memory as in training. With `ops`, the operations of a step are
- * measured too, each alone. comm is NULL, or the ranks that share the work: rank 0 measures, the result of the others is empty.
+/* What is measured, beside the parts of a step. */
+struct bench_wish {
+    int steps;
+    bool evaluation; /* evaluations too */
+    bool ops;        /* the operations of a step too, each alone */
+};
+
+/* Runs the wish's training steps after a few to warm up, and as many evaluation batches if it has evaluations, with the experiment's
+ * network, batch size, optimizer and backend. The images are noise of the given format (1,C,H,W). There are as many as in
+ * CIFAR-10, in random order, so that a batch comes from memory as in training. comm is NULL, or the ranks that share the work: rank 0 measures, the result of the others is empty.
  * Free with bench_free. */
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
-               int steps, bool ops, struct comm *comm, struct status *status);
+               struct bench_wish wish, struct comm *comm, struct status *status);
 void bench_free(struct bench_result *result);
 
 /* Prints for people: the parts, then the shares of a step's time: multiplying at the peak, multiplying below it, and

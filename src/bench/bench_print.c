@@ -146,7 +146,7 @@ void bench_print(const struct bench_result *result, FILE *out)
     if (result->op_count > 0) print_ops(result, out);
     fprintf(out, "training step      %12.3f ms\n", result->step * 1e3);
     fprintf(out, "training           %12.1f images/s\n", result->train_images);
-    fprintf(out, "evaluation         %12.1f images/s\n", result->evaluate_images);
+    if (result->evaluate_images > 0) fprintf(out, "evaluation         %12.1f images/s\n", result->evaluate_images);
     fprintf(out, "memory of the host %12.1f MiB at most\n", result->memory_bytes / 0x1p20);
 }
 
@@ -175,8 +175,8 @@ void bench_write(const struct bench_result *result, const struct experiment *exp
             result->train_batch, result->evaluate_batch, result->train_count);
     fprintf(out, "ranks = %d\nparameter_bytes = %" PRId64 "\nstatistics_bytes = %" PRId64 "\n", result->ranks,
             result->parameter_bytes, result->statistics_bytes);
-    fprintf(out, "step_seconds = %.9g\ntrain_images_per_second = %.9g\nevaluate_images_per_second = %.9g\n",
-            result->step, result->train_images, result->evaluate_images);
+    fprintf(out, "step_seconds = %.9g\ntrain_images_per_second = %.9g\n", result->step, result->train_images);
+    if (result->evaluate_images > 0) fprintf(out, "evaluate_images_per_second = %.9g\n", result->evaluate_images);
     fprintf(out, "memory_bytes = %.17g\npeak_flops_per_second = %.9g\n", result->memory_bytes, result->peak);
     for (int i = 0; i < result->part_count; i++) write_part(&result->parts[i], i, out);
     for (int i = 0; i < result->op_count; i++) write_op(&result->ops[i], i, out);

@@ -36,13 +36,15 @@ static bool find_format(struct dataset_description *format, const struct experim
 static bool measure(const struct experiment *experiment, const struct cli_arguments *arguments, struct comm *comm,
                     struct status *status)
 {
-    int steps = arguments->steps > 0 ? (int)arguments->steps : DEFAULT_STEPS;
+    const struct bench_wish wish = {.steps = arguments->steps > 0 ? (int)arguments->steps : DEFAULT_STEPS,
+                                    .evaluation = !arguments->no_evaluation,
+                                    .ops = arguments->ops};
     const char *path = arguments->folder;
     struct dataset_description format;
     struct bench_result result;
     if (!find_format(&format, experiment, comm, status)) return false;
     struct shape image = {1, format.channels, format.height, format.width};
-    if (!bench_run(&result, experiment, image, format.classes, steps, arguments->ops, comm, status)) return false;
+    if (!bench_run(&result, experiment, image, format.classes, wish, comm, status)) return false;
     struct figures figures = {&result, experiment};
     bool good = true;
     if (!comm || comm->rank == 0) {
@@ -89,6 +91,7 @@ static const struct cli_option options[] = {
     {.name = "ops",
      .help = "Also measure each operation of a training step alone, and how many bytes a second it moves at least.",
      CLI_FIELD(ops)},
+    {.name = "no-evaluation", .help = "Measure training alone.", CLI_FIELD(no_evaluation)},
     {.name = "out",
      .letter = 'o',
      .kind = CLI_FILE,

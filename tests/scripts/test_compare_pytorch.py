@@ -147,6 +147,9 @@ class StandIn:
         self.calls.append(f"theirs, batches of {size}")
         return 6.0
 
+    def best_session(self, _experiment, _precision, _device, _modes, evaluation):
+        return (self, self, 64) if evaluation else (self, None, 0)
+
 
 class TakingTurns(unittest.TestCase):
     def setUp(self):
@@ -158,16 +161,21 @@ class TakingTurns(unittest.TestCase):
         return Experiment(f"[bench]\ntrain_batch = 8\nevaluate_batch = 32\nevaluate_images_per_second = 3\n"
                           f"train_images_per_second = {next(self.speeds)}\n")  # fmt: skip
 
-    def compare(self):
-        arguments = compare.parse_arguments(["--rounds", "3", "--steps", "7", "--threads", "2"])
+    def compare(self, *words):
+        arguments = compare.parse_arguments(["--rounds", "3", "--steps", "7", "--threads", "2", *words])
         stand_in = StandIn(self.calls)
         with mock.patch.object(compare, "run_trainer", self.run_trainer), mock.patch("sys.stderr"):
-            found = compare.compare(arguments, "convnet", "fp32", ("eager",), lambda *_: (stand_in, stand_in, 64))
+            found = compare.compare(arguments, "convnet", "fp32", ("eager",), stand_in.best_session)
         return arguments, found
 
     def test_order(self):
         self.compare()
         self.assertEqual(self.calls, ["ours 1", *["ours 7", "theirs 7", "theirs, batches of 64"] * 3])
+
+    def test_training_alone(self):
+        arguments, found = self.compare("--no-evaluation")
+        self.assertEqual(self.calls, ["ours 1", *["ours 7", "theirs 7"] * 3])
+        self.assertNotIn("evaluation", compare.report(arguments, [found], "cpu, 2 threads", "9.9"))
 
     def test_table(self):
         arguments, found = self.compare()
@@ -195,7 +203,7 @@ class ProcessorTime(unittest.TestCase):
         stand_in, experiment = StandIn(calls), Experiment("[bench]\ntrain_batch = 8\nevaluate_batch = 32\n")
         with mock.patch.object(compare, "run_trainer", lambda *_: experiment), mock.patch("sys.stderr"), \
              mock.patch.object(compare, "user_seconds", lambda *words: words[-1] * 0.5 + 3):
-            found = compare.compare(arguments, "convnet", "fp32", ("eager",), lambda *_: (stand_in, stand_in, 64))
+            found = compare.compare(arguments, "convnet", "fp32", ("eager",), stand_in.best_session)
         text = compare.report(arguments, [found], "cpu, 1 thread", "9.9")
         self.assertEqual(calls, ["theirs 7"] * 2)
         self.assertIn("Seconds are processor time.", text)
