@@ -180,7 +180,7 @@ def configs():
     stride each: in maps of one pixel the many normalizations have so few values that they amplify rounding."""
     strides = {"32s2, (32g32": "32, (32g32", "(512s2, 512)": "(512, 512)", "(512k1, 512s2,": "(512k1, 512,"}
     folder = pathlib.Path(__file__).resolve().parents[3] / "configs"
-    for name in ("resnet18", "resnet50", "mobilenet_v2", "wrn16_4"):
+    for name in ("resnet20", "resnet18", "resnet50", "mobilenet_v2", "wrn16_4"):
         parser = configparser.ConfigParser(inline_comment_prefixes=("#",))
         parser.read(folder / f"{name}.ini")
         model = dict(parser["model"])
