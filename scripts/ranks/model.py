@@ -4,7 +4,8 @@ The model follows the messages of a step (schedule.py) one by one. A rank comput
 seconds that they took when they were measured; ranks that share the cores of a machine take their turns. A message to
 another machine waits for its sender's link and its receiver's, which each carry one message at a time, and arrives a
 latency later; one within a machine is copied by the receiver's core. Each message also costs both sides `message`
-seconds of their core.
+seconds of their core, and each byte between machines `touch` seconds. A core that computes does so between its computing, one
+that waits does so while the link is busy.
 
 Between machines, gradients are sent in buckets, each once the backward pass of the last slice has left its layers, and
 so are weights once they are updated (backend.exchange_bucket_mb). Costs that are given as options know no layers; then
@@ -61,6 +62,7 @@ class Cluster:
     bandwidth: float = 1.1e9  # bytes a second, each way
     latency: float = 20e-6
     message: float = 1e-6
+    touch: float = 0.0  # seconds of a core for a byte that it sends to another machine, or gets from there
     uneven: float = 0.0  # deviation of a rank's time for its slices, relative
     others: float = 0.0  # busy threads of other programs on each machine
 
@@ -137,13 +139,14 @@ class Links:
         self.out, self.into = [0.0] * hosts, [0.0] * hosts
 
     def exchange(self, begun, lists):
-        """Returns when each rank is done with an exchange that it begins at begun[rank]. Nothing is buffered: a message
-        waits for both sides."""
+        """Returns when each rank is done with an exchange that it begins at begun[rank], and the seconds that each core touches
+        its bytes. Nothing is buffered: a message waits for both sides."""
         size, cluster, done = len(begun), self.cluster, list(begun)
         wire, overhead, per_host = 1 / cluster.bandwidth, cluster.message * self.share, cluster.per_host
-        copy, latency = self.costs.copy * self.share, cluster.latency
+        copy, touch, latency = self.costs.copy * self.share, cluster.touch * self.share, cluster.latency
         places = [0] * size
         core = list(begun)  # until when a rank's core is busy with its messages
+        touched = [0.0] * size
         left = True
         while left:
             left = False
@@ -163,10 +166,12 @@ class Links:
                     core[other] = max(core[other], ready) + send * copy
                     done[other] = max(done[other], core[other])
                     continue
+                touched[rank] += send * touch
+                touched[other] += send * touch
                 self.out[source] = max(self.out[source], ready, core[rank]) + send * wire
                 self.into[target] = max(self.into[target] + send * wire, self.out[source] + latency)
                 done[other] = max(done[other], self.into[target])
-        return [max(done[rank], core[rank]) for rank in range(size)]
+        return [max(done[rank], core[rank], begun[rank] + touched[rank]) for rank in range(size)], touched
 
 
 def joined(messages):
@@ -191,6 +196,10 @@ def latest(*times):
     return [max(of_rank) for of_rank in zip(*times)]
 
 
+def plus(times, seconds):
+    return [time + more for time, more in zip(times, seconds)]
+
+
 def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
     """Seconds of a step on `size` ranks: of the last of some, as ranks need not begin at the same time."""
     buckets = costs.buckets() if size > cluster.per_host else [(costs.parameters, 0.0)]
@@ -210,15 +219,21 @@ def step_seconds(size, slices, costs, cluster, steps=3, seed=1):
         computed = clock
         for b in reversed(range(run.buckets)) if size > 1 else ():
             ready = [time - buckets[b][1] * costs.slice * factor for time, factor in zip(computed, factors)]
-            clock = latest(clock, links.exchange(ready, sums[b]))
+            sent, touched = links.exchange(ready, sums[b])
+            if buckets[b][1] > 0:
+                computed = plus(computed, touched)
+            clock = latest(clock, sent)
         if size > 1:
-            clock = latest(clock, links.exchange(computed, rest))
+            clock = latest(clock, computed, links.exchange(computed, rest)[0])
         clock = [time + share * (size - 1) * (run.bytes_of(rank) + run.statistics) * costs.sum
                  for rank, time in enumerate(clock)]  # fmt: skip
         done = clock
         for b in range(run.buckets):
             clock = [time + share * run.piece(b, rank) * costs.update for rank, time in enumerate(clock)]
-            done = latest(done, links.exchange(clock, weights[b]) if size > 1 else clock)
+            sent, touched = links.exchange(clock, weights[b]) if size > 1 else (clock, [0.0])
+            done = latest(done, sent)
+            if b < run.buckets - 1:
+                clock = plus(clock, touched)
         clock = done
         ends.append(clock[0])
     return ends[-1] - (ends[-2] if len(ends) > 1 else 0)

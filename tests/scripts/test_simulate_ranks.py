@@ -166,6 +166,22 @@ class Model(unittest.TestCase):
             self.assertEqual(model.step_seconds(2, 2, costs, replace(cluster, per_host=2, cores=2)),
                              model.step_seconds(2, 2, replace(costs, layers=()), replace(cluster, per_host=2, cores=2)))  # fmt: skip
 
+    def test_a_core_touches_what_it_sends(self):
+        """Each of two ranks sends half of the gradients and gets the other half. Its core's work on them is hidden by a link that
+        takes longer, but not by the backward pass."""
+        layers = ((64 * 1000, 0.2),) * 4
+        costs = model.Costs(slice=1, parameters=4 * 64 * 1000, bucket=64 * 1000, layers=layers)
+        of_all = 0.04  # seconds of the core for all gradients
+        fast = model.Cluster(bandwidth=1e18, latency=0, message=0, touch=of_all / costs.parameters)
+        slow = replace(fast, bandwidth=4 * 64 * 1000 / 2 / 0.4)
+        at_once = replace(costs, bucket=0)
+        self.assertAlmostEqual(model.step_seconds(2, 2, at_once, fast), 1 + 2 * of_all)
+        self.assertAlmostEqual(model.step_seconds(2, 2, at_once, slow), 1 + 2 * 0.4, places=2)
+        self.assertAlmostEqual(model.step_seconds(2, 2, costs, fast), 1 + 2 * of_all)
+        self.assertAlmostEqual(model.step_seconds(2, 2, costs, slow), 1 + 3 / 4 * of_all + 0.1 + 0.4, places=2)
+        local = replace(fast, per_host=2, cores=2)
+        self.assertAlmostEqual(model.step_seconds(2, 2, costs, local), 1)
+
     def test_ranks_share_the_cores_of_a_machine(self):
         two = model.step_seconds(4, 8, COSTS, model.Cluster(cores=2, per_host=4))
         four = model.step_seconds(4, 8, COSTS, model.Cluster(cores=4, per_host=4))
