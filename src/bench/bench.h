@@ -52,9 +52,10 @@ struct bench_wish {
     bool ops;        /* the operations of a step too, each alone */
 };
 
-/* Runs the wish's training steps after a few to warm up, and as many evaluation batches if it has evaluations, with the experiment's
- * network, batch size, optimizer and backend. The images are noise of the given format (1,C,H,W). There are as many as in
- * CIFAR-10, in random order, so that a batch comes from memory as in training. comm is NULL, or the ranks that share the work: rank 0 measures, the result of the others is empty.
+/* Runs the wish's training steps after a few to warm up, and as many evaluation batches if it has evaluations, with the
+ * experiment's network, batch size, optimizer and backend. The images are noise of the given format (1,C,H,W). There are
+ * as many as in CIFAR-10, in random order, so that a batch comes from memory as in training. comm is NULL, or the ranks
+ * that share the work: rank 0 measures, the result of the others is empty.
  * Free with bench_free. */
 bool bench_run(struct bench_result *result, const struct experiment *experiment, struct shape image, int64_t classes,
                struct bench_wish wish, struct comm *comm, struct status *status);

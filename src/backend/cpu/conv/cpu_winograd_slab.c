@@ -3,7 +3,7 @@
  *
  * Blocking. An item is a block of channels of a tile. A register holds channels, so that a transform is additions of
  * whole registers: 36 or 16 loads, 36 stores and some 100 additions per row and block, against 36 multiply-adds for
- * every other channel in the products to come.
+ * every other channel in the products to come. What one side gives goes through memory in the cache (WINOGRAD_RUN).
  *
  * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/conv/cpu_winograd_slab.h"
