@@ -3,7 +3,7 @@
  *
  * Blocking. An item is a block of channels of a tile. A register holds channels, so that a transform is additions of
  * whole registers: 36 or 16 loads, 36 stores and some 100 additions per row and block, against 36 multiply-adds for
- * every other channel in the products to come. What one side gives goes through memory in the cache (WINOGRAD_RUN).
+ * every other channel in the products to come.
  *
  * This file is compiled once per variant (cpu_variant.h). */
 #include "backend/cpu/conv/cpu_winograd_slab.h"
@@ -30,7 +30,10 @@ static inline __attribute__((always_inline)) void transform_gradient(const vec *
     t[5] = e[3 * step];
 }
 
-static const real zeros[WINOGRAD_RUN * CPU_BLOCK] __attribute__((aligned(64)));
+/* The samples of a square that are transformed at a time. */
+enum { RUN = 32 };
+
+static const real zeros[RUN * CPU_BLOCK] __attribute__((aligned(64)));
 
 /* The pixels of a square of the image, for a block of channels from a sample on: [16] of each sample. Those outside of the
  * image are `zeros`. */
@@ -46,35 +49,28 @@ static void find_pixels(const struct tensor *images, int64_t top, int64_t left, 
     }
 }
 
-/* Transforms `count` samples of a square, first its columns, then what they give by rows. Always inlined with constant side
- * and transform. */
+/* Transforms `count` samples of a square. Always inlined with constant side and transform. */
 static inline __attribute__((always_inline)) void transform_square(const int side,
                                                                    void (*const transform)(const vec *, int, vec *),
                                                                    const real *const *square, int64_t count, real *to,
                                                                    int64_t point_stride)
 {
-    real half[POINTS * WINOGRAD_RUN_STRIDE] __attribute__((aligned(64))); /* [6 rows][side columns] */
-    for (int column = 0; column < side; column++)
-        for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_LANES) {
-            vec pixels[INPUTS], t[INPUTS];
+    for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_LANES) {
+        vec pixels[INPUTS], half[POINTS], t[INPUTS];
+        CPU_UNROLL
+        for (int column = 0; column < side; column++) {
             CPU_UNROLL
             for (int row = 0; row < side; row++) pixels[row] = vec_load(square[row * side + column] + at);
-            transform(pixels, 1, t);
-            CPU_UNROLL
-            for (int row = 0; row < INPUTS; row++)
-                vec_store(half + (row * side + column) * WINOGRAD_RUN_STRIDE + at, t[row]);
+            transform(pixels, 1, half + column * INPUTS);
         }
-    for (int row = 0; row < INPUTS; row++)
-        for (int64_t at = 0; at < count * CPU_BLOCK; at += CPU_LANES) {
-            vec columns[INPUTS], t[INPUTS];
+        real *point = to + at;
+        CPU_UNROLL
+        for (int row = 0; row < INPUTS; row++) {
+            transform(half + row, INPUTS, t);
             CPU_UNROLL
-            for (int column = 0; column < side; column++)
-                columns[column] = vec_load(half + (row * side + column) * WINOGRAD_RUN_STRIDE + at);
-            transform(columns, 1, t);
-            CPU_UNROLL
-            for (int column = 0; column < INPUTS; column++)
-                vec_store(to + (row * INPUTS + column) * point_stride + at, t[column]);
+            for (int column = 0; column < INPUTS; column++, point += point_stride) vec_store(point, t[column]);
         }
+    }
 }
 
 /* An item is a block of channels and a tile, or the part of the tile that is in the slab. */
@@ -91,7 +87,7 @@ static inline __attribute__((always_inline)) void transform_items(const int side
         real *points = slab->points + block * slab->block_stride - slab->first * CPU_BLOCK;
         for (int64_t row = from, count; row < to; row += count) {
             const real *square[POINTS];
-            count = min_of(WINOGRAD_RUN, to - row);
+            count = min_of(RUN, to - row);
             find_pixels(&slab->images, tile / across * OUTPUTS - rim, tile % across * OUTPUTS - rim, side, block,
                         row - tile * s.n, square);
             transform_square(side, transform, square, count, points + row * CPU_BLOCK, slab->point_stride);

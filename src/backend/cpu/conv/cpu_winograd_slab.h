@@ -38,10 +38,6 @@ enum {
     SCRATCH_TURNED = TAPS * FILTER_BLOCK,
     SCRATCH = SCRATCH_FILTER + SCRATCH_TURNED + POINTS * SUMS_STRIDE,
     OWN_SCALARS = POINTS * (OWN_COUNT + SPACE),
-    /* Samples of a tile that are transformed at a time: along one side of the tile, through memory of so many samples, and then along
-     * the other. So few places of the images are read or written at once, each for a while. */
-    WINOGRAD_RUN = 32,
-    WINOGRAD_RUN_STRIDE = WINOGRAD_RUN * CPU_BLOCK + SPACE,
     OWN_BLOCKS = 2, /* blocks of channels up to which a thread transforms rows for itself */
 };
 
