@@ -16,12 +16,13 @@ struct layer_case {
 
 /* The cases have: tiles cut off on every side, channels that fill no block, several chunks of input channels (64),
  * columns of one block and of two, groups of rows (128), slabs (3 MiB of transformed inputs), a batch larger than a
- * slab; rows that one or two threads transform for themselves (2048 scalars), while seven share slabs; filters that are
- * summed in parts (128 to 256 rows), of one block and of two. */
+ * slab; rows that one or two threads transform for themselves (2048 scalars, 64 rows), while seven share slabs; filters
+ * that are transformed as a whole (16 pairs of blocks); filters that are summed in parts (64 to 256 rows), of one block
+ * to four. */
 static const struct layer_case cases[] = {
     {1, 1, 1, 1, 1},      {2, 3, 2, 5, 7},      {5, 17, 7, 9, 33},    {3, 16, 4, 4, 16},   {13, 70, 5, 6, 48},
     {7, 130, 13, 3, 40},  {33, 48, 8, 8, 65},   {9, 129, 25, 18, 32}, {211, 96, 9, 4, 16}, {32, 64, 16, 16, 64},
-    {63, 20, 16, 15, 33}, {33, 20, 19, 15, 32}, {150, 16, 12, 14, 7},
+    {63, 20, 16, 15, 33}, {33, 20, 19, 15, 32}, {150, 16, 12, 14, 7}, {70, 50, 11, 9, 40},
 };
 enum { CASE_COUNT = sizeof cases / sizeof *cases, RESULTS = 4 };
 

@@ -20,10 +20,12 @@
  * for a group of rows of the slab. For a chunk of input channels it transforms the filter into scratch memory
  * U [36][16 i][column] (L2; one point of it: L1), and multiplies all its rows with U into M [36][column][rows][16]
  * (L2). After the last chunk it transforms M into y. So a filter is read once per group of rows, and its transform
- * never leaves the cache. Of few channels, a thread transforms the inputs of a group of rows for itself, into L2, and
- * computes all columns of them (own_items). FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides
- * height and width, and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once
- * per column, the filter once per group, y once.
+ * never leaves the cache. FLOP: 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width,
+ * and about a tenth as many for the transforms. Bytes per slab: x once, V written once and read once per column, the
+ * filter once per group, y once.
+ *
+ * Of few channels, the whole filter is transformed first, and an item is a group of rows: a thread transforms their
+ * inputs for itself and computes all columns of them. Then V, M and U stay in its L2 (own_items).
  *
  * cpu_winograd_filter.c has the gradient of the filter. cpu_winograd_wanted has the rule when to use the method;
  * docs/performance.md has the measurements behind it. Every output is computed by one thread in an order that neither
@@ -46,6 +48,7 @@ struct winograd_task {
     const real *filter; /* [O/16][I/16][3][3][16 i][16 o] */
     const real *bias;   /* (destination channels) or NULL */
     real *scratch;
+    real *filters; /* the whole filter, transformed: U of each column; or NULL */
     int64_t columns, group_rows;
 };
 
@@ -93,24 +96,31 @@ struct chunk {
     int64_t first, last, block, blocks;
 };
 
-static void transform_filter_chunk(const struct winograd_task *task, const struct chunk *chunk, real *to, real *turned)
+/* The scalars of a point of the chunk's U. */
+static inline int64_t chunk_point_count(const struct chunk *chunk)
+{
+    return (chunk->last - chunk->first) * CPU_BLOCK * chunk->blocks * CPU_BLOCK + SPACE;
+}
+
+/* Transforms the filters of source block `s` of a chunk. */
+static void transform_filter_blocks(const struct winograd_task *task, const struct chunk *chunk, int64_t s, real *to,
+                                    real *turned)
 {
     int64_t inputs = cpu_blocks(task->transposed ? task->destination.shape.c : task->inputs.images.shape.c);
     int64_t row_stride = chunk->blocks * CPU_BLOCK, block_stride = TAPS * FILTER_BLOCK;
-    int64_t point_stride = (chunk->last - chunk->first) * CPU_BLOCK * row_stride + SPACE;
-    for (int64_t b = 0; b < chunk->blocks; b++)
-        for (int64_t s = chunk->first; s < chunk->last; s++) {
-            real *place = to + (s - chunk->first) * CPU_BLOCK * row_stride + b * CPU_BLOCK;
-            int64_t o = task->transposed ? s : chunk->block + b, i = task->transposed ? chunk->block + b : s;
-            const real *from = task->filter + (o * inputs + i) * block_stride;
-            if (!task->transposed) {
-                transform_filter_block(from, from + block_stride, place, point_stride, row_stride);
-                continue;
-            }
-            for (int tap = 0; tap < TAPS; tap++)
-                cpu_transpose_block(from + tap * FILTER_BLOCK, turned + (TAPS - 1 - tap) * FILTER_BLOCK);
-            transform_filter_block(turned, from + inputs * block_stride, place, point_stride, row_stride);
+    int64_t point_stride = chunk_point_count(chunk);
+    for (int64_t b = 0; b < chunk->blocks; b++) {
+        real *place = to + (s - chunk->first) * CPU_BLOCK * row_stride + b * CPU_BLOCK;
+        int64_t o = task->transposed ? s : chunk->block + b, i = task->transposed ? chunk->block + b : s;
+        const real *from = task->filter + (o * inputs + i) * block_stride;
+        if (!task->transposed) {
+            transform_filter_block(from, from + block_stride, place, point_stride, row_stride);
+            continue;
         }
+        for (int tap = 0; tap < TAPS; tap++)
+            cpu_transpose_block(from + tap * FILTER_BLOCK, turned + (TAPS - 1 - tap) * FILTER_BLOCK);
+        transform_filter_block(turned, from + inputs * block_stride, place, point_stride, row_stride);
+    }
 }
 
 /* --- products --- */
@@ -172,7 +182,7 @@ static void multiply_chunk(const struct winograd_task *task, const struct chunk 
             else
                 multiply_tile(1, inputs + at, task->inputs.block_stride, filter, depth, add, sums + at, to_stride);
         }
-        filter += depth * CPU_BLOCK * chunk->blocks * CPU_BLOCK + SPACE;
+        filter += chunk_point_count(chunk);
         sums += SUMS_STRIDE;
     }
 }
@@ -233,18 +243,28 @@ static void transform_outputs(const struct winograd_task *task, const struct chu
     }
 }
 
+/* The chunk with all source blocks of a column of destination channels. */
+static struct chunk whole_column(const struct winograd_task *task, int64_t column)
+{
+    int64_t block = column * WINOGRAD_BLOCKS, width = cpu_blocks(task->destination.shape.c);
+    return (struct chunk){
+        .last = cpu_blocks(task->inputs.images.shape.c),
+        .block = block,
+        .blocks = min_of(WINOGRAD_BLOCKS, width - block),
+    };
+}
+
 /* Computes a column of destination channels for a group of the slab's rows. */
 static void multiply_column(const struct winograd_task *task, int64_t column, int64_t group)
 {
     real *filter = task->scratch + (int64_t)cpu_threads_current() * SCRATCH;
     real *turned = filter + SCRATCH_FILTER, *sums = turned + SCRATCH_TURNED;
-    int64_t depth = cpu_blocks(task->inputs.images.shape.c), width = cpu_blocks(task->destination.shape.c);
-    int64_t block = column * WINOGRAD_BLOCKS,
-            rows = min_of(task->group_rows, task->inputs.last - task->inputs.first - group);
-    struct chunk chunk = {.block = block, .blocks = min_of(WINOGRAD_BLOCKS, width - block)};
+    int64_t rows = min_of(task->group_rows, task->inputs.last - task->inputs.first - group);
+    struct chunk chunk = whole_column(task, column);
+    int64_t depth = chunk.last;
     for (; chunk.first < depth; chunk.first = chunk.last) {
         chunk.last = min_of(chunk.first + CHUNK_BLOCKS, depth);
-        transform_filter_chunk(task, &chunk, filter, turned);
+        for (int64_t s = chunk.first; s < chunk.last; s++) transform_filter_blocks(task, &chunk, s, filter, turned);
         multiply_chunk(task, &chunk, group, rows, filter, sums);
     }
     transform_outputs(task, &chunk, group, rows, sums);
@@ -258,6 +278,25 @@ static void multiply_items(void *argument, int64_t first, int64_t last)
         multiply_column(task, item % task->columns, item / task->columns * task->group_rows);
 }
 
+/* U of a column of the whole filter. */
+static real *own_filter(const struct winograd_task *task, int64_t column)
+{
+    struct chunk full = {.last = cpu_blocks(task->inputs.images.shape.c), .blocks = WINOGRAD_BLOCKS};
+    return task->filters + column * POINTS * chunk_point_count(&full);
+}
+
+/* An item is a source block of a column of the whole filter. */
+static void filter_items(void *argument, int64_t first, int64_t last)
+{
+    const struct winograd_task *task = argument;
+    real *turned = task->scratch + (int64_t)cpu_threads_current() * SCRATCH + SCRATCH_FILTER;
+    int64_t depth = cpu_blocks(task->inputs.images.shape.c);
+    for (int64_t item = first; item < last; item++) {
+        struct chunk chunk = whole_column(task, item / depth);
+        transform_filter_blocks(task, &chunk, item % depth, own_filter(task, item / depth), turned);
+    }
+}
+
 /* An item is a group of rows, which the thread transforms for itself. */
 static void own_items(void *argument, int64_t first, int64_t last)
 {
@@ -265,11 +304,16 @@ static void own_items(void *argument, int64_t first, int64_t last)
     int64_t rows = winograd_tiles(task->destination.shape) * task->destination.shape.n;
     struct winograd_task own = *task;
     own.inputs.points += cpu_threads_current() * 2 * OWN_SCALARS;
+    real *sums = task->scratch + (int64_t)cpu_threads_current() * SCRATCH + SCRATCH_FILTER + SCRATCH_TURNED;
     for (int64_t item = first; item < last; item++) {
         own.inputs.first = item * task->group_rows;
         own.inputs.last = min_of(own.inputs.first + task->group_rows, rows);
         CPU_EXPORT(cpu_winograd_transform_own_inputs)(&own.inputs);
-        for (int64_t column = 0; column < task->columns; column++) multiply_column(&own, column, 0);
+        for (int64_t column = 0; column < task->columns; column++) {
+            struct chunk chunk = whole_column(task, column);
+            multiply_chunk(&own, &chunk, 0, own.inputs.last - own.inputs.first, own_filter(task, column), sums);
+            transform_outputs(&own, &chunk, 0, own.inputs.last - own.inputs.first, sums);
+        }
     }
 }
 
@@ -288,16 +332,20 @@ static void run_slab(struct backend *backend, struct winograd_task *task)
             task->group_rows * POINTS * task->inputs.images.shape.c * COLUMN, multiply_items, task);
 }
 
-/* Runs items of rows that their threads transform for themselves, if there are enough; else returns false. */
+/* Runs items of rows that their threads transform for themselves, if there are enough and U is small; else returns
+ * false. */
 static bool run_own(struct backend *backend, struct winograd_task *task, int64_t rows)
 {
-    enum { MOST_ROWS = GROUP_TILES * WINOGRAD_ROWS, ITEMS_PER_THREAD = 4 };
+    enum { ITEMS_PER_THREAD = 4 };
     struct shape image = task->inputs.images.shape;
-    if (cpu_blocks(image.c) > OWN_BLOCKS) return false;
-    task->group_rows = min_of(winograd_own_rows(cpu_blocks(image.c)), MOST_ROWS);
+    int64_t inputs = cpu_blocks(image.c), outputs = cpu_blocks(task->destination.shape.c);
+    if (!winograd_own_filter_count(inputs, outputs)) return false;
+    task->group_rows = min_of(winograd_own_rows(inputs), OWN_ROWS);
     int64_t items = divide_up(rows, task->group_rows);
     if (items < (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads) * ITEMS_PER_THREAD) return false;
     task->inputs.points = cpu_backend_of(backend)->winograd->own;
+    task->filters = cpu_backend_of(backend)->winograd->own_filters;
+    cpu_for(backend, task->columns * inputs, POINTS * CPU_BLOCK * COLUMN * 4, filter_items, task);
     cpu_for(backend, items, task->group_rows * POINTS * image.c * task->columns * COLUMN, own_items, task);
     return true;
 }
@@ -341,6 +389,16 @@ static void reserve_parts(struct backend *backend, int64_t inputs, int64_t outpu
     winograd->parts_count = count;
 }
 
+static void reserve_own_filters(struct backend *backend, int64_t inputs, int64_t outputs)
+{
+    struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
+    int64_t count = max_of(winograd_own_filter_count(inputs, outputs), winograd_own_filter_count(outputs, inputs));
+    if (count <= winograd->own_filter_count) return;
+    backend->table->free(backend, winograd->own_filters);
+    winograd->own_filters = backend->table->alloc(backend, (size_t)count * sizeof(real));
+    winograd->own_filter_count = count;
+}
+
 void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape input, int64_t output_channels)
 {
     struct cpu_backend *cpu = cpu_backend_of(backend);
@@ -356,6 +414,7 @@ void CPU_EXPORT(cpu_winograd_reserve)(struct backend *backend, struct shape inpu
         cpu->winograd->own = backend->table->alloc(backend, threads * 2 * OWN_SCALARS * sizeof(real));
     }
     reserve_parts(backend, cpu_blocks(input.c), cpu_blocks(output_channels), rows);
+    reserve_own_filters(backend, cpu_blocks(input.c), cpu_blocks(output_channels));
     if (most <= cpu->winograd->slab_count) return;
     backend->table->free(backend, cpu->winograd->inputs);
     backend->table->free(backend, cpu->winograd->gradients);
@@ -372,6 +431,7 @@ void CPU_EXPORT(cpu_winograd_release)(struct backend *backend)
     backend->table->free(backend, winograd->gradients);
     backend->table->free(backend, winograd->scratch);
     backend->table->free(backend, winograd->own);
+    backend->table->free(backend, winograd->own_filters);
     backend->table->free(backend, winograd->parts);
     free(winograd);
 }

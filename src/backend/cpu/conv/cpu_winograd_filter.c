@@ -11,7 +11,7 @@
  * 2 * 36 * tiles * N * I * O, a quarter of the taps' where 4 divides height and width. Bytes per slab: x and dy once, V
  * and E written once, V read once per column and E once per chunk, dw once.
  *
- * Of up to OWN_BLOCKS blocks of channels on both sides, a slab would make too few items. There the rows are cut into
+ * Of up to PART_BLOCKS blocks of channels on both sides, a slab would make too few items. There the rows are cut into
  * parts. A thread transforms some rows of a part for itself (V, E and dU: its L2), adds them to dU, and transforms that
  * at the part's end. The parts of dw are added at last.
  *
@@ -23,9 +23,6 @@
 
 /* Input channels of a register tile: a divisor of CPU_BLOCK. */
 enum { GRADIENT_ROWS = CPU_BLOCK % WINOGRAD_ROWS == 0 ? WINOGRAD_ROWS : 4, SUM_ROWS = 128 };
-
-/* A thread's scratch memory holds dU of a filter that is summed in parts. */
-_Static_assert(POINTS *OWN_BLOCKS *(OWN_BLOCKS *FILTER_BLOCK + SPACE) <= SCRATCH, "dU of a filter in parts");
 
 struct filter_task {
     struct winograd_slab inputs, gradients;

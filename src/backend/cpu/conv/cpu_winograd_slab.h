@@ -36,17 +36,26 @@ enum {
     SUMS_STRIDE = GROUP_TILES * WINOGRAD_ROWS * COLUMN + SPACE,
     SCRATCH_FILTER = POINTS * (CHUNK_BLOCKS * CPU_BLOCK * COLUMN + SPACE),
     SCRATCH_TURNED = TAPS * FILTER_BLOCK,
-    SCRATCH = SCRATCH_FILTER + SCRATCH_TURNED + POINTS * SUMS_STRIDE,
+    SCRATCH_PRODUCTS = SCRATCH_FILTER + SCRATCH_TURNED + POINTS * SUMS_STRIDE,
     OWN_SCALARS = POINTS * (OWN_COUNT + SPACE),
-    OWN_BLOCKS = 2, /* blocks of channels up to which a thread transforms rows for itself */
+    /* Where a thread transforms the inputs of its products for itself: blocks of input channels, pairs of an input and an
+     * output block, and rows at a time, all at most. */
+    OWN_BLOCKS = 4,
+    OWN_FILTERS = 16,
+    OWN_ROWS = 64 / WINOGRAD_ROWS * WINOGRAD_ROWS,
+    PART_BLOCKS = 4, /* blocks of channels up to which a filter's gradient is summed in parts */
+    SCRATCH_PART = POINTS * PART_BLOCKS * (PART_BLOCKS * FILTER_BLOCK + SPACE), /* dU of such a filter */
+    SCRATCH = SCRATCH_PRODUCTS > SCRATCH_PART ? SCRATCH_PRODUCTS : SCRATCH_PART,
 };
 
 /* Scratch memory, shared by all layers of a backend: their operations run one after the other. */
 struct cpu_winograd {
     int64_t slab_count;       /* scalars of a slab at most */
     real *inputs, *gradients; /* slabs of x, or of dy for dx; and of dy for dw */
-    real *scratch;            /* [threads][SCRATCH]: U, filter blocks turned for dx, M */
+    real *scratch;            /* [threads][SCRATCH]: U, filter blocks turned for dx, M; or dU */
     real *own;                /* [threads][2][OWN_SCALARS]: V and E of a thread's own rows */
+    int64_t own_filter_count; /* scalars of own_filters */
+    real *own_filters;        /* [O/column][36][I][column]: U of a filter that is transformed as a whole */
     int64_t parts_count;      /* scalars of parts */
     real *parts;              /* [part][O/16][I/16][3][3][16][16]: a filter's gradient, part by part */
 };
@@ -88,13 +97,23 @@ static inline int64_t winograd_own_rows(int64_t blocks)
     return OWN_COUNT / (blocks * CPU_BLOCK) / WINOGRAD_ROWS * WINOGRAD_ROWS;
 }
 
+/* Scalars of U, of a filter that is transformed as a whole, or 0 where it is not: for so many blocks of channels. */
+static inline int64_t winograd_own_filter_count(int64_t inputs, int64_t outputs)
+{
+    if (inputs > OWN_BLOCKS || inputs * outputs > OWN_FILTERS) return 0;
+    return divide_up(outputs, WINOGRAD_BLOCKS) * POINTS * (inputs * CPU_BLOCK * COLUMN + SPACE);
+}
+
 /* The rows of a part of a filter's gradient, by shapes alone, or 0 where it is summed slab by slab. A thread sums a
  * part from rows that it transforms for itself; then the parts are added in their order. */
 static inline int64_t winograd_part_rows(int64_t inputs, int64_t outputs, int64_t rows)
 {
-    enum { FEWEST_ROWS = 128, ENOUGH_ROWS = 256, WANTED_PARTS = 8, MOST_PARTS = 64 };
-    if (max_of(inputs, outputs) > OWN_BLOCKS) return 0;
-    int64_t part = min_of(max_of(rows / WANTED_PARTS, FEWEST_ROWS), ENOUGH_ROWS), whole = winograd_own_rows(1);
+    enum { FEWEST_ROWS = 128, FEWEST_WIDE = 64, ENOUGH_ROWS = 256, WANTED_PARTS = 8, MOST_PARTS = 64 };
+    int64_t widest = max_of(inputs, outputs);
+    if (widest > PART_BLOCKS) return 0;
+    bool wide = widest > 2;
+    int64_t whole = winograd_own_rows(wide ? PART_BLOCKS : 1), fewest = wide ? FEWEST_WIDE : FEWEST_ROWS;
+    int64_t part = min_of(max_of(rows / WANTED_PARTS, fewest), ENOUGH_ROWS);
     return divide_up(max_of(part, divide_up(rows, MOST_PARTS)), whole) * whole;
 }
 
