@@ -48,7 +48,8 @@ struct winograd_task {
     const real *filter; /* [O/16][I/16][3][3][16 i][16 o] */
     const real *bias;   /* (destination channels) or NULL */
     real *scratch;
-    real *filters; /* the whole filter, transformed: U of each column; or NULL */
+    real
+        *filters; /* the whole filter, transformed: U of each column; set where threads transform rows for themselves */
     int64_t columns, group_rows;
 };
 
@@ -338,13 +339,15 @@ static bool run_own(struct backend *backend, struct winograd_task *task, int64_t
 {
     enum { ITEMS_PER_THREAD = 4 };
     struct shape image = task->inputs.images.shape;
-    int64_t inputs = cpu_blocks(image.c), outputs = cpu_blocks(task->destination.shape.c);
-    if (!winograd_own_filter_count(inputs, outputs)) return false;
+    const struct cpu_winograd *winograd = cpu_backend_of(backend)->winograd;
+    int64_t inputs = cpu_blocks(image.c),
+            filter_count = winograd_own_filter_count(inputs, cpu_blocks(task->destination.shape.c));
+    if (filter_count == 0) return false;
     task->group_rows = min_of(winograd_own_rows(inputs), OWN_ROWS);
     int64_t items = divide_up(rows, task->group_rows);
     if (items < (int64_t)cpu_threads_width(cpu_backend_of(backend)->threads) * ITEMS_PER_THREAD) return false;
-    task->inputs.points = cpu_backend_of(backend)->winograd->own;
-    task->filters = cpu_backend_of(backend)->winograd->own_filters;
+    CHECK(filter_count <= winograd->own_filter_count);
+    task->inputs.points = winograd->own, task->filters = winograd->own_filters;
     cpu_for(backend, task->columns * inputs, POINTS * CPU_BLOCK * COLUMN * 4, filter_items, task);
     cpu_for(backend, items, task->group_rows * POINTS * image.c * task->columns * COLUMN, own_items, task);
     return true;
