@@ -47,9 +47,9 @@ if(TRAINER_VECTORS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(TRAINER_X86 ON)
 endif()
 
-# Fused and unfused batch normalization must give the same bits, so these files are compiled without contraction into
-# FMAs. Memory is their limit anyway. The list has names and no pattern: it decides last bits.
-set(TRAINER_CPU_WITHOUT_CONTRACTION cpu_batchnorm.c cpu_batchnorm_fold.c cpu_batchnorm_fused.c
+# Batch normalization and activation must give the same bits in one operation as in two, so these files are compiled
+# without contraction into FMAs. Memory is their limit anyway. The list has names and no pattern: it decides last bits.
+set(TRAINER_CPU_WITHOUT_CONTRACTION cpu_activation.c cpu_batchnorm.c cpu_batchnorm_fold.c cpu_batchnorm_fused.c
     cpu_batchnorm_fused_backward.c)
 
 # Makes one object library per variant: every cpu_<op>.c, those of conv/ too, with CPU_SCALAR_<scalar> and CPU_ISA_<isa>,
@@ -58,7 +58,8 @@ function(trainer_add_cpu_variant target scalar isa)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/backend/cpu/cpu_*.c
        ${CMAKE_SOURCE_DIR}/src/backend/cpu/conv/cpu_*.c)
   list(TRANSFORM TRAINER_CPU_WITHOUT_CONTRACTION PREPEND ${CMAKE_SOURCE_DIR}/src/backend/cpu/ OUTPUT_VARIABLE exact)
-  set_source_files_properties(${exact} TARGET_DIRECTORY ${target} PROPERTIES COMPILE_OPTIONS -ffp-contract=off)
+  set_source_files_properties(${exact} TARGET_DIRECTORY ${target} PROPERTIES
+                              COMPILE_OPTIONS -ffp-contract=off COMPILE_DEFINITIONS CPU_WITHOUT_CONTRACTION)
   set(name cpu_${scalar}_${isa})
   add_library(${name} OBJECT ${sources})
   target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/include ${CMAKE_SOURCE_DIR}/src)

@@ -21,8 +21,11 @@ struct fused_case {
 
 /* clang-format off */
 #define RELU {ACTIVATION_RELU, 0}
+#define RELU6 {ACTIVATION_RELU6, 0}
 #define LEAKY {ACTIVATION_LEAKY_RELU, 0.1}
 #define ELU {ACTIVATION_ELU, 0.5}
+#define GELU {ACTIVATION_GELU, 0}
+#define SILU {ACTIVATION_SILU, 0}
 #define MAX(k, s, p) false, true, {POOL_MAX, {k, s, p}}
 #define AVERAGE(k, s, p) false, true, {POOL_AVERAGE, {k, s, p}}
 #define NO_POOL false, false, {POOL_MAX, {1, 1, 0}}
@@ -66,6 +69,17 @@ static const struct fused_case cases[] = {
     {{3, 17, 61, 53}, ELU, ADDEND},
     {{7, 64, 5, 3}, RELU, ADDEND},
     {{13, 16, 41, 31}, RELU, ADDEND},
+    {{33, 37, 1, 1}, GELU, NO_POOL},
+    {{13, 5, 37, 31}, GELU, NO_POOL},
+    {{7, 17, 5, 3}, SILU, NO_POOL},
+    {{7, 16, 8, 8}, GELU, MAX(3, 2, 1)},
+    {{3, 37, 4, 6}, SILU, MAX(2, 2, 0)},
+    {{2, 17, 7, 9}, GELU, AVERAGE(3, 2, 1)},
+    {{7, 16, 8, 8}, SILU, AVERAGE(2, 2, 0)},
+    {{7, 64, 5, 3}, GELU, ADDEND},
+    {{13, 16, 41, 31}, SILU, ADDEND},
+    {{7, 16, 8, 8}, RELU6, MAX(3, 2, 1)},
+    {{7, 17, 5, 3}, RELU6, ADDEND},
 };
 enum { CASES = sizeof cases / sizeof cases[0] };
 
@@ -630,9 +644,11 @@ Test(fuse, training_is_the_same_to_the_bit)
         "[model]\nkind = convnet\nfeatures = 5, M, 18\nhidden = 13\nbatchnorm = custom\ndropout = 0.2\n",
         "[model]\nhidden = 40, 20\nbatchnorm = custom\nactivation = elu\n",
         "[model]\nkind = convnet\nfeatures = 6, M\nbatchnorm = custom\nbatchnorm_batch_stats_only = true\n",
+        "[model]\nkind = convnet\nfeatures = 8, M, (8, 8)+, A2, 17\nbatchnorm = custom\nactivation = gelu\n",
+        "[model]\nkind = convnet\nfeatures = 8, M, (8, 8)+, A2, 17\nbatchnorm = custom\nactivation = silu\n",
         residual_text,
     };
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 7; i++) {
         expect_same_training(models[i], "fp32");
         expect_same_training(models[i], "fp64");
     }

@@ -5,11 +5,16 @@
  *   leaky_relu  dx = x > 0 ? dy : a dy
  *   elu         dx = x > 0 ? dy : a exp(x) dy
  *   gelu        dx = (Phi(x) + x phi(x)) dy, with the normal distribution Phi and its density phi (cpu_normal.h)
- *   silu        dx = s (1 + x (1 - s)) dy, with s = 1 / (1 + exp(-x)) */
+ *   silu        dx = s (1 + x (1 - s)) dy, with s = 1 / (1 + exp(-x))
+ * Every file that includes this one computes the same bits, since none is compiled with contraction into FMAs. */
 #ifndef CPU_ACTIVATION_H
 #define CPU_ACTIVATION_H
 
 #include "backend/cpu/cpu_normal.h"
+
+#if !defined(CPU_WITHOUT_CONTRACTION)
+#error "name this file in TRAINER_CPU_WITHOUT_CONTRACTION (cmake/TrainerBackends.cmake)"
+#endif
 
 static inline real cpu_exp(real x)
 {
@@ -20,11 +25,6 @@ static inline real cpu_exp(real x)
 static inline real cpu_expm1(real x)
 {
     return sizeof(real) == sizeof(float) ? (real)expm1f((float)x) : (real)expm1((double)x);
-}
-
-static inline vec cpu_sigmoid(vec x)
-{
-    return (real)1 / ((real)1 + cpu_vec_exp(-x));
 }
 
 static inline vec cpu_activate(struct activation_params params, vec x)

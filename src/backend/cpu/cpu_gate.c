@@ -10,8 +10,8 @@
  * The gate of a lane past the last channel is 1/2, but x and dy are 0 there, and so are y, dx and dz.
  *
  * This file is compiled once per variant (cpu_variant.h). */
-#include "backend/cpu/cpu_activation.h"
 #include "backend/cpu/cpu_install.h"
+#include "backend/cpu/cpu_normal.h"
 
 enum {
     GROUP = 4,                                /* registers of an item */

@@ -1,4 +1,4 @@
-/* The exponential function and the normal distribution of a register. In fp64 the C library computes them, lane by lane. In
+/* The exponential function, the sigmoid and the normal distribution of a register. In fp64 the C library computes them, lane by lane. In
  * fp32 they are polynomials, to within two units in the last place of the result, or of 1 for the distribution. */
 #ifndef CPU_NORMAL_H
 #define CPU_NORMAL_H
@@ -69,6 +69,11 @@ static inline vec cpu_vec_exp(vec x)
 }
 
 #endif
+
+static inline vec cpu_sigmoid(vec x)
+{
+    return (real)1 / ((real)1 + cpu_vec_exp(-x));
+}
 
 struct cpu_normal {
     vec distribution; /* Phi(x) = erfc(-x / sqrt(2)) / 2 */

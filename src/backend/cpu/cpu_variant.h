@@ -1,8 +1,9 @@
 /* Every cpu_<op>.c includes this header. These files are compiled once per variant, a scalar type and an instruction
- * set. The build defines CPU_VARIANT_NAME (f32_avx512, ...), CPU_SCALAR_<scalar> and CPU_ISA_<isa>. A function that
- * other files call is wrapped in CPU_EXPORT, which appends the name of the variant; every other function is static. The
- * file of an operation exports cpu_<op>_install (cpu_install.h), which puts the operation into the table. The other
- * files export the functions of their own header.
+ * set. The build defines CPU_VARIANT_NAME (f32_avx512, ...), CPU_SCALAR_<scalar> and CPU_ISA_<isa>, and for a file that is
+ * compiled without contraction into FMAs CPU_WITHOUT_CONTRACTION. A function that other files call is wrapped in
+ * CPU_EXPORT, which appends the name of the variant; every other function is static. The file of an operation exports
+ * cpu_<op>_install (cpu_install.h), which puts the operation into the table. The other files export the functions of
+ * their own header.
  *
  * Layout. Channels come in blocks of 16. An activation (N,C,H,W) lies in memory as [C/16][H][W][N][16]: for one block
  * of channels and one pixel the whole batch is contiguous. So
