@@ -37,8 +37,7 @@ def chosen(arguments):
     else:
         cases = {name: CASES[name] for name in (QUICK if arguments.quick else CASES)}
     every = {name: (changes, None) for name, changes in cases.items()}
-    if arguments.precision == "fp64":
-        every.update(MUST_DIFFER)
+    every.update(MUST_DIFFER)
     return {name: case for name, case in every.items() if re.search(arguments.cases, name)}
 
 

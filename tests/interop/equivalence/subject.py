@@ -106,13 +106,13 @@ class Subject:
             raise RuntimeError(f"trainer {' '.join(arguments)}: exit code {done.returncode}: {done.stderr.strip()}")
         return done.stdout
 
-    def train(self, weights, *options):
-        """From `weights`, in the config's precision; `options` change keys of [backend]. Replaces an earlier run."""
+    def train(self, weights):
+        """From `weights`, in the config's precision. Replaces an earlier run."""
         shutil.rmtree(self.run, ignore_errors=True)
         path = os.path.join(self.folder, "weights.safetensors")
         write_tensors(path, weights)
         self.call("import", self.config, path, "--output", self.run)
-        self.call("resume", self.run, "--quiet", *options)
+        self.call("resume", self.run, "--quiet")
 
     def rows(self):
         with open(os.path.join(self.run, "metrics.csv")) as file:
