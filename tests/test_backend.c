@@ -164,6 +164,33 @@ Test(backend, tensors_survive_the_round_trip)
     with_each_backend(round_trip);
 }
 
+/* The lanes past the last channel are looked at, all of them. */
+static void padding_is_seen(struct backend *backend, const struct variant *variant)
+{
+    struct shape shape = {3, 5, 2, 2};
+    double values[60];
+    for (int i = 0; i < 60; i++) values[i] = i - 30; /* also 0, which padding may be mistaken for */
+    struct tensor tensor = support_tensor(backend, TENSOR_ACTIVATION, shape, values);
+    size_t count = backend->table->tensor_count(backend, tensor.kind, shape), seen = 0;
+    for (size_t i = 0; i < count && variant->host_memory; i++) {
+        bool single = backend->scalar_size == sizeof(float);
+        float *f = (float *)tensor.data + i;
+        double *d = (double *)tensor.data + i, before = single ? *f : *d;
+        if (before != 0) continue;
+        single ? (void)(*f = 1) : (void)(*d = 1);
+        seen += !support_padding_is_zero(backend, &tensor);
+        single ? (void)(*f = 0) : (void)(*d = 0);
+    }
+    /* The one 0 of the values may become 1. */
+    if (variant->host_memory) cr_expect_eq(seen, count - 60, "%s: %zu of %zu", variant->name, seen, count - 60);
+    tensor_free(backend, &tensor);
+}
+
+Test(backend, padding_is_seen)
+{
+    with_each_backend(padding_is_seen);
+}
+
 /* Tells the elementwise operations that backend.h exempts, because they turn 0 into something else. */
 static bool may_fill_padding(const struct op_case *op_case)
 {

@@ -340,8 +340,9 @@ static void expect_same_values(struct setting *setting, const struct tensor *a, 
     for (int64_t i = 0; i < count; i++) {
         finite &= isfinite(y[i]);
         bool same = (isnan(x[i]) && isnan(y[i])) || x[i] == y[i] || fabs(x[i] - y[i]) <= allowed * fmax(4, fabs(x[i]));
-        cr_assert(same, "%s, case %d: %s[%ld] is %.9g, by the chain %.9g", setting->variant->name,
-                  (int)(setting->c - cases), name, (long)i, y[i], x[i]);
+        if (!same)
+            cr_assert_fail("%s, case %d: %s[%ld] is %.9g, by the chain %.9g", setting->variant->name,
+                           (int)(setting->c - cases), name, (long)i, y[i], x[i]);
     }
     if (setting->variant->host_memory && finite)
         cr_assert(support_padding_is_zero(setting->backend, b), "%s, case %d: the padding of %s is not zero",
