@@ -2,6 +2,8 @@
 # names, or that of an environment in the build folder, build/pytorch, which is made on first use.
 #
 # usage: root=... build=...; source scripts/pytorch/python.bash; find_pytorch NAME_OF_THE_SCRIPT
+#        find_trainer "$@": sets `program` to the option --trainer with the build folder's program, which is built first,
+#        or to nothing where the arguments have the option.
 
 find_pytorch() {
     local name=$1
@@ -18,4 +20,14 @@ find_pytorch() {
         "$python" -m pip install --quiet torch --index-url https://download.pytorch.org/whl/cpu 2>/dev/null ||
             "$python" -m pip install --quiet torch || fail "pip could not install PyTorch"
     fi
+}
+
+find_trainer() {
+    local argument
+    program=()
+    for argument in "$@"; do
+        case $argument in --trainer | --trainer=*) return ;; esac
+    done
+    "$root/scripts/build" trainer
+    program=(--trainer "$build/trainer")
 }

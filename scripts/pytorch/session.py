@@ -167,11 +167,15 @@ def make_module(experiment, layer: Layer, x):
     return nn.Flatten()
 
 
-def make_optimizer(experiment, parameters, capturable):
+def make_optimizer(experiment, parameters, capturable, fused=True):
+    """fused: in one kernel, which PyTorch has for the CPU since 2.4."""
+
     def number(key):
         return experiment.number("optimizer", key)
 
-    common = {"lr": number("learning_rate"), "weight_decay": number("weight_decay"), "fused": True}
+    common = {"lr": number("learning_rate"), "weight_decay": number("weight_decay")}
+    if fused:
+        common["fused"] = True
     name = experiment.text("optimizer", "name")
     if name == "sgd":
         nesterov = experiment.flag("optimizer", "nesterov")
