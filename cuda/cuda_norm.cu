@@ -8,9 +8,13 @@
 __global__ static void norm_kernel(int64_t count, const float *x, double *sums)
 {
     __shared__ double shared[CUDA_BLOCK_SIZE];
+    int64_t first = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE;
     double sum = 0;
-    for (int64_t i = (int64_t)blockIdx.x * CUDA_BLOCK_SIZE + threadIdx.x; i < count;
-         i += (int64_t)CUDA_NORM_BLOCKS * CUDA_BLOCK_SIZE)
+    if (first >= count) { /* a small arena leaves most blocks without elements */
+        if (threadIdx.x == 0) sums[blockIdx.x] = 0;
+        return;
+    }
+    for (int64_t i = first + threadIdx.x; i < count; i += (int64_t)CUDA_NORM_BLOCKS * CUDA_BLOCK_SIZE)
         sum += (double)x[i] * (double)x[i];
     sum = block_sum(sum, shared);
     if (threadIdx.x == 0) sums[blockIdx.x] = sum;
