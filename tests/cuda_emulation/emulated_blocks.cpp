@@ -1,43 +1,32 @@
-/* The threads of a block as fibers of one thread of the CPU. A fiber runs until it ends, or waits for its warp (a
- * shuffle) or for its block (a barrier). When all fibers that are left wait for the same thing, they go on. A fiber
- * that ends is used for the next thread, so kernels without barriers take one. */
+/* The threads of a block as fibers of one thread of the CPU. A fiber runs until it waits for its warp (a shuffle) or for
+ * its block (a barrier). When all fibers that are left wait for the same thing, they go on. Where a thread of a kernel
+ * ends, its fiber goes on with the next one of the warp that has none, so kernels without barriers take one. */
 #include "emulation.h"
 
-#include <csetjmp>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <ucontext.h>
+#include <utility>
 #include <vector>
 
 #include <cooperative_groups.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define EMULATION_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define EMULATION_ASAN 1
-#endif
-#endif
-#ifdef EMULATION_ASAN
-#include <sanitizer/common_interface_defs.h>
-#endif
-
 enum { WARP = 32, STACK_BYTES = 256 << 10 };
 enum wait { RUNNING, AT_WARP, AT_BLOCK, ENDED };
 
-/* A place where a fiber goes on, and the stack that it is on. */
+/* A place where a fiber goes on, as __builtin_setjmp keeps it. */
 struct place {
-    jmp_buf registers;
-    void *stack;
-    size_t bytes;
+    void *registers[5];
 };
 
 struct fiber {
     struct place place;
+    void *stack;
     ucontext_t start;
     bool started;
 };
@@ -60,6 +49,7 @@ struct block {
     struct place scheduler;
     std::vector<thread> threads;
     unsigned current;
+    bool backward;    /* the last warp and thread first */
     bool for_cluster; /* the threads at the barrier wait for the cluster */
     struct cluster *cluster;
     unsigned rank;
@@ -71,11 +61,29 @@ thread_local dim3 blockDim, gridDim;
 static thread_local struct block *block;
 static thread_local char anchor; /* shared memory has the same distance from it in every thread of the CPU */
 
+/* Stacks that no fiber has. Each block of a cluster is on a new thread of the CPU, which needs them again. */
+static std::mutex stacks_mutex;
+static std::vector<void *> stacks;
+
+static void *take_stack()
+{
+    std::lock_guard<std::mutex> lock(stacks_mutex);
+    if (!stacks.empty()) {
+        void *last = stacks.back();
+        stacks.pop_back();
+        return last;
+    }
+    void *made = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made == MAP_FAILED) emulation_failed("no memory for a stack");
+    return made;
+}
+
 struct fiber_pool {
     std::vector<fiber *> spare;
     ~fiber_pool()
     {
-        for (fiber *fiber : spare) munmap(fiber->place.stack, STACK_BYTES), delete fiber;
+        std::lock_guard<std::mutex> lock(stacks_mutex);
+        for (fiber *fiber : spare) stacks.push_back(fiber->stack), delete fiber;
     }
 };
 static thread_local struct fiber_pool pool;
@@ -93,20 +101,26 @@ void emulation_failed(const char *format, ...)
 
 /* --- fibers --- */
 
-/* glibc's swapcontext would ask the kernel for the signal mask each time. */
-static void switch_to(struct place *from, struct place *to, ucontext_t *first)
+/* A function of its own, as the compilers ask for. */
+static __attribute__((noinline, noreturn)) void jump_to(struct place *to)
 {
-#ifdef EMULATION_ASAN
-    void *fake = NULL;
-    __sanitizer_start_switch_fiber(&fake, to->stack, to->bytes);
-#endif
-    if (_setjmp(from->registers) == 0) {
+    __builtin_longjmp(to->registers, 1);
+}
+
+/* glibc's swapcontext would ask the kernel for the signal mask each time, and its longjmp looks for cleanups. */
+static __attribute__((noinline)) void switch_to(struct place *from, struct place *to, ucontext_t *first)
+{
+    if (__builtin_setjmp(from->registers) == 0) {
         if (first) setcontext(first);
-        _longjmp(to->registers, 1);
+        jump_to(to);
     }
-#ifdef EMULATION_ASAN
-    __sanitizer_finish_switch_fiber(fake, NULL, NULL);
-#endif
+}
+
+/* The index after the last thread of the warp that begins with `first`. */
+static unsigned warp_end(unsigned first)
+{
+    unsigned count = (unsigned)block->threads.size();
+    return first + WARP < count ? first + WARP : count;
 }
 
 static void to_scheduler(wait state)
@@ -116,29 +130,41 @@ static void to_scheduler(wait state)
     switch_to(&thread->fiber->place, &block->scheduler, NULL);
 }
 
+static void set_current(unsigned index)
+{
+    block->current = index;
+    threadIdx = dim3(index % blockDim.x, index / blockDim.x % blockDim.y, index / blockDim.x / blockDim.y);
+}
+
+/* Ends the current thread of the kernel, whose fiber goes on with the thread after it in this warp, where that has not
+ * begun. False where there is none. */
+static bool follow_on()
+{
+    unsigned index = block->current, first = index - index % WARP, last = warp_end(first);
+    unsigned next = block->backward ? index - 1 : index + 1; /* wraps around below 0 */
+    if (next < first || next >= last || block->threads[next].state != RUNNING || block->threads[next].fiber)
+        return false;
+    block->threads[index].state = ENDED;
+    std::swap(block->threads[index].fiber, block->threads[next].fiber);
+    set_current(next);
+    return true;
+}
+
 /* The life of a fiber: it runs one thread of a kernel after another. */
 static void fiber_main()
 {
-#ifdef EMULATION_ASAN
-    const void *stack;
-    size_t bytes;
-    __sanitizer_finish_switch_fiber(NULL, &stack, &bytes);
-    if (!block->scheduler.stack) block->scheduler.stack = (void *)stack, block->scheduler.bytes = bytes;
-#endif
     for (;;) {
         (*block->kernel)();
-        to_scheduler(ENDED);
+        if (!follow_on()) to_scheduler(ENDED);
     }
 }
 
 static fiber *make_fiber()
 {
     fiber *made = new fiber();
-    made->place.bytes = STACK_BYTES;
-    made->place.stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (made->place.stack == MAP_FAILED) emulation_failed("no memory for a stack");
+    made->stack = take_stack();
     getcontext(&made->start);
-    made->start.uc_stack.ss_sp = made->place.stack, made->start.uc_stack.ss_size = STACK_BYTES;
+    made->start.uc_stack.ss_sp = made->stack, made->start.uc_stack.ss_size = STACK_BYTES;
     made->start.uc_link = NULL;
     makecontext(&made->start, fiber_main, 0);
     return made;
@@ -152,18 +178,17 @@ static fiber *take_fiber()
     return last;
 }
 
-/* Runs a thread until it waits or ends. */
+/* Runs a thread until it waits or ends, and after it those that its fiber goes on with. */
 static void run_thread(unsigned index)
 {
-    struct thread *thread = &block->threads[index];
-    if (!thread->fiber) thread->fiber = take_fiber();
-    struct fiber *fiber = thread->fiber;
-    block->current = index;
-    threadIdx = dim3(index % blockDim.x, index / blockDim.x % blockDim.y, index / blockDim.x / blockDim.y);
+    if (!block->threads[index].fiber) block->threads[index].fiber = take_fiber();
+    struct fiber *fiber = block->threads[index].fiber;
+    set_current(index);
     bool first = !fiber->started;
     fiber->started = true;
     switch_to(&block->scheduler, &fiber->place, first ? &fiber->start : NULL);
-    if (thread->state == ENDED) pool.spare.push_back(fiber), thread->fiber = NULL;
+    struct thread *last = &block->threads[block->current];
+    if (last->state == ENDED) pool.spare.push_back(fiber), last->fiber = NULL;
 }
 
 /* --- waiting --- */
@@ -212,7 +237,7 @@ static void run_warp(unsigned first, unsigned last)
 {
     do {
         for (unsigned i = 0; i < last - first; i++) {
-            unsigned index = emulation_backward() ? last - 1 - i : first + i;
+            unsigned index = block->backward ? last - 1 - i : first + i;
             if (block->threads[index].state == RUNNING) run_thread(index);
         }
     } while (release_warp(first, last));
@@ -223,8 +248,8 @@ static bool run_to_barrier()
 {
     unsigned count = (unsigned)block->threads.size(), warps = (count + WARP - 1) / WARP;
     for (unsigned w = 0; w < warps; w++) {
-        unsigned first = (emulation_backward() ? warps - 1 - w : w) * WARP;
-        run_warp(first, first + WARP < count ? first + WARP : count);
+        unsigned first = (block->backward ? warps - 1 - w : w) * WARP;
+        run_warp(first, warp_end(first));
     }
     bool waiting = false;
     for (struct thread &thread : block->threads)
@@ -239,6 +264,7 @@ static void run_block(dim3 blocks, dim3 threads, dim3 index, struct cluster *clu
 {
     struct block own = {};
     own.threads.resize((size_t)threads.x * threads.y * threads.z);
+    own.backward = emulation_backward();
     own.cluster = cluster, own.rank = rank, own.kernel = &kernel;
     block = &own;
     gridDim = blocks, blockDim = threads, blockIdx = index;

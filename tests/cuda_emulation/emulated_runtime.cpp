@@ -19,7 +19,8 @@ cudaError_t emulation_remember(cudaError_t error)
 bool emulation_backward()
 {
     static const char *order = getenv("CUDA_EMULATION_ORDER");
-    return order && strcmp(order, "backward") == 0;
+    static const bool backward = order && strcmp(order, "backward") == 0;
+    return backward;
 }
 
 int emulation_capability()
