@@ -21,6 +21,7 @@ from subject import Subject
 
 TENSOR_BOUND = 1e-9    # of the largest element of a tensor
 FIGURE_BOUND = 5.1e-9  # metrics.csv has nine digits
+LEAST_LOSS = 1e-7      # the logarithm of a probability near 1, rounded to 1e-16, has the digits of no smaller one
 AMPLIFIED = 30         # times the distance between PyTorch and its moved twin
 SINGLE_AMPLIFIED = 20  # in fp32: times the distance between PyTorch in fp32 and in fp64
 SINGLE_ALLOWANCE = 1e-6
@@ -75,7 +76,7 @@ def reference_record(subject, parts, weights, dtype):
 def compare_figures(row, figures, rate, differences):
     for column, wanted in figures.items():
         if column.endswith("loss"):
-            differences.add("loss", abs(row[column] - wanted) / max(abs(wanted), 1e-12))  # a loss may be 0
+            differences.add("loss", abs(row[column] - wanted) / max(abs(wanted), LEAST_LOSS))
         else:
             differences.add("accuracy", abs(row[column] - wanted))
     if row["step"] > 0:
