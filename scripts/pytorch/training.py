@@ -82,7 +82,9 @@ class Training:
         start(self.network)
         self.network = self.network.to(memory_format=torch.channels_last)
         self.optimizer = make_optimizer(experiment, self.network.parameters(), capturable=False, fused=False)
-        self.batch, self.steps = experiment.count("train", "batch_size"), experiment.count("train", "max_steps")
+        self.batch, epochs = experiment.count("train", "batch_size"), experiment.count("train", "epochs")
+        self.steps_of_epoch = len(self.images) // self.batch
+        self.steps = epochs * self.steps_of_epoch if epochs > 0 else experiment.count("train", "max_steps")
         self.rate = experiment.number("optimizer", "learning_rate")
         self.least = experiment.number("schedule", "minimum")
 
@@ -126,10 +128,9 @@ class Training:
 
 def train(arguments, experiment):
     training, seconds, epoch = Training(arguments, experiment), 0.0, 0
-    steps_of_epoch = len(training.images) // training.batch
     if arguments.keep and arguments.keep.exists():
         seconds = training.load(arguments.keep)
-        epoch = training.done // steps_of_epoch
+        epoch = training.done // training.steps_of_epoch
     while training.done < training.steps:
         started = time.perf_counter()
         training.epoch()

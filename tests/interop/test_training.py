@@ -71,6 +71,10 @@ class Training(unittest.TestCase):
         self.assertEqual(self.trained("--every", "3"), (places, accuracies, views))
 
     @needs_torch
+    def test_epochs_may_be_given_for_steps(self):
+        self.assertEqual(self.trained("--every", "1", "--set", "train.epochs=2")[0], [(1, 15), (2, 30)])
+
+    @needs_torch
     def test_unknown_keys_are_refused(self):
         for key, value in (("augment.mixup", "0.2"), ("schedule.warmup_steps", "3"), ("augment.flip", "alternating"),
                            ("optimizer.name", "muon")):

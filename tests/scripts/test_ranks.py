@@ -342,8 +342,8 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         write("long.ini", LONG)
-        for test in (test_bytes, test_threads, test_output, test_bench, test_killed, test_stopped_for_good, test_signals, test_data,
-                     test_instructions, test_refused):
+        for test in (test_bytes, test_threads, test_output, test_bench, test_killed, test_stopped_for_good, test_signals,
+                     test_data, test_instructions, test_refused):
             before = time.monotonic()
             test()
             print(f"  {time.monotonic() - before:.1f} s", flush=True)

@@ -1,5 +1,6 @@
-/* The exponential function, the sigmoid and the normal distribution of a register. In fp64 the C library computes them, lane by lane. In
- * fp32 they are polynomials, to within two units in the last place of the result, or of 1 for the distribution. */
+/* The exponential function, the sigmoid and the normal distribution of a register. In fp64 the C library computes them,
+ * lane by lane. In fp32 they are polynomials, to within two units in the last place of the result, or of 1 for the
+ * distribution. */
 #ifndef CPU_NORMAL_H
 #define CPU_NORMAL_H
 
