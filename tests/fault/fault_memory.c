@@ -2,7 +2,9 @@
  *   FAULT_AT=N     the Nth request of the process fails; 0 or nothing: none
  *   FAULT_ON=1     all requests after it fail too
  *   FAULT_COUNT=F  writes the number of requests into the file F at exit
- * Requests of the dynamic loader before main do not count. */
+ * Requests before main do not count: those of the dynamic loader, and of constructors, of which CUDA's runtime has some. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -21,12 +23,25 @@ static atomic_long requests;
 static long fails_at; /* 0 until the program starts */
 static bool fails_on, started;
 
-__attribute__((constructor)) static void start(void)
+static int (*program_main)(int, char **, char **);
+
+static int counted_main(int argc, char **argv, char **environment)
 {
     const char *at = getenv("FAULT_AT");
     fails_at = at ? atol(at) : 0;
     fails_on = getenv("FAULT_ON") != NULL;
     started = true;
+    return program_main(argc, argv, environment);
+}
+
+/* The C library's function that a program begins with, and that calls its main. */
+int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void), void (*fini)(void),
+                      void (*loader_fini)(void), void *stack_end)
+{
+    __typeof__(__libc_start_main) *real;
+    *(void **)&real = dlsym(RTLD_NEXT, "__libc_start_main");
+    program_main = main;
+    return real(counted_main, argc, argv, init, fini, loader_fini, stack_end);
 }
 
 __attribute__((destructor)) static void finish(void)
