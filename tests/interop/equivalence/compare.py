@@ -21,7 +21,7 @@ from subject import Subject
 
 TENSOR_BOUND = 1e-9    # of the largest element of a tensor
 FIGURE_BOUND = 5.1e-9  # metrics.csv has nine digits
-LEAST_LOSS = 1e-7      # the logarithm of a probability near 1, rounded to 1e-16, has the digits of no smaller one
+LEAST_LOSS = {"fused": 1e-12, "separate": 1e-7}  # a loss may be 0; the logarithm of a rounded probability has no more digits
 AMPLIFIED = 30         # times the distance between PyTorch and its moved twin
 SINGLE_AMPLIFIED = 20  # in fp32: times the distance between PyTorch in fp32 and in fp64
 SINGLE_ALLOWANCE = 1e-6
@@ -73,10 +73,10 @@ def reference_record(subject, parts, weights, dtype):
     return record, run.steps_per_epoch()
 
 
-def compare_figures(row, figures, rate, differences):
+def compare_figures(row, figures, rate, least_loss, differences):
     for column, wanted in figures.items():
         if column.endswith("loss"):
-            differences.add("loss", abs(row[column] - wanted) / max(abs(wanted), LEAST_LOSS))
+            differences.add("loss", abs(row[column] - wanted) / max(abs(wanted), least_loss))
         else:
             differences.add("accuracy", abs(row[column] - wanted))
     if row["step"] > 0:
@@ -98,7 +98,7 @@ def compare_run(subject, record, steps_per_epoch):
         return differences
     for row in rows:
         figures, rate, tensors = record[int(row["step"])]
-        compare_figures(row, figures, rate, differences)
+        compare_figures(row, figures, rate, LEAST_LOSS[subject.settings.text("model.loss")], differences)
         if int(row["epoch"]) != int(row["step"]) // steps_per_epoch:
             differences.faults.append(f"epoch {row['epoch']:.0f} at step {row['step']:.0f}")
         if tensors:
